@@ -1,0 +1,293 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Generate the size class tables of kmheap and prove them.
+
+The sizes are those of the Go runtime; the steps follow the algorithm described
+in golang/go, src/runtime/mksizeclasses.go (BSD-3-Clause), none of whose text is
+used here. How many pages a span of a class gets is kmheap's own choice: Go
+gives a span as few pages as keep the tail waste at or under 12.5 %, which
+leaves one or two objects in the spans of the middle classes, and a refill per
+object or two.
+
+    gen_sizeclasses.py            write both headers
+    gen_sizeclasses.py --check    exit 1 when the committed ones differ
+    gen_sizeclasses.py --print    show the table only
+
+Other span lengths: --min-objects, --max-span-kib, --go. The defaults are what
+is committed.
+"""
+
+import argparse
+import pathlib
+import sys
+
+PAGE_SHIFT = 13
+PAGE = 1 << PAGE_SHIFT          # a heap page, 8 KiB
+MAX_SMALL = 32 << 10
+SMALL_STEP, SMALL_MAX = 8, 1024  # the lookup table's fine steps and where they end
+LARGE_STEP = 128                 # and its coarse steps
+NR_CLASSES = 68                  # the unused class 0 included
+WORD_BITS = 64
+MAX_WORDS = 17                   # bitmap words a span has room for
+TINY_BYTES = 16                  # a tiny block; its span is one heap page
+
+SELF = f"scripts/{pathlib.Path(__file__).name}"
+TABLE_H = "kmod/sizeclass_table.h"
+CLIENT_H = "include/linux/kmheap_classes.h"
+
+
+def die(text):
+    sys.exit(f"gen_sizeclasses.py: {text}")
+
+
+def is_power_of_2(n):
+    return n > 0 and n & (n - 1) == 0
+
+
+def tail_ok(npages, size):
+    """At most one eighth of the span is left over behind its last object."""
+    span = npages * PAGE
+    return span % size * 8 <= span
+
+
+def go_npages(size):
+    npages = 1
+    while not tail_ok(npages, size):
+        npages += 1
+    return npages
+
+
+def size_step(size):
+    """Distance from a power of two to the next candidate size."""
+    if size >= 2048:
+        return 256
+    if size >= 128:
+        return size // 8
+    return 16 if size >= 32 else 8
+
+
+def go_sizes():
+    """The 67 object sizes, each with the pages Go gives its span."""
+    found = []                   # [size, npages]
+    step = size = 8
+    while size <= MAX_SMALL:
+        if is_power_of_2(size):
+            step = size_step(size)
+        npages = go_npages(size)
+        nelems = npages * PAGE // size
+        if found and found[-1][1] == npages and npages * PAGE // found[-1][0] == nelems:
+            found[-1][0] = size  # as many objects in the same span: only the larger stays
+        else:
+            found.append([size, npages])
+        size += step
+    for entry in found:          # grow into the tail while the count stays the same
+        span = entry[1] * PAGE
+        grown = span // (span // entry[0]) // LARGE_STEP * LARGE_STEP
+        entry[0] = max(entry[0], grown)
+    return found
+
+
+def choose_npages(size, min_objects, max_span):
+    """Fewest pages with a good tail and min_objects objects, or as many as the cap allows."""
+    cap = max(max_span, (size + PAGE - 1) // PAGE * PAGE) // PAGE
+    for want in range(min(min_objects, cap * PAGE // size), 0, -1):
+        for npages in range(1, cap + 1):
+            if tail_ok(npages, size) and npages * PAGE // size >= want:
+                return npages
+    return go_npages(size)       # no good tail under the cap: rather a long span than waste
+
+
+class SizeClass:
+    def __init__(self, index, size, npages, prev):
+        self.index = index
+        self.size = size
+        self.npages = npages
+        self.span = npages * PAGE
+        self.nelems = self.span // size
+        self.nwords = (self.nelems + WORD_BITS - 1) // WORD_BITS
+        self.divmul = ((1 << 32) + size - 1) // size
+        self.align_pages = max(1, size // PAGE) if is_power_of_2(size) else 1
+        self.tail = self.span - self.nelems * size
+        self.max_waste = ((size - prev - 1) * self.nelems + self.tail) / self.span
+        self.min_align = min(size & -size, self.align_pages * PAGE)
+
+    def row(self):
+        return (f"{self.index:5}  {self.size:9}  {self.span:10}  {self.npages:5}  {self.nelems:7}"
+                f"  {self.tail:10}  {100 * self.max_waste:8.2f}%  {self.min_align:9}")
+
+
+ROW_HEAD = "class  bytes/obj  bytes/span  pages  objects  tail waste  max waste  min align"
+
+
+def make_classes(args):
+    classes = [SizeClass(0, TINY_BYTES, 1, TINY_BYTES - 1)]
+    prev = 0
+    for index, (size, npages) in enumerate(go_sizes(), 1):
+        if not args.go:
+            npages = choose_npages(size, args.min_objects, args.max_span_kib << 10)
+        classes.append(SizeClass(index, size, npages, prev))
+        prev = size
+    return classes
+
+
+def make_lookup(classes):
+    """Class of every step: 8 bytes apart up to 1024, 128 bytes apart above."""
+    ends = list(range(0, SMALL_MAX + 1, SMALL_STEP))
+    ends += range(SMALL_MAX + LARGE_STEP, MAX_SMALL + 1, LARGE_STEP)
+    return [next(c.index for c in classes[1:] if c.size >= end) for end in ends]
+
+
+def lookup_index(size):
+    if size <= SMALL_MAX:
+        return (size + SMALL_STEP - 1) // SMALL_STEP
+    skip = SMALL_MAX // SMALL_STEP - SMALL_MAX // LARGE_STEP
+    return (size + LARGE_STEP - 1) // LARGE_STEP + skip
+
+
+def prove_division(c):
+    """The multiplication gives the exact slot for every byte offset of the span."""
+    if c.divmul >> 32:
+        die(f"class {c.index}: the multiplier does not fit 32 bits")
+    size, mul = c.size, c.divmul
+    for off in range(c.span):
+        if off * mul >> 32 != off // size:
+            die(f"class {c.index}: wrong slot for offset {off} of {size} byte objects")
+
+
+def prove(classes, lookup):
+    if len(classes) != NR_CLASSES or classes[-1].size != MAX_SMALL:
+        die(f"{len(classes)} classes up to {classes[-1].size} bytes")
+    for c in classes:
+        if not 1 <= c.nelems <= MAX_WORDS * WORD_BITS or c.npages > 255:
+            die(f"class {c.index}: {c.nelems} objects on {c.npages} pages")
+        if is_power_of_2(c.size) and c.min_align != c.size:
+            die(f"class {c.index}: {c.size} byte objects are not naturally aligned")
+        prove_division(c)
+    for size in range(1, MAX_SMALL + 1):
+        found = lookup[lookup_index(size)]
+        if classes[found].size < size or (found > 1 and classes[found - 1].size >= size):
+            die(f"size {size} looks up class {found}")
+
+
+def params(args):
+    if args.go:
+        return "--go"
+    return f"--min-objects {args.min_objects} --max-span-kib {args.max_span_kib}"
+
+
+def head(args, text):
+    lines = ["/* SPDX-License-Identifier: GPL-2.0 */", "/*"]
+    lines += [f" * {line}".rstrip() for line in text.split("\n")]
+    lines += [" *", f" * Generated by {SELF}; do not edit. Parameters:",
+              f" * {params(args)}", " */"]
+    return lines
+
+
+def macro_list(name, values):
+    """#define of a braced list, filled up to 100 columns."""
+    lines, line = [f"#define {name} {{"], ""
+    for value in values:
+        item = f"{value}, "
+        if len(line) + len(item) > 88:
+            lines.append(f"\t{line.rstrip()}")
+            line = ""
+        line += item
+    lines += [f"\t{line.rstrip()}"]
+    return [f"{text} \\" for text in lines] + ["}"]
+
+
+def table_header(args, classes, lookup):
+    text = ("The size classes: object sizes of the Go runtime, span lengths of kmheap.\n\n"
+            + ROW_HEAD + "\n" + "\n".join(c.row() for c in classes[1:])
+            + "\n\nMax waste is the share of a full span that is lost when every object in it\n"
+              "is one byte larger than the class below, rounding and tail together.\n\n"
+              "Class 0 is no size class: its row describes the tiny span, one heap page of\n"
+              f"{TINY_BYTES} byte blocks. Large spans have no row.")
+    out = head(args, text)
+    out += ["#ifndef _KMHEAP_SIZECLASS_TABLE_H", "#define _KMHEAP_SIZECLASS_TABLE_H", "",
+            f"#define KMH_NR_CLASSES\t\t{NR_CLASSES}",
+            f"#define KMH_CLASS_MAX_BYTES\t{MAX_SMALL}",
+            f"#define KMH_CLASS_PAGE_SHIFT\t{PAGE_SHIFT}\t/* heap page the table is made for */",
+            f"#define KMH_CLASS_MAX_NELEMS\t{max(c.nelems for c in classes)}",
+            f"#define KMH_CLASS_MAX_NWORDS\t{max(c.nwords for c in classes)}",
+            f"#define KMH_CLASS_MAX_NPAGES\t{max(c.npages for c in classes)}",
+            f"#define KMH_TINY_BYTES\t\t{TINY_BYTES}", ""]
+    out += macro_list("KMH_CLASS_SIZES", [c.size for c in classes])
+    out += ["", "/*", f" * Size to class: entries for {SMALL_STEP} byte steps up to {SMALL_MAX},"
+            f" then {LARGE_STEP} byte steps up", f" * to {MAX_SMALL}. Size 0 counts as 1.", " */",
+            f"#define KMH_CLASS_LOOKUP_SMALL_MAX\t{SMALL_MAX}",
+            f"#define KMH_CLASS_LOOKUP_LEN\t\t{len(lookup)}"]
+    out += macro_list("KMH_CLASS_LOOKUP", lookup)
+    out += ["", "#endif /* _KMHEAP_SIZECLASS_TABLE_H */", "", "/*",
+            " * The rows, for whoever defines KMH_CLASS(class, size, divmul, nelems, npages,",
+            " * align_pages, nwords) before including this file, as often as needed.", " */",
+            "#ifdef KMH_CLASS"]
+    out += [f"KMH_CLASS({c.index}, {c.size}, {c.divmul}U, {c.nelems}, {c.npages},"
+            f" {c.align_pages}, {c.nwords})" for c in classes]
+    out += ["#undef KMH_CLASS", "#endif", ""]
+    return "\n".join(out)
+
+
+def client_header(args, classes):
+    text = "What a client of kmheap needs to turn a constant size into its class."
+    out = head(args, text)
+    out += ["#ifndef _LINUX_KMHEAP_CLASSES_H", "#define _LINUX_KMHEAP_CLASSES_H", "",
+            "#include <linux/compiler.h>", "#include <linux/types.h>", "",
+            f"#define KMHEAP_MAX_SMALL\t{MAX_SMALL}\t/* larger objects have pages of their own */",
+            "", "/*",
+            " * Smallest class that holds size bytes, 1 to 67; 0 when size is over",
+            " * KMHEAP_MAX_SMALL. For constant sizes, where it folds to a number; with any other",
+            " * it is a chain of compares.", " */",
+            "static __always_inline unsigned int kmheap_size_class(size_t size)", "{"]
+    for c in classes[1:]:
+        out += [f"\tif (size <= {c.size})", f"\t\treturn {c.index};"]
+    out += ["\treturn 0;", "}", "", "#endif /* _LINUX_KMHEAP_CLASSES_H */", ""]
+    return "\n".join(out)
+
+
+def write_or_check(path, text, check):
+    """False when the file is not, or was not to be made, what it should be."""
+    if not check:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return True
+    same = path.is_file() and path.read_text() == text
+    if not same:
+        print(f"gen_sizeclasses.py: {path} differs from what would be generated", file=sys.stderr)
+    return same
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description="Generate and prove kmheap's size classes.")
+    parser.add_argument("--min-objects", type=int, default=8, metavar="N",
+                        help="objects a span should hold (default 8)")
+    parser.add_argument("--max-span-kib", type=int, default=64, metavar="KIB",
+                        help="longest span, unless one object needs more (default 64)")
+    parser.add_argument("--go", action="store_true", help="the span lengths of the Go runtime")
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    parser.add_argument("--print", action="store_true", help="print the table, write nothing")
+    parser.add_argument("--root", type=pathlib.Path, help="tree to write to (default: this one)",
+                        default=pathlib.Path(__file__).resolve().parent.parent)
+    args = parser.parse_args()
+    if not 1 <= args.min_objects <= MAX_WORDS * WORD_BITS:
+        parser.error(f"--min-objects is 1 to {MAX_WORDS * WORD_BITS}")
+    if not PAGE >> 10 <= args.max_span_kib <= 255 * (PAGE >> 10):
+        parser.error(f"--max-span-kib is {PAGE >> 10} to {255 * (PAGE >> 10)}")
+    return args
+
+
+def main():
+    args = parse_args()
+    classes = make_classes(args)
+    lookup = make_lookup(classes)
+    prove(classes, lookup)
+    if args.print:
+        print(ROW_HEAD, *(c.row() for c in classes[1:]), sep="\n")
+        return 0
+    done = [write_or_check(args.root / TABLE_H, table_header(args, classes, lookup), args.check),
+            write_or_check(args.root / CLIENT_H, client_header(args, classes), args.check)]
+    return 0 if all(done) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
