@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Everything that kmheap takes from the kernel passes through here, so that one
+ * fail-Nth counter reaches every allocation step.
+ */
+#ifndef _KMHEAP_BACKEND_H
+#define _KMHEAP_BACKEND_H
+
+#include <linux/atomic.h>
+#include <linux/gfp.h>
+#include <linux/types.h>
+
+/*
+ * The n-th next backend allocation fails, and only that one; 0 is off. Set by
+ * tests and by debugfs "fail_nth".
+ */
+extern atomic_long_t kmh_fail_nth;
+
+/* Number of backend allocations that the counter made fail. */
+extern atomic_long_t kmh_failures_injected;
+
+bool kmh_backend_should_fail(void);
+
+void *kmh_backend_arena(size_t bytes, gfp_t gfp, int nid);
+void kmh_backend_free_arena(void *base);
+void *kmh_backend_zalloc(size_t bytes, gfp_t gfp, int nid);
+void kmh_backend_free(void *p);
+void *kmh_backend_pages(unsigned int order, gfp_t gfp);
+void kmh_backend_free_pages(void *p, unsigned int order);
+
+#define kmh_backend_percpu(type)						\
+	(kmh_backend_should_fail() ? NULL :					\
+	 (type __percpu *)__alloc_percpu(sizeof(type), __alignof__(type)))
+
+#endif /* _KMHEAP_BACKEND_H */

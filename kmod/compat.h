@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The one place where kernels differ: a named wrapper per difference, each with
+ * its kernel range and the day it can go. Feature probes come before version
+ * tests; no other file tests a version.
+ */
+#ifndef _KMHEAP_COMPAT_H
+#define _KMHEAP_COMPAT_H
+
+#include <linux/version.h>
+#include <linux/vmalloc.h>
+
+#ifndef CONFIG_64BIT
+#error "kmheap needs a 64-bit kernel: its arenas live in vmalloc space"
+#endif
+
+/*
+ * kmh_vmalloc_huge_node() - vmalloc_huge() on a node
+ *
+ * vmalloc_huge_node() is a macro (allocation profiling) from 6.16 on. Before
+ * that vmalloc_huge() takes the memory from the caller's node; the grow worker
+ * is queued on the node it grows, so the result is the same but for the caller
+ * that grows a foreign node itself. Goes when 6.12 does.
+ */
+#ifdef vmalloc_huge_node
+#define kmh_vmalloc_huge_node(bytes, gfp, nid)	vmalloc_huge_node(bytes, gfp, nid)
+#else
+#define kmh_vmalloc_huge_node(bytes, gfp, nid)	((void)(nid), vmalloc_huge(bytes, gfp))
+#endif
+
+#endif /* _KMHEAP_COMPAT_H */
