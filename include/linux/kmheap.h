@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * kmheap - heaps of their own for kernel modules.
+ *
+ * The only header a client includes. Sizes are bytes unless a name says
+ * otherwise; a NULL heap names the default heap. What a function may be called
+ * from stands in its kernel-doc ("Context:"), next to its definition in kmod/.
+ */
+#ifndef _LINUX_KMHEAP_H
+#define _LINUX_KMHEAP_H
+
+#include <linux/bug.h>
+#include <linux/cache.h>
+#include <linux/compiler.h>
+#include <linux/err.h>
+#include <linux/gfp.h>
+#include <linux/overflow.h>
+#include <linux/slab.h>		/* ZERO_SIZE_PTR, ZERO_OR_NULL_PTR() */
+#include <linux/types.h>
+#include <linux/version.h>
+#if __has_include(<linux/cleanup.h>)
+#include <linux/cleanup.h>	/* 6.1.x stable and 6.5+ */
+#endif
+#if __has_include(<linux/alloc_tag.h>)
+#include <linux/alloc_tag.h>	/* 6.10+ */
+#endif
+
+#include <linux/kmheap_classes.h>
+
+struct kmheap;			/* opaque; NULL names the default heap */
+struct module;
+
+/* kmheap_attr.flags */
+#define KMHEAP_HWCACHE_ALIGN	(1U << 1)	/* every object starts on a cache line */
+
+/**
+ * struct kmheap_attr - what a heap is created with; 0 or NULL means the default
+ * @flags: KMHEAP_* bits; unknown ones are refused.
+ * @limit_bytes: hard limit on the footprint in bytes; 0 means the module's
+ *	default_limit parameter (which is none unless set).
+ * @owner: the module the heap is accounted to, usually THIS_MODULE. A heap that
+ *	is still alive when its owner is unloaded is reported and destroyed.
+ */
+struct kmheap_attr {
+	unsigned int flags;
+	size_t limit_bytes;
+	struct module *owner;
+};
+
+enum kmheap_object_state {
+	KMHEAP_OBJECT_LIVE,		/* allocated, not freed */
+	KMHEAP_OBJECT_FREE,		/* a slot nobody holds */
+	KMHEAP_OBJECT_REMOTE,		/* freed, not yet folded into its span */
+};
+
+/**
+ * struct kmheap_object - what kmheap_lookup() found at an address
+ * @heap: the heap the address belongs to.
+ * @base: first byte of the object that holds the address.
+ * @bytes: usable bytes of that object.
+ * @state: whether it is live.
+ * @data: true when it was allocated as data (holds no pointers).
+ */
+struct kmheap_object {
+	struct kmheap *heap;
+	void *base;
+	size_t bytes;
+	enum kmheap_object_state state;
+	bool data;
+};
+
+/**
+ * struct kmheap_stats - one heap in figures
+ *
+ * footprint_bytes = live_bytes + free_bytes + cached_bytes + deferred_bytes +
+ * waste_bytes + metadata_bytes, exactly when nobody allocates meanwhile.
+ * Documentation/debugfs.rst says what each one counts.
+ */
+struct kmheap_stats {
+	u64 footprint_bytes;
+	u64 live_bytes;
+	u64 free_bytes;
+	u64 cached_bytes;
+	u64 deferred_bytes;
+	u64 waste_bytes;
+	u64 metadata_bytes;
+	u64 limit_bytes;
+	u64 live_objects;
+	u64 arenas;
+	u64 spans;
+	u64 allocs;
+	u64 frees;
+	u64 refused_allocs;
+	u64 double_frees;
+	u64 invalid_frees;
+	u64 wrong_size_frees;
+};
+
+struct kmheap *kmheap_create(const char *name, const struct kmheap_attr *attr) __must_check;
+void kmheap_destroy(struct kmheap *heap);
+
+/*
+ * The functions behind the allocating macros below. On kernels with allocation
+ * profiling the macros charge arenas to the caller's line; call the macros.
+ */
+void kmheap_free(const void *p);
+
+void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned int class, gfp_t gfp)
+	__malloc __must_check;
+void *kmheap_alloc_any_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
+	__malloc __alloc_size(2) __must_check;
+void *kmheap_alloc_data_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
+	__malloc __alloc_size(2) __must_check;
+void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int nid)
+	__malloc __alloc_size(2) __must_check;
+void *kmheap_alloc_aligned_noprof(struct kmheap *heap, size_t size, size_t align, gfp_t gfp)
+	__malloc __alloc_size(2) __must_check;
+void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp_t gfp)
+	__alloc_size(3) __must_check;
+void *kmheap_memdup_noprof(struct kmheap *heap, const void *src, size_t len, gfp_t gfp)
+	__malloc __alloc_size(3) __must_check;
+char *kmheap_strdup_noprof(struct kmheap *heap, const char *s, gfp_t gfp)
+	__malloc __must_check;
+size_t kmheap_alloc_bulk_noprof(struct kmheap *heap, size_t size, gfp_t gfp, size_t n, void **p);
+
+/* A constant size becomes its class at compile time; anything else takes the table. */
+static __always_inline __alloc_size(2) __must_check
+void *kmheap_alloc_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
+{
+	if (__builtin_constant_p(size) && size && size <= KMHEAP_MAX_SMALL)
+		return kmheap_alloc_class_noprof(heap, kmheap_size_class(size), gfp);
+	return kmheap_alloc_any_noprof(heap, size, gfp);
+}
+
+static __always_inline __alloc_size(2, 3) __must_check
+void *kmheap_alloc_array_noprof(struct kmheap *heap, size_t n, size_t size, gfp_t gfp)
+{
+	size_t bytes;
+
+	if (unlikely(check_mul_overflow(n, size, &bytes)))
+		return NULL;
+	return kmheap_alloc_noprof(heap, bytes, gfp);
+}
+
+#ifdef alloc_hooks
+#define kmheap_hooks(call)	alloc_hooks(call)
+#else
+#define kmheap_hooks(call)	(call)
+#endif
+
+/**
+ * kmheap_alloc() - allocate an object
+ * @heap: the heap; NULL for the default heap.
+ * @size: bytes; 0 gives ZERO_SIZE_PTR.
+ * @gfp: GFP_KERNEL and friends where the caller may sleep, GFP_ATOMIC or GFP_NOWAIT where
+ *	not. __GFP_ZERO clears every usable byte. NOFS and NOIO, by flag or by scope,
+ *	are kept. __GFP_NOFAIL is not: it warns and may still give NULL. DMA zones
+ *	give NULL with a warning. Other flags have no effect.
+ *
+ * Objects of a power-of-two size up to 32 KiB are aligned to it, all others to at
+ * least 8 bytes. Objects over 32 KiB come in pages of 8 KiB and are page-aligned.
+ *
+ * Context: Any, NMI included, if @gfp does not allow sleeping; callers that cannot
+ * sleep get what is there without asking the kernel.
+ * Return: the object, or NULL (counted in refused_allocs). Over-large sizes warn unless
+ * __GFP_NOWARN.
+ */
+#define kmheap_alloc(heap, size, gfp) \
+	kmheap_hooks(kmheap_alloc_noprof(heap, size, gfp))
+
+/**
+ * kmheap_zalloc() - allocate a zeroed object
+ * @heap: the heap; NULL for the default heap.
+ * @size: bytes; 0 gives ZERO_SIZE_PTR.
+ * @gfp: as for kmheap_alloc().
+ *
+ * Context: What @gfp says.
+ * Return: as for kmheap_alloc().
+ */
+#define kmheap_zalloc(heap, size, gfp) \
+	kmheap_hooks(kmheap_alloc_noprof(heap, size, (gfp) | __GFP_ZERO))
+
+/**
+ * kmheap_alloc_data() - allocate an object that holds no pointers
+ * @heap: the heap; NULL for the default heap.
+ * @size: bytes; 0 gives ZERO_SIZE_PTR.
+ * @gfp: as for kmheap_alloc().
+ *
+ * Data never shares a span with objects that may hold pointers. Objects of up to
+ * 12 bytes are packed, several to a block of 16 bytes, and are aligned to 8 bytes
+ * if their size is a multiple of 8 and to 4 otherwise.
+ *
+ * Context: What @gfp says.
+ * Return: as for kmheap_alloc().
+ */
+#define kmheap_alloc_data(heap, size, gfp) \
+	kmheap_hooks(kmheap_alloc_data_noprof(heap, size, gfp))
+
+/**
+ * kmheap_alloc_node() - allocate memory of a node
+ * @heap: the heap; NULL for the default heap.
+ * @size: bytes; 0 gives ZERO_SIZE_PTR.
+ * @gfp: as for kmheap_alloc(); with __GFP_THISNODE no other node will do.
+ * @nid: the node; NUMA_NO_NODE for the caller's. A node without memory stands for the
+ *	first one that has some.
+ *
+ * Context: What @gfp says.
+ * Return: as for kmheap_alloc(); NULL with a warning for a node that does not exist.
+ */
+#define kmheap_alloc_node(heap, size, gfp, nid) \
+	kmheap_hooks(kmheap_alloc_node_noprof(heap, size, gfp, nid))
+
+/**
+ * kmheap_alloc_aligned() - allocate at an alignment
+ * @heap: the heap; NULL for the default heap.
+ * @size: bytes; 0 gives ZERO_SIZE_PTR.
+ * @align: a power of two, up to 1 MiB.
+ * @gfp: as for kmheap_alloc().
+ *
+ * Free it with kmheap_free(); for kmheap_free_sized() the size is kmheap_size().
+ *
+ * Context: What @gfp says.
+ * Return: as for kmheap_alloc(); NULL with a warning for a bad alignment.
+ */
+#define kmheap_alloc_aligned(heap, size, align, gfp) \
+	kmheap_hooks(kmheap_alloc_aligned_noprof(heap, size, align, gfp))
+
+/**
+ * kmheap_alloc_array() - allocate an array
+ * @heap: the heap; NULL for the default heap.
+ * @n: number of elements.
+ * @size: bytes per element.
+ * @gfp: as for kmheap_alloc().
+ *
+ * Context: What @gfp says.
+ * Return: as for kmheap_alloc(); NULL when @n * @size overflows.
+ */
+#define kmheap_alloc_array(heap, n, size, gfp) \
+	kmheap_hooks(kmheap_alloc_array_noprof(heap, n, size, gfp))
+
+/**
+ * kmheap_calloc() - allocate a zeroed array
+ * @heap: the heap; NULL for the default heap.
+ * @n: number of elements.
+ * @size: bytes per element.
+ * @gfp: as for kmheap_alloc().
+ *
+ * Context: What @gfp says.
+ * Return: as for kmheap_alloc_array().
+ */
+#define kmheap_calloc(heap, n, size, gfp) \
+	kmheap_hooks(kmheap_alloc_array_noprof(heap, n, size, (gfp) | __GFP_ZERO))
+
+/**
+ * kmheap_realloc() - change the size of an object
+ * @heap: where to allocate when @p is NULL; otherwise @p's own heap is used.
+ * @p: the object; NULL or ZERO_SIZE_PTR to allocate one.
+ * @size: bytes; 0 frees @p.
+ * @gfp: as for kmheap_alloc(). As with krealloc(), __GFP_ZERO clears what is added
+ *	only if every allocation of the object asked for it.
+ *
+ * The object stays where it is while @size fits. Data stays data.
+ *
+ * Context: What @gfp says.
+ * Return: the object; ZERO_SIZE_PTR for size 0; NULL, and @p as it was, when memory ran
+ * out or @p is no live object (reported).
+ */
+#define kmheap_realloc(heap, p, size, gfp) \
+	kmheap_hooks(kmheap_realloc_noprof(heap, p, size, gfp))
+
+/**
+ * kmheap_memdup() - copy memory into a new object
+ * @heap: the heap; NULL for the default heap.
+ * @src: what to copy; may hold pointers.
+ * @len: bytes.
+ * @gfp: as for kmheap_alloc().
+ *
+ * Context: What @gfp says.
+ * Return: the copy, or NULL.
+ */
+#define kmheap_memdup(heap, src, len, gfp) \
+	kmheap_hooks(kmheap_memdup_noprof(heap, src, len, gfp))
+
+/**
+ * kmheap_strdup() - copy a string into a new object, as data
+ * @heap: the heap; NULL for the default heap.
+ * @s: the string, or NULL.
+ * @gfp: as for kmheap_alloc().
+ *
+ * Context: What @gfp says.
+ * Return: the copy; NULL when @s is NULL or memory ran out.
+ */
+#define kmheap_strdup(heap, s, gfp) \
+	kmheap_hooks(kmheap_strdup_noprof(heap, s, gfp))
+
+/**
+ * kmheap_alloc_bulk() - allocate many objects of one size
+ * @heap: the heap; NULL for the default heap.
+ * @size: bytes each.
+ * @gfp: as for kmheap_alloc().
+ * @n: how many.
+ * @p: where to put them.
+ *
+ * Context: What @gfp says.
+ * Return: how many there were, the first ones of @p; less than @n when memory ran out.
+ */
+#define kmheap_alloc_bulk(heap, size, gfp, n, p) \
+	kmheap_hooks(kmheap_alloc_bulk_noprof(heap, size, gfp, n, p))
+
+void kmheap_free_sized(const void *p, size_t size);
+void kmheap_free_sensitive(const void *p);
+void kmheap_free_bulk(size_t n, void **p);
+
+size_t kmheap_size(const void *p);
+bool kmheap_lookup(const void *addr, struct kmheap_object *obj);
+size_t kmheap_shrink(struct kmheap *heap);
+void kmheap_stats(struct kmheap *heap, struct kmheap_stats *st);
+
+#ifdef DEFINE_FREE
+/* void *p __free(kmheap) = kmheap_alloc(...): freed when p leaves its scope. */
+DEFINE_FREE(kmheap, void *, if (!IS_ERR_OR_NULL(_T)) kmheap_free(_T))
+/* struct kmheap *h __free(kmheap_heap) = kmheap_create(...): destroyed likewise. */
+DEFINE_FREE(kmheap_heap, struct kmheap *, if (!IS_ERR_OR_NULL(_T)) kmheap_destroy(_T))
+#endif
+
+#endif /* _LINUX_KMHEAP_H */

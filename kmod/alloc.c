@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The front door in: what a request is, and the fast path for small ones.
+ *
+ * The fast path, in words: preemption off; this CPU's mcache; its flag; the window
+ * of the class; the lowest bit. Everything else is kmh_alloc_slow().
+ */
+#include <linux/export.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/string.h>
+#include <linux/topology.h>
+
+#include "internal.h"
+
+/* What vmalloc space cannot promise. */
+#define KMH_GFP_ZONES	(__GFP_DMA | __GFP_DMA32)
+
+/* False when the request cannot be served because of its flags. */
+bool kmh_gfp_ok(gfp_t gfp)
+{
+	if (WARN_ONCE(gfp & KMH_GFP_ZONES,
+		      "kmheap: no DMA zones here: vmalloc memory; gfp %pGg\n", &gfp))
+		return false;
+	WARN_ONCE(gfp & __GFP_NOFAIL,
+		  "kmheap: __GFP_NOFAIL is not kept; the caller must check; gfp %pGg\n", &gfp);
+	return true;
+}
+
+/* May this caller wait for an arena? */
+bool kmh_alloc_may_grow(gfp_t gfp)
+{
+	return gfpflags_allow_blocking(gfp) && !in_interrupt();
+}
+
+/* One attempt without growing; any context. */
+static void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass)
+{
+	struct kmh_mcache *mc;
+	void *p = NULL;
+
+	preempt_disable();
+	mc = this_cpu_ptr(heap->mcache);
+	if (!kmh_mcache_enter(mc)) {
+		p = kmh_mcentral_alloc_one(node, spanclass);
+	} else {
+		p = kmh_mcache_take(mc, spanclass);
+		if (!p && kmh_mcache_refill(mc, spanclass))
+			p = kmh_mcache_take(mc, spanclass);
+		kmh_mcache_leave(mc);
+	}
+	preempt_enable();
+	return p;
+}
+
+/* The class of @bytes at @align in a heap all of whose objects are cache-aligned. */
+static unsigned int kmh_aligned_spanclass(unsigned int spanclass)
+{
+	size_t bytes = kmh_class_size[kmh_spanclass_class(spanclass)];
+
+	return kmh_spanclass(kmh_size_to_class_aligned(bytes, cache_line_size()),
+			     kmh_spanclass_noscan(spanclass));
+}
+
+/**
+ * kmh_alloc_slow() - an allocation that the window could not serve
+ * @heap: the heap.
+ * @spanclass: class asked for.
+ * @gfp: may it grow the heap?
+ *
+ * In a heap with KMHEAP_HWCACHE_ALIGN the classes whose size is no multiple of a
+ * cache line never get a span, so every request for one ends up here and is sent
+ * on to a class that is.
+ *
+ * Context: What @gfp says.
+ * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).
+ */
+noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t gfp)
+{
+	const struct kmh_sizeclass *class;
+	struct kmh_node *node;
+	unsigned long seen;
+	void *p;
+
+	if (heap->flags & KMHEAP_HWCACHE_ALIGN && spanclass != KMH_SPANCLASS_TINY)
+		spanclass = kmh_aligned_spanclass(spanclass);
+	class = &kmh_classes[kmh_spanclass_class(spanclass)];
+	for (;;) {
+		node = kmh_heap_node(heap, numa_node_id());
+		seen = READ_ONCE(node->mheap.ngrown);
+		p = kmh_alloc_try(heap, node, spanclass);
+		if (p)
+			break;
+		if (!kmh_alloc_may_grow(gfp))
+			goto refused;
+		if (kmh_mspan_pools_short(spanclass) &&
+		    !kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp & ~__GFP_ZERO))
+			continue;
+		if (kmh_mheap_grow(&node->mheap, class->npages, class->align_pages, seen, gfp))
+			goto refused;
+	}
+	if (want_init_on_alloc(gfp))
+		memset(p, 0, class->size);
+	return p;
+
+refused:
+	atomic_long_inc(&heap->refused);
+	return NULL;
+}
+
+/* The fast path. Zeroing comes last, with preemption on again. */
+static __always_inline void *kmh_alloc_small(struct kmheap *heap, unsigned int spanclass, gfp_t gfp)
+{
+	struct kmh_mcache *mc;
+	void *p = NULL;
+
+	might_alloc(gfp);
+	if (unlikely(gfp & (__GFP_NOFAIL | KMH_GFP_ZONES)) && !kmh_gfp_ok(gfp))
+		return NULL;
+	preempt_disable();
+	mc = this_cpu_ptr(heap->mcache);
+	if (likely(kmh_mcache_enter(mc))) {
+		p = kmh_mcache_take(mc, spanclass);
+		kmh_mcache_leave(mc);
+	}
+	preempt_enable();
+	if (unlikely(!p))
+		return kmh_alloc_slow(heap, spanclass, gfp);
+	if (unlikely(want_init_on_alloc(gfp)))
+		memset(p, 0, kmh_class_size[kmh_spanclass_class(spanclass)]);
+	return p;
+}
+
+/* What kmheap_alloc() of a constant size becomes; @class is kmheap_size_class(). */
+void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned int class, gfp_t gfp)
+{
+	return kmh_alloc_small(kmh_heap_or_default(heap), kmh_spanclass(class, false), gfp);
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_class_noprof);
+
+/* kmheap_alloc(): see <linux/kmheap.h>. */
+void *kmheap_alloc_any_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
+{
+	heap = kmh_heap_or_default(heap);
+	if (unlikely(size > KMHEAP_MAX_SMALL))
+		return kmh_large_alloc(heap, size, 1, gfp, NUMA_NO_NODE);
+	if (unlikely(!size))
+		return ZERO_SIZE_PTR;
+	return kmh_alloc_small(heap, kmh_spanclass(kmh_size_to_class(size), false), gfp);
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_any_noprof);
+
+/* kmheap_alloc_data(): see <linux/kmheap.h>. */
+void *kmheap_alloc_data_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
+{
+	heap = kmh_heap_or_default(heap);
+	if (unlikely(size > KMHEAP_MAX_SMALL))
+		return kmh_large_alloc(heap, size, 1, gfp, NUMA_NO_NODE);
+	if (unlikely(!size))
+		return ZERO_SIZE_PTR;
+	if (size <= KMH_MAX_TINY && !(heap->flags & KMHEAP_HWCACHE_ALIGN))
+		return kmh_tiny_alloc(heap, size, gfp);
+	return kmh_alloc_small(heap, kmh_spanclass(kmh_size_to_class(size), true), gfp);
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_data_noprof);
+
+/* Past the mcache, from the lists of a certain node; grows that node. */
+static void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, int nid)
+{
+	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
+	struct kmh_node *node = kmh_heap_node(heap, nid);
+	unsigned long seen;
+	void *p;
+
+	for (;;) {
+		seen = READ_ONCE(node->mheap.ngrown);
+		preempt_disable();
+		p = kmh_mcentral_alloc_one(node, spanclass);
+		preempt_enable();
+		if (p || !kmh_alloc_may_grow(gfp) ||
+		    kmh_mheap_grow(&node->mheap, class->npages, class->align_pages, seen, gfp))
+			break;
+	}
+	if (!p)
+		atomic_long_inc(&heap->refused);
+	else if (want_init_on_alloc(gfp))
+		memset(p, 0, class->size);
+	return p;
+}
+
+/* kmheap_alloc_node(): see <linux/kmheap.h>. */
+void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int nid)
+{
+	unsigned int spanclass;
+	void *p;
+
+	heap = kmh_heap_or_default(heap);
+	if (nid == NUMA_NO_NODE)
+		return kmheap_alloc_any_noprof(heap, size, gfp);
+	if (WARN_ONCE(nid < 0 || nid >= nr_node_ids, "kmheap: no node %d\n", nid))
+		return NULL;
+	if (size > KMHEAP_MAX_SMALL)
+		return kmh_large_alloc(heap, size, 1, gfp, nid);
+	if (!size || kmh_heap_node(heap, nid) == kmh_heap_node(heap, numa_node_id()))
+		return kmheap_alloc_any_noprof(heap, size, gfp);
+
+	might_alloc(gfp);
+	if (!kmh_gfp_ok(gfp))
+		return NULL;
+	spanclass = kmh_spanclass(kmh_size_to_class(size), false);
+	if (heap->flags & KMHEAP_HWCACHE_ALIGN)
+		spanclass = kmh_aligned_spanclass(spanclass);
+	p = kmh_alloc_on_node(heap, spanclass, gfp, nid);
+	if (!p && !(gfp & __GFP_THISNODE))
+		p = kmheap_alloc_any_noprof(heap, size, gfp);
+	return p;
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_node_noprof);
+
+/* kmheap_alloc_aligned(): see <linux/kmheap.h>. */
+void *kmheap_alloc_aligned_noprof(struct kmheap *heap, size_t size, size_t align, gfp_t gfp)
+{
+	unsigned int class;
+
+	heap = kmh_heap_or_default(heap);
+	if (WARN_ONCE(!is_power_of_2(align) || align > KMH_ALIGN_MAX_BYTES,
+		      "kmheap: alignment %zu: a power of two up to %lu\n", align,
+		      KMH_ALIGN_MAX_BYTES))
+		return NULL;
+	if (!size)
+		return ZERO_SIZE_PTR;
+	class = size <= KMHEAP_MAX_SMALL ? kmh_size_to_class_aligned(size, align) : 0;
+	if (!class)
+		return kmh_large_alloc(heap, size, align, gfp, NUMA_NO_NODE);
+	return kmh_alloc_small(heap, kmh_spanclass(class, false), gfp);
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_aligned_noprof);
+
+/* kmheap_alloc_bulk(): see <linux/kmheap.h>. */
+size_t kmheap_alloc_bulk_noprof(struct kmheap *heap, size_t size, gfp_t gfp, size_t n, void **p)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		p[i] = kmheap_alloc_any_noprof(heap, size, gfp);
+		if (unlikely(!p[i]))
+			break;
+	}
+	return i;
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_bulk_noprof);
+
+/* kmheap_memdup(): see <linux/kmheap.h>. */
+void *kmheap_memdup_noprof(struct kmheap *heap, const void *src, size_t len, gfp_t gfp)
+{
+	void *p = kmheap_alloc_any_noprof(heap, len, gfp & ~__GFP_ZERO);
+
+	if (p && len)
+		memcpy(p, src, len);
+	return p;
+}
+EXPORT_SYMBOL_GPL(kmheap_memdup_noprof);
+
+/* kmheap_strdup(): see <linux/kmheap.h>. */
+char *kmheap_strdup_noprof(struct kmheap *heap, const char *s, gfp_t gfp)
+{
+	size_t len = s ? strlen(s) + 1 : 0;
+	char *p;
+
+	if (!s)
+		return NULL;
+	p = kmheap_alloc_data_noprof(heap, len, gfp & ~__GFP_ZERO);
+	if (p)
+		memcpy(p, s, len);
+	return p;
+}
+EXPORT_SYMBOL_GPL(kmheap_strdup_noprof);
+
+/* kmheap_realloc(): see <linux/kmheap.h>. */
+void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp_t gfp)
+{
+	struct kmheap_object obj;
+	void *new;
+
+	if (ZERO_OR_NULL_PTR(p))
+		return kmheap_alloc_any_noprof(heap, size, gfp);
+	if (!size) {
+		kmheap_free(p);
+		return ZERO_SIZE_PTR;
+	}
+	if (!kmheap_lookup(p, &obj) || obj.base != p || obj.state != KMHEAP_OBJECT_LIVE) {
+		kmh_report_bad_pointer("kmheap_realloc()", p, _RET_IP_);
+		return NULL;
+	}
+	if (size <= obj.bytes)
+		return (void *)p;
+	new = obj.data ? kmheap_alloc_data_noprof(obj.heap, size, gfp) :
+			 kmheap_alloc_any_noprof(obj.heap, size, gfp);
+	if (!new)
+		return NULL;
+	memcpy(new, p, obj.bytes);
+	kmheap_free(p);
+	return new;
+}
+EXPORT_SYMBOL_GPL(kmheap_realloc_noprof);

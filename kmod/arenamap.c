@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The arenas map: address -> span for any value, in any context.
+ *
+ * After Go's two-level arena map (src/runtime/mheap.go, arenaIndex), keyed by heap
+ * page because vmalloc promises no alignment beyond a page.
+ */
+#include "internal.h"
+
+/*
+ * The first level covers at most this many leaves, 64 TiB of address space: all
+ * of vmalloc space with 4-level page tables. With 5 levels an arena further away
+ * from the others is refused. At full reach the table takes 32 MiB; in practice
+ * vmalloc space fills from its start and it takes a page.
+ */
+#define KMH_MAP_MAX_LEAVES	(1UL << 22)
+#define KMH_MAP_MIN_LEAVES	64UL
+
+struct kmh_mspan kmh_span_none = { .state = KMH_SPAN_NONE };
+struct kmh_mspan kmh_span_gone = { .state = KMH_SPAN_GONE };
+
+struct kmh_arenamap *kmh_arenamap;
+static DEFINE_MUTEX(kmh_arenamap_mutex);
+static struct kmh_leaf *kmh_empty_leaf;		/* every entry says "none" */
+static u64 kmh_map_bytes;
+
+static struct kmh_leaf *kmh_leaf_new(gfp_t gfp)
+{
+	struct kmh_leaf *leaf = kmh_backend_zalloc(sizeof(*leaf), gfp, NUMA_NO_NODE);
+	unsigned int i;
+
+	if (!leaf)
+		return NULL;
+	for (i = 0; i < KMH_LEAF_PAGES; i++)
+		leaf->span[i] = &kmh_span_none;
+	kmh_map_bytes += sizeof(*leaf);
+	return leaf;
+}
+
+static struct kmh_arenamap *kmh_arenamap_new(unsigned long base, unsigned long nr, gfp_t gfp)
+{
+	size_t bytes = sizeof(struct kmh_arenamap) + nr * sizeof(struct kmh_leaf *);
+	struct kmh_arenamap *map = kmh_backend_zalloc(bytes, gfp, NUMA_NO_NODE);
+	unsigned long i;
+
+	if (!map)
+		return NULL;
+	map->base = base;
+	map->nr = nr;
+	for (i = 0; i < nr; i++)
+		map->leaf[i] = kmh_empty_leaf;
+	kmh_map_bytes += bytes;
+	return map;
+}
+
+int kmh_arenamap_init(void)
+{
+	kmh_empty_leaf = kmh_leaf_new(GFP_KERNEL);
+	if (!kmh_empty_leaf)
+		return -ENOMEM;
+	kmh_arenamap = kmh_arenamap_new(0, 0, GFP_KERNEL);
+	if (!kmh_arenamap) {
+		kmh_backend_free(kmh_empty_leaf);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* No lookup can be under way: the caller waited for a grace period. */
+void kmh_arenamap_exit(void)
+{
+	struct kmh_arenamap *map = kmh_arenamap, *prev;
+	unsigned long i;
+
+	for (i = 0; i < map->nr; i++)
+		if (map->leaf[i] != kmh_empty_leaf)
+			kmh_backend_free(map->leaf[i]);
+	for (; map; map = prev) {
+		prev = map->prev;
+		kmh_backend_free(map);
+	}
+	kmh_backend_free(kmh_empty_leaf);
+	kmh_arenamap = NULL;
+	kmh_map_bytes = 0;
+}
+
+/*
+ * Replace the first level by one that also covers @lo..@hi. The old one stays
+ * until exit, for lookups that still read it; sizes at least double, so all the
+ * old ones together are smaller than the current one.
+ */
+static int kmh_arenamap_extend(unsigned long lo, unsigned long hi, gfp_t gfp)
+{
+	struct kmh_arenamap *old = kmh_arenamap, *map;
+	unsigned long nr, i;
+
+	if (old->nr) {
+		lo = min(lo, old->base);
+		hi = max(hi, old->base + old->nr - 1);
+	}
+	if (hi - lo >= KMH_MAP_MAX_LEAVES)
+		return -ERANGE;
+	nr = max3(hi - lo + 1, 2 * old->nr, KMH_MAP_MIN_LEAVES);
+	map = kmh_arenamap_new(lo, nr, gfp);
+	if (!map)
+		return -ENOMEM;
+	for (i = 0; i < old->nr; i++)
+		map->leaf[old->base - lo + i] = old->leaf[i];
+	map->prev = old;
+	smp_store_release(&kmh_arenamap, map);	/* pairs with kmh_span_of() */
+	return 0;
+}
+
+static int kmh_arenamap_cover_locked(unsigned long lo, unsigned long hi, gfp_t gfp)
+{
+	struct kmh_arenamap *map = kmh_arenamap;
+	unsigned long i;
+	int err;
+
+	lockdep_assert_held(&kmh_arenamap_mutex);
+	if (lo < map->base || hi - map->base >= map->nr) {
+		err = kmh_arenamap_extend(lo, hi, gfp);
+		if (err)
+			return err;
+		map = kmh_arenamap;
+	}
+	for (i = lo - map->base; i <= hi - map->base; i++) {
+		struct kmh_leaf *leaf;
+
+		if (map->leaf[i] != kmh_empty_leaf)
+			continue;
+		leaf = kmh_leaf_new(gfp);
+		if (!leaf)
+			return -ENOMEM;
+		smp_store_release(&map->leaf[i], leaf);	/* pairs with kmh_span_of() */
+	}
+	return 0;
+}
+
+/**
+ * kmh_arenamap_cover() - make sure that pages have entries of their own
+ * @first: first heap page.
+ * @npages: how many.
+ * @gfp: how hard to try; must allow sleeping.
+ *
+ * Growing the map is rare (once per 16 MiB) and cannot enter the file system or
+ * start I/O, so callers under any scope may share one mutex.
+ *
+ * Context: Process context; sleeps.
+ * Return: 0, -ENOMEM, or -ERANGE for addresses out of the map's reach.
+ */
+int kmh_arenamap_cover(unsigned long first, unsigned long npages, gfp_t gfp)
+{
+	unsigned int shift = KMH_LEAF_SHIFT - KMH_PAGE_SHIFT;
+	unsigned long lo = first >> shift, hi = (first + npages - 1) >> shift;
+	int err;
+
+	mutex_lock(&kmh_arenamap_mutex);
+	err = kmh_arenamap_cover_locked(lo, hi, gfp & ~(__GFP_FS | __GFP_IO));
+	mutex_unlock(&kmh_arenamap_mutex);
+	return err;
+}
+
+/**
+ * kmh_arenamap_set() - publish what covered pages belong to
+ * @first: first heap page.
+ * @npages: how many.
+ * @s: their span or a sentinel, initialised.
+ *
+ * Context: Any. The caller owns the pages.
+ */
+void kmh_arenamap_set(unsigned long first, unsigned long npages, struct kmh_mspan *s)
+{
+	struct kmh_arenamap *map = READ_ONCE(kmh_arenamap);
+	unsigned int shift = KMH_LEAF_SHIFT - KMH_PAGE_SHIFT;
+	unsigned long page;
+
+	smp_wmb();	/* the span before its entries; pairs with kmh_span_of() */
+	for (page = first; page < first + npages; page++) {
+		struct kmh_leaf *leaf = map->leaf[(page >> shift) - map->base];
+
+		WRITE_ONCE(leaf->span[page % KMH_LEAF_PAGES], s);
+	}
+}
+
+/* Bytes taken for the map, shared by all heaps. */
+u64 kmh_arenamap_bytes(void)
+{
+	return READ_ONCE(kmh_map_bytes);
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /sys/kernel/debug/kmheap/. Documentation/debugfs.rst has every format.
+ *
+ * Figures are taken first and formatted afterwards, outside every raw lock. A heap's
+ * files are removed, and their readers waited for, before the heap goes.
+ */
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "internal.h"
+
+static struct dentry *kmh_dir;
+static struct dentry *kmh_heaps_dir;
+
+/* ---- stats */
+
+static void kmh_show_stats(struct seq_file *m, const struct kmheap_stats *st)
+{
+	seq_printf(m, "footprint_bytes %llu\n", st->footprint_bytes);
+	seq_printf(m, "live_bytes %llu\n", st->live_bytes);
+	seq_printf(m, "free_bytes %llu\n", st->free_bytes);
+	seq_printf(m, "cached_bytes %llu\n", st->cached_bytes);
+	seq_printf(m, "deferred_bytes %llu\n", st->deferred_bytes);
+	seq_printf(m, "waste_bytes %llu\n", st->waste_bytes);
+	seq_printf(m, "metadata_bytes %llu\n", st->metadata_bytes);
+	seq_printf(m, "live_objects %llu\n", st->live_objects);
+	seq_printf(m, "arenas %llu\n", st->arenas);
+	seq_printf(m, "spans %llu\n", st->spans);
+	seq_printf(m, "allocs %llu\n", st->allocs);
+	seq_printf(m, "frees %llu\n", st->frees);
+	seq_printf(m, "refused_allocs %llu\n", st->refused_allocs);
+	seq_printf(m, "double_frees %llu\n", st->double_frees);
+	seq_printf(m, "invalid_frees %llu\n", st->invalid_frees);
+	seq_printf(m, "wrong_size_frees %llu\n", st->wrong_size_frees);
+}
+
+static int kmh_stats_show(struct seq_file *m, void *unused)
+{
+	struct kmheap_stats st;
+	unsigned int nheaps;
+	int err = kmh_global_stats(&st, &nheaps);
+
+	if (err)
+		return err;
+	kmh_show_stats(m, &st);
+	seq_printf(m, "heaps %u\n", nheaps);
+	seq_printf(m, "suppressed_reports %ld\n", atomic_long_read(&kmh_reports_suppressed));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(kmh_stats);
+
+static int kmh_heap_stats_show(struct seq_file *m, void *unused)
+{
+	struct kmheap *heap = m->private;
+	struct kmheap_stats st;
+
+	kmheap_stats(heap, &st);
+	kmh_show_stats(m, &st);
+	seq_printf(m, "limit_bytes %llu\n", st.limit_bytes);
+	seq_printf(m, "owner %s\n", heap->owner ? module_name(heap->owner) : "none");
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(kmh_heap_stats);
+
+/* ---- classes */
+
+static void kmh_show_class(struct seq_file *m, unsigned int i, const struct kmh_class_stats *c)
+{
+	const struct kmh_sizeclass *class = &kmh_classes[i];
+	u64 tail = (c->pages << KMH_PAGE_SHIFT) - c->spans * class->nelems * class->size;
+
+	seq_printf(m, "%5u %5u %5u %9llu %9llu %9llu %9llu %12llu %12llu %9llu\n", i, class->size,
+		   class->npages, c->spans, c->live, c->free, c->remote, c->allocs,
+		   c->allocs > c->live ? c->allocs - c->live : 0, tail);
+}
+
+static int kmh_classes_show(struct seq_file *m, void *unused)
+{
+	struct kmh_heap_walk *w = kvzalloc(sizeof(*w), GFP_KERNEL);
+	unsigned int i;
+
+	if (!w)
+		return -ENOMEM;
+	kmh_heap_walk(m->private, w);
+	seq_puts(m, "class  size pages     spans      live      free    remote       allocs        frees     waste\n");
+	for (i = 0; i < KMH_NR_CLASSES; i++)
+		kmh_show_class(m, i, &w->class[i]);
+	seq_printf(m, "refills %llu\n", w->refills);
+	seq_printf(m, "tiny_objects %llu\n", w->tiny_objects);
+	seq_printf(m, "large_objects %llu\n", w->large_objects);
+	kvfree(w);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(kmh_classes);
+
+/* ---- arenas: one seq_file record each; the mutex pins them */
+
+static void *kmh_arenas_start(struct seq_file *m, loff_t *pos)
+{
+	struct kmheap *heap = m->private;
+
+	mutex_lock(&heap->arenas_mutex);
+	return seq_list_start_head(&heap->arenas, *pos);
+}
+
+static void *kmh_arenas_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	struct kmheap *heap = m->private;
+
+	return seq_list_next(v, &heap->arenas, pos);
+}
+
+static void kmh_arenas_stop(struct seq_file *m, void *v)
+{
+	struct kmheap *heap = m->private;
+
+	mutex_unlock(&heap->arenas_mutex);
+}
+
+/* What a heap page is, in one character. */
+static char kmh_page_char(unsigned long page)
+{
+	const struct kmh_mspan *s = kmh_span_of_page(page);
+
+	switch (s->state) {
+	case KMH_SPAN_SMALL:
+		return READ_ONCE(s->owner) ? 'C' : 's';
+	case KMH_SPAN_TINY:
+		return 't';
+	case KMH_SPAN_LARGE:
+		return 'L';
+	default:
+		return '.';
+	}
+}
+
+#define KMH_MAP_LINE	64
+
+static void kmh_show_page_map(struct seq_file *m, const struct kmh_arena *a)
+{
+	char line[KMH_MAP_LINE + 1];
+	unsigned long i, n = 0;
+
+	for (i = 0; i < a->npages; i++) {
+		preempt_disable();
+		line[n++] = i ? kmh_page_char(a->first + i) : '#';
+		preempt_enable();
+		if (n < KMH_MAP_LINE && i + 1 < a->npages)
+			continue;
+		line[n] = '\0';
+		seq_printf(m, "  %s\n", line);
+		n = 0;
+	}
+}
+
+static int kmh_arenas_show_one(struct seq_file *m, void *v)
+{
+	struct kmheap *heap = m->private;
+	struct kmh_arena *a = list_entry(v, struct kmh_arena, list);
+
+	if (v == &heap->arenas) {
+		seq_puts(m, "base bytes node pages free_pages dedicated\n");
+		return 0;
+	}
+	seq_printf(m, "%pK %zu %d %lu %lu %d\n", a->vbase, a->bytes, a->mheap->nid,
+		   a->range.npages, READ_ONCE(a->range.nfree), a->dedicated);
+	kmh_show_page_map(m, a);
+	return 0;
+}
+
+static const struct seq_operations kmh_arenas_sops = {
+	.start = kmh_arenas_start,
+	.next = kmh_arenas_next,
+	.stop = kmh_arenas_stop,
+	.show = kmh_arenas_show_one,
+};
+DEFINE_SEQ_ATTRIBUTE(kmh_arenas);
+
+/* ---- spans */
+
+static const char *kmh_home_name(const struct kmh_mspan *s)
+{
+	static const char * const names[] = { "cached", "partial", "full", "announced" };
+
+	if (s->state == KMH_SPAN_LARGE)
+		return "large";
+	return names[atomic_read(&s->home) & 3];
+}
+
+struct kmh_span_row {
+	struct seq_file *m;
+	/* a batch of snapshots; formatted with preemption on */
+	unsigned int n;
+	struct {
+		unsigned long base;
+		u32 npages, elemsize, nelems, live, remote;
+		u8 spanclass;
+		const char *home;
+	} row[32];
+};
+
+static void kmh_span_snapshot(struct kmh_mspan *s, void *ctx)
+{
+	struct kmh_span_row *r = ctx;
+	typeof(r->row[0]) *row = &r->row[r->n];
+
+	row->base = s->base;
+	row->npages = s->npages;
+	row->elemsize = s->elemsize;
+	row->nelems = s->nelems;
+	row->spanclass = s->spanclass;
+	row->live = kmh_mspan_live(s, &row->remote);
+	row->home = kmh_home_name(s);
+	r->n++;
+}
+
+static void kmh_span_rows_print(struct kmh_span_row *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->n; i++)
+		seq_printf(r->m, "%pK %u %u %u %u %u %u %s\n", (void *)r->row[i].base,
+			   r->row[i].npages, kmh_spanclass_class(r->row[i].spanclass),
+			   kmh_spanclass_noscan(r->row[i].spanclass), r->row[i].nelems,
+			   r->row[i].live, r->row[i].remote, r->row[i].home);
+	r->n = 0;
+}
+
+static int kmh_spans_show_one(struct seq_file *m, void *v)
+{
+	struct kmheap *heap = m->private;
+	struct kmh_arena *a = list_entry(v, struct kmh_arena, list);
+	struct kmh_span_row *r;
+	unsigned long page, end;
+
+	if (v == &heap->arenas) {
+		seq_puts(m, "base pages class data slots live remote home\n");
+		return 0;
+	}
+	r = kzalloc(sizeof(*r), GFP_KERNEL);
+	if (!r)
+		return -ENOMEM;
+	r->m = m;
+	end = a->range.first + a->range.npages;
+	for (page = a->range.first; page < end; page += ARRAY_SIZE(r->row)) {
+		kmh_walk_pages(page, min(page + ARRAY_SIZE(r->row), end), kmh_span_snapshot, r);
+		kmh_span_rows_print(r);
+	}
+	kfree(r);
+	return 0;
+}
+
+static const struct seq_operations kmh_spans_sops = {
+	.start = kmh_arenas_start,
+	.next = kmh_arenas_next,
+	.stop = kmh_arenas_stop,
+	.show = kmh_spans_show_one,
+};
+DEFINE_SEQ_ATTRIBUTE(kmh_spans);
+
+/* ---- validate */
+
+static __printf(2, 3) void kmh_finding_to_seq(void *ctx, const char *fmt, ...)
+{
+	struct seq_file *m = ctx;
+	va_list args;
+
+	va_start(args, fmt);
+	seq_vprintf(m, fmt, args);
+	va_end(args);
+	seq_putc(m, '\n');
+}
+
+static int kmh_validate_show(struct seq_file *m, void *unused)
+{
+	if (!kmh_validate_all(kmh_finding_to_seq, m))
+		seq_puts(m, "ok\n");
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(kmh_validate);
+
+/* ---- fail_nth */
+
+static int kmh_fail_nth_get(void *data, u64 *val)
+{
+	*val = atomic_long_read(&kmh_fail_nth);
+	return 0;
+}
+
+static int kmh_fail_nth_set(void *data, u64 val)
+{
+	if (val > LONG_MAX)
+		return -EINVAL;
+	atomic_long_set(&kmh_fail_nth, val);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(kmh_fail_nth_fops, kmh_fail_nth_get, kmh_fail_nth_set, "%llu\n");
+
+/* ---- files come and go */
+
+void kmh_debugfs_add_heap(struct kmheap *heap)
+{
+	heap->dir = debugfs_create_dir(heap->name, kmh_heaps_dir);
+	debugfs_create_file("stats", 0444, heap->dir, heap, &kmh_heap_stats_fops);
+	debugfs_create_file("classes", 0444, heap->dir, heap, &kmh_classes_fops);
+	debugfs_create_file("arenas", 0444, heap->dir, heap, &kmh_arenas_fops);
+	debugfs_create_file("spans", 0444, heap->dir, heap, &kmh_spans_fops);
+}
+
+/* Returns when nobody reads them any more. */
+void kmh_debugfs_remove_heap(struct kmheap *heap)
+{
+	debugfs_remove(heap->dir);
+	heap->dir = NULL;
+}
+
+void kmh_debugfs_init(void)
+{
+	kmh_dir = debugfs_create_dir("kmheap", NULL);
+	kmh_heaps_dir = debugfs_create_dir("heaps", kmh_dir);
+	debugfs_create_file("stats", 0444, kmh_dir, NULL, &kmh_stats_fops);
+	debugfs_create_file("validate", 0400, kmh_dir, NULL, &kmh_validate_fops);
+	debugfs_create_file_unsafe("fail_nth", 0600, kmh_dir, NULL, &kmh_fail_nth_fops);
+}
+
+void kmh_debugfs_exit(void)
+{
+	debugfs_remove(kmh_dir);
+}

@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The front door out: free, and what is known of an address.
+ *
+ * The fast path, in words: preemption off; address -> span; offset -> slot, exact;
+ * this CPU's mcache owns the span and its flag was won? Set the free bit. Otherwise
+ * set the remote bit. Everything that does not fit, and every kind of span but
+ * small, is kmh_free_slow(). Never waits, never allocates, never fails.
+ */
+#include <linux/export.h>
+#include <linux/mm.h>
+#include <linux/string.h>
+
+#include "internal.h"
+
+/* Free a slot of a span that this CPU's mcache owns. In the section. */
+static __always_inline enum kmh_free_result kmh_free_local(struct kmh_mspan *s, unsigned int slot)
+{
+	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
+	unsigned long bit = BIT(slot % KMH_WORD_SLOTS);
+
+	if (unlikely((w->free | atomic_long_read(&w->remote)) & bit))
+		return KMH_FREE_DOUBLE;
+	WRITE_ONCE(w->free, w->free | bit);
+	return KMH_FREE_OK;
+}
+
+/*
+ * The owner is compared inside the section: before it, an interrupt could still
+ * have given the span to another CPU. The mcache is the heap's, not the owner's, so
+ * the flag that is set is this CPU's own.
+ */
+static __always_inline enum kmh_free_result __kmh_free_slot(struct kmh_mspan *s, unsigned int slot)
+{
+	struct kmh_mcache *mc = this_cpu_ptr(s->mcache);
+	enum kmh_free_result res;
+
+	if (likely(kmh_mcache_enter(mc))) {
+		if (likely(READ_ONCE(s->owner) == mc)) {
+			res = kmh_free_local(s, slot);
+			kmh_mcache_leave(mc);
+			return res;
+		}
+		kmh_mcache_leave(mc);
+	}
+	return kmh_mspan_free_remote(s, slot);
+}
+
+/**
+ * kmh_free_slot() - free one slot of a small or tiny span
+ * @s: the span.
+ * @slot: slot number, below nelems.
+ *
+ * Context: Any; preemption off.
+ * Return: KMH_FREE_DOUBLE, and nothing done, when it was not live.
+ */
+enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot)
+{
+	return __kmh_free_slot(s, slot);
+}
+
+static bool kmh_slot_live(const struct kmh_mspan *s, unsigned int slot)
+{
+	const struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
+
+	return !((READ_ONCE(w->free) | atomic_long_read(&w->remote)) &
+		 BIT(slot % KMH_WORD_SLOTS));
+}
+
+/* ---- what an address is */
+
+/* The object an address lies in; base 0 when in none. */
+struct kmh_where {
+	unsigned long base;
+	size_t bytes;
+	unsigned int slot;
+	enum kmheap_object_state state;
+};
+
+static void kmh_locate_slot(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)
+{
+	at->slot = (addr - s->base) / s->elemsize;
+	if (at->slot >= s->nelems)	/* the tail behind the last object */
+		return;
+	at->base = kmh_mspan_slot_addr(s, at->slot);
+	at->bytes = s->elemsize;
+	if (!kmh_slot_live(s, at->slot))
+		at->state = atomic_long_read(&s->w[at->slot / KMH_WORD_SLOTS].remote) &
+			    BIT(at->slot % KMH_WORD_SLOTS) ?
+			    KMHEAP_OBJECT_REMOTE : KMHEAP_OBJECT_FREE;
+}
+
+/* Fill @at for a span in use. Any context, preemption off; slow. */
+static void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)
+{
+	bool live;
+
+	*at = (struct kmh_where){ .state = KMHEAP_OBJECT_LIVE };
+	if (addr - s->base >= (unsigned long)s->npages << KMH_PAGE_SHIFT)
+		return;		/* the span was recycled under a racing lookup */
+	switch (s->state) {
+	case KMH_SPAN_SMALL:
+		kmh_locate_slot(s, addr, at);
+		break;
+	case KMH_SPAN_TINY:
+		at->slot = (addr - s->base) / s->elemsize;
+		at->bytes = kmh_tiny_extent(s, addr, &at->base, &live);
+		if (!live || !kmh_slot_live(s, at->slot))
+			at->state = KMHEAP_OBJECT_FREE;
+		break;
+	case KMH_SPAN_LARGE:
+		at->base = s->base;
+		at->bytes = (size_t)s->npages << KMH_PAGE_SHIFT;
+		if (atomic_long_read(&s->w[0].remote))
+			at->state = KMHEAP_OBJECT_FREE;
+		break;
+	}
+}
+
+/* ---- misuse */
+
+static void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
+		       const struct kmh_mspan *s, const struct kmh_where *at, unsigned long ip)
+{
+	struct kmh_report r = {
+		.kind = kind, .what = what, .addr = addr, .ip = ip, .span = s,
+		.object = at ? at->base : 0, .bytes = at ? at->bytes : 0,
+	};
+
+	kmh_report_misuse(&r);
+}
+
+static void kmh_misuse_sentinel(unsigned long addr, const struct kmh_mspan *s, unsigned long ip)
+{
+	switch (s->state) {
+	case KMH_SPAN_FREED:
+		kmh_misuse(KMH_DOUBLE_FREE, "its pages are free already", addr, s, NULL, ip);
+		break;
+	case KMH_SPAN_GONE:
+		kmh_misuse(KMH_INVALID_FREE, "freed after its heap was destroyed or its arena given back",
+			   addr, s, NULL, ip);
+		break;
+	case KMH_SPAN_UNUSED:
+		kmh_misuse(KMH_INVALID_FREE, "no object was ever there", addr, s, NULL, ip);
+		break;
+	default:
+		kmh_misuse(KMH_INVALID_FREE, "not an address of kmheap", addr, s, NULL, ip);
+	}
+}
+
+/* ---- free */
+
+/*
+ * A free that passed the checks of its kind. With @at the object is known to have
+ * been live a moment ago; two frees at the same time still meet in the slot's bits.
+ * Comes with preemption off and returns with it on.
+ */
+static void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
+			     unsigned long ip)
+{
+	enum kmh_free_result res;
+
+	switch (s->state) {
+	case KMH_SPAN_LARGE:
+		res = kmh_large_claim(s);
+		preempt_enable();
+		if (res == KMH_FREE_OK)
+			kmh_large_release(s);
+		break;
+	case KMH_SPAN_TINY:
+		if (want_init_on_free())
+			memset((void *)addr, 0, at->bytes);
+		res = kmh_tiny_free(s, addr);
+		preempt_enable();
+		break;
+	default:
+		if (want_init_on_free())
+			memset((void *)addr, 0, at->bytes);
+		res = kmh_free_slot(s, at->slot);
+		preempt_enable();
+	}
+	if (unlikely(res != KMH_FREE_OK))
+		kmh_misuse(KMH_DOUBLE_FREE, "freed twice", addr, s, at, ip);
+}
+
+/*
+ * The slot's bits said no. Whatever the slot is by now, another client's object
+ * perhaps, this free is not obeyed. Comes with preemption off and returns with it on.
+ */
+static noinline void kmh_free_doubled(struct kmh_mspan *s, unsigned long addr, unsigned long ip)
+{
+	struct kmh_where at;
+
+	kmh_locate(s, addr, &at);
+	kmh_misuse(KMH_DOUBLE_FREE, "freed already", addr, s, &at, ip);
+	preempt_enable();
+}
+
+/* Comes with preemption off and returns with it on. */
+static noinline void kmh_free_slow(struct kmh_mspan *s, unsigned long addr, unsigned long ip)
+{
+	struct kmh_where at = {};
+
+	if (ZERO_OR_NULL_PTR((void *)addr)) {
+		preempt_enable();
+		return;
+	}
+	if (s->state < KMH_SPAN_SMALL) {
+		kmh_misuse_sentinel(addr, s, ip);
+		preempt_enable();
+		return;
+	}
+	kmh_locate(s, addr, &at);
+	if (at.base == addr && at.state == KMHEAP_OBJECT_LIVE) {
+		kmh_free_located(s, addr, &at, ip);
+		return;
+	}
+	if (at.base == addr)
+		kmh_misuse(KMH_DOUBLE_FREE, "freed already", addr, s, &at, ip);
+	else if (at.base)
+		kmh_misuse(KMH_INVALID_FREE, "inside an object", addr, s, &at, ip);
+	else
+		kmh_misuse(KMH_INVALID_FREE, "behind the last object of a span", addr, s, &at, ip);
+	preempt_enable();
+}
+
+/* Preemption off on entry, on at return. */
+static __always_inline void kmh_free(struct kmh_mspan *s, unsigned long addr)
+{
+	unsigned long off = addr - s->base;
+	unsigned long slot = (off * s->divmul) >> 32;
+
+	/*
+	 * Exact for every offset in the span. Anything else, a span recycled under a
+	 * racing free of a wild pointer included, fails one of the two compares.
+	 */
+	if (unlikely(slot >= s->nfast || slot * s->elemsize != off || want_init_on_free())) {
+		kmh_free_slow(s, addr, _RET_IP_);
+		return;
+	}
+	if (unlikely(__kmh_free_slot(s, slot) != KMH_FREE_OK)) {
+		kmh_free_doubled(s, addr, _RET_IP_);
+		return;
+	}
+	preempt_enable();
+}
+
+/**
+ * kmheap_free() - free an object
+ * @p: from one of the allocating functions, of whatever heap; NULL and
+ *	ZERO_SIZE_PTR do nothing.
+ *
+ * A double, invalid, interior or late free is reported with the stack, once per
+ * site, counted, and otherwise ignored: the heap stays as it was.
+ *
+ * Context: Any, NMI included. Never waits, never allocates.
+ */
+void kmheap_free(const void *p)
+{
+	preempt_disable();
+	kmh_free(kmh_span_of((unsigned long)p), (unsigned long)p);
+}
+EXPORT_SYMBOL_GPL(kmheap_free);
+
+/*
+ * Is @bytes what was asked for at the allocation of @at? Small objects know their
+ * class, large ones the bytes; a tiny one knows its granules. The usable size is
+ * right for all of them.
+ */
+static bool kmh_size_fits(const struct kmh_mspan *s, const struct kmh_where *at, size_t bytes)
+{
+	unsigned int class;
+
+	if (bytes == at->bytes)
+		return true;
+	if (!bytes || bytes > at->bytes)
+		return false;
+	switch (s->state) {
+	case KMH_SPAN_LARGE:
+		return bytes == s->large_bytes;
+	case KMH_SPAN_TINY:
+		return round_up(bytes, KMH_TINY_GRANULE) == at->bytes ||
+		       at->base + at->bytes == kmh_mspan_slot_addr(s, at->slot + 1);
+	default:
+		class = kmh_size_to_class(bytes);
+		if (s->heap->flags & KMHEAP_HWCACHE_ALIGN)
+			class = kmh_size_to_class_aligned(kmh_class_size[class],
+							  cache_line_size());
+		return class == kmh_spanclass_class(s->spanclass);
+	}
+}
+
+/**
+ * kmheap_free_sized() - free an object whose size the caller knows
+ * @p: as for kmheap_free().
+ * @size: bytes asked for when it was allocated (by kmheap_realloc() too, if that
+ *	moved it), or kmheap_size(@p).
+ *
+ * A size of another class is reported and the object is not freed: one of the two,
+ * pointer or size, is wrong.
+ *
+ * Context: Any, NMI included.
+ */
+void kmheap_free_sized(const void *p, size_t size)
+{
+	unsigned long addr = (unsigned long)p;
+	struct kmh_where at;
+	struct kmh_mspan *s;
+
+	if (ZERO_OR_NULL_PTR(p))
+		return;
+	preempt_disable();
+	s = kmh_span_of(addr);
+	if (likely(s->state >= KMH_SPAN_SMALL)) {
+		kmh_locate(s, addr, &at);
+		if (at.base == addr && at.state == KMHEAP_OBJECT_LIVE &&
+		    !kmh_size_fits(s, &at, size)) {
+			kmh_misuse(KMH_WRONG_SIZE_FREE, "freed with the size of another class",
+				   addr, s, &at, _RET_IP_);
+			preempt_enable();
+			return;
+		}
+	}
+	kmh_free(s, addr);
+}
+EXPORT_SYMBOL_GPL(kmheap_free_sized);
+
+/**
+ * kmheap_free_sensitive() - wipe an object, then free it
+ * @p: as for kmheap_free().
+ *
+ * Context: Any, NMI included.
+ */
+void kmheap_free_sensitive(const void *p)
+{
+	size_t bytes = kmheap_size(p);
+
+	if (bytes)
+		memzero_explicit((void *)p, bytes);
+	kmheap_free(p);
+}
+EXPORT_SYMBOL_GPL(kmheap_free_sensitive);
+
+/**
+ * kmheap_free_bulk() - free many objects
+ * @n: how many.
+ * @p: the objects, of any sizes and heaps; NULL entries are skipped.
+ *
+ * Context: Any, NMI included.
+ */
+void kmheap_free_bulk(size_t n, void **p)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		kmheap_free(p[i]);
+}
+EXPORT_SYMBOL_GPL(kmheap_free_bulk);
+
+/* ---- looking at addresses */
+
+/**
+ * kmheap_lookup() - what an address is
+ * @addr: any value; interior pointers count.
+ * @obj: where to put what was found.
+ *
+ * The answer may be old when it arrives, unless the caller keeps the object alive.
+ *
+ * Context: Any, NMI included. Lock-free.
+ * Return: false when no object is or was at @addr.
+ */
+bool kmheap_lookup(const void *addr, struct kmheap_object *obj)
+{
+	struct kmh_where at = {};
+	struct kmh_mspan *s;
+
+	preempt_disable();
+	s = kmh_span_of((unsigned long)addr);
+	if (s->state >= KMH_SPAN_SMALL) {
+		kmh_locate(s, (unsigned long)addr, &at);
+		obj->heap = s->heap;
+		obj->base = (void *)at.base;
+		obj->bytes = at.bytes;
+		obj->state = at.state;
+		obj->data = kmh_spanclass_noscan(s->spanclass);
+	}
+	preempt_enable();
+	return at.base;
+}
+EXPORT_SYMBOL_GPL(kmheap_lookup);
+
+/**
+ * kmheap_size() - usable bytes of an object, as ksize()
+ * @p: the object.
+ *
+ * Context: Any, NMI included. Lock-free.
+ * Return: bytes from @p on that belong to the object, all of them usable; 0 for NULL,
+ * ZERO_SIZE_PTR and what is no live object.
+ */
+size_t kmheap_size(const void *p)
+{
+	struct kmheap_object obj;
+
+	if (!kmheap_lookup(p, &obj) || obj.base != p || obj.state != KMHEAP_OBJECT_LIVE)
+		return 0;
+	return obj.bytes;
+}
+EXPORT_SYMBOL_GPL(kmheap_size);

@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Heaps: create, destroy, attributes, accounting. */
+#define pr_fmt(fmt) "kmheap: " fmt
+
+#include <linux/cpuhotplug.h>
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/notifier.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "internal.h"
+
+#define KMH_NAME_MAX	63
+
+struct kmheap *kmh_default_heap;
+LIST_HEAD(kmh_heaps);
+DEFINE_MUTEX(kmh_heaps_mutex);
+atomic_long_t kmh_misuses[KMH_NR_MISUSES];
+static enum cpuhp_state kmh_cpuhp_state;
+
+void kmh_heap_account_metadata(struct kmheap *heap, long bytes)
+{
+	atomic_long_add(bytes, &heap->metadata_bytes);
+}
+
+/**
+ * kmh_heap_book() - count bytes that are about to be taken from the kernel
+ * @heap: the heap.
+ * @bytes: size of an arena.
+ *
+ * Booked first and taken then, so that growers on several nodes together keep the
+ * limit.
+ *
+ * Return: false, and nothing booked, when the heap's limit forbids it.
+ */
+bool kmh_heap_book(struct kmheap *heap, size_t bytes)
+{
+	size_t limit = READ_ONCE(heap->limit_bytes);
+	unsigned long now = atomic_long_add_return(bytes, &heap->arena_bytes);
+
+	if (!limit || now + atomic_long_read(&heap->metadata_bytes) <= limit)
+		return true;
+	kmh_heap_unbook(heap, bytes);
+	return false;
+}
+
+void kmh_heap_unbook(struct kmheap *heap, size_t bytes)
+{
+	atomic_long_sub(bytes, &heap->arena_bytes);
+}
+
+/* ---- create */
+
+static int kmh_attr_check(const char *name, const struct kmheap_attr *attr)
+{
+	if (!name || !*name || strlen(name) > KMH_NAME_MAX || strchr(name, '/') ||
+	    name[0] == '.') {
+		pr_err("heap name \"%s\": 1 to %u characters, no '/', no leading '.'\n",
+		       name ?: "(null)", KMH_NAME_MAX);
+		return -EINVAL;
+	}
+	if (attr->flags & ~KMHEAP_HWCACHE_ALIGN) {
+		pr_err("heap %s: flags %#x, only KMHEAP_HWCACHE_ALIGN (%#x) is known\n", name,
+		       attr->flags, KMHEAP_HWCACHE_ALIGN);
+		return -EINVAL;
+	}
+	if (attr->limit_bytes && attr->limit_bytes < KMH_LIMIT_MIN_BYTES) {
+		pr_err("heap %s: limit of %zu bytes, at least %lu are needed (0 = none)\n", name,
+		       attr->limit_bytes, KMH_LIMIT_MIN_BYTES);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static struct kmh_mspan *kmh_sentinel(struct kmheap *heap, enum kmh_span_state state)
+{
+	struct kmh_mspan *s = kmh_mspan_get(KMH_SPANCLASS_LARGE);
+
+	if (!s)
+		return NULL;
+	kmh_mspan_init(s, KMH_SPANCLASS_LARGE, 0, 0);
+	s->heap = heap;
+	s->state = state;
+	kmh_heap_account_metadata(heap, kmh_mspan_bytes(s));
+	return s;
+}
+
+static int kmh_heap_init_sentinels(struct kmheap *heap)
+{
+	if (kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, GFP_KERNEL))
+		return -ENOMEM;
+	heap->unused = kmh_sentinel(heap, KMH_SPAN_UNUSED);
+	heap->freed = kmh_sentinel(heap, KMH_SPAN_FREED);
+	return heap->unused && heap->freed ? 0 : -ENOMEM;
+}
+
+static void kmh_heap_put_sentinels(struct kmheap *heap)
+{
+	if (heap->unused)
+		kmh_mspan_put(heap->unused);
+	if (heap->freed)
+		kmh_mspan_put(heap->freed);
+}
+
+/* Show lockdep the order of tiers 5 and 6; see internal.h. */
+static void kmh_teach_lock_order(struct kmh_node *node)
+{
+	unsigned long flags;
+
+	if (!IS_ENABLED(CONFIG_PROVE_LOCKING))
+		return;
+	raw_spin_lock_irqsave(&node->central[0].lock, flags);
+	raw_spin_lock(&node->mheap.lock);
+	raw_spin_unlock(&node->mheap.lock);
+	raw_spin_unlock_irqrestore(&node->central[0].lock, flags);
+}
+
+static struct kmh_node *kmh_node_create(struct kmheap *heap, int nid)
+{
+	struct kmh_node *node = kmh_backend_zalloc(sizeof(*node), GFP_KERNEL, nid);
+	unsigned int i;
+
+	if (!node)
+		return NULL;
+	kmh_mheap_init(&node->mheap, heap, nid);
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+		kmh_mcentral_init(&node->central[i]);
+	kmh_heap_account_metadata(heap, sizeof(*node));
+	kmh_teach_lock_order(node);
+	return node;
+}
+
+/* A node without memory uses the first one that has some. */
+static int kmh_heap_init_nodes(struct kmheap *heap)
+{
+	size_t bytes = nr_node_ids * sizeof(*heap->nodes);
+	int nid, first = first_memory_node;
+
+	heap->nodes = kmh_backend_zalloc(bytes, GFP_KERNEL, NUMA_NO_NODE);
+	if (!heap->nodes)
+		return -ENOMEM;
+	kmh_heap_account_metadata(heap, bytes);
+	for_each_node_state(nid, N_MEMORY) {
+		heap->nodes[nid] = kmh_node_create(heap, nid);
+		if (!heap->nodes[nid])
+			return -ENOMEM;
+	}
+	for (nid = 0; nid < nr_node_ids; nid++)
+		if (!heap->nodes[nid])
+			heap->nodes[nid] = heap->nodes[first];
+	return 0;
+}
+
+static void kmh_heap_free_nodes(struct kmheap *heap)
+{
+	int nid;
+
+	if (!heap->nodes)
+		return;
+	for_each_node_state(nid, N_MEMORY)
+		kmh_backend_free(heap->nodes[nid]);
+	kmh_backend_free(heap->nodes);
+}
+
+/* The structure and what hangs off it; no arenas left, no users. */
+static void kmh_heap_free(struct kmheap *heap)
+{
+	kmh_mcache_destroy(heap);
+	kmh_heap_free_nodes(heap);
+	kmh_heap_put_sentinels(heap);
+	kmh_backend_free(heap->name);
+	kmh_backend_free(heap);
+}
+
+static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *attr)
+{
+	struct kmheap *heap = kmh_backend_zalloc(sizeof(*heap), GFP_KERNEL, NUMA_NO_NODE);
+
+	if (!heap)
+		return NULL;
+	heap->flags = attr->flags;
+	heap->owner = attr->owner;
+	heap->limit_bytes = attr->limit_bytes ?: kmh_default_limit;
+	heap->next_arena_bytes = min(KMH_ARENA_MIN_BYTES, kmh_arena_bytes);
+	mutex_init(&heap->grow_mutex);
+	mutex_init(&heap->grow_noio_mutex);
+	mutex_init(&heap->arenas_mutex);
+	INIT_LIST_HEAD(&heap->arenas);
+	INIT_LIST_HEAD(&heap->list);
+	kmh_heap_account_metadata(heap, sizeof(*heap) + strlen(name) + 1);
+
+	heap->name = kmh_backend_zalloc(strlen(name) + 1, GFP_KERNEL, NUMA_NO_NODE);
+	if (!heap->name)
+		goto fail;
+	strcpy(heap->name, name);
+	if (kmh_heap_init_sentinels(heap) || kmh_heap_init_nodes(heap) || kmh_mcache_init(heap))
+		goto fail;
+	return heap;
+fail:
+	kmh_heap_free(heap);
+	return NULL;
+}
+
+static struct kmheap *kmh_heap_find_locked(const char *name)
+{
+	struct kmheap *heap;
+
+	lockdep_assert_held(&kmh_heaps_mutex);
+	list_for_each_entry(heap, &kmh_heaps, list)
+		if (!strcmp(heap->name, name))
+			return heap;
+	return NULL;
+}
+
+/* Publish @heap; -EEXIST when another one has its name. */
+static int kmh_heap_publish(struct kmheap *heap)
+{
+	int err = 0;
+
+	mutex_lock(&kmh_heaps_mutex);
+	if (kmh_heap_find_locked(heap->name))
+		err = -EEXIST;
+	else
+		list_add_tail(&heap->list, &kmh_heaps);
+	mutex_unlock(&kmh_heaps_mutex);
+	if (!err)
+		kmh_debugfs_add_heap(heap);
+	return err;
+}
+
+static void kmh_heap_teardown(struct kmheap *heap, bool report);
+
+static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr *attr)
+{
+	static const struct kmheap_attr none;
+	struct kmheap *heap;
+	int err;
+
+	if (!attr)
+		attr = &none;
+	err = kmh_attr_check(name, attr);
+	if (err)
+		return ERR_PTR(err);
+	heap = kmh_heap_new(name, attr);
+	if (!heap)
+		return ERR_PTR(-ENOMEM);
+	/* The first arena now, so that callers who cannot sleep find pages. */
+	err = kmh_mheap_grow(&heap->nodes[numa_mem_id()]->mheap, 1, 1, 0, GFP_KERNEL);
+	if (!err)
+		err = kmh_heap_publish(heap);
+	if (!err)
+		return heap;
+	kmh_heap_teardown(heap, false);
+	return ERR_PTR(err);
+}
+
+/**
+ * kmheap_create() - make a heap
+ * @name: its name in debugfs and in reports; 1 to 63 characters without '/'. Copied.
+ * @attr: flags, limit, owner; NULL for all defaults.
+ *
+ * A heap shares no arena with another one. It holds a reference on kmheap.ko,
+ * which cannot be unloaded before kmheap_destroy(). A fresh heap costs one arena
+ * of 256 KiB and its tables.
+ *
+ * Context: Process context; sleeps.
+ * Return: the heap, or an ERR_PTR: -EINVAL for a bad name, flag or limit (with a
+ * message that says what is allowed), -EEXIST when a heap has that name, -ENOMEM.
+ */
+struct kmheap *kmheap_create(const char *name, const struct kmheap_attr *attr)
+{
+	struct kmheap *heap;
+
+	might_sleep();
+	if (!try_module_get(THIS_MODULE))
+		return ERR_PTR(-ENODEV);
+	heap = kmh_heap_create(name, attr);
+	if (IS_ERR(heap))
+		module_put(THIS_MODULE);
+	return heap;
+}
+EXPORT_SYMBOL_GPL(kmheap_create);
+
+/* ---- destroy */
+
+static void kmh_collect_span(struct kmh_mspan *s, void *ctx)
+{
+	struct llist_head *spans = ctx;
+
+	__llist_add(&s->node, spans);
+}
+
+/* From here on every address of the heap says "gone"; its spans are in @spans. */
+static void kmh_heap_unmap(struct kmheap *heap, struct llist_head *spans)
+{
+	struct kmh_arena *a;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->arenas, list) {
+		kmh_walk_spans(a, kmh_collect_span, spans);
+		kmh_arenamap_set(a->first, a->npages, &kmh_span_gone);
+	}
+	mutex_unlock(&heap->arenas_mutex);
+}
+
+static void kmh_heap_free_arenas(struct kmheap *heap)
+{
+	struct kmh_arena *a, *next;
+
+	list_for_each_entry_safe(a, next, &heap->arenas, list) {
+		list_del(&a->list);
+		kmh_arena_destroy(a);
+	}
+}
+
+/* Misuse that was counted here stays in the module's totals. */
+static void kmh_heap_keep_misuses(struct kmheap *heap)
+{
+	unsigned int i;
+
+	for (i = 0; i < KMH_NR_MISUSES; i++)
+		atomic_long_add(atomic_long_read(&heap->misuses[i]), &kmh_misuses[i]);
+}
+
+/*
+ * The heap is in no list. Frees that raced with us read its spans with preemption
+ * off, so a grace period after the addresses say "gone" nobody does any more.
+ */
+static void kmh_heap_teardown(struct kmheap *heap, bool report)
+{
+	LLIST_HEAD(spans);
+	struct kmh_mspan *s, *next;
+	struct kmh_node *node;
+	int nid;
+
+	kmh_for_each_node(heap, nid, node)
+		kmh_mheap_stop(&node->mheap);
+	if (report)
+		kmh_report_survivors(heap);
+	kmh_heap_unmap(heap, &spans);
+	synchronize_rcu();
+	llist_for_each_entry_safe(s, next, spans.first, node)
+		kmh_mspan_put(s);
+	kmh_heap_free_arenas(heap);
+	kmh_heap_keep_misuses(heap);
+	kmh_heap_free(heap);
+}
+
+static bool kmh_heap_unpublish(struct kmheap *heap)
+{
+	struct kmheap *h;
+	bool found = false;
+
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(h, &kmh_heaps, list)
+		found |= h == heap;
+	if (found)
+		list_del_init(&heap->list);
+	mutex_unlock(&kmh_heaps_mutex);
+	if (found)
+		kmh_debugfs_remove_heap(heap);
+	return found;
+}
+
+/**
+ * kmheap_destroy() - end a heap
+ * @heap: the heap; NULL and ERR_PTR do nothing.
+ *
+ * Objects that are still live are reported (how many, how many bytes, of which size
+ * classes) and freed with the rest. Whoever may still free into the heap must be done:
+ * a free that comes later is reported as such and ignored.
+ *
+ * Context: Process context; sleeps.
+ */
+void kmheap_destroy(struct kmheap *heap)
+{
+	might_sleep();
+	if (IS_ERR_OR_NULL(heap))
+		return;
+	if (WARN(heap == kmh_default_heap, "kmheap: the default heap cannot be destroyed\n"))
+		return;
+	if (WARN(!kmh_heap_unpublish(heap), "kmheap: %px is not a heap; destroyed twice?\n", heap))
+		return;
+	kmh_heap_teardown(heap, true);
+	module_put(THIS_MODULE);
+}
+EXPORT_SYMBOL_GPL(kmheap_destroy);
+
+/**
+ * kmheap_shrink() - give unused memory back to the kernel
+ * @heap: the heap; NULL for the default heap.
+ *
+ * Drains CPU caches, then central lists, then gives back every arena without a
+ * page in use.
+ *
+ * Context: Process context; sleeps.
+ * Return: bytes given back.
+ */
+size_t kmheap_shrink(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	int nid;
+
+	might_sleep();
+	heap = kmh_heap_or_default(heap);
+	kmh_mcache_drain_all(heap);
+	kmh_for_each_node(heap, nid, node)
+		kmh_mheap_release_spans(&node->mheap);
+	return kmh_arena_release_free(heap, false);
+}
+EXPORT_SYMBOL_GPL(kmheap_shrink);
+
+/* ---- CPUs and modules that go away */
+
+static int kmh_cpu_dead(unsigned int cpu)
+{
+	struct kmheap *heap;
+
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(heap, &kmh_heaps, list)
+		kmh_mcache_drain_dead(heap, cpu);
+	mutex_unlock(&kmh_heaps_mutex);
+	return 0;
+}
+
+static struct kmheap *kmh_heap_of_owner(struct module *owner)
+{
+	struct kmheap *heap, *found = NULL;
+
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(heap, &kmh_heaps, list)
+		if (heap->owner == owner)
+			found = heap;
+	mutex_unlock(&kmh_heaps_mutex);
+	return found;
+}
+
+/* Runs after the owner's exit function: what it left behind is a leak. */
+static int kmh_module_event(struct notifier_block *nb, unsigned long event, void *data)
+{
+	struct module *mod = data;
+	struct kmheap *heap;
+
+	if (event != MODULE_STATE_GOING || mod == THIS_MODULE)
+		return NOTIFY_DONE;
+	while ((heap = kmh_heap_of_owner(mod))) {
+		pr_warn("heap %s outlives its owner %s; destroyed\n", heap->name, mod->name);
+		kmheap_destroy(heap);
+	}
+	return NOTIFY_OK;
+}
+
+static struct notifier_block kmh_module_nb = { .notifier_call = kmh_module_event };
+
+/* The default heap and what watches over all heaps. */
+int kmh_heaps_init(void)
+{
+	static const struct kmheap_attr attr;
+	int err;
+
+	kmh_default_heap = kmh_heap_create("default", &attr);
+	if (IS_ERR(kmh_default_heap))
+		return PTR_ERR(kmh_default_heap);
+	err = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "kmheap:dead", NULL, kmh_cpu_dead);
+	if (err < 0)
+		goto no_cpuhp;
+	kmh_cpuhp_state = err;
+	err = register_module_notifier(&kmh_module_nb);
+	if (err)
+		goto no_notifier;
+	return 0;
+
+no_notifier:
+	cpuhp_remove_state_nocalls(kmh_cpuhp_state);
+no_cpuhp:
+	kmh_heap_unpublish(kmh_default_heap);
+	kmh_heap_teardown(kmh_default_heap, false);
+	return err;
+}
+
+void kmh_heaps_exit(void)
+{
+	unregister_module_notifier(&kmh_module_nb);
+	cpuhp_remove_state_nocalls(kmh_cpuhp_state);
+	kmh_heap_unpublish(kmh_default_heap);
+	kmh_heap_teardown(kmh_default_heap, true);
+}

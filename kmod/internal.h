@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * kmheap private header: the structures of every tier and what each tier offers
+ * to its neighbour. Documentation/design.rst tells how they work together.
+ *
+ * Lock order, outermost first. Nothing marked "raw" may sleep, allocate or call
+ * back into kmheap.
+ *
+ *  1. kmh_heaps_mutex		list of heaps; debugfs, module notifier, cpuhp
+ *  2. heap->grow_mutex		one grower at a time, callers that may enter FS/IO
+ *     heap->grow_noio_mutex	the same for callers that may not; never both held
+ *  3. heap->arenas_mutex	list of arenas; holders do not allocate
+ *     kmh_arenamap_mutex	growing the address map; inside 2, never with 3
+ *  4. mcache section		preemption off and mcache->busy set, this CPU only
+ *  5. mcentral->lock		raw, interrupts saved; NMI only tries
+ *  6. mheap->lock		raw, interrupts saved; NMI only tries
+ *  7. kmh_fixalloc.lock	raw, interrupts saved; NMI only tries
+ *
+ * Any of 5 to 7 may be taken with or without the ones before it. The first heap
+ * takes 5 and 6 once in this order (kmh_teach_lock_order()), so lockdep reports
+ * the first code that takes them the other way round.
+ */
+#ifndef _KMHEAP_INTERNAL_H
+#define _KMHEAP_INTERNAL_H
+
+#include <linux/atomic.h>
+#include <linux/irq_work.h>
+#include <linux/kmheap.h>
+#include <linux/list.h>
+#include <linux/llist.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/rculist.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include "backend.h"
+#include "finding.h"
+#include "fixalloc.h"
+#include "pagealloc.h"
+#include "sizeclass.h"
+
+#ifndef KMH_PAGE_SHIFT
+#define KMH_PAGE_SHIFT		13
+#endif
+#define KMH_PAGE_SIZE		(1UL << KMH_PAGE_SHIFT)
+
+/* Slots per word of a span's state. */
+#define KMH_WORD_SLOTS		BITS_PER_LONG
+
+/* ------------------------------------------------------------------ mspan.c */
+
+/*
+ * State of up to 64 slots. A slot is live exactly when both bits are clear.
+ *
+ * @free is written only by the span's sweeper: the mcache section of the CPU
+ * that caches the span, or the holder of the mcentral lock while nobody caches
+ * it; everyone may read it. @remote is set by anyone with an atomic
+ * fetch-or and taken back by the sweeper with an atomic exchange. A slot whose
+ * remote bit is set is never handed out, so a free that raced with another free
+ * of the same slot waits here until the fold reports it.
+ *
+ * Both sit together because every free looks at both: a remote free costs one
+ * cache line, not two.
+ */
+struct kmh_slots {
+	unsigned long free;
+	atomic_long_t remote;
+};
+
+enum kmh_span_state {
+	KMH_SPAN_NONE,		/* sentinel: not an address of kmheap */
+	KMH_SPAN_GONE,		/* sentinel: its arena went back to the kernel */
+	KMH_SPAN_UNUSED,	/* sentinel: a page of a heap that was never in use; guards */
+	KMH_SPAN_FREED,		/* sentinel: a page of a heap whose span went back */
+	KMH_SPAN_SMALL,
+	KMH_SPAN_TINY,
+	KMH_SPAN_LARGE,
+};
+
+/*
+ * Who may sweep a span and where it is found.
+ *
+ *   CACHED -> PARTIAL | FULL | (page heap)	by the caching CPU
+ *   FULL -> ANNOUNCED				by whoever wins the cmpxchg
+ *   ANNOUNCED, PARTIAL -> CACHED | PARTIAL	under the mcentral lock
+ */
+enum kmh_span_home {
+	KMH_HOME_CACHED,	/* in an mcache, or on its way between two homes */
+	KMH_HOME_PARTIAL,	/* on mcentral->partial */
+	KMH_HOME_FULL,		/* nowhere; the first remote free announces it */
+	KMH_HOME_ANNOUNCED,	/* on mcentral->announced */
+};
+
+/*
+ * A run of heap pages that holds objects of one class. Comes from a fixalloc and
+ * is type-stable: a racing lookup may follow a stale pointer to it and then
+ * finds that the slot arithmetic does not fit.
+ *
+ * The second half, from @base on, is what a free touches: one cache line with
+ * the state of the first slot word behind it. @nfast and @elemsize are those of
+ * the slots for small spans; @nfast is 0 for every other kind, so that one
+ * compare sends tiny, large and sentinel spans to the slow path.
+ */
+struct kmh_mspan {
+	struct kmheap *heap;
+	struct kmh_mheap *mheap;
+	struct kmh_arena *arena;
+	union {				/* by home; a span is on one list at most */
+		struct list_head list;	/* mcentral->partial */
+		struct llist_node node;	/* mcentral->announced, mheap->pending */
+	};
+	atomic_t *tiny;			/* TINY: state of the sub-objects */
+	size_t large_bytes;		/* LARGE: bytes asked for */
+	u32 npages;
+	u16 nelems;
+	u8 nwords;
+	u8 pool;			/* which kmh_span_pool it came from */
+
+	unsigned long base;		/* address of the first slot; second cache line */
+	struct kmh_mcache *owner;	/* written by the owner's section only */
+	struct kmh_mcache __percpu *mcache; /* == heap->mcache */
+	u32 divmul;
+	u32 elemsize;
+	u16 nfast;
+	u8 spanclass;
+	u8 state;			/* enum kmh_span_state */
+	atomic_t home;			/* enum kmh_span_home */
+	struct kmh_slots w[];
+};
+
+#define KMH_SPAN_POOLS		4
+
+/*
+ * Spans whose metadata is kept ready for callers that cannot sleep: the pages of
+ * two of the smallest arenas. The worker refills it when it has run out.
+ */
+#define KMH_SPAN_RESERVE	64
+
+int kmh_mspan_pools_init(void);
+void kmh_mspan_pools_destroy(void);
+int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp);
+bool kmh_mspan_pools_short(unsigned int spanclass);
+u64 kmh_mspan_pools_idle_bytes(void);
+unsigned int kmh_mspan_pools_validate(kmh_finding_fn finding, void *ctx);
+
+struct kmh_mspan *kmh_mspan_get(unsigned int spanclass);
+void kmh_mspan_put(struct kmh_mspan *s);
+size_t kmh_mspan_bytes(const struct kmh_mspan *s);
+void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long base, u32 npages);
+unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word);
+unsigned int kmh_mspan_fold(struct kmh_mspan *s);
+struct kmh_slots *kmh_mspan_next_word(struct kmh_mspan *s, unsigned int from);
+unsigned int kmh_mspan_live(const struct kmh_mspan *s, unsigned int *nremote);
+unsigned int kmh_mspan_validate(const struct kmh_mspan *s, kmh_finding_fn finding, void *ctx);
+
+/* What became of a free of one slot. */
+enum kmh_free_result {
+	KMH_FREE_OK,
+	KMH_FREE_DOUBLE,
+};
+
+enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot);
+
+/* Slots that may be handed out from @w now. */
+static __always_inline unsigned long kmh_slots_avail(const struct kmh_slots *w)
+{
+	return READ_ONCE(w->free) & ~atomic_long_read(&w->remote);
+}
+
+static inline unsigned long kmh_mspan_slot_addr(const struct kmh_mspan *s, unsigned int slot)
+{
+	return s->base + (unsigned long)slot * s->elemsize;
+}
+
+/* ----------------------------------------------------------------- mcache.c */
+
+/*
+ * One class of an mcache: what an allocation touches, half a cache line. @word is
+ * the slot word being allocated from (the window) and @wbase the address of its
+ * first slot. Without a span @word points to a word with nothing in it.
+ */
+struct kmh_mcslot {
+	struct kmh_slots *word;
+	unsigned long wbase;
+	struct kmh_mspan *span;
+	unsigned long allocs;		/* ever; never reset */
+};
+
+/* Up to 64 heap pages taken from the page heap in one go; a set bit is a free page. */
+struct kmh_pagecache {
+	struct kmh_parange *range;
+	unsigned long base;		/* heap page of bit 0 */
+	u64 bits;
+};
+
+/*
+ * A CPU's own level of a heap.
+ *
+ * The rule: fields are touched only between kmh_mcache_enter() and
+ * kmh_mcache_leave() on the CPU that the mcache belongs to. Preemption is off, so
+ * no other task runs here meanwhile; an interrupt or NMI that comes in between
+ * finds @busy set and takes the other road (mcentral, remote word). The flag is a
+ * promise between a CPU and itself: plain loads and stores with compiler barriers
+ * do, because an interrupt is sequential with what it interrupts, and nobody ever
+ * looks at another CPU's flag. A dead CPU's mcache is drained without the flag.
+ */
+struct kmh_mcache {
+	u8 busy;
+
+	/* tiny.c: the block being filled; tiny_span NULL when there is none */
+	unsigned int tiny_slot;
+	unsigned int tiny_off;
+	struct kmh_mspan *tiny_span;
+	unsigned long tiny_allocs;
+
+	struct kmheap *heap;
+	struct kmh_node *node;
+	struct kmh_pagecache pages;
+	unsigned long refills;
+
+	struct kmh_mcslot slot[KMH_NR_SPANCLASSES] ____cacheline_aligned;
+};
+
+extern struct kmh_slots kmh_no_slots;
+
+static __always_inline bool kmh_mcache_enter(struct kmh_mcache *mc)
+{
+	if (unlikely(mc->busy))
+		return false;
+	WRITE_ONCE(mc->busy, 1);
+	barrier();	/* pairs with the one in kmh_mcache_leave() */
+	return true;
+}
+
+static __always_inline void kmh_mcache_leave(struct kmh_mcache *mc)
+{
+	barrier();	/* pairs with the one in kmh_mcache_enter() */
+	WRITE_ONCE(mc->busy, 0);
+}
+
+/*
+ * kmh_mcache_take() - lowest free slot of the window
+ *
+ * In the section. NULL when the window is empty: kmh_mcache_refill() then.
+ */
+static __always_inline void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct kmh_mcslot *c = &mc->slot[spanclass];
+	struct kmh_slots *w = c->word;
+	unsigned long avail = kmh_slots_avail(w);
+
+	if (unlikely(!avail))
+		return NULL;
+	WRITE_ONCE(w->free, w->free ^ (avail & -avail));
+	c->allocs++;
+	return (void *)(c->wbase + __ffs(avail) * kmh_class_size[spanclass >> 1]);
+}
+
+int kmh_mcache_init(struct kmheap *heap);
+void kmh_mcache_destroy(struct kmheap *heap);
+bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass);
+void kmh_mcache_drain_locked(struct kmh_mcache *mc);
+void kmh_mcache_drain_all(struct kmheap *heap);
+void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu);
+unsigned int kmh_mcache_validate(struct kmheap *heap, kmh_finding_fn finding, void *ctx);
+
+/* -------------------------------------------------------------- pagecache.c */
+
+bool kmh_pagecache_alloc(struct kmh_pagecache *pc, unsigned int npages, unsigned long *page);
+
+/* --------------------------------------------------------------- mcentral.c */
+
+/* The spans of one class on one node that no CPU caches. */
+struct kmh_mcentral {
+	raw_spinlock_t lock;
+	unsigned int npartial;		/* length of @partial */
+	struct list_head partial;
+	unsigned long nested_allocs;	/* by interrupts that found their mcache busy */
+
+	struct llist_head announced;	/* lock-free add; taken under @lock */
+};
+
+void kmh_mcentral_init(struct kmh_mcentral *c);
+struct kmh_mspan *kmh_mcentral_cache_span(struct kmh_node *node, unsigned int spanclass,
+					  struct kmh_mcache *mc);
+void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s);
+void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass);
+void kmh_mcentral_announce(struct kmh_mspan *s);
+void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass);
+unsigned int kmh_mcentral_validate(struct kmh_node *node, unsigned int spanclass,
+				   kmh_finding_fn finding, void *ctx);
+
+/* ------------------------------------------------------------------ mheap.c */
+
+/* The page heap of one node. */
+struct kmh_mheap {
+	raw_spinlock_t lock;
+	struct kmh_pagealloc pa;
+	unsigned long low_pages;	/* grow ahead below this many free pages */
+	unsigned long ngrown;		/* arenas ever added: "has someone grown since?" */
+
+	struct llist_head pending;	/* spans whose free could not take @lock */
+
+	struct kmheap *heap;
+	int nid;
+	unsigned long ahead_after;	/* jiffies: no growing ahead before this */
+	struct irq_work kick;
+	struct work_struct work;
+};
+
+void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid);
+void kmh_mheap_stop(struct kmh_mheap *mh);
+struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *mc,
+				       unsigned int spanclass, unsigned long npages,
+				       unsigned long align, bool *zeroed);
+void kmh_mheap_free_span(struct kmh_mspan *s);
+void kmh_mheap_give_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc);
+int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
+		   unsigned long seen, gfp_t gfp);
+void kmh_mheap_drain_pending(struct kmh_mheap *mh);
+bool kmh_mheap_release_spans(struct kmh_mheap *mh);
+unsigned int kmh_mheap_validate(struct kmh_mheap *mh, kmh_finding_fn finding, void *ctx);
+
+/* ------------------------------------------------------------------ arena.c */
+
+/* One vmalloc area of one heap. */
+struct kmh_arena {
+	struct kmheap *heap;
+	struct kmh_mheap *mheap;
+	void *vbase;			/* what the kernel gave */
+	size_t bytes;			/* taken from the kernel */
+	size_t meta_bytes;		/* this structure and the range's tables */
+	unsigned long first;		/* first heap page: the guard */
+	unsigned long npages;		/* heap pages, the guard included */
+	unsigned long zeroed_from;	/* pages from here on are known to be zero */
+	bool dedicated;			/* made for one object over half an arena */
+	struct list_head list;		/* heap->arenas, under arenas_mutex */
+	struct kmh_parange range;	/* the pages behind the guard */
+};
+
+struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp);
+void kmh_arena_destroy(struct kmh_arena *a);
+size_t kmh_arena_release_free(struct kmheap *heap, bool dedicated_only);
+
+static inline struct kmh_arena *kmh_range_arena(struct kmh_parange *r)
+{
+	return container_of(r, struct kmh_arena, range);
+}
+
+/* --------------------------------------------------------------- arenamap.c */
+
+/*
+ * Address -> span, two levels, keyed by heap page. The first level covers the
+ * part of the address space in which arenas were seen and is replaced by a larger
+ * one when an arena lies outside; the second covers 16 MiB a leaf. Entries that
+ * stand for no span point to a sentinel, so a lookup has one compare and no NULL.
+ * Nothing here is given back before the module goes, which makes a lookup of any
+ * value in any context safe.
+ */
+#define KMH_LEAF_SHIFT		24
+#define KMH_LEAF_PAGES		(1UL << (KMH_LEAF_SHIFT - KMH_PAGE_SHIFT))
+
+struct kmh_leaf {
+	struct kmh_mspan *span[KMH_LEAF_PAGES];
+};
+
+struct kmh_arenamap {
+	unsigned long base;		/* address >> KMH_LEAF_SHIFT of leaf[0] */
+	unsigned long nr;
+	struct kmh_arenamap *prev;	/* the one this replaced; freed at exit */
+	struct kmh_leaf *leaf[];
+};
+
+extern struct kmh_arenamap *kmh_arenamap;	/* published with release */
+extern struct kmh_mspan kmh_span_none;
+extern struct kmh_mspan kmh_span_gone;
+
+/* Any value, any context. The caller keeps preemption off while it uses the span. */
+static __always_inline struct kmh_mspan *kmh_span_of(unsigned long addr)
+{
+	/* Address dependencies order these loads after the release of each level. */
+	struct kmh_arenamap *map = READ_ONCE(kmh_arenamap);
+	unsigned long i = (addr >> KMH_LEAF_SHIFT) - map->base;
+
+	if (unlikely(i >= map->nr))
+		return &kmh_span_none;
+	return READ_ONCE(READ_ONCE(map->leaf[i])->span[(addr >> KMH_PAGE_SHIFT) %
+						       KMH_LEAF_PAGES]);
+}
+
+static inline struct kmh_mspan *kmh_span_of_page(unsigned long page)
+{
+	return kmh_span_of(page << KMH_PAGE_SHIFT);
+}
+
+int kmh_arenamap_init(void);
+void kmh_arenamap_exit(void);
+int kmh_arenamap_cover(unsigned long first, unsigned long npages, gfp_t gfp);
+void kmh_arenamap_set(unsigned long first, unsigned long npages, struct kmh_mspan *s);
+u64 kmh_arenamap_bytes(void);
+
+/* ------------------------------------------------------------------- heap.c */
+
+struct kmh_node {
+	struct kmh_mheap mheap;
+	struct kmh_mcentral central[KMH_NR_SPANCLASSES];
+};
+
+enum kmh_misuse {
+	KMH_DOUBLE_FREE,
+	KMH_INVALID_FREE,
+	KMH_WRONG_SIZE_FREE,
+	KMH_NR_MISUSES,
+};
+
+struct kmheap {
+	/* fixed for life */
+	struct kmh_mcache __percpu *mcache;
+	struct kmh_node **nodes;	/* nr_node_ids of them; memoryless ones share */
+	unsigned int flags;
+	struct module *owner;
+	char *name;
+	struct kmh_mspan *unused;	/* sentinels of this heap */
+	struct kmh_mspan *freed;
+	struct dentry *dir;
+
+	/* attributes and accounting */
+	size_t limit_bytes;
+	atomic_long_t arena_bytes;	/* sum over arenas, and what growers have booked */
+	atomic_long_t metadata_bytes;
+	atomic_long_t refused;
+	atomic_long_t large_allocs;
+	atomic_long_t misuses[KMH_NR_MISUSES];
+
+	struct mutex grow_mutex;
+	struct mutex grow_noio_mutex;
+	size_t next_arena_bytes;	/* doubles up to kmh_arena_bytes; racy by design */
+
+	struct mutex arenas_mutex;
+	struct list_head arenas;
+
+	struct list_head list;		/* kmh_heaps, under kmh_heaps_mutex */
+};
+
+#define KMH_ARENA_MIN_BYTES	(256UL << 10)
+#define KMH_ARENA_FULL_MIN_BYTES	(2UL << 20)
+#define KMH_ARENA_MAX_BYTES	(1UL << 30)
+/* The least limit that lets a heap of one small arena exist. */
+#define KMH_LIMIT_MIN_BYTES	(512UL << 10)
+
+extern struct kmheap *kmh_default_heap;
+extern struct list_head kmh_heaps;
+extern struct mutex kmh_heaps_mutex;
+extern struct workqueue_struct *kmh_wq;
+extern size_t kmh_arena_bytes;		/* size of a full-grown arena */
+extern size_t kmh_default_limit;
+extern atomic_long_t kmh_misuses[KMH_NR_MISUSES];	/* of no heap, or of dead ones */
+
+int kmh_heaps_init(void);
+void kmh_heaps_exit(void);
+void kmh_heap_account_metadata(struct kmheap *heap, long bytes);
+bool kmh_heap_book(struct kmheap *heap, size_t bytes);
+void kmh_heap_unbook(struct kmheap *heap, size_t bytes);
+
+static __always_inline struct kmheap *kmh_heap_or_default(struct kmheap *heap)
+{
+	return likely(heap) ? heap : kmh_default_heap;
+}
+
+static inline struct kmh_node *kmh_heap_node(struct kmheap *heap, int nid)
+{
+	return heap->nodes[nid];
+}
+
+#define kmh_for_each_node(heap, nid, n)						\
+	for ((nid) = 0; (nid) < nr_node_ids; (nid)++)				\
+		if (((n) = (heap)->nodes[nid])->mheap.nid != (nid)) { } else
+
+/* ------------------------------------------- alloc.c free.c tiny.c large.c */
+
+#define KMH_MAX_TINY		12UL	/* 16 with its rounding needs a block anyway */
+#define KMH_TINY_GRANULE	4UL
+
+void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t gfp);
+bool kmh_gfp_ok(gfp_t gfp);
+bool kmh_alloc_may_grow(gfp_t gfp);
+void *kmh_tiny_alloc(struct kmheap *heap, size_t bytes, gfp_t gfp);
+void kmh_tiny_close(struct kmh_mcache *mc);
+enum kmh_free_result kmh_tiny_free(struct kmh_mspan *s, unsigned long addr);
+size_t kmh_tiny_extent(const struct kmh_mspan *s, unsigned long addr, unsigned long *base,
+		       bool *live);
+unsigned int kmh_tiny_live(const struct kmh_mspan *s);
+void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid);
+enum kmh_free_result kmh_large_claim(struct kmh_mspan *s);
+void kmh_large_release(struct kmh_mspan *s);
+enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot);
+
+#define KMH_ALIGN_MAX_BYTES	(1UL << 20)
+
+/* ------------------------------------------------------------------ stats.c */
+
+/* One size class of one heap (both span classes together). */
+struct kmh_class_stats {
+	u64 spans;
+	u64 pages;
+	u64 live;
+	u64 remote;
+	u64 free;
+	u64 allocs;
+};
+
+/* Everything a walk over a heap finds; the sums of struct kmheap_stats come from it. */
+struct kmh_heap_walk {
+	struct kmheap_stats st;
+	u64 refills;
+	u64 large_objects;
+	u64 tiny_objects;
+	struct kmh_class_stats class[KMH_NR_CLASSES];
+};
+
+void kmh_heap_walk(struct kmheap *heap, struct kmh_heap_walk *w);
+int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps);
+void kmh_walk_pages(unsigned long page, unsigned long end,
+		    void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx);
+void kmh_walk_spans(struct kmh_arena *a, void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx);
+
+/* --------------------------------------------------------------- validate.c */
+
+unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void *ctx);
+unsigned int kmh_validate_all(kmh_finding_fn finding, void *ctx);
+
+/* ----------------------------------------------------------------- report.c */
+
+/*
+ * What a misuse was, for the report. @object and @bytes describe the object the
+ * address lies in, 0 when there is none.
+ */
+struct kmh_report {
+	enum kmh_misuse kind;
+	const char *what;
+	unsigned long addr;
+	unsigned long ip;
+	const struct kmh_mspan *span;
+	unsigned long object;
+	size_t bytes;
+};
+
+void kmh_report_misuse(const struct kmh_report *r);
+void kmh_report_bad_pointer(const char *who, const void *p, unsigned long ip);
+void kmh_report_survivors(struct kmheap *heap);
+void kmh_report_broken(const struct kmh_mspan *s, const char *what);
+
+/* KUnit suites put a function here to receive reports instead of the log. */
+extern void (*kmh_report_hook)(const struct kmh_report *r);
+extern atomic_long_t kmh_reports_suppressed;
+
+/* ---------------------------------------------------------------- debugfs.c */
+
+#ifdef CONFIG_DEBUG_FS
+void kmh_debugfs_init(void);
+void kmh_debugfs_exit(void);
+void kmh_debugfs_add_heap(struct kmheap *heap);
+void kmh_debugfs_remove_heap(struct kmheap *heap);
+#else
+static inline void kmh_debugfs_init(void) { }
+static inline void kmh_debugfs_exit(void) { }
+static inline void kmh_debugfs_add_heap(struct kmheap *heap) { }
+static inline void kmh_debugfs_remove_heap(struct kmheap *heap) { }
+#endif
+
+#endif /* _KMHEAP_INTERNAL_H */

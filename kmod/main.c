@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The module: parameters, init order, exit in strict reverse. */
+#define pr_fmt(fmt) "kmheap: " fmt
+
+#include <linux/init.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/workqueue.h>
+
+#include "internal.h"
+
+size_t kmh_arena_bytes = 4UL << 20;
+size_t kmh_default_limit;
+struct workqueue_struct *kmh_wq;
+
+static unsigned long arena_size = 4UL << 20;
+module_param(arena_size, ulong, 0444);
+MODULE_PARM_DESC(arena_size,
+		 "bytes of a full-grown arena: a power of two from 2 MiB to 1 GiB (default 4 MiB)");
+
+static unsigned long default_limit;
+module_param(default_limit, ulong, 0444);
+MODULE_PARM_DESC(default_limit,
+		 "hard limit in bytes on the footprint of heaps created without one: 0 for none (default), else at least 512 KiB");
+
+static int kmh_check_params(void)
+{
+	if (!is_power_of_2(arena_size) || arena_size < KMH_ARENA_FULL_MIN_BYTES ||
+	    arena_size > KMH_ARENA_MAX_BYTES) {
+		pr_err("arena_size=%lu: must be a power of two from %lu to %lu\n", arena_size,
+		       KMH_ARENA_FULL_MIN_BYTES, KMH_ARENA_MAX_BYTES);
+		return -EINVAL;
+	}
+	if (default_limit && default_limit < KMH_LIMIT_MIN_BYTES) {
+		pr_err("default_limit=%lu: must be 0 (none) or at least %lu\n", default_limit,
+		       KMH_LIMIT_MIN_BYTES);
+		return -EINVAL;
+	}
+	kmh_arena_bytes = arena_size;
+	kmh_default_limit = default_limit;
+	return 0;
+}
+
+static int __init kmh_init(void)
+{
+	int err;
+
+	err = kmh_check_params();
+	if (err)
+		return err;
+	kmh_wq = alloc_workqueue("kmheap", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	if (!kmh_wq)
+		return -ENOMEM;
+	err = kmh_mspan_pools_init();
+	if (err)
+		goto no_pools;
+	err = kmh_arenamap_init();
+	if (err)
+		goto no_map;
+	kmh_debugfs_init();
+	err = kmh_heaps_init();
+	if (err)
+		goto no_heaps;
+	return 0;
+
+no_heaps:
+	kmh_debugfs_exit();
+	synchronize_rcu();
+	kmh_arenamap_exit();
+no_map:
+	kmh_mspan_pools_destroy();
+no_pools:
+	destroy_workqueue(kmh_wq);
+	return err;
+}
+
+static void __exit kmh_exit(void)
+{
+	kmh_heaps_exit();
+	kmh_debugfs_exit();
+	synchronize_rcu();	/* lookups that still read the map */
+	kmh_arenamap_exit();
+	kmh_mspan_pools_destroy();
+	destroy_workqueue(kmh_wq);
+}
+
+module_init(kmh_init);
+module_exit(kmh_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Heaps of their own for kernel modules");

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The page heap of one node: spans from pages, pages from arenas.
+ *
+ * After Go's mheap (src/runtime/mheap.go: allocSpan, freeSpanLocked, grow).
+ */
+#include <linux/sched/mm.h>
+
+#include "internal.h"
+
+/* Runs up to this long come out of the per-CPU page cache (Go: pageCachePages / 4). */
+#define KMH_PAGECACHE_RUN	16UL
+
+/*
+ * A page cache holds 64 pages, 512 KiB. They are only worth setting aside where
+ * they are a small part of what is free, so that a small heap's pages stay in
+ * reach of every CPU: four times what all CPUs would hold.
+ */
+#define KMH_PAGECACHE_SHARE	(4 * KMH_PA_GROUP_PAGES)
+
+/* Nobody grows ahead again for this long after growing ahead has failed. */
+#define KMH_AHEAD_PAUSE		HZ
+
+static bool kmh_mheap_lock(struct kmh_mheap *mh, unsigned long *flags)
+{
+	if (unlikely(in_nmi()))
+		return raw_spin_trylock_irqsave(&mh->lock, *flags);
+	raw_spin_lock_irqsave(&mh->lock, *flags);
+	return true;
+}
+
+static void kmh_mheap_kick(struct kmh_mheap *mh)
+{
+	if (time_after_eq(jiffies, READ_ONCE(mh->ahead_after)))
+		irq_work_queue(&mh->kick);
+}
+
+/* Everything of a span but its metadata goes back. */
+static void kmh_mheap_free_span_locked(struct kmh_mheap *mh, struct kmh_mspan *s)
+{
+	struct kmh_arena *a = s->arena;
+	unsigned long page = s->base >> KMH_PAGE_SHIFT;
+
+	lockdep_assert_held(&mh->lock);
+	kmh_arenamap_set(page, s->npages, mh->heap->freed);
+	if (!kmh_pa_free(&mh->pa, &a->range, page, s->npages))
+		kmh_report_broken(s, "pages of a span were not in use");
+	if (a->dedicated && a->range.nfree == a->range.npages)
+		kmh_mheap_kick(mh);
+}
+
+static void kmh_mheap_put_span(struct kmh_mheap *mh, struct kmh_mspan *s)
+{
+	kmh_heap_account_metadata(mh->heap, -(long)kmh_mspan_bytes(s));
+	kmh_mspan_put(s);
+}
+
+/* Spans whose free found the lock taken. Bounded by their number, which is small. */
+static void kmh_mheap_drain_pending_locked(struct kmh_mheap *mh)
+{
+	struct llist_node *n = llist_empty(&mh->pending) ? NULL : llist_del_all(&mh->pending);
+	struct kmh_mspan *s, *next;
+
+	lockdep_assert_held(&mh->lock);
+	llist_for_each_entry_safe(s, next, n, node) {
+		kmh_mheap_free_span_locked(mh, s);
+		kmh_mheap_put_span(mh, s);
+	}
+}
+
+void kmh_mheap_drain_pending(struct kmh_mheap *mh)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&mh->lock, flags);
+	kmh_mheap_drain_pending_locked(mh);
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+}
+
+/* Pages leave the page heap: are they known to be zero? From now on they are not. */
+static bool kmh_arena_use_pages(struct kmh_arena *a, unsigned long page, unsigned long npages)
+{
+	bool zeroed = page >= a->zeroed_from;
+
+	if (page + npages > a->zeroed_from)
+		a->zeroed_from = page + npages;
+	return zeroed;
+}
+
+static void kmh_mheap_fill_cache_locked(struct kmh_mheap *mh, struct kmh_pagecache *pc)
+{
+	lockdep_assert_held(&mh->lock);
+	if (pc->bits || mh->pa.nfree < KMH_PAGECACHE_SHARE * num_online_cpus())
+		return;
+	if (kmh_pa_take64(&mh->pa, &pc->range, &pc->base, &pc->bits))
+		kmh_arena_use_pages(kmh_range_arena(pc->range), pc->base, KMH_PA_GROUP_PAGES);
+}
+
+struct kmh_page_run {
+	struct kmh_parange *range;
+	unsigned long page;
+	bool zeroed;
+};
+
+static bool kmh_mheap_cached_pages(struct kmh_pagecache *pc, unsigned long npages,
+				   struct kmh_page_run *run)
+{
+	if (!kmh_pagecache_alloc(pc, npages, &run->page))
+		return false;
+	run->range = pc->range;
+	run->zeroed = false;
+	return true;
+}
+
+static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
+				unsigned long npages, unsigned long align,
+				struct kmh_page_run *run)
+{
+	unsigned long flags;
+	bool ok;
+
+	if (npages > KMH_PAGECACHE_RUN || align > 1)
+		pc = NULL;
+	if (pc && kmh_mheap_cached_pages(pc, npages, run))
+		return true;
+	if (!kmh_mheap_lock(mh, &flags))
+		return false;
+	kmh_mheap_drain_pending_locked(mh);
+	ok = kmh_pa_alloc(&mh->pa, npages, align, &run->range, &run->page);
+	if (ok)
+		run->zeroed = kmh_arena_use_pages(kmh_range_arena(run->range), run->page, npages);
+	if (ok && pc)
+		kmh_mheap_fill_cache_locked(mh, pc);
+	if (mh->pa.nfree < mh->low_pages)
+		kmh_mheap_kick(mh);
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	return ok;
+}
+
+/**
+ * kmh_mheap_alloc_span() - a span of fresh pages
+ * @mh: the page heap.
+ * @mc: the mcache in whose section the caller is, or NULL.
+ * @spanclass: what it is to hold.
+ * @npages: heap pages.
+ * @align: alignment of its first page's number, a power of two.
+ * @zeroed: where to say whether every byte is known to be zero, or NULL.
+ *
+ * Context: Any. In NMI locks are only tried.
+ * Return: the span, published, home CACHED; NULL when there are no pages or no
+ * metadata (the grow worker has been told), or a lock was taken.
+ */
+struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *mc,
+				       unsigned int spanclass, unsigned long npages,
+				       unsigned long align, bool *zeroed)
+{
+	struct kmh_mspan *s = kmh_mspan_get(spanclass);
+	struct kmh_page_run run;
+
+	if (!s) {
+		kmh_mheap_kick(mh);
+		return NULL;
+	}
+	if (!kmh_mheap_get_pages(mh, mc ? &mc->pages : NULL, npages, align, &run)) {
+		kmh_mspan_put(s);
+		return NULL;
+	}
+	s->heap = mh->heap;
+	s->mheap = mh;
+	s->arena = kmh_range_arena(run.range);
+	s->mcache = mh->heap->mcache;
+	kmh_mspan_init(s, spanclass, run.page << KMH_PAGE_SHIFT, npages);
+	kmh_heap_account_metadata(mh->heap, kmh_mspan_bytes(s));
+	kmh_arenamap_set(run.page, npages, s);
+	if (zeroed)
+		*zeroed = run.zeroed;
+	return s;
+}
+
+/**
+ * kmh_mheap_free_span() - a span without live objects goes back
+ * @s: home CACHED, owner NULL, on no list.
+ *
+ * Never waits: when the lock is taken the span is left on a lock-free list that
+ * the next user of the lock drains.
+ *
+ * Context: Any.
+ */
+void kmh_mheap_free_span(struct kmh_mspan *s)
+{
+	struct kmh_mheap *mh = s->mheap;
+	unsigned long flags;
+
+	if (!raw_spin_trylock_irqsave(&mh->lock, flags)) {
+		llist_add(&s->node, &mh->pending);
+		return;
+	}
+	kmh_mheap_free_span_locked(mh, s);
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_mheap_put_span(mh, s);
+}
+
+/* Give back what a page cache holds. Context: any but NMI. */
+void kmh_mheap_give_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc)
+{
+	unsigned long flags;
+
+	if (!pc->bits)
+		return;
+	raw_spin_lock_irqsave(&mh->lock, flags);
+	kmh_pa_give64(&mh->pa, pc->range, pc->base, pc->bits);
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	pc->bits = 0;
+}
+
+/* Send every empty span of every class back; true when that freed pages. */
+bool kmh_mheap_release_spans(struct kmh_mheap *mh)
+{
+	struct kmh_node *node = container_of(mh, struct kmh_node, mheap);
+	unsigned long before = READ_ONCE(mh->pa.nfree);
+	unsigned int i;
+
+	for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++) {
+		struct kmh_mcentral *c = &node->central[i];
+
+		if (!list_empty(&c->partial) || !llist_empty(&c->announced))
+			kmh_mcentral_release_empty(node, i);
+	}
+	kmh_mheap_drain_pending(mh);
+	return READ_ONCE(mh->pa.nfree) > before;
+}
+
+/* Sizes of the next arena, in bytes. */
+struct kmh_grow_size {
+	size_t need;		/* least that holds the request */
+	size_t want;		/* what doubling asks for */
+	bool dedicated;
+};
+
+static struct kmh_grow_size kmh_grow_size(struct kmheap *heap, unsigned long npages,
+					  unsigned long align)
+{
+	/* The guard, the alignment, and a base that is only PAGE_SIZE-aligned. */
+	unsigned long extra = 1 + (align - 1) + (PAGE_SIZE < KMH_PAGE_SIZE);
+	struct kmh_grow_size g = { .need = (npages + extra) << KMH_PAGE_SHIFT };
+
+	if (npages << KMH_PAGE_SHIFT > kmh_arena_bytes / 2) {
+		/* Huge pages only where rounding up to them costs less than an eighth. */
+		if (round_up(g.need, PMD_SIZE) - g.need < g.need / 8)
+			g.need = round_up(g.need, PMD_SIZE);
+		g.dedicated = true;
+		g.want = g.need;
+		return g;
+	}
+	g.want = READ_ONCE(heap->next_arena_bytes);
+	while (g.want < g.need)
+		g.want *= 2;
+	g.need = max(g.need, KMH_ARENA_MIN_BYTES);
+	return g;
+}
+
+/*
+ * One arena of at least @g.need bytes. Sizes above that are a convenience: they
+ * are tried without pressing the kernel for memory, down by halves; only the last
+ * try is made as the caller's gfp says.
+ */
+static struct kmh_arena *kmh_mheap_new_arena(struct kmh_mheap *mh, struct kmh_grow_size g,
+					     gfp_t gfp)
+{
+	size_t bytes = g.want;
+	struct kmh_arena *a;
+
+	for (; bytes > g.need; bytes = max(bytes / 2, g.need)) {
+		a = kmh_arena_create(mh, bytes, gfp | __GFP_NORETRY | __GFP_NOWARN);
+		if (a)
+			return a;
+	}
+	return kmh_arena_create(mh, g.need, gfp);
+}
+
+static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a)
+{
+	unsigned long flags;
+
+	mutex_lock(&mh->heap->arenas_mutex);
+	list_add_tail(&a->list, &mh->heap->arenas);
+	mutex_unlock(&mh->heap->arenas_mutex);
+
+	raw_spin_lock_irqsave(&mh->lock, flags);
+	kmh_pa_add(&mh->pa, &a->range);
+	/* Ahead means: an eighth of the last arena, at least four of the smallest spans. */
+	if (!a->dedicated)
+		mh->low_pages = max(4UL, a->npages / 8);
+	WRITE_ONCE(mh->ngrown, mh->ngrown + 1);
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+}
+
+static int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
+				gfp_t gfp)
+{
+	struct kmh_grow_size g = kmh_grow_size(mh->heap, npages, align);
+	struct kmh_arena *a = kmh_mheap_new_arena(mh, g, gfp);
+
+	if (!a)
+		return -ENOMEM;
+	a->dedicated = g.dedicated;
+	if (!g.dedicated)
+		WRITE_ONCE(mh->heap->next_arena_bytes, min(2 * a->bytes, kmh_arena_bytes));
+	kmh_mheap_add_arena(mh, a);
+	return 0;
+}
+
+/*
+ * The mutex for a caller under @gfp. A grower that may enter the file system holds
+ * a mutex of its own: a caller that must not (it holds locks that the file system
+ * wants) never waits for one that might. Reclaim itself does not wait at all.
+ */
+static struct mutex *kmh_grow_lock(struct kmheap *heap, gfp_t gfp)
+{
+	if (current->flags & PF_MEMALLOC)
+		return mutex_trylock(&heap->grow_noio_mutex) ? &heap->grow_noio_mutex : NULL;
+	if ((gfp & (__GFP_FS | __GFP_IO)) == (__GFP_FS | __GFP_IO)) {
+		mutex_lock(&heap->grow_mutex);
+		return &heap->grow_mutex;
+	}
+	mutex_lock(&heap->grow_noio_mutex);
+	return &heap->grow_noio_mutex;
+}
+
+/**
+ * kmh_mheap_grow() - make room for a span
+ * @mh: the page heap.
+ * @npages: length of the run that was not to be had.
+ * @align: its alignment in heap pages.
+ * @seen: mh->ngrown from before that was found.
+ * @gfp: how hard to try; must allow sleeping.
+ *
+ * One grower at a time per mutex: whoever comes second finds the arena of the
+ * first. Empty spans are collected before the kernel is asked.
+ *
+ * Context: Process context; sleeps. No lock held but the caller's own.
+ * Return: 0 when it is worth trying again, -ENOMEM when it is not.
+ */
+int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
+		   unsigned long seen, gfp_t gfp)
+{
+	struct mutex *lock;
+	int err = 0;
+
+	gfp = current_gfp_context(gfp);
+	lock = kmh_grow_lock(mh->heap, gfp);
+	if (!lock)
+		return -ENOMEM;
+	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_release_spans(mh))
+		err = kmh_mheap_grow_arena(mh, npages, align, gfp);
+	mutex_unlock(lock);
+	return err;
+}
+
+/* Grow ahead of need, and refill span metadata, for those who cannot. */
+static void kmh_mheap_work(struct work_struct *work)
+{
+	struct kmh_mheap *mh = container_of(work, struct kmh_mheap, work);
+	gfp_t gfp = GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN;
+	int err;
+
+	kmh_arena_release_free(mh->heap, true);
+	err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
+	while (!err && READ_ONCE(mh->pa.nfree) < READ_ONCE(mh->low_pages)) {
+		unsigned long nfree = READ_ONCE(mh->pa.nfree);
+
+		err = kmh_mheap_grow(mh, 1, 1, READ_ONCE(mh->ngrown), gfp);
+		if (READ_ONCE(mh->pa.nfree) <= nfree)
+			break;
+	}
+	if (err)
+		WRITE_ONCE(mh->ahead_after, jiffies + KMH_AHEAD_PAUSE);
+}
+
+/* Runs where it may wake a worker, whatever context asked for it. */
+static void kmh_mheap_kicked(struct irq_work *kick)
+{
+	struct kmh_mheap *mh = container_of(kick, struct kmh_mheap, kick);
+
+	queue_work_node(mh->nid, kmh_wq, &mh->work);
+}
+
+void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid)
+{
+	raw_spin_lock_init(&mh->lock);
+	kmh_pa_init(&mh->pa);
+	init_llist_head(&mh->pending);
+	mh->heap = heap;
+	mh->nid = nid;
+	mh->ahead_after = jiffies;
+	init_irq_work(&mh->kick, kmh_mheap_kicked);
+	INIT_WORK(&mh->work, kmh_mheap_work);
+}
+
+/* No growing ahead from here on. The heap has no users any more. */
+void kmh_mheap_stop(struct kmh_mheap *mh)
+{
+	irq_work_sync(&mh->kick);
+	cancel_work_sync(&mh->work);
+	/* Freeing a dedicated arena's object while the work ran may have kicked again. */
+	irq_work_sync(&mh->kick);
+	cancel_work_sync(&mh->work);
+	kmh_mheap_drain_pending(mh);
+}
+
+/* Page counts and bitmaps of this node. Context: any but NMI. Return: number of findings. */
+unsigned int kmh_mheap_validate(struct kmh_mheap *mh, kmh_finding_fn finding, void *ctx)
+{
+	unsigned long flags;
+	unsigned int n;
+
+	raw_spin_lock_irqsave(&mh->lock, flags);
+	kmh_mheap_drain_pending_locked(mh);
+	n = kmh_pa_validate(&mh->pa, finding, ctx);
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	return n;
+}

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Spans: the state of their slots, and where their metadata comes from.
+ *
+ * After Go's mspan (src/runtime/mheap.go, mbitmap.go): free state out of line,
+ * found with a count of trailing zeros. Different from Go in that an explicit free
+ * may come from any CPU, which is what the remote half of a slot word is for.
+ */
+#include <linux/bitops.h>
+
+#include "internal.h"
+
+/*
+ * Slot words per pool. The header takes 104 bytes, a word 16 and fixalloc's link
+ * 8, so these make strides of 128, 192, 256 and 384 bytes: whole cache lines, no
+ * padding.
+ */
+static const u8 kmh_pool_words[KMH_SPAN_POOLS] = { 1, 5, 9, 17 };
+static const char * const kmh_pool_names[KMH_SPAN_POOLS] = {
+	"mspan-1", "mspan-5", "mspan-9", "mspan-17"
+};
+
+static struct kmh_fixalloc kmh_span_pool[KMH_SPAN_POOLS];
+static struct kmh_fixalloc kmh_tiny_pool;
+
+/* State bytes of one tiny span: a byte per block. */
+#define KMH_TINY_STATE_BYTES	(KMH_PAGE_SIZE / 16)
+
+static size_t kmh_pool_bytes(unsigned int pool)
+{
+	return sizeof(struct kmh_mspan) + kmh_pool_words[pool] * sizeof(struct kmh_slots);
+}
+
+static unsigned int kmh_spanclass_words(unsigned int spanclass)
+{
+	if (spanclass == KMH_SPANCLASS_LARGE)
+		return 1;
+	if (spanclass == KMH_SPANCLASS_TINY)
+		return KMH_PAGE_SIZE / 16 / KMH_WORD_SLOTS;
+	return kmh_classes[kmh_spanclass_class(spanclass)].nwords;
+}
+
+static unsigned int kmh_spanclass_pool(unsigned int spanclass)
+{
+	unsigned int nwords = kmh_spanclass_words(spanclass), pool = 0;
+
+	while (kmh_pool_words[pool] < nwords)
+		pool++;
+	return pool;
+}
+
+int kmh_mspan_pools_init(void)
+{
+	unsigned int i;
+
+	BUILD_BUG_ON(sizeof(struct kmh_mspan) != 104);
+	BUILD_BUG_ON(offsetof(struct kmh_mspan, base) != 64);
+	for (i = 0; i < KMH_SPAN_POOLS; i++)
+		kmh_fixalloc_init(&kmh_span_pool[i], kmh_pool_names[i], kmh_pool_bytes(i), 64);
+	kmh_fixalloc_init(&kmh_tiny_pool, "tiny", KMH_TINY_STATE_BYTES, 64);
+	return 0;
+}
+
+void kmh_mspan_pools_destroy(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < KMH_SPAN_POOLS; i++)
+		kmh_fixalloc_destroy(&kmh_span_pool[i]);
+	kmh_fixalloc_destroy(&kmh_tiny_pool);
+}
+
+/**
+ * kmh_mspan_pools_reserve() - make sure that spans can be had without allocating
+ * @nobjs: how many of the common kind (one slot word). The others hold 4 to 17
+ *	times the objects, so a quarter of that will do; one in 16 for tiny spans.
+ * @gfp: how hard to try; must allow sleeping.
+ *
+ * Context: Process context; sleeps.
+ * Return: 0 or -ENOMEM; what could be reserved stays reserved.
+ */
+int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < KMH_SPAN_POOLS; i++) {
+		err = kmh_fixalloc_reserve(&kmh_span_pool[i], i ? DIV_ROUND_UP(nobjs, 4) : nobjs,
+					   gfp);
+		if (err)
+			return err;
+	}
+	return kmh_fixalloc_reserve(&kmh_tiny_pool, DIV_ROUND_UP(nobjs, 16), gfp);
+}
+
+/* Would kmh_mspan_get(@spanclass) fail? */
+bool kmh_mspan_pools_short(unsigned int spanclass)
+{
+	unsigned int pool = kmh_spanclass_pool(spanclass);
+
+	return !READ_ONCE(kmh_span_pool[pool].nfree) ||
+	       (spanclass == KMH_SPANCLASS_TINY && !READ_ONCE(kmh_tiny_pool.nfree));
+}
+
+/* Bytes taken for span metadata that no span uses at the moment. */
+u64 kmh_mspan_pools_idle_bytes(void)
+{
+	u64 bytes = READ_ONCE(kmh_tiny_pool.chunk_bytes) -
+		    READ_ONCE(kmh_tiny_pool.ninuse) * KMH_TINY_STATE_BYTES;
+	unsigned int i;
+
+	for (i = 0; i < KMH_SPAN_POOLS; i++)
+		bytes += READ_ONCE(kmh_span_pool[i].chunk_bytes) -
+			 READ_ONCE(kmh_span_pool[i].ninuse) * kmh_pool_bytes(i);
+	return bytes;
+}
+
+unsigned int kmh_mspan_pools_validate(kmh_finding_fn finding, void *ctx)
+{
+	unsigned int i, n = kmh_fixalloc_validate(&kmh_tiny_pool, finding, ctx);
+
+	for (i = 0; i < KMH_SPAN_POOLS; i++)
+		n += kmh_fixalloc_validate(&kmh_span_pool[i], finding, ctx);
+	return n;
+}
+
+/**
+ * kmh_mspan_get() - metadata for a span of a class
+ * @spanclass: its class; decides how many slot words there are.
+ *
+ * Context: Any.
+ * Return: a span with only @pool, @nwords and, for tiny ones, @tiny set; NULL when
+ * the pool is empty. The rest is what its last user left.
+ */
+struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
+{
+	unsigned int pool = kmh_spanclass_pool(spanclass);
+	struct kmh_mspan *s;
+
+	s = kmh_fixalloc_get(&kmh_span_pool[pool]);
+	if (!s)
+		return NULL;
+	s->pool = pool;
+	s->nwords = kmh_spanclass_words(spanclass);
+	s->state = KMH_SPAN_FREED;
+	if (spanclass != KMH_SPANCLASS_TINY)
+		return s;
+
+	s->tiny = kmh_fixalloc_get(&kmh_tiny_pool);
+	if (!s->tiny) {
+		kmh_mspan_put(s);
+		return NULL;
+	}
+	memset(s->tiny, 0, KMH_TINY_STATE_BYTES);
+	s->state = KMH_SPAN_TINY;	/* what kmh_mspan_put() goes by */
+	return s;
+}
+
+/* Give the metadata back. Nobody can reach the span but through a stale pointer. */
+void kmh_mspan_put(struct kmh_mspan *s)
+{
+	if (s->state == KMH_SPAN_TINY)
+		kmh_fixalloc_put(&kmh_tiny_pool, s->tiny);
+	/* A late reader finds a span without slots that is not to be announced. */
+	WRITE_ONCE(s->nfast, 0);
+	WRITE_ONCE(s->state, KMH_SPAN_FREED);
+	WRITE_ONCE(s->owner, NULL);
+	atomic_set(&s->home, KMH_HOME_CACHED);
+	kmh_fixalloc_put(&kmh_span_pool[s->pool], s);
+}
+
+/* Metadata bytes that this span accounts for. */
+size_t kmh_mspan_bytes(const struct kmh_mspan *s)
+{
+	return kmh_pool_bytes(s->pool) + (s->state == KMH_SPAN_TINY ? KMH_TINY_STATE_BYTES : 0);
+}
+
+static void kmh_mspan_init_slots(struct kmh_mspan *s)
+{
+	unsigned int i, left = s->nelems;
+
+	for (i = 0; i < s->nwords; i++) {
+		unsigned int here = min_t(unsigned int, left, KMH_WORD_SLOTS);
+
+		s->w[i].free = here ? GENMASK(here - 1, 0) : 0;
+		atomic_long_set(&s->w[i].remote, 0);
+		left -= here;
+	}
+}
+
+/**
+ * kmh_mspan_init() - make a span of a run of pages
+ * @s: fresh from kmh_mspan_get(@spanclass).
+ * @spanclass: what it is to hold; KMH_SPANCLASS_LARGE for one object.
+ * @base: address of the first page.
+ * @npages: length in heap pages.
+ *
+ * The caller publishes it in the arenas map afterwards.
+ *
+ * Context: Any.
+ */
+void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long base, u32 npages)
+{
+	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
+
+	s->base = base;
+	s->npages = npages;
+	s->spanclass = spanclass;
+	WRITE_ONCE(s->owner, NULL);
+	atomic_set(&s->home, KMH_HOME_CACHED);
+	INIT_LIST_HEAD(&s->list);
+
+	switch (spanclass) {
+	case KMH_SPANCLASS_LARGE:
+		s->state = KMH_SPAN_LARGE;
+		s->elemsize = 0;
+		s->divmul = 0;
+		s->nelems = 1;
+		s->nfast = 0;
+		break;
+	case KMH_SPANCLASS_TINY:
+		s->state = KMH_SPAN_TINY;
+		s->elemsize = 16;
+		s->divmul = 1U << 28;
+		s->nelems = KMH_PAGE_SIZE / 16;
+		s->nfast = 0;
+		break;
+	default:
+		s->state = KMH_SPAN_SMALL;
+		s->elemsize = class->size;
+		s->divmul = class->divmul;
+		s->nelems = class->nelems;
+		s->nfast = class->nelems;
+	}
+	kmh_mspan_init_slots(s);
+	if (spanclass == KMH_SPANCLASS_LARGE)
+		s->w[0].free = 0;
+}
+
+/**
+ * kmh_mspan_free_remote() - free a slot without owning the span
+ * @s: the span.
+ * @slot: slot number, below nelems.
+ *
+ * Never waits, never fails. The exchange orders the caller's last accesses to the
+ * object before the slot is handed out again: it pairs with the one in
+ * kmh_mspan_fold_word().
+ *
+ * Context: Any; preemption off.
+ * Return: KMH_FREE_DOUBLE, and nothing done, when the slot was not live.
+ */
+enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot)
+{
+	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
+	unsigned long bit = BIT(slot % KMH_WORD_SLOTS);
+
+	/*
+	 * A live slot's free bit is clear from before its pointer was handed out,
+	 * so a set bit seen here is a free slot. One that is being freed by its
+	 * owner right now may still look live; then both bits end up set, the slot
+	 * is not handed out (kmh_slots_avail()) and the fold reports it.
+	 */
+	if (unlikely(READ_ONCE(w->free) & bit))
+		return KMH_FREE_DOUBLE;
+	if (unlikely(atomic_long_fetch_or(bit, &w->remote) & bit))
+		return KMH_FREE_DOUBLE;
+	/*
+	 * Fully ordered: the bit is visible before @home is read. Pairs with the
+	 * barrier in kmh_mcentral_settle_full(): one side sees the other.
+	 */
+	if (atomic_read(&s->home) == KMH_HOME_FULL)
+		kmh_mcentral_announce(s);
+	return KMH_FREE_OK;
+}
+
+static void kmh_mspan_report_double(struct kmh_mspan *s, unsigned int word, unsigned long both)
+{
+	unsigned int bit;
+
+	for_each_set_bit(bit, &both, KMH_WORD_SLOTS) {
+		unsigned long addr = kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit);
+
+		kmh_report_misuse(&(struct kmh_report){
+			.kind = KMH_DOUBLE_FREE, .what = "freed twice at the same time, found at the fold",
+			.addr = addr, .ip = _RET_IP_, .span = s,
+			.object = addr, .bytes = s->elemsize,
+		});
+	}
+}
+
+/**
+ * kmh_mspan_fold_word() - take the remote frees of one word into its free bits
+ * @s: the span; the caller is its sweeper.
+ * @word: index.
+ *
+ * Context: The sweeper's: mcache section or mcentral lock.
+ * Return: number of slots that became free.
+ */
+unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word)
+{
+	struct kmh_slots *w = &s->w[word];
+	unsigned long remote, both;
+
+	if (!atomic_long_read(&w->remote))
+		return 0;
+	/* Pairs with the fetch-or in kmh_mspan_free_remote(). */
+	remote = atomic_long_xchg(&w->remote, 0);
+	both = remote & w->free;
+	WRITE_ONCE(w->free, w->free | remote);
+	if (unlikely(both))
+		kmh_mspan_report_double(s, word, both);
+	return hweight_long(remote & ~both);
+}
+
+/* kmh_mspan_fold() - fold every word; same context and return value. */
+unsigned int kmh_mspan_fold(struct kmh_mspan *s)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < s->nwords; i++)
+		n += kmh_mspan_fold_word(s, i);
+	return n;
+}
+
+/**
+ * kmh_mspan_next_word() - where to allocate next
+ * @s: the span; the caller is its sweeper.
+ * @from: word to start at; the search goes round once.
+ *
+ * Folds on the way, so a span that other CPUs free into is used on without going
+ * through mcentral.
+ *
+ * Return: a word with something in it, or NULL when the span is full.
+ */
+struct kmh_slots *kmh_mspan_next_word(struct kmh_mspan *s, unsigned int from)
+{
+	unsigned int i, word = from;
+
+	for (i = 0; i < s->nwords; i++, word++) {
+		if (word >= s->nwords)
+			word = 0;
+		kmh_mspan_fold_word(s, word);
+		if (kmh_slots_avail(&s->w[word]))
+			return &s->w[word];
+	}
+	return NULL;
+}
+
+/**
+ * kmh_mspan_live() - count the slots in use
+ * @s: the span.
+ * @nremote: where to put the number of slots freed but not folded, or NULL.
+ *
+ * Context: Any; exact when nobody allocates or frees in the span meanwhile.
+ * Return: number of live slots.
+ */
+unsigned int kmh_mspan_live(const struct kmh_mspan *s, unsigned int *nremote)
+{
+	unsigned int i, idle = 0, remote = 0;
+
+	for (i = 0; i < s->nwords; i++) {
+		unsigned long r = atomic_long_read(&s->w[i].remote);
+		unsigned long f = READ_ONCE(s->w[i].free);
+
+		idle += hweight_long(f | r);
+		remote += hweight_long(r & ~f);
+	}
+	if (nremote)
+		*nremote = remote;
+	return s->nelems - idle;
+}
+
+/**
+ * kmh_mspan_validate() - what must hold for a span at any moment
+ * @s: a span in use.
+ * @finding: called for each violation.
+ * @ctx: passed through.
+ *
+ * Context: Any; the caller keeps the span's arena.
+ * Return: number of findings.
+ */
+unsigned int kmh_mspan_validate(const struct kmh_mspan *s, kmh_finding_fn finding, void *ctx)
+{
+	unsigned int i, n = 0, left = s->nelems;
+
+	if (s->nwords != kmh_spanclass_words(s->spanclass)) {
+		finding(ctx, "span %px: %u slot words for span class %u", s, s->nwords,
+			s->spanclass);
+		return 1;
+	}
+	for (i = 0; i < s->nwords; i++) {
+		unsigned int here = min_t(unsigned int, left, KMH_WORD_SLOTS);
+		unsigned long past = here == KMH_WORD_SLOTS ? 0 : ~0UL << here;
+
+		if ((READ_ONCE(s->w[i].free) | atomic_long_read(&s->w[i].remote)) & past) {
+			finding(ctx, "span %px: state bits past the last slot in word %u", s, i);
+			n++;
+		}
+		left -= here;
+	}
+	if (left) {
+		finding(ctx, "span %px: %u slots without state", s, left);
+		n++;
+	}
+	return n;
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Figures: walks over the spans of a heap.
+ *
+ * The hot paths count allocations and nothing else; the rest is read off the spans
+ * when somebody asks. Nothing stops meanwhile, so the figures of a heap in use are
+ * of slightly different moments; at rest they add up exactly.
+ */
+#include <linux/export.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+/**
+ * kmh_walk_pages() - call a function for each span that starts in a run of pages
+ * @page: first heap page.
+ * @end: heap page behind the last.
+ * @fn: the function; must not sleep.
+ * @ctx: passed through.
+ *
+ * Spans come and go meanwhile; one that moves is seen once, twice or not at all.
+ *
+ * Context: Process context, the arenas_mutex of the pages' heap held.
+ */
+void kmh_walk_pages(unsigned long page, unsigned long end,
+		    void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
+{
+	unsigned int n = 0;
+
+	while (page < end) {
+		struct kmh_mspan *s;
+		unsigned long step = 1;
+
+		preempt_disable();
+		s = kmh_span_of_page(page);
+		if (s->state >= KMH_SPAN_SMALL && s->base >> KMH_PAGE_SHIFT == page) {
+			step = max_t(unsigned long, READ_ONCE(s->npages), 1);
+			fn(s, ctx);
+		}
+		preempt_enable();
+		page += step;
+		if (++n % 256 == 0)
+			cond_resched();
+	}
+}
+
+/* The same for all spans of an arena. */
+void kmh_walk_spans(struct kmh_arena *a, void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
+{
+	lockdep_assert_held(&a->heap->arenas_mutex);
+	kmh_walk_pages(a->range.first, a->range.first + a->range.npages, fn, ctx);
+}
+
+struct kmh_walk_ctx {
+	struct kmh_heap_walk *w;
+	u64 span_pages;
+};
+
+static void kmh_walk_large(struct kmh_mspan *s, struct kmh_heap_walk *w)
+{
+	u64 bytes = (u64)s->npages << KMH_PAGE_SHIFT;
+
+	if (atomic_long_read(&s->w[0].remote)) {	/* on its way back */
+		w->st.free_bytes += bytes;
+		return;
+	}
+	w->large_objects++;
+	w->st.live_objects++;
+	w->st.live_bytes += s->large_bytes;
+	w->st.waste_bytes += bytes - s->large_bytes;
+}
+
+static void kmh_walk_slots(struct kmh_mspan *s, struct kmh_heap_walk *w)
+{
+	struct kmh_class_stats *c = &w->class[kmh_spanclass_class(s->spanclass)];
+	unsigned int remote, live = kmh_mspan_live(s, &remote);
+	u64 idle = (u64)(s->nelems - live) * s->elemsize;
+
+	c->spans++;
+	c->pages += s->npages;
+	c->live += live;
+	c->remote += remote;
+	c->free += s->nelems - live - remote;
+	w->st.live_bytes += (u64)live * s->elemsize;
+	if (READ_ONCE(s->owner))
+		w->st.cached_bytes += idle;
+	else
+		w->st.free_bytes += idle;
+	w->st.waste_bytes += ((u64)s->npages << KMH_PAGE_SHIFT) - (u64)s->nelems * s->elemsize;
+	if (s->state == KMH_SPAN_TINY) {
+		unsigned int objects = kmh_tiny_live(s);
+
+		w->tiny_objects += objects;
+		w->st.live_objects += objects;
+	} else {
+		w->st.live_objects += live;
+	}
+}
+
+static void kmh_walk_span(struct kmh_mspan *s, void *ctx)
+{
+	struct kmh_walk_ctx *c = ctx;
+
+	c->w->st.spans++;
+	c->span_pages += s->npages;
+	if (s->state == KMH_SPAN_LARGE)
+		kmh_walk_large(s, c->w);
+	else
+		kmh_walk_slots(s, c->w);
+}
+
+static void kmh_walk_arena(struct kmh_arena *a, struct kmh_heap_walk *w)
+{
+	struct kmh_walk_ctx c = { .w = w };
+	unsigned long nfree = READ_ONCE(a->range.nfree);
+	u64 inuse = a->range.npages - nfree;
+
+	kmh_walk_spans(a, kmh_walk_span, &c);
+	w->st.arenas++;
+	w->st.free_bytes += (u64)nfree << KMH_PAGE_SHIFT;
+	/* In use for the page heap, in no span: a CPU's page cache has them. */
+	if (inuse > c.span_pages)
+		w->st.cached_bytes += (inuse - c.span_pages) << KMH_PAGE_SHIFT;
+	w->st.waste_bytes += a->bytes - ((u64)a->range.npages << KMH_PAGE_SHIFT);
+	w->st.footprint_bytes += a->bytes;
+}
+
+/*
+ * Allocations ever made. The window's own counter counts small ones; for the tiny
+ * class that is blocks, and the objects cut from them are counted apart.
+ */
+static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
+{
+	unsigned int cpu, i;
+	struct kmh_node *node;
+	int nid;
+
+	for_each_possible_cpu(cpu) {
+		struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
+
+		w->refills += READ_ONCE(mc->refills);
+		w->st.allocs += READ_ONCE(mc->tiny_allocs);
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+			w->class[kmh_spanclass_class(i)].allocs += READ_ONCE(mc->slot[i].allocs);
+	}
+	kmh_for_each_node(heap, nid, node)
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+			w->class[kmh_spanclass_class(i)].allocs +=
+				READ_ONCE(node->central[i].nested_allocs);
+	for (i = 1; i < KMH_NR_CLASSES; i++)
+		w->st.allocs += w->class[i].allocs;
+	w->st.allocs += atomic_long_read(&heap->large_allocs);
+}
+
+/**
+ * kmh_heap_walk() - everything that can be counted in a heap
+ * @heap: the heap; the caller keeps it alive.
+ * @w: zeroed; filled in.
+ *
+ * Context: Process context; sleeps.
+ */
+void kmh_heap_walk(struct kmheap *heap, struct kmh_heap_walk *w)
+{
+	struct kmheap_stats *st = &w->st;
+	struct kmh_arena *a;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->arenas, list)
+		kmh_walk_arena(a, w);
+	mutex_unlock(&heap->arenas_mutex);
+	kmh_walk_allocs(heap, w);
+
+	st->metadata_bytes = atomic_long_read(&heap->metadata_bytes);
+	st->footprint_bytes += st->metadata_bytes;
+	st->limit_bytes = READ_ONCE(heap->limit_bytes);
+	/* Every object ever made and not live has been freed. */
+	st->frees = st->allocs > st->live_objects ? st->allocs - st->live_objects : 0;
+	st->refused_allocs = atomic_long_read(&heap->refused);
+	st->double_frees = atomic_long_read(&heap->misuses[KMH_DOUBLE_FREE]);
+	st->invalid_frees = atomic_long_read(&heap->misuses[KMH_INVALID_FREE]);
+	st->wrong_size_frees = atomic_long_read(&heap->misuses[KMH_WRONG_SIZE_FREE]);
+}
+
+/**
+ * kmheap_stats() - a heap in figures
+ * @heap: the heap; NULL for the default heap.
+ * @st: filled in; all zero when memory for the walk ran out.
+ *
+ * Context: Process context; sleeps. Takes time in proportion to the heap.
+ */
+void kmheap_stats(struct kmheap *heap, struct kmheap_stats *st)
+{
+	struct kmh_heap_walk *w = kvzalloc(sizeof(*w), GFP_KERNEL);
+
+	memset(st, 0, sizeof(*st));
+	if (!w)
+		return;
+	kmh_heap_walk(kmh_heap_or_default(heap), w);
+	*st = w->st;
+	kvfree(w);
+}
+EXPORT_SYMBOL_GPL(kmheap_stats);
+
+static void kmh_stats_add(struct kmheap_stats *sum, const struct kmheap_stats *st)
+{
+	u64 *to = (u64 *)sum;
+	const u64 *from = (const u64 *)st;
+	unsigned int i;
+
+	BUILD_BUG_ON(sizeof(*st) % sizeof(u64));
+	for (i = 0; i < sizeof(*st) / sizeof(u64); i++)
+		to[i] += from[i];
+}
+
+/**
+ * kmh_global_stats() - the sum over all heaps and what they share
+ * @sum: filled in.
+ * @nheaps: where to put the number of heaps.
+ *
+ * Context: Process context; sleeps.
+ * Return: 0 or -ENOMEM.
+ */
+int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps)
+{
+	u64 shared = kmh_mspan_pools_idle_bytes() + kmh_arenamap_bytes();
+	struct kmh_heap_walk *w = kvmalloc(sizeof(*w), GFP_KERNEL);
+	struct kmheap *heap;
+
+	memset(sum, 0, sizeof(*sum));
+	*nheaps = 0;
+	if (!w)
+		return -ENOMEM;
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(heap, &kmh_heaps, list) {
+		memset(w, 0, sizeof(*w));
+		kmh_heap_walk(heap, w);
+		kmh_stats_add(sum, &w->st);
+		++*nheaps;
+	}
+	mutex_unlock(&kmh_heaps_mutex);
+	kvfree(w);
+
+	sum->metadata_bytes += shared;
+	sum->footprint_bytes += shared;
+	sum->double_frees += atomic_long_read(&kmh_misuses[KMH_DOUBLE_FREE]);
+	sum->invalid_frees += atomic_long_read(&kmh_misuses[KMH_INVALID_FREE]);
+	sum->wrong_size_frees += atomic_long_read(&kmh_misuses[KMH_WRONG_SIZE_FREE]);
+	return 0;
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The validators of all tiers, run over one heap or all.
+ *
+ * They may run while the heap is in use. What can be checked under a tier's lock is;
+ * the rest looks twice, because a span on its way from one home to another is no
+ * finding.
+ */
+#include <linux/delay.h>
+
+#include "internal.h"
+
+struct kmh_check {
+	struct kmheap *heap;
+	struct kmh_arena *arena;
+	unsigned int n;
+	kmh_finding_fn finding;
+	void *ctx;
+};
+
+/* For the first of two looks. */
+static __printf(2, 3) void kmh_no_finding(void *ctx, const char *fmt, ...)
+{
+}
+
+/* Every page of a span leads back to it, and lies in its arena. */
+static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c,
+				    kmh_finding_fn finding)
+{
+	unsigned long first = s->base >> KMH_PAGE_SHIFT, i;
+
+	if (s->arena != c->arena || s->heap != c->heap ||
+	    first < c->arena->range.first ||
+	    first + s->npages > c->arena->range.first + c->arena->range.npages) {
+		finding(c->ctx, "heap %s: span %px at %px is not of the arena it lies in",
+			c->heap->name, s, (void *)s->base);
+		return 1;
+	}
+	for (i = 0; i < s->npages; i++) {
+		if (kmh_span_of_page(first + i) == s)
+			continue;
+		finding(c->ctx, "heap %s: page %lu of span %px leads elsewhere", c->heap->name, i,
+			s);
+		return 1;
+	}
+	return 0;
+}
+
+static unsigned int kmh_look_at_span(struct kmh_mspan *s, struct kmh_check *c,
+				     kmh_finding_fn finding)
+{
+	return kmh_check_pages(s, c, finding) + kmh_mspan_validate(s, finding, c->ctx);
+}
+
+/* Nothing holds the span: it may be freed and made anew while it is looked at. */
+static void kmh_check_span(struct kmh_mspan *s, void *ctx)
+{
+	struct kmh_check *c = ctx;
+
+	if (!kmh_look_at_span(s, c, kmh_no_finding))
+		return;
+	udelay(20);
+	if (kmh_span_of(s->base) == s)
+		c->n += kmh_look_at_span(s, c, c->finding);
+}
+
+/* Pages of @a that spans cover. The page heap's lock keeps spans from being freed. */
+static unsigned long kmh_span_pages_locked(struct kmh_arena *a)
+{
+	unsigned long page = a->range.first, end = page + a->range.npages, n = 0;
+
+	lockdep_assert_held(&a->mheap->lock);
+	while (page < end) {
+		struct kmh_mspan *s = kmh_span_of_page(page);
+		unsigned long step = s->state >= KMH_SPAN_SMALL ? s->npages : 0;
+
+		n += step;
+		page += step ?: 1;
+	}
+	return n;
+}
+
+struct kmh_page_count {
+	unsigned long inuse;
+	unsigned long spans;
+};
+
+static struct kmh_page_count kmh_count_pages(struct kmh_arena *a)
+{
+	struct kmh_page_count n;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&a->mheap->lock, flags);
+	n.spans = kmh_span_pages_locked(a);
+	n.inuse = a->range.npages - a->range.nfree;
+	raw_spin_unlock_irqrestore(&a->mheap->lock, flags);
+	return n;
+}
+
+/*
+ * pages = in use + free + cached. Pages that the page heap counts as in use and no
+ * span covers are in page caches, 64 a CPU at most, or on their way into a span: the
+ * second kind does not stay, so only what is seen three times counts.
+ */
+static void kmh_check_arena(struct kmh_check *c)
+{
+	unsigned long cached_max = KMH_PA_GROUP_PAGES * num_possible_cpus();
+	struct kmh_page_count n;
+	unsigned int tries;
+
+	kmh_walk_spans(c->arena, kmh_check_span, c);
+	for (tries = 0; tries < 3; tries++) {
+		n = kmh_count_pages(c->arena);
+		if (n.inuse >= n.spans && n.inuse - n.spans <= cached_max)
+			return;
+		usleep_range(1000, 2000);
+	}
+	c->finding(c->ctx, "heap %s: arena %px has %lu pages in use, its spans cover %lu",
+		   c->heap->name, c->arena->vbase, n.inuse, n.spans);
+	c->n++;
+}
+
+static void kmh_check_arenas(struct kmh_check *c)
+{
+	struct kmheap *heap = c->heap;
+	u64 bytes = 0, booked;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(c->arena, &heap->arenas, list) {
+		bytes += c->arena->bytes;
+		kmh_check_arena(c);
+	}
+	booked = atomic_long_read(&heap->arena_bytes);
+	mutex_unlock(&heap->arenas_mutex);
+	/* An arena is booked before it is listed and unbooked after it is not. */
+	if (booked < bytes) {
+		c->finding(c->ctx, "heap %s: arenas of %llu bytes, %llu accounted", heap->name,
+			   bytes, booked);
+		c->n++;
+	}
+}
+
+/**
+ * kmh_validate_heap() - run the validators of every tier on a heap
+ * @heap: the heap; the caller keeps it alive.
+ * @finding: called for each violation; may be called with a raw lock held.
+ * @ctx: passed through.
+ *
+ * Context: Process context; sleeps.
+ * Return: number of findings.
+ */
+unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void *ctx)
+{
+	struct kmh_check c = { .heap = heap, .finding = finding, .ctx = ctx };
+	struct kmh_node *node;
+	unsigned int i;
+	int nid;
+
+	kmh_for_each_node(heap, nid, node) {
+		c.n += kmh_mheap_validate(&node->mheap, finding, ctx);
+		for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++)
+			c.n += kmh_mcentral_validate(node, i, finding, ctx);
+	}
+	c.n += kmh_mcache_validate(heap, finding, ctx);
+	kmh_check_arenas(&c);
+	return c.n;
+}
+
+/* All heaps and what they share. Context: process context; sleeps. */
+unsigned int kmh_validate_all(kmh_finding_fn finding, void *ctx)
+{
+	unsigned int n = kmh_mspan_pools_validate(finding, ctx);
+	struct kmheap *heap;
+
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(heap, &kmh_heaps, list)
+		n += kmh_validate_heap(heap, finding, ctx);
+	mutex_unlock(&kmh_heaps_mutex);
+	return n;
+}
