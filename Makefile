@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Kbuild says what is built; scripts/ say how it is run.
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+
+.PHONY: all help run check check-quick shell bench clean
+
+all: $(KDIR)/Makefile
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+$(KDIR)/Makefile:
+	@echo "No kernel to build against in $(KDIR): install its headers or set KDIR=." >&2
+	@echo "'make run' needs neither: it fetches a kernel and boots it." >&2
+	@false
+
+help:
+	@echo "make              build kmheap.ko and the samples (KDIR=, ARCH= honoured)"
+	@echo "make run          boot a stock 6.12 with kmheap and the sample client, feed it, print the figures"
+	@echo "make check        all tests: KUnit, kselftests on stock kernels, static checks"
+	@echo "make check-quick  KUnit on User-Mode Linux only (seconds when warm)"
+	@echo "make shell        an interactive guest with the module loaded (KERNEL=6.12)"
+	@echo "make bench        the benchmarks, natively on User-Mode Linux"
+	@echo "make clean        remove what was built here (the cache folder stays)"
+
+run:
+	@scripts/run
+
+check:
+	@scripts/check
+
+check-quick:
+	@scripts/check kunit-uml
+
+shell:
+	@scripts/shell $(KERNEL)
+
+bench:
+	@scripts/bench
+
+clean:
+	@scripts/clean

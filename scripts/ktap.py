@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""ktap.py STEP: read KTAP or TAP from stdin, echo it, judge it.
+
+Writes STEP.ktap (the text) and STEP.json (passed, failed, the names of the
+failures) into the results folder. Only innermost results count. It is a failure
+when a plan is not kept, when a suite fails with no failing case in it, and when
+there is no result at all: silence never passes.
+
+ktap.py --summary STEP...: add up, name every failing case, end with
+"N passed, N failed". A step without a judgement counts as one failure.
+"""
+import json
+import os
+import re
+import sys
+
+RESULT = re.compile(r"^(\s*)(not )?ok (\d+)(?: -)?\s*(.*?)(?:\s+#\s*(SKIP|TODO)\b.*)?$")
+PLAN = re.compile(r"^(\s*)1\.\.(\d+)")
+VERSION = re.compile(r"^(\s*)K?TAP version")
+SUBTEST = re.compile(r"^\s*# Subtest: (.*)")
+
+
+class Level:
+    """One depth of nesting: what it promised and what came."""
+
+    def __init__(self, indent):
+        self.indent = indent
+        self.planned = None
+        self.seen = 0
+        self.failed_before = 0
+
+
+class Judge:
+    def __init__(self):
+        self.passed = 0
+        self.skipped = 0
+        self.failures = []
+        self.levels = []
+        self.subtest = ""
+
+    def fail(self, name):
+        self.failures.append(name)
+
+    def close(self, level):
+        """The end of one document: was its plan kept?"""
+        if level.planned is not None and level.planned != level.seen:
+            where = " (in %s)" % self.subtest if self.subtest else ""
+            self.fail("plan of %d results, %d came%s" % (level.planned, level.seen, where))
+
+    def close_to(self, indent):
+        """Closes what is nested deeper than indent; True if there was anything."""
+        nested = None
+        while self.levels and self.levels[-1].indent > indent:
+            nested = self.levels.pop()
+            self.close(nested)
+        return nested
+
+    def level(self, indent):
+        if not self.levels or self.levels[-1].indent < indent:
+            level = Level(indent)
+            level.failed_before = len(self.failures)
+            self.levels.append(level)
+        return self.levels[-1]
+
+    def version(self, indent):
+        self.close_to(indent)
+        if self.levels and self.levels[-1].indent == indent:
+            self.close(self.levels.pop())
+        self.level(indent)
+
+    def plan(self, indent, count):
+        self.close_to(indent)
+        self.level(indent).planned = count
+
+    def result(self, indent, bad, name, skip):
+        nested = self.close_to(indent)
+        self.level(indent).seen += 1
+        if nested and nested.seen:
+            # A suite: its cases have been counted.
+            if bad and len(self.failures) == nested.failed_before:
+                self.fail(name)
+        elif bad:
+            self.fail("%s: %s" % (self.subtest, name) if self.subtest and indent else name)
+        elif skip:
+            self.skipped += 1
+        else:
+            self.passed += 1
+
+    def line(self, text):
+        match = SUBTEST.match(text)
+        if match:
+            self.subtest = match.group(1)
+        match = VERSION.match(text)
+        if match:
+            return self.version(len(match.group(1)))
+        match = PLAN.match(text)
+        if match:
+            return self.plan(len(match.group(1)), int(match.group(2)))
+        match = RESULT.match(text)
+        if match:
+            self.result(len(match.group(1)), match.group(2), match.group(4), match.group(5))
+
+    def end(self):
+        self.close_to(-1)
+        if not self.passed and not self.failures:
+            self.fail("no test ran")
+
+
+def results_dir():
+    return os.environ["KMHEAP_RESULTS"]
+
+
+def judge(step):
+    base = os.path.join(results_dir(), step)
+    verdict = Judge()
+    with open(base + ".ktap", "w", encoding="utf-8") as keep:
+        for raw in sys.stdin.buffer:
+            text = raw.decode("utf-8", "replace").rstrip("\r\n")
+            keep.write(text + "\n")
+            keep.flush()
+            print("[%s] %s" % (step, text), flush=True)
+            verdict.line(text)
+    verdict.end()
+    with open(base + ".json", "w", encoding="utf-8") as out:
+        json.dump({"passed": verdict.passed, "skipped": verdict.skipped,
+                   "failures": verdict.failures}, out)
+    return 1 if verdict.failures else 0
+
+
+def read_step(step):
+    """Passed, skipped and failures of a step; the runner's own status is in STEP.status."""
+    base = os.path.join(results_dir(), step)
+    try:
+        with open(base + ".json", encoding="utf-8") as result:
+            found = json.load(result)
+    except (OSError, ValueError):
+        found = {"passed": 0, "skipped": 0, "failures": ["gave no result"]}
+    try:
+        with open(base + ".status", encoding="utf-8") as status:
+            rc = status.read().strip()
+    except OSError:
+        rc = "missing"
+    if rc != "0" and not found["failures"]:
+        found["failures"].append(reason(base) or "ended with status %s, see %s.log" % (rc, base))
+    return found
+
+
+def reason(base):
+    """Why the guest did not prove success, in the words of scripts/vm."""
+    try:
+        with open(base + ".log", encoding="utf-8", errors="replace") as log:
+            said = [line.strip() for line in log if line.startswith("vm: ")]
+    except OSError:
+        return None
+    return said[-1] if said else None
+
+
+def summary(steps):
+    passed = failed = 0
+    names = []
+    print()
+    for step in steps:
+        found = read_step(step)
+        print("%-20s %5d passed %4d failed %4d skipped" %
+              (step, found["passed"], len(found["failures"]), found["skipped"]))
+        passed += found["passed"]
+        failed += len(found["failures"])
+        names += ["%s: %s" % (step, name) for name in found["failures"]]
+    for name in names:
+        print("FAILED %s" % name)
+    print("%d passed, %d failed" % (passed, failed))
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2 and sys.argv[1] == "--summary":
+        sys.exit(summary(sys.argv[2:]))
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    sys.exit(judge(sys.argv[1]))
