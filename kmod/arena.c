@@ -117,11 +117,11 @@ static bool kmh_arena_detach_free(struct kmh_arena *a)
 
 	raw_spin_lock_irqsave(&mh->lock, flags);
 	empty = a->range.nfree == a->range.npages;
-	if (empty) {
+	if (empty)
 		kmh_pa_remove(&mh->pa, &a->range, false);
-		kmh_arenamap_set(a->first, a->npages, &kmh_span_gone);
-	}
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	if (empty)	/* nobody can allocate from it any more */
+		kmh_arenamap_set(a->first, a->npages, &kmh_span_gone);
 	return empty;
 }
 

@@ -9,6 +9,8 @@
 
 atomic_long_t kmh_fail_nth;
 atomic_long_t kmh_failures_injected;
+atomic_long_t kmh_backend_narenas;
+atomic_long_t kmh_backend_ntables;
 
 /**
  * kmh_backend_should_fail() - one step of the fail-Nth counter
@@ -48,17 +50,24 @@ bool kmh_backend_should_fail(void)
  */
 void *kmh_backend_arena(size_t bytes, gfp_t gfp, int nid)
 {
+	void *base;
+
 	gfp &= KMH_ARENA_GFP;
 	if (kmh_backend_should_fail())
 		return NULL;
 	if (IS_ALIGNED(bytes, PMD_SIZE))
-		return kmh_vmalloc_huge_node(bytes, gfp, nid);
-	return __vmalloc(bytes, gfp);
+		base = kmh_vmalloc_huge_node(bytes, gfp, nid);
+	else
+		base = __vmalloc(bytes, gfp);
+	if (base)
+		atomic_long_inc(&kmh_backend_narenas);
+	return base;
 }
 
 /* Context: process context; vfree() may sleep. */
 void kmh_backend_free_arena(void *base)
 {
+	atomic_long_dec(&kmh_backend_narenas);
 	vfree(base);
 }
 
@@ -73,13 +82,20 @@ void kmh_backend_free_arena(void *base)
  */
 void *kmh_backend_zalloc(size_t bytes, gfp_t gfp, int nid)
 {
+	void *p;
+
 	if (kmh_backend_should_fail())
 		return NULL;
-	return kvzalloc_node(bytes, gfp, nid);
+	p = kvzalloc_node(bytes, gfp, nid);
+	if (p)
+		atomic_long_inc(&kmh_backend_ntables);
+	return p;
 }
 
 void kmh_backend_free(void *p)
 {
+	if (p)
+		atomic_long_dec(&kmh_backend_ntables);
 	kvfree(p);
 }
 

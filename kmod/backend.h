@@ -19,6 +19,10 @@ extern atomic_long_t kmh_fail_nth;
 /* Number of backend allocations that the counter made fail. */
 extern atomic_long_t kmh_failures_injected;
 
+/* Arenas and tables taken and not given back: what a leak test goes by. */
+extern atomic_long_t kmh_backend_narenas;
+extern atomic_long_t kmh_backend_ntables;
+
 bool kmh_backend_should_fail(void);
 
 void *kmh_backend_arena(size_t bytes, gfp_t gfp, int nid);

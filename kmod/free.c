@@ -279,8 +279,7 @@ static bool kmh_size_fits(const struct kmh_mspan *s, const struct kmh_where *at,
 	case KMH_SPAN_LARGE:
 		return bytes == s->large_bytes;
 	case KMH_SPAN_TINY:
-		return round_up(bytes, KMH_TINY_GRANULE) == at->bytes ||
-		       at->base + at->bytes == kmh_mspan_slot_addr(s, at->slot + 1);
+		return round_up(bytes, KMH_TINY_GRANULE) == at->bytes;
 	default:
 		class = kmh_size_to_class(bytes);
 		if (s->heap->flags & KMHEAP_HWCACHE_ALIGN)

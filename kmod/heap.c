@@ -31,7 +31,8 @@ void kmh_heap_account_metadata(struct kmheap *heap, long bytes)
  * @bytes: size of an arena.
  *
  * Booked first and taken then, so that growers on several nodes together keep the
- * limit.
+ * limit. Each arena is counted with the most metadata that can come with it: 760
+ * bytes a page if it were all tiny spans, so a tenth.
  *
  * Return: false, and nothing booked, when the heap's limit forbids it.
  */
@@ -40,7 +41,7 @@ bool kmh_heap_book(struct kmheap *heap, size_t bytes)
 	size_t limit = READ_ONCE(heap->limit_bytes);
 	unsigned long now = atomic_long_add_return(bytes, &heap->arena_bytes);
 
-	if (!limit || now + atomic_long_read(&heap->metadata_bytes) <= limit)
+	if (!limit || now + now / 10 + heap->base_metadata_bytes <= limit)
 		return true;
 	kmh_heap_unbook(heap, bytes);
 	return false;
@@ -159,7 +160,10 @@ static void kmh_heap_free_nodes(struct kmheap *heap)
 
 	if (!heap->nodes)
 		return;
-	for_each_node_state(nid, N_MEMORY)
+	for (nid = 0; nid < nr_node_ids; nid++)
+		if (heap->nodes[nid] && heap->nodes[nid]->mheap.nid != nid)
+			heap->nodes[nid] = NULL;	/* shares another one's */
+	for (nid = 0; nid < nr_node_ids; nid++)
 		kmh_backend_free(heap->nodes[nid]);
 	kmh_backend_free(heap->nodes);
 }
@@ -197,6 +201,7 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	strcpy(heap->name, name);
 	if (kmh_heap_init_sentinels(heap) || kmh_heap_init_nodes(heap) || kmh_mcache_init(heap))
 		goto fail;
+	heap->base_metadata_bytes = atomic_long_read(&heap->metadata_bytes);
 	return heap;
 fail:
 	kmh_heap_free(heap);
@@ -247,7 +252,7 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 	if (!heap)
 		return ERR_PTR(-ENOMEM);
 	/* The first arena now, so that callers who cannot sleep find pages. */
-	err = kmh_mheap_grow(&heap->nodes[numa_mem_id()]->mheap, 1, 1, 0, GFP_KERNEL);
+	err = kmh_mheap_grow(&kmh_heap_node(heap, numa_node_id())->mheap, 1, 1, 0, GFP_KERNEL);
 	if (!err)
 		err = kmh_heap_publish(heap);
 	if (!err)
@@ -285,15 +290,17 @@ EXPORT_SYMBOL_GPL(kmheap_create);
 
 /* ---- destroy */
 
+/* By a link of its own: a free that races with the end may still announce the span. */
 static void kmh_collect_span(struct kmh_mspan *s, void *ctx)
 {
-	struct llist_head *spans = ctx;
+	struct kmh_mspan **spans = ctx;
 
-	__llist_add(&s->node, spans);
+	s->dead = *spans;
+	*spans = s;
 }
 
 /* From here on every address of the heap says "gone"; its spans are in @spans. */
-static void kmh_heap_unmap(struct kmheap *heap, struct llist_head *spans)
+static void kmh_heap_unmap(struct kmheap *heap, struct kmh_mspan **spans)
 {
 	struct kmh_arena *a;
 
@@ -330,8 +337,7 @@ static void kmh_heap_keep_misuses(struct kmheap *heap)
  */
 static void kmh_heap_teardown(struct kmheap *heap, bool report)
 {
-	LLIST_HEAD(spans);
-	struct kmh_mspan *s, *next;
+	struct kmh_mspan *spans = NULL, *s;
 	struct kmh_node *node;
 	int nid;
 
@@ -341,8 +347,10 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 		kmh_report_survivors(heap);
 	kmh_heap_unmap(heap, &spans);
 	synchronize_rcu();
-	llist_for_each_entry_safe(s, next, spans.first, node)
+	while ((s = spans)) {
+		spans = s->dead;
 		kmh_mspan_put(s);
+	}
 	kmh_heap_free_arenas(heap);
 	kmh_heap_keep_misuses(heap);
 	kmh_heap_free(heap);

@@ -112,7 +112,10 @@ struct kmh_mspan {
 		struct llist_node node;	/* mcentral->announced, mheap->pending */
 	};
 	atomic_t *tiny;			/* TINY: state of the sub-objects */
-	size_t large_bytes;		/* LARGE: bytes asked for */
+	union {
+		size_t large_bytes;	/* LARGE: bytes asked for */
+		struct kmh_mspan *dead;	/* the next one of a heap that is torn down */
+	};
 	u32 npages;
 	u16 nelems;
 	u8 nwords;
@@ -430,6 +433,7 @@ struct kmheap {
 	size_t limit_bytes;
 	atomic_long_t arena_bytes;	/* sum over arenas, and what growers have booked */
 	atomic_long_t metadata_bytes;
+	size_t base_metadata_bytes;	/* metadata_bytes before the first arena */
 	atomic_long_t refused;
 	atomic_long_t large_allocs;
 	atomic_long_t misuses[KMH_NR_MISUSES];
@@ -474,9 +478,10 @@ static inline struct kmh_node *kmh_heap_node(struct kmheap *heap, int nid)
 	return heap->nodes[nid];
 }
 
+/* Each node structure once; also of a heap that is only half made. */
 #define kmh_for_each_node(heap, nid, n)						\
 	for ((nid) = 0; (nid) < nr_node_ids; (nid)++)				\
-		if (((n) = (heap)->nodes[nid])->mheap.nid != (nid)) { } else
+		if (!((n) = (heap)->nodes[nid]) || (n)->mheap.nid != (nid)) { } else
 
 /* ------------------------------------------- alloc.c free.c tiny.c large.c */
 

@@ -43,9 +43,7 @@ static struct kmh_mspan *kmh_large_span(struct kmh_mheap *mh, unsigned long npag
 
 	for (;;) {
 		seen = READ_ONCE(mh->ngrown);
-		preempt_disable();
 		s = kmh_mheap_alloc_span(mh, NULL, KMH_SPANCLASS_LARGE, npages, align, zeroed);
-		preempt_enable();
 		if (s || !kmh_alloc_may_grow(gfp))
 			return s;
 		if (kmh_mspan_pools_short(KMH_SPANCLASS_LARGE) &&

@@ -139,10 +139,11 @@ void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu)
 static void kmh_mcache_init_cpu(struct kmheap *heap, unsigned int cpu)
 {
 	struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
+	int nid = cpu_to_node(cpu);	/* none yet for a CPU that was never there */
 	unsigned int i;
 
 	mc->heap = heap;
-	mc->node = kmh_heap_node(heap, cpu_to_node(cpu));
+	mc->node = kmh_heap_node(heap, nid == NUMA_NO_NODE ? first_memory_node : nid);
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 		mc->slot[i].word = &kmh_no_slots;
 }

@@ -35,15 +35,13 @@ static void kmh_mheap_kick(struct kmh_mheap *mh)
 		irq_work_queue(&mh->kick);
 }
 
-/* Everything of a span but its metadata goes back. */
+/* The pages of a span that is in no map any more go back. */
 static void kmh_mheap_free_span_locked(struct kmh_mheap *mh, struct kmh_mspan *s)
 {
 	struct kmh_arena *a = s->arena;
-	unsigned long page = s->base >> KMH_PAGE_SHIFT;
 
 	lockdep_assert_held(&mh->lock);
-	kmh_arenamap_set(page, s->npages, mh->heap->freed);
-	if (!kmh_pa_free(&mh->pa, &a->range, page, s->npages))
+	if (!kmh_pa_free(&mh->pa, &a->range, s->base >> KMH_PAGE_SHIFT, s->npages))
 		kmh_report_broken(s, "pages of a span were not in use");
 	if (a->dedicated && a->range.nfree == a->range.npages)
 		kmh_mheap_kick(mh);
@@ -191,6 +189,8 @@ void kmh_mheap_free_span(struct kmh_mspan *s)
 	struct kmh_mheap *mh = s->mheap;
 	unsigned long flags;
 
+	/* Before the lock: the span is the caller's, and may have 131072 pages. */
+	kmh_arenamap_set(s->base >> KMH_PAGE_SHIFT, s->npages, mh->heap->freed);
 	if (!raw_spin_trylock_irqsave(&mh->lock, flags)) {
 		llist_add(&s->node, &mh->pending);
 		return;

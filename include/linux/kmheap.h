@@ -17,7 +17,6 @@
 #include <linux/overflow.h>
 #include <linux/slab.h>		/* ZERO_SIZE_PTR, ZERO_OR_NULL_PTR() */
 #include <linux/types.h>
-#include <linux/version.h>
 #if __has_include(<linux/cleanup.h>)
 #include <linux/cleanup.h>	/* 6.1.x stable and 6.5+ */
 #endif
