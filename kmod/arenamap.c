@@ -13,7 +13,7 @@
  * from the others is refused. At full reach the table takes 32 MiB; in practice
  * vmalloc space fills from its start and it takes a page.
  */
-#define KMH_MAP_MAX_LEAVES	(1UL << 22)
+#define KMH_MAP_MAX_LEAVES	BIT(22)
 #define KMH_MAP_MIN_LEAVES	64UL
 
 struct kmh_mspan kmh_span_none = { .state = KMH_SPAN_NONE };

@@ -28,4 +28,12 @@
 #define kmh_vmalloc_huge_node(bytes, gfp, nid)	((void)(nid), vmalloc_huge(bytes, gfp))
 #endif
 
+/*
+ * __cond_lock() tells sparse that a function took a lock if it returned true. It went
+ * when clang took over that analysis (7.0). Goes when 6.12 does.
+ */
+#ifndef __cond_lock
+#define __cond_lock(lock, taken)	({ (void)(lock); (taken); })
+#endif
+
 #endif /* _KMHEAP_COMPAT_H */

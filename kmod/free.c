@@ -137,7 +137,7 @@ static void kmh_misuse_sentinel(unsigned long addr, const struct kmh_mspan *s, u
 		kmh_misuse(KMH_DOUBLE_FREE, "its pages are free already", addr, s, NULL, ip);
 		break;
 	case KMH_SPAN_GONE:
-		kmh_misuse(KMH_INVALID_FREE, "freed after its heap was destroyed or its arena given back",
+		kmh_misuse(KMH_INVALID_FREE, "its heap or arena is gone",
 			   addr, s, NULL, ip);
 		break;
 	case KMH_SPAN_UNUSED:

@@ -16,7 +16,7 @@
 
 struct kmheap *kmh_default_heap;
 LIST_HEAD(kmh_heaps);
-DEFINE_MUTEX(kmh_heaps_mutex);
+DEFINE_MUTEX(kmh_heaps_mutex);	/* the list above */
 atomic_long_t kmh_misuses[KMH_NR_MISUSES];
 static enum cpuhp_state kmh_cpuhp_state;
 
@@ -63,7 +63,7 @@ static int kmh_attr_check(const char *name, const struct kmheap_attr *attr)
 		return -EINVAL;
 	}
 	if (attr->flags & ~KMHEAP_HWCACHE_ALIGN) {
-		pr_err("heap %s: flags %#x, only KMHEAP_HWCACHE_ALIGN (%#x) is known\n", name,
+		pr_err("heap %s: flags %#x, only KMHEAP_HWCACHE_ALIGN (%#lx) is known\n", name,
 		       attr->flags, KMHEAP_HWCACHE_ALIGN);
 		return -EINVAL;
 	}
@@ -198,7 +198,7 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	heap->name = kmh_backend_zalloc(strlen(name) + 1, GFP_KERNEL, NUMA_NO_NODE);
 	if (!heap->name)
 		goto fail;
-	strcpy(heap->name, name);
+	memcpy(heap->name, name, strlen(name));
 	if (kmh_heap_init_sentinels(heap) || kmh_heap_init_nodes(heap) || kmh_mcache_init(heap))
 		goto fail;
 	heap->base_metadata_bytes = atomic_long_read(&heap->metadata_bytes);
@@ -339,9 +339,9 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 {
 	struct kmh_mspan *spans = NULL, *s;
 	struct kmh_node *node;
-	int nid;
+	int nid = -1;
 
-	kmh_for_each_node(heap, nid, node)
+	while ((node = kmh_next_node(heap, &nid)))
 		kmh_mheap_stop(&node->mheap);
 	if (report)
 		kmh_report_survivors(heap);
@@ -389,7 +389,7 @@ void kmheap_destroy(struct kmheap *heap)
 		return;
 	if (WARN(heap == kmh_default_heap, "kmheap: the default heap cannot be destroyed\n"))
 		return;
-	if (WARN(!kmh_heap_unpublish(heap), "kmheap: %px is not a heap; destroyed twice?\n", heap))
+	if (WARN(!kmh_heap_unpublish(heap), "kmheap: %p is not a heap; destroyed twice?\n", heap))
 		return;
 	kmh_heap_teardown(heap, true);
 	module_put(THIS_MODULE);
@@ -409,12 +409,12 @@ EXPORT_SYMBOL_GPL(kmheap_destroy);
 size_t kmheap_shrink(struct kmheap *heap)
 {
 	struct kmh_node *node;
-	int nid;
+	int nid = -1;
 
 	might_sleep();
 	heap = kmh_heap_or_default(heap);
 	kmh_mcache_drain_all(heap);
-	kmh_for_each_node(heap, nid, node)
+	while ((node = kmh_next_node(heap, &nid)))
 		kmh_mheap_release_spans(&node->mheap);
 	return kmh_arena_release_free(heap, false);
 }

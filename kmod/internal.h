@@ -36,6 +36,7 @@
 #include <linux/workqueue.h>
 
 #include "backend.h"
+#include "compat.h"
 #include "finding.h"
 #include "fixalloc.h"
 #include "pagealloc.h"
@@ -44,10 +45,33 @@
 #ifndef KMH_PAGE_SHIFT
 #define KMH_PAGE_SHIFT		13
 #endif
-#define KMH_PAGE_SIZE		(1UL << KMH_PAGE_SHIFT)
+#define KMH_PAGE_SIZE		BIT(KMH_PAGE_SHIFT)
 
 /* Slots per word of a span's state. */
 #define KMH_WORD_SLOTS		BITS_PER_LONG
+
+/*
+ * Take a tier's lock. False in NMI when it is taken: it may be held by what the NMI
+ * interrupted. The macro tells sparse what the function did.
+ */
+static inline bool __kmh_lock_irqsave(raw_spinlock_t *lock, unsigned long *flags)
+{
+	if (unlikely(in_nmi())) {
+		if (!raw_spin_trylock_irqsave(lock, *flags))
+			return false;
+	} else {
+		raw_spin_lock_irqsave(lock, *flags);
+	}
+	__release(lock);
+	return true;
+}
+
+#define kmh_lock_irqsave(lock, flags)						\
+({										\
+	raw_spinlock_t *__lock = (lock);					\
+										\
+	__cond_lock(__lock, __kmh_lock_irqsave(__lock, &(flags)));		\
+})
 
 /* ------------------------------------------------------------------ mspan.c */
 
@@ -363,7 +387,7 @@ static inline struct kmh_arena *kmh_range_arena(struct kmh_parange *r)
  * value in any context safe.
  */
 #define KMH_LEAF_SHIFT		24
-#define KMH_LEAF_PAGES		(1UL << (KMH_LEAF_SHIFT - KMH_PAGE_SHIFT))
+#define KMH_LEAF_PAGES		BIT(KMH_LEAF_SHIFT - KMH_PAGE_SHIFT)
 
 struct kmh_leaf {
 	struct kmh_mspan *span[KMH_LEAF_PAGES];
@@ -438,11 +462,11 @@ struct kmheap {
 	atomic_long_t large_allocs;
 	atomic_long_t misuses[KMH_NR_MISUSES];
 
-	struct mutex grow_mutex;
-	struct mutex grow_noio_mutex;
+	struct mutex grow_mutex;	/* one grower that may enter FS and IO */
+	struct mutex grow_noio_mutex;	/* one that may not */
 	size_t next_arena_bytes;	/* doubles up to kmh_arena_bytes; racy by design */
 
-	struct mutex arenas_mutex;
+	struct mutex arenas_mutex;	/* the list below */
 	struct list_head arenas;
 
 	struct list_head list;		/* kmh_heaps, under kmh_heaps_mutex */
@@ -450,7 +474,7 @@ struct kmheap {
 
 #define KMH_ARENA_MIN_BYTES	(256UL << 10)
 #define KMH_ARENA_FULL_MIN_BYTES	(2UL << 20)
-#define KMH_ARENA_MAX_BYTES	(1UL << 30)
+#define KMH_ARENA_MAX_BYTES	(1024UL << 20)
 /* The least limit that lets a heap of one small arena exist. */
 #define KMH_LIMIT_MIN_BYTES	(512UL << 10)
 
@@ -478,10 +502,20 @@ static inline struct kmh_node *kmh_heap_node(struct kmheap *heap, int nid)
 	return heap->nodes[nid];
 }
 
-/* Each node structure once; also of a heap that is only half made. */
-#define kmh_for_each_node(heap, nid, n)						\
-	for ((nid) = 0; (nid) < nr_node_ids; (nid)++)				\
-		if (!((n) = (heap)->nodes[nid]) || (n)->mheap.nid != (nid)) { } else
+/*
+ * The next node structure after *@nid, which starts at -1; NULL after the last. Each
+ * one comes once, also where several nodes share it or the heap is only half made.
+ */
+static inline struct kmh_node *kmh_next_node(struct kmheap *heap, int *nid)
+{
+	while (++*nid < nr_node_ids) {
+		struct kmh_node *node = heap->nodes[*nid];
+
+		if (node && node->mheap.nid == *nid)
+			return node;
+	}
+	return NULL;
+}
 
 /* ------------------------------------------- alloc.c free.c tiny.c large.c */
 
@@ -502,7 +536,7 @@ enum kmh_free_result kmh_large_claim(struct kmh_mspan *s);
 void kmh_large_release(struct kmh_mspan *s);
 enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot);
 
-#define KMH_ALIGN_MAX_BYTES	(1UL << 20)
+#define KMH_ALIGN_MAX_BYTES	(1024UL << 10)
 
 /* ------------------------------------------------------------------ stats.c */
 

@@ -200,7 +200,7 @@ unsigned int kmh_mcache_validate(struct kmheap *heap, kmh_finding_fn finding, vo
 			usleep_range(100, 300);	/* on its way in: the owner follows */
 			if (READ_ONCE(mc->slot[i].span) != s || READ_ONCE(s->owner) == mc)
 				continue;
-			finding(ctx, "heap %s cpu %u span class %u: cached span %px has owner %px",
+			finding(ctx, "heap %s cpu %u span class %u: cached span %p has owner %p",
 				heap->name, cpu, i, s, READ_ONCE(s->owner));
 			n++;
 		}

@@ -16,15 +16,6 @@ void kmh_mcentral_init(struct kmh_mcentral *c)
 	init_llist_head(&c->announced);
 }
 
-/* False in NMI when the lock is taken: it may be held by what the NMI interrupted. */
-static bool kmh_mcentral_lock(struct kmh_mcentral *c, unsigned long *flags)
-{
-	if (unlikely(in_nmi()))
-		return raw_spin_trylock_irqsave(&c->lock, *flags);
-	raw_spin_lock_irqsave(&c->lock, *flags);
-	return true;
-}
-
 static struct kmh_mcentral *kmh_mspan_mcentral(struct kmh_mspan *s)
 {
 	struct kmh_node *node = container_of(s->mheap, struct kmh_node, mheap);
@@ -165,7 +156,7 @@ struct kmh_mspan *kmh_mcentral_cache_span(struct kmh_node *node, unsigned int sp
 	unsigned long flags;
 
 	if (!list_empty(&c->partial) || !llist_empty(&c->announced)) {
-		if (!kmh_mcentral_lock(c, &flags))
+		if (!kmh_lock_irqsave(&c->lock, flags))
 			return NULL;
 		s = kmh_mcentral_take_locked(c);
 		raw_spin_unlock_irqrestore(&c->lock, flags);
@@ -197,7 +188,7 @@ void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s)
 		kmh_mcentral_settle_full(s);
 		return;
 	}
-	if (kmh_mcentral_lock(c, &flags)) {
+	if (kmh_lock_irqsave(&c->lock, flags)) {
 		kmh_mcentral_settle_locked(c, s);
 		raw_spin_unlock_irqrestore(&c->lock, flags);
 		return;
@@ -235,7 +226,7 @@ void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass)
 	unsigned long flags;
 	void *p = NULL;
 
-	if (!kmh_mcentral_lock(c, &flags))
+	if (!kmh_lock_irqsave(&c->lock, flags))
 		return NULL;
 	s = kmh_mcentral_take_locked(c);
 	if (!s) {
@@ -243,7 +234,7 @@ void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass)
 		fresh = kmh_mcentral_grow(node, spanclass, NULL);
 		if (!fresh)
 			return NULL;
-		if (!kmh_mcentral_lock(c, &flags)) {
+		if (!kmh_lock_irqsave(&c->lock, flags)) {
 			kmh_mheap_free_span(fresh);
 			return NULL;
 		}
@@ -270,13 +261,12 @@ static bool kmh_mcentral_collect_empty_locked(struct kmh_mcentral *c, struct lis
 		if (!s)
 			return false;
 		kmh_mspan_fold(s);
-		if (!kmh_mspan_live(s, NULL)) {
+		if (!kmh_mspan_live(s, NULL))
 			list_add(&s->list, empty);
-		} else if (kmh_mspan_next_word(s, 0)) {
+		else if (kmh_mspan_next_word(s, 0))
 			list_add_tail(&s->list, seen);
-		} else {
+		else
 			kmh_mcentral_settle_full(s);
-		}
 	}
 	return true;
 }
@@ -343,8 +333,8 @@ unsigned int kmh_mcentral_validate(struct kmh_node *node, unsigned int spanclass
 		if (s->spanclass == spanclass && !READ_ONCE(s->owner) &&
 		    atomic_read(&s->home) == KMH_HOME_PARTIAL && s->mheap == &node->mheap)
 			continue;
-		finding(ctx, "span %px on the partial list of class %u: class %u, home %d, owner %px",
-			s, spanclass, s->spanclass, atomic_read(&s->home), s->owner);
+		finding(ctx, "span %p on partial list %u: class %u, home %d, owner %p", s,
+			spanclass, s->spanclass, atomic_read(&s->home), s->owner);
 		n++;
 	}
 	if (len != c->npartial) {

@@ -21,14 +21,6 @@
 /* Nobody grows ahead again for this long after growing ahead has failed. */
 #define KMH_AHEAD_PAUSE		HZ
 
-static bool kmh_mheap_lock(struct kmh_mheap *mh, unsigned long *flags)
-{
-	if (unlikely(in_nmi()))
-		return raw_spin_trylock_irqsave(&mh->lock, *flags);
-	raw_spin_lock_irqsave(&mh->lock, *flags);
-	return true;
-}
-
 static void kmh_mheap_kick(struct kmh_mheap *mh)
 {
 	if (time_after_eq(jiffies, READ_ONCE(mh->ahead_after)))
@@ -121,7 +113,7 @@ static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
 		pc = NULL;
 	if (pc && kmh_mheap_cached_pages(pc, npages, run))
 		return true;
-	if (!kmh_mheap_lock(mh, &flags))
+	if (!kmh_lock_irqsave(&mh->lock, flags))
 		return false;
 	kmh_mheap_drain_pending_locked(mh);
 	ok = kmh_pa_alloc(&mh->pa, npages, align, &run->range, &run->page);
@@ -344,16 +336,16 @@ static struct mutex *kmh_grow_lock(struct kmheap *heap, gfp_t gfp)
 int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
 		   unsigned long seen, gfp_t gfp)
 {
-	struct mutex *lock;
+	struct mutex *held;	/* whichever kmh_grow_lock() took */
 	int err = 0;
 
 	gfp = current_gfp_context(gfp);
-	lock = kmh_grow_lock(mh->heap, gfp);
-	if (!lock)
+	held = kmh_grow_lock(mh->heap, gfp);
+	if (!held)
 		return -ENOMEM;
 	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_release_spans(mh))
 		err = kmh_mheap_grow_arena(mh, npages, align, gfp);
-	mutex_unlock(lock);
+	mutex_unlock(held);
 	return err;
 }
 

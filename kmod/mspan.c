@@ -281,7 +281,8 @@ static void kmh_mspan_report_double(struct kmh_mspan *s, unsigned int word, unsi
 		unsigned long addr = kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit);
 
 		kmh_report_misuse(&(struct kmh_report){
-			.kind = KMH_DOUBLE_FREE, .what = "freed twice at the same time, found at the fold",
+			.kind = KMH_DOUBLE_FREE,
+			.what = "freed twice at the same time, found at the fold",
 			.addr = addr, .ip = _RET_IP_, .span = s,
 			.object = addr, .bytes = s->elemsize,
 		});
@@ -384,7 +385,7 @@ unsigned int kmh_mspan_validate(const struct kmh_mspan *s, kmh_finding_fn findin
 	unsigned int i, n = 0, left = s->nelems;
 
 	if (s->nwords != kmh_spanclass_words(s->spanclass)) {
-		finding(ctx, "span %px: %u slot words for span class %u", s, s->nwords,
+		finding(ctx, "span %p: %u slot words for span class %u", s, s->nwords,
 			s->spanclass);
 		return 1;
 	}
@@ -393,13 +394,13 @@ unsigned int kmh_mspan_validate(const struct kmh_mspan *s, kmh_finding_fn findin
 		unsigned long past = here == KMH_WORD_SLOTS ? 0 : ~0UL << here;
 
 		if ((READ_ONCE(s->w[i].free) | atomic_long_read(&s->w[i].remote)) & past) {
-			finding(ctx, "span %px: state bits past the last slot in word %u", s, i);
+			finding(ctx, "span %p: state bits past the last slot in word %u", s, i);
 			n++;
 		}
 		left -= here;
 	}
 	if (left) {
-		finding(ctx, "span %px: %u slots without state", s, left);
+		finding(ctx, "span %p: %u slots without state", s, left);
 		n++;
 	}
 	return n;

@@ -104,7 +104,7 @@ void kmh_report_misuse(const struct kmh_report *r)
 		atomic_long_inc(&kmh_reports_suppressed);
 		return;
 	}
-	WARN(1, "kmheap: %s of %px: %s; heap %s, %s, object %px of %zu bytes, freed from %pS\n",
+	WARN(1, "kmheap: %s of %p: %s; heap %s, %s, object %p of %zu bytes, freed from %pS\n",
 	     kmh_misuse_names[r->kind], (void *)r->addr, r->what, kmh_heap_name(s),
 	     kmh_state_name(s), (void *)r->object, r->bytes, (void *)r->ip);
 }
@@ -125,7 +125,7 @@ void kmh_report_bad_pointer(const char *who, const void *p, unsigned long ip)
 /* The heap's own structures disagree. The span is left alone from here on. */
 void kmh_report_broken(const struct kmh_mspan *s, const char *what)
 {
-	WARN(1, "kmheap: heap %s, span %px of class %u at %px: %s\n", kmh_heap_name(s), s,
+	WARN(1, "kmheap: heap %s, span %p of class %u at %p: %s\n", kmh_heap_name(s), s,
 	     s->spanclass, (void *)s->base, what);
 }
 

@@ -134,7 +134,7 @@ static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 {
 	unsigned int cpu, i;
 	struct kmh_node *node;
-	int nid;
+	int nid = -1;
 
 	for_each_possible_cpu(cpu) {
 		struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
@@ -144,7 +144,7 @@ static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 			w->class[kmh_spanclass_class(i)].allocs += READ_ONCE(mc->slot[i].allocs);
 	}
-	kmh_for_each_node(heap, nid, node)
+	while ((node = kmh_next_node(heap, &nid)))
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 			w->class[kmh_spanclass_class(i)].allocs +=
 				READ_ONCE(node->central[i].nested_allocs);

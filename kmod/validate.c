@@ -32,14 +32,14 @@ static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c,
 	if (s->arena != c->arena || s->heap != c->heap ||
 	    first < c->arena->range.first ||
 	    first + s->npages > c->arena->range.first + c->arena->range.npages) {
-		finding(c->ctx, "heap %s: span %px at %px is not of the arena it lies in",
+		finding(c->ctx, "heap %s: span %p at %p is not of the arena it lies in",
 			c->heap->name, s, (void *)s->base);
 		return 1;
 	}
 	for (i = 0; i < s->npages; i++) {
 		if (kmh_span_of_page(first + i) == s)
 			continue;
-		finding(c->ctx, "heap %s: page %lu of span %px leads elsewhere", c->heap->name, i,
+		finding(c->ctx, "heap %s: page %lu of span %p leads elsewhere", c->heap->name, i,
 			s);
 		return 1;
 	}
@@ -59,7 +59,7 @@ static void kmh_check_span(struct kmh_mspan *s, void *ctx)
 
 	if (!kmh_look_at_span(s, c, kmh_no_finding))
 		return;
-	udelay(20);
+	udelay(5);	/* cannot sleep: preemption is off */
 	if (kmh_span_of(s->base) == s)
 		c->n += kmh_look_at_span(s, c, c->finding);
 }
@@ -115,7 +115,7 @@ static void kmh_check_arena(struct kmh_check *c)
 			return;
 		usleep_range(1000, 2000);
 	}
-	c->finding(c->ctx, "heap %s: arena %px has %lu pages in use, its spans cover %lu",
+	c->finding(c->ctx, "heap %s: arena %p has %lu pages in use, its spans cover %lu",
 		   c->heap->name, c->arena->vbase, n.inuse, n.spans);
 	c->n++;
 }
@@ -154,9 +154,9 @@ unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void
 	struct kmh_check c = { .heap = heap, .finding = finding, .ctx = ctx };
 	struct kmh_node *node;
 	unsigned int i;
-	int nid;
+	int nid = -1;
 
-	kmh_for_each_node(heap, nid, node) {
+	while ((node = kmh_next_node(heap, &nid))) {
 		c.n += kmh_mheap_validate(&node->mheap, finding, ctx);
 		for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++)
 			c.n += kmh_mcentral_validate(node, i, finding, ctx);

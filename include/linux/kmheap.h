@@ -9,6 +9,7 @@
 #ifndef _LINUX_KMHEAP_H
 #define _LINUX_KMHEAP_H
 
+#include <linux/bits.h>
 #include <linux/bug.h>
 #include <linux/cache.h>
 #include <linux/compiler.h>
@@ -30,7 +31,7 @@ struct kmheap;			/* opaque; NULL names the default heap */
 struct module;
 
 /* kmheap_attr.flags */
-#define KMHEAP_HWCACHE_ALIGN	(1U << 1)	/* every object starts on a cache line */
+#define KMHEAP_HWCACHE_ALIGN	BIT(1)	/* every object starts on a cache line */
 
 /**
  * struct kmheap_attr - what a heap is created with; 0 or NULL means the default
