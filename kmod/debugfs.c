@@ -73,9 +73,10 @@ static void kmh_show_class(struct seq_file *m, unsigned int i, const struct kmh_
 	const struct kmh_sizeclass *class = &kmh_classes[i];
 	u64 tail = (c->pages << KMH_PAGE_SHIFT) - c->spans * class->nelems * class->size;
 
-	seq_printf(m, "%5u %5u %5u %9llu %9llu %9llu %9llu %12llu %12llu %9llu\n", i, class->size,
-		   class->npages, c->spans, c->live, c->free, c->remote, c->allocs,
-		   c->allocs > c->live ? c->allocs - c->live : 0, tail);
+	seq_printf(m, "%5u %5u %5u %9llu %9llu %9llu %9llu ", i, class->size, class->npages,
+		   c->spans, c->live, c->free, c->remote);
+	seq_printf(m, "%12llu %12llu %9llu %9llu\n", c->allocs,
+		   c->allocs > c->live ? c->allocs - c->live : 0, c->refills, tail);
 }
 
 static int kmh_classes_show(struct seq_file *m, void *unused)
@@ -86,10 +87,10 @@ static int kmh_classes_show(struct seq_file *m, void *unused)
 	if (!w)
 		return -ENOMEM;
 	kmh_heap_walk(m->private, w);
-	seq_puts(m, "class  size pages     spans      live      free    remote       allocs        frees     waste\n");
+	seq_puts(m, "class  size pages     spans      live      free    remote ");
+	seq_puts(m, "      allocs        frees   refills     waste\n");
 	for (i = 0; i < KMH_NR_CLASSES; i++)
 		kmh_show_class(m, i, &w->class[i]);
-	seq_printf(m, "refills %llu\n", w->refills);
 	seq_printf(m, "tiny_objects %llu\n", w->tiny_objects);
 	seq_printf(m, "large_objects %llu\n", w->large_objects);
 	kvfree(w);

@@ -245,7 +245,7 @@ struct kmh_mcache {
 	struct kmheap *heap;
 	struct kmh_node *node;
 	struct kmh_pagecache pages;
-	unsigned long refills;
+	unsigned long refills[KMH_NR_SPANCLASSES];	/* ever; spans taken from mcentral */
 
 	struct kmh_mcslot slot[KMH_NR_SPANCLASSES] ____cacheline_aligned;
 };
@@ -327,6 +327,7 @@ struct kmh_mheap {
 	struct kmh_pagealloc pa;
 	unsigned long low_pages;	/* grow ahead below this many free pages */
 	unsigned long ngrown;		/* arenas ever added: "has someone grown since?" */
+	unsigned long missed_pages;	/* longest run that was not to be had since then */
 
 	struct llist_head pending;	/* spans whose free could not take @lock */
 
@@ -548,12 +549,12 @@ struct kmh_class_stats {
 	u64 remote;
 	u64 free;
 	u64 allocs;
+	u64 refills;
 };
 
 /* Everything a walk over a heap finds; the sums of struct kmheap_stats come from it. */
 struct kmh_heap_walk {
 	struct kmheap_stats st;
-	u64 refills;
 	u64 large_objects;
 	u64 tiny_objects;
 	struct kmh_class_stats class[KMH_NR_CLASSES];

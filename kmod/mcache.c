@@ -62,7 +62,7 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 	s = kmh_mcentral_cache_span(mc->node, spanclass, mc);
 	if (!s)
 		return false;
-	mc->refills++;
+	mc->refills[spanclass]++;
 	WRITE_ONCE(s->owner, mc);
 	WRITE_ONCE(c->span, s);
 	w = kmh_mspan_next_word(s, 0);

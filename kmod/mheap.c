@@ -27,6 +27,19 @@ static void kmh_mheap_kick(struct kmh_mheap *mh)
 		irq_work_queue(&mh->kick);
 }
 
+/*
+ * A run that was not to be had, however many pages are free: for a caller that cannot
+ * sleep the worker grows. Objects that take arenas of their own are not grown ahead.
+ */
+static void kmh_mheap_miss_locked(struct kmh_mheap *mh, unsigned long npages)
+{
+	lockdep_assert_held(&mh->lock);
+	if (npages > kmh_arena_bytes / 2 >> KMH_PAGE_SHIFT)
+		return;
+	WRITE_ONCE(mh->missed_pages, max(mh->missed_pages, npages));
+	kmh_mheap_kick(mh);
+}
+
 /* The pages of a span that is in no map any more go back. */
 static void kmh_mheap_free_span_locked(struct kmh_mheap *mh, struct kmh_mspan *s)
 {
@@ -119,6 +132,8 @@ static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
 	ok = kmh_pa_alloc(&mh->pa, npages, align, &run->range, &run->page);
 	if (ok)
 		run->zeroed = kmh_arena_use_pages(kmh_range_arena(run->range), run->page, npages);
+	else
+		kmh_mheap_miss_locked(mh, npages + align - 1);
 	if (ok && pc)
 		kmh_mheap_fill_cache_locked(mh, pc);
 	if (mh->pa.nfree < mh->low_pages)
@@ -283,6 +298,7 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a)
 	/* Ahead means: an eighth of the last arena, at least four of the smallest spans. */
 	if (!a->dedicated)
 		mh->low_pages = max(4UL, a->npages / 8);
+	WRITE_ONCE(mh->missed_pages, 0);
 	WRITE_ONCE(mh->ngrown, mh->ngrown + 1);
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
 }
@@ -354,10 +370,14 @@ static void kmh_mheap_work(struct work_struct *work)
 {
 	struct kmh_mheap *mh = container_of(work, struct kmh_mheap, work);
 	gfp_t gfp = GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN;
+	unsigned long seen = READ_ONCE(mh->ngrown), missed;
 	int err;
 
 	kmh_arena_release_free(mh->heap, true);
 	err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
+	missed = xchg(&mh->missed_pages, 0);	/* a grower since @seen has dealt with it */
+	if (!err && missed)
+		err = kmh_mheap_grow(mh, missed, 1, seen, gfp);
 	while (!err && READ_ONCE(mh->pa.nfree) < READ_ONCE(mh->low_pages)) {
 		unsigned long nfree = READ_ONCE(mh->pa.nfree);
 

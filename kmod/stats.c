@@ -139,10 +139,13 @@ static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 	for_each_possible_cpu(cpu) {
 		struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
 
-		w->refills += READ_ONCE(mc->refills);
 		w->st.allocs += READ_ONCE(mc->tiny_allocs);
-		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-			w->class[kmh_spanclass_class(i)].allocs += READ_ONCE(mc->slot[i].allocs);
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
+			struct kmh_class_stats *c = &w->class[kmh_spanclass_class(i)];
+
+			c->allocs += READ_ONCE(mc->slot[i].allocs);
+			c->refills += READ_ONCE(mc->refills[i]);
+		}
 	}
 	while ((node = kmh_next_node(heap, &nid)))
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
