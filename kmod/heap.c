@@ -253,6 +253,9 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 		return ERR_PTR(-ENOMEM);
 	/* The first arena now, so that callers who cannot sleep find pages. */
 	err = kmh_mheap_grow(&kmh_heap_node(heap, numa_node_id())->mheap, 1, 1, 0, GFP_KERNEL);
+	if (err && heap->limit_bytes)
+		pr_err("heap %s: no first arena; the limit of %zu bytes must hold %lu and tables of %zu\n",
+		       name, heap->limit_bytes, KMH_ARENA_MIN_BYTES, heap->base_metadata_bytes);
 	if (!err)
 		err = kmh_heap_publish(heap);
 	if (!err)

@@ -43,7 +43,8 @@ static void kmh_mcslot_uncache(struct kmh_mcache *mc, struct kmh_mcslot *c)
  * The cached span first (other words, remote frees), then mcentral, then fresh
  * pages. In NMI the locks on the way are only tried.
  *
- * Return: true when kmh_mcache_take() will succeed.
+ * Return: true when kmh_mcache_take() will succeed, but for a double free that loses
+ * a race meanwhile and makes the slot wait for the fold.
  */
 bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 {
@@ -66,7 +67,7 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 	WRITE_ONCE(s->owner, mc);
 	WRITE_ONCE(c->span, s);
 	w = kmh_mspan_next_word(s, 0);
-	if (WARN_ON_ONCE(!w)) {
+	if (unlikely(!w)) {	/* a double free that lost its race took the slot away again */
 		kmh_mcslot_uncache(mc, c);
 		return false;
 	}

@@ -197,12 +197,15 @@ void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s)
 	kmh_mcentral_announce(s);
 }
 
+/* NULL when a double free that lost its race has just made the last slot wait for the fold. */
 static void *kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	struct kmh_slots *w = kmh_mspan_next_word(s, 0);
-	unsigned long avail = kmh_slots_avail(w);
+	unsigned long avail = w ? kmh_slots_avail(w) : 0;
 
 	lockdep_assert_held(&c->lock);
+	if (unlikely(!avail))
+		return NULL;
 	WRITE_ONCE(w->free, w->free & ~(avail & -avail));
 	c->nested_allocs++;
 	return (void *)kmh_mspan_slot_addr(s, (w - s->w) * KMH_WORD_SLOTS + __ffs(avail));

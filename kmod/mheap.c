@@ -289,10 +289,9 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a)
 {
 	unsigned long flags;
 
+	/* In the list and in the page heap at once for those who give arenas back. */
 	mutex_lock(&mh->heap->arenas_mutex);
 	list_add_tail(&a->list, &mh->heap->arenas);
-	mutex_unlock(&mh->heap->arenas_mutex);
-
 	raw_spin_lock_irqsave(&mh->lock, flags);
 	kmh_pa_add(&mh->pa, &a->range);
 	/* Ahead means: an eighth of the last arena, at least four of the smallest spans. */
@@ -301,6 +300,7 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a)
 	WRITE_ONCE(mh->missed_pages, 0);
 	WRITE_ONCE(mh->ngrown, mh->ngrown + 1);
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	mutex_unlock(&mh->heap->arenas_mutex);
 }
 
 static int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
