@@ -18,6 +18,8 @@ import sys
 RESULT = re.compile(r"^(\s*)(not )?ok (\d+)(?: -)?\s*(.*?)(?:\s+#\s*(SKIP|TODO)\b.*)?$")
 PLAN = re.compile(r"^(\s*)1\.\.(\d+)")
 VERSION = re.compile(r"^(\s*)K?TAP version")
+NOTHING = "no test ran"
+GAVE_UP = re.compile(r"^(vm|module|setup|initramfs|sparse|kernel[a-z-]*|check-[a-z]*): ")
 SUBTEST = re.compile(r"^\s*# Subtest: (.*)")
 
 
@@ -104,7 +106,7 @@ class Judge:
     def end(self):
         self.close_to(-1)
         if not self.passed and not self.failures:
-            self.fail("no test ran")
+            self.fail(NOTHING)
 
 
 def results_dir():
@@ -141,16 +143,17 @@ def read_step(step):
             rc = status.read().strip()
     except OSError:
         rc = "missing"
-    if rc != "0" and not found["failures"]:
-        found["failures"].append(reason(base) or "ended with status %s, see %s.log" % (rc, base))
+    why = reason(base)
+    if rc != "0" and found["failures"] in ([], [NOTHING]):
+        found["failures"] = [why or "ended with status %s, see %s.log" % (rc, base)]
     return found
 
 
 def reason(base):
-    """Why the guest did not prove success, in the words of scripts/vm."""
+    """Why a step did not get to its end, in the words of the script that gave up."""
     try:
         with open(base + ".log", encoding="utf-8", errors="replace") as log:
-            said = [line.strip() for line in log if line.startswith("vm: ")]
+            said = [line.strip() for line in log if GAVE_UP.match(line)]
     except OSError:
         return None
     return said[-1] if said else None
