@@ -101,6 +101,12 @@ static int kmh_arenamap_extend(unsigned long lo, unsigned long hi, gfp_t gfp)
 	if (hi - lo >= KMH_MAP_MAX_LEAVES)
 		return -ERANGE;
 	nr = max3(hi - lo + 1, 2 * old->nr, KMH_MAP_MIN_LEAVES);
+	/*
+	 * Room to spare goes to the side where the arenas are: above it, steps downwards
+	 * would each double the reach until it is used up.
+	 */
+	if (old->nr && lo < old->base)
+		lo -= min(lo, nr - (hi - lo + 1));
 	map = kmh_arenamap_new(lo, nr, gfp);
 	if (!map)
 		return -ENOMEM;

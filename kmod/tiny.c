@@ -38,8 +38,9 @@ static atomic_t *kmh_tiny_word(const struct kmh_mspan *s, unsigned int block, un
 static unsigned int kmh_tiny_state(const struct kmh_mspan *s, unsigned int block)
 {
 	unsigned int shift;
+	atomic_t *word = kmh_tiny_word(s, block, &shift);
 
-	return (u32)atomic_read(kmh_tiny_word(s, block, &shift)) >> shift & KMH_TINY_BYTE;
+	return (u32)atomic_read(word) >> shift & KMH_TINY_BYTE;
 }
 
 static void kmh_tiny_set(struct kmh_mspan *s, unsigned int block, unsigned int bits)
