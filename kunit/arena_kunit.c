@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Arenas: what a heap takes from the kernel, when, and how it gives it back. */
+#include <linux/jiffies.h>
+#include <linux/mm.h>
+
+#include "mheap_kunit.h"
+
+/* ---- arenas */
+
+static void arena_sizes_double(struct kunit *test)
+{
+	static const size_t kib[] = { 256, 512, 1024, 2048, 4096, 4096, 4096 };
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, kmh_arena_bytes, 4UL << 20);
+	for (i = 0; i < ARRAY_SIZE(kib); i++) {
+		struct kmh_arena *a = arena(heap, i);
+
+		KUNIT_ASSERT_NOT_NULL(test, a);
+		KUNIT_EXPECT_EQ_MSG(test, a->bytes, kib[i] << 10, "arena %u", i);
+		KUNIT_EXPECT_FALSE(test, a->dedicated);
+		KUNIT_EXPECT_EQ(test, grow(mheap(test), 1, 1), 0);
+	}
+	KUNIT_EXPECT_EQ(test, narenas(heap), i + 1);
+}
+
+static void arena_shape(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_arena *a;
+	unsigned int i;
+
+	for (i = 0; i < 12; i++)
+		KUNIT_ASSERT_EQ(test, grow(mheap(test), 1 + 50 * i, 1), 0);
+	for (i = 0; (a = arena(heap, i)); i++) {
+		unsigned long base = (unsigned long)a->vbase, end = base + a->bytes;
+
+		KUNIT_EXPECT_EQ(test, a->first, DIV_ROUND_UP(base, KMH_PAGE_SIZE));
+		KUNIT_EXPECT_EQ(test, a->first + a->npages, end / KMH_PAGE_SIZE);
+		KUNIT_EXPECT_EQ(test, a->range.first, a->first + 1);
+		KUNIT_EXPECT_EQ(test, a->range.npages, a->npages - 1);
+		KUNIT_EXPECT_PTR_EQ(test, a->heap, heap);
+		KUNIT_EXPECT_PTR_EQ(test, a->mheap, mheap(test));
+		KUNIT_EXPECT_PTR_EQ(test, kmh_range_arena(&a->range), a);
+	}
+}
+
+/* Every page of a heap in use, one by one: none of them is a guard. */
+static void guard_page_is_never_handed_out(struct kunit *test)
+{
+	struct kmheap *heap = heap_new(test, "kunit-guard", 8 << 20);
+	struct kmh_mheap *mh = mheap_of(heap);
+	unsigned long nspans = 0, nfirst = 0, npages = 0, guard[16] = {};
+	struct kmh_mspan *s, *next;
+	unsigned int i, j, n;
+	LLIST_HEAD(all);
+
+	while (!grow(mh, 1, 1))		/* to the limit */
+		;
+	KUNIT_ASSERT_EQ(test, kmh_mspan_pools_reserve(1024, GFP_KERNEL), 0);
+	n = narenas(heap);
+	KUNIT_ASSERT_GE(test, n, 4U);
+	KUNIT_ASSERT_LE(test, n, (unsigned int)ARRAY_SIZE(guard));
+	for (i = 0; i < n; i++) {
+		guard[i] = arena(heap, i)->first;
+		npages += arena(heap, i)->npages - 1;
+	}
+	while (nspans <= npages && (s = alloc_span(mh, SPANCLASS, 1, 1, NULL))) {
+		__llist_add(&s->node, &all);
+		nspans++;
+		for (j = 0; j < n; j++) {
+			if (page_of(s) == guard[j])
+				KUNIT_FAIL(test, "the guard of arena %u", j);
+			nfirst += page_of(s) == guard[j] + 1;
+		}
+	}
+	for (i = 0; i < n; i++)
+		KUNIT_EXPECT_PTR_EQ(test, kmh_span_of_page(guard[i]), heap->unused);
+	KUNIT_EXPECT_EQ(test, nspans, npages);
+	KUNIT_EXPECT_EQ(test, nfirst, (unsigned long)n);
+	KUNIT_EXPECT_EQ(test, mh->pa.nfree, 0UL);
+	kmh_kunit_validate(test);
+	llist_for_each_entry_safe(s, next, all.first, node)
+		kmh_mheap_free_span(s);
+	kmheap_destroy(heap);
+}
+
+static void dedicated_arena_by_size(struct kunit *test)
+{
+	const size_t half = kmh_arena_bytes / 2;
+	const struct {
+		size_t bytes;
+		bool dedicated;
+		bool huge;	/* rounded up to PMD_SIZE, where that costs little */
+	} rows[] = {
+		{ half - KMH_PAGE_SIZE, false, false },
+		{ half, false, false },
+		{ half + 1, true, false },
+		{ half + KMH_PAGE_SIZE, true, false },
+		{ 2 * half - 2 * KMH_PAGE_SIZE, true, true },
+		{ 2 * half, true, false },
+		{ 3 * half - 4 * KMH_PAGE_SIZE, true, true },
+		{ 17 * (size_t)PMD_SIZE + 1, true, true },
+	};
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct kmh_arena *a;
+		struct kmh_mspan *s;
+		unsigned int j;
+		size_t next;
+		void *p;
+
+		/* No arena with room for it, and no worker that makes one. */
+		mheap(test)->ahead_after = jiffies + 1000 * HZ;
+		kmh_kunit_settle(heap);
+		kmh_arena_release_free(heap, false);
+		next = heap->next_arena_bytes;
+		p = kmheap_alloc(heap, rows[i].bytes, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		s = kmh_span_of((unsigned long)p);
+		a = s->arena;
+		KUNIT_EXPECT_EQ_MSG(test, a->dedicated, rows[i].dedicated, "row %u", i);
+		if (rows[i].dedicated) {
+			KUNIT_EXPECT_EQ_MSG(test, IS_ALIGNED(a->bytes, PMD_SIZE), rows[i].huge,
+					    "row %u: %zu bytes", i, a->bytes);
+			KUNIT_EXPECT_LE(test, a->bytes - rows[i].bytes,
+					rows[i].bytes / 8 + 3 * KMH_PAGE_SIZE);
+			KUNIT_EXPECT_EQ(test, (size_t)atomic_long_read(&heap->arena_bytes),
+					a->bytes);
+			KUNIT_EXPECT_EQ(test, heap->next_arena_bytes, next);
+			KUNIT_EXPECT_GT(test, page_of(s), a->first);
+		}
+		/* To its last byte, and back to the kernel at once, by the worker. */
+		mheap(test)->ahead_after = jiffies;
+		((char *)p)[0] = 1;
+		((char *)p)[rows[i].bytes - 1] = 1;
+		kmheap_free(p);
+		kmh_kunit_settle(heap);
+		for (j = 0; (a = arena(heap, j)); j++)
+			KUNIT_EXPECT_FALSE(test, a->dedicated);
+		KUNIT_EXPECT_EQ(test, (int)kmh_span_of((unsigned long)p)->state,
+				rows[i].dedicated ? (int)KMH_SPAN_GONE : (int)KMH_SPAN_FREED);
+	}
+}
+
+static void release_free_takes_empty_arenas_only(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mheap *mh = mheap(test);
+	struct kmh_arena *kept;
+	struct kmh_mspan *s;
+	unsigned long gone, first, i;
+	size_t bytes;
+
+	for (i = 0; i < 4; i++)
+		KUNIT_ASSERT_EQ(test, grow(mh, 1, 1), 0);
+	kmh_kunit_settle(heap);
+	s = alloc_span(mh, SPANCLASS, 1, 1, NULL);
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	kept = s->arena;
+	bytes = atomic_long_read(&heap->arena_bytes) - kept->bytes;
+	for (i = 0; arena(heap, i) == kept; i++)
+		;
+	gone = arena(heap, i)->first;
+
+	KUNIT_EXPECT_EQ(test, kmh_arena_release_free(heap, true), (size_t)0);
+	KUNIT_EXPECT_EQ(test, kmh_arena_release_free(heap, false), bytes);
+	KUNIT_EXPECT_EQ(test, narenas(heap), 1U);
+	KUNIT_EXPECT_PTR_EQ(test, arena(heap, 0), kept);
+	KUNIT_EXPECT_EQ(test, mh->pa.npages, kept->range.npages);
+	KUNIT_EXPECT_EQ(test, mh->pa.nfree, kept->range.npages - 1);
+	KUNIT_EXPECT_EQ(test, (size_t)atomic_long_read(&heap->arena_bytes), kept->bytes);
+	KUNIT_EXPECT_PTR_EQ(test, kmh_span_of_page(gone), &kmh_span_gone);
+	KUNIT_EXPECT_PTR_EQ(test, kmh_span_of_page(page_of(s)), s);
+
+	first = kept->first;
+	kmh_mheap_free_span(s);
+	KUNIT_EXPECT_EQ(test, kmh_arena_release_free(heap, false), (size_t)256 << 10);
+	KUNIT_EXPECT_EQ(test, kmh_arena_release_free(heap, false), (size_t)0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->arena_bytes), 0L);
+	KUNIT_EXPECT_EQ(test, mh->pa.npages, 0UL);
+	KUNIT_EXPECT_PTR_EQ(test, kmh_span_of_page(first), &kmh_span_gone);
+	KUNIT_EXPECT_PTR_EQ(test, kmh_span_of_page(first + 1), &kmh_span_gone);
+	KUNIT_EXPECT_NULL(test, alloc_span(mh, SPANCLASS, 1, 1, NULL));
+	KUNIT_EXPECT_EQ(test, grow(mh, 1, 1), 0);
+}
+
+/* Growing for an aligned run makes room for it whatever the arena's address. */
+static void grow_makes_room_for_aligned_runs(struct kunit *test)
+{
+	static const struct { unsigned long npages, align; } rows[] = {
+		{ 40, 1 }, { 40, 64 }, { 8, 128 }, { 200, 128 }, { 256, 1 }, { 256, 128 },
+		{ 257, 1 }, { 300, 128 }, { 511, 1 }, { 512, 2 },
+	};
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mheap *mh = mheap(test);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct kmh_mspan *s;
+
+		kmh_kunit_settle(heap);
+		kmh_arena_release_free(heap, false);
+		KUNIT_ASSERT_EQ(test, grow(mh, rows[i].npages, rows[i].align), 0);
+		s = alloc_span(mh, LARGE, rows[i].npages, rows[i].align, NULL);
+		KUNIT_ASSERT_NOT_NULL_MSG(test, s, "row %u", i);
+		KUNIT_EXPECT_TRUE(test, IS_ALIGNED(page_of(s), rows[i].align));
+		KUNIT_EXPECT_PTR_EQ(test, s->arena, arena(heap, 0));
+		kmh_mheap_free_span(s);
+	}
+}
+
+/* ---- growing */
+
+static void grow_after_another_does_nothing(struct kunit *test)
+{
+	struct kmh_mheap *mh = mheap(test);
+	unsigned long seen = mh->ngrown;
+
+	KUNIT_EXPECT_EQ(test, seen, 1UL);
+	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 1, 1, seen, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, mh->ngrown, 2UL);
+	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 1, 1, seen, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 1, 1, seen, GFP_NOFS), 0);
+	KUNIT_EXPECT_EQ(test, mh->ngrown, 2UL);
+	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 1, 1, 2, GFP_NOIO), 0);
+	KUNIT_EXPECT_EQ(test, mh->ngrown, 3UL);
+	KUNIT_EXPECT_EQ(test, narenas(mh->heap), 3U);
+}
+
+/* Spans that others have emptied are worth more than an arena. */
+static void grow_collects_empty_spans_first(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mheap *mh = mheap(test);
+	struct kmh_mcentral *c = &heap->nodes[numa_mem_id()]->central[SPANCLASS];
+	void *p[64];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = kmheap_alloc(heap, 1024, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	kmh_mcache_drain_all(heap);
+	for (i = 0; i < ARRAY_SIZE(p); i++)
+		kmheap_free(p[i]);
+	KUNIT_EXPECT_FALSE(test, llist_empty(&c->announced));
+	KUNIT_EXPECT_EQ(test, mh->pa.nfree, mh->pa.npages - 8);
+	KUNIT_EXPECT_EQ(test, grow(mh, 1, 1), 0);
+	KUNIT_EXPECT_EQ(test, mh->ngrown, 1UL);
+	KUNIT_EXPECT_EQ(test, mh->pa.nfree, mh->pa.npages);
+	KUNIT_EXPECT_TRUE(test, llist_empty(&c->announced));
+}
+
+static void grow_keeps_the_limit(struct kunit *test)
+{
+	static const struct {
+		size_t room;		/* for arenas, the first one of 256 KiB included */
+		size_t bytes;		/* of the second; 0 when refused */
+	} rows[] = {
+		{ 256 << 10, 0 },
+		{ (512 << 10) - 4096, 0 },
+		{ 512 << 10, 256 << 10 },
+		{ (768 << 10) - 4096, 256 << 10 },	/* 512 wanted, half of it fits */
+		{ 768 << 10, 512 << 10 },
+		{ 10 << 20, 512 << 10 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct kmheap *heap = heap_new(test, "kunit-limited", 0);
+		long metadata = atomic_long_read(&heap->metadata_bytes);
+		struct kmh_arena *a;
+
+		/* A tenth for the metadata of spans; see kmh_heap_book(). */
+		heap->limit_bytes = heap->base_metadata_bytes + rows[i].room + rows[i].room / 10;
+		KUNIT_EXPECT_EQ_MSG(test, grow(mheap_of(heap), 1, 1), rows[i].bytes ? 0 : -ENOMEM,
+				    "row %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, (size_t)atomic_long_read(&heap->arena_bytes),
+				    (256 << 10) + rows[i].bytes, "row %u", i);
+		a = arena(heap, 1);
+		KUNIT_EXPECT_EQ_MSG(test, a ? a->bytes : 0, rows[i].bytes, "row %u", i);
+		if (!a)
+			KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->metadata_bytes), metadata);
+		KUNIT_EXPECT_EQ(test, grow(mheap_of(heap), 1000, 1),
+				rows[i].room == 10 << 20 ? 0 : -ENOMEM);
+		KUNIT_EXPECT_LE(test, (size_t)atomic_long_read(&heap->arena_bytes) +
+				      atomic_long_read(&heap->metadata_bytes), heap->limit_bytes);
+		kmheap_destroy(heap);
+	}
+}
+
+/* Whatever fails on the way to an arena: nothing is booked, listed or lost. */
+static void grow_without_memory_fails(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mheap *mh = mheap(test);
+	long arenas = atomic_long_read(&heap->arena_bytes);
+	long metadata = atomic_long_read(&heap->metadata_bytes);
+	unsigned long n;
+	int err = -ENOMEM;
+
+	kmh_kunit_settle(heap);
+	for (n = 1; err && n < 20; n++) {
+		long before = atomic_long_read(&kmh_failures_injected);
+
+		/* An arena of its own is asked for once, not by halves. */
+		atomic_long_set(&kmh_fail_nth, n);
+		err = grow(mh, 400, 1);
+		atomic_long_set(&kmh_fail_nth, 0);
+		KUNIT_EXPECT_EQ(test, err, atomic_long_read(&kmh_failures_injected) == before ?
+				0 : -ENOMEM);
+		if (!err)
+			break;
+		KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->arena_bytes), arenas);
+		KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->metadata_bytes), metadata);
+		KUNIT_EXPECT_EQ(test, narenas(heap), 1U);
+		KUNIT_EXPECT_EQ(test, mh->ngrown, 1UL);
+	}
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_GE_MSG(test, n, 3UL, "the area and its tables can fail");
+	KUNIT_EXPECT_EQ(test, narenas(heap), 2U);
+	/* Of the arenas that doubling would like, a smaller one does. */
+	atomic_long_set(&kmh_fail_nth, 1);
+	KUNIT_EXPECT_EQ(test, grow(mh, 1, 1), 0);
+	KUNIT_EXPECT_EQ(test, arena(heap, 2)->bytes, (size_t)256 << 10);
+}
+
+/* Grow here, give back there. */
+struct grow_race {
+	struct kmheap *heap;
+	int err;
+	size_t released;
+	atomic_t stop;
+};
+
+static void grow_race_thread(void *arg, unsigned int i)
+{
+	struct grow_race *r = arg;
+	unsigned int n;
+
+	if (!i) {
+		for (n = 0; n < 60 && !r->err; n++)
+			r->err = grow(mheap_of(r->heap), 1, 1);
+		atomic_set(&r->stop, 1);
+		return;
+	}
+	while (!atomic_read(&r->stop)) {
+		r->released += kmh_arena_release_free(r->heap, false);
+		cond_resched();
+	}
+}
+
+static void grow_against_release(struct kunit *test)
+{
+	struct grow_race r = { .heap = kmh_kunit_heap(test) };
+	struct kmh_mheap *mh = mheap(test);
+	unsigned long npages = 0, bytes = 0;
+	struct kmh_arena *a;
+	unsigned int i;
+
+	kmh_kunit_threads(test, 2, grow_race_thread, &r);
+	KUNIT_EXPECT_EQ(test, r.err, 0);
+	KUNIT_EXPECT_GT(test, r.released, (size_t)0);
+	kmh_kunit_settle(r.heap);
+	for (i = 0; (a = arena(r.heap, i)); i++) {
+		npages += a->range.npages;
+		bytes += a->bytes;
+	}
+	KUNIT_EXPECT_EQ(test, mh->pa.npages, npages);
+	KUNIT_EXPECT_EQ(test, mh->pa.nfree, npages);
+	KUNIT_EXPECT_EQ(test, (unsigned long)atomic_long_read(&r.heap->arena_bytes), bytes);
+}
+
+static struct kunit_case arena_cases[] = {
+	KUNIT_CASE(arena_sizes_double),
+	KUNIT_CASE(arena_shape),
+	KUNIT_CASE(guard_page_is_never_handed_out),
+	KUNIT_CASE(dedicated_arena_by_size),
+	KUNIT_CASE(release_free_takes_empty_arenas_only),
+	KUNIT_CASE(grow_makes_room_for_aligned_runs),
+	KUNIT_CASE(grow_after_another_does_nothing),
+	KUNIT_CASE(grow_collects_empty_spans_first),
+	KUNIT_CASE(grow_keeps_the_limit),
+	KUNIT_CASE(grow_without_memory_fails),
+	KUNIT_CASE(grow_against_release),
+	{ }
+};
+
+static struct kunit_suite arena_suite = {
+	.name = "kmheap_arena",
+	.init = mheap_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = arena_cases,
+};
+
+kunit_test_suite(arena_suite);

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/completion.h>
+#include <linux/cpu.h>
+#include <linux/kthread.h>
+#include <linux/math64.h>
+#include <linux/sched.h>
+#include <linux/smp.h>
+#include <linux/string.h>
+#include <linux/workqueue.h>
+
+#include "kunit_util.h"
+
+static struct kmh_kunit *kmh_kunit_now;
+
+/* Any context; preemption off. */
+static void kmh_kunit_hook(const struct kmh_report *r)
+{
+	struct kmh_kunit *k = kmh_kunit_now;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&k->lock, flags);
+	k->nreports[r->kind]++;
+	k->last = *r;
+	raw_spin_unlock_irqrestore(&k->lock, flags);
+}
+
+struct kmh_report kmh_kunit_reports(struct kunit *test, enum kmh_misuse kind, unsigned int n)
+{
+	struct kmh_kunit *k = kmh_kunit(test);
+	unsigned int got[KMH_NR_MISUSES], i;
+	struct kmh_report last;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&k->lock, flags);
+	memcpy(got, k->nreports, sizeof(got));
+	last = k->last;
+	memset(k->nreports, 0, sizeof(k->nreports));
+	memset(&k->last, 0, sizeof(k->last));
+	raw_spin_unlock_irqrestore(&k->lock, flags);
+
+	for (i = 0; i < KMH_NR_MISUSES; i++)
+		if (got[i] != (i == kind ? n : 0))
+			KUNIT_FAIL(test, "%u reports of kind %u, expected %u; the last: %s of %#lx",
+				   got[i], i, i == kind ? n : 0, last.what ?: "none",
+				   last.addr);
+	return last;
+}
+
+void kmh_kunit_no_reports(struct kunit *test)
+{
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 0);
+}
+
+static __printf(2, 3) void finding(void *ctx, const char *fmt, ...)
+{
+	struct kunit *test = ctx;
+	struct va_format vaf = { .fmt = fmt };
+	va_list args;
+
+	va_start(args, fmt);
+	vaf.va = &args;
+	KUNIT_FAIL(test, "finding: %pV", &vaf);
+	va_end(args);
+}
+
+void kmh_kunit_validate(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, kmh_validate_all(finding, test), 0U);
+}
+
+void kmh_kunit_balanced(struct kunit *test, struct kmheap *heap, struct kmheap_stats *st)
+{
+	kmh_kunit_settle(heap);
+	kmheap_stats(heap, st);
+	KUNIT_EXPECT_GT(test, st->metadata_bytes, 0ULL);
+	KUNIT_EXPECT_EQ(test, st->footprint_bytes,
+			st->live_bytes + st->free_bytes + st->cached_bytes + st->deferred_bytes +
+			st->waste_bytes + st->metadata_bytes);
+	KUNIT_EXPECT_EQ(test, st->footprint_bytes,
+			(u64)atomic_long_read(&kmh_heap_or_default(heap)->arena_bytes) +
+			st->metadata_bytes);
+	KUNIT_EXPECT_EQ(test, st->allocs - st->frees, st->live_objects);
+}
+
+/* Metadata is exact but for span pools, which grow by whole chunks and never shrink. */
+void kmh_kunit_books(struct kunit *test, struct kmh_kunit_books *b)
+{
+	struct kmheap_stats sum;
+	struct kmheap *heap;
+	struct kmh_arena *a;
+
+	flush_workqueue(kmh_wq);
+	KUNIT_ASSERT_EQ(test, kmh_global_stats(&sum, &b->nheaps), 0);
+	b->narenas = atomic_long_read(&kmh_backend_narenas);
+	b->ntables = atomic_long_read(&kmh_backend_ntables);
+	b->map_bytes = kmh_arenamap_bytes();
+	b->pool_bytes = sum.metadata_bytes - b->map_bytes;
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(heap, &kmh_heaps, list) {
+		mutex_lock(&heap->arenas_mutex);
+		list_for_each_entry(a, &heap->arenas, list) {
+			b->pool_bytes -= a->meta_bytes;
+			b->narenas--;
+			b->ntables--;
+		}
+		mutex_unlock(&heap->arenas_mutex);
+	}
+	mutex_unlock(&kmh_heaps_mutex);
+}
+
+void kmh_kunit_same_books(struct kunit *test, const struct kmh_kunit_books *before)
+{
+	struct kmh_kunit_books now;
+	u64 grown;
+
+	kmh_kunit_books(test, &now);
+	KUNIT_EXPECT_EQ(test, now.nheaps, before->nheaps);
+	KUNIT_EXPECT_EQ_MSG(test, now.narenas, 0L, "arenas that no heap knows");
+	KUNIT_EXPECT_GE(test, now.pool_bytes, before->pool_bytes);
+	KUNIT_EXPECT_EQ_MSG(test, (now.pool_bytes - before->pool_bytes) % KMH_FIXALLOC_CHUNK_BYTES,
+			    0ULL, "span metadata leaks: %llu bytes, before %llu", now.pool_bytes,
+			    before->pool_bytes);
+	/* What the map has grown by: leaves, and a first level that is smaller than a leaf. */
+	grown = now.map_bytes - before->map_bytes;
+	KUNIT_EXPECT_EQ_MSG(test, now.ntables - before->ntables,
+			    (long)DIV_ROUND_UP_ULL(grown, sizeof(struct kmh_leaf)),
+			    "the map has grown by %llu bytes", grown);
+}
+
+int kmh_kunit_init(struct kunit *test)
+{
+	struct kmh_kunit *k = kunit_kzalloc(test, sizeof(*k), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, k);
+	k->test = test;
+	raw_spin_lock_init(&k->lock);
+	test->priv = k;
+	kmh_kunit_books(test, &k->before);
+	kmh_kunit_now = k;
+	WRITE_ONCE(kmh_report_hook, kmh_kunit_hook);
+
+	k->heap = kmheap_create("kunit", NULL);
+	if (IS_ERR(k->heap)) {
+		k->heap = NULL;
+		KUNIT_FAIL(test, "no heap for the case");
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void kmh_kunit_exit(struct kunit *test)
+{
+	struct kmh_kunit *k = kmh_kunit(test);
+	struct kmheap_stats st;
+
+	if (!k)
+		return;
+	atomic_long_set(&kmh_fail_nth, 0);
+	if (k->heap) {
+		kmh_kunit_validate(test);
+		kmh_kunit_balanced(test, k->heap, &st);
+		kmheap_destroy(k->heap);
+	}
+	kmh_kunit_no_reports(test);
+	kmh_kunit_validate(test);
+	kmh_kunit_same_books(test, &k->before);
+	WRITE_ONCE(kmh_report_hook, NULL);
+}
+
+void kmh_kunit_elsewhere(struct kunit *test, void (*fn)(void *arg), void *arg)
+{
+	unsigned int cpu;
+
+	KUNIT_ASSERT_GE_MSG(test, num_online_cpus(), 2U, "the suites need two CPUs");
+	migrate_disable();
+	cpu = cpumask_any_but(cpu_online_mask, smp_processor_id());
+	smp_call_function_single(cpu, fn, arg, true);
+	migrate_enable();
+}
+
+struct kmh_kunit_thread {
+	struct task_struct *task;
+	struct completion *go;
+	struct completion done;
+	void (*fn)(void *arg, unsigned int i);
+	void *arg;
+	unsigned int i;
+};
+
+static int kmh_kunit_thread(void *data)
+{
+	struct kmh_kunit_thread *t = data;
+
+	wait_for_completion(t->go);
+	t->fn(t->arg, t->i);
+	complete(&t->done);
+	return 0;
+}
+
+void kmh_kunit_threads(struct kunit *test, unsigned int n,
+		       void (*fn)(void *arg, unsigned int i), void *arg)
+{
+	struct kmh_kunit_thread *t = kunit_kcalloc(test, n, sizeof(*t), GFP_KERNEL);
+	DECLARE_COMPLETION_ONSTACK(go);
+	unsigned int i, cpu = cpumask_first(cpu_online_mask);
+
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	KUNIT_ASSERT_LE(test, n, KMH_KUNIT_THREADS);
+	for (i = 0; i < n; i++) {
+		t[i] = (struct kmh_kunit_thread){ .go = &go, .fn = fn, .arg = arg, .i = i };
+		init_completion(&t[i].done);
+		t[i].task = kthread_create(kmh_kunit_thread, &t[i], "kmheap_kunit/%u", i);
+		if (IS_ERR(t[i].task)) {
+			KUNIT_FAIL(test, "thread %u: %pe", i, t[i].task);
+			complete(&t[i].done);
+			continue;
+		}
+		kthread_bind(t[i].task, cpu);
+		wake_up_process(t[i].task);
+		cpu = cpumask_next(cpu, cpu_online_mask);
+		if (cpu >= nr_cpu_ids)
+			cpu = cpumask_first(cpu_online_mask);
+	}
+	complete_all(&go);
+	for (i = 0; i < n; i++)
+		wait_for_completion(&t[i].done);
+}
+
+struct kmh_kunit_call {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+static long kmh_kunit_call(void *data)
+{
+	struct kmh_kunit_call *c = data;
+
+	c->fn(c->arg);
+	return 0;
+}
+
+void kmh_kunit_on_cpu(struct kunit *test, unsigned int cpu, void (*fn)(void *arg), void *arg)
+{
+	struct kmh_kunit_call c = { .fn = fn, .arg = arg };
+
+	KUNIT_ASSERT_EQ(test, work_on_cpu(cpu, kmh_kunit_call, &c), 0L);
+}
+
+/* Each case is a thread of its own, and .init runs in it. */
+void kmh_kunit_stay(struct kunit *test)
+{
+	KUNIT_ASSERT_EQ(test, set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id())), 0);
+}
+
+void kmh_kunit_settle(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	int nid = -1;
+
+	heap = kmh_heap_or_default(heap);
+	while ((node = kmh_next_node(heap, &nid)))
+		irq_work_sync(&node->mheap.kick);
+	flush_workqueue(kmh_wq);
+}
+
+void kmh_kunit_no_worker(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid)))
+		WRITE_ONCE(node->mheap.ahead_after, jiffies + 1000 * HZ);
+	kmh_kunit_settle(heap);
+}
+
+/* Sizes and addresses are multiples of 4. The pattern tells the object and the offset. */
+static u32 pattern(const void *p, size_t word)
+{
+	return (u32)((unsigned long)p >> 2) * 0x9e3779b1U + word;
+}
+
+void kmh_kunit_fill(void *p)
+{
+	size_t i, nwords = kmheap_size(p) / sizeof(u32);
+	u32 *word = p;
+
+	for (i = 0; i < nwords; i++)
+		word[i] = pattern(p, i);
+}
+
+bool kmh_kunit_filled(const void *p)
+{
+	size_t i, nwords = kmheap_size(p) / sizeof(u32);
+	const u32 *word = p;
+
+	for (i = 0; i < nwords; i++)
+		if (word[i] != pattern(p, i))
+			return false;
+	return nwords;
+}
+
+size_t kmh_kunit_class_bytes(size_t bytes)
+{
+	unsigned int class;
+
+	for (class = 1; class < KMH_NR_CLASSES; class++)
+		if (kmh_class_size[class] >= bytes)
+			return kmh_class_size[class];
+	return round_up(bytes, KMH_PAGE_SIZE);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the suites of several tiers share: a heap per case, misuse reports as data,
+ * and the books of the whole module before and after.
+ */
+#ifndef _KMHEAP_KUNIT_UTIL_H
+#define _KMHEAP_KUNIT_UTIL_H
+
+#include <kunit/test.h>
+#include <linux/spinlock.h>
+
+#include "../kmod/internal.h"
+
+/* What the module holds; the same before and after a case, or something leaks. */
+struct kmh_kunit_books {
+	unsigned int nheaps;
+	long narenas;		/* taken from the kernel and in no heap */
+	long ntables;
+	u64 map_bytes;
+	u64 pool_bytes;		/* of span metadata, idle or in a heap */
+};
+
+/* test->priv of every suite that uses kmh_kunit_init(). */
+struct kmh_kunit {
+	struct kunit *test;
+	struct kmheap *heap;		/* made for the case; NULL to destroy it oneself */
+	struct kmh_kunit_books before;
+	raw_spinlock_t lock;		/* protects what follows */
+	unsigned int nreports[KMH_NR_MISUSES];
+	struct kmh_report last;
+};
+
+/* .init and .exit of a suite. Exit destroys the heap, validates, balances the books. */
+int kmh_kunit_init(struct kunit *test);
+void kmh_kunit_exit(struct kunit *test);
+
+static inline struct kmh_kunit *kmh_kunit(struct kunit *test)
+{
+	return test->priv;
+}
+
+static inline struct kmheap *kmh_kunit_heap(struct kunit *test)
+{
+	return kmh_kunit(test)->heap;
+}
+
+/*
+ * Since the last call @n reports of @kind have come, and none of another kind.
+ * Reports that nobody asked for fail the case at its end. Returns the latest one.
+ */
+struct kmh_report kmh_kunit_reports(struct kunit *test, enum kmh_misuse kind, unsigned int n);
+void kmh_kunit_no_reports(struct kunit *test);
+
+/* All validators over all heaps; each finding fails the case. */
+void kmh_kunit_validate(struct kunit *test);
+
+/* Nobody uses @heap: its figures add up exactly. */
+void kmh_kunit_balanced(struct kunit *test, struct kmheap *heap, struct kmheap_stats *st);
+
+void kmh_kunit_books(struct kunit *test, struct kmh_kunit_books *b);
+void kmh_kunit_same_books(struct kunit *test, const struct kmh_kunit_books *before);
+
+/* No growing ahead and no giving back behind the case's back: the worker stays away. */
+void kmh_kunit_no_worker(struct kmheap *heap);
+
+/* Fill all usable bytes of a live object with what only it would hold; are they still so? */
+void kmh_kunit_fill(void *p);
+bool kmh_kunit_filled(const void *p);
+
+/* The smallest class that holds @bytes, found the slow way; large ones in whole pages. */
+size_t kmh_kunit_class_bytes(size_t bytes);
+
+/* Run @fn on another CPU than this one and wait. */
+void kmh_kunit_elsewhere(struct kunit *test, void (*fn)(void *arg), void *arg);
+
+/* The same with @fn in a thread, preemption on: on CPU @cpu. */
+void kmh_kunit_on_cpu(struct kunit *test, unsigned int cpu, void (*fn)(void *arg), void *arg);
+
+/*
+ * Run @fn(@arg, 0) to @fn(@arg, @n - 1) in threads of their own, spread over the CPUs and
+ * let go at the same moment, and wait for all. @fn ends by itself.
+ */
+#define KMH_KUNIT_THREADS	8U
+void kmh_kunit_threads(struct kunit *test, unsigned int n,
+		       void (*fn)(void *arg, unsigned int i), void *arg);
+
+/* The case stays on the CPU it is on, to its end. */
+void kmh_kunit_stay(struct kunit *test);
+
+/* Wait for the workers: what has been kicked is done. */
+void kmh_kunit_settle(struct kmheap *heap);
+
+#endif /* _KMHEAP_KUNIT_UTIL_H */

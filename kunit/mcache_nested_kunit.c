@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Per-CPU caches seen from outside their section: calls from interrupts that arrive in it,
+ * and objects that are freed on another CPU than the one that allocated them.
+ */
+#include <linux/irq_work.h>
+#include <linux/jiffies.h>
+#include <linux/prandom.h>
+
+#include "mcache_kunit.h"
+
+/* ---- nested entry */
+
+static void nested_enter_fails_until_left(struct kunit *test)
+{
+	struct kmh_mcache *mc;
+	bool first, second, third;
+
+	preempt_disable();
+	mc = mcache(test);
+	first = kmh_mcache_enter(mc);
+	second = kmh_mcache_enter(mc);
+	kmh_mcache_leave(mc);
+	third = kmh_mcache_enter(mc);
+	kmh_mcache_leave(mc);
+	preempt_enable();
+	KUNIT_EXPECT_TRUE(test, first);
+	KUNIT_EXPECT_FALSE(test, second);
+	KUNIT_EXPECT_TRUE(test, third);
+}
+
+static void nested_alloc_comes_from_mcentral(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mcentral *central = &heap->nodes[numa_mem_id()]->central[SPANCLASS];
+	void *mine = alloc(test), **p = objects(test, NR_SLOTS);
+	struct kmh_mspan *s = mcslot(test)->span, *other;
+	unsigned long allocs = mcslot(test)->allocs;
+	struct kmheap_stats before, after;
+	unsigned int i;
+
+	kmh_kunit_balanced(test, heap, &before);
+	preempt_disable();
+	kmh_mcache_enter(mcache(test));
+	for (i = 0; i < NR_SLOTS; i++)
+		p[i] = kmheap_alloc(heap, BYTES, GFP_ATOMIC);
+	kmh_mcache_leave(mcache(test));
+	preempt_enable();
+
+	for (i = 0; i < NR_SLOTS; i++) {
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+		other = kmh_span_of((unsigned long)p[i]);
+		KUNIT_EXPECT_TRUE(test, other != s);
+		KUNIT_EXPECT_NULL(test, other->owner);
+	}
+	KUNIT_EXPECT_EQ(test, central->nested_allocs, (unsigned long)NR_SLOTS);
+	KUNIT_EXPECT_EQ(test, mcslot(test)->allocs, allocs);
+	KUNIT_EXPECT_PTR_EQ(test, mcslot(test)->span, s);
+	kmh_kunit_balanced(test, heap, &after);
+	KUNIT_EXPECT_EQ(test, after.allocs, before.allocs + NR_SLOTS);
+	KUNIT_EXPECT_EQ(test, after.live_objects, before.live_objects + NR_SLOTS);
+	free_range(p, 0, NR_SLOTS);
+	kmheap_free(mine);
+	expect_all_free(test);
+}
+
+static void nested_free_goes_through_the_remote_word(struct kunit *test)
+{
+	void *p[4];
+	struct kmh_mspan *s;
+	unsigned long free, remote, after;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(p); i++)
+		p[i] = alloc(test);
+	s = mcslot(test)->span;
+	preempt_disable();
+	kmh_mcache_enter(mcache(test));
+	free = s->w[0].free;
+	kmheap_free(p[2]);
+	kmheap_free(p[2]);
+	remote = atomic_long_read(&s->w[0].remote);
+	after = s->w[0].free;
+	kmh_mcache_leave(mcache(test));
+	preempt_enable();
+	KUNIT_EXPECT_EQ(test, remote, BIT(2));
+	KUNIT_EXPECT_EQ(test, after, free);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	kmheap_free(p[2]);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	kmheap_free(p[0]);
+	kmheap_free(p[1]);
+	kmheap_free(p[3]);
+	expect_all_free(test);
+}
+
+/* All kinds of calls from the section: none waits, none touches the mcache. */
+static void nested_calls_of_every_kind(struct kunit *test)
+{
+	static const size_t sizes[] = { 1, 8, 12, 16, 24, 1000, 8192, 32768, 32769, 65536 };
+	struct kmheap *heap = kmh_kunit_heap(test);
+	void *p[2 * ARRAY_SIZE(sizes)], *mine[ARRAY_SIZE(sizes)];
+	struct kmh_mcache *was = kunit_kzalloc(test, sizeof(*was), GFP_KERNEL);
+	unsigned int i;
+	bool same;
+
+	KUNIT_ASSERT_NOT_NULL(test, was);
+	/* Pages for all of them, and a span of each kind that is this CPU's. */
+	kmheap_free(kmheap_alloc(heap, 1 << 20, GFP_KERNEL));
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		mine[i] = kmheap_alloc_data(heap, sizes[i], GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, mine[i]);
+	}
+	preempt_disable();
+	kmh_mcache_enter(mcache(test));
+	memcpy(was, mcache(test), sizeof(*was));
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		p[2 * i] = kmheap_alloc(heap, sizes[i], GFP_ATOMIC);
+		p[2 * i + 1] = kmheap_alloc_data(heap, sizes[i], GFP_ATOMIC | __GFP_ZERO);
+	}
+	free_range(mine, 0, ARRAY_SIZE(mine));
+	same = !memcmp(was, mcache(test), sizeof(*was));
+	kmh_mcache_leave(mcache(test));
+	preempt_enable();
+	KUNIT_EXPECT_TRUE(test, same);
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		KUNIT_ASSERT_NOT_NULL_MSG(test, p[i], "%zu bytes", sizes[i / 2]);
+		KUNIT_EXPECT_GE(test, kmheap_size(p[i]), sizes[i / 2]);
+	}
+	free_range(p, 0, ARRAY_SIZE(p));
+	expect_all_free(test);
+}
+
+struct nested_irq {
+	struct irq_work work;
+	struct kmheap *heap;
+	void *victim;
+	void *p;
+	bool busy;
+	bool done;
+};
+
+static void nested_irq(struct irq_work *work)
+{
+	struct nested_irq *n = container_of(work, struct nested_irq, work);
+
+	n->busy = this_cpu_ptr(n->heap->mcache)->busy;
+	n->p = kmheap_alloc(n->heap, BYTES, GFP_ATOMIC);
+	kmheap_free(n->victim);
+	smp_store_release(&n->done, true);	/* pairs with nested_interrupt() */
+}
+
+/* The same by a real interrupt that arrives in the section. */
+static void nested_interrupt(struct kunit *test)
+{
+	struct nested_irq n = {
+		.work = IRQ_WORK_INIT_HARD(nested_irq),
+		.heap = kmh_kunit_heap(test),
+		.victim = alloc(test),
+	};
+	struct kmh_mspan *s = mcslot(test)->span;
+	unsigned long end = jiffies + 5 * HZ;
+
+	preempt_disable();
+	kmh_mcache_enter(mcache(test));
+	irq_work_queue(&n.work);
+	/* Pairs with nested_irq(). */
+	while (!smp_load_acquire(&n.done) && time_before(jiffies, end))
+		cpu_relax();
+	kmh_mcache_leave(mcache(test));
+	preempt_enable();
+	irq_work_sync(&n.work);
+	KUNIT_EXPECT_TRUE(test, n.busy);
+	KUNIT_ASSERT_NOT_NULL(test, n.p);
+	KUNIT_EXPECT_NULL(test, kmh_span_of((unsigned long)n.p)->owner);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&s->w[0].remote), 1L);
+	kmheap_free(n.p);
+	expect_all_free(test);
+}
+
+/* ---- objects that migrate */
+
+#define NR_MOVERS	4U
+#define NR_BOXES	64U
+#define NR_MOVES	3000U
+
+struct movers {
+	struct kmheap *heap;
+	unsigned long *box[NR_BOXES];
+	unsigned int nfailed[NR_MOVERS], nspoilt[NR_MOVERS];
+};
+
+/* Allocates here, frees what others allocated. An object's words say what it should hold. */
+static void mover_thread(void *arg, unsigned int i)
+{
+	struct movers *m = arg;
+	struct rnd_state rnd;
+	unsigned int n;
+
+	prandom_seed_state(&rnd, i + 1);
+	for (n = 0; n < NR_MOVES; n++) {
+		size_t bytes = 16 << prandom_u32_state(&rnd) % 6;
+		unsigned long *p = kmheap_alloc(m->heap, bytes, GFP_KERNEL);
+
+		if (!p) {
+			m->nfailed[i]++;
+			continue;
+		}
+		p[0] = (unsigned long)p ^ bytes;
+		p[bytes / 8 - 1] = ~(unsigned long)p;
+		p = xchg(&m->box[prandom_u32_state(&rnd) % NR_BOXES], p);
+		if (!p)
+			continue;
+		bytes = p[0] ^ (unsigned long)p;
+		if (bytes != kmheap_size(p) || p[bytes / 8 - 1] != ~(unsigned long)p)
+			m->nspoilt[i]++;
+		kmheap_free(p);
+		if (n % 64 == 0)
+			cond_resched();
+	}
+}
+
+static void objects_migrate_between_cpus(struct kunit *test)
+{
+	struct movers *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
+	struct kmheap_stats st;
+	unsigned int i, nleft = 0;
+
+	KUNIT_ASSERT_NOT_NULL(test, m);
+	m->heap = kmh_kunit_heap(test);
+	kmh_kunit_threads(test, NR_MOVERS, mover_thread, m);
+	for (i = 0; i < NR_BOXES; i++)
+		nleft += !!m->box[i];
+	kmh_kunit_balanced(test, m->heap, &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, (u64)nleft);
+	KUNIT_EXPECT_EQ(test, st.allocs, (u64)NR_MOVERS * NR_MOVES);
+	KUNIT_EXPECT_EQ(test, st.refused_allocs, 0ULL);
+	for (i = 0; i < NR_MOVERS; i++) {
+		KUNIT_EXPECT_EQ(test, m->nfailed[i], 0U);
+		KUNIT_EXPECT_EQ(test, m->nspoilt[i], 0U);
+	}
+	free_range((void **)m->box, 0, NR_BOXES);
+	expect_all_free(test);
+}
+
+/* Every free of a phase is remote; counted, folded, and reusable afterwards. */
+static void free_on_another_cpu_then_reuse(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int round, i, spans = 0;
+	struct kmheap_stats st;
+
+	for (round = 0; round < 5; round++) {
+		void **p = fill_span(test), **q = fill_span(test);
+		struct frees f = { p, 0, NR_SLOTS }, g = { q, 0, NR_SLOTS };
+
+		kmh_kunit_balanced(test, heap, &st);
+		KUNIT_EXPECT_EQ(test, st.live_objects, 2ULL * NR_SLOTS);
+		if (!round)
+			spans = st.spans;
+		KUNIT_EXPECT_EQ_MSG(test, st.spans, (u64)spans, "spans are not reused");
+		for (i = 0; i < NR_SLOTS; i++)
+			*(void **)p[i] = p[i];
+		kmh_kunit_elsewhere(test, free_elsewhere, &f);
+		kmh_kunit_elsewhere(test, free_elsewhere, &g);
+		kmh_kunit_balanced(test, heap, &st);
+		KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+		KUNIT_EXPECT_EQ(test, st.frees, 2ULL * NR_SLOTS * (round + 1));
+	}
+	expect_all_free(test);
+}
+
+static struct kunit_case mcache_nested_cases[] = {
+	KUNIT_CASE(nested_enter_fails_until_left),
+	KUNIT_CASE(nested_alloc_comes_from_mcentral),
+	KUNIT_CASE(nested_free_goes_through_the_remote_word),
+	KUNIT_CASE(nested_calls_of_every_kind),
+	KUNIT_CASE(nested_interrupt),
+	KUNIT_CASE(objects_migrate_between_cpus),
+	KUNIT_CASE(free_on_another_cpu_then_reuse),
+	{ }
+};
+
+static struct kunit_suite mcache_nested_suite = {
+	.name = "kmheap_mcache_nested",
+	.init = mcache_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = mcache_nested_cases,
+};
+
+kunit_test_suite(mcache_nested_suite);

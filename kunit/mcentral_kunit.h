@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the suites of mcentral share. A case plays the mcache: it takes spans with cache_span(),
+ * clears the free bits of the slots it "allocates" and gives the span back with uncache_span().
+ */
+#ifndef _KMHEAP_MCENTRAL_KUNIT_H
+#define _KMHEAP_MCENTRAL_KUNIT_H
+
+#include <linux/bitops.h>
+#include <linux/llist.h>
+
+#include "kunit_util.h"
+
+#define SPANCLASS	kmh_spanclass(32, false)	/* 8 slots of 1024 bytes, a word */
+#define SPANCLASS_16	kmh_spanclass(1, false)		/* 1024 slots of 8 bytes, 16 words */
+#define NR_SLOTS	8U
+
+static inline struct kmh_node *node(struct kunit *test)
+{
+	return kmh_kunit_heap(test)->nodes[numa_mem_id()];
+}
+
+static inline struct kmh_mcentral *central(struct kunit *test, unsigned int spanclass)
+{
+	return &node(test)->central[spanclass];
+}
+
+static inline unsigned int announced(struct kunit *test, const struct kmh_mspan *which)
+{
+	unsigned int n = 0;
+	struct kmh_mspan *s;
+
+	llist_for_each_entry(s, central(test, which->spanclass)->announced.first, node)
+		n += s == which;
+	return n;
+}
+
+static inline bool partial(struct kunit *test, const struct kmh_mspan *which)
+{
+	struct kmh_mcentral *c = central(test, which->spanclass);
+	unsigned long flags;
+	struct kmh_mspan *s;
+	bool found = false;
+
+	raw_spin_lock_irqsave(&c->lock, flags);
+	list_for_each_entry(s, &c->partial, list)
+		found |= s == which;
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+	return found;
+}
+
+/* Where @s is: its home says so, and it is on that home's list and no other. */
+static inline void expect_home(struct kunit *test, const struct kmh_mspan *s,
+			       enum kmh_span_home home)
+{
+	KUNIT_EXPECT_EQ(test, atomic_read(&s->home), (int)home);
+	KUNIT_EXPECT_EQ(test, announced(test, s), home == KMH_HOME_ANNOUNCED ? 1U : 0U);
+	KUNIT_EXPECT_EQ(test, partial(test, s), home == KMH_HOME_PARTIAL);
+}
+
+static inline struct kmh_mspan *cache_span(struct kunit *test, unsigned int spanclass)
+{
+	struct kmh_mspan *s;
+
+	preempt_disable();
+	s = kmh_mcentral_cache_span(node(test), spanclass, NULL);
+	preempt_enable();
+	return s;
+}
+
+static inline void uncache_span(struct kunit *test, struct kmh_mspan *s)
+{
+	preempt_disable();
+	kmh_mcentral_uncache_span(node(test), s);
+	preempt_enable();
+}
+
+static inline void free_remote(struct kunit *test, struct kmh_mspan *s, unsigned int slot)
+{
+	preempt_disable();
+	KUNIT_EXPECT_EQ(test, (int)kmh_mspan_free_remote(s, slot), (int)KMH_FREE_OK);
+	preempt_enable();
+}
+
+static inline unsigned long free_pages_now(struct kunit *test)
+{
+	kmh_mheap_drain_pending(&node(test)->mheap);
+	return node(test)->mheap.pa.nfree;
+}
+
+/* Pages enough for the case: growing in its midst would release spans. */
+static inline void grow(struct kunit *test, unsigned long npages)
+{
+	struct kmh_mheap *mh = &node(test)->mheap;
+
+	while (free_pages_now(test) < npages)
+		KUNIT_ASSERT_EQ(test, kmh_mheap_grow(mh, 1, 1, READ_ONCE(mh->ngrown), GFP_KERNEL),
+				0);
+	kmh_kunit_settle(kmh_kunit_heap(test));
+}
+
+/* A fresh span with its first @n slots taken, as an mcache would hold it. */
+static inline struct kmh_mspan *span_of(struct kunit *test, unsigned int spanclass, unsigned int n)
+{
+	struct kmh_mheap *mh = &node(test)->mheap;
+	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
+	struct kmh_mspan *s;
+	unsigned int i;
+
+	for (;;) {
+		unsigned long seen = READ_ONCE(mh->ngrown);
+
+		s = kmh_mheap_alloc_span(mh, NULL, spanclass, class->npages, class->align_pages,
+					 NULL);
+		if (s)
+			break;
+		KUNIT_ASSERT_EQ(test, kmh_mheap_grow(mh, class->npages, class->align_pages, seen,
+						     GFP_KERNEL), 0);
+	}
+	for (i = 0; i < n; i++)
+		s->w[i / 64].free &= ~BIT(i % 64);
+	return s;
+}
+
+/* Every slot that is live is freed, as if by another CPU. */
+static inline void free_all(struct kunit *test, struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nelems; i++)
+		if (!((s->w[i / 64].free | atomic_long_read(&s->w[i / 64].remote)) & BIT(i % 64)))
+			free_remote(test, s, i);
+}
+
+/* At the end of a case every span has been freed into: all pages come back. */
+static inline void expect_all_released(struct kunit *test, unsigned int spanclass)
+{
+	struct kmh_mcentral *c = central(test, spanclass);
+
+	kmh_kunit_settle(kmh_kunit_heap(test));
+	kmh_mcentral_release_empty(node(test), spanclass);
+	KUNIT_EXPECT_EQ(test, c->npartial, 0U);
+	KUNIT_EXPECT_TRUE(test, list_empty(&c->partial));
+	KUNIT_EXPECT_TRUE(test, llist_empty(&c->announced));
+	free_pages_now(test);
+	KUNIT_EXPECT_EQ(test, node(test)->mheap.pa.nfree, node(test)->mheap.pa.npages);
+}
+
+#endif /* _KMHEAP_MCENTRAL_KUNIT_H */

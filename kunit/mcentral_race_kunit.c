@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Central lists against remote frees: each full span is announced, and once. */
+#include "mcentral_kunit.h"
+
+/* ---- the announcement */
+
+static void first_remote_free_announces_once(struct kunit *test)
+{
+	struct kmh_mspan *s = span_of(test, SPANCLASS, NR_SLOTS);
+	unsigned int slot;
+
+	uncache_span(test, s);
+	expect_home(test, s, KMH_HOME_FULL);
+	for (slot = 0; slot < NR_SLOTS; slot++) {
+		free_remote(test, s, slot);
+		expect_home(test, s, KMH_HOME_ANNOUNCED);
+	}
+	expect_all_released(test, SPANCLASS);
+}
+
+static void remote_free_announces_nothing_but_full(struct kunit *test)
+{
+	struct kmh_mspan *cached = span_of(test, SPANCLASS, 4);
+	struct kmh_mspan *listed = span_of(test, SPANCLASS, 4);
+
+	uncache_span(test, listed);
+	free_remote(test, cached, 0);
+	expect_home(test, cached, KMH_HOME_CACHED);
+	free_remote(test, listed, 0);
+	expect_home(test, listed, KMH_HOME_PARTIAL);
+	free_all(test, cached);
+	uncache_span(test, cached);
+	free_all(test, listed);
+	expect_all_released(test, SPANCLASS);
+}
+
+/* A double free of the only freed slot is refused and announces nothing further. */
+static void double_free_announces_nothing(struct kunit *test)
+{
+	struct kmh_mspan *s = span_of(test, SPANCLASS, NR_SLOTS);
+
+	uncache_span(test, s);
+	free_remote(test, s, 3);
+	preempt_disable();
+	KUNIT_EXPECT_EQ(test, (int)kmh_mspan_free_remote(s, 3), (int)KMH_FREE_DOUBLE);
+	preempt_enable();
+	expect_home(test, s, KMH_HOME_ANNOUNCED);
+	free_all(test, s);
+	expect_all_released(test, SPANCLASS);
+}
+
+#define NR_FREERS	4U
+
+struct freers {
+	struct kmh_mspan *s;
+	atomic_t ndouble;
+};
+
+static void free_quarter(void *arg, unsigned int i)
+{
+	struct freers *f = arg;
+	unsigned int slot;
+
+	for (slot = i; slot < f->s->nelems; slot += NR_FREERS) {
+		preempt_disable();
+		if (kmh_mspan_free_remote(f->s, slot) != KMH_FREE_OK)
+			atomic_inc(&f->ndouble);
+		preempt_enable();
+	}
+}
+
+static void announce_by_many_at_once(struct kunit *test)
+{
+	unsigned int round, remote;
+
+	for (round = 0; round < 20; round++) {
+		struct freers f = { .s = span_of(test, SPANCLASS_16, 1024) };
+
+		uncache_span(test, f.s);
+		kmh_kunit_threads(test, NR_FREERS, free_quarter, &f);
+		KUNIT_EXPECT_EQ(test, atomic_read(&f.ndouble), 0);
+		expect_home(test, f.s, KMH_HOME_ANNOUNCED);
+		KUNIT_EXPECT_EQ(test, kmh_mspan_live(f.s, &remote), 0U);
+		KUNIT_EXPECT_EQ(test, remote, 1024U);
+		expect_all_released(test, SPANCLASS_16);
+	}
+}
+
+/* ---- a remote free between the last fold and home FULL */
+
+/*
+ * Such a free still reads home CACHED, announces nothing, and only settle_full()'s second
+ * look can find it. The moment is reached through the report of a raced double free, which
+ * the fold makes from the middle of its walk over the words: at word 15, when word 0 has
+ * been passed, slot 0 is freed.
+ */
+static struct {
+	struct kmh_mspan *s;
+	unsigned int calls;
+	unsigned int when;		/* the call in which to free slot 0 */
+	enum kmh_free_result res;
+	int home;
+} late;
+
+#define LATE_BIT	BIT(63)
+
+static void late_hook(const struct kmh_report *r)
+{
+	struct kmh_slots *w = &late.s->w[15];
+
+	if (++late.calls < late.when) {
+		atomic_long_or(LATE_BIT, &w->remote);	/* to be called again */
+		return;
+	}
+	w->free &= ~LATE_BIT;
+	late.home = atomic_read(&late.s->home);
+	late.res = kmh_mspan_free_remote(late.s, 0);
+}
+
+static void late_free_in(struct kunit *test, struct kmh_mspan *s, unsigned int call,
+			 void (*fn)(struct kunit *test, struct kmh_mspan *s))
+{
+	void (*hook)(const struct kmh_report *r) = kmh_report_hook;
+
+	late.s = s;
+	late.calls = 0;
+	late.when = call;
+	late.home = -1;
+	s->w[15].free |= LATE_BIT;
+	atomic_long_or(LATE_BIT, &s->w[15].remote);
+	WRITE_ONCE(kmh_report_hook, late_hook);
+	fn(test, s);
+	WRITE_ONCE(kmh_report_hook, hook);
+	KUNIT_EXPECT_EQ(test, late.calls, call);
+	KUNIT_EXPECT_EQ(test, late.home, (int)KMH_HOME_CACHED);
+	KUNIT_EXPECT_EQ(test, (int)late.res, (int)KMH_FREE_OK);
+}
+
+static void settle_full_sees_late_free(struct kunit *test)
+{
+	struct kmh_mspan *s = span_of(test, SPANCLASS_16, 1024);
+
+	/* Once in the fold, once in the search for a word; then the span is full. */
+	late_free_in(test, s, 2, uncache_span);
+	expect_home(test, s, KMH_HOME_ANNOUNCED);
+	KUNIT_EXPECT_EQ(test, s->w[0].free, 0UL);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&s->w[0].remote), 1L);
+	free_all(test, s);
+	expect_all_released(test, SPANCLASS_16);
+}
+
+static void take_expecting_other(struct kunit *test, struct kmh_mspan *s)
+{
+	struct kmh_mspan *other = cache_span(test, SPANCLASS_16);
+
+	/* The full span is put down, sees the late free, and is looked at again. */
+	KUNIT_EXPECT_PTR_EQ(test, other, s);
+}
+
+static void cache_span_sees_late_free(struct kunit *test)
+{
+	struct kmh_mspan *s = span_of(test, SPANCLASS_16, 1023);
+
+	uncache_span(test, s);
+	expect_home(test, s, KMH_HOME_PARTIAL);
+	s->w[15].free = 0;
+	late_free_in(test, s, 2, take_expecting_other);
+	expect_home(test, s, KMH_HOME_CACHED);
+	KUNIT_EXPECT_EQ(test, s->w[0].free, 1UL);
+	free_all(test, s);
+	uncache_span(test, s);
+	expect_all_released(test, SPANCLASS_16);
+}
+
+/* A remote free against uncache, many times over: found by one side or the other. */
+#define NR_ROUNDS	2000U
+
+struct late_race {
+	struct kmh_mspan *s;
+	struct kmh_node *node;
+	unsigned int nlost;
+	atomic_t round;			/* what the freer may do */
+	atomic_t done;
+};
+
+static void late_race_thread(void *arg, unsigned int i)
+{
+	struct late_race *r = arg;
+	unsigned int round;
+
+	for (round = 1; round <= NR_ROUNDS; round++) {
+		preempt_disable();
+		if (i) {
+			while (atomic_read_acquire(&r->round) != round && !need_resched())
+				cpu_relax();
+			while (atomic_read_acquire(&r->round) != round) {
+				preempt_enable();
+				cond_resched();
+				preempt_disable();
+			}
+			kmh_mspan_free_remote(r->s, 0);
+			atomic_set_release(&r->done, round);
+			preempt_enable();
+			continue;
+		}
+		r->s->w[0].free &= ~1UL;
+		atomic_set_release(&r->round, round);
+		kmh_mcentral_uncache_span(r->node, r->s);
+		preempt_enable();
+		while (atomic_read_acquire(&r->done) != round)
+			cond_resched();
+		r->nlost += atomic_read(&r->s->home) == KMH_HOME_FULL;
+		preempt_disable();
+		if (atomic_read(&r->s->home) == KMH_HOME_FULL)
+			kmh_mcentral_announce(r->s);
+		if (kmh_mcentral_cache_span(r->node, SPANCLASS_16, NULL) != r->s)
+			r->nlost++;
+		kmh_mspan_fold(r->s);
+		preempt_enable();
+	}
+}
+
+static void uncache_against_remote_free(struct kunit *test)
+{
+	struct late_race r = { .node = node(test), .s = span_of(test, SPANCLASS_16, 1024) };
+
+	kmh_kunit_threads(test, 2, late_race_thread, &r);
+	KUNIT_EXPECT_EQ(test, r.nlost, 0U);
+	free_all(test, r.s);
+	uncache_span(test, r.s);
+	expect_all_released(test, SPANCLASS_16);
+}
+
+/*
+ * The second half of double frees that lost a race: the remote bit of a free slot comes and
+ * goes while the slot is wanted. Nobody may be handed a slot that is not there.
+ */
+struct raced_doubles {
+	struct kmh_node *node;
+	struct kmh_mspan *s;
+	unsigned int nwrong;
+	unsigned int nsame;
+	atomic_t stop;
+};
+
+static void raced_doubles_thread(void *arg, unsigned int i)
+{
+	struct raced_doubles *r = arg;
+	unsigned int n;
+
+	for (n = 0; i && !atomic_read(&r->stop); n++) {
+		if (READ_ONCE(r->s->w[0].free))
+			atomic_long_or(1, &r->s->w[0].remote);
+		if (n % 64 == 0)
+			cond_resched();
+	}
+	for (n = 0; !i && n < 5000; n++) {
+		unsigned long p;
+
+		preempt_disable();
+		p = (unsigned long)kmh_mcentral_alloc_one(r->node, SPANCLASS);
+		preempt_enable();
+		if (!p)
+			continue;
+		r->nwrong += kmh_span_of(p)->state != KMH_SPAN_SMALL;
+		if (p == r->s->base) {
+			/* Live again, unless the racer's bit frees it: then it is free. */
+			preempt_disable();
+			kmh_mspan_free_remote(r->s, 0);
+			preempt_enable();
+			r->nsame++;
+			continue;
+		}
+		r->nwrong += p - r->s->base < KMH_PAGE_SIZE;
+		kmheap_free((void *)p);
+	}
+	if (!i)
+		atomic_set(&r->stop, 1);
+}
+
+static void alloc_one_survives_raced_doubles(struct kunit *test)
+{
+	struct raced_doubles r = { .node = node(test), .s = span_of(test, SPANCLASS, NR_SLOTS) };
+	struct kmh_kunit *k = kmh_kunit(test);
+
+	uncache_span(test, r.s);
+	free_remote(test, r.s, 0);
+	kmh_kunit_threads(test, 2, raced_doubles_thread, &r);
+	KUNIT_EXPECT_EQ(test, r.nwrong, 0U);
+	KUNIT_EXPECT_GT(test, r.nsame, 0U);
+	kmh_mcentral_release_empty(node(test), SPANCLASS);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, k->nreports[KMH_DOUBLE_FREE]);
+	free_all(test, r.s);
+	expect_all_released(test, SPANCLASS);
+}
+
+static struct kunit_case mcentral_race_cases[] = {
+	KUNIT_CASE(first_remote_free_announces_once),
+	KUNIT_CASE(remote_free_announces_nothing_but_full),
+	KUNIT_CASE(double_free_announces_nothing),
+	KUNIT_CASE(announce_by_many_at_once),
+	KUNIT_CASE(settle_full_sees_late_free),
+	KUNIT_CASE(cache_span_sees_late_free),
+	KUNIT_CASE(uncache_against_remote_free),
+	KUNIT_CASE(alloc_one_survives_raced_doubles),
+	{ }
+};
+
+static struct kunit_suite mcentral_race_suite = {
+	.name = "kmheap_mcentral_race",
+	.init = kmh_kunit_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = mcentral_race_cases,
+};
+
+kunit_test_suite(mcentral_race_suite);

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the suites of the page heap share. */
+#ifndef _KMHEAP_MHEAP_KUNIT_H
+#define _KMHEAP_MHEAP_KUNIT_H
+
+#include <linux/cpumask.h>
+#include <linux/sched.h>
+
+#include "kunit_util.h"
+
+#define SPANCLASS	kmh_spanclass(32, false)	/* one page */
+#define LARGE		KMH_SPANCLASS_LARGE
+
+/* A case stays on one CPU: its page cache is that CPU's. */
+static inline int mheap_init(struct kunit *test)
+{
+	int err = set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+
+	return err ?: kmh_kunit_init(test);
+}
+
+static inline struct kmh_mheap *mheap_of(struct kmheap *heap)
+{
+	return &heap->nodes[numa_mem_id()]->mheap;
+}
+
+static inline struct kmh_mheap *mheap(struct kunit *test)
+{
+	return mheap_of(kmh_kunit_heap(test));
+}
+
+static inline struct kmheap *heap_new(struct kunit *test, const char *name, size_t limit)
+{
+	const struct kmheap_attr attr = { .limit_bytes = limit };
+	struct kmheap *heap = kmheap_create(name, &attr);
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
+	return heap;
+}
+
+/* The @i-th arena of a heap, or NULL. Nobody takes arenas away meanwhile. */
+static inline struct kmh_arena *arena(struct kmheap *heap, unsigned int i)
+{
+	struct kmh_arena *a, *found = NULL;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->arenas, list) {
+		if (!i--) {
+			found = a;
+			break;
+		}
+	}
+	mutex_unlock(&heap->arenas_mutex);
+	return found;
+}
+
+static inline unsigned int narenas(struct kmheap *heap)
+{
+	unsigned int n = 0;
+
+	while (arena(heap, n))
+		n++;
+	return n;
+}
+
+static inline struct kmh_mspan *alloc_span(struct kmh_mheap *mh, unsigned int spanclass,
+					   unsigned long npages, unsigned long align,
+					   bool *zeroed)
+{
+	struct kmh_mspan *s;
+
+	preempt_disable();
+	s = kmh_mheap_alloc_span(mh, NULL, spanclass, npages, align, zeroed);
+	preempt_enable();
+	if (s)
+		s->large_bytes = npages << KMH_PAGE_SHIFT;
+	return s;
+}
+
+static inline int grow(struct kmh_mheap *mh, unsigned long npages, unsigned long align)
+{
+	return kmh_mheap_grow(mh, npages, align, READ_ONCE(mh->ngrown), GFP_KERNEL);
+}
+
+/* At least @npages free, and no worker under way. */
+static inline void grow_to(struct kunit *test, struct kmh_mheap *mh, unsigned long npages)
+{
+	while (READ_ONCE(mh->pa.nfree) < npages)
+		KUNIT_ASSERT_EQ(test, grow(mh, 1, 1), 0);
+	kmh_kunit_settle(mh->heap);
+}
+
+static inline unsigned long page_of(const struct kmh_mspan *s)
+{
+	return s->base >> KMH_PAGE_SHIFT;
+}
+
+#endif /* _KMHEAP_MHEAP_KUNIT_H */

@@ -1,0 +1,515 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Spans: the state of slots, made by hand. The spans here have no pages behind them and are
+ * in no map, so a case may put their bits into any state.
+ */
+#include <linux/bitops.h>
+#include <linux/llist.h>
+#include <linux/prandom.h>
+
+#include "kunit_util.h"
+
+#define FAKE_BASE	BIT(40)
+
+/* Classes by the number of their slot words. */
+#define SPANCLASS_1	kmh_spanclass(32, false)	/* 8 slots of 1024 bytes */
+#define SPANCLASS_4	kmh_spanclass(4, false)		/* 256 slots of 32 bytes */
+#define SPANCLASS_TAIL	kmh_spanclass(3, false)		/* 341 slots of 24: 21 in the last word */
+#define SPANCLASS_16	kmh_spanclass(1, true)		/* 1024 slots of 8 bytes */
+
+static struct kmh_mheap *mheap(struct kunit *test)
+{
+	return &kmh_kunit_heap(test)->nodes[numa_mem_id()]->mheap;
+}
+
+static struct kmh_mspan *span_new(struct kunit *test, unsigned int spanclass)
+{
+	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
+	struct kmh_mspan *s;
+
+	KUNIT_ASSERT_EQ(test, kmh_mspan_pools_reserve(4, GFP_KERNEL), 0);
+	s = kmh_mspan_get(spanclass);
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	s->heap = kmh_kunit_heap(test);
+	s->mheap = mheap(test);
+	s->arena = NULL;
+	s->mcache = s->heap->mcache;
+	kmh_mspan_init(s, spanclass, FAKE_BASE, class->npages);
+	return s;
+}
+
+static void set_word(struct kmh_mspan *s, unsigned int word, unsigned long free,
+		     unsigned long remote)
+{
+	s->w[word].free = free;
+	atomic_long_set(&s->w[word].remote, remote);
+}
+
+/* Every slot live. */
+static void take_all(struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nwords; i++)
+		set_word(s, i, 0, 0);
+}
+
+static void count_finding(void *ctx, const char *fmt, ...)
+{
+	++*(unsigned int *)ctx;
+}
+
+static unsigned int findings(const struct kmh_mspan *s)
+{
+	unsigned int counted = 0, n = kmh_mspan_validate(s, count_finding, &counted);
+
+	return n == counted ? n : UINT_MAX;
+}
+
+static void init_every_spanclass(struct kunit *test)
+{
+	unsigned int spanclass, slot;
+
+	for (spanclass = 0; spanclass < KMH_NR_SPANCLASSES; spanclass++) {
+		const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
+		bool large = spanclass == KMH_SPANCLASS_LARGE;
+		bool tiny = spanclass == KMH_SPANCLASS_TINY;
+		unsigned int nelems = large ? 1 : class->nelems, nfree = 0;
+		struct kmh_mspan *s = span_new(test, spanclass);
+
+		KUNIT_EXPECT_EQ(test, s->base, FAKE_BASE);
+		KUNIT_EXPECT_EQ(test, s->npages, class->npages);
+		KUNIT_EXPECT_EQ(test, s->spanclass, spanclass);
+		KUNIT_EXPECT_EQ(test, s->nelems, nelems);
+		KUNIT_EXPECT_EQ(test, s->nwords, DIV_ROUND_UP(nelems, 64U));
+		KUNIT_EXPECT_EQ(test, s->elemsize, large ? 0 : class->size);
+		KUNIT_EXPECT_EQ(test, s->nfast, large || tiny ? 0 : nelems);
+		KUNIT_EXPECT_EQ(test, (int)s->state, large ? KMH_SPAN_LARGE :
+					       tiny ? KMH_SPAN_TINY : KMH_SPAN_SMALL);
+		KUNIT_EXPECT_EQ(test, atomic_read(&s->home), (int)KMH_HOME_CACHED);
+		KUNIT_EXPECT_NULL(test, s->owner);
+		for (slot = 0; slot < s->nwords * 64U; slot++) {
+			nfree += !!(s->w[slot / 64].free & BIT(slot % 64));
+			if (slot % 64 == 0)
+				KUNIT_EXPECT_EQ(test, atomic_long_read(&s->w[slot / 64].remote),
+						0L);
+		}
+		KUNIT_EXPECT_EQ(test, nfree, large ? 0 : nelems);
+		KUNIT_EXPECT_EQ(test, kmh_mspan_live(s, NULL), large ? 1U : 0U);
+		KUNIT_EXPECT_EQ_MSG(test, findings(s), 0U, "span class %u", spanclass);
+		kmh_mspan_put(s);
+	}
+}
+
+/* Slot arithmetic of a free: exact for each slot's base, and for nothing else. */
+static void init_divides_exactly(struct kunit *test)
+{
+	unsigned int spanclass;
+
+	for (spanclass = KMH_SPANCLASS_TINY; spanclass < KMH_NR_SPANCLASSES; spanclass += 2) {
+		struct kmh_mspan *s = span_new(test, spanclass);
+		unsigned int slot, nwrong = 0;
+
+		for (slot = 0; slot < s->nelems; slot++) {
+			unsigned long off = kmh_mspan_slot_addr(s, slot) - s->base;
+
+			nwrong += off != (unsigned long)slot * s->elemsize;
+			nwrong += (off * s->divmul) >> 32 != slot;
+			nwrong += ((off + s->elemsize - 1) * s->divmul) >> 32 != slot;
+		}
+		KUNIT_EXPECT_EQ_MSG(test, nwrong, 0U, "span class %u", spanclass);
+		kmh_mspan_put(s);
+	}
+}
+
+static void init_clears_what_the_last_user_left(struct kunit *test)
+{
+	struct kmh_mspan *s = span_new(test, SPANCLASS_16), *again;
+	unsigned int i;
+
+	for (i = 0; i < s->nwords; i++)
+		set_word(s, i, ~0UL, 0x5555);
+	s->owner = (void *)1;
+	atomic_set(&s->home, KMH_HOME_FULL);
+	kmh_mspan_put(s);
+
+	again = span_new(test, SPANCLASS_TAIL + 1);
+	kmh_mspan_put(again);
+	again = span_new(test, SPANCLASS_16);
+	KUNIT_EXPECT_PTR_EQ(test, again, s);
+	KUNIT_EXPECT_EQ(test, kmh_mspan_live(s, NULL), 0U);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&s->w[15].remote), 0L);
+	KUNIT_EXPECT_NULL(test, s->owner);
+	KUNIT_EXPECT_EQ(test, findings(s), 0U);
+	kmh_mspan_put(s);
+}
+
+/* What a racing lookup finds at a stale pointer must lead nowhere. */
+static void put_leaves_nothing_to_announce(struct kunit *test)
+{
+	struct kmh_mspan *s = span_new(test, SPANCLASS_1);
+	struct kmh_mcentral *c = &kmh_kunit_heap(test)->nodes[numa_mem_id()]->central[SPANCLASS_1];
+
+	take_all(s);
+	s->owner = (void *)1;
+	atomic_set(&s->home, KMH_HOME_FULL);
+	kmh_mspan_put(s);
+
+	KUNIT_EXPECT_EQ(test, s->nfast, 0);
+	KUNIT_EXPECT_EQ(test, (int)s->state, (int)KMH_SPAN_FREED);
+	KUNIT_EXPECT_NULL(test, s->owner);
+	KUNIT_EXPECT_EQ(test, atomic_read(&s->home), (int)KMH_HOME_CACHED);
+	preempt_disable();
+	KUNIT_EXPECT_EQ(test, (int)kmh_mspan_free_remote(s, 0), (int)KMH_FREE_OK);
+	preempt_enable();
+	KUNIT_EXPECT_TRUE(test, llist_empty(&c->announced));
+}
+
+static void get_exhausted_returns_null(struct kunit *test)
+{
+	const unsigned int classes[] = { SPANCLASS_1, SPANCLASS_4, KMH_SPANCLASS_TINY };
+	unsigned int i, j;
+
+	for (i = 0; i < ARRAY_SIZE(classes); i++) {
+		u64 idle = kmh_mspan_pools_idle_bytes(), left;
+		struct kmh_mspan *s, *next;
+		LLIST_HEAD(all);
+
+		for (j = 0; j < 100000 && (s = kmh_mspan_get(classes[i])); j++)
+			__llist_add(&s->node, &all);
+		KUNIT_EXPECT_NULL(test, s);
+		KUNIT_EXPECT_GT(test, j, 3U);
+		KUNIT_EXPECT_TRUE(test, kmh_mspan_pools_short(classes[i]));
+		/* A refusal keeps nothing, not even the half that could be had. */
+		left = kmh_mspan_pools_idle_bytes();
+		KUNIT_EXPECT_NULL(test, kmh_mspan_get(classes[i]));
+		KUNIT_EXPECT_EQ(test, kmh_mspan_pools_idle_bytes(), left);
+		KUNIT_EXPECT_EQ(test, kmh_mspan_pools_reserve(64, GFP_KERNEL), 0);
+		KUNIT_EXPECT_FALSE(test, kmh_mspan_pools_short(classes[i]));
+		llist_for_each_entry_safe(s, next, all.first, node)
+			kmh_mspan_put(s);
+		KUNIT_EXPECT_GE(test, kmh_mspan_pools_idle_bytes(), idle);
+	}
+}
+
+/* ---- one free of one slot */
+
+static void free_remote_by_state(struct kunit *test)
+{
+	static const struct {
+		bool free, remote;
+		enum kmh_free_result res;
+		bool free_after, remote_after;
+	} rows[] = {
+		{ 0, 0, KMH_FREE_OK,     0, 1 },
+		{ 1, 0, KMH_FREE_DOUBLE, 1, 0 },
+		{ 0, 1, KMH_FREE_DOUBLE, 0, 1 },
+		{ 1, 1, KMH_FREE_DOUBLE, 1, 1 },
+	};
+	static const unsigned int slots[] = { 0, 1, 63, 64, 127, 340 };
+	struct kmh_mspan *s = span_new(test, SPANCLASS_TAIL);
+	unsigned int i, j;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		for (j = 0; j < ARRAY_SIZE(slots); j++) {
+			unsigned int word = slots[j] / 64;
+			unsigned long bit = BIT(slots[j] % 64);
+
+			take_all(s);
+			set_word(s, word, rows[i].free ? bit : 0, rows[i].remote ? bit : 0);
+			preempt_disable();
+			KUNIT_EXPECT_EQ_MSG(test, (int)kmh_mspan_free_remote(s, slots[j]),
+					    (int)rows[i].res, "row %u slot %u", i, slots[j]);
+			preempt_enable();
+			KUNIT_EXPECT_EQ(test, s->w[word].free, rows[i].free_after ? bit : 0);
+			KUNIT_EXPECT_EQ(test, (unsigned long)atomic_long_read(&s->w[word].remote),
+					rows[i].remote_after ? bit : 0);
+		}
+	}
+	/* Whoever calls reports; here nobody did. */
+	kmh_kunit_no_reports(test);
+	kmh_mspan_put(s);
+}
+
+/* ---- the fold */
+
+static void fold_word_by_state(struct kunit *test)
+{
+	static const struct {
+		unsigned long free, remote;
+		unsigned int freed;
+		unsigned int ndoubles;
+	} rows[] = {
+		{ 0, 0, 0, 0 },
+		{ ~0UL, 0, 0, 0 },
+		{ 0, 1, 1, 0 },
+		{ 0, ~0UL, 64, 0 },
+		{ 0x00ff, 0xff00, 8, 0 },
+		{ BIT(63), BIT(0), 1, 0 },
+		{ BIT(7), BIT(7), 0, 1 },		/* a raced double: freed once */
+		{ BIT(7), BIT(7) | BIT(8), 1, 1 },
+		{ 0x0ff0, 0x00ff, 4, 4 },
+		{ ~0UL, ~0UL, 0, 64 },
+	};
+	struct kmh_mspan *s = span_new(test, SPANCLASS_4);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct kmh_report r;
+		unsigned long both = rows[i].free & rows[i].remote;
+
+		take_all(s);
+		set_word(s, 2, rows[i].free, rows[i].remote);
+		KUNIT_EXPECT_EQ_MSG(test, kmh_mspan_fold_word(s, 2), rows[i].freed, "row %u", i);
+		KUNIT_EXPECT_EQ(test, s->w[2].free, rows[i].free | rows[i].remote);
+		KUNIT_EXPECT_EQ(test, atomic_long_read(&s->w[2].remote), 0L);
+		r = kmh_kunit_reports(test, KMH_DOUBLE_FREE, rows[i].ndoubles);
+		if (both) {
+			KUNIT_EXPECT_EQ(test, r.addr, FAKE_BASE + (128 + __fls(both)) * 32);
+			KUNIT_EXPECT_EQ(test, r.object, r.addr);
+			KUNIT_EXPECT_EQ(test, r.bytes, (size_t)32);
+			KUNIT_EXPECT_PTR_EQ(test, r.span, (const struct kmh_mspan *)s);
+		}
+		/* Nothing is left to fold or to report. */
+		KUNIT_EXPECT_EQ(test, kmh_mspan_fold_word(s, 2), 0U);
+		kmh_kunit_no_reports(test);
+		KUNIT_EXPECT_EQ(test, findings(s), 0U);
+	}
+	kmh_mspan_put(s);
+}
+
+static void fold_sums_words(struct kunit *test)
+{
+	struct kmh_mspan *s = span_new(test, SPANCLASS_16);
+	unsigned int i, want = 0;
+
+	take_all(s);
+	for (i = 0; i < s->nwords; i++) {
+		set_word(s, i, BIT(0), GENMASK(i, 0));
+		want += i;
+	}
+	KUNIT_EXPECT_EQ(test, kmh_mspan_fold(s), want);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, s->nwords);
+	for (i = 0; i < s->nwords; i++)
+		KUNIT_EXPECT_EQ(test, s->w[i].free, GENMASK(i, 0));
+	kmh_mspan_put(s);
+}
+
+/* While both bits of a slot are set it is nobody's; the fold makes it free, once. */
+static void avail_excludes_slots_with_both_bits(struct kunit *test)
+{
+	struct kmh_mspan *s = span_new(test, SPANCLASS_1);
+	struct kmh_slots *w = &s->w[0];
+
+	set_word(s, 0, BIT(1) | BIT(3), BIT(3) | BIT(5));
+	KUNIT_EXPECT_EQ(test, kmh_slots_avail(w), BIT(1));
+	set_word(s, 0, BIT(3), BIT(3));
+	KUNIT_EXPECT_EQ(test, kmh_slots_avail(w), 0UL);
+	KUNIT_EXPECT_EQ(test, kmh_mspan_live(s, NULL), 7U);
+	kmh_mspan_fold(s);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	KUNIT_EXPECT_EQ(test, kmh_slots_avail(w), BIT(3));
+	KUNIT_EXPECT_EQ(test, kmh_mspan_live(s, NULL), 7U);
+	kmh_mspan_put(s);
+}
+
+/* ---- looking for the next word */
+
+/*
+ * Every set of words with something to give, as free bits or as remote ones, from every
+ * start: the first one round the ring is found; those passed are folded, the rest is not.
+ */
+static void next_word_every_pattern(struct kunit *test)
+{
+	struct kmh_mspan *s = span_new(test, SPANCLASS_4);
+	unsigned int free, remote, from, i;
+
+	for (i = 0; i < 16 * 16 * 4; i++) {
+		struct kmh_slots *want = NULL;
+		unsigned int step, word, passed = 0;
+
+		free = i % 16;
+		remote = i / 16 % 16;
+		from = i / 256;
+		for (word = 0; word < 4; word++)
+			set_word(s, word, free & BIT(word) ? BIT(10) : 0,
+				 remote & BIT(word) ? BIT(20) : 0);
+		for (step = 0; step < 4 && !want; step++) {
+			word = (from + step) % 4;
+			passed |= BIT(word);
+			if ((free | remote) & BIT(word))
+				want = &s->w[word];
+		}
+		KUNIT_EXPECT_PTR_EQ_MSG(test, kmh_mspan_next_word(s, from), want,
+					"free %x remote %x from %u", free, remote, from);
+		for (word = 0; word < 4; word++) {
+			unsigned long left = remote & ~passed & BIT(word) ? BIT(20) : 0;
+			unsigned long has = (free & BIT(word) ? BIT(10) : 0) |
+					    (remote & passed & BIT(word) ? BIT(20) : 0);
+
+			KUNIT_EXPECT_EQ(test, (unsigned long)atomic_long_read(&s->w[word].remote),
+					left);
+			KUNIT_EXPECT_EQ(test, s->w[word].free, has);
+		}
+	}
+	kmh_kunit_no_reports(test);
+	kmh_mspan_put(s);
+}
+
+static void next_word_full_returns_null(struct kunit *test)
+{
+	const unsigned int classes[] = { SPANCLASS_1, SPANCLASS_4, SPANCLASS_TAIL,
+					 SPANCLASS_16, KMH_SPANCLASS_TINY };
+	unsigned int i, from;
+
+	for (i = 0; i < ARRAY_SIZE(classes); i++) {
+		struct kmh_mspan *s = span_new(test, classes[i]);
+
+		KUNIT_EXPECT_PTR_EQ(test, kmh_mspan_next_word(s, 0), &s->w[0]);
+		take_all(s);
+		for (from = 0; from < s->nwords; from++)
+			KUNIT_EXPECT_NULL(test, kmh_mspan_next_word(s, from));
+		kmh_mspan_put(s);
+	}
+}
+
+/* ---- counting */
+
+static void live_against_model(struct kunit *test)
+{
+	struct kmh_mspan *s = span_new(test, SPANCLASS_TAIL);
+	struct rnd_state rnd;
+	unsigned int round;
+
+	prandom_seed_state(&rnd, 1);
+	for (round = 0; round < 200; round++) {
+		unsigned int slot, live = 0, remote = 0, nremote = ~0U;
+
+		take_all(s);
+		for (slot = 0; slot < s->nelems; slot++) {
+			unsigned int bits = prandom_u32_state(&rnd) % (round % 4 + 1);
+
+			if (bits & 1)
+				s->w[slot / 64].free |= BIT(slot % 64);
+			if (bits & 2)
+				atomic_long_or(BIT(slot % 64), &s->w[slot / 64].remote);
+			live += !bits;
+			remote += bits == 2;
+		}
+		KUNIT_EXPECT_EQ(test, kmh_mspan_live(s, &nremote), live);
+		KUNIT_EXPECT_EQ(test, nremote, remote);
+		KUNIT_EXPECT_EQ(test, kmh_mspan_live(s, NULL), live);
+	}
+	kmh_mspan_put(s);
+}
+
+/* ---- the validator */
+
+static void validate_finds_damage(struct kunit *test)
+{
+	struct kmh_mspan *s = span_new(test, SPANCLASS_TAIL);
+
+	KUNIT_EXPECT_EQ(test, findings(s), 0U);
+	s->w[5].free |= BIT(21);		/* slot 341 of 0..340 */
+	KUNIT_EXPECT_EQ(test, findings(s), 1U);
+	s->w[5].free &= ~BIT(21);
+	atomic_long_set(&s->w[5].remote, BIT(63));
+	KUNIT_EXPECT_EQ(test, findings(s), 1U);
+	atomic_long_set(&s->w[5].remote, BIT(20));
+	KUNIT_EXPECT_EQ(test, findings(s), 0U);
+	atomic_long_set(&s->w[5].remote, 0);
+
+	s->nwords = 5;
+	KUNIT_EXPECT_EQ(test, findings(s), 1U);
+	s->nwords = 6;
+	s->nelems = 6 * 64 + 1;
+	KUNIT_EXPECT_EQ(test, findings(s), 1U);
+	s->nelems = 341;
+	KUNIT_EXPECT_EQ(test, findings(s), 0U);
+	kmh_mspan_put(s);
+}
+
+/* ---- many at once */
+
+#define NR_FREERS	4U
+
+struct race {
+	struct kmh_mspan *s;
+	unsigned int ok[NR_FREERS];
+	unsigned int folded;
+	bool fold;
+};
+
+/* Frees every slot, each thread in an order of its own; thread 0 sweeps between. */
+static void race_thread(void *arg, unsigned int i)
+{
+	struct race *r = arg;
+	struct kmh_mspan *s = r->s;
+	unsigned int n;
+
+	for (n = 0; n < s->nelems; n++) {
+		unsigned int slot = (n * (2 * i + 1) + i * 17) % s->nelems;
+
+		preempt_disable();
+		r->ok[i] += kmh_mspan_free_remote(s, slot) == KMH_FREE_OK;
+		preempt_enable();
+		if (!i && r->fold)
+			r->folded += kmh_mspan_fold_word(s, slot / 64);
+	}
+}
+
+/* However many free a slot, it becomes free once; every other one is told or reported. */
+static void free_remote_races_are_counted_once(struct kunit *test)
+{
+	struct kmh_mspan *s = span_new(test, SPANCLASS_16);
+	unsigned int round, i;
+
+	for (round = 0; round < 20; round++) {
+		struct race *r = kunit_kzalloc(test, sizeof(*r), GFP_KERNEL);
+		unsigned int ok = 0, reports;
+
+		KUNIT_ASSERT_NOT_NULL(test, r);
+		take_all(s);
+		r->s = s;
+		r->fold = round % 2;
+		kmh_kunit_threads(test, NR_FREERS, race_thread, r);
+		r->folded += kmh_mspan_fold(s);
+		for (i = 0; i < NR_FREERS; i++)
+			ok += r->ok[i];
+		reports = ok - s->nelems;
+		if (!r->fold)
+			KUNIT_EXPECT_EQ(test, reports, 0U);
+		KUNIT_EXPECT_EQ(test, r->folded, (unsigned int)s->nelems);
+		KUNIT_EXPECT_EQ(test, kmh_mspan_live(s, NULL), 0U);
+		kmh_kunit_reports(test, KMH_DOUBLE_FREE, reports);
+		KUNIT_EXPECT_EQ(test, findings(s), 0U);
+	}
+	kmh_mspan_put(s);
+}
+
+static struct kunit_case mspan_cases[] = {
+	KUNIT_CASE(init_every_spanclass),
+	KUNIT_CASE(init_divides_exactly),
+	KUNIT_CASE(init_clears_what_the_last_user_left),
+	KUNIT_CASE(put_leaves_nothing_to_announce),
+	KUNIT_CASE(get_exhausted_returns_null),
+	KUNIT_CASE(free_remote_by_state),
+	KUNIT_CASE(fold_word_by_state),
+	KUNIT_CASE(fold_sums_words),
+	KUNIT_CASE(avail_excludes_slots_with_both_bits),
+	KUNIT_CASE(next_word_every_pattern),
+	KUNIT_CASE(next_word_full_returns_null),
+	KUNIT_CASE(live_against_model),
+	KUNIT_CASE(validate_finds_damage),
+	KUNIT_CASE(free_remote_races_are_counted_once),
+	{ }
+};
+
+static struct kunit_suite mspan_suite = {
+	.name = "kmheap_mspan",
+	.init = kmh_kunit_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = mspan_cases,
+};
+
+kunit_test_suite(mspan_suite);

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit: kmheap_realloc(). */
+#include <linux/string.h>
+
+#include "kunit_util.h"
+
+static u8 byte_at(size_t i)
+{
+	return i * 31 + (i >> 8);
+}
+
+static void write_bytes(u8 *p, size_t from, size_t to)
+{
+	for (; from < to; from++)
+		p[from] = byte_at(from);
+}
+
+static void expect_bytes(struct kunit *test, const u8 *p, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (p[i] == byte_at(i))
+			continue;
+		KUNIT_FAIL(test, "byte %zu of %zu is %#x", i, n, p[i]);
+		return;
+	}
+}
+
+/* Every step of the way up and down holds what was written so far. */
+static void realloc_walk(struct kunit *test, u8 *p, bool data)
+{
+	static const size_t sizes[] = {
+		5, 8, 12, 13, 16, 17, 64, 100, 1000, 1025, 5000, 13000, 32768, 32769, 40960, 40961,
+		200000, 3 << 20,
+	};
+	size_t bytes = kmheap_size(p), was = 0;
+	struct kmheap_object obj;
+	unsigned int i;
+
+	write_bytes(p, 0, bytes);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		u8 *q = kmheap_realloc(NULL, p, sizes[i], GFP_KERNEL);
+
+		KUNIT_ASSERT_NOT_NULL(test, q);
+		if (sizes[i] <= bytes)
+			KUNIT_EXPECT_PTR_EQ(test, q, p);
+		else
+			KUNIT_EXPECT_PTR_NE(test, q, p);
+		expect_bytes(test, q, max(min(bytes, sizes[i]), was));
+		KUNIT_ASSERT_TRUE(test, kmheap_lookup(q, &obj));
+		KUNIT_EXPECT_PTR_EQ(test, obj.heap, kmh_kunit_heap(test));
+		KUNIT_EXPECT_EQ(test, obj.data, data && sizes[i] <= KMHEAP_MAX_SMALL);
+		KUNIT_EXPECT_GE(test, obj.bytes, sizes[i]);
+		p = q;
+		bytes = obj.bytes;
+		was = min_t(size_t, bytes, 210000);
+		write_bytes(p, 0, was);
+	}
+	for (i = ARRAY_SIZE(sizes); i-- > 0;) {
+		KUNIT_EXPECT_PTR_EQ(test, kmheap_realloc(NULL, p, sizes[i], GFP_KERNEL), (void *)p);
+		KUNIT_EXPECT_EQ(test, kmheap_size(p), bytes);
+	}
+	expect_bytes(test, p, was);
+	kmheap_free(p);
+}
+
+static void realloc_keeps_contents(struct kunit *test)
+{
+	u8 *p = kmheap_alloc(kmh_kunit_heap(test), 3, GFP_KERNEL);
+	struct kmheap_stats st;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	realloc_walk(test, p, false);
+	kmheap_stats(kmh_kunit_heap(test), &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+}
+
+static void realloc_data_stays_data(struct kunit *test)
+{
+	u8 *p = kmheap_alloc_data(kmh_kunit_heap(test), 3, GFP_KERNEL);
+	struct kmheap_stats st;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	realloc_walk(test, p, true);
+	kmheap_stats(kmh_kunit_heap(test), &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+}
+
+static void realloc_null_allocates(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmheap_object obj;
+	void *p = kmheap_realloc(heap, NULL, 100, GFP_KERNEL);
+
+	KUNIT_ASSERT_TRUE(test, kmheap_lookup(p, &obj));
+	KUNIT_EXPECT_PTR_EQ(test, obj.heap, heap);
+	kmheap_free_sized(p, 100);
+	p = kmheap_realloc(heap, ZERO_SIZE_PTR, 100, GFP_KERNEL | __GFP_ZERO);
+	KUNIT_ASSERT_TRUE(test, kmheap_lookup(p, &obj));
+	KUNIT_EXPECT_NULL(test, memchr_inv(p, 0, kmheap_size(p)));
+	kmheap_free_sized(p, 100);
+	p = kmheap_realloc(NULL, NULL, 100, GFP_KERNEL);
+	KUNIT_ASSERT_TRUE(test, kmheap_lookup(p, &obj));
+	KUNIT_EXPECT_PTR_EQ(test, obj.heap, kmh_default_heap);
+	kmheap_free_sized(p, 100);
+}
+
+static void realloc_zero_frees(struct kunit *test)
+{
+	static const size_t sizes[] = { 8, 1000, 50000 };
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmheap_stats st;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		void *p = kmheap_alloc(heap, sizes[i], GFP_KERNEL);
+
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		KUNIT_EXPECT_PTR_EQ(test, kmheap_realloc(heap, p, 0, GFP_KERNEL), ZERO_SIZE_PTR);
+		KUNIT_EXPECT_EQ(test, kmheap_size(p), 0UL);
+	}
+	kmheap_stats(heap, &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+}
+
+/* As promised: what is added is zero if every allocation of the object asked for it. */
+static void realloc_zeroes_what_is_added(struct kunit *test)
+{
+	static const size_t sizes[] = { 5, 30, 60, 61, 5000, 40000, 100000 };
+	struct kmheap *heap = kmh_kunit_heap(test);
+	void *soil[ARRAY_SIZE(sizes)];
+	unsigned int i;
+	u8 *p = NULL;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		soil[i] = kmheap_alloc(heap, sizes[i], GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, soil[i]);
+		memset(soil[i], 0xa5, kmheap_size(soil[i]));
+	}
+	kmheap_free_bulk(ARRAY_SIZE(sizes), soil);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		p = kmheap_realloc(heap, p, sizes[i], GFP_KERNEL | __GFP_ZERO);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		KUNIT_EXPECT_NULL_MSG(test, memchr_inv(p, 0, sizes[i]), "%zu bytes", sizes[i]);
+	}
+	kmheap_free(p);
+}
+
+static void realloc_fails_and_keeps(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	u8 *p = kmheap_alloc(heap, 100, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	kmh_kunit_no_worker(heap);
+	kmh_kunit_fill(p);
+	KUNIT_EXPECT_NULL(test, kmheap_realloc(heap, p, 8 << 20, GFP_NOWAIT));
+	KUNIT_EXPECT_NULL(test, kmheap_realloc(heap, p, SIZE_MAX / 4, GFP_KERNEL | __GFP_NOWARN));
+	KUNIT_EXPECT_EQ(test, kmheap_size(p), kmh_kunit_class_bytes(100));
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_filled(p));
+	kmheap_free(p);
+}
+
+static void realloc_bad_pointer_is_reported(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	u8 *p = kmheap_alloc(heap, 100, GFP_KERNEL);
+	struct kmh_report r;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	kmh_kunit_fill(p);
+	KUNIT_EXPECT_NULL(test, kmheap_realloc(heap, p + 8, 200, GFP_KERNEL));
+	r = kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	KUNIT_EXPECT_EQ(test, r.addr, (unsigned long)p + 8);
+	KUNIT_EXPECT_PTR_EQ(test, r.span->heap, heap);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_filled(p));
+	KUNIT_EXPECT_NULL(test, kmheap_realloc(heap, &r, 200, GFP_KERNEL));
+	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	kmheap_free(p);
+	KUNIT_EXPECT_NULL(test, kmheap_realloc(heap, p, 200, GFP_KERNEL));
+	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	KUNIT_EXPECT_NULL(test, kmheap_realloc(heap, p, 50, GFP_KERNEL));
+	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+}
+
+static struct kunit_case realloc_cases[] = {
+	KUNIT_CASE(realloc_keeps_contents),
+	KUNIT_CASE(realloc_data_stays_data),
+	KUNIT_CASE(realloc_null_allocates),
+	KUNIT_CASE(realloc_zero_frees),
+	KUNIT_CASE(realloc_zeroes_what_is_added),
+	KUNIT_CASE(realloc_fails_and_keeps),
+	KUNIT_CASE(realloc_bad_pointer_is_reported),
+	{ }
+};
+
+static struct kunit_suite realloc_suite = {
+	.name = "kmheap_realloc",
+	.init = kmh_kunit_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = realloc_cases,
+};
+
+kunit_test_suite(realloc_suite);
