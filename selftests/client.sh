@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+# Sourced after lib.sh by tests that have a client module; see client.h.
+# shellcheck shell=sh
+
+# tell CLIENT COMMAND [ARGS]: fails when the command does.
+tell() {
+	tell_client=$1
+	shift
+	echo "$*" >"/sys/module/$tell_client/parameters/run"
+}
+
+# answer CLIENT NAME: one value of the answer to the last command.
+answer() {
+	awk -v name="$2" '$1 == name { print $2; found = 1 } END { exit !found }' \
+		"/sys/module/$1/parameters/run"
+}
+
+# is WHAT VALUE OPERATOR EXPECTED: a comparison that says what it compared.
+is() {
+	test "$2" "$3" "$4" || {
+		echo "$1 is $2, expected $3 $4"
+		return 1
+	}
+}
+
+# The kernel log since this test began.
+log_of_test() {
+	dmesg | sed "1,/kmheap test $$ begins/d"
+}
+
+# quiet: the kernel has reported nothing since this test began.
+quiet() {
+	log_of_test >/tmp/quiet.log
+	! grep -A 20 -E 'BUG:|WARNING:|Oops|UBSAN:|KASAN:|INFO: (possible|task|rcu|trying)|general protection|Call Trace' \
+		/tmp/quiet.log
+}
+
+# balanced [HEAP]: footprint = live + free + cached + deferred + waste + metadata.
+balanced() {
+	awk '{ v[$1] = $2 } END {
+		sum = v["live_bytes"] + v["free_bytes"] + v["cached_bytes"] +
+			v["deferred_bytes"] + v["waste_bytes"] + v["metadata_bytes"]
+		if (v["footprint_bytes"] == sum)
+			exit 0
+		printf "footprint %.0f, the parts add up to %.0f\n", v["footprint_bytes"], sum
+		exit 1
+	}' "$KMHEAP_DEBUGFS${1:+/heaps/$1}/stats"
+}
+
+# within SECONDS COMMAND...: becomes true soon enough.
+within() {
+	within_tries=$(($1 * 10))
+	shift
+	until "$@" >/tmp/within.log 2>&1; do
+		within_tries=$((within_tries - 1))
+		[ "$within_tries" -gt 0 ] || {
+			cat /tmp/within.log
+			return 1
+		}
+		sleep 0.1
+	done
+}
+
+# kib NAME: a figure of /proc/meminfo, in KiB.
+kib() {
+	awk -v name="$1:" '$1 == name { print $2 }' /proc/meminfo
+}
+
+# Seconds since boot, with hundredths cut off by the caller's arithmetic: in ms.
+now_ms() {
+	awk '{ printf "%d\n", $1 * 1000 }' /proc/uptime
+}
+
+note() {
+	echo "# $*"
+}

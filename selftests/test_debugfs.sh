@@ -1,0 +1,238 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# timeout: 120
+# Files, formats, equations and refusals of /sys/kernel/debug/kmheap.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/client.sh"
+
+d=$KMHEAP_DEBUGFS
+h=$d/heaps/shown
+plan 32
+
+load kmheap
+load heap_client
+load stress_client
+tell heap_client create shown
+tell heap_client alloc shown 100 1000
+tell heap_client alloc shown 5000 20
+tell heap_client alloc shown 50000 3
+tell heap_client free shown 2
+
+files() {
+	for file in stats validate fail_nth heaps/shown/stats heaps/shown/classes \
+		heaps/shown/arenas heaps/shown/spans heaps/default/stats; do
+		cat "$d/$file" >/dev/null || return 1
+	done
+}
+check "every file is there and can be read" files
+
+names="footprint_bytes live_bytes free_bytes cached_bytes deferred_bytes waste_bytes metadata_bytes \
+live_objects arenas spans allocs frees refused_allocs double_frees invalid_frees wrong_size_frees"
+# The documented names come first and in this order; every line is "name value".
+stats_form() {
+	awk -v names="$names" '
+		BEGIN { n = split(names, want) }
+		NF != 2 { print "not \"name value\":", $0; bad = 1 }
+		NR <= n && $1 != want[NR] { print "line", NR, "is", $1, "and not", want[NR]; bad = 1 }
+		NR <= n && $2 !~ /^[0-9]+$/ { print $1, "is no number:", $2; bad = 1 }
+		seen[$1]++ { print $1, "comes twice"; bad = 1 }
+		END { exit bad || NR < n }' "$1"
+}
+check "stats: names, order, numbers" stats_form "$d/stats"
+check "a heap's stats: names, order, numbers" stats_form "$h/stats"
+check "stats counts heaps" is heaps "$(stat heaps)" = 3
+check "a heap's stats names its owner" is owner "$(stat owner shown)" = heap_client
+check "the default heap has no owner" is owner "$(stat owner default)" = none
+check "a heap without limit says 0" is limit_bytes "$(stat limit_bytes shown)" = 0
+check "footprint is the sum of its parts" balanced
+balanced_heaps() {
+	balanced shown && balanced default && balanced stress
+}
+check "the same for each heap" balanced_heaps
+
+# In front of an awk program for classes: the columns by name, their number.
+# shellcheck disable=SC2016
+columns='NR == 1 { for (n = 1; n <= NF; n++) c[$n] = n; n = NF; next }'
+
+# The figures of what this test allocated: 1000 of 112, 20 of 5376, 1 large of 50000 asked.
+known() {
+	is live_objects "$(stat live_objects shown)" = 1021 || return 1
+	is allocs "$(stat allocs shown)" = 1023 && is frees "$(stat frees shown)" = 2 || return 1
+	large=$(awk '$1 == "large_objects" { print $2 }' "$h/classes")
+	is large_objects "$large" = 1 || return 1
+	classes=$(awk "$columns"' NF == n { sum += $c["size"] * $c["live"] } END { print sum }' "$h/classes")
+	is live_bytes "$(stat live_bytes shown)" = $((classes + 50000))
+	is "class of 100" "$(awk "$columns"' $c["live"] == 1000 { print $c["size"] }' "$h/classes")" = 112
+}
+check "what was allocated is what is shown" known
+
+# Heaps first, the shared part has no file: the sum of the heaps can only be less by metadata.
+sums() {
+	cat "$d"/heaps/*/stats | awk -v stats="$d/stats" '
+		{ sum[$1] += $2 }
+		END {
+			while ((getline line <stats) > 0) {
+				split(line, f, " ")
+				all[f[1]] = f[2]
+			}
+			shared = all["metadata_bytes"] - sum["metadata_bytes"]
+			if (shared <= 0 || shared > 8 * 1048576) {
+				print "shared metadata is", shared
+				bad = 1
+			}
+			sum["metadata_bytes"] += shared
+			sum["footprint_bytes"] += shared
+			n = split("footprint_bytes live_bytes free_bytes cached_bytes deferred_bytes " \
+				"waste_bytes metadata_bytes live_objects arenas spans allocs frees " \
+				"refused_allocs double_frees invalid_frees wrong_size_frees", name)
+			for (i = 1; i <= n; i++)
+				if (sum[name[i]] != all[name[i]]) {
+					print name[i], "is", all[name[i]], "heaps and shared", sum[name[i]]
+					bad = 1
+				}
+			exit bad
+		}'
+}
+check "the module's figures are the sum of the heaps' and the shared ones" sums
+
+classes_form() {
+	is "first line" "$(head -n 1 "$h/classes" | tr -s ' ')" = \
+		"class size pages spans live free remote allocs frees refills waste" || return 1
+	awk "$columns"'
+		NF == n {
+			if ($1 != rows + 0) { print "row", rows + 0, "is of class", $1; bad = 1 }
+			if (rows > 1 && $2 <= bytes) { print "class", $1, "is no larger"; bad = 1 }
+			for (i = 1; i <= NF; i++)
+				if ($i !~ /^[0-9]+$/) { print "no number:", $0; bad = 1 }
+			if ($c["allocs"] - $c["frees"] != $c["live"]) { print "does not add up:", $0; bad = 1 }
+			bytes = $2
+			rows++
+			next
+		}
+		NF != 2 { print "neither row nor sum:", $0; bad = 1 }
+		END {
+			if (rows != 68) { print rows, "classes"; bad = 1 }
+			exit bad || bytes != 32768
+		}' "$h/classes"
+}
+check "classes: 68 rows that ascend to 32 KiB" classes_form
+
+# An arena's map: its guard page, then all its pages, at most 64 a line.
+arenas_form() {
+	awk '
+		function finish() {
+			if (maps && chars != pages + 1) {
+				print "an arena of", pages, "pages has a map of", chars; bad = 1
+			}
+			if (maps && free > pages) { print "more free than pages"; bad = 1 }
+		}
+		NR == 1 { if ($0 != "base bytes node pages free_pages dedicated") bad = 1; next }
+		NF == 6 {
+			finish(); maps++; n++; bytes += $2; pages = $4; free = $5; chars = 0
+			if ($4 * 8192 > $2 || ($6 != 0 && $6 != 1)) { print "odd:", $0; bad = 1 }
+			next
+		}
+		/^  [#CsLt.]+$/ {
+			line = substr($0, 3)
+			if (!chars && substr(line, 1, 1) != "#") { print "no guard:", $0; bad = 1 }
+			if (length(line) > 64) { print "long line"; bad = 1 }
+			chars += length(line)
+			next
+		}
+		{ print "odd line:", $0; bad = 1 }
+		END { finish(); print n, bytes; exit bad }' "$h/arenas" >/tmp/arenas
+}
+check "arenas: rows and page maps" arenas_form
+check "arenas: as many as stats says" is arenas "$(cut -d' ' -f1 /tmp/arenas)" = "$(stat arenas shown)"
+check "arenas: their bytes and the metadata are the footprint" \
+	is footprint $(($(cut -d' ' -f2 /tmp/arenas) + $(stat metadata_bytes shown))) = "$(stat footprint_bytes shown)"
+
+spans_form() {
+	awk '
+		NR == 1 { if ($0 != "base pages class data slots live remote home") bad = 1; next }
+		NF != 8 || $8 !~ /^(cached|partial|full|announced|large)$/ || $6 + $7 > $5 {
+			print "odd:", $0; bad = 1
+		}
+		{ n++; live += $6; if ($8 == "large") large++ }
+		END { print n, live, large + 0; exit bad }' "$h/spans" >/tmp/spans
+}
+check "spans: rows" spans_form
+check "spans: as many as stats says" is spans "$(cut -d' ' -f1 /tmp/spans)" = "$(stat spans shown)"
+check "spans: their live objects are all" \
+	is live "$(cut -d' ' -f2 /tmp/spans)" = "$(stat live_objects shown)"
+
+cat "$d/validate" >/tmp/validate
+printf 'ok\n' >/tmp/ok
+check "validate prints ok and nothing else" cmp /tmp/validate /tmp/ok
+
+# ---- refusals
+refuses_write() {
+	! echo "$2" 2>/dev/null >"$1" || {
+		echo "$1 took $2"
+		return 1
+	}
+}
+# Root may open a file of mode 0444 for writing; the write itself must fail.
+read_only() {
+	for file in stats validate heaps/shown/stats heaps/shown/classes heaps/shown/arenas \
+		heaps/shown/spans; do
+		refuses_write "$d/$file" 1 || return 1
+	done
+	files
+}
+check "files that show refuse writes" read_only
+for value in text 1x '' 99999999999999999999 -1; do
+	check "fail_nth refuses '$value'" refuses_write "$d/fail_nth" "$value"
+done
+check "fail_nth is still off" is fail_nth "$(cat "$d/fail_nth")" = 0
+
+# The next backend allocation fails, and only that one.
+fail_nth_works() {
+	echo 1 >"$d/fail_nth" || return 1
+	! tell heap_client create failing 2>/dev/null || return 1
+	is fail_nth "$(cat "$d/fail_nth")" = 0 || return 1
+	tell heap_client create failing && tell heap_client destroy failing && valid
+}
+check "fail_nth makes one allocation fail" fail_nth_works
+
+no_file() {
+	! echo 1 2>/dev/null >"$d/nothing" && ! mkdir "$d/heaps/mine" 2>/dev/null
+}
+check "nobody makes files there" no_file
+
+# ---- reading while everything changes
+read_all() {
+	find "$d" -type f ! -name fail_nth -exec cat {} + >/tmp/all 2>/tmp/errors || {
+		cat /tmp/errors
+		return 1
+	}
+}
+reading() {
+	tell stress_client start 1000000 || return 1
+	reads=0
+	while tell stress_client figures && [ "$(answer stress_client running)" = 1 ]; do
+		read_all || return 1
+		stats_form "$d/stats" && classes_rows || return 1
+		# Heaps come and go under the readers.
+		tell heap_client create brief && tell heap_client alloc brief 64 10 || return 1
+		cat "$d/heaps/brief/spans" >/dev/null && tell heap_client destroy brief || return 1
+		reads=$((reads + 1))
+	done
+	echo "$reads" >/tmp/reads
+	tell stress_client stop && is mismatches "$(answer stress_client mismatches)" = 0
+}
+classes_rows() {
+	is rows "$(awk "$columns"' NF == n' "$d/heaps/stress/classes" | wc -l)" = 68
+}
+check "all files can be read while the stress runs" reading
+note "read all files $(cat /tmp/reads) times meanwhile"
+at_rest() {
+	balanced && balanced_heaps && sums
+}
+check "the figures add up after it" at_rest
+
+unload stress_client
+unload heap_client
+check "the heaps' files go with them" is heaps "$(ls "$d/heaps")" = default
+unload kmheap
+check "no kernel report" quiet

@@ -1,0 +1,137 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# timeout: 120
+# Loading, parameters, references, and that unloading gives everything back.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/client.sh"
+
+plan 36
+
+# refused "MESSAGE" PARAM=VALUE...: insmod fails, says why, and leaves nothing.
+refused() {
+	refused_why=$1
+	shift
+	! load kmheap "$@" 2>/dev/null || {
+		unload kmheap
+		echo "loaded with $*"
+		return 1
+	}
+	said "$refused_why" || {
+		echo "no message like: $refused_why"
+		log_of_test | tail -n 5
+		return 1
+	}
+	fails loaded kmheap
+}
+
+# accepted NAME VALUE: loads with it, shows it, unloads.
+accepted() {
+	load kmheap "$1=$2" || return 1
+	is "$1" "$(cat "/sys/module/kmheap/parameters/$1")" = "$2" && valid && unload kmheap
+}
+
+references() {
+	awk '$1 == "kmheap" { print $3 }' /proc/modules
+}
+
+# vmalloc areas of kmheap, or of code that has no name any more.
+areas() {
+	awk '$3 ~ /\[kmheap\]|^kmh_|^0x/ { n++ } END { print n + 0 }' /proc/vmallocinfo
+}
+
+cycle() {
+	load kmheap && valid && unload kmheap && fails loaded kmheap
+}
+
+cycles() {
+	i=0
+	while [ $i -lt "$1" ]; do
+		cycle || return 1
+		i=$((i + 1))
+	done
+}
+
+# MemAvailable, settled: deferred frees done, per-CPU lists drained.
+available() {
+	sleep 1
+	echo 3 >/proc/sys/vm/drop_caches
+	kib MemAvailable
+}
+
+clean_before=$(areas)
+check "no area of kmheap before the first load" is areas "$clean_before" = 0
+check "loads" load kmheap
+check "has the default heap" is heaps "$(ls "$KMHEAP_DEBUGFS/heaps")" = default
+check "validates" valid
+check "takes vmalloc areas" is areas "$(areas)" -ge 1
+check "default arena_size is 4 MiB" \
+	is arena_size "$(cat /sys/module/kmheap/parameters/arena_size)" = 4194304
+check "default_limit is none" \
+	is default_limit "$(cat /sys/module/kmheap/parameters/default_limit)" = 0
+check "nobody refers to it" is references "$(references)" = 0
+check "loading twice is refused" fails load kmheap
+check "unloads" unload kmheap
+check "its debugfs is gone" fails test -e "$KMHEAP_DEBUGFS"
+check "its areas are gone" is areas "$(areas)" = 0
+
+# ---- parameters
+allowed='must be a power of two from 2097152 to 1073741824'
+for value in 0 1 3 12345678 1048576 2147483648 4294967296 18446744073709551615; do
+	check "arena_size=$value is refused" refused "arena_size=$value: $allowed" "arena_size=$value"
+done
+malformed() {
+	for value in text 4M -1 "" 99999999999999999999 2097152x; do
+		refused "kmheap: .$value. invalid for parameter .arena_size." \
+			"arena_size=$value" || return 1
+	done
+}
+check "arena_size that is no number is refused" malformed
+for value in 1 4096 524287; do
+	check "default_limit=$value is refused" \
+		refused "default_limit=$value: must be 0 \(none\) or at least 524288" "default_limit=$value"
+done
+check "arena_size=2097152 is accepted" accepted arena_size 2097152
+check "arena_size=16777216 is accepted" accepted arena_size 16777216
+check "default_limit=524288 is accepted" accepted default_limit 524288
+
+default_limited() {
+	load kmheap default_limit=8388608 && is limit_bytes "$(stat limit_bytes default)" = 8388608 &&
+		unload kmheap
+}
+check "default_limit is that of heaps without their own" default_limited
+
+# ---- references
+held() {
+	load kmheap && load heap_client && tell heap_client create held || return 1
+	# One for the module that uses its symbols, one for the heap.
+	is references "$(references)" = 2
+	fails rmmod kmheap 2>/dev/null || return 1
+	loaded kmheap || return 1
+	fails rmmod kmheap 2>/dev/null && tell heap_client alloc held 100 10 && valid &&
+		tell heap_client destroy held && is references "$(references)" = 1 &&
+		said 'heap held destroyed with 10 live objects'
+}
+check "a heap keeps kmheap loaded" held
+check "its client goes first, then kmheap" eval 'unload heap_client && unload kmheap'
+
+forgotten() {
+	load kmheap && load heap_client && tell heap_client create orphan &&
+		tell heap_client alloc orphan 1000 50 && tell heap_client create orphan2 &&
+		tell heap_client forget && unload heap_client || return 1
+	said 'heap orphan outlives its owner heap_client; destroyed' || return 1
+	said 'heap orphan2 outlives its owner heap_client; destroyed' || return 1
+	said 'heap orphan destroyed with 50 live objects of 51200 bytes' || return 1
+	is heaps "$(ls "$KMHEAP_DEBUGFS/heaps")" = default && is references "$(references)" = 0 && valid
+}
+check "heaps without their owner are reported and destroyed" forgotten
+check "kmheap unloads after that" unload kmheap
+
+# ---- memory
+cycles 2	# what the kernel allocates once is allocated
+before=$(available)
+check "loads and unloads 20 times" cycles 20
+after=$(available)
+note "MemAvailable: $before KiB before 20 cycles, $after KiB after"
+check "memory is back" is "KiB missing" $((before - after)) -le 4096
+check "no area is left" is areas "$(areas)" = 0
+check "no kernel report" quiet

@@ -1,0 +1,66 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# timeout: 300
+# Ten million allocations and frees from threads, hardirqs and softirqs of every CPU,
+# most frees on another CPU than the allocation, while the validators run.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/client.sh"
+
+ops=${KMHEAP_STRESS_OPS:-10000000}
+plan 14
+
+figure() {
+	answer stress_client "$1"
+}
+
+# Every class but 0 (the tiny one's row counts blocks) has been allocated from.
+every_class() {
+	awk '
+		NR == 1 { for (i = 1; i <= NF; i++) c[$i] = i; columns = NF; next }
+		NF == columns { rows++; if (!$c["allocs"]) { print "unused:", $0; bad = 1 } }
+		END { exit bad || rows != 68 }' "$KMHEAP_DEBUGFS/heaps/stress/classes"
+}
+
+load kmheap
+load stress_client
+check "starts on every CPU" tell stress_client start "$ops"
+
+reads=0
+findings=
+while tell stress_client figures && [ "$(figure running)" = 1 ]; do
+	findings=$(valid) || break
+	cat "$KMHEAP_DEBUGFS/stats" "$KMHEAP_DEBUGFS/heaps/stress/classes" >/dev/null
+	reads=$((reads + 1))
+	sleep 0.2
+done
+check "the validators are content at every moment" is findings "$findings" = ""
+check "the validators ran meanwhile" is "number of runs" "$reads" -ge 3
+check "every size class was used" every_class
+check "ends" tell stress_client stop
+sed 's/^/# /' /sys/module/stress_client/parameters/run
+note "validators read $reads times; $(($(figure ops) * 1000 / $(figure milliseconds))) operations a second"
+check "did all operations" is operations "$(figure ops)" -ge "$ops"
+check "contents were right at every free" is mismatches "$(figure mismatches)" = 0
+check "half of the frees were remote" \
+	is "remote frees" "$(figure remote_frees)" -ge $(($(figure frees) / 2))
+check "hardirqs and softirqs took part" \
+	is "the lesser of both" "$(printf '%s\n%s\n' "$(figure hardirq_ops)" "$(figure softirq_ops)" | sort -n | head -n 1)" -ge $((ops / 1000))
+check "they were in their contexts" is "wrong contexts" "$(figure wrong_context)" = 0
+
+misuses() {
+	for name in double_frees invalid_frees wrong_size_frees live_objects; do
+		is "$name" "$(stat $name stress)" = 0 || return 1
+	done
+	is allocs "$(stat allocs stress)" = "$(stat frees stress)"
+	is "double frees of no heap" "$(stat double_frees)" = 0
+}
+check "nothing is live, no free was taken for a misuse" misuses
+check "the figures add up" balanced stress
+check "validates at the end" valid
+
+unload stress_client
+unload kmheap
+no_survivors() {
+	fails said 'destroyed' && quiet
+}
+check "no survivors, no kernel report" no_survivors
