@@ -53,7 +53,7 @@ static void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned 
 	return p;
 }
 
-/* The class of @bytes at @align in a heap all of whose objects are cache-aligned. */
+/* What @spanclass becomes in a heap all of whose objects are cache-aligned. */
 static unsigned int kmh_aligned_spanclass(unsigned int spanclass)
 {
 	size_t bytes = kmh_class_size[kmh_spanclass_class(spanclass)];

@@ -167,26 +167,40 @@ int kmh_arenamap_cover(unsigned long first, unsigned long npages, gfp_t gfp)
 	return err;
 }
 
+static void kmh_arenamap_set_page(unsigned long page, struct kmh_mspan *s)
+{
+	struct kmh_arenamap *map = READ_ONCE(kmh_arenamap);
+	struct kmh_leaf *leaf = map->leaf[(page >> (KMH_LEAF_SHIFT - KMH_PAGE_SHIFT)) - map->base];
+
+	WRITE_ONCE(leaf->span[page % KMH_LEAF_PAGES], s);
+}
+
 /**
  * kmh_arenamap_set() - publish what covered pages belong to
  * @first: first heap page.
  * @npages: how many.
  * @s: their span or a sentinel, initialised.
  *
+ * The first page is the last to lead to a span and the first to lead elsewhere, so
+ * that whoever finds a span at its first page finds it at all of them: the validators
+ * count on it. Pairs with the barriers in kmh_check_pages().
+ *
  * Context: Any. The caller owns the pages.
  */
 void kmh_arenamap_set(unsigned long first, unsigned long npages, struct kmh_mspan *s)
 {
-	struct kmh_arenamap *map = READ_ONCE(kmh_arenamap);
-	unsigned int shift = KMH_LEAF_SHIFT - KMH_PAGE_SHIFT;
+	bool publish = s->state >= KMH_SPAN_SMALL;
 	unsigned long page;
 
 	smp_wmb();	/* the span before its entries; pairs with kmh_span_of() */
-	for (page = first; page < first + npages; page++) {
-		struct kmh_leaf *leaf = map->leaf[(page >> shift) - map->base];
-
-		WRITE_ONCE(leaf->span[page % KMH_LEAF_PAGES], s);
-	}
+	if (!publish)
+		kmh_arenamap_set_page(first, s);
+	smp_wmb();	/* first page, others: withdrawn in this order */
+	for (page = first + 1; page < first + npages; page++)
+		kmh_arenamap_set_page(page, s);
+	smp_wmb();	/* others, first page: published in this order */
+	if (publish)
+		kmh_arenamap_set_page(first, s);
 }
 
 /* Bytes taken for the map, shared by all heaps. */

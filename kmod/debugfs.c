@@ -201,7 +201,7 @@ struct kmh_span_row {
 		u32 npages, elemsize, nelems, live, remote;
 		u8 spanclass;
 		const char *home;
-	} row[32];
+	} row[8];	/* on the stack: what holds the arenas does not allocate */
 };
 
 static void kmh_span_snapshot(struct kmh_mspan *s, void *ctx)
@@ -235,23 +235,18 @@ static int kmh_spans_show_one(struct seq_file *m, void *v)
 {
 	struct kmheap *heap = m->private;
 	struct kmh_arena *a = list_entry(v, struct kmh_arena, list);
-	struct kmh_span_row *r;
+	struct kmh_span_row r = { .m = m };
 	unsigned long page, end;
 
 	if (v == &heap->arenas) {
 		seq_puts(m, "base pages class data slots live remote home\n");
 		return 0;
 	}
-	r = kzalloc(sizeof(*r), GFP_KERNEL);
-	if (!r)
-		return -ENOMEM;
-	r->m = m;
 	end = a->range.first + a->range.npages;
-	for (page = a->range.first; page < end; page += ARRAY_SIZE(r->row)) {
-		kmh_walk_pages(page, min(page + ARRAY_SIZE(r->row), end), kmh_span_snapshot, r);
-		kmh_span_rows_print(r);
+	for (page = a->range.first; page < end; page += ARRAY_SIZE(r.row)) {
+		kmh_walk_pages(page, min(page + ARRAY_SIZE(r.row), end), kmh_span_snapshot, &r);
+		kmh_span_rows_print(&r);
 	}
-	kfree(r);
 	return 0;
 }
 

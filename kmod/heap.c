@@ -275,7 +275,8 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
  *
  * Context: Process context; sleeps.
  * Return: the heap, or an ERR_PTR: -EINVAL for a bad name, flag or limit (with a
- * message that says what is allowed), -EEXIST when a heap has that name, -ENOMEM.
+ * message that says what is allowed), -EEXIST when a heap has that name, -ENODEV while
+ * kmheap.ko is being unloaded, -ENOMEM.
  */
 struct kmheap *kmheap_create(const char *name, const struct kmheap_attr *attr)
 {
@@ -336,7 +337,9 @@ static void kmh_heap_keep_misuses(struct kmheap *heap)
 
 /*
  * The heap is in no list. Frees that raced with us read its spans with preemption
- * off, so a grace period after the addresses say "gone" nobody does any more.
+ * off, so a grace period after the addresses say "gone" nobody does any more. (Large
+ * objects are cleared and given back with preemption on: their frees must be over,
+ * as kmheap_destroy() asks of all of them.)
  */
 static void kmh_heap_teardown(struct kmheap *heap, bool report)
 {

@@ -50,6 +50,12 @@
 /* Slots per word of a span's state. */
 #define KMH_WORD_SLOTS		BITS_PER_LONG
 
+/* Without SMP a trylock always succeeds, also on what the NMI interrupted. */
+static inline bool kmh_nmi_on_up(void)
+{
+	return !IS_ENABLED(CONFIG_SMP) && in_nmi();
+}
+
 /*
  * Take a tier's lock. False in NMI when it is taken: it may be held by what the NMI
  * interrupted. The macro tells sparse what the function did.
@@ -57,7 +63,7 @@
 static inline bool __kmh_lock_irqsave(raw_spinlock_t *lock, unsigned long *flags)
 {
 	if (unlikely(in_nmi())) {
-		if (!raw_spin_trylock_irqsave(lock, *flags))
+		if (kmh_nmi_on_up() || !raw_spin_trylock_irqsave(lock, *flags))
 			return false;
 	} else {
 		raw_spin_lock_irqsave(lock, *flags);
@@ -79,11 +85,11 @@ static inline bool __kmh_lock_irqsave(raw_spinlock_t *lock, unsigned long *flags
  * State of up to 64 slots. A slot is live exactly when both bits are clear.
  *
  * @free is written only by the span's sweeper: the mcache section of the CPU
- * that caches the span, or the holder of the mcentral lock while nobody caches
- * it; everyone may read it. @remote is set by anyone with an atomic
- * fetch-or and taken back by the sweeper with an atomic exchange. A slot whose
- * remote bit is set is never handed out, so a free that raced with another free
- * of the same slot waits here until the fold reports it.
+ * that caches the span, the holder of the mcentral lock while it is on a list, or
+ * whoever has it between the two (home CACHED, no owner); everyone may read it.
+ * @remote is set by anyone with an atomic fetch-or and taken back by the sweeper with
+ * an atomic exchange. A slot whose remote bit is set is never handed out, so a free
+ * that raced with another free of the same slot waits here until the fold reports it.
  *
  * Both sit together because every free looks at both: a remote free costs one
  * cache line, not two.
@@ -476,7 +482,7 @@ struct kmheap {
 #define KMH_ARENA_MIN_BYTES	(256UL << 10)
 #define KMH_ARENA_FULL_MIN_BYTES	(2UL << 20)
 #define KMH_ARENA_MAX_BYTES	(1024UL << 20)
-/* The least limit that lets a heap of one small arena exist. */
+/* Lower limits are nonsense anywhere; with many CPUs the tables alone need more. */
 #define KMH_LIMIT_MIN_BYTES	(512UL << 10)
 
 extern struct kmheap *kmh_default_heap;

@@ -31,7 +31,8 @@ static struct kmh_mcentral *kmh_mspan_mcentral(struct kmh_mspan *s)
  * into it. The span cannot go away meanwhile: only the holder of the mcentral lock
  * takes it off the list.
  *
- * Context: Any; preemption off or the mcentral lock held.
+ * Context: Any. What keeps the span: a free has preemption off, and everyone else
+ * holds the mcentral lock or is the span's sweeper.
  */
 void kmh_mcentral_announce(struct kmh_mspan *s)
 {
@@ -47,7 +48,8 @@ static void kmh_mcentral_settle_full(struct kmh_mspan *s)
 {
 	unsigned int i;
 
-	atomic_set(&s->home, KMH_HOME_FULL);
+	/* Release: the next sweeper sees the free bits as they are left here. */
+	atomic_set_release(&s->home, KMH_HOME_FULL);
 	smp_mb();	/* pairs with the fetch-or in kmh_mspan_free_remote() */
 	for (i = 0; i < s->nwords; i++) {
 		if (atomic_long_read(&s->w[i].remote)) {
@@ -193,7 +195,7 @@ void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s)
 		raw_spin_unlock_irqrestore(&c->lock, flags);
 		return;
 	}
-	atomic_set(&s->home, KMH_HOME_FULL);
+	atomic_set_release(&s->home, KMH_HOME_FULL);
 	kmh_mcentral_announce(s);
 }
 

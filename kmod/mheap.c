@@ -21,6 +21,7 @@
 /* Nobody grows ahead again for this long after growing ahead has failed. */
 #define KMH_AHEAD_PAUSE		HZ
 
+/* Wake the worker to grow, unless that has just failed. */
 static void kmh_mheap_kick(struct kmh_mheap *mh)
 {
 	if (time_after_eq(jiffies, READ_ONCE(mh->ahead_after)))
@@ -49,7 +50,7 @@ static void kmh_mheap_free_span_locked(struct kmh_mheap *mh, struct kmh_mspan *s
 	if (!kmh_pa_free(&mh->pa, &a->range, s->base >> KMH_PAGE_SHIFT, s->npages))
 		kmh_report_broken(s, "pages of a span were not in use");
 	if (a->dedicated && a->range.nfree == a->range.npages)
-		kmh_mheap_kick(mh);
+		irq_work_queue(&mh->kick);
 }
 
 static void kmh_mheap_put_span(struct kmh_mheap *mh, struct kmh_mspan *s)
@@ -187,7 +188,7 @@ struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *
  * @s: home CACHED, owner NULL, on no list.
  *
  * Never waits: when the lock is taken the span is left on a lock-free list that
- * the next user of the lock drains.
+ * the next allocation of pages drains, or else the worker.
  *
  * Context: Any.
  */
@@ -198,8 +199,9 @@ void kmh_mheap_free_span(struct kmh_mspan *s)
 
 	/* Before the lock: the span is the caller's, and may have 131072 pages. */
 	kmh_arenamap_set(s->base >> KMH_PAGE_SHIFT, s->npages, mh->heap->freed);
-	if (!raw_spin_trylock_irqsave(&mh->lock, flags)) {
+	if (kmh_nmi_on_up() || !raw_spin_trylock_irqsave(&mh->lock, flags)) {
 		llist_add(&s->node, &mh->pending);
+		irq_work_queue(&mh->kick);
 		return;
 	}
 	kmh_mheap_free_span_locked(mh, s);
@@ -359,6 +361,9 @@ int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long ali
 	held = kmh_grow_lock(mh->heap, gfp);
 	if (!held)
 		return -ENOMEM;
+	/* NOFS shares a mutex with NOIO, so whoever holds it must do no I/O. */
+	if (held == &mh->heap->grow_noio_mutex)
+		gfp &= ~(__GFP_FS | __GFP_IO);
 	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_release_spans(mh))
 		err = kmh_mheap_grow_arena(mh, npages, align, gfp);
 	mutex_unlock(held);
@@ -373,6 +378,7 @@ static void kmh_mheap_work(struct work_struct *work)
 	unsigned long seen = READ_ONCE(mh->ngrown), missed;
 	int err;
 
+	kmh_mheap_drain_pending(mh);
 	kmh_arena_release_free(mh->heap, true);
 	err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
 	missed = xchg(&mh->missed_pages, 0);	/* a grower since @seen has dealt with it */
@@ -409,15 +415,19 @@ void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid)
 	INIT_WORK(&mh->work, kmh_mheap_work);
 }
 
-/* No growing ahead from here on. The heap has no users any more. */
+/*
+ * No worker from here on. The heap has no users any more, but draining may kick, and
+ * so may the work itself; what the first round leaves the second one finds alone.
+ */
 void kmh_mheap_stop(struct kmh_mheap *mh)
 {
-	irq_work_sync(&mh->kick);
-	cancel_work_sync(&mh->work);
-	/* Freeing a dedicated arena's object while the work ran may have kicked again. */
-	irq_work_sync(&mh->kick);
-	cancel_work_sync(&mh->work);
-	kmh_mheap_drain_pending(mh);
+	unsigned int round;
+
+	for (round = 0; round < 2; round++) {
+		kmh_mheap_drain_pending(mh);
+		irq_work_sync(&mh->kick);
+		cancel_work_sync(&mh->work);
+	}
 }
 
 /* Page counts and bitmaps of this node. Context: any but NMI. Return: number of findings. */

@@ -122,7 +122,7 @@ void kmh_report_bad_pointer(const char *who, const void *p, unsigned long ip)
 	preempt_enable();
 }
 
-/* The heap's own structures disagree. The span is left alone from here on. */
+/* The heap's own structures disagree. What is in doubt stays in use from here on. */
 void kmh_report_broken(const struct kmh_mspan *s, const char *what)
 {
 	WARN(1, "kmheap: heap %s, span %p of class %u at %p: %s\n", kmh_heap_name(s), s,

@@ -166,8 +166,13 @@ static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 void kmh_heap_walk(struct kmheap *heap, struct kmh_heap_walk *w)
 {
 	struct kmheap_stats *st = &w->st;
+	struct kmh_node *node;
 	struct kmh_arena *a;
+	int nid = -1;
 
+	/* A span on its way back is in no map, and its pages would count as cached. */
+	while ((node = kmh_next_node(heap, &nid)))
+		kmh_mheap_drain_pending(&node->mheap);
 	mutex_lock(&heap->arenas_mutex);
 	list_for_each_entry(a, &heap->arenas, list)
 		kmh_walk_arena(a, w);

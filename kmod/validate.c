@@ -39,6 +39,12 @@ static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c,
 	for (i = 0; i < s->npages; i++) {
 		if (kmh_span_of_page(first + i) == s)
 			continue;
+		smp_rmb();	/* pairs with kmh_arenamap_set(): being freed? */
+		if (kmh_span_of_page(first) != s)
+			return 0;
+		smp_rmb();	/* or just being published? */
+		if (kmh_span_of_page(first + i) == s)
+			continue;
 		finding(c->ctx, "heap %s: page %lu of span %p leads elsewhere", c->heap->name, i,
 			s);
 		return 1;

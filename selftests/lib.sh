@@ -6,7 +6,7 @@
 #	plan 2
 #	load kmheap
 #	check "validates when empty" valid
-#	check "refuses nonsense" fails insmod "$KMHEAP_MODULES/kmheap.ko" arena_kb=3
+#	check "refuses nonsense" fails insmod "$KMHEAP_MODULES/kmheap.ko" arena_size=3
 #	unload kmheap
 #
 # The runner starts each test with kmheap not loaded, and takes it as a failure

@@ -59,7 +59,7 @@ enum kmheap_object_state {
  * @base: first byte of the object that holds the address.
  * @bytes: usable bytes of that object.
  * @state: whether it is live.
- * @data: true when it was allocated as data (holds no pointers).
+ * @data: true when it was allocated as data (holds no pointers) and has up to 32 KiB.
  */
 struct kmheap_object {
 	struct kmheap *heap;
@@ -162,8 +162,8 @@ void *kmheap_alloc_array_noprof(struct kmheap *heap, size_t n, size_t size, gfp_
  *
  * Context: Any, NMI included, if @gfp does not allow sleeping; callers that cannot
  * sleep get what is there without asking the kernel.
- * Return: the object, or NULL (counted in refused_allocs). Over-large sizes warn unless
- * __GFP_NOWARN.
+ * Return: the object, or NULL. Want of memory and over-large sizes are counted in
+ * refused_allocs; over-large sizes warn unless __GFP_NOWARN.
  */
 #define kmheap_alloc(heap, size, gfp) \
 	kmheap_hooks(kmheap_alloc_noprof(heap, size, gfp))
