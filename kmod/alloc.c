@@ -85,6 +85,7 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 	if (heap->flags & KMHEAP_HWCACHE_ALIGN && spanclass != KMH_SPANCLASS_TINY)
 		spanclass = kmh_aligned_spanclass(spanclass);
 	class = &kmh_classes[kmh_spanclass_class(spanclass)];
+	might_alloc(gfp);
 	for (;;) {
 		node = kmh_heap_node(heap, numa_node_id());
 		seen = READ_ONCE(node->mheap.ngrown);
@@ -108,45 +109,87 @@ refused:
 	return NULL;
 }
 
-/* The fast path. Zeroing comes last, with preemption on again. */
-static __always_inline void *kmh_alloc_small(struct kmheap *heap, unsigned int spanclass, gfp_t gfp)
+/*
+ * might_alloc() where the kernel checks something with it. Elsewhere it is but a
+ * place to be rescheduled at, and once per refill is enough: kmh_alloc_slow() has it.
+ */
+static __always_inline void kmh_might_alloc(gfp_t gfp)
+{
+	if (IS_ENABLED(CONFIG_LOCKDEP) || IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP))
+		might_alloc(gfp);
+}
+
+/*
+ * The fast path, and nothing else: every other way ends in a tail call, so no
+ * register needs saving.
+ */
+static __always_inline bool kmh_alloc_window(struct kmheap *heap, unsigned long class, bool noscan,
+					     void **p)
 {
 	struct kmh_mcache *mc;
-	void *p = NULL;
 
-	might_alloc(gfp);
-	if (unlikely(gfp & (__GFP_NOFAIL | KMH_GFP_ZONES)) && !kmh_gfp_ok(gfp))
-		return NULL;
 	preempt_disable();
 	mc = this_cpu_ptr(heap->mcache);
 	if (likely(kmh_mcache_enter(mc))) {
-		p = kmh_mcache_take(mc, spanclass);
+		if (likely(kmh_mcslot_take(&mc->slot[2 * class + noscan], class, p))) {
+			kmh_mcache_leave(mc);
+			preempt_enable();
+			return true;
+		}
 		kmh_mcache_leave(mc);
 	}
 	preempt_enable();
-	if (unlikely(!p))
-		return kmh_alloc_slow(heap, spanclass, gfp);
-	if (unlikely(want_init_on_alloc(gfp)))
-		memset(p, 0, kmh_class_size[kmh_spanclass_class(spanclass)]);
+	return false;
+}
+
+/* A request that must be zeroed, or whose flags may not do. Zeroing comes last. */
+static noinline void *kmh_alloc_careful(struct kmheap *heap, unsigned long class, bool noscan,
+					gfp_t gfp)
+{
+	void *p;
+
+	if (unlikely(gfp & (__GFP_NOFAIL | KMH_GFP_ZONES)) && !kmh_gfp_ok(gfp))
+		return NULL;
+	if (unlikely(!kmh_alloc_window(heap, class, noscan, &p)))
+		return kmh_alloc_slow(heap, kmh_spanclass(class, noscan), gfp);
+	if (want_init_on_alloc(gfp))
+		memset(p, 0, kmh_class_size[class]);
+	return p;
+}
+
+static __always_inline void *kmh_alloc_small(struct kmheap *heap, unsigned long class, bool noscan,
+					     gfp_t gfp)
+{
+	void *p;
+
+	kmh_might_alloc(gfp);
+	if (unlikely(gfp & (__GFP_ZERO | __GFP_NOFAIL | KMH_GFP_ZONES)) || want_init_on_alloc(0))
+		return kmh_alloc_careful(heap, class, noscan, gfp);
+	if (unlikely(!kmh_alloc_window(heap, class, noscan, &p)))
+		return kmh_alloc_slow(heap, kmh_spanclass(class, noscan), gfp);
 	return p;
 }
 
 /* What kmheap_alloc() of a constant size becomes; @class is kmheap_size_class(). */
-void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned int class, gfp_t gfp)
+void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long class, gfp_t gfp)
 {
-	return kmh_alloc_small(kmh_heap_or_default(heap), kmh_spanclass(class, false), gfp);
+	return kmh_alloc_small(kmh_heap_or_default(heap), class, false, gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_class_noprof);
+
+/* A size that is 0 or over KMHEAP_MAX_SMALL, which is one compare. */
+static noinline void *kmh_alloc_not_small(struct kmheap *heap, size_t size, gfp_t gfp)
+{
+	return size ? kmh_large_alloc(heap, size, 1, gfp, NUMA_NO_NODE) : ZERO_SIZE_PTR;
+}
 
 /* kmheap_alloc(): see <linux/kmheap.h>. */
 void *kmheap_alloc_any_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 {
 	heap = kmh_heap_or_default(heap);
-	if (unlikely(size > KMHEAP_MAX_SMALL))
-		return kmh_large_alloc(heap, size, 1, gfp, NUMA_NO_NODE);
-	if (unlikely(!size))
-		return ZERO_SIZE_PTR;
-	return kmh_alloc_small(heap, kmh_spanclass(kmh_size_to_class(size), false), gfp);
+	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL))
+		return kmh_alloc_not_small(heap, size, gfp);
+	return kmh_alloc_small(heap, kmh_size_to_class(size), false, gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_any_noprof);
 
@@ -154,13 +197,11 @@ EXPORT_SYMBOL_GPL(kmheap_alloc_any_noprof);
 void *kmheap_alloc_data_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 {
 	heap = kmh_heap_or_default(heap);
-	if (unlikely(size > KMHEAP_MAX_SMALL))
-		return kmh_large_alloc(heap, size, 1, gfp, NUMA_NO_NODE);
-	if (unlikely(!size))
-		return ZERO_SIZE_PTR;
+	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL))
+		return kmh_alloc_not_small(heap, size, gfp);
 	if (size <= KMH_MAX_TINY && !(heap->flags & KMHEAP_HWCACHE_ALIGN))
 		return kmh_tiny_alloc(heap, size, gfp);
-	return kmh_alloc_small(heap, kmh_spanclass(kmh_size_to_class(size), true), gfp);
+	return kmh_alloc_small(heap, kmh_size_to_class(size), true, gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_data_noprof);
 
@@ -232,7 +273,7 @@ void *kmheap_alloc_aligned_noprof(struct kmheap *heap, size_t size, size_t align
 	class = size <= KMHEAP_MAX_SMALL ? kmh_size_to_class_aligned(size, align) : 0;
 	if (!class)
 		return kmh_large_alloc(heap, size, align, gfp, NUMA_NO_NODE);
-	return kmh_alloc_small(heap, kmh_spanclass(class, false), gfp);
+	return kmh_alloc_small(heap, class, false, gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_aligned_noprof);
 

@@ -14,14 +14,18 @@
 #include "internal.h"
 
 /* Free a slot of a span that this CPU's mcache owns. In the section. */
-static __always_inline enum kmh_free_result kmh_free_local(struct kmh_mspan *s, unsigned int slot)
+static __always_inline enum kmh_free_result kmh_free_owned(struct kmh_mspan *s,
+							   unsigned long slot)
 {
 	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
-	unsigned long bit = BIT(slot % KMH_WORD_SLOTS);
+	unsigned int bit = slot;
+	unsigned long free;
 
-	if (unlikely((w->free | atomic_long_read(&w->remote)) & bit))
+	OPTIMIZER_HIDE_VAR(w);	/* one address for both halves, not one each */
+	free = w->free;
+	if (unlikely((free | atomic_long_read(&w->remote)) >> bit % KMH_WORD_SLOTS & 1))
 		return KMH_FREE_DOUBLE;
-	WRITE_ONCE(w->free, w->free | bit);
+	WRITE_ONCE(w->free, free | BIT(bit % KMH_WORD_SLOTS));
 	return KMH_FREE_OK;
 }
 
@@ -30,20 +34,20 @@ static __always_inline enum kmh_free_result kmh_free_local(struct kmh_mspan *s, 
  * have given the span to another CPU. The mcache is the heap's, not the owner's, so
  * the flag that is set is this CPU's own.
  */
-static __always_inline enum kmh_free_result __kmh_free_slot(struct kmh_mspan *s, unsigned int slot)
+static __always_inline enum kmh_free_result kmh_free_local(struct kmh_mspan *s, unsigned long slot)
 {
 	struct kmh_mcache *mc = this_cpu_ptr(s->mcache);
 	enum kmh_free_result res;
 
-	if (likely(kmh_mcache_enter(mc))) {
-		if (likely(READ_ONCE(s->owner) == mc)) {
-			res = kmh_free_local(s, slot);
-			kmh_mcache_leave(mc);
-			return res;
-		}
+	if (unlikely(!kmh_mcache_enter(mc)))
+		return KMH_FREE_FOREIGN;
+	if (unlikely(READ_ONCE(s->owner) != mc)) {
 		kmh_mcache_leave(mc);
+		return KMH_FREE_FOREIGN;
 	}
-	return kmh_mspan_free_remote(s, slot);
+	res = kmh_free_owned(s, slot);
+	kmh_mcache_leave(mc);
+	return res;
 }
 
 /**
@@ -56,7 +60,9 @@ static __always_inline enum kmh_free_result __kmh_free_slot(struct kmh_mspan *s,
  */
 enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot)
 {
-	return __kmh_free_slot(s, slot);
+	enum kmh_free_result res = kmh_free_local(s, slot);
+
+	return res == KMH_FREE_FOREIGN ? kmh_mspan_free_remote(s, slot) : res;
 }
 
 static bool kmh_slot_live(const struct kmh_mspan *s, unsigned int slot)
@@ -224,7 +230,26 @@ static noinline void kmh_free_slow(struct kmh_mspan *s, unsigned long addr, unsi
 	preempt_enable();
 }
 
-/* Preemption off on entry, on at return. */
+/* Comes with preemption off and returns with it on. */
+static noinline void kmh_free_announce(struct kmh_mspan *s)
+{
+	kmh_mcentral_announce(s);
+	preempt_enable();
+}
+
+/* kmh_mspan_free_remote() in tail calls. Comes and returns as above. */
+static __always_inline void kmh_free_foreign(struct kmh_mspan *s, unsigned long slot,
+					     unsigned long addr, unsigned long ip)
+{
+	if (unlikely(!kmh_mspan_set_remote(s, slot)))
+		kmh_free_doubled(s, addr, ip);
+	else if (kmh_mspan_unannounced(s))
+		kmh_free_announce(s);
+	else
+		preempt_enable();
+}
+
+/* Preemption off on entry, on at return. Every way but the shortest is a tail call. */
 static __always_inline void kmh_free(struct kmh_mspan *s, unsigned long addr)
 {
 	unsigned long off = addr - s->base;
@@ -234,15 +259,21 @@ static __always_inline void kmh_free(struct kmh_mspan *s, unsigned long addr)
 	 * Exact for every offset in the span. Anything else, a span recycled under a
 	 * racing free of a wild pointer included, fails one of the two compares.
 	 */
-	if (unlikely(slot >= s->nfast || slot * s->elemsize != off || want_init_on_free())) {
+	if (unlikely(slot >= s->nfast || slot * s->elemsize != off) || want_init_on_free()) {
 		kmh_free_slow(s, addr, _RET_IP_);
 		return;
 	}
-	if (unlikely(__kmh_free_slot(s, slot) != KMH_FREE_OK)) {
+	switch (kmh_free_local(s, slot)) {
+	case KMH_FREE_OK:
+		preempt_enable();
+		break;
+	case KMH_FREE_DOUBLE:
 		kmh_free_doubled(s, addr, _RET_IP_);
-		return;
+		break;
+	case KMH_FREE_FOREIGN:
+		kmh_free_foreign(s, slot, addr, _RET_IP_);
+		break;
 	}
-	preempt_enable();
 }
 
 /**

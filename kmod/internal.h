@@ -192,9 +192,44 @@ unsigned int kmh_mspan_validate(const struct kmh_mspan *s, kmh_finding_fn findin
 enum kmh_free_result {
 	KMH_FREE_OK,
 	KMH_FREE_DOUBLE,
+	KMH_FREE_FOREIGN,	/* nothing done: not this CPU's span, or not now */
 };
 
 enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot);
+
+/*
+ * kmh_mspan_set_remote() - leave a freed slot to the span's sweeper
+ *
+ * The exchange orders the caller's last accesses to the object before the slot is
+ * handed out again: it pairs with the one in kmh_mspan_fold_word(). False, and
+ * nothing done, when the slot was not live.
+ */
+static __always_inline bool kmh_mspan_set_remote(struct kmh_mspan *s, unsigned long slot)
+{
+	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
+	unsigned long bit = BIT(slot % KMH_WORD_SLOTS);
+
+	OPTIMIZER_HIDE_VAR(w);	/* one address for both halves, not one each */
+	/*
+	 * A live slot's free bit is clear from before its pointer was handed out,
+	 * so a set bit seen here is a free slot. One that is being freed by its
+	 * owner right now may still look live; then both bits end up set, the slot
+	 * is not handed out (kmh_slots_avail()) and the fold reports it.
+	 */
+	if (unlikely(READ_ONCE(w->free) & bit))
+		return false;
+	return !(atomic_long_fetch_or(bit, &w->remote) & bit);
+}
+
+/*
+ * After kmh_mspan_set_remote(): must the span be announced? The exchange there is
+ * fully ordered, so the bit is visible before @home is read. Pairs with the barrier
+ * in kmh_mcentral_settle_full(): one side sees the other.
+ */
+static __always_inline bool kmh_mspan_unannounced(const struct kmh_mspan *s)
+{
+	return atomic_read(&s->home) == KMH_HOME_FULL;
+}
 
 /* Slots that may be handed out from @w now. */
 static __always_inline unsigned long kmh_slots_avail(const struct kmh_slots *w)
@@ -274,21 +309,33 @@ static __always_inline void kmh_mcache_leave(struct kmh_mcache *mc)
 }
 
 /*
- * kmh_mcache_take() - lowest free slot of the window
+ * kmh_mcslot_take() - lowest free slot of the window
  *
- * In the section. NULL when the window is empty: kmh_mcache_refill() then.
+ * In the section, whose owner alone writes @free: it is read once. False when the
+ * window is empty: kmh_mcache_refill() then.
  */
-static __always_inline void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass)
+static __always_inline bool kmh_mcslot_take(struct kmh_mcslot *c, unsigned long class, void **p)
 {
-	struct kmh_mcslot *c = &mc->slot[spanclass];
 	struct kmh_slots *w = c->word;
-	unsigned long avail = kmh_slots_avail(w);
+	unsigned long free = w->free;
+	unsigned long avail = free & ~atomic_long_read(&w->remote);
+	unsigned long slot;
 
 	if (unlikely(!avail))
-		return NULL;
-	WRITE_ONCE(w->free, w->free ^ (avail & -avail));
+		return false;
+	slot = __ffs(avail);
+	WRITE_ONCE(w->free, free & ~BIT(slot));
 	c->allocs++;
-	return (void *)(c->wbase + __ffs(avail) * kmh_class_size[spanclass >> 1]);
+	*p = (void *)(c->wbase + slot * kmh_class_size[class]);
+	return true;
+}
+
+/* The same by span class; NULL when the window is empty. */
+static inline void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	void *p;
+
+	return kmh_mcslot_take(&mc->slot[spanclass], spanclass >> 1, &p) ? p : NULL;
 }
 
 int kmh_mcache_init(struct kmheap *heap);
@@ -501,7 +548,8 @@ void kmh_heap_unbook(struct kmheap *heap, size_t bytes);
 
 static __always_inline struct kmheap *kmh_heap_or_default(struct kmheap *heap)
 {
-	return likely(heap) ? heap : kmh_default_heap;
+	/* READ_ONCE(): a branch, and no load where a heap is given. */
+	return likely(heap) ? heap : READ_ONCE(kmh_default_heap);
 }
 
 static inline struct kmh_node *kmh_heap_node(struct kmheap *heap, int nid)

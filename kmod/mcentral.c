@@ -50,7 +50,7 @@ static void kmh_mcentral_settle_full(struct kmh_mspan *s)
 
 	/* Release: the next sweeper sees the free bits as they are left here. */
 	atomic_set_release(&s->home, KMH_HOME_FULL);
-	smp_mb();	/* pairs with the fetch-or in kmh_mspan_free_remote() */
+	smp_mb();	/* pairs with the fetch-or in kmh_mspan_set_remote() */
 	for (i = 0; i < s->nwords; i++) {
 		if (atomic_long_read(&s->w[i].remote)) {
 			kmh_mcentral_announce(s);

@@ -242,33 +242,17 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
  * @s: the span.
  * @slot: slot number, below nelems.
  *
- * Never waits, never fails. The exchange orders the caller's last accesses to the
- * object before the slot is handed out again: it pairs with the one in
- * kmh_mspan_fold_word().
+ * Never waits, never fails. kmh_free_foreign() is the same on the way of
+ * kmheap_free().
  *
  * Context: Any; preemption off.
  * Return: KMH_FREE_DOUBLE, and nothing done, when the slot was not live.
  */
 enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot)
 {
-	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
-	unsigned long bit = BIT(slot % KMH_WORD_SLOTS);
-
-	/*
-	 * A live slot's free bit is clear from before its pointer was handed out,
-	 * so a set bit seen here is a free slot. One that is being freed by its
-	 * owner right now may still look live; then both bits end up set, the slot
-	 * is not handed out (kmh_slots_avail()) and the fold reports it.
-	 */
-	if (unlikely(READ_ONCE(w->free) & bit))
+	if (unlikely(!kmh_mspan_set_remote(s, slot)))
 		return KMH_FREE_DOUBLE;
-	if (unlikely(atomic_long_fetch_or(bit, &w->remote) & bit))
-		return KMH_FREE_DOUBLE;
-	/*
-	 * Fully ordered: the bit is visible before @home is read. Pairs with the
-	 * barrier in kmh_mcentral_settle_full(): one side sees the other.
-	 */
-	if (atomic_read(&s->home) == KMH_HOME_FULL)
+	if (kmh_mspan_unannounced(s))
 		kmh_mcentral_announce(s);
 	return KMH_FREE_OK;
 }
@@ -304,7 +288,7 @@ unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word)
 
 	if (!atomic_long_read(&w->remote))
 		return 0;
-	/* Pairs with the fetch-or in kmh_mspan_free_remote(). */
+	/* Pairs with the fetch-or in kmh_mspan_set_remote(). */
 	remote = atomic_long_xchg(&w->remote, 0);
 	both = remote & w->free;
 	WRITE_ONCE(w->free, w->free | remote);

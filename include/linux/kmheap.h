@@ -105,7 +105,7 @@ void kmheap_destroy(struct kmheap *heap);
  */
 void kmheap_free(const void *p);
 
-void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned int class, gfp_t gfp)
+void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long class, gfp_t gfp)
 	__malloc __must_check;
 void *kmheap_alloc_any_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 	__malloc __alloc_size(2) __must_check;
