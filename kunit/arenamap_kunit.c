@@ -260,6 +260,15 @@ static void cover_again_changes_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmh_arenamap_bytes(), bytes);
 }
 
+/* The map has grown since it had @bytes, by @ntables tables; it stays so after the case. */
+static void expect_growth(struct kunit *test, u64 bytes, unsigned int ntables)
+{
+	struct kmh_kunit_books *b = &kmh_kunit(test)->before;
+
+	b->map_bytes += kmh_arenamap_bytes() - bytes;
+	b->ntables += ntables;
+}
+
 /* Extends the map and looks at every old entry. */
 static void expect_extension(struct kunit *test, unsigned long leaf, unsigned int nleaves)
 {
@@ -279,6 +288,7 @@ static void expect_extension(struct kunit *test, unsigned long leaf, unsigned in
 		if (kmh_arenamap->leaf[old->base + i - kmh_arenamap->base] != old->leaf[i])
 			break;
 	KUNIT_EXPECT_EQ_MSG(test, i, old->nr, "leaf %lu is another one", i);
+	expect_growth(test, bytes, 1 + nleaves);
 	bytes += sizeof(*old) + kmh_arenamap->nr * sizeof(old->leaf[0]);
 	bytes += nleaves * sizeof(struct kmh_leaf);
 	KUNIT_EXPECT_EQ(test, kmh_arenamap_bytes(), bytes);
@@ -350,6 +360,7 @@ static void cover_without_memory_fails(struct kunit *test)
 	unsigned long first = page_of_leaf(leaf), n;
 	void *p = kmheap_alloc(kmh_kunit_heap(test), 100, GFP_KERNEL);
 	struct kmh_mspan *s = kmh_span_of((unsigned long)p);
+	u64 bytes = kmh_arenamap_bytes();
 	int err;
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
@@ -372,6 +383,7 @@ static void cover_without_memory_fails(struct kunit *test)
 	atomic_long_set(&kmh_fail_nth, 0);
 	KUNIT_EXPECT_EQ(test, n, 3UL);
 	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(first, 2 * KMH_LEAF_PAGES, GFP_KERNEL), 0);
+	expect_growth(test, bytes, 3);
 	kmh_arenamap_set(first, 2 * KMH_LEAF_PAGES, &kmh_span_gone);
 	KUNIT_EXPECT_EQ(test, (int)state((leaf + 1) << KMH_LEAF_SHIFT), (int)KMH_SPAN_GONE);
 	kmh_arenamap_set(first, 2 * KMH_LEAF_PAGES, &kmh_span_none);
@@ -426,11 +438,13 @@ static void lookup_while_the_map_grows(struct kunit *test)
 		.addr = (unsigned long)p,
 		.wild = (kmh_arenamap->base + kmh_arenamap->nr) << KMH_LEAF_SHIFT,
 	};
+	u64 bytes = kmh_arenamap_bytes();
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	kmh_kunit_threads(test, 3, lookups_thread, &l);
 	KUNIT_EXPECT_EQ(test, l.err, 0);
 	KUNIT_EXPECT_EQ(test, l.nextended, 3U);
+	expect_growth(test, bytes, 6);
 	KUNIT_EXPECT_EQ(test, l.nwrong[0] + l.nwrong[1], 0U);
 	KUNIT_EXPECT_GT(test, l.nlookups[0], 0UL);
 	KUNIT_EXPECT_GT(test, l.nlookups[1], 0UL);

@@ -50,38 +50,55 @@ static void double_free_announces_nothing(struct kunit *test)
 }
 
 #define NR_FREERS	4U
+#define NR_SPANS	24U
 
 struct freers {
-	struct kmh_mspan *s;
+	struct kmh_mspan *s[NR_SPANS];
+	unsigned int n;
+	atomic_t arrived;
 	atomic_t ndouble;
 };
 
-static void free_quarter(void *arg, unsigned int i)
+/* Span after span, all at once: each starts on one when the last has come to it. */
+static void free_share(void *arg, unsigned int i)
 {
 	struct freers *f = arg;
-	unsigned int slot;
+	unsigned int k, slot;
 
-	for (slot = i; slot < f->s->nelems; slot += NR_FREERS) {
-		preempt_disable();
-		if (kmh_mspan_free_remote(f->s, slot) != KMH_FREE_OK)
-			atomic_inc(&f->ndouble);
-		preempt_enable();
+	for (k = 0; k < NR_SPANS; k++) {
+		atomic_inc(&f->arrived);
+		while (atomic_read(&f->arrived) < (int)((k + 1) * f->n)) {
+			cpu_relax();
+			cond_resched();
+		}
+		for (slot = i; slot < f->s[k]->nelems; slot += f->n) {
+			preempt_disable();
+			if (kmh_mspan_free_remote(f->s[k], slot) != KMH_FREE_OK)
+				atomic_inc(&f->ndouble);
+			preempt_enable();
+		}
 	}
 }
 
 static void announce_by_many_at_once(struct kunit *test)
 {
-	unsigned int round, remote;
+	unsigned int round, k, remote;
 
-	for (round = 0; round < 20; round++) {
-		struct freers f = { .s = span_of(test, SPANCLASS_16, 1024) };
+	grow(test, 2 * NR_SPANS);
+	for (round = 0; round < 10; round++) {
+		struct freers f = { .n = min(num_online_cpus(), NR_FREERS) };
 
-		uncache_span(test, f.s);
-		kmh_kunit_threads(test, NR_FREERS, free_quarter, &f);
+		for (k = 0; k < NR_SPANS; k++) {
+			f.s[k] = span_of(test, SPANCLASS_16, 1024);
+			uncache_span(test, f.s[k]);
+		}
+		kmh_kunit_threads(test, f.n, free_share, &f);
 		KUNIT_EXPECT_EQ(test, atomic_read(&f.ndouble), 0);
-		expect_home(test, f.s, KMH_HOME_ANNOUNCED);
-		KUNIT_EXPECT_EQ(test, kmh_mspan_live(f.s, &remote), 0U);
-		KUNIT_EXPECT_EQ(test, remote, 1024U);
+		for (k = 0; k < NR_SPANS; k++) {
+			expect_home(test, f.s[k], KMH_HOME_ANNOUNCED);
+			KUNIT_EXPECT_EQ(test, kmh_mspan_live(f.s[k], &remote), 0U);
+			KUNIT_EXPECT_EQ(test, remote, 1024U);
+		}
 		expect_all_released(test, SPANCLASS_16);
 	}
 }
