@@ -118,7 +118,10 @@ static bool kmh_arena_detach_free(struct kmh_arena *a)
 	raw_spin_lock_irqsave(&mh->lock, flags);
 	empty = a->range.nfree == a->range.npages;
 	if (empty)
-		kmh_pa_remove(&mh->pa, &a->range, false);
+		kmh_pa_remove(kmh_arena_pa(a), &a->range, false);
+	/* Who gives everything back does not want it back at once; the next arena sets it. */
+	if (!mh->pa.npages)
+		mh->low_pages = 0;
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
 	if (empty)	/* nobody can allocate from it any more */
 		kmh_arenamap_set(a->first, a->npages, &kmh_span_gone);

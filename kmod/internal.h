@@ -378,6 +378,7 @@ unsigned int kmh_mcentral_validate(struct kmh_node *node, unsigned int spanclass
 struct kmh_mheap {
 	raw_spinlock_t lock;
 	struct kmh_pagealloc pa;
+	struct kmh_pagealloc own_pa;	/* dedicated arenas, apart: nothing small keeps them */
 	unsigned long low_pages;	/* grow ahead below this many free pages */
 	unsigned long ngrown;		/* arenas ever added: "has someone grown since?" */
 	unsigned long missed_pages;	/* longest run that was not to be had since then */
@@ -424,6 +425,11 @@ struct kmh_arena {
 struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp);
 void kmh_arena_destroy(struct kmh_arena *a);
 size_t kmh_arena_release_free(struct kmheap *heap, bool dedicated_only);
+
+static inline struct kmh_pagealloc *kmh_arena_pa(struct kmh_arena *a)
+{
+	return a->dedicated ? &a->mheap->own_pa : &a->mheap->pa;
+}
 
 static inline struct kmh_arena *kmh_range_arena(struct kmh_parange *r)
 {

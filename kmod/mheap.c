@@ -21,6 +21,12 @@
 /* Nobody grows ahead again for this long after growing ahead has failed. */
 #define KMH_AHEAD_PAUSE		HZ
 
+/* An object over half an arena gets an arena of its own. */
+static bool kmh_wants_own_arena(unsigned long npages)
+{
+	return npages > kmh_arena_bytes / 2 >> KMH_PAGE_SHIFT;
+}
+
 /* Wake the worker to grow, unless that has just failed. */
 static void kmh_mheap_kick(struct kmh_mheap *mh)
 {
@@ -35,7 +41,7 @@ static void kmh_mheap_kick(struct kmh_mheap *mh)
 static void kmh_mheap_miss_locked(struct kmh_mheap *mh, unsigned long npages)
 {
 	lockdep_assert_held(&mh->lock);
-	if (npages > kmh_arena_bytes / 2 >> KMH_PAGE_SHIFT)
+	if (kmh_wants_own_arena(npages))
 		return;
 	WRITE_ONCE(mh->missed_pages, max(mh->missed_pages, npages));
 	kmh_mheap_kick(mh);
@@ -47,7 +53,7 @@ static void kmh_mheap_free_span_locked(struct kmh_mheap *mh, struct kmh_mspan *s
 	struct kmh_arena *a = s->arena;
 
 	lockdep_assert_held(&mh->lock);
-	if (!kmh_pa_free(&mh->pa, &a->range, s->base >> KMH_PAGE_SHIFT, s->npages))
+	if (!kmh_pa_free(kmh_arena_pa(a), &a->range, s->base >> KMH_PAGE_SHIFT, s->npages))
 		kmh_report_broken(s, "pages of a span were not in use");
 	if (a->dedicated && a->range.nfree == a->range.npages)
 		irq_work_queue(&mh->kick);
@@ -120,6 +126,7 @@ static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
 				unsigned long npages, unsigned long align,
 				struct kmh_page_run *run)
 {
+	struct kmh_pagealloc *pa = kmh_wants_own_arena(npages) ? &mh->own_pa : &mh->pa;
 	unsigned long flags;
 	bool ok;
 
@@ -130,7 +137,7 @@ static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
 	if (!kmh_lock_irqsave(&mh->lock, flags))
 		return false;
 	kmh_mheap_drain_pending_locked(mh);
-	ok = kmh_pa_alloc(&mh->pa, npages, align, &run->range, &run->page);
+	ok = kmh_pa_alloc(pa, npages, align, &run->range, &run->page);
 	if (ok)
 		run->zeroed = kmh_arena_use_pages(kmh_range_arena(run->range), run->page, npages);
 	else
@@ -253,7 +260,7 @@ static struct kmh_grow_size kmh_grow_size(struct kmheap *heap, unsigned long npa
 	unsigned long extra = 1 + (align - 1) + (PAGE_SIZE < KMH_PAGE_SIZE);
 	struct kmh_grow_size g = { .need = (npages + extra) << KMH_PAGE_SHIFT };
 
-	if (npages << KMH_PAGE_SHIFT > kmh_arena_bytes / 2) {
+	if (kmh_wants_own_arena(npages)) {
 		/* Huge pages only where rounding up to them costs less than an eighth. */
 		if (round_up(g.need, PMD_SIZE) - g.need < g.need / 8)
 			g.need = round_up(g.need, PMD_SIZE);
@@ -295,7 +302,7 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a)
 	mutex_lock(&mh->heap->arenas_mutex);
 	list_add_tail(&a->list, &mh->heap->arenas);
 	raw_spin_lock_irqsave(&mh->lock, flags);
-	kmh_pa_add(&mh->pa, &a->range);
+	kmh_pa_add(kmh_arena_pa(a), &a->range);
 	/* Ahead means: an eighth of the last arena, at least four of the smallest spans. */
 	if (!a->dedicated)
 		mh->low_pages = max(4UL, a->npages / 8);
@@ -410,6 +417,7 @@ void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid)
 {
 	raw_spin_lock_init(&mh->lock);
 	kmh_pa_init(&mh->pa);
+	kmh_pa_init(&mh->own_pa);
 	init_llist_head(&mh->pending);
 	mh->heap = heap;
 	mh->nid = nid;
@@ -442,6 +450,7 @@ unsigned int kmh_mheap_validate(struct kmh_mheap *mh, kmh_finding_fn finding, vo
 	raw_spin_lock_irqsave(&mh->lock, flags);
 	kmh_mheap_drain_pending_locked(mh);
 	n = kmh_pa_validate(&mh->pa, finding, ctx);
+	n += kmh_pa_validate(&mh->own_pa, finding, ctx);
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
 	return n;
 }

@@ -41,6 +41,7 @@ static u32 kmh_site_hash(const struct kmh_report *r)
 
 #ifdef CONFIG_STACKTRACE
 	n = stack_trace_save(entries, ARRAY_SIZE(entries), 2);
+	n = filter_irq_stacks(entries, n);	/* not what was interrupted */
 #endif
 	return jhash(entries, n * sizeof(entries[0]), r->kind) ?: 1;
 }

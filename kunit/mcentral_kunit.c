@@ -196,16 +196,6 @@ static void release_empty_settles_full_ones(struct kunit *test)
 
 /* ---- one object past the mcache */
 
-static void *alloc_one(struct kunit *test, unsigned int spanclass)
-{
-	void *p;
-
-	preempt_disable();
-	p = kmh_mcentral_alloc_one(node(test), spanclass);
-	preempt_enable();
-	return p;
-}
-
 static void alloc_one_uses_up_spans(struct kunit *test)
 {
 	struct kmh_mcentral *c = central(test, SPANCLASS);

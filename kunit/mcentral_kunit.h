@@ -150,4 +150,14 @@ static inline void expect_all_released(struct kunit *test, unsigned int spanclas
 	KUNIT_EXPECT_EQ(test, node(test)->mheap.pa.nfree, node(test)->mheap.pa.npages);
 }
 
+static inline void *alloc_one(struct kunit *test, unsigned int spanclass)
+{
+	void *p;
+
+	preempt_disable();
+	p = kmh_mcentral_alloc_one(node(test), spanclass);
+	preempt_enable();
+	return p;
+}
+
 #endif /* _KMHEAP_MCENTRAL_KUNIT_H */

@@ -249,6 +249,84 @@ static void uncache_against_remote_free(struct kunit *test)
 }
 
 /*
+ * Double frees that lose their race at the worst moment: the span has been chosen for its one
+ * free slot, and when the slot is taken its remote bit is set. As above the reports of the
+ * fold lead there: word 0 has a raced double that returns at every fold, so the hook is called
+ * in each walk over the words; in the third one, that of the taker, slot 64 is hit as well.
+ */
+static struct kmh_mspan *hit_span;
+static unsigned int hit_calls;
+
+static void hit_hook(const struct kmh_report *r)
+{
+	hit_calls++;
+	if (hit_calls <= 3)
+		atomic_long_or(1, &hit_span->w[0].remote);
+	if (hit_calls == 3 || hit_calls == 4)
+		atomic_long_or(1, &hit_span->w[1].remote);
+}
+
+static struct kmh_mspan *hit_span_listed(struct kunit *test)
+{
+	struct kmh_mspan *s = span_of(test, SPANCLASS_16, 1024);
+
+	s->w[1].free = 1;
+	uncache_span(test, s);
+	s->w[0].free = 1;
+	atomic_long_set(&s->w[0].remote, 1);
+	hit_span = s;
+	hit_calls = 0;
+	return s;
+}
+
+static void alloc_one_loses_the_slot_it_saw(struct kunit *test)
+{
+	void (*hook)(const struct kmh_report *r) = kmh_report_hook;
+	struct kmh_mspan *s = hit_span_listed(test);
+	void *p;
+
+	WRITE_ONCE(kmh_report_hook, hit_hook);
+	p = alloc_one(test, SPANCLASS_16);
+	WRITE_ONCE(kmh_report_hook, hook);
+	KUNIT_EXPECT_NULL(test, p);
+	KUNIT_EXPECT_GE(test, hit_calls, 4U);
+	/* The span is back on its list and nothing is lost. */
+	expect_home(test, s, KMH_HOME_PARTIAL);
+	p = alloc_one(test, SPANCLASS_16);
+	KUNIT_EXPECT_EQ(test, (unsigned long)p, s->base);
+	kmh_mcentral_release_empty(node(test), SPANCLASS_16);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, kmh_kunit(test)->nreports[KMH_DOUBLE_FREE]);
+	free_all(test, s);
+	expect_all_released(test, SPANCLASS_16);
+}
+
+static void refill_loses_the_slot_it_saw(struct kunit *test)
+{
+	void (*hook)(const struct kmh_report *r) = kmh_report_hook;
+	struct kmh_mspan *s = hit_span_listed(test), *cached;
+	struct kmh_mcache *mc;
+	bool refilled;
+
+	WRITE_ONCE(kmh_report_hook, hit_hook);
+	preempt_disable();
+	mc = this_cpu_ptr(kmh_kunit_heap(test)->mcache);
+	kmh_mcache_enter(mc);
+	refilled = kmh_mcache_refill(mc, SPANCLASS_16);
+	cached = mc->slot[SPANCLASS_16].span;
+	kmh_mcache_leave(mc);
+	preempt_enable();
+	WRITE_ONCE(kmh_report_hook, hook);
+	KUNIT_EXPECT_GE(test, hit_calls, 4U);
+	KUNIT_EXPECT_FALSE(test, refilled && cached == s);
+	KUNIT_EXPECT_EQ(test, !!cached, refilled);
+	kmh_mcache_drain_all(kmh_kunit_heap(test));
+	expect_home(test, s, KMH_HOME_PARTIAL);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, kmh_kunit(test)->nreports[KMH_DOUBLE_FREE]);
+	free_all(test, s);
+	expect_all_released(test, SPANCLASS_16);
+}
+
+/*
  * The second half of double frees that lost a race: the remote bit of a free slot comes and
  * goes while the slot is wanted. Nobody may be handed a slot that is not there.
  */
@@ -319,6 +397,8 @@ static struct kunit_case mcentral_race_cases[] = {
 	KUNIT_CASE(settle_full_sees_late_free),
 	KUNIT_CASE(cache_span_sees_late_free),
 	KUNIT_CASE(uncache_against_remote_free),
+	KUNIT_CASE(alloc_one_loses_the_slot_it_saw),
+	KUNIT_CASE(refill_loses_the_slot_it_saw),
 	KUNIT_CASE(alloc_one_survives_raced_doubles),
 	{ }
 };
