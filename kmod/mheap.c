@@ -318,9 +318,6 @@ static int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsi
 	struct kmh_grow_size g = kmh_grow_size(mh->heap, npages, align);
 	struct kmh_arena *a = kmh_mheap_new_arena(mh, g, gfp);
 
-	/* Empty arenas that are too short may be what the limit counts. */
-	if (!a && kmh_arena_release_free(mh->heap, false))
-		a = kmh_mheap_new_arena(mh, g, gfp);
 	if (!a)
 		return -ENOMEM;
 	a->dedicated = g.dedicated;
