@@ -178,7 +178,7 @@ static void raced_doubles_thread(void *arg, unsigned int i)
 		if (n % 64 == 0)
 			cond_resched();
 	}
-	for (n = 0; !i && n < 5000; n++) {
+	for (n = 0; !i && n < 1500; n++) {
 		void *p = kmheap_alloc(r->heap, BYTES, GFP_KERNEL);
 
 		r->nfailed += !p;

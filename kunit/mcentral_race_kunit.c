@@ -85,7 +85,7 @@ static void announce_by_many_at_once(struct kunit *test)
 	unsigned int round, k, remote;
 
 	grow(test, 2 * NR_SPANS);
-	for (round = 0; round < 10; round++) {
+	for (round = 0; round < 5; round++) {
 		struct freers f = { .n = min(num_online_cpus(), NR_FREERS) };
 
 		for (k = 0; k < NR_SPANS; k++) {
@@ -349,7 +349,7 @@ static void raced_doubles_thread(void *arg, unsigned int i)
 		if (n % 64 == 0)
 			cond_resched();
 	}
-	for (n = 0; !i && n < 5000; n++) {
+	for (n = 0; !i && n < 2000; n++) {
 		unsigned long p;
 
 		preempt_disable();
