@@ -343,7 +343,7 @@ static void grow_race_thread(void *arg, unsigned int i)
 	unsigned int n;
 
 	if (!i) {
-		for (n = 0; n < 60 && !r->err; n++)
+		for (n = 0; n < 30 && !r->err; n++)
 			r->err = grow(mheap_of(r->heap), 1, 1);
 		atomic_set(&r->stop, 1);
 		return;
