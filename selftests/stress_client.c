@@ -275,7 +275,8 @@ static void stress_poked(void *unused)
 {
 	struct stress_cpu *here = &stress_cpus[raw_smp_processor_id()];
 
-	if (!in_hardirq())
+	/* An idle CPU that polls runs it without an interrupt, interrupts off all the same. */
+	if (!irqs_disabled())
 		atomic_inc(&stress_wrong_context);
 	stress_steps(&here->poke, 8, GFP_ATOMIC);
 }
