@@ -257,6 +257,9 @@ static unsigned int ctx_nmi_send(unsigned int count)
 	ktime_t limit = ktime_add_ms(ktime_get(), 15000);
 	unsigned int sent;
 
+	/* The target has begun: the first NMIs find its objects, all of them. */
+	while (!READ_ONCE(ctx_nmi_gift[0]) && ktime_before(ktime_get(), begin_until))
+		cond_resched();
 	for (sent = 0; sent < count && ktime_before(ktime_get(), begin_until); sent++) {
 		atomic_set(&ctx_nmi_wanted, 1);
 		preempt_disable();
