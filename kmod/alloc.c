@@ -178,9 +178,12 @@ void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long class, gfp_t 
 EXPORT_SYMBOL_GPL(kmheap_alloc_class_noprof);
 
 /* A size that is 0 or over KMHEAP_MAX_SMALL, which is one compare. */
-static noinline void *kmh_alloc_not_small(struct kmheap *heap, size_t size, gfp_t gfp)
+static noinline void *kmh_alloc_not_small(struct kmheap *heap, size_t size, bool noscan,
+					  gfp_t gfp)
 {
-	return size ? kmh_large_alloc(heap, size, 1, gfp, NUMA_NO_NODE) : ZERO_SIZE_PTR;
+	if (!size)
+		return ZERO_SIZE_PTR;
+	return kmh_large_alloc(heap, size, 1, gfp, NUMA_NO_NODE, KMH_SPAN_LARGE, noscan);
 }
 
 /* kmheap_alloc(): see <linux/kmheap.h>. */
@@ -188,7 +191,7 @@ void *kmheap_alloc_any_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 {
 	heap = kmh_heap_or_default(heap);
 	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL))
-		return kmh_alloc_not_small(heap, size, gfp);
+		return kmh_alloc_not_small(heap, size, false, gfp);
 	return kmh_alloc_small(heap, kmh_size_to_class(size), false, gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_any_noprof);
@@ -198,8 +201,8 @@ void *kmheap_alloc_data_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 {
 	heap = kmh_heap_or_default(heap);
 	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL))
-		return kmh_alloc_not_small(heap, size, gfp);
-	if (size <= KMH_MAX_TINY && !(heap->flags & KMHEAP_HWCACHE_ALIGN))
+		return kmh_alloc_not_small(heap, size, true, gfp);
+	if (size <= KMH_MAX_TINY && !(heap->flags & (KMHEAP_HWCACHE_ALIGN | KMHEAP_COLLECTED)))
 		return kmh_tiny_alloc(heap, size, gfp);
 	return kmh_alloc_small(heap, kmh_size_to_class(size), true, gfp);
 }
@@ -241,7 +244,7 @@ void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int 
 	if (WARN_ONCE(nid < 0 || nid >= nr_node_ids, "kmheap: no node %d\n", nid))
 		return NULL;
 	if (size > KMHEAP_MAX_SMALL)
-		return kmh_large_alloc(heap, size, 1, gfp, nid);
+		return kmh_large_alloc(heap, size, 1, gfp, nid, KMH_SPAN_LARGE, false);
 	if (!size || kmh_heap_node(heap, nid) == kmh_heap_node(heap, numa_node_id()))
 		return kmheap_alloc_any_noprof(heap, size, gfp);
 
@@ -272,10 +275,21 @@ void *kmheap_alloc_aligned_noprof(struct kmheap *heap, size_t size, size_t align
 		return ZERO_SIZE_PTR;
 	class = size <= KMHEAP_MAX_SMALL ? kmh_size_to_class_aligned(size, align) : 0;
 	if (!class)
-		return kmh_large_alloc(heap, size, align, gfp, NUMA_NO_NODE);
+		return kmh_large_alloc(heap, size, align, gfp, NUMA_NO_NODE, KMH_SPAN_LARGE,
+				       false);
 	return kmh_alloc_small(heap, class, false, gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_aligned_noprof);
+
+/* kmheap_alloc_pages(): see <linux/kmheap.h>. */
+void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t gfp)
+{
+	if (!npages || npages > SIZE_MAX >> KMH_PAGE_SHIFT)
+		return NULL;
+	return kmh_large_alloc(kmh_heap_or_default(heap), npages << KMH_PAGE_SHIFT, 1, gfp,
+			       NUMA_NO_NODE, KMH_SPAN_MANUAL, false);
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_pages_noprof);
 
 /* kmheap_alloc_bulk(): see <linux/kmheap.h>. */
 size_t kmheap_alloc_bulk_noprof(struct kmheap *heap, size_t size, gfp_t gfp, size_t n, void **p)

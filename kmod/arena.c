@@ -26,7 +26,9 @@ static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_
 {
 	unsigned long first = kmh_first_page(vbase);
 	unsigned long npages = kmh_end_page(vbase, bytes) - first;
-	size_t meta = ALIGN(sizeof(struct kmh_arena), 64) + kmh_parange_bytes(npages - 1);
+	size_t map = BITS_TO_LONGS(npages) * sizeof(long);
+	size_t range = ALIGN(kmh_parange_bytes(npages - 1), sizeof(long));
+	size_t meta = ALIGN(sizeof(struct kmh_arena), 64) + range + 3 * map;
 	struct kmh_arena *a = kmh_backend_zalloc(meta, gfp, mh->nid);
 
 	if (!a)
@@ -43,6 +45,9 @@ static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_
 	INIT_LIST_HEAD(&a->list);
 	kmh_parange_init(&a->range, first + 1, npages - 1,
 			 (void *)a + ALIGN(sizeof(struct kmh_arena), 64));
+	a->page_inuse = (void *)a + ALIGN(sizeof(struct kmh_arena), 64) + range;
+	a->page_marks = (void *)a->page_inuse + map;
+	a->page_specials = (void *)a->page_marks + map;
 	return a;
 }
 

@@ -29,6 +29,14 @@ void *kmh_backend_arena(size_t bytes, gfp_t gfp, int nid);
 void kmh_backend_free_arena(void *base);
 void *kmh_backend_zalloc(size_t bytes, gfp_t gfp, int nid);
 void kmh_backend_free(void *p);
+
+/* The same once readers that may have found the table have left. */
+#define kmh_backend_free_rcu(p, head)						\
+	do {									\
+		atomic_long_dec(&kmh_backend_ntables);				\
+		kvfree_rcu(p, head);						\
+	} while (0)
+
 void *kmh_backend_pages(unsigned int order, gfp_t gfp);
 void kmh_backend_free_pages(void *p, unsigned int order);
 

@@ -36,6 +36,16 @@ static void kmh_show_stats(struct seq_file *m, const struct kmheap_stats *st)
 	seq_printf(m, "double_frees %llu\n", st->double_frees);
 	seq_printf(m, "invalid_frees %llu\n", st->invalid_frees);
 	seq_printf(m, "wrong_size_frees %llu\n", st->wrong_size_frees);
+	seq_printf(m, "manual_bytes %llu\n", st->manual_bytes);
+	seq_printf(m, "deferred_objects %llu\n", st->deferred_objects);
+	seq_printf(m, "deferred_limit_bytes %llu\n", st->deferred_limit_bytes);
+	seq_printf(m, "generations %llu\n", st->generations);
+	seq_printf(m, "swept_spans %llu\n", st->swept_spans);
+	seq_printf(m, "collections %llu\n", st->collections);
+	seq_printf(m, "marked_objects %llu\n", st->marked_objects);
+	seq_printf(m, "collected_objects %llu\n", st->collected_objects);
+	seq_printf(m, "collected_bytes %llu\n", st->collected_bytes);
+	seq_printf(m, "specials %llu\n", st->specials);
 }
 
 static int kmh_stats_show(struct seq_file *m, void *unused)
@@ -60,6 +70,11 @@ static int kmh_heap_stats_show(struct seq_file *m, void *unused)
 
 	kmheap_stats(heap, &st);
 	kmh_show_stats(m, &st);
+	seq_printf(m, "expedited_grace_periods %ld\n",
+		   atomic_long_read(&heap->defer.expedited));
+	seq_printf(m, "finalized_objects %ld\n", atomic_long_read(&heap->specials.finalized));
+	seq_printf(m, "collect_begin_ns %llu\n", READ_ONCE(heap->begin_ns));
+	seq_printf(m, "collect_end_ns %llu\n", READ_ONCE(heap->end_ns));
 	seq_printf(m, "limit_bytes %llu\n", st.limit_bytes);
 	seq_printf(m, "owner %s\n", heap->owner ? module_name(heap->owner) : "none");
 	return 0;
@@ -73,8 +88,8 @@ static void kmh_show_class(struct seq_file *m, unsigned int i, const struct kmh_
 	const struct kmh_sizeclass *class = &kmh_classes[i];
 	u64 tail = (c->pages << KMH_PAGE_SHIFT) - c->spans * class->nelems * class->size;
 
-	seq_printf(m, "%5u %5u %5u %9llu %9llu %9llu %9llu ", i, class->size, class->npages,
-		   c->spans, c->live, c->free, c->remote);
+	seq_printf(m, "%5u %5u %5u %9llu %9llu %9llu %9llu %9llu ", i, class->size,
+		   class->npages, c->spans, c->live, c->free, c->remote, c->deferred);
 	seq_printf(m, "%12llu %12llu %9llu %9llu\n", c->allocs,
 		   c->allocs > c->live ? c->allocs - c->live : 0, c->refills, tail);
 }
@@ -87,12 +102,13 @@ static int kmh_classes_show(struct seq_file *m, void *unused)
 	if (!w)
 		return -ENOMEM;
 	kmh_heap_walk(m->private, w);
-	seq_puts(m, "class  size pages     spans      live      free    remote ");
+	seq_puts(m, "class  size pages     spans      live      free    remote  deferred ");
 	seq_puts(m, "      allocs        frees   refills     waste\n");
 	for (i = 0; i < KMH_NR_CLASSES; i++)
 		kmh_show_class(m, i, &w->class[i]);
 	seq_printf(m, "tiny_objects %llu\n", w->tiny_objects);
 	seq_printf(m, "large_objects %llu\n", w->large_objects);
+	seq_printf(m, "page_runs %llu\n", w->manual_runs);
 	kvfree(w);
 	return 0;
 }
@@ -134,6 +150,8 @@ static char kmh_page_char(unsigned long page)
 		return 't';
 	case KMH_SPAN_LARGE:
 		return 'L';
+	case KMH_SPAN_MANUAL:
+		return 'M';
 	default:
 		return '.';
 	}
@@ -185,11 +203,20 @@ DEFINE_SEQ_ATTRIBUTE(kmh_arenas);
 
 static const char *kmh_home_name(const struct kmh_mspan *s)
 {
-	static const char * const names[] = { "cached", "partial", "full", "announced" };
+	static const char * const names[] = {
+		[KMH_HOME_CACHED] = "cached",
+		[KMH_HOME_PARTIAL] = "partial",
+		[KMH_HOME_ANNOUNCED] = "announced",
+		[KMH_HOME_FULL] = "full",
+		[KMH_HOME_LISTED] = "listed",
+	};
+	unsigned int home = atomic_read(&s->home);
 
 	if (s->state == KMH_SPAN_LARGE)
 		return "large";
-	return names[atomic_read(&s->home) & 3];
+	if (s->state == KMH_SPAN_MANUAL)
+		return "manual";
+	return home < ARRAY_SIZE(names) ? names[home] : "?";
 }
 
 struct kmh_span_row {
@@ -198,7 +225,8 @@ struct kmh_span_row {
 	unsigned int n;
 	struct {
 		unsigned long base;
-		u32 npages, elemsize, nelems, live, remote;
+		u32 npages, nelems;
+		struct kmh_span_count count;
 		u8 spanclass;
 		const char *home;
 	} row[8];	/* on the stack: what holds the arenas does not allocate */
@@ -211,10 +239,9 @@ static void kmh_span_snapshot(struct kmh_mspan *s, void *ctx)
 
 	row->base = s->base;
 	row->npages = s->npages;
-	row->elemsize = s->elemsize;
 	row->nelems = s->nelems;
 	row->spanclass = s->spanclass;
-	row->live = kmh_mspan_live(s, &row->remote);
+	kmh_mspan_count(s, &row->count);
 	row->home = kmh_home_name(s);
 	r->n++;
 }
@@ -224,10 +251,11 @@ static void kmh_span_rows_print(struct kmh_span_row *r)
 	unsigned int i;
 
 	for (i = 0; i < r->n; i++)
-		seq_printf(r->m, "%pK %u %u %u %u %u %u %s\n", (void *)r->row[i].base,
+		seq_printf(r->m, "%pK %u %u %u %u %u %u %u %s\n", (void *)r->row[i].base,
 			   r->row[i].npages, kmh_spanclass_class(r->row[i].spanclass),
 			   kmh_spanclass_noscan(r->row[i].spanclass), r->row[i].nelems,
-			   r->row[i].live, r->row[i].remote, r->row[i].home);
+			   r->row[i].count.live, r->row[i].count.remote,
+			   r->row[i].count.deferred, r->row[i].home);
 	r->n = 0;
 }
 
@@ -239,7 +267,7 @@ static int kmh_spans_show_one(struct seq_file *m, void *v)
 	unsigned long page, end;
 
 	if (v == &heap->arenas) {
-		seq_puts(m, "base pages class data slots live remote home\n");
+		seq_puts(m, "base pages class data slots live remote deferred home\n");
 		return 0;
 	}
 	end = a->range.first + a->range.npages;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The front door out: free, and what is known of an address.
+ * The front door out: free.
  *
  * The fast path, in words: preemption off; address -> span; offset -> slot, exact;
  * this CPU's mcache owns the span and its flag was won? Set the free bit. Otherwise
@@ -65,96 +65,29 @@ enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot)
 	return res == KMH_FREE_FOREIGN ? kmh_mspan_free_remote(s, slot) : res;
 }
 
-static bool kmh_slot_live(const struct kmh_mspan *s, unsigned int slot)
-{
-	const struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
-
-	return !((READ_ONCE(w->free) | atomic_long_read(&w->remote)) &
-		 BIT(slot % KMH_WORD_SLOTS));
-}
-
-/* ---- what an address is */
-
-/* The object an address lies in; base 0 when in none. */
-struct kmh_where {
-	unsigned long base;
-	size_t bytes;
-	unsigned int slot;
-	enum kmheap_object_state state;
-};
-
-static void kmh_locate_slot(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)
-{
-	at->slot = (addr - s->base) / s->elemsize;
-	if (at->slot >= s->nelems)	/* the tail behind the last object */
-		return;
-	at->base = kmh_mspan_slot_addr(s, at->slot);
-	at->bytes = s->elemsize;
-	if (!kmh_slot_live(s, at->slot))
-		at->state = atomic_long_read(&s->w[at->slot / KMH_WORD_SLOTS].remote) &
-			    BIT(at->slot % KMH_WORD_SLOTS) ?
-			    KMHEAP_OBJECT_REMOTE : KMHEAP_OBJECT_FREE;
-}
-
-/* Fill @at for a span in use. Any context, preemption off; slow. */
-static void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)
-{
-	bool live;
-
-	*at = (struct kmh_where){ .state = KMHEAP_OBJECT_LIVE };
-	if (addr - s->base >= (unsigned long)s->npages << KMH_PAGE_SHIFT)
-		return;		/* the span was recycled under a racing lookup */
-	switch (s->state) {
-	case KMH_SPAN_SMALL:
-		kmh_locate_slot(s, addr, at);
-		break;
-	case KMH_SPAN_TINY:
-		at->slot = (addr - s->base) / s->elemsize;
-		at->bytes = kmh_tiny_extent(s, addr, &at->base, &live);
-		if (!live || !kmh_slot_live(s, at->slot))
-			at->state = KMHEAP_OBJECT_FREE;
-		break;
-	case KMH_SPAN_LARGE:
-		at->base = s->base;
-		at->bytes = (size_t)s->npages << KMH_PAGE_SHIFT;
-		if (atomic_long_read(&s->w[0].remote))
-			at->state = KMHEAP_OBJECT_FREE;
-		break;
-	}
-}
-
-/* ---- misuse */
-
-static void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
-		       const struct kmh_mspan *s, const struct kmh_where *at, unsigned long ip)
-{
-	struct kmh_report r = {
-		.kind = kind, .what = what, .addr = addr, .ip = ip, .span = s,
-		.object = at ? at->base : 0, .bytes = at ? at->bytes : 0,
-	};
-
-	kmh_report_misuse(&r);
-}
-
-static void kmh_misuse_sentinel(unsigned long addr, const struct kmh_mspan *s, unsigned long ip)
-{
-	switch (s->state) {
-	case KMH_SPAN_FREED:
-		kmh_misuse(KMH_DOUBLE_FREE, "its pages are free already", addr, s, NULL, ip);
-		break;
-	case KMH_SPAN_GONE:
-		kmh_misuse(KMH_INVALID_FREE, "its heap or arena is gone",
-			   addr, s, NULL, ip);
-		break;
-	case KMH_SPAN_UNUSED:
-		kmh_misuse(KMH_INVALID_FREE, "no object was ever there", addr, s, NULL, ip);
-		break;
-	default:
-		kmh_misuse(KMH_INVALID_FREE, "not an address of kmheap", addr, s, NULL, ip);
-	}
-}
-
 /* ---- free */
+
+/*
+ * An object with a finalizer stays as it is until that has run; the fold leaves its
+ * slot alone. What a collection may find dead is claimed in the remote word, where the
+ * sweep claims it too.
+ */
+static enum kmh_free_result kmh_free_small(struct kmh_mspan *s, unsigned long addr,
+					   const struct kmh_where *at)
+{
+	enum kmh_free_result res;
+
+	if (unlikely(READ_ONCE(s->nspecials)) && kmh_special_exists(s, addr)) {
+		res = kmh_mspan_free_remote(s, at->slot);
+		if (res == KMH_FREE_OK)
+			kmh_special_die(s, addr);
+		return res;
+	}
+	if (want_init_on_free())
+		memset((void *)addr, 0, at->bytes);
+	return kmh_heap_collected(s->heap) ? kmh_mspan_free_remote(s, at->slot) :
+					     kmh_free_slot(s, at->slot);
+}
 
 /*
  * A free that passed the checks of its kind. With @at the object is known to have
@@ -180,20 +113,24 @@ static void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const stru
 		preempt_enable();
 		break;
 	default:
-		if (want_init_on_free())
-			memset((void *)addr, 0, at->bytes);
-		res = kmh_free_slot(s, at->slot);
+		res = kmh_free_small(s, addr, at);
 		preempt_enable();
 	}
 	if (unlikely(res != KMH_FREE_OK))
 		kmh_misuse(KMH_DOUBLE_FREE, "freed twice", addr, s, at, ip);
 }
 
-/*
- * The slot's bits said no. Whatever the slot is by now, another client's object
- * perhaps, this free is not obeyed. Comes with preemption off and returns with it on.
+/**
+ * kmh_free_doubled() - report a free whose slot's bits said no
+ * @s: the span.
+ * @addr: what was freed.
+ * @ip: by whom.
+ *
+ * Whatever the slot is by now, another client's object perhaps, the free is not obeyed.
+ *
+ * Context: Any. Comes with preemption off and returns with it on.
  */
-static noinline void kmh_free_doubled(struct kmh_mspan *s, unsigned long addr, unsigned long ip)
+noinline void kmh_free_doubled(struct kmh_mspan *s, unsigned long addr, unsigned long ip)
 {
 	struct kmh_where at;
 
@@ -207,27 +144,10 @@ static noinline void kmh_free_slow(struct kmh_mspan *s, unsigned long addr, unsi
 {
 	struct kmh_where at = {};
 
-	if (ZERO_OR_NULL_PTR((void *)addr)) {
-		preempt_enable();
-		return;
-	}
-	if (s->state < KMH_SPAN_SMALL) {
-		kmh_misuse_sentinel(addr, s, ip);
-		preempt_enable();
-		return;
-	}
-	kmh_locate(s, addr, &at);
-	if (at.base == addr && at.state == KMHEAP_OBJECT_LIVE) {
+	if (!ZERO_OR_NULL_PTR((void *)addr) && kmh_may_free(s, addr, &at, ip))
 		kmh_free_located(s, addr, &at, ip);
-		return;
-	}
-	if (at.base == addr)
-		kmh_misuse(KMH_DOUBLE_FREE, "freed already", addr, s, &at, ip);
-	else if (at.base)
-		kmh_misuse(KMH_INVALID_FREE, "inside an object", addr, s, &at, ip);
 	else
-		kmh_misuse(KMH_INVALID_FREE, "behind the last object of a span", addr, s, &at, ip);
-	preempt_enable();
+		preempt_enable();
 }
 
 /* Comes with preemption off and returns with it on. */
@@ -372,6 +292,43 @@ void kmheap_free_sensitive(const void *p)
 EXPORT_SYMBOL_GPL(kmheap_free_sensitive);
 
 /**
+ * kmheap_free_pages() - free a run of pages
+ * @p: from kmheap_alloc_pages(); NULL does nothing.
+ * @npages: as many as were asked for; another number is reported and nothing freed.
+ *
+ * Context: Any, NMI included. Never waits, never allocates.
+ */
+void kmheap_free_pages(const void *p, unsigned long npages)
+{
+	unsigned long addr = (unsigned long)p;
+	struct kmh_where at = {};
+	struct kmh_mspan *s;
+	bool mine = false;
+
+	if (!p)
+		return;
+	preempt_disable();
+	s = kmh_span_of(addr);
+	if (s->state == KMH_SPAN_MANUAL && s->base == addr) {
+		kmh_locate(s, addr, &at);
+		if (s->npages != npages)
+			kmh_misuse(KMH_WRONG_SIZE_FREE, "freed with another number of pages", addr,
+				   s, &at, _RET_IP_);
+		else if (kmh_large_claim(s) == KMH_FREE_OK)
+			mine = true;
+		else
+			kmh_misuse(KMH_DOUBLE_FREE, "freed already", addr, s, &at, _RET_IP_);
+	} else if (kmh_may_free(s, addr, &at, _RET_IP_)) {
+		kmh_misuse(KMH_INVALID_FREE, "an object, not a run of pages", addr, s, &at,
+			   _RET_IP_);
+	}
+	preempt_enable();
+	if (mine)
+		kmh_large_release(s);
+}
+EXPORT_SYMBOL_GPL(kmheap_free_pages);
+
+/**
  * kmheap_free_bulk() - free many objects
  * @n: how many.
  * @p: the objects, of any sizes and heaps; NULL entries are skipped.
@@ -386,53 +343,3 @@ void kmheap_free_bulk(size_t n, void **p)
 		kmheap_free(p[i]);
 }
 EXPORT_SYMBOL_GPL(kmheap_free_bulk);
-
-/* ---- looking at addresses */
-
-/**
- * kmheap_lookup() - what an address is
- * @addr: any value; interior pointers count.
- * @obj: where to put what was found.
- *
- * The answer may be old when it arrives, unless the caller keeps the object alive.
- *
- * Context: Any, NMI included. Lock-free.
- * Return: false when no object is or was at @addr.
- */
-bool kmheap_lookup(const void *addr, struct kmheap_object *obj)
-{
-	struct kmh_where at = {};
-	struct kmh_mspan *s;
-
-	preempt_disable();
-	s = kmh_span_of((unsigned long)addr);
-	if (s->state >= KMH_SPAN_SMALL) {
-		kmh_locate(s, (unsigned long)addr, &at);
-		obj->heap = s->heap;
-		obj->base = (void *)at.base;
-		obj->bytes = at.bytes;
-		obj->state = at.state;
-		obj->data = kmh_spanclass_noscan(s->spanclass);
-	}
-	preempt_enable();
-	return at.base;
-}
-EXPORT_SYMBOL_GPL(kmheap_lookup);
-
-/**
- * kmheap_size() - usable bytes of an object, as ksize()
- * @p: the object.
- *
- * Context: Any, NMI included. Lock-free.
- * Return: bytes from @p on that belong to the object, all of them usable; 0 for NULL,
- * ZERO_SIZE_PTR and what is no live object.
- */
-size_t kmheap_size(const void *p)
-{
-	struct kmheap_object obj;
-
-	if (!kmheap_lookup(p, &obj) || obj.base != p || obj.state != KMHEAP_OBJECT_LIVE)
-		return 0;
-	return obj.bytes;
-}
-EXPORT_SYMBOL_GPL(kmheap_size);

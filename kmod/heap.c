@@ -31,8 +31,8 @@ void kmh_heap_account_metadata(struct kmheap *heap, long bytes)
  * @bytes: size of an arena.
  *
  * Booked first and taken then, so that growers on several nodes together keep the
- * limit. Each arena is counted with the most metadata that can come with it: 760
- * bytes a page if it were all tiny spans, so a tenth.
+ * limit. Each arena is counted with the most metadata that can come with it: 960
+ * bytes a page if it were all tiny spans, so an eighth.
  *
  * Return: false, and nothing booked, when the heap's limit forbids it.
  */
@@ -41,7 +41,7 @@ bool kmh_heap_book(struct kmheap *heap, size_t bytes)
 	size_t limit = READ_ONCE(heap->limit_bytes);
 	unsigned long now = atomic_long_add_return(bytes, &heap->arena_bytes);
 
-	if (!limit || now + now / 10 + heap->base_metadata_bytes <= limit)
+	if (!limit || now + now / 8 + heap->base_metadata_bytes <= limit)
 		return true;
 	kmh_heap_unbook(heap, bytes);
 	return false;
@@ -62,9 +62,9 @@ static int kmh_attr_check(const char *name, const struct kmheap_attr *attr)
 		       name ?: "(null)", KMH_NAME_MAX);
 		return -EINVAL;
 	}
-	if (attr->flags & ~KMHEAP_HWCACHE_ALIGN) {
-		pr_err("heap %s: flags %#x, only KMHEAP_HWCACHE_ALIGN (%#lx) is known\n", name,
-		       attr->flags, KMHEAP_HWCACHE_ALIGN);
+	if (attr->flags & ~(KMHEAP_COLLECTED | KMHEAP_HWCACHE_ALIGN)) {
+		pr_err("heap %s: flags %#x, only KMHEAP_COLLECTED (%#lx) and KMHEAP_HWCACHE_ALIGN (%#lx) are known\n",
+		       name, attr->flags, KMHEAP_COLLECTED, KMHEAP_HWCACHE_ALIGN);
 		return -EINVAL;
 	}
 	if (attr->limit_bytes && attr->limit_bytes < KMH_LIMIT_MIN_BYTES) {
@@ -193,6 +193,9 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	mutex_init(&heap->arenas_mutex);
 	INIT_LIST_HEAD(&heap->arenas);
 	INIT_LIST_HEAD(&heap->list);
+	kmh_sweep_init(heap);
+	kmh_defer_init(heap);
+	kmh_special_init(heap);
 	kmh_heap_account_metadata(heap, sizeof(*heap) + strlen(name) + 1);
 
 	heap->name = kmh_backend_zalloc(strlen(name) + 1, GFP_KERNEL, NUMA_NO_NODE);
@@ -347,10 +350,13 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	struct kmh_node *node;
 	int nid = -1;
 
-	while ((node = kmh_next_node(heap, &nid)))
-		kmh_mheap_stop(&node->mheap);
+	kmheap_rcu_barrier(heap);
 	if (report)
 		kmh_report_survivors(heap);
+	kmh_special_stop(heap);		/* runs the survivors' finalizers */
+	kmh_sweep_stop(heap);
+	while ((node = kmh_next_node(heap, &nid)))
+		kmh_mheap_stop(&node->mheap);
 	kmh_heap_unmap(heap, &spans);
 	synchronize_rcu();
 	while ((s = spans)) {
@@ -383,8 +389,9 @@ static bool kmh_heap_unpublish(struct kmheap *heap)
  * @heap: the heap; NULL and ERR_PTR do nothing.
  *
  * Objects that are still live are reported (how many, how many bytes, of which size
- * classes) and freed with the rest. Whoever may still free into the heap must be done:
- * a free that comes later is reported as such and ignored.
+ * classes) and freed with the rest; their finalizers run. Deferred frees are waited for.
+ * Whoever may still free into the heap must be done: a free that comes later is reported
+ * as such and ignored.
  *
  * Context: Process context; sleeps.
  */

@@ -9,6 +9,7 @@
  *  1. kmh_heaps_mutex		list of heaps; debugfs, module notifier, cpuhp
  *  2. heap->grow_mutex		one grower at a time, callers that may enter FS/IO
  *     heap->grow_noio_mutex	the same for callers that may not; never both held
+ *     heap->sweep.mutex	generations and collections; inside 2 or alone
  *  3. heap->arenas_mutex	list of arenas; holders do not allocate
  *     kmh_arenamap_mutex	growing the address map; inside 2, never with 3
  *  4. mcache section		preemption off and mcache->busy set, this CPU only
@@ -31,6 +32,7 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
+#include <linux/rhashtable-types.h>
 #include <linux/rculist.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
@@ -85,19 +87,26 @@ static inline bool __kmh_lock_irqsave(raw_spinlock_t *lock, unsigned long *flags
  * State of up to 64 slots. A slot is live exactly when both bits are clear.
  *
  * @free is written only by the span's sweeper: the mcache section of the CPU
- * that caches the span, the holder of the mcentral lock while it is on a list, or
- * whoever has it between the two (home CACHED, no owner); everyone may read it.
- * @remote is set by anyone with an atomic fetch-or and taken back by the sweeper with
- * an atomic exchange. A slot whose remote bit is set is never handed out, so a free
- * that raced with another free of the same slot waits here until the fold reports it.
+ * that caches the span, or whoever has it off every list (home CACHED, no owner);
+ * everyone may read it.
+ * @remote is set by anyone with an atomic fetch-or and taken back by the sweeper. A
+ * slot whose remote bit is set is never handed out, so a free that raced with another
+ * free of the same slot waits here until the fold reports it.
  *
  * Both sit together because every free looks at both: a remote free costs one
  * cache line, not two.
+ *
+ * Behind the words of a span lie, for each, two words of deferred bits and one of
+ * mark bits (kmh_mspan_deferred(), kmh_mspan_mark()). A deferred bit keeps a remote
+ * bit from being folded; neither an allocation nor an immediate free looks at it.
  */
 struct kmh_slots {
 	unsigned long free;
 	atomic_long_t remote;
 };
+
+/* Bytes of state per word: free, remote, two deferred sets, marks. */
+#define KMH_WORD_BYTES		(5 * sizeof(unsigned long))
 
 enum kmh_span_state {
 	KMH_SPAN_NONE,		/* sentinel: not an address of kmheap */
@@ -107,20 +116,19 @@ enum kmh_span_state {
 	KMH_SPAN_SMALL,
 	KMH_SPAN_TINY,
 	KMH_SPAN_LARGE,
+	KMH_SPAN_MANUAL,	/* a run of pages that the client manages */
 };
 
 /*
- * Who may sweep a span and where it is found.
- *
- *   CACHED -> PARTIAL | FULL | (page heap)	by the caching CPU
- *   FULL -> ANNOUNCED				by whoever wins the cmpxchg
- *   ANNOUNCED, PARTIAL -> CACHED | PARTIAL	under the mcentral lock
+ * Where a span is found. Documentation/design.rst, section 5, has who may move it.
+ * The last two are those that a remote free announces.
  */
 enum kmh_span_home {
 	KMH_HOME_CACHED,	/* in an mcache, or on its way between two homes */
-	KMH_HOME_PARTIAL,	/* on mcentral->partial */
+	KMH_HOME_PARTIAL,	/* on a partial set of its mcentral */
+	KMH_HOME_ANNOUNCED,	/* on mcentral->announced, perhaps on a full set as well */
 	KMH_HOME_FULL,		/* nowhere; the first remote free announces it */
-	KMH_HOME_ANNOUNCED,	/* on mcentral->announced */
+	KMH_HOME_LISTED,	/* full, on a full set: the sweep has to find it */
 };
 
 /*
@@ -129,41 +137,48 @@ enum kmh_span_home {
  * finds that the slot arithmetic does not fit.
  *
  * The second half, from @base on, is what a free touches: one cache line with
- * the state of the first slot word behind it. @nfast and @elemsize are those of
- * the slots for small spans; @nfast is 0 for every other kind, so that one
- * compare sends tiny, large and sentinel spans to the slow path.
+ * the state of the first slot word at its end. @nfast and @elemsize are those of
+ * the slots for small spans; @nfast is 0 for every other kind, in collected heaps and
+ * where an object has a special, so that one compare sends all of them and the
+ * sentinels to the slow path.
  */
 struct kmh_mspan {
 	struct kmheap *heap;
 	struct kmh_mheap *mheap;
 	struct kmh_arena *arena;
-	union {				/* by home; a span is on one list at most */
-		struct list_head list;	/* mcentral->partial */
-		struct llist_node node;	/* mcentral->announced, mheap->pending */
-	};
-	atomic_t *tiny;			/* TINY: state of the sub-objects */
 	union {
-		size_t large_bytes;	/* LARGE: bytes asked for */
+		struct list_head list;	/* a set of its mcentral, under its lock */
 		struct kmh_mspan *dead;	/* the next one of a heap that is torn down */
+	};
+	struct llist_node node;		/* mcentral->announced, mheap->pending, ->deferred */
+	union {
+		atomic_t *tiny;		/* TINY: state of the sub-objects */
+		size_t large_bytes;	/* LARGE, MANUAL: bytes asked for */
 	};
 	u32 npages;
 	u16 nelems;
-	u8 nwords;
-	u8 pool;			/* which kmh_span_pool it came from */
 
 	unsigned long base;		/* address of the first slot; second cache line */
 	struct kmh_mcache *owner;	/* written by the owner's section only */
 	struct kmh_mcache __percpu *mcache; /* == heap->mcache */
-	u32 divmul;
-	u32 elemsize;
+	union {
+		u32 divmul;
+		u32 noscan;		/* LARGE: asked for as data */
+	};
+	u16 elemsize;
 	u16 nfast;
 	u8 spanclass;
 	u8 state;			/* enum kmh_span_state */
+	u8 nwords;
+	u8 pool;			/* which kmh_span_pool it came from */
+	u8 dirty[2];			/* has bits in this deferred set */
+	u16 nspecials;			/* objects with side data; under kmh_special_mutex */
 	atomic_t home;			/* enum kmh_span_home */
+	atomic_t sweepgen;		/* see sweep.c */
 	struct kmh_slots w[];
 };
 
-#define KMH_SPAN_POOLS		4
+#define KMH_SPAN_POOLS		5
 
 /*
  * Spans whose metadata is kept ready for callers that cannot sleep: the pages of
@@ -185,8 +200,52 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word);
 unsigned int kmh_mspan_fold(struct kmh_mspan *s);
 struct kmh_slots *kmh_mspan_next_word(struct kmh_mspan *s, unsigned int from);
-unsigned int kmh_mspan_live(const struct kmh_mspan *s, unsigned int *nremote);
+bool kmh_mspan_empty(const struct kmh_mspan *s);
+void kmh_mspan_blacken(struct kmh_mspan *s);
+
+/* How many slots are in which state; they add up to nelems at rest. */
+struct kmh_span_count {
+	unsigned int live;
+	unsigned int free;
+	unsigned int remote;
+	unsigned int deferred;
+};
+
+void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n);
 unsigned int kmh_mspan_validate(const struct kmh_mspan *s, kmh_finding_fn finding, void *ctx);
+
+/* The deferred bits of one word in one of the two sets. */
+static __always_inline atomic_long_t *kmh_mspan_deferred(const struct kmh_mspan *s,
+							 unsigned int word, unsigned int set)
+{
+	return (atomic_long_t *)&s->w[s->nwords + word] + set;
+}
+
+/* The mark bits of one word. */
+static __always_inline atomic_long_t *kmh_mspan_mark(const struct kmh_mspan *s, unsigned int word)
+{
+	return (atomic_long_t *)&s->w[2 * s->nwords] + word;
+}
+
+/* Slots of one word that wait for a grace period. */
+static inline unsigned long kmh_mspan_waiting(const struct kmh_mspan *s, unsigned int word)
+{
+	return atomic_long_read(kmh_mspan_deferred(s, word, 0)) |
+	       atomic_long_read(kmh_mspan_deferred(s, word, 1));
+}
+
+static inline bool kmh_mspan_slot_waits(const struct kmh_mspan *s, unsigned int slot)
+{
+	return kmh_mspan_waiting(s, slot / KMH_WORD_SLOTS) & BIT(slot % KMH_WORD_SLOTS);
+}
+
+/* The slots that one word has state for. */
+static inline unsigned long kmh_mspan_word_mask(const struct kmh_mspan *s, unsigned int word)
+{
+	unsigned int left = s->nelems - word * KMH_WORD_SLOTS;
+
+	return left >= KMH_WORD_SLOTS ? ~0UL : BIT(left) - 1;
+}
 
 /* What became of a free of one slot. */
 enum kmh_free_result {
@@ -228,7 +287,7 @@ static __always_inline bool kmh_mspan_set_remote(struct kmh_mspan *s, unsigned l
  */
 static __always_inline bool kmh_mspan_unannounced(const struct kmh_mspan *s)
 {
-	return atomic_read(&s->home) == KMH_HOME_FULL;
+	return atomic_read(&s->home) >= KMH_HOME_FULL;
 }
 
 /* Slots that may be handed out from @w now. */
@@ -285,6 +344,8 @@ struct kmh_mcache {
 
 	struct kmheap *heap;
 	struct kmh_node *node;
+	unsigned long deferred;		/* bytes not yet in heap->defer.pending; this_cpu ops */
+	unsigned long marked;		/* objects, ever; likewise */
 	struct kmh_pagecache pages;
 	unsigned long refills[KMH_NR_SPANCLASSES];	/* ever; spans taken from mcentral */
 
@@ -352,25 +413,136 @@ bool kmh_pagecache_alloc(struct kmh_pagecache *pc, unsigned int npages, unsigned
 
 /* --------------------------------------------------------------- mcentral.c */
 
-/* The spans of one class on one node that no CPU caches. */
+/*
+ * The spans of one class on one node that no CPU caches.
+ *
+ * @phase is the sweep generation h, which is even, and in bit 0 whether a
+ * collection is marking, so that one load tells both. Set (h / 2) % 2 of @partial and
+ * @full holds what this generation has swept, the other one what it has not.
+ */
 struct kmh_mcentral {
 	raw_spinlock_t lock;
-	unsigned int npartial;		/* length of @partial */
-	struct list_head partial;
-	unsigned long nested_allocs;	/* by interrupts that found their mcache busy */
+	unsigned int phase;		/* written under @lock, read anywhere */
+	struct list_head partial[2];
+	struct list_head full[2];
+	unsigned int npartial;		/* length of both partial sets */
+	atomic_t nsweeping;		/* spans off the lists and in no mcache; users of any */
+	u8 dirty[2];			/* some span has bits in this deferred set */
+	atomic_long_t nested_allocs;	/* by interrupts that found their mcache busy */
 
 	struct llist_head announced;	/* lock-free add; taken under @lock */
 };
 
+#define KMH_MARKING		1U
+
+static inline unsigned int kmh_mcentral_gen(const struct kmh_mcentral *c)
+{
+	return READ_ONCE(c->phase) & ~KMH_MARKING;
+}
+
+/* Which of the two sets holds what has been swept. */
+static inline unsigned int kmh_swept_set(unsigned int phase)
+{
+	return phase >> 1 & 1;
+}
+
 void kmh_mcentral_init(struct kmh_mcentral *c);
+struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s);
 struct kmh_mspan *kmh_mcentral_cache_span(struct kmh_node *node, unsigned int spanclass,
 					  struct kmh_mcache *mc);
 void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s);
 void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass);
 void kmh_mcentral_announce(struct kmh_mspan *s);
+unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c);
+void kmh_mcentral_sweep_announced(struct kmh_mcentral *c);
+void kmh_mcentral_reclaimed(struct kmh_mspan *s);
+bool kmh_mcentral_is_swept(struct kmh_mcentral *c);
+void kmh_mcentral_advance(struct kmh_mcentral *c, bool marking);
 void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass);
 unsigned int kmh_mcentral_validate(struct kmh_node *node, unsigned int spanclass,
 				   kmh_finding_fn finding, void *ctx);
+
+/* ------------------------------------------------------------------ sweep.c */
+
+/* What the spans of a generation are swept for, beside their remote frees. */
+enum kmh_sweep_what {
+	KMH_SWEEP_REMOTE,	/* nothing: no generation is open */
+	KMH_SWEEP_SET0,		/* the deferred frees of one set have expired */
+	KMH_SWEEP_SET1,
+	KMH_SWEEP_MARKS,	/* what is not marked is garbage */
+};
+
+/* The generation of a heap. */
+struct kmh_sweep {
+	struct mutex mutex;		/* advancing it; collections */
+	enum kmh_sweep_what what;	/* of the open generation; written under @mutex */
+	bool marking;			/* between kmheap_collect_begin() and _end() */
+	atomic_t cursor;		/* where kmh_sweep_one() goes on */
+	atomic_long_t debt;		/* pages swept since it opened, less what was due */
+	atomic_long_t spans;		/* swept, ever */
+	unsigned long generations;	/* ever; under @mutex */
+	struct delayed_work work;
+};
+
+bool kmh_sweep_claim(struct kmh_mspan *s, unsigned int gen);
+void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen);
+bool kmh_sweep_stale(const struct kmh_mspan *s);
+void kmh_sweep_cached(struct kmh_mspan *s);
+void kmh_sweep_uncached(struct kmh_mspan *s);
+bool kmh_sweep_blackens(const struct kmh_mspan *s);
+void kmh_sweep_pay(struct kmheap *heap, unsigned long npages);
+bool kmh_sweep_reclaim(struct kmheap *heap, unsigned long npages);
+void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what);
+void kmh_sweep_finish(struct kmheap *heap);
+bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc));
+void kmh_sweep_init(struct kmheap *heap);
+void kmh_sweep_stop(struct kmheap *heap);
+
+/* ------------------------------------------------------------------ defer.c */
+
+/* The deferred frees of a heap. */
+struct kmh_defer {
+	unsigned long gen;		/* set gen & 1 is being filled; under sweep.mutex */
+	u8 any[2];			/* something is in this set */
+	bool waiting;			/* the other set is closed, and */
+	unsigned long cookie;		/* waits for this grace period */
+	atomic_long_t pending;		/* bytes, about; what @limit is compared with */
+	atomic_long_t expedited;	/* grace periods that were pressed, ever */
+	struct irq_work kick;
+};
+
+/* Below this nobody presses for a grace period; above it is an eighth of the heap. */
+#define KMH_DEFER_MIN_LIMIT	(1UL << 20)
+
+void kmh_defer_large(struct kmh_mspan *s);
+size_t kmh_defer_limit(const struct kmheap *heap);
+bool kmh_defer_excess(const struct kmheap *heap);
+void kmh_defer_expired(struct kmheap *heap, unsigned long bytes);
+bool kmh_defer_step(struct kmheap *heap);
+void kmh_defer_relieve(struct kmheap *heap);
+enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot);
+void kmh_defer_init(struct kmheap *heap);
+
+/* ---------------------------------------------------------------- special.c */
+
+/* The side data of a heap's objects, by address. Made with the first one. */
+struct kmh_specials {
+	bool ready;			/* @table exists; under kmh_special_mutex */
+	struct rhashtable table;
+	atomic_long_t n;
+	atomic_long_t finalized;	/* ever */
+	struct llist_head dead;		/* whose object has been freed or found dead */
+	struct irq_work kick;
+	struct work_struct work;
+};
+
+bool kmh_special_exists(struct kmh_mspan *s, unsigned long addr);
+bool kmh_special_die(struct kmh_mspan *s, unsigned long addr);
+void kmh_special_survive(struct kmh_mspan *s, unsigned long addr, unsigned int gen);
+unsigned long kmh_special_held(struct kmh_mspan *s, unsigned int word, unsigned long slots);
+void kmh_special_flush(struct kmheap *heap);
+void kmh_special_init(struct kmheap *heap);
+void kmh_special_stop(struct kmheap *heap);
 
 /* ------------------------------------------------------------------ mheap.c */
 
@@ -384,6 +556,7 @@ struct kmh_mheap {
 	unsigned long missed_pages;	/* longest run that was not to be had since then */
 
 	struct llist_head pending;	/* spans whose free could not take @lock */
+	struct llist_head deferred[2];	/* large objects in the two deferred sets */
 
 	struct kmheap *heap;
 	int nid;
@@ -419,6 +592,10 @@ struct kmh_arena {
 	unsigned long zeroed_from;	/* pages from here on are known to be zero */
 	bool dedicated;			/* made for one object over half an arena */
 	struct list_head list;		/* heap->arenas, under arenas_mutex */
+	/* A bit for each heap page, counted from @first, set at the first of a span: */
+	unsigned long *page_inuse;	/* a span begins here */
+	unsigned long *page_marks;	/* ... and has a marked object */
+	unsigned long *page_specials;	/* ... and has an object with a special */
 	struct kmh_parange range;	/* the pages behind the guard */
 };
 
@@ -526,6 +703,16 @@ struct kmheap {
 	struct mutex grow_noio_mutex;	/* one that may not */
 	size_t next_arena_bytes;	/* doubles up to kmh_arena_bytes; racy by design */
 
+	struct kmh_sweep sweep;
+	struct kmh_defer defer;
+	struct kmh_specials specials;
+
+	/* collections; under sweep.mutex but for the counters */
+	unsigned long collections;
+	atomic_long_t collected;	/* objects, ever */
+	atomic_long_t collected_bytes;
+	u64 begin_ns, end_ns;		/* longest call ever */
+
 	struct mutex arenas_mutex;	/* the list below */
 	struct list_head arenas;
 
@@ -558,6 +745,17 @@ static __always_inline struct kmheap *kmh_heap_or_default(struct kmheap *heap)
 	return likely(heap) ? heap : READ_ONCE(kmh_default_heap);
 }
 
+/* Some span may have to be swept before its slots can be had. */
+static inline bool kmh_sweep_is_open(const struct kmheap *heap)
+{
+	return READ_ONCE(heap->sweep.what) != KMH_SWEEP_REMOTE;
+}
+
+static inline bool kmh_heap_collected(const struct kmheap *heap)
+{
+	return heap->flags & KMHEAP_COLLECTED;
+}
+
 static inline struct kmh_node *kmh_heap_node(struct kmheap *heap, int nid)
 {
 	return heap->nodes[nid];
@@ -578,6 +776,23 @@ static inline struct kmh_node *kmh_next_node(struct kmheap *heap, int *nid)
 	return NULL;
 }
 
+/* ---------------------------------------------------------------- locate.c */
+
+/* The object an address lies in; base 0 when in none. */
+struct kmh_where {
+	unsigned long base;
+	size_t bytes;
+	unsigned int slot;
+	enum kmheap_object_state state;
+};
+
+bool kmh_slot_live(const struct kmh_mspan *s, unsigned int slot);
+void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at);
+bool kmh_may_free(struct kmh_mspan *s, unsigned long addr, struct kmh_where *at,
+		  unsigned long ip);
+void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
+		const struct kmh_mspan *s, const struct kmh_where *at, unsigned long ip);
+
 /* ------------------------------------------- alloc.c free.c tiny.c large.c */
 
 #define KMH_MAX_TINY		12UL	/* 16 with its rounding needs a block anyway */
@@ -589,13 +804,16 @@ bool kmh_alloc_may_grow(gfp_t gfp);
 void *kmh_tiny_alloc(struct kmheap *heap, size_t bytes, gfp_t gfp);
 void kmh_tiny_close(struct kmh_mcache *mc);
 enum kmh_free_result kmh_tiny_free(struct kmh_mspan *s, unsigned long addr);
+enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr);
 size_t kmh_tiny_extent(const struct kmh_mspan *s, unsigned long addr, unsigned long *base,
 		       bool *live);
 unsigned int kmh_tiny_live(const struct kmh_mspan *s);
-void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid);
+void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid,
+		      enum kmh_span_state state, bool noscan);
 enum kmh_free_result kmh_large_claim(struct kmh_mspan *s);
 void kmh_large_release(struct kmh_mspan *s);
 enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot);
+void kmh_free_doubled(struct kmh_mspan *s, unsigned long addr, unsigned long ip);
 
 #define KMH_ALIGN_MAX_BYTES	(1024UL << 10)
 
@@ -607,6 +825,7 @@ struct kmh_class_stats {
 	u64 pages;
 	u64 live;
 	u64 remote;
+	u64 deferred;
 	u64 free;
 	u64 allocs;
 	u64 refills;
@@ -616,6 +835,7 @@ struct kmh_class_stats {
 struct kmh_heap_walk {
 	struct kmheap_stats st;
 	u64 large_objects;
+	u64 manual_runs;
 	u64 tiny_objects;
 	struct kmh_class_stats class[KMH_NR_CLASSES];
 };

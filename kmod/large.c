@@ -61,11 +61,14 @@ static struct kmh_mspan *kmh_large_span(struct kmh_mheap *mh, unsigned long npag
  * @align: in bytes, a power of two.
  * @gfp: as for kmheap_alloc().
  * @nid: node, or NUMA_NO_NODE for the caller's.
+ * @state: KMH_SPAN_LARGE for an object, KMH_SPAN_MANUAL for a run of pages.
+ * @noscan: it holds no pointers.
  *
  * Context: What @gfp says.
  * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).
  */
-void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid)
+void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid,
+		      enum kmh_span_state state, bool noscan)
 {
 	unsigned long align_pages = max(1UL, align >> KMH_PAGE_SHIFT);
 	unsigned long npages = bytes >> KMH_PAGE_SHIFT;
@@ -82,6 +85,8 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 	if (!s)
 		goto refused;
 	s->large_bytes = bytes;
+	s->noscan = noscan;
+	WRITE_ONCE(s->state, state);
 	atomic_long_inc(&heap->large_allocs);
 	if (!zeroed && want_init_on_alloc(gfp))
 		kmh_clear_chunked((void *)s->base, npages << KMH_PAGE_SHIFT,
@@ -110,10 +115,14 @@ enum kmh_free_result kmh_large_claim(struct kmh_mspan *s)
  * @s: its span, which is the caller's alone: clearing it needs no lock and may be
  *	preempted.
  *
+ * With a finalizer it is the worker who does that, later.
+ *
  * Context: Any.
  */
 void kmh_large_release(struct kmh_mspan *s)
 {
+	if (READ_ONCE(s->nspecials) && kmh_special_die(s, s->base))
+		return;
 	if (want_init_on_free())
 		kmh_clear_chunked((void *)s->base, (size_t)s->npages << KMH_PAGE_SHIFT, false);
 	kmh_mheap_free_span(s);

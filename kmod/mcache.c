@@ -53,6 +53,8 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 	struct kmh_slots *w;
 
 	if (s) {
+		if (unlikely(kmh_sweep_stale(s)))
+			kmh_sweep_cached(s);
 		w = kmh_mspan_next_word(s, c->word - s->w);
 		if (w) {
 			kmh_mcslot_set_word(c, w);

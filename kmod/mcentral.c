@@ -2,21 +2,27 @@
 /*
  * Central lists: the spans of one class on one node that no CPU caches.
  *
- * After Go's mcentral (src/runtime/mcentral.go): spans with free slots are listed,
- * full ones are not. A full span comes back when somebody frees into it from
- * outside: the first such free announces it, and refill takes announced spans
- * first. So nobody ever scans for spans that have become useful.
+ * After Go's mcentral (src/runtime/mcentral.go): a partial and a full set, each for
+ * what has been swept and what has not. Different from Go, a full span is listed
+ * only where the sweep has to find it; otherwise it comes back when somebody frees
+ * into it from outside: the first such free announces it, and refill takes announced
+ * spans first. So nobody ever scans for spans that have become useful.
  */
 #include "internal.h"
 
 void kmh_mcentral_init(struct kmh_mcentral *c)
 {
+	unsigned int i;
+
 	raw_spin_lock_init(&c->lock);
-	INIT_LIST_HEAD(&c->partial);
+	for (i = 0; i < 2; i++) {
+		INIT_LIST_HEAD(&c->partial[i]);
+		INIT_LIST_HEAD(&c->full[i]);
+	}
 	init_llist_head(&c->announced);
 }
 
-static struct kmh_mcentral *kmh_mspan_mcentral(struct kmh_mspan *s)
+struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s)
 {
 	struct kmh_node *node = container_of(s->mheap, struct kmh_node, mheap);
 
@@ -25,7 +31,7 @@ static struct kmh_mcentral *kmh_mspan_mcentral(struct kmh_mspan *s)
 
 /**
  * kmh_mcentral_announce() - list a full span that has been freed into
- * @s: a span seen with home FULL.
+ * @s: a span seen with home FULL or LISTED.
  *
  * Whoever wins the exchange adds it; so it is on the list once however many free
  * into it. The span cannot go away meanwhile: only the holder of the mcentral lock
@@ -36,43 +42,114 @@ static struct kmh_mcentral *kmh_mspan_mcentral(struct kmh_mspan *s)
  */
 void kmh_mcentral_announce(struct kmh_mspan *s)
 {
-	if (atomic_cmpxchg(&s->home, KMH_HOME_FULL, KMH_HOME_ANNOUNCED) == KMH_HOME_FULL)
-		llist_add(&s->node, &kmh_mspan_mcentral(s)->announced);
-}
+	int home = atomic_read(&s->home);
 
-/*
- * A full span goes nowhere. A remote free that came after the last fold may have
- * read the old home, so look once more after the new one is visible.
- */
-static void kmh_mcentral_settle_full(struct kmh_mspan *s)
-{
-	unsigned int i;
-
-	/* Release: the next sweeper sees the free bits as they are left here. */
-	atomic_set_release(&s->home, KMH_HOME_FULL);
-	smp_mb();	/* pairs with the fetch-or in kmh_mspan_set_remote() */
-	for (i = 0; i < s->nwords; i++) {
-		if (atomic_long_read(&s->w[i].remote)) {
-			kmh_mcentral_announce(s);
+	while (home >= KMH_HOME_FULL) {
+		if (atomic_try_cmpxchg(&s->home, &home, KMH_HOME_ANNOUNCED)) {
+			llist_add(&s->node, &kmh_mspan_mcentral(s)->announced);
 			return;
 		}
 	}
 }
 
-/* Put a folded span where it belongs. */
-static void kmh_mcentral_settle_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
+/* ---- to the lists */
+
+/* Which set a span belongs on: that of its own generation. */
+static unsigned int kmh_mcentral_set_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
+	unsigned int swept = kmh_swept_set(c->phase);
+
 	lockdep_assert_held(&c->lock);
+	return (unsigned int)atomic_read(&s->sweepgen) == kmh_mcentral_gen(c) ? swept : !swept;
+}
+
+/* Does the sweep have to find the span although it has nothing to give? */
+static bool kmh_mspan_must_be_listed(const struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	if (kmh_heap_collected(s->heap))
+		return true;
+	for (i = 0; i < s->nwords; i++)
+		if (kmh_mspan_waiting(s, i))
+			return true;
+	return false;
+}
+
+/* Are there frees that a fold would take in? */
+static bool kmh_mspan_foldable(struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nwords; i++) {
+		unsigned long slots = atomic_long_read(&s->w[i].remote);
+
+		slots &= ~kmh_mspan_waiting(s, i);
+		if (slots && unlikely(READ_ONCE(s->nspecials)))
+			slots &= ~kmh_special_held(s, i, slots);
+		if (slots)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A full span goes nowhere, or on a full set. A free that came after the last fold
+ * may have read the old home, so look once more after the new one is visible. Without
+ * the lock (NMI) an announcement does what a full set would.
+ */
+static void kmh_mcentral_settle_full(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	bool listed = kmh_mspan_must_be_listed(s), again;
+	unsigned long flags;
+
+	if (listed && kmh_lock_irqsave(&c->lock, flags)) {
+		list_add(&s->list, &c->full[kmh_mcentral_set_locked(c, s)]);
+		/* Release: the next sweeper sees the free bits as they are left here. */
+		atomic_set_release(&s->home, KMH_HOME_LISTED);
+		raw_spin_unlock_irqrestore(&c->lock, flags);
+		smp_mb();	/* pairs with the fetch-or in kmh_mspan_set_remote() */
+		again = kmh_mspan_foldable(s);
+	} else {
+		atomic_set_release(&s->home, KMH_HOME_FULL);	/* likewise */
+		smp_mb();	/* likewise, and with that in kmh_mspan_defer() */
+		again = listed || kmh_mspan_foldable(s) || kmh_mspan_must_be_listed(s);
+	}
+	if (again)
+		kmh_mcentral_announce(s);
+}
+
+/* Put a folded span where it belongs. In NMI a lock that is taken is not waited for. */
+static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	unsigned long flags;
+
 	if (!kmh_mspan_next_word(s, 0)) {
-		kmh_mcentral_settle_full(s);
+		kmh_mcentral_settle_full(c, s);
+		return;
+	}
+	if (!kmh_lock_irqsave(&c->lock, flags)) {
+		atomic_set_release(&s->home, KMH_HOME_FULL);
+		kmh_mcentral_announce(s);
 		return;
 	}
 	atomic_set(&s->home, KMH_HOME_PARTIAL);
-	list_add(&s->list, &c->partial);
+	list_add(&s->list, &c->partial[kmh_mcentral_set_locked(c, s)]);
 	c->npartial++;
+	raw_spin_unlock_irqrestore(&c->lock, flags);
 }
 
-/* The first announced span, folded; it belongs to the caller. */
+/* A swept span whose sweeper has no use for it. */
+static void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	if (kmh_mspan_empty(s))
+		kmh_mheap_free_span(s);
+	else
+		kmh_mcentral_settle(c, s);
+}
+
+/* ---- from the lists; what comes off has home CACHED and is the caller's */
+
 static struct kmh_mspan *kmh_mcentral_pop_announced_locked(struct kmh_mcentral *c)
 {
 	struct llist_node *n;
@@ -83,16 +160,17 @@ static struct kmh_mspan *kmh_mcentral_pop_announced_locked(struct kmh_mcentral *
 	if (!n)
 		return NULL;
 	s = llist_entry(n, struct kmh_mspan, node);
+	list_del_init(&s->list);	/* it may be on a full set still */
 	atomic_set(&s->home, KMH_HOME_CACHED);
 	return s;
 }
 
-static struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c)
+static struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c, unsigned int set)
 {
 	struct kmh_mspan *s;
 
 	lockdep_assert_held(&c->lock);
-	s = list_first_entry_or_null(&c->partial, struct kmh_mspan, list);
+	s = list_first_entry_or_null(&c->partial[set], struct kmh_mspan, list);
 	if (!s)
 		return NULL;
 	list_del_init(&s->list);
@@ -101,41 +179,122 @@ static struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c)
 	return s;
 }
 
-/*
- * Spans looked at in one go. What is looked at has slots to give unless they were
- * freed twice, so the first nearly always does; Go's budget is 100 for lists on
- * which most spans may prove full.
- */
-#define KMH_SPAN_BUDGET		16
-
-/* A span with at least one slot to give, taken off the lists; NULL when there is none. */
-static struct kmh_mspan *kmh_mcentral_take_locked(struct kmh_mcentral *c)
+/* Those that have been announced meanwhile come up from the announced list. */
+static struct kmh_mspan *kmh_mcentral_pop_full_locked(struct kmh_mcentral *c, unsigned int set)
 {
-	unsigned int budget = KMH_SPAN_BUDGET;
 	struct kmh_mspan *s;
 
-	while (budget--) {
-		s = kmh_mcentral_pop_announced_locked(c);
-		if (!s)
-			s = kmh_mcentral_pop_partial_locked(c);
-		if (!s)
-			return NULL;
-		kmh_mspan_fold(s);
-		if (kmh_mspan_next_word(s, 0))
+	lockdep_assert_held(&c->lock);
+	while ((s = list_first_entry_or_null(&c->full[set], struct kmh_mspan, list))) {
+		list_del_init(&s->list);
+		if (atomic_cmpxchg(&s->home, KMH_HOME_LISTED, KMH_HOME_CACHED) == KMH_HOME_LISTED)
 			return s;
-		kmh_mcentral_settle_full(s);
 	}
 	return NULL;
 }
 
-/* A span of fresh pages; home CACHED. */
+/*
+ * May the caller have a span that it has popped? Not while the reclaimer sweeps it,
+ * which puts it back then. *@stale: it must be swept.
+ *
+ * What is off the lists is counted in nsweeping until it is back, or in an mcache: so
+ * long the generation that is open then stays open.
+ */
+static bool kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s, bool *stale)
+{
+	unsigned int gen = kmh_mcentral_gen(c);
+
+	lockdep_assert_held(&c->lock);
+	*stale = (unsigned int)atomic_read(&s->sweepgen) != gen;
+	if (*stale && !kmh_sweep_claim(s, gen))
+		return false;
+	atomic_inc(&c->nsweeping);
+	return true;
+}
+
+/* After a claim, without the lock: sweep or fold. */
+static void kmh_mcentral_ready(struct kmh_mcentral *c, struct kmh_mspan *s, bool stale)
+{
+	if (stale)
+		kmh_sweep_span(s, kmh_mcentral_gen(c));
+	else
+		kmh_mspan_fold(s);
+}
+
+/*
+ * Spans looked at in one go, as in Go. What is announced or swept partial has slots to
+ * give unless they were freed twice; the unswept ones may all prove full.
+ */
+#define KMH_SPAN_BUDGET		100
+
+/* Go's order, behind what has been announced. */
+static struct kmh_mspan *kmh_mcentral_pop_locked(struct kmh_mcentral *c)
+{
+	unsigned int swept = kmh_swept_set(c->phase);
+	struct kmh_mspan *s;
+
+	s = kmh_mcentral_pop_announced_locked(c);
+	if (!s)
+		s = kmh_mcentral_pop_partial_locked(c, swept);
+	if (!s)
+		s = kmh_mcentral_pop_partial_locked(c, !swept);
+	if (!s)
+		s = kmh_mcentral_pop_full_locked(c, !swept);
+	return s;
+}
+
+/* Could kmh_mcentral_take() find something? A guess, without the lock. */
+static bool kmh_mcentral_has_spans(struct kmh_mcentral *c)
+{
+	return READ_ONCE(c->npartial) || !llist_empty(&c->announced) ||
+	       !list_empty(&c->full[!kmh_swept_set(READ_ONCE(c->phase))]);
+}
+
+/*
+ * A swept span with at least one slot to give, counted in nsweeping; NULL when there is
+ * none, or in NMI.
+ */
+static struct kmh_mspan *kmh_mcentral_take(struct kmh_mcentral *c)
+{
+	unsigned int budget = KMH_SPAN_BUDGET;
+
+	while (budget-- && kmh_mcentral_has_spans(c)) {
+		struct kmh_mspan *s;
+		unsigned long flags;
+		bool stale, mine;
+
+		if (!kmh_lock_irqsave(&c->lock, flags))
+			return NULL;
+		s = kmh_mcentral_pop_locked(c);
+		mine = s && kmh_mcentral_claim_locked(c, s, &stale);
+		raw_spin_unlock_irqrestore(&c->lock, flags);
+		if (!s)
+			return NULL;
+		if (!mine)
+			continue;
+		kmh_mcentral_ready(c, s, stale);
+		if (kmh_mspan_next_word(s, 0))
+			return s;
+		kmh_mcentral_settle_full(c, s);
+		atomic_dec(&c->nsweeping);
+	}
+	return NULL;
+}
+
+/* A span of fresh pages; home CACHED, counted as well. */
 static struct kmh_mspan *kmh_mcentral_grow(struct kmh_node *node, unsigned int spanclass,
 					   struct kmh_mcache *mc)
 {
 	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
+	struct kmh_mcentral *c = &node->central[spanclass];
+	struct kmh_mspan *s;
 
-	return kmh_mheap_alloc_span(&node->mheap, mc, spanclass, class->npages,
-				    class->align_pages, NULL);
+	atomic_inc(&c->nsweeping);
+	s = kmh_mheap_alloc_span(&node->mheap, mc, spanclass, class->npages, class->align_pages,
+				 NULL);
+	if (!s)
+		atomic_dec(&c->nsweeping);
+	return s;
 }
 
 /**
@@ -144,7 +303,7 @@ static struct kmh_mspan *kmh_mcentral_grow(struct kmh_node *node, unsigned int s
  * @spanclass: which class.
  * @mc: the mcache in whose section the caller is; its page cache may be used.
  *
- * Order: announced, partial, fresh pages.
+ * Order: announced, swept partial, unswept partial, unswept full, fresh pages.
  *
  * Context: Any, in the section. In NMI locks are only tried.
  * Return: a span with home CACHED and at least one free slot; NULL when there are
@@ -154,16 +313,16 @@ struct kmh_mspan *kmh_mcentral_cache_span(struct kmh_node *node, unsigned int sp
 					  struct kmh_mcache *mc)
 {
 	struct kmh_mcentral *c = &node->central[spanclass];
-	struct kmh_mspan *s = NULL;
-	unsigned long flags;
+	struct kmh_mspan *s = kmh_mcentral_take(c) ?: kmh_mcentral_grow(node, spanclass, mc);
 
-	if (!list_empty(&c->partial) || !llist_empty(&c->announced)) {
-		if (!kmh_lock_irqsave(&c->lock, flags))
-			return NULL;
-		s = kmh_mcentral_take_locked(c);
-		raw_spin_unlock_irqrestore(&c->lock, flags);
-	}
-	return s ?: kmh_mcentral_grow(node, spanclass, mc);
+	if (!s)
+		return NULL;
+	/* Should its class advance right now: it is h + 1 then, which is so. */
+	atomic_add(3, &s->sweepgen);
+	if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
+		kmh_mspan_blacken(s);
+	atomic_dec(&c->nsweeping);
+	return s;
 }
 
 /**
@@ -174,29 +333,12 @@ struct kmh_mspan *kmh_mcentral_cache_span(struct kmh_node *node, unsigned int sp
  * An empty one goes on to the page heap. In NMI a lock that is taken leaves
  * nothing to wait for: the span is announced, which needs no lock.
  *
- * Context: Any.
+ * Context: Any; in the section, or the CPU is dead.
  */
 void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s)
 {
-	struct kmh_mcentral *c = &node->central[s->spanclass];
-	unsigned long flags;
-
-	kmh_mspan_fold(s);
-	if (!kmh_mspan_live(s, NULL)) {
-		kmh_mheap_free_span(s);
-		return;
-	}
-	if (!kmh_mspan_next_word(s, 0)) {
-		kmh_mcentral_settle_full(s);
-		return;
-	}
-	if (kmh_lock_irqsave(&c->lock, flags)) {
-		kmh_mcentral_settle_locked(c, s);
-		raw_spin_unlock_irqrestore(&c->lock, flags);
-		return;
-	}
-	atomic_set_release(&s->home, KMH_HOME_FULL);
-	kmh_mcentral_announce(s);
+	kmh_sweep_uncached(s);
+	kmh_mcentral_put(&node->central[s->spanclass], s);
 }
 
 /* NULL when a double free that lost its race has just made the last slot wait for the fold. */
@@ -204,13 +346,17 @@ static void *kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	struct kmh_slots *w = kmh_mspan_next_word(s, 0);
 	unsigned long avail = w ? kmh_slots_avail(w) : 0;
+	unsigned int word;
 
-	lockdep_assert_held(&c->lock);
 	if (unlikely(!avail))
 		return NULL;
-	WRITE_ONCE(w->free, w->free & ~(avail & -avail));
-	c->nested_allocs++;
-	return (void *)kmh_mspan_slot_addr(s, (w - s->w) * KMH_WORD_SLOTS + __ffs(avail));
+	word = w - s->w;
+	avail &= -avail;
+	WRITE_ONCE(w->free, w->free & ~avail);
+	if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
+		atomic_long_or(avail, kmh_mspan_mark(s, word));
+	atomic_long_inc(&c->nested_allocs);
+	return (void *)kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + __ffs(avail));
 }
 
 /**
@@ -219,61 +365,159 @@ static void *kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s)
  * @spanclass: which class.
  *
  * For an interrupt that found its CPU's mcache busy, and for a foreign node. The
- * caller is the span's sweeper for as long as it holds the lock.
+ * caller is the span's sweeper for as long as it is off the lists.
  *
- * Context: Any. In NMI locks are only tried.
+ * Context: Any; preemption off. In NMI locks are only tried.
  * Return: the object or NULL.
  */
 void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass)
 {
 	struct kmh_mcentral *c = &node->central[spanclass];
-	struct kmh_mspan *s, *fresh = NULL;
-	unsigned long flags;
-	void *p = NULL;
+	struct kmh_mspan *s = kmh_mcentral_take(c) ?: kmh_mcentral_grow(node, spanclass, NULL);
+	void *p;
 
-	if (!kmh_lock_irqsave(&c->lock, flags))
+	if (!s)
 		return NULL;
-	s = kmh_mcentral_take_locked(c);
-	if (!s) {
-		raw_spin_unlock_irqrestore(&c->lock, flags);
-		fresh = kmh_mcentral_grow(node, spanclass, NULL);
-		if (!fresh)
-			return NULL;
-		if (!kmh_lock_irqsave(&c->lock, flags)) {
-			kmh_mheap_free_span(fresh);
-			return NULL;
-		}
-		s = fresh;
-	}
 	p = kmh_mcentral_take_slot(c, s);
-	kmh_mcentral_settle_locked(c, s);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
+	kmh_mcentral_settle(c, s);
+	atomic_dec(&c->nsweeping);
 	return p;
 }
 
-/* Up to KMH_SPAN_BUDGET spans that have come out empty, moved to @empty. */
-static bool kmh_mcentral_collect_empty_locked(struct kmh_mcentral *c, struct list_head *seen,
-					      struct list_head *empty)
-{
-	unsigned int budget = KMH_SPAN_BUDGET;
-	struct kmh_mspan *s;
+/* ---- the sweep */
 
-	lockdep_assert_held(&c->lock);
-	while (budget--) {
-		s = kmh_mcentral_pop_announced_locked(c);
+/**
+ * kmh_mcentral_advance() - make every listed span unswept
+ * @c: whose.
+ * @marking: is a collection marking from now on?
+ *
+ * Context: Process context; the heap's sweep.mutex held. The last generation is swept.
+ */
+void kmh_mcentral_advance(struct kmh_mcentral *c, bool marking)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&c->lock, flags);
+	WRITE_ONCE(c->phase, (kmh_mcentral_gen(c) + 2) | (marking ? KMH_MARKING : 0));
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+}
+
+/**
+ * kmh_mcentral_sweep_one() - sweep a span that waits for it
+ * @c: whose.
+ *
+ * Context: Any. In NMI locks are only tried.
+ * Return: its pages; 0 when no span waits.
+ */
+unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c)
+{
+	unsigned int set = !kmh_swept_set(READ_ONCE(c->phase)), npages;
+	struct kmh_mspan *s;
+	unsigned long flags;
+	bool stale, mine;
+
+	do {
+		if (list_empty(&c->partial[set]) && list_empty(&c->full[set]))
+			return 0;
+		if (!kmh_lock_irqsave(&c->lock, flags))
+			return 0;
+		set = !kmh_swept_set(c->phase);
+		s = kmh_mcentral_pop_partial_locked(c, set) ?:
+		    kmh_mcentral_pop_full_locked(c, set);
+		mine = s && kmh_mcentral_claim_locked(c, s, &stale);
+		raw_spin_unlock_irqrestore(&c->lock, flags);
 		if (!s)
-			s = kmh_mcentral_pop_partial_locked(c);
-		if (!s)
-			return false;
-		kmh_mspan_fold(s);
-		if (!kmh_mspan_live(s, NULL))
-			list_add(&s->list, empty);
-		else if (kmh_mspan_next_word(s, 0))
-			list_add_tail(&s->list, seen);
-		else
-			kmh_mcentral_settle_full(s);
+			return 0;
+	} while (!mine);
+	npages = s->npages;
+	kmh_mcentral_ready(c, s, stale);
+	kmh_mcentral_put(c, s);
+	atomic_dec(&c->nsweeping);
+	return npages;
+}
+
+/*
+ * What is announced now, and not what will be meanwhile: swept if it has to be, and
+ * put where it belongs. Context: process context.
+ */
+void kmh_mcentral_sweep_announced(struct kmh_mcentral *c)
+{
+	struct llist_node *all;
+	struct kmh_mspan *s, *next;
+	unsigned long flags;
+
+	if (llist_empty(&c->announced))
+		return;
+	atomic_inc(&c->nsweeping);
+	raw_spin_lock_irqsave(&c->lock, flags);
+	all = llist_del_all(&c->announced);
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+	llist_for_each_entry_safe(s, next, all, node) {
+		bool stale, mine;
+
+		raw_spin_lock_irqsave(&c->lock, flags);
+		list_del_init(&s->list);
+		atomic_set(&s->home, KMH_HOME_CACHED);
+		mine = kmh_mcentral_claim_locked(c, s, &stale);
+		raw_spin_unlock_irqrestore(&c->lock, flags);
+		if (!mine)
+			continue;
+		kmh_mcentral_ready(c, s, stale);
+		kmh_mcentral_put(c, s);
+		atomic_dec(&c->nsweeping);
 	}
-	return true;
+	atomic_dec(&c->nsweeping);
+}
+
+/*
+ * Sweep a span that the reclaimer has claimed while it was listed. Whoever has popped it
+ * since has left it to us; what has been announced since comes up from that list.
+ */
+void kmh_mcentral_reclaimed(struct kmh_mspan *s)
+{
+	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
+	unsigned int gen = kmh_mcentral_gen(c);
+	unsigned long flags;
+	bool mine;
+
+	kmh_sweep_span(s, gen - 1);	/* nobody else may have it before the lock */
+	raw_spin_lock_irqsave(&c->lock, flags);
+	atomic_set_release(&s->sweepgen, gen);
+	if (atomic_read(&s->home) == KMH_HOME_PARTIAL)
+		c->npartial--;
+	mine = atomic_cmpxchg(&s->home, KMH_HOME_LISTED, KMH_HOME_CACHED) != KMH_HOME_ANNOUNCED;
+	if (mine) {
+		list_del_init(&s->list);
+		atomic_set(&s->home, KMH_HOME_CACHED);
+	}
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+	if (mine)
+		kmh_mcentral_put(c, s);
+	atomic_dec(&c->nsweeping);
+}
+
+/* Has the generation reached every span that it could find? */
+bool kmh_mcentral_is_swept(struct kmh_mcentral *c)
+{
+	unsigned int set;
+	unsigned long flags;
+	bool swept;
+
+	raw_spin_lock_irqsave(&c->lock, flags);
+	set = !kmh_swept_set(c->phase);
+	swept = list_empty(&c->partial[set]) && list_empty(&c->full[set]) &&
+		!atomic_read(&c->nsweeping);
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+	return swept;
+}
+
+/* Sort partial span @s: to go, or to stay. */
+static void kmh_mcentral_sort(struct kmh_mspan *s, struct list_head *seen, struct list_head *empty)
+{
+	if (kmh_mspan_empty(s))
+		list_add(&s->list, empty);
+	else
+		list_add_tail(&s->list, seen);
 }
 
 /**
@@ -281,9 +525,8 @@ static bool kmh_mcentral_collect_empty_locked(struct kmh_mcentral *c, struct lis
  * @node: whose.
  * @spanclass: which class.
  *
- * Looks at every listed span once, a budget's worth under each hold of the lock.
- * Spans that stay are put back at the end; an allocation that comes meanwhile
- * finds fewer of them and takes fresh pages at worst.
+ * Looks at every listed span once. Spans that stay are put back at the end; an
+ * allocation that comes meanwhile finds fewer of them and takes fresh pages at worst.
  *
  * Context: Any but NMI.
  */
@@ -294,28 +537,59 @@ void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass)
 	unsigned long flags;
 	LIST_HEAD(empty);
 	LIST_HEAD(seen);
-	bool more;
 
+	kmh_mcentral_sweep_announced(c);
+	while (kmh_mcentral_sweep_one(c))
+		;
+	atomic_inc(&c->nsweeping);
 	do {
 		raw_spin_lock_irqsave(&c->lock, flags);
-		more = kmh_mcentral_collect_empty_locked(c, &seen, &empty);
+		s = kmh_mcentral_pop_partial_locked(c, kmh_swept_set(c->phase));
 		raw_spin_unlock_irqrestore(&c->lock, flags);
-		list_for_each_entry_safe(s, next, &empty, list) {
-			list_del_init(&s->list);
-			kmh_mheap_free_span(s);
+		if (s) {
+			kmh_mspan_fold(s);
+			kmh_mcentral_sort(s, &seen, &empty);
 		}
-	} while (more);
+	} while (s);
 
+	list_for_each_entry_safe(s, next, &empty, list) {
+		list_del_init(&s->list);
+		kmh_mheap_free_span(s);
+	}
 	list_for_each_entry_safe(s, next, &seen, list) {
 		list_del_init(&s->list);
-		raw_spin_lock_irqsave(&c->lock, flags);
-		kmh_mcentral_settle_locked(c, s);
-		raw_spin_unlock_irqrestore(&c->lock, flags);
+		kmh_mcentral_settle(c, s);
 	}
+	atomic_dec(&c->nsweeping);
+}
+
+/* One set's spans agree with it. Returns their number. */
+static unsigned int kmh_mcentral_check_set_locked(struct kmh_node *node, unsigned int spanclass,
+						  struct list_head *set, enum kmh_span_home home,
+						  unsigned int *n, kmh_finding_fn finding,
+						  void *ctx)
+{
+	struct kmh_mspan *s;
+	unsigned int len = 0;
+
+	list_for_each_entry(s, set, list) {
+		int is = atomic_read(&s->home);
+
+		len++;
+		if (s->spanclass == spanclass && !READ_ONCE(s->owner) &&
+		    s->mheap == &node->mheap &&
+		    (is == (int)home || (home == KMH_HOME_LISTED && is == KMH_HOME_ANNOUNCED)))
+			continue;
+		finding(ctx, "span %p on %s list %u: class %u, home %d, owner %p", s,
+			home == KMH_HOME_PARTIAL ? "partial" : "full", spanclass, s->spanclass,
+			is, s->owner);
+		++*n;
+	}
+	return len;
 }
 
 /**
- * kmh_mcentral_validate() - the list of partial spans
+ * kmh_mcentral_validate() - the sets of a class
  * @node: whose.
  * @spanclass: which class.
  * @finding: called for each violation, with the lock held: must not sleep.
@@ -328,19 +602,15 @@ unsigned int kmh_mcentral_validate(struct kmh_node *node, unsigned int spanclass
 				   kmh_finding_fn finding, void *ctx)
 {
 	struct kmh_mcentral *c = &node->central[spanclass];
-	unsigned int n = 0, len = 0;
-	struct kmh_mspan *s;
+	unsigned int n = 0, len = 0, i;
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&c->lock, flags);
-	list_for_each_entry(s, &c->partial, list) {
-		len++;
-		if (s->spanclass == spanclass && !READ_ONCE(s->owner) &&
-		    atomic_read(&s->home) == KMH_HOME_PARTIAL && s->mheap == &node->mheap)
-			continue;
-		finding(ctx, "span %p on partial list %u: class %u, home %d, owner %p", s,
-			spanclass, s->spanclass, atomic_read(&s->home), s->owner);
-		n++;
+	for (i = 0; i < 2; i++) {
+		len += kmh_mcentral_check_set_locked(node, spanclass, &c->partial[i],
+						     KMH_HOME_PARTIAL, &n, finding, ctx);
+		kmh_mcentral_check_set_locked(node, spanclass, &c->full[i], KMH_HOME_LISTED, &n,
+					      finding, ctx);
 	}
 	if (len != c->npartial) {
 		finding(ctx, "class %u: %u spans on the partial list, %u counted", spanclass, len,

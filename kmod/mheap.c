@@ -150,6 +150,16 @@ static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
 	return ok;
 }
 
+/* The span's generation, before anyone can find it. A large object is black by itself. */
+static void kmh_mheap_date_span(struct kmh_mspan *s)
+{
+	unsigned int phase = READ_ONCE(kmh_mspan_mcentral(s)->phase);
+
+	atomic_set(&s->sweepgen, phase & ~KMH_MARKING);
+	if (unlikely(phase & KMH_MARKING) && s->state == KMH_SPAN_LARGE)
+		atomic_long_set(kmh_mspan_mark(s, 0), 1);
+}
+
 /**
  * kmh_mheap_alloc_span() - a span of fresh pages
  * @mh: the page heap.
@@ -183,10 +193,13 @@ struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *
 	s->arena = kmh_range_arena(run.range);
 	s->mcache = mh->heap->mcache;
 	kmh_mspan_init(s, spanclass, run.page << KMH_PAGE_SHIFT, npages);
+	kmh_mheap_date_span(s);
 	kmh_heap_account_metadata(mh->heap, kmh_mspan_bytes(s));
 	kmh_arenamap_set(run.page, npages, s);
+	set_bit(run.page - s->arena->first, s->arena->page_inuse);
 	if (zeroed)
 		*zeroed = run.zeroed;
+	kmh_sweep_pay(mh->heap, npages);
 	return s;
 }
 
@@ -204,6 +217,7 @@ void kmh_mheap_free_span(struct kmh_mspan *s)
 	struct kmh_mheap *mh = s->mheap;
 	unsigned long flags;
 
+	clear_bit((s->base >> KMH_PAGE_SHIFT) - s->arena->first, s->arena->page_inuse);
 	/* Before the lock: the span is the caller's, and may have 131072 pages. */
 	kmh_arenamap_set(s->base >> KMH_PAGE_SHIFT, s->npages, mh->heap->freed);
 	if (kmh_nmi_on_up() || !raw_spin_trylock_irqsave(&mh->lock, flags)) {
@@ -239,7 +253,8 @@ bool kmh_mheap_release_spans(struct kmh_mheap *mh)
 	for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++) {
 		struct kmh_mcentral *c = &node->central[i];
 
-		if (!list_empty(&c->partial) || !llist_empty(&c->announced))
+		if (READ_ONCE(c->npartial) || !llist_empty(&c->announced) ||
+		    kmh_sweep_is_open(mh->heap))
 			kmh_mcentral_release_empty(node, i);
 	}
 	kmh_mheap_drain_pending(mh);
@@ -344,6 +359,18 @@ static struct mutex *kmh_grow_lock(struct kmheap *heap, gfp_t gfp)
 	return &heap->grow_noio_mutex;
 }
 
+/* Pages without asking the kernel: what was freed long ago, and what is unused. */
+static bool kmh_mheap_find_room(struct kmh_mheap *mh, unsigned long npages)
+{
+	unsigned long before = READ_ONCE(mh->pa.nfree);
+
+	if (kmh_defer_excess(mh->heap))
+		kmh_defer_relieve(mh->heap);
+	kmh_sweep_reclaim(mh->heap, npages);
+	kmh_mheap_release_spans(mh);
+	return READ_ONCE(mh->pa.nfree) > before;
+}
+
 /**
  * kmh_mheap_grow() - make room for a span
  * @mh: the page heap.
@@ -371,7 +398,7 @@ int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long ali
 	/* NOFS shares a mutex with NOIO, so whoever holds it must do no I/O. */
 	if (held == &mh->heap->grow_noio_mutex)
 		gfp &= ~(__GFP_FS | __GFP_IO);
-	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_release_spans(mh))
+	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_find_room(mh, npages))
 		err = kmh_mheap_grow_arena(mh, npages, align, gfp);
 	mutex_unlock(held);
 	return err;
@@ -416,6 +443,8 @@ void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid)
 	kmh_pa_init(&mh->pa);
 	kmh_pa_init(&mh->own_pa);
 	init_llist_head(&mh->pending);
+	init_llist_head(&mh->deferred[0]);
+	init_llist_head(&mh->deferred[1]);
 	mh->heap = heap;
 	mh->nid = nid;
 	mh->ahead_after = jiffies;

@@ -11,13 +11,13 @@
 #include "internal.h"
 
 /*
- * Slot words per pool. The header takes 104 bytes, a word 16 and fixalloc's link
- * 8, so these make strides of 128, 192, 256 and 384 bytes: whole cache lines, no
- * padding.
+ * Slot words per pool. The header takes 112 bytes, the state of a word 40 and
+ * fixalloc's link 8; these are the numbers of words that classes have, and make
+ * strides of 192, 256, 384, 448 and 768 bytes.
  */
-static const u8 kmh_pool_words[KMH_SPAN_POOLS] = { 1, 5, 9, 17 };
+static const u8 kmh_pool_words[KMH_SPAN_POOLS] = { 1, 3, 6, 8, 16 };
 static const char * const kmh_pool_names[KMH_SPAN_POOLS] = {
-	"mspan-1", "mspan-5", "mspan-9", "mspan-17"
+	"mspan-1", "mspan-3", "mspan-6", "mspan-8", "mspan-16"
 };
 
 static struct kmh_fixalloc kmh_span_pool[KMH_SPAN_POOLS];
@@ -28,7 +28,7 @@ static struct kmh_fixalloc kmh_tiny_pool;
 
 static size_t kmh_pool_bytes(unsigned int pool)
 {
-	return sizeof(struct kmh_mspan) + kmh_pool_words[pool] * sizeof(struct kmh_slots);
+	return sizeof(struct kmh_mspan) + kmh_pool_words[pool] * KMH_WORD_BYTES;
 }
 
 static unsigned int kmh_spanclass_words(unsigned int spanclass)
@@ -53,7 +53,7 @@ int kmh_mspan_pools_init(void)
 {
 	unsigned int i;
 
-	BUILD_BUG_ON(sizeof(struct kmh_mspan) != 104);
+	BUILD_BUG_ON(sizeof(struct kmh_mspan) != 112);
 	BUILD_BUG_ON(offsetof(struct kmh_mspan, base) != 64);
 	for (i = 0; i < KMH_SPAN_POOLS; i++)
 		kmh_fixalloc_init(&kmh_span_pool[i], kmh_pool_names[i], kmh_pool_bytes(i), 64);
@@ -72,7 +72,7 @@ void kmh_mspan_pools_destroy(void)
 
 /**
  * kmh_mspan_pools_reserve() - make sure that spans can be had without allocating
- * @nobjs: how many of the common kind (one slot word). The others hold 4 to 17
+ * @nobjs: how many of the common kind (one slot word). The others hold 3 to 16
  *	times the objects, so a quarter of that will do; one in 16 for tiny spans.
  * @gfp: how hard to try; must allow sleeping.
  *
@@ -177,20 +177,23 @@ size_t kmh_mspan_bytes(const struct kmh_mspan *s)
 
 static void kmh_mspan_init_slots(struct kmh_mspan *s)
 {
-	unsigned int i, left = s->nelems;
+	unsigned int i;
 
 	for (i = 0; i < s->nwords; i++) {
-		unsigned int here = min_t(unsigned int, left, KMH_WORD_SLOTS);
-
-		s->w[i].free = here ? GENMASK(here - 1, 0) : 0;
+		s->w[i].free = kmh_mspan_word_mask(s, i);
 		atomic_long_set(&s->w[i].remote, 0);
-		left -= here;
+		atomic_long_set(kmh_mspan_deferred(s, i, 0), 0);
+		atomic_long_set(kmh_mspan_deferred(s, i, 1), 0);
+		atomic_long_set(kmh_mspan_mark(s, i), 0);
 	}
+	s->dirty[0] = 0;
+	s->dirty[1] = 0;
+	s->nspecials = 0;
 }
 
 /**
  * kmh_mspan_init() - make a span of a run of pages
- * @s: fresh from kmh_mspan_get(@spanclass).
+ * @s: fresh from kmh_mspan_get(@spanclass), @heap and @mheap set.
  * @spanclass: what it is to hold; KMH_SPANCLASS_LARGE for one object.
  * @base: address of the first page.
  * @npages: length in heap pages.
@@ -208,13 +211,14 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 	s->spanclass = spanclass;
 	WRITE_ONCE(s->owner, NULL);
 	atomic_set(&s->home, KMH_HOME_CACHED);
+	atomic_set(&s->sweepgen, 0);
 	INIT_LIST_HEAD(&s->list);
 
 	switch (spanclass) {
 	case KMH_SPANCLASS_LARGE:
 		s->state = KMH_SPAN_LARGE;
 		s->elemsize = 0;
-		s->divmul = 0;
+		s->noscan = false;
 		s->nelems = 1;
 		s->nfast = 0;
 		break;
@@ -230,7 +234,8 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 		s->elemsize = class->size;
 		s->divmul = class->divmul;
 		s->nelems = class->nelems;
-		s->nfast = class->nelems;
+		/* Frees in a collected heap take the long way: they are all remote. */
+		s->nfast = s->heap && kmh_heap_collected(s->heap) ? 0 : class->nelems;
 	}
 	kmh_mspan_init_slots(s);
 	if (spanclass == KMH_SPANCLASS_LARGE)
@@ -278,7 +283,9 @@ static void kmh_mspan_report_double(struct kmh_mspan *s, unsigned int word, unsi
  * @s: the span; the caller is its sweeper.
  * @word: index.
  *
- * Context: The sweeper's: mcache section or mcentral lock.
+ * Not those that wait for a grace period or for a finalizer.
+ *
+ * Context: The sweeper's.
  * Return: number of slots that became free.
  */
 unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word)
@@ -286,11 +293,20 @@ unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word)
 	struct kmh_slots *w = &s->w[word];
 	unsigned long remote, both;
 
-	if (!atomic_long_read(&w->remote))
+	/* Acquire: a deferred bit is set before the remote bit; see kmh_mspan_defer(). */
+	remote = atomic_long_read_acquire(&w->remote);
+	if (!remote)
+		return 0;
+	remote &= ~kmh_mspan_waiting(s, word);
+	if (unlikely(READ_ONCE(s->nspecials)))
+		remote &= ~kmh_special_held(s, word, remote);
+	if (!remote)
 		return 0;
 	/* Pairs with the fetch-or in kmh_mspan_set_remote(). */
-	remote = atomic_long_xchg(&w->remote, 0);
+	atomic_long_fetch_andnot(remote, &w->remote);
 	both = remote & w->free;
+	if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
+		atomic_long_or(remote, kmh_mspan_mark(s, word));
 	WRITE_ONCE(w->free, w->free | remote);
 	if (unlikely(both))
 		kmh_mspan_report_double(s, word, both);
@@ -332,27 +348,58 @@ struct kmh_slots *kmh_mspan_next_word(struct kmh_mspan *s, unsigned int from)
 }
 
 /**
- * kmh_mspan_live() - count the slots in use
+ * kmh_mspan_count() - how many slots are in which state
  * @s: the span.
- * @nremote: where to put the number of slots freed but not folded, or NULL.
+ * @n: where to put the counts.
  *
  * Context: Any; exact when nobody allocates or frees in the span meanwhile.
- * Return: number of live slots.
  */
-unsigned int kmh_mspan_live(const struct kmh_mspan *s, unsigned int *nremote)
+void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n)
 {
-	unsigned int i, idle = 0, remote = 0;
+	unsigned int i;
 
+	*n = (struct kmh_span_count){ .live = s->nelems };
 	for (i = 0; i < s->nwords; i++) {
-		unsigned long r = atomic_long_read(&s->w[i].remote);
 		unsigned long f = READ_ONCE(s->w[i].free);
+		unsigned long r = atomic_long_read(&s->w[i].remote) & ~f;
+		unsigned long d = r & kmh_mspan_waiting(s, i);
 
-		idle += hweight_long(f | r);
-		remote += hweight_long(r & ~f);
+		n->free += hweight_long(f);
+		n->remote += hweight_long(r & ~d);
+		n->deferred += hweight_long(d);
 	}
-	if (nremote)
-		*nremote = remote;
-	return s->nelems - idle;
+	n->live -= n->free + n->remote + n->deferred;
+}
+
+/* Is every slot free? Exact for the sweeper after a fold. */
+bool kmh_mspan_empty(const struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nwords; i++)
+		if (READ_ONCE(s->w[i].free) != kmh_mspan_word_mask(s, i) ||
+		    atomic_long_read(&s->w[i].remote))
+			return false;
+	return true;
+}
+
+/* What is allocated from the span from now on is marked. The caller is its sweeper. */
+void kmh_mspan_blacken(struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nwords; i++)
+		atomic_long_or(s->w[i].free, kmh_mspan_mark(s, i));
+}
+
+/* State bits where there is no slot, of one word. */
+static bool kmh_mspan_stray_bits(const struct kmh_mspan *s, unsigned int word)
+{
+	unsigned long bits = READ_ONCE(s->w[word].free) | atomic_long_read(&s->w[word].remote) |
+			     kmh_mspan_waiting(s, word) |
+			     atomic_long_read(kmh_mspan_mark(s, word));
+
+	return bits & ~kmh_mspan_word_mask(s, word);
 }
 
 /**
@@ -366,26 +413,27 @@ unsigned int kmh_mspan_live(const struct kmh_mspan *s, unsigned int *nremote)
  */
 unsigned int kmh_mspan_validate(const struct kmh_mspan *s, kmh_finding_fn finding, void *ctx)
 {
-	unsigned int i, n = 0, left = s->nelems;
+	unsigned int i, n = 0;
 
 	if (s->nwords != kmh_spanclass_words(s->spanclass)) {
 		finding(ctx, "span %p: %u slot words for span class %u", s, s->nwords,
 			s->spanclass);
 		return 1;
 	}
+	if (DIV_ROUND_UP(s->nelems, KMH_WORD_SLOTS) != s->nwords) {
+		finding(ctx, "span %p: %u slots in %u words", s, s->nelems, s->nwords);
+		return 1;
+	}
 	for (i = 0; i < s->nwords; i++) {
-		unsigned int here = min_t(unsigned int, left, KMH_WORD_SLOTS);
-		unsigned long past = here == KMH_WORD_SLOTS ? 0 : ~0UL << here;
-
-		if ((READ_ONCE(s->w[i].free) | atomic_long_read(&s->w[i].remote)) & past) {
+		if (kmh_mspan_stray_bits(s, i)) {
 			finding(ctx, "span %p: state bits past the last slot in word %u", s, i);
 			n++;
 		}
-		left -= here;
-	}
-	if (left) {
-		finding(ctx, "span %p: %u slots without state", s, left);
-		n++;
+		/* A deferred slot is claimed, and never free. */
+		if (kmh_mspan_waiting(s, i) & READ_ONCE(s->w[i].free)) {
+			finding(ctx, "span %p: slots both free and deferred in word %u", s, i);
+			n++;
+		}
 	}
 	return n;
 }

@@ -71,6 +71,8 @@ static const char *kmh_state_name(const struct kmh_mspan *s)
 		return "tiny object";
 	case KMH_SPAN_LARGE:
 		return "large object";
+	case KMH_SPAN_MANUAL:
+		return "run of pages";
 	case KMH_SPAN_FREED:
 		return "free pages";
 	case KMH_SPAN_UNUSED:
@@ -146,6 +148,10 @@ void kmh_report_survivors(struct kmheap *heap)
 		return;
 	}
 	kmh_heap_walk(heap, w);
+	if (w->manual_runs)
+		pr_warn("heap %s destroyed with %llu runs of pages, %llu bytes (owner %s)\n",
+			heap->name, w->manual_runs, w->st.manual_bytes,
+			heap->owner ? heap->owner->name : "none");
 	if (w->st.live_objects) {
 		pr_warn("heap %s destroyed with %llu live objects of %llu bytes (owner %s)\n",
 			heap->name, w->st.live_objects, w->st.live_bytes,

@@ -61,12 +61,22 @@ static void kmh_walk_large(struct kmh_mspan *s, struct kmh_heap_walk *w)
 {
 	u64 bytes = (u64)s->npages << KMH_PAGE_SHIFT;
 
+	if (kmh_mspan_waiting(s, 0)) {
+		w->st.deferred_objects++;
+		w->st.deferred_bytes += bytes;
+		return;
+	}
 	if (atomic_long_read(&s->w[0].remote)) {	/* on its way back */
 		w->st.free_bytes += bytes;
 		return;
 	}
-	w->large_objects++;
-	w->st.live_objects++;
+	if (s->state == KMH_SPAN_MANUAL) {
+		w->manual_runs++;
+		w->st.manual_bytes += bytes;
+	} else {
+		w->large_objects++;
+		w->st.live_objects++;
+	}
 	w->st.live_bytes += s->large_bytes;
 	w->st.waste_bytes += bytes - s->large_bytes;
 }
@@ -74,15 +84,20 @@ static void kmh_walk_large(struct kmh_mspan *s, struct kmh_heap_walk *w)
 static void kmh_walk_slots(struct kmh_mspan *s, struct kmh_heap_walk *w)
 {
 	struct kmh_class_stats *c = &w->class[kmh_spanclass_class(s->spanclass)];
-	unsigned int remote, live = kmh_mspan_live(s, &remote);
-	u64 idle = (u64)(s->nelems - live) * s->elemsize;
+	struct kmh_span_count n;
+	u64 idle;
 
+	kmh_mspan_count(s, &n);
+	idle = (u64)(n.free + n.remote) * s->elemsize;
 	c->spans++;
 	c->pages += s->npages;
-	c->live += live;
-	c->remote += remote;
-	c->free += s->nelems - live - remote;
-	w->st.live_bytes += (u64)live * s->elemsize;
+	c->live += n.live;
+	c->remote += n.remote;
+	c->deferred += n.deferred;
+	c->free += n.free;
+	w->st.live_bytes += (u64)n.live * s->elemsize;
+	w->st.deferred_bytes += (u64)n.deferred * s->elemsize;
+	w->st.deferred_objects += n.deferred;
 	if (READ_ONCE(s->owner))
 		w->st.cached_bytes += idle;
 	else
@@ -94,7 +109,7 @@ static void kmh_walk_slots(struct kmh_mspan *s, struct kmh_heap_walk *w)
 		w->tiny_objects += objects;
 		w->st.live_objects += objects;
 	} else {
-		w->st.live_objects += live;
+		w->st.live_objects += n.live;
 	}
 }
 
@@ -104,7 +119,7 @@ static void kmh_walk_span(struct kmh_mspan *s, void *ctx)
 
 	c->w->st.spans++;
 	c->span_pages += s->npages;
-	if (s->state == KMH_SPAN_LARGE)
+	if (s->state == KMH_SPAN_LARGE || s->state == KMH_SPAN_MANUAL)
 		kmh_walk_large(s, c->w);
 	else
 		kmh_walk_slots(s, c->w);
@@ -140,6 +155,7 @@ static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 		struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
 
 		w->st.allocs += READ_ONCE(mc->tiny_allocs);
+		w->st.marked_objects += READ_ONCE(mc->marked);
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
 			struct kmh_class_stats *c = &w->class[kmh_spanclass_class(i)];
 
@@ -150,7 +166,7 @@ static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 	while ((node = kmh_next_node(heap, &nid)))
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 			w->class[kmh_spanclass_class(i)].allocs +=
-				READ_ONCE(node->central[i].nested_allocs);
+				atomic_long_read(&node->central[i].nested_allocs);
 	for (i = 1; i < KMH_NR_CLASSES; i++)
 		w->st.allocs += w->class[i].allocs;
 	w->st.allocs += atomic_long_read(&heap->large_allocs);
@@ -184,6 +200,13 @@ void kmh_heap_walk(struct kmheap *heap, struct kmh_heap_walk *w)
 	st->limit_bytes = READ_ONCE(heap->limit_bytes);
 	/* Every object ever made and not live has been freed. */
 	st->frees = st->allocs > st->live_objects ? st->allocs - st->live_objects : 0;
+	st->deferred_limit_bytes = kmh_defer_limit(heap);
+	st->generations = READ_ONCE(heap->sweep.generations);
+	st->swept_spans = atomic_long_read(&heap->sweep.spans);
+	st->collections = READ_ONCE(heap->collections);
+	st->collected_objects = atomic_long_read(&heap->collected);
+	st->collected_bytes = atomic_long_read(&heap->collected_bytes);
+	st->specials = atomic_long_read(&heap->specials.n);
 	st->refused_allocs = atomic_long_read(&heap->refused);
 	st->double_frees = atomic_long_read(&heap->misuses[KMH_DOUBLE_FREE]);
 	st->invalid_frees = atomic_long_read(&heap->misuses[KMH_INVALID_FREE]);

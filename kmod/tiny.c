@@ -100,7 +100,8 @@ static bool kmh_tiny_open(struct kmh_mcache *mc)
 /* Everything cut from the open block has been freed: start it again. */
 static void kmh_tiny_rewind(struct kmh_mcache *mc)
 {
-	if (kmh_tiny_state(mc->tiny_span, mc->tiny_slot) & KMH_TINY_LIVE)
+	if (kmh_tiny_state(mc->tiny_span, mc->tiny_slot) & KMH_TINY_LIVE ||
+	    kmh_mspan_slot_waits(mc->tiny_span, mc->tiny_slot))
 		return;
 	mc->tiny_off = 0;
 	kmh_tiny_clear(mc->tiny_span, mc->tiny_slot, KMH_TINY_BYTE & ~KMH_TINY_OPEN);
@@ -215,6 +216,9 @@ enum kmh_free_result kmh_tiny_free(struct kmh_mspan *s, unsigned long addr)
 		return KMH_FREE_DOUBLE;
 	if (before & ~bit & (KMH_TINY_LIVE | KMH_TINY_OPEN))
 		return KMH_FREE_OK;
+	/* Readers may still hold what was in the block: the fold waits for them. */
+	if (kmh_mspan_slot_waits(s, block))
+		return kmh_mspan_free_remote(s, block);
 	return kmh_free_slot(s, block);
 }
 

@@ -275,8 +275,8 @@ static void grow_keeps_the_limit(struct kunit *test)
 		long metadata = atomic_long_read(&heap->metadata_bytes);
 		struct kmh_arena *a;
 
-		/* A tenth for the metadata of spans; see kmh_heap_book(). */
-		heap->limit_bytes = heap->base_metadata_bytes + rows[i].room + rows[i].room / 10;
+		/* An eighth for the metadata of spans; see kmh_heap_book(). */
+		heap->limit_bytes = heap->base_metadata_bytes + rows[i].room + rows[i].room / 8;
 		KUNIT_EXPECT_EQ_MSG(test, grow(mheap_of(heap), 1, 1), rows[i].bytes ? 0 : -ENOMEM,
 				    "row %u", i);
 		KUNIT_EXPECT_EQ_MSG(test, (size_t)atomic_long_read(&heap->arena_bytes),

@@ -60,6 +60,17 @@ void kmh_kunit_balanced(struct kunit *test, struct kmheap *heap, struct kmheap_s
 void kmh_kunit_books(struct kunit *test, struct kmh_kunit_books *b);
 void kmh_kunit_same_books(struct kunit *test, const struct kmh_kunit_books *before);
 
+/* Live slots of a span, and how many were freed from elsewhere and not folded, or NULL. */
+static inline unsigned int kmh_kunit_live(const struct kmh_mspan *s, unsigned int *nremote)
+{
+	struct kmh_span_count n;
+
+	kmh_mspan_count(s, &n);
+	if (nremote)
+		*nremote = n.remote;
+	return n.live;
+}
+
 /* No growing ahead and no giving back behind the case's back: the worker stays away. */
 void kmh_kunit_no_worker(struct kmheap *heap);
 

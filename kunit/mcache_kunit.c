@@ -237,7 +237,7 @@ static void free_elsewhere_then_here_is_double(struct kunit *test)
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
 	KUNIT_EXPECT_EQ(test, s->w[0].free & 3, 2UL);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&s->w[0].remote), 1L);
-	KUNIT_EXPECT_EQ(test, kmh_mspan_live(s, NULL), 0U);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live(s, NULL), 0U);
 	expect_all_free(test);
 }
 

@@ -53,7 +53,7 @@ static void nested_alloc_comes_from_mcentral(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, other != s);
 		KUNIT_EXPECT_NULL(test, other->owner);
 	}
-	KUNIT_EXPECT_EQ(test, central->nested_allocs, (unsigned long)NR_SLOTS);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&central->nested_allocs), (long)NR_SLOTS);
 	KUNIT_EXPECT_EQ(test, mcslot(test)->allocs, allocs);
 	KUNIT_EXPECT_PTR_EQ(test, mcslot(test)->span, s);
 	kmh_kunit_balanced(test, heap, &after);

@@ -47,7 +47,9 @@ static inline bool partial(struct kunit *test, const struct kmh_mspan *which)
 	bool found = false;
 
 	raw_spin_lock_irqsave(&c->lock, flags);
-	list_for_each_entry(s, &c->partial, list)
+	list_for_each_entry(s, &c->partial[0], list)
+		found |= s == which;
+	list_for_each_entry(s, &c->partial[1], list)
 		found |= s == which;
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 	return found;
@@ -144,7 +146,7 @@ static inline void expect_all_released(struct kunit *test, unsigned int spanclas
 	kmh_kunit_settle(kmh_kunit_heap(test));
 	kmh_mcentral_release_empty(node(test), spanclass);
 	KUNIT_EXPECT_EQ(test, c->npartial, 0U);
-	KUNIT_EXPECT_TRUE(test, list_empty(&c->partial));
+	KUNIT_EXPECT_TRUE(test, list_empty(&c->partial[0]) && list_empty(&c->partial[1]));
 	KUNIT_EXPECT_TRUE(test, llist_empty(&c->announced));
 	free_pages_now(test);
 	KUNIT_EXPECT_EQ(test, node(test)->mheap.pa.nfree, node(test)->mheap.pa.npages);

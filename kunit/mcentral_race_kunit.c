@@ -96,7 +96,7 @@ static void announce_by_many_at_once(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, atomic_read(&f.ndouble), 0);
 		for (k = 0; k < NR_SPANS; k++) {
 			expect_home(test, f.s[k], KMH_HOME_ANNOUNCED);
-			KUNIT_EXPECT_EQ(test, kmh_mspan_live(f.s[k], &remote), 0U);
+			KUNIT_EXPECT_EQ(test, kmh_kunit_live(f.s[k], &remote), 0U);
 			KUNIT_EXPECT_EQ(test, remote, 1024U);
 		}
 		expect_all_released(test, SPANCLASS_16);

@@ -72,7 +72,7 @@ static inline struct kmh_mspan *alloc_span(struct kmh_mheap *mh, unsigned int sp
 	preempt_disable();
 	s = kmh_mheap_alloc_span(mh, NULL, spanclass, npages, align, zeroed);
 	preempt_enable();
-	if (s)
+	if (s && spanclass == KMH_SPANCLASS_LARGE)
 		s->large_bytes = npages << KMH_PAGE_SHIFT;
 	return s;
 }

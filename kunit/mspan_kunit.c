@@ -95,7 +95,7 @@ static void init_every_spanclass(struct kunit *test)
 						0L);
 		}
 		KUNIT_EXPECT_EQ(test, nfree, large ? 0 : nelems);
-		KUNIT_EXPECT_EQ(test, kmh_mspan_live(s, NULL), large ? 1U : 0U);
+		KUNIT_EXPECT_EQ(test, kmh_kunit_live(s, NULL), large ? 1U : 0U);
 		KUNIT_EXPECT_EQ_MSG(test, findings(s), 0U, "span class %u", spanclass);
 		kmh_mspan_put(s);
 	}
@@ -137,7 +137,7 @@ static void init_clears_what_the_last_user_left(struct kunit *test)
 	kmh_mspan_put(again);
 	again = span_new(test, SPANCLASS_16);
 	KUNIT_EXPECT_PTR_EQ(test, again, s);
-	KUNIT_EXPECT_EQ(test, kmh_mspan_live(s, NULL), 0U);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live(s, NULL), 0U);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&s->w[15].remote), 0L);
 	KUNIT_EXPECT_NULL(test, s->owner);
 	KUNIT_EXPECT_EQ(test, findings(s), 0U);
@@ -305,11 +305,11 @@ static void avail_excludes_slots_with_both_bits(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmh_slots_avail(w), BIT(1));
 	set_word(s, 0, BIT(3), BIT(3));
 	KUNIT_EXPECT_EQ(test, kmh_slots_avail(w), 0UL);
-	KUNIT_EXPECT_EQ(test, kmh_mspan_live(s, NULL), 7U);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live(s, NULL), 7U);
 	kmh_mspan_fold(s);
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
 	KUNIT_EXPECT_EQ(test, kmh_slots_avail(w), BIT(3));
-	KUNIT_EXPECT_EQ(test, kmh_mspan_live(s, NULL), 7U);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live(s, NULL), 7U);
 	kmh_mspan_put(s);
 }
 
@@ -396,9 +396,9 @@ static void live_against_model(struct kunit *test)
 			live += !bits;
 			remote += bits == 2;
 		}
-		KUNIT_EXPECT_EQ(test, kmh_mspan_live(s, &nremote), live);
+		KUNIT_EXPECT_EQ(test, kmh_kunit_live(s, &nremote), live);
 		KUNIT_EXPECT_EQ(test, nremote, remote);
-		KUNIT_EXPECT_EQ(test, kmh_mspan_live(s, NULL), live);
+		KUNIT_EXPECT_EQ(test, kmh_kunit_live(s, NULL), live);
 	}
 	kmh_mspan_put(s);
 }
@@ -480,7 +480,7 @@ static void free_remote_races_are_counted_once(struct kunit *test)
 		if (!r->fold)
 			KUNIT_EXPECT_EQ(test, reports, 0U);
 		KUNIT_EXPECT_EQ(test, r->folded, (unsigned int)s->nelems);
-		KUNIT_EXPECT_EQ(test, kmh_mspan_live(s, NULL), 0U);
+		KUNIT_EXPECT_EQ(test, kmh_kunit_live(s, NULL), 0U);
 		kmh_kunit_reports(test, KMH_DOUBLE_FREE, reports);
 		KUNIT_EXPECT_EQ(test, findings(s), 0U);
 	}

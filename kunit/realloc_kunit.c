@@ -50,7 +50,7 @@ static void realloc_walk(struct kunit *test, u8 *p, bool data)
 		expect_bytes(test, q, max(min(bytes, sizes[i]), was));
 		KUNIT_ASSERT_TRUE(test, kmheap_lookup(q, &obj));
 		KUNIT_EXPECT_PTR_EQ(test, obj.heap, kmh_kunit_heap(test));
-		KUNIT_EXPECT_EQ(test, obj.data, data && sizes[i] <= KMHEAP_MAX_SMALL);
+		KUNIT_EXPECT_EQ(test, obj.data, data);
 		KUNIT_EXPECT_GE(test, obj.bytes, sizes[i]);
 		p = q;
 		bytes = obj.bytes;

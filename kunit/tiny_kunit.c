@@ -20,7 +20,7 @@ static struct kmh_mspan *span_of(const void *p)
 /* Slots in use in the span; an open block counts. */
 static unsigned int blocks_in_use(const void *p)
 {
-	return kmh_mspan_live(span_of(p), NULL);
+	return kmh_kunit_live(span_of(p), NULL);
 }
 
 /* Ends what the CPU packs into, so that the next object starts a block. */

@@ -31,7 +31,11 @@ struct kmheap;			/* opaque; NULL names the default heap */
 struct module;
 
 /* kmheap_attr.flags */
+#define KMHEAP_COLLECTED	BIT(0)	/* what kmheap_mark() does not reach can be collected */
 #define KMHEAP_HWCACHE_ALIGN	BIT(1)	/* every object starts on a cache line */
+
+/* What kmheap_alloc_pages() counts in. */
+#define KMHEAP_PAGE_SIZE	8192UL
 
 /**
  * struct kmheap_attr - what a heap is created with; 0 or NULL means the default
@@ -51,6 +55,8 @@ enum kmheap_object_state {
 	KMHEAP_OBJECT_LIVE,		/* allocated, not freed */
 	KMHEAP_OBJECT_FREE,		/* a slot nobody holds */
 	KMHEAP_OBJECT_REMOTE,		/* freed, not yet folded into its span */
+	KMHEAP_OBJECT_DEFERRED,		/* freed with kmheap_free_rcu(), not yet expired */
+	KMHEAP_OBJECT_PAGES,		/* a run of kmheap_alloc_pages() */
 };
 
 /**
@@ -59,7 +65,7 @@ enum kmheap_object_state {
  * @base: first byte of the object that holds the address.
  * @bytes: usable bytes of that object.
  * @state: whether it is live.
- * @data: true when it was allocated as data (holds no pointers) and has up to 32 KiB.
+ * @data: true when it was allocated as data (holds no pointers).
  */
 struct kmheap_object {
 	struct kmheap *heap;
@@ -94,6 +100,16 @@ struct kmheap_stats {
 	u64 double_frees;
 	u64 invalid_frees;
 	u64 wrong_size_frees;
+	u64 manual_bytes;
+	u64 deferred_objects;
+	u64 deferred_limit_bytes;
+	u64 generations;
+	u64 swept_spans;
+	u64 collections;
+	u64 marked_objects;
+	u64 collected_objects;
+	u64 collected_bytes;
+	u64 specials;
 };
 
 struct kmheap *kmheap_create(const char *name, const struct kmheap_attr *attr) __must_check;
@@ -120,6 +136,8 @@ void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp
 void *kmheap_memdup_noprof(struct kmheap *heap, const void *src, size_t len, gfp_t gfp)
 	__malloc __alloc_size(3) __must_check;
 char *kmheap_strdup_noprof(struct kmheap *heap, const char *s, gfp_t gfp)
+	__malloc __must_check;
+void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t gfp)
 	__malloc __must_check;
 size_t kmheap_alloc_bulk_noprof(struct kmheap *heap, size_t size, gfp_t gfp, size_t n, void **p);
 
@@ -307,9 +325,44 @@ void *kmheap_alloc_array_noprof(struct kmheap *heap, size_t n, size_t size, gfp_
 #define kmheap_alloc_bulk(heap, size, gfp, n, p) \
 	kmheap_hooks(kmheap_alloc_bulk_noprof(heap, size, gfp, n, p))
 
+/**
+ * kmheap_alloc_pages() - allocate a run of pages that the caller manages
+ * @heap: the heap; NULL for the default heap.
+ * @npages: how many, of KMHEAP_PAGE_SIZE bytes.
+ * @gfp: as for kmheap_alloc().
+ *
+ * The run is no object: kmheap_free() refuses it and no collection frees it. It is
+ * counted in manual_bytes.
+ *
+ * Context: What @gfp says.
+ * Return: the first page, aligned to KMHEAP_PAGE_SIZE; NULL as for kmheap_alloc(), and
+ * for no pages at all.
+ */
+#define kmheap_alloc_pages(heap, npages, gfp) \
+	kmheap_hooks(kmheap_alloc_pages_noprof(heap, npages, gfp))
+
+void kmheap_free_pages(const void *p, unsigned long npages);
+
 void kmheap_free_sized(const void *p, size_t size);
 void kmheap_free_sensitive(const void *p);
 void kmheap_free_bulk(size_t n, void **p);
+
+void kmheap_free_rcu(const void *p);
+void kmheap_rcu_barrier(struct kmheap *heap);
+
+/* Collected heaps. */
+int kmheap_collect_begin(struct kmheap *heap);
+bool kmheap_mark(struct kmheap *heap, const void *addr);
+int kmheap_collect_end(struct kmheap *heap);
+
+/* Side data of single objects, in any heap. */
+typedef void (*kmheap_finalizer_fn)(void *p, void *arg);
+int kmheap_set_finalizer(void *p, kmheap_finalizer_fn fn, void *arg);
+
+struct kmheap_weak;		/* opaque; a pointer that does not keep its object */
+struct kmheap_weak *kmheap_weak_create(void *p);
+void *kmheap_weak_get(const struct kmheap_weak *weak);
+void kmheap_weak_destroy(struct kmheap_weak *weak);
 
 size_t kmheap_size(const void *p);
 bool kmheap_lookup(const void *addr, struct kmheap_object *obj);

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Collected heaps: the client marks what it can reach, the sweep frees the rest.
+ *
+ * After Go's concurrent mark and sweep (src/runtime/mgc.go), without its write barrier,
+ * which is the client's, and without stopping anything. What is allocated between begin
+ * and end survives ("black"): not by a store in every allocation, but because all free
+ * slots of a span are marked when a CPU takes the span as its own, those that the CPUs
+ * hold already at the beginning, and those that a fold adds meanwhile.
+ */
+#include <linux/export.h>
+#include <linux/ktime.h>
+
+#include "internal.h"
+
+/* Every class begins to mark. */
+static void kmh_collect_start_marking(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	unsigned long flags;
+	unsigned int i;
+	int nid = -1;
+
+	heap->sweep.marking = true;
+	while ((node = kmh_next_node(heap, &nid))) {
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
+			struct kmh_mcentral *c = &node->central[i];
+
+			raw_spin_lock_irqsave(&c->lock, flags);
+			WRITE_ONCE(c->phase, c->phase | KMH_MARKING);
+			raw_spin_unlock_irqrestore(&c->lock, flags);
+		}
+	}
+}
+
+static void kmh_collect_blacken(struct kmh_mcache *mc)
+{
+	unsigned int i;
+
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+		if (mc->slot[i].span)
+			kmh_mspan_blacken(mc->slot[i].span);
+}
+
+/* The last generation is swept to its end before the next thing happens. */
+static void kmh_collect_settle(struct kmheap *heap)
+{
+	do {
+		kmh_sweep_finish(heap);
+	} while (kmh_sweep_is_open(heap));
+}
+
+/**
+ * kmheap_collect_begin() - begin a collection
+ * @heap: a heap that was created with KMHEAP_COLLECTED.
+ *
+ * From its return on every allocation survives this collection by itself. Everything
+ * that is older has to be marked before kmheap_collect_end(), or is freed. An
+ * allocation that is under way on another CPU meanwhile counts as older.
+ *
+ * Context: Process context; sleeps. Interrupts every CPU once. If the sweep of the last
+ * collection is not done yet, it is done here.
+ * Return: 0; -EINVAL when the heap is not collected, -EBUSY when a collection has begun.
+ */
+int kmheap_collect_begin(struct kmheap *heap)
+{
+	u64 start;
+
+	might_sleep();
+	heap = kmh_heap_or_default(heap);
+	if (!kmh_heap_collected(heap))
+		return -EINVAL;
+	mutex_lock(&heap->sweep.mutex);
+	if (heap->sweep.marking) {
+		mutex_unlock(&heap->sweep.mutex);
+		return -EBUSY;
+	}
+	kmh_collect_settle(heap);
+	start = ktime_get_ns();
+	kmh_collect_start_marking(heap);
+	while (!kmh_sweep_caches(heap, kmh_collect_blacken))
+		;
+	heap->begin_ns = max(heap->begin_ns, ktime_get_ns() - start);
+	mutex_unlock(&heap->sweep.mutex);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(kmheap_collect_begin);
+
+/* Set a mark; true for the first. Comes with preemption off. */
+static bool kmh_mark_slot(struct kmh_mspan *s, unsigned int slot)
+{
+	unsigned long bit = BIT(slot % KMH_WORD_SLOTS), page;
+	atomic_long_t *mark = kmh_mspan_mark(s, slot / KMH_WORD_SLOTS);
+
+	if (atomic_long_read(mark) & bit || atomic_long_fetch_or(bit, mark) & bit)
+		return false;
+	page = (s->base >> KMH_PAGE_SHIFT) - s->arena->first;
+	if (!test_bit(page, s->arena->page_marks))
+		set_bit(page, s->arena->page_marks);
+	this_cpu_inc(s->mcache->marked);
+	return true;
+}
+
+/**
+ * kmheap_mark() - say that an object can be reached
+ * @heap: the heap that is being collected.
+ * @addr: any value; a pointer into an object marks the object.
+ *
+ * Whoever marks an object first visits what it points to. Data holds no pointers and
+ * needs no visit; kmheap_lookup() tells. What is not a live object of @heap is refused.
+ *
+ * Context: Any, NMI included. Lock-free.
+ * Return: true when the object was not marked before; false when it was, when it has been
+ * allocated since the collection began, when @addr was refused, and when no collection
+ * has begun.
+ */
+bool kmheap_mark(struct kmheap *heap, const void *addr)
+{
+	struct kmh_where at = {};
+	struct kmh_mspan *s;
+	bool first = false;
+
+	heap = kmh_heap_or_default(heap);
+	preempt_disable();
+	s = kmh_span_of((unsigned long)addr);
+	if (s->heap == heap && (s->state == KMH_SPAN_SMALL || s->state == KMH_SPAN_LARGE) &&
+	    READ_ONCE(kmh_mspan_mcentral(s)->phase) & KMH_MARKING) {
+		kmh_locate(s, (unsigned long)addr, &at);
+		if (at.base && at.state == KMHEAP_OBJECT_LIVE)
+			first = kmh_mark_slot(s, at.slot);
+	}
+	preempt_enable();
+	return first;
+}
+EXPORT_SYMBOL_GPL(kmheap_mark);
+
+/**
+ * kmheap_collect_end() - everything that can be reached has been marked
+ * @heap: the heap.
+ *
+ * What is older than the collection and not marked is garbage from here on. It is
+ * swept when somebody allocates, and in the background; kmheap_rcu_barrier() waits for
+ * that. All calls of kmheap_mark() have returned.
+ *
+ * Context: Process context; sleeps.
+ * Return: 0; -EINVAL when no collection has begun.
+ */
+int kmheap_collect_end(struct kmheap *heap)
+{
+	u64 start;
+
+	might_sleep();
+	heap = kmh_heap_or_default(heap);
+	mutex_lock(&heap->sweep.mutex);
+	if (!heap->sweep.marking) {
+		mutex_unlock(&heap->sweep.mutex);
+		return -EINVAL;
+	}
+	kmh_collect_settle(heap);	/* deferred frees that expired meanwhile */
+	start = ktime_get_ns();
+	heap->sweep.marking = false;
+	kmh_sweep_open(heap, KMH_SWEEP_MARKS);
+	WRITE_ONCE(heap->collections, heap->collections + 1);
+	mod_delayed_work(kmh_wq, &heap->sweep.work, 0);
+	heap->end_ns = max(heap->end_ns, ktime_get_ns() - start);
+	mutex_unlock(&heap->sweep.mutex);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(kmheap_collect_end);

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Deferred frees: kmheap_free_rcu(), without an rcu_head and without allocating.
+ *
+ * An object that is freed this way gets a bit in one of two sets. Set gen & 1 is being
+ * filled. The other one is empty, or closed and waiting for its grace period, or being
+ * swept; only when it is swept may the sets change roles (gen + 1).
+ *
+ * Why nobody waits too short. Two things must hold for a bit in a set: the grace period
+ * that is stamped when the set is closed began after the object was unlinked, and the
+ * sweep that takes the bit comes after that grace period.
+ *
+ *   free_rcu, preemption off		close, by the holder of sweep.mutex
+ *   (the client unlinks the object)	gen = gen + 1
+ *   or the bit into set gen & 1	smp_mb()
+ *   smp_mb__after_atomic()		stamp = start_poll_synchronize_rcu()
+ *   read gen again: as before?
+ *
+ * Read as before: the barrier puts the unlinking before the second read, which came
+ * before the flip, which came before the stamp; readers that can have the pointer began
+ * before the stamped grace period. Changed: the bit goes into the new set as well, and
+ * the slot waits for both. The value is compared, not the set, so two flips in between
+ * do not go unnoticed (they cannot happen: preemption off holds up the grace period
+ * that the second flip waits for). A bit that comes so late that its set has been swept
+ * stays until that set is swept the next time: longer, never shorter.
+ */
+#include <linux/export.h>
+#include <linux/mm.h>
+#include <linux/rcupdate.h>
+
+#include "internal.h"
+
+/* How long a set is filled, when there is no hurry. */
+#define KMH_DEFER_DELAY		DIV_ROUND_UP(HZ, 50)
+
+/* What a CPU counts by itself before it tells the heap. */
+#define KMH_DEFER_SHARE		(64UL << 10)
+
+/* ---- how much is pending */
+
+/**
+ * kmh_defer_limit() - how many bytes may be pending
+ * @heap: the heap.
+ *
+ * Past this the grace period is expedited, and growing waits for it.
+ */
+size_t kmh_defer_limit(const struct kmheap *heap)
+{
+	return max(KMH_DEFER_MIN_LIMIT, (size_t)atomic_long_read(&heap->arena_bytes) / 8);
+}
+
+bool kmh_defer_excess(const struct kmheap *heap)
+{
+	return atomic_long_read(&heap->defer.pending) > (long)kmh_defer_limit(heap);
+}
+
+/* The sweep has seen @bytes of expired objects. */
+void kmh_defer_expired(struct kmheap *heap, unsigned long bytes)
+{
+	atomic_long_sub(bytes, &heap->defer.pending);
+}
+
+/* A CPU's share goes into the sum. */
+static noinline void kmh_defer_count_slow(struct kmheap *heap)
+{
+	unsigned long bytes = this_cpu_xchg(heap->mcache->deferred, 0);
+
+	atomic_long_add(bytes, &heap->defer.pending);
+	if (kmh_defer_excess(heap))
+		irq_work_queue(&heap->defer.kick);
+}
+
+/* Preemption off; an interrupt in between counts for itself. */
+static __always_inline void kmh_defer_count(struct kmh_mspan *s, unsigned long bytes)
+{
+	if (unlikely(this_cpu_add_return(s->mcache->deferred, bytes) > KMH_DEFER_SHARE))
+		kmh_defer_count_slow(s->heap);
+}
+
+/* ---- one free */
+
+/* Something is in @set: the worker has to come. */
+static void kmh_defer_any(struct kmheap *heap, unsigned int set)
+{
+	if (READ_ONCE(heap->defer.any[set]))
+		return;
+	WRITE_ONCE(heap->defer.any[set], 1);
+	irq_work_queue(&heap->defer.kick);
+}
+
+/* The first bit of a span in @set. The span's own flag, which others trust, comes last. */
+static noinline void kmh_defer_dirty(struct kmh_mspan *s, unsigned int set)
+{
+	WRITE_ONCE(kmh_mspan_mcentral(s)->dirty[set], 1);
+	kmh_defer_any(s->heap, set);
+	smp_store_release(&s->dirty[set], 1);
+}
+
+/* Set a slot's bit in the set that is being filled; see the top of this file. */
+static __always_inline void kmh_defer_slot(struct kmh_mspan *s, unsigned int word,
+					   unsigned long bit)
+{
+	const unsigned long *now = &s->heap->defer.gen;
+	unsigned long gen = READ_ONCE(*now), before;
+
+	do {
+		before = gen;
+		atomic_long_or(bit, kmh_mspan_deferred(s, word, gen & 1));
+		/* The unlinking before the next read; and the bit before the span's flag. */
+		smp_mb__after_atomic();
+		if (unlikely(!smp_load_acquire(&s->dirty[gen & 1])))
+			kmh_defer_dirty(s, gen & 1);
+		gen = READ_ONCE(*now);
+	} while (unlikely(gen != before));
+}
+
+/**
+ * kmh_mspan_defer() - free a slot after a grace period
+ * @s: its span, small.
+ * @slot: slot number, below nelems.
+ *
+ * The remote bit claims the slot, as for any free; the deferred bit, which is there
+ * first, keeps the fold from taking it.
+ *
+ * Context: Any; preemption off.
+ * Return: KMH_FREE_DOUBLE when it was not live.
+ */
+enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot)
+{
+	unsigned int word = slot / KMH_WORD_SLOTS;
+	unsigned long bit = BIT(slot % KMH_WORD_SLOTS);
+	struct kmh_slots *w = &s->w[word];
+
+	if (unlikely((READ_ONCE(w->free) | atomic_long_read(&w->remote)) & bit))
+		return KMH_FREE_DOUBLE;
+	kmh_defer_slot(s, word, bit);
+	if (unlikely(atomic_long_fetch_or(bit, &w->remote) & bit))
+		return KMH_FREE_DOUBLE;
+	/* A full span that is on no list: the sweep has to find it. */
+	if (unlikely(atomic_read(&s->home) == KMH_HOME_FULL))
+		kmh_mcentral_announce(s);
+	kmh_defer_count(s, s->elemsize);
+	return KMH_FREE_OK;
+}
+
+/**
+ * kmh_tiny_defer() - free one object of a tiny span after a grace period
+ * @s: the span.
+ * @addr: the object; must be the base that kmh_tiny_extent() gives.
+ *
+ * The object's own bit says at once that it is free; its block has the deferred bit and
+ * is not used again before that has expired.
+ *
+ * Context: Any; preemption off.
+ * Return: KMH_FREE_DOUBLE when it was not live.
+ */
+enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr)
+{
+	unsigned int block = (addr - s->base) / s->elemsize;
+
+	if (!kmh_mspan_slot_waits(s, block))
+		kmh_defer_count(s, s->elemsize);
+	kmh_defer_slot(s, block / KMH_WORD_SLOTS, BIT(block % KMH_WORD_SLOTS));
+	return kmh_tiny_free(s, addr);
+}
+
+/*
+ * A large object that has been claimed. It is on the list of its set, which the sweep
+ * takes as a whole; the deferred bit only says what it is.
+ */
+void kmh_defer_large(struct kmh_mspan *s)
+{
+	const unsigned long *now = &s->heap->defer.gen;
+	unsigned long gen;
+
+	smp_mb();	/* the unlinking before the read */
+	gen = READ_ONCE(*now);
+	atomic_long_or(1, kmh_mspan_deferred(s, 0, gen & 1));
+	kmh_defer_count(s, (unsigned long)s->npages << KMH_PAGE_SHIFT);
+	llist_add(&s->node, &s->mheap->deferred[gen & 1]);
+	kmh_defer_any(s->heap, gen & 1);
+}
+
+/* Comes with preemption off and returns with it on. */
+static noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigned long ip)
+{
+	enum kmh_free_result res;
+	struct kmh_where at = {};
+
+	if (ZERO_OR_NULL_PTR((void *)addr) || !kmh_may_free(s, addr, &at, ip)) {
+		preempt_enable();
+		return;
+	}
+	switch (s->state) {
+	case KMH_SPAN_LARGE:
+		res = kmh_large_claim(s);
+		if (res == KMH_FREE_OK)
+			kmh_defer_large(s);
+		break;
+	case KMH_SPAN_TINY:
+		res = kmh_tiny_defer(s, addr);
+		break;
+	default:
+		res = kmh_mspan_defer(s, at.slot);
+	}
+	if (res == KMH_FREE_OK)
+		preempt_enable();
+	else
+		kmh_free_doubled(s, addr, ip);
+}
+
+/**
+ * kmheap_free_rcu() - free an object after a grace period
+ * @p: from one of the allocating functions, of whatever heap; NULL and
+ *	ZERO_SIZE_PTR do nothing.
+ *
+ * For objects that readers may still find, or hold, under rcu_read_lock(). No new reader
+ * may find the object: it is unlinked before. Readers see its contents until the last of
+ * them has left; then its memory is used again. Nothing is needed in the object for
+ * that, and nothing is allocated.
+ *
+ * From this call on the object is free: another free of it is reported as a double free.
+ *
+ * Context: Any, NMI and RCU read-side sections included, wherever RCU is watching. Never
+ * waits, never allocates.
+ */
+void kmheap_free_rcu(const void *p)
+{
+	unsigned long addr = (unsigned long)p, off, slot;
+	struct kmh_mspan *s;
+
+	preempt_disable();
+	s = kmh_span_of(addr);
+	off = addr - s->base;
+	slot = (off * s->divmul) >> 32;
+	if (unlikely(slot >= s->nfast || slot * s->elemsize != off))
+		kmh_free_rcu_slow(s, addr, _RET_IP_);
+	else if (likely(kmh_mspan_defer(s, slot) == KMH_FREE_OK))
+		preempt_enable();
+	else
+		kmh_free_doubled(s, addr, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(kmheap_free_rcu);
+
+/* ---- the two sets; all under sweep.mutex */
+
+static bool kmh_defer_filling(const struct kmh_defer *d)
+{
+	return READ_ONCE(d->any[d->gen & 1]);
+}
+
+/* Close the set that is being filled. The other one is empty, and is filled next. */
+static void kmh_defer_close(struct kmheap *heap)
+{
+	struct kmh_defer *d = &heap->defer;
+
+	lockdep_assert_held(&heap->sweep.mutex);
+	WRITE_ONCE(d->any[!(d->gen & 1)], 0);
+	smp_store_release(&d->gen, d->gen + 1);
+	smp_mb();	/* gen, stamp: pairs with the barrier in kmh_defer_slot() */
+	d->cookie = start_poll_synchronize_rcu();
+	d->waiting = true;
+}
+
+/* Large objects whose grace period is over, one list a node. */
+static void kmh_defer_release_large(struct kmheap *heap, unsigned int set)
+{
+	struct kmh_mspan *s, *next;
+	struct kmh_node *node;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid))) {
+		struct llist_node *all = llist_del_all(&node->mheap.deferred[set]);
+
+		llist_for_each_entry_safe(s, next, all, node) {
+			kmh_defer_expired(heap, (unsigned long)s->npages << KMH_PAGE_SHIFT);
+			kmh_large_release(s);
+			cond_resched();
+		}
+	}
+}
+
+/* The closed set's grace period is over. */
+static void kmh_defer_expire(struct kmheap *heap)
+{
+	struct kmh_defer *d = &heap->defer;
+	unsigned int set = !(d->gen & 1);
+
+	d->waiting = false;
+	kmh_sweep_open(heap, KMH_SWEEP_SET0 + set);
+	kmh_defer_release_large(heap, set);
+}
+
+/**
+ * kmh_defer_step() - do what can be done about deferred frees now
+ * @heap: the heap.
+ *
+ * Context: Process context; sleeps. heap->sweep.mutex held.
+ * Return: true when there is something left to wait for.
+ */
+bool kmh_defer_step(struct kmheap *heap)
+{
+	struct kmh_defer *d = &heap->defer;
+
+	if (kmh_sweep_is_open(heap))
+		return true;
+	if (!d->waiting) {
+		if (!kmh_defer_filling(d))
+			return false;
+		kmh_defer_close(heap);
+	}
+	if (kmh_defer_excess(heap)) {
+		atomic_long_inc(&d->expedited);
+		cond_synchronize_rcu_expedited(d->cookie);
+	} else if (!poll_state_synchronize_rcu(d->cookie)) {
+		return true;
+	}
+	kmh_defer_expire(heap);
+	kmh_sweep_finish(heap);
+	return kmh_sweep_is_open(heap) || kmh_defer_filling(d);
+}
+
+/* Wait for the set that is closed, or else close one and wait for it. */
+static void kmh_defer_wait(struct kmheap *heap, bool expedite)
+{
+	struct kmh_defer *d = &heap->defer;
+
+	if (!d->waiting)
+		kmh_defer_close(heap);
+	if (expedite) {
+		atomic_long_inc(&d->expedited);
+		cond_synchronize_rcu_expedited(d->cookie);
+	} else {
+		cond_synchronize_rcu(d->cookie);
+	}
+	kmh_defer_expire(heap);
+	kmh_sweep_finish(heap);
+}
+
+/**
+ * kmh_defer_relieve() - there is too much pending: get some of it back now
+ * @heap: the heap.
+ *
+ * Context: Process context that may wait for memory; sleeps.
+ */
+void kmh_defer_relieve(struct kmheap *heap)
+{
+	mutex_lock(&heap->sweep.mutex);
+	kmh_sweep_finish(heap);
+	while (!kmh_sweep_is_open(heap) && kmh_defer_excess(heap) &&
+	       (heap->defer.waiting || kmh_defer_filling(&heap->defer)))
+		kmh_defer_wait(heap, true);
+	mutex_unlock(&heap->sweep.mutex);
+}
+
+/**
+ * kmheap_rcu_barrier() - wait until all earlier deferred frees are done
+ * @heap: the heap; NULL for the default heap.
+ *
+ * Those of this heap, and of no other. Also finishes the sweep of a collection that has
+ * ended, and the finalizers of what has been found dead. Not from a finalizer.
+ *
+ * Context: Process context; sleeps for up to two grace periods.
+ */
+void kmheap_rcu_barrier(struct kmheap *heap)
+{
+	unsigned int round;
+
+	might_sleep();
+	heap = kmh_heap_or_default(heap);
+	for (round = 0; round < 2; round++) {
+		mutex_lock(&heap->sweep.mutex);
+		do {
+			kmh_sweep_finish(heap);
+		} while (kmh_sweep_is_open(heap));
+		/* The first round is for a set that was closed already. */
+		if (heap->defer.waiting || kmh_defer_filling(&heap->defer))
+			kmh_defer_wait(heap, false);
+		do {
+			kmh_sweep_finish(heap);
+		} while (kmh_sweep_is_open(heap));
+		mutex_unlock(&heap->sweep.mutex);
+	}
+	kmh_special_flush(heap);
+}
+EXPORT_SYMBOL_GPL(kmheap_rcu_barrier);
+
+/* Runs where it may wake a worker, whatever context asked for it. */
+static void kmh_defer_kicked(struct irq_work *kick)
+{
+	struct kmheap *heap = container_of(kick, struct kmheap, defer.kick);
+
+	if (kmh_defer_excess(heap))
+		mod_delayed_work(kmh_wq, &heap->sweep.work, 0);
+	else
+		queue_delayed_work(kmh_wq, &heap->sweep.work, KMH_DEFER_DELAY);
+}
+
+void kmh_defer_init(struct kmheap *heap)
+{
+	init_irq_work(&heap->defer.kick, kmh_defer_kicked);
+}

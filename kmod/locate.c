@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What an address is: the object it lies in and its state, and whether it may be freed.
+ */
+#include <linux/export.h>
+
+#include "internal.h"
+
+bool kmh_slot_live(const struct kmh_mspan *s, unsigned int slot)
+{
+	const struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
+
+	return !((READ_ONCE(w->free) | atomic_long_read(&w->remote)) &
+		 BIT(slot % KMH_WORD_SLOTS));
+}
+
+static enum kmheap_object_state kmh_slot_state(const struct kmh_mspan *s, unsigned int slot)
+{
+	unsigned long remote = atomic_long_read(&s->w[slot / KMH_WORD_SLOTS].remote);
+
+	if (kmh_slot_live(s, slot))
+		return KMHEAP_OBJECT_LIVE;
+	if (!(remote & BIT(slot % KMH_WORD_SLOTS)))
+		return KMHEAP_OBJECT_FREE;
+	return kmh_mspan_slot_waits(s, slot) ? KMHEAP_OBJECT_DEFERRED : KMHEAP_OBJECT_REMOTE;
+}
+
+static void kmh_locate_slot(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)
+{
+	at->slot = (addr - s->base) / s->elemsize;
+	if (at->slot >= s->nelems)	/* the tail behind the last object */
+		return;
+	at->base = kmh_mspan_slot_addr(s, at->slot);
+	at->bytes = s->elemsize;
+	at->state = kmh_slot_state(s, at->slot);
+}
+
+/* Fill @at for a span in use. Any context, preemption off; slow. */
+void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)
+{
+	bool live;
+
+	*at = (struct kmh_where){ .state = KMHEAP_OBJECT_LIVE };
+	if (addr - s->base >= (unsigned long)s->npages << KMH_PAGE_SHIFT)
+		return;		/* the span was recycled under a racing lookup */
+	switch (s->state) {
+	case KMH_SPAN_SMALL:
+		kmh_locate_slot(s, addr, at);
+		break;
+	case KMH_SPAN_TINY:
+		at->slot = (addr - s->base) / s->elemsize;
+		at->bytes = kmh_tiny_extent(s, addr, &at->base, &live);
+		if (live && kmh_slot_live(s, at->slot))
+			break;
+		at->state = kmh_mspan_slot_waits(s, at->slot) ? KMHEAP_OBJECT_DEFERRED :
+								KMHEAP_OBJECT_FREE;
+		break;
+	case KMH_SPAN_LARGE:
+	case KMH_SPAN_MANUAL:
+		at->slot = 0;
+		at->base = s->base;
+		at->bytes = (size_t)s->npages << KMH_PAGE_SHIFT;
+		if (s->state == KMH_SPAN_MANUAL)
+			at->state = KMHEAP_OBJECT_PAGES;
+		if (atomic_long_read(&s->w[0].remote))
+			at->state = kmh_mspan_waiting(s, 0) ? KMHEAP_OBJECT_DEFERRED :
+							      KMHEAP_OBJECT_FREE;
+		break;
+	}
+}
+
+/* ---- misuse */
+
+void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
+		const struct kmh_mspan *s, const struct kmh_where *at, unsigned long ip)
+{
+	struct kmh_report r = {
+		.kind = kind, .what = what, .addr = addr, .ip = ip, .span = s,
+		.object = at ? at->base : 0, .bytes = at ? at->bytes : 0,
+	};
+
+	kmh_report_misuse(&r);
+}
+
+static void kmh_misuse_sentinel(unsigned long addr, const struct kmh_mspan *s, unsigned long ip)
+{
+	switch (s->state) {
+	case KMH_SPAN_FREED:
+		kmh_misuse(KMH_DOUBLE_FREE, "its pages are free already", addr, s, NULL, ip);
+		break;
+	case KMH_SPAN_GONE:
+		kmh_misuse(KMH_INVALID_FREE, "its heap or arena is gone",
+			   addr, s, NULL, ip);
+		break;
+	case KMH_SPAN_UNUSED:
+		kmh_misuse(KMH_INVALID_FREE, "no object was ever there", addr, s, NULL, ip);
+		break;
+	default:
+		kmh_misuse(KMH_INVALID_FREE, "not an address of kmheap", addr, s, NULL, ip);
+	}
+}
+
+/**
+ * kmh_may_free() - may an address be freed?
+ * @s: its span, or the sentinel that stands there.
+ * @addr: the address.
+ * @at: where to put the object.
+ * @ip: whom to report.
+ *
+ * Context: Any; preemption off.
+ * Return: true for the first byte of an object that was live a moment ago; otherwise it
+ * has been reported.
+ */
+bool kmh_may_free(struct kmh_mspan *s, unsigned long addr, struct kmh_where *at, unsigned long ip)
+{
+	if (s->state < KMH_SPAN_SMALL) {
+		kmh_misuse_sentinel(addr, s, ip);
+		return false;
+	}
+	kmh_locate(s, addr, at);
+	if (at->base == addr && at->state == KMHEAP_OBJECT_LIVE)
+		return true;
+	if (at->state == KMHEAP_OBJECT_PAGES)
+		kmh_misuse(KMH_INVALID_FREE, "pages that their owner manages", addr, s, at, ip);
+	else if (at->base == addr)
+		kmh_misuse(KMH_DOUBLE_FREE, at->state == KMHEAP_OBJECT_DEFERRED ?
+			   "freed already, waits for a grace period" : "freed already",
+			   addr, s, at, ip);
+	else if (at->base)
+		kmh_misuse(KMH_INVALID_FREE, "inside an object", addr, s, at, ip);
+	else
+		kmh_misuse(KMH_INVALID_FREE, "behind the last object of a span", addr, s, at, ip);
+	return false;
+}
+
+/* ---- looking at addresses */
+
+/**
+ * kmheap_lookup() - what an address is
+ * @addr: any value; interior pointers count.
+ * @obj: where to put what was found.
+ *
+ * The answer may be old when it arrives, unless the caller keeps the object alive.
+ *
+ * Context: Any, NMI included. Lock-free.
+ * Return: false when no object is or was at @addr.
+ */
+bool kmheap_lookup(const void *addr, struct kmheap_object *obj)
+{
+	struct kmh_where at = {};
+	struct kmh_mspan *s;
+
+	preempt_disable();
+	s = kmh_span_of((unsigned long)addr);
+	if (s->state >= KMH_SPAN_SMALL) {
+		kmh_locate(s, (unsigned long)addr, &at);
+		obj->heap = s->heap;
+		obj->base = (void *)at.base;
+		obj->bytes = at.bytes;
+		obj->state = at.state;
+		obj->data = s->state == KMH_SPAN_LARGE ? s->noscan :
+			    kmh_spanclass_noscan(s->spanclass);
+	}
+	preempt_enable();
+	return at.base;
+}
+EXPORT_SYMBOL_GPL(kmheap_lookup);
+
+/**
+ * kmheap_size() - usable bytes of an object, as ksize()
+ * @p: the object.
+ *
+ * Context: Any, NMI included. Lock-free.
+ * Return: bytes from @p on that belong to the object, all of them usable; 0 for NULL,
+ * ZERO_SIZE_PTR and what is no live object.
+ */
+size_t kmheap_size(const void *p)
+{
+	struct kmheap_object obj;
+
+	if (!kmheap_lookup(p, &obj) || obj.base != p || obj.state != KMHEAP_OBJECT_LIVE)
+		return 0;
+	return obj.bytes;
+}
+EXPORT_SYMBOL_GPL(kmheap_size);

@@ -1,0 +1,569 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The sweep: generations, who sweeps a span, and who pays for it.
+ *
+ * After Go's sweeper (src/runtime/mgcsweep.go). Every mcentral has a sweep generation
+ * h, an even number; every span remembers one:
+ *
+ *   h - 2	needs sweeping (and so does anything older: see below)
+ *   h - 1	is being swept
+ *   h		swept
+ *   h + 1	was cached before h advanced, still is, and needs sweeping
+ *   h + 3	swept and then cached
+ *
+ * A generation opens when the deferred frees of a set have expired, or at the end of a
+ * collection: h advances by 2 in every class concerned, which makes all of its spans
+ * unswept at once. From then on whoever allocates, the worker, and the reclaimer sweep
+ * them; who wins the exchange in kmh_sweep_claim() does, the others leave the span
+ * alone. The next generation cannot open before this one is swept.
+ *
+ * Different from Go: a generation of deferred frees concerns only the classes that
+ * have any. And a full span into which nobody has freed is on no list (unless the heap
+ * is collected), so no sweep finds it and its generation may be old; it is swept when
+ * a free has announced it.
+ */
+#include <linux/cpu.h>
+#include <linux/delay.h>
+#include <linux/mm.h>
+#include <linux/smp.h>
+#include <linux/string.h>
+
+#include "internal.h"
+
+/*
+ * Pages swept for each fresh page that is allocated: a generation is swept before the
+ * pages in use have grown by an eighth.
+ */
+#define KMH_SWEEP_RATIO		8
+
+/* Spans that one allocation of pages sweeps at most, whatever is due. */
+#define KMH_SWEEP_BUDGET	16U
+
+/* Spans that the worker sweeps between two looks at the scheduler (Go: sweepBatchSize). */
+#define KMH_SWEEP_BATCH		10U
+
+/* ---- one span */
+
+/**
+ * kmh_sweep_claim() - become the one who sweeps a span
+ * @s: a span that cannot go away meanwhile.
+ * @gen: its class's generation.
+ *
+ * Context: Any.
+ * Return: false when it is swept, or somebody else has claimed it.
+ */
+bool kmh_sweep_claim(struct kmh_mspan *s, unsigned int gen)
+{
+	unsigned int old = atomic_read(&s->sweepgen);
+
+	if (old == gen || old == gen - 1 || old == gen + 3)
+		return false;
+	return atomic_cmpxchg(&s->sweepgen, old, gen - 1) == (int)old;
+}
+
+/* Wipe slots that are about to be free, where the kernel wants that. */
+static void kmh_sweep_wipe(struct kmh_mspan *s, unsigned int word, unsigned long slots)
+{
+	unsigned int bit;
+
+	if (!want_init_on_free() || s->state != KMH_SPAN_SMALL)
+		return;
+	for_each_set_bit(bit, &slots, KMH_WORD_SLOTS)
+		memset((void *)kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit), 0,
+		       s->elemsize);
+}
+
+/* Start the finalizers of those slots that have one; the fold leaves them alone. */
+static void kmh_sweep_specials(struct kmh_mspan *s, unsigned int word, unsigned long slots)
+{
+	unsigned int bit;
+
+	if (likely(!READ_ONCE(s->nspecials)))
+		return;
+	for_each_set_bit(bit, &slots, KMH_WORD_SLOTS)
+		kmh_special_die(s, kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit));
+}
+
+static void kmh_sweep_survivors(struct kmh_mspan *s, unsigned int word, unsigned long slots,
+				unsigned int gen)
+{
+	unsigned int bit;
+
+	if (likely(!READ_ONCE(s->nspecials)))
+		return;
+	for_each_set_bit(bit, &slots, KMH_WORD_SLOTS)
+		kmh_special_survive(s, kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit), gen);
+}
+
+/* The grace period of @set is over: its slots wait no longer. */
+static void kmh_sweep_deferred(struct kmh_mspan *s, unsigned int set)
+{
+	unsigned int i, n = 0;
+
+	if (!READ_ONCE(s->dirty[set]))
+		return;
+	WRITE_ONCE(s->dirty[set], 0);
+	smp_mb();	/* dirty, bits: pairs with the barrier in kmh_mspan_defer() */
+	for (i = 0; i < s->nwords; i++) {
+		unsigned long slots;
+
+		if (!atomic_long_read(kmh_mspan_deferred(s, i, set)))
+			continue;
+		slots = atomic_long_xchg(kmh_mspan_deferred(s, i, set), 0);
+		n += hweight_long(slots);
+		slots &= atomic_long_read(&s->w[i].remote) & ~kmh_mspan_waiting(s, i);
+		kmh_sweep_specials(s, i, slots);
+		kmh_sweep_wipe(s, i, slots);
+	}
+	kmh_defer_expired(s->heap, (unsigned long)n * s->elemsize);
+}
+
+/* What was allocated before the collection and not marked by its end is garbage. */
+static void kmh_sweep_marks(struct kmh_mspan *s, unsigned int gen)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < s->nwords; i++) {
+		struct kmh_slots *w = &s->w[i];
+		unsigned long marked = atomic_long_read(kmh_mspan_mark(s, i)), live, dead;
+
+		live = kmh_mspan_word_mask(s, i) & ~w->free & ~atomic_long_read(&w->remote);
+		/* Claimed like any free; a client that frees garbage at this moment loses. */
+		dead = live & ~marked;
+		if (dead)
+			dead &= ~atomic_long_fetch_or(dead, &w->remote);
+		n += hweight_long(dead);
+		kmh_sweep_specials(s, i, dead);
+		kmh_sweep_survivors(s, i, live & marked, gen);
+		kmh_sweep_wipe(s, i, dead);
+		smp_wmb();	/* survivor, mark: pairs with the one in kmh_special_doomed() */
+		atomic_long_set(kmh_mspan_mark(s, i), 0);
+	}
+	clear_bit((s->base >> KMH_PAGE_SHIFT) - s->arena->first, s->arena->page_marks);
+	if (!n)
+		return;
+	atomic_long_add(n, &s->heap->collected);
+	atomic_long_add((unsigned long)n * s->elemsize, &s->heap->collected_bytes);
+}
+
+/**
+ * kmh_sweep_span() - sweep a span that has been claimed
+ * @s: the span.
+ * @gen: the generation it is to belong to afterwards.
+ *
+ * Takes in remote frees, and what the open generation is for.
+ *
+ * Context: The claimer's; in an mcache section or counted in nsweeping, either of
+ * which keeps the open generation open.
+ */
+void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen)
+{
+	enum kmh_sweep_what what = READ_ONCE(s->heap->sweep.what);
+
+	if (what == KMH_SWEEP_MARKS)
+		kmh_sweep_marks(s, kmh_mcentral_gen(kmh_mspan_mcentral(s)));
+	else if (what != KMH_SWEEP_REMOTE)
+		kmh_sweep_deferred(s, what - KMH_SWEEP_SET0);
+	kmh_mspan_fold(s);
+	atomic_long_inc(&s->heap->sweep.spans);
+	atomic_long_add(s->npages, &s->heap->sweep.debt);
+	/* Release: whoever sees it swept sees the free bits. */
+	atomic_set_release(&s->sweepgen, gen);
+}
+
+/* Has the generation of a cached span advanced since it was cached? */
+bool kmh_sweep_stale(const struct kmh_mspan *s)
+{
+	return (unsigned int)atomic_read(&s->sweepgen) ==
+	       kmh_mcentral_gen(kmh_mspan_mcentral(s)) + 1;
+}
+
+/* Sweep a span where it is cached. In its owner's section. */
+void kmh_sweep_cached(struct kmh_mspan *s)
+{
+	unsigned int gen = kmh_mcentral_gen(kmh_mspan_mcentral(s));
+
+	if (kmh_sweep_claim(s, gen))
+		kmh_sweep_span(s, gen + 3);
+}
+
+/*
+ * A span that is no longer cached (or never was, fresh as it is), brought up to date.
+ * The caller is its sweeper. In the section, or for a dead CPU.
+ */
+void kmh_sweep_uncached(struct kmh_mspan *s)
+{
+	unsigned int gen = kmh_mcentral_gen(kmh_mspan_mcentral(s));
+
+	if (kmh_sweep_claim(s, gen)) {
+		kmh_sweep_span(s, gen);
+		return;
+	}
+	if ((unsigned int)atomic_read(&s->sweepgen) == gen + 3)
+		atomic_set(&s->sweepgen, gen);
+	kmh_mspan_fold(s);
+}
+
+/*
+ * Must a slot that becomes free in a span be marked, because what is allocated there
+ * must survive a sweep for marks that the span has yet to see? One that is being
+ * swept at the moment has seen it.
+ */
+bool kmh_sweep_blackens(const struct kmh_mspan *s)
+{
+	unsigned int phase = READ_ONCE(kmh_mspan_mcentral(s)->phase);
+	unsigned int gen = phase & ~KMH_MARKING, own = atomic_read(&s->sweepgen);
+
+	if (phase & KMH_MARKING)
+		return true;
+	return READ_ONCE(s->heap->sweep.what) == KMH_SWEEP_MARKS &&
+	       own != gen && own != gen - 1 && own != gen + 3;
+}
+
+/* ---- a heap */
+
+/*
+ * Sweep one listed span of any class, beginning where the last call found one.
+ * Returns its pages, 0 when there was none to be had.
+ */
+static unsigned int kmh_sweep_one(struct kmheap *heap)
+{
+	unsigned int nids = nr_node_ids, i, n = nids * KMH_NR_SPANCLASSES;
+	unsigned int at = atomic_read(&heap->sweep.cursor);
+
+	for (i = 0; i < n; i++, at++) {
+		struct kmh_node *node = heap->nodes[at / KMH_NR_SPANCLASSES % nids];
+		unsigned int pages;
+
+		pages = kmh_mcentral_sweep_one(&node->central[at % KMH_NR_SPANCLASSES]);
+		if (pages) {
+			atomic_set(&heap->sweep.cursor, at % n);
+			return pages;
+		}
+	}
+	return 0;
+}
+
+/**
+ * kmh_sweep_pay() - sweep in proportion to what is allocated
+ * @heap: the heap.
+ * @npages: fresh pages that the caller has just taken.
+ *
+ * The sum over all callers is what counts, so what the worker and the refills have
+ * swept meanwhile is credit (Go: deductSweepCredit).
+ *
+ * Context: Any; no lock held.
+ */
+void kmh_sweep_pay(struct kmheap *heap, unsigned long npages)
+{
+	unsigned int budget = KMH_SWEEP_BUDGET;
+
+	if (likely(!kmh_sweep_is_open(heap)))
+		return;
+	atomic_long_sub(npages * KMH_SWEEP_RATIO, &heap->sweep.debt);
+	while (atomic_long_read(&heap->sweep.debt) < 0 && budget--)
+		if (!kmh_sweep_one(heap))
+			break;
+}
+
+struct kmh_sweep_call {
+	struct kmheap *heap;
+	void (*fn)(struct kmh_mcache *mc);
+	atomic_t nbusy;
+};
+
+static void kmh_sweep_this_cpu(void *arg)
+{
+	struct kmh_sweep_call *call = arg;
+	struct kmh_mcache *mc = this_cpu_ptr(call->heap->mcache);
+
+	if (!kmh_mcache_enter(mc)) {
+		atomic_inc(&call->nbusy);
+		return;
+	}
+	call->fn(mc);
+	kmh_mcache_leave(mc);
+}
+
+/**
+ * kmh_sweep_caches() - call a function in every CPU's section
+ * @heap: the heap.
+ * @fn: must be harmless when called twice for one CPU.
+ *
+ * A CPU that is in its section when the interrupt arrives is asked again; sections are
+ * short, so that ends. An mcache of a CPU that is not online is empty, and stays so:
+ * hotplug waits.
+ *
+ * Context: Process context; sleeps.
+ * Return: false when some CPU was busy each of a thousand times.
+ */
+bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
+{
+	struct kmh_sweep_call call = { .heap = heap, .fn = fn };
+	unsigned int tries;
+
+	for (tries = 0; tries < 1000; tries++) {
+		atomic_set(&call.nbusy, 0);
+		cpus_read_lock();
+		on_each_cpu(kmh_sweep_this_cpu, &call, true);
+		cpus_read_unlock();
+		if (!atomic_read(&call.nbusy))
+			return true;
+		usleep_range(50, 200);
+	}
+	return false;
+}
+
+static void kmh_sweep_mcache(struct kmh_mcache *mc)
+{
+	unsigned int i;
+
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
+		struct kmh_mspan *s = mc->slot[i].span;
+
+		if (s && kmh_sweep_stale(s))
+			kmh_sweep_cached(s);
+	}
+}
+
+/**
+ * kmh_sweep_open() - begin a generation
+ * @heap: the heap; the last generation is swept.
+ * @what: what its spans are swept for.
+ *
+ * Context: Process context; heap->sweep.mutex held.
+ */
+void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what)
+{
+	struct kmh_node *node;
+	unsigned int i;
+	int nid = -1;
+
+	lockdep_assert_held(&heap->sweep.mutex);
+	atomic_long_set(&heap->sweep.debt, 0);
+	heap->sweep.generations++;
+	/* Before any class advances: read by those who find a span unswept. */
+	smp_store_release(&heap->sweep.what, what);
+
+	while ((node = kmh_next_node(heap, &nid))) {
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
+			struct kmh_mcentral *c = &node->central[i];
+			u8 *dirty = &c->dirty[what - KMH_SWEEP_SET0];
+
+			if (what == KMH_SWEEP_MARKS) {
+				kmh_mcentral_advance(c, false);
+			} else if (READ_ONCE(*dirty)) {
+				WRITE_ONCE(*dirty, 0);
+				kmh_mcentral_advance(c, heap->sweep.marking);
+			}
+		}
+	}
+}
+
+/* ---- large objects, and spans by address */
+
+/* Claimed by one hold of the page heap's lock. */
+#define KMH_RECLAIM_BATCH	16U
+
+struct kmh_reclaim {
+	unsigned int n;
+	struct kmh_mspan *span[KMH_RECLAIM_BATCH];
+};
+
+/* Under the page heap's lock, which keeps the span. True when it is the caller's now. */
+static bool kmh_reclaim_large(struct kmh_mspan *s)
+{
+	unsigned int gen = kmh_mcentral_gen(kmh_mspan_mcentral(s));
+
+	if (READ_ONCE(s->heap->sweep.what) != KMH_SWEEP_MARKS || !kmh_sweep_claim(s, gen))
+		return false;
+	/* What is dead stays at "being swept": a weak handle goes by that. */
+	if (!atomic_long_read(kmh_mspan_mark(s, 0)))
+		return kmh_large_claim(s) == KMH_FREE_OK;
+	kmh_sweep_survivors(s, 0, 1, gen);
+	smp_wmb();	/* survivor, mark: as in kmh_sweep_marks() */
+	atomic_long_set(kmh_mspan_mark(s, 0), 0);
+	clear_bit((s->base >> KMH_PAGE_SHIFT) - s->arena->first, s->arena->page_marks);
+	atomic_set_release(&s->sweepgen, gen);
+	return false;
+}
+
+static bool kmh_reclaim_small(struct kmh_mspan *s)
+{
+	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
+	int home = atomic_read(&s->home);
+
+	/* What a CPU caches it sweeps itself; what is announced comes up by itself. */
+	if (home != KMH_HOME_PARTIAL && home != KMH_HOME_LISTED)
+		return false;
+	atomic_inc(&c->nsweeping);	/* before the claim: the generation stays open */
+	if (kmh_sweep_claim(s, kmh_mcentral_gen(c)))
+		return true;
+	atomic_dec(&c->nsweeping);
+	return false;
+}
+
+/*
+ * Claim unswept spans from heap page @page of an arena on, until @r is full. A span
+ * with a marked object will not come out empty, so with @small those are left to others.
+ */
+static unsigned long kmh_reclaim_chunk(struct kmh_arena *a, unsigned long page, bool small,
+				       struct kmh_reclaim *r)
+{
+	unsigned long end = min(page + KMH_PA_CHUNK_PAGES, a->npages), flags;
+
+	raw_spin_lock_irqsave(&a->mheap->lock, flags);
+	for_each_set_bit_from(page, a->page_inuse, end) {
+		struct kmh_mspan *s = kmh_span_of_page(a->first + page);
+		bool mine = false;
+
+		if (r->n == KMH_RECLAIM_BATCH)
+			break;
+		if (s->state == KMH_SPAN_LARGE)
+			mine = kmh_reclaim_large(s);
+		else if (small && s->state == KMH_SPAN_SMALL && !test_bit(page, a->page_marks))
+			mine = kmh_reclaim_small(s);
+		if (mine)
+			r->span[r->n++] = s;
+	}
+	raw_spin_unlock_irqrestore(&a->mheap->lock, flags);
+	return min(page, end);
+}
+
+static void kmh_reclaim_spans(struct kmheap *heap, struct kmh_reclaim *r)
+{
+	while (r->n) {
+		struct kmh_mspan *s = r->span[--r->n];
+
+		if (s->state != KMH_SPAN_LARGE) {
+			kmh_mcentral_reclaimed(s);
+			continue;
+		}
+		atomic_long_inc(&heap->collected);
+		atomic_long_add(s->large_bytes, &heap->collected_bytes);
+		kmh_large_release(s);
+	}
+}
+
+/* Go through the arenas by address until @npages more are free; all of it if 0. */
+static void kmh_reclaim_arenas(struct kmheap *heap, unsigned long npages, bool small)
+{
+	struct kmh_reclaim r = { };
+	struct kmh_arena *a;
+	unsigned long page;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->arenas, list) {
+		unsigned long before = READ_ONCE(a->range.nfree), got;
+
+		for (page = 0; page < a->npages;) {
+			page = kmh_reclaim_chunk(a, page, small, &r);
+			kmh_reclaim_spans(heap, &r);
+			got = READ_ONCE(a->range.nfree) - before;
+			if (npages && (long)got > 0 && got >= npages)
+				goto out;
+			cond_resched();
+		}
+	}
+out:
+	mutex_unlock(&heap->arenas_mutex);
+}
+
+/**
+ * kmh_sweep_reclaim() - sweep for pages before the heap takes more
+ * @heap: the heap.
+ * @npages: how many are wanted.
+ *
+ * Go's page reclaimer: in the order of addresses, so that neighbouring spans come
+ * free together.
+ *
+ * Context: Process context; sleeps.
+ * Return: true when a generation was open, so that something may have come free.
+ */
+bool kmh_sweep_reclaim(struct kmheap *heap, unsigned long npages)
+{
+	if (!kmh_sweep_is_open(heap))
+		return false;
+	kmh_reclaim_arenas(heap, npages, true);
+	return true;
+}
+
+/* ---- to the end of a generation */
+
+static void kmh_sweep_listed(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	unsigned int i, n = 0;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid)))
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+			kmh_mcentral_sweep_announced(&node->central[i]);
+	while (kmh_sweep_one(heap))
+		if (++n % KMH_SWEEP_BATCH == 0)
+			cond_resched();
+}
+
+static bool kmh_sweep_is_done(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	unsigned int i;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid)))
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+			if (!kmh_mcentral_is_swept(&node->central[i]))
+				return false;
+	return true;
+}
+
+/**
+ * kmh_sweep_finish() - sweep what the open generation has left
+ * @heap: the heap.
+ *
+ * Context: Process context; sleeps. heap->sweep.mutex held. With a CPU that cannot be
+ * reached the generation stays open.
+ */
+void kmh_sweep_finish(struct kmheap *heap)
+{
+	lockdep_assert_held(&heap->sweep.mutex);
+	if (!kmh_sweep_is_open(heap))
+		return;
+	if (!kmh_sweep_caches(heap, kmh_sweep_mcache))
+		return;
+	kmh_sweep_listed(heap);
+	if (heap->sweep.what == KMH_SWEEP_MARKS)
+		kmh_reclaim_arenas(heap, 0, false);
+	while (!kmh_sweep_is_done(heap)) {	/* by others, who are at it */
+		usleep_range(50, 200);
+		kmh_sweep_listed(heap);
+	}
+	WRITE_ONCE(heap->sweep.what, KMH_SWEEP_REMOTE);
+}
+
+/* Comes again, one tick later, while there is something to wait for. */
+static void kmh_sweep_work(struct work_struct *work)
+{
+	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, sweep.work);
+	bool more;
+
+	mutex_lock(&heap->sweep.mutex);
+	kmh_sweep_finish(heap);
+	more = kmh_defer_step(heap);
+	mutex_unlock(&heap->sweep.mutex);
+	if (more)
+		queue_delayed_work(kmh_wq, &heap->sweep.work, 1);
+}
+
+void kmh_sweep_init(struct kmheap *heap)
+{
+	mutex_init(&heap->sweep.mutex);
+	INIT_DELAYED_WORK(&heap->sweep.work, kmh_sweep_work);
+}
+
+/* Nobody frees into the heap any more. */
+void kmh_sweep_stop(struct kmheap *heap)
+{
+	irq_work_sync(&heap->defer.kick);
+	cancel_delayed_work_sync(&heap->sweep.work);
+}
