@@ -154,11 +154,86 @@ static noinline int misuse_realloc(unsigned int times)
 	return 0;
 }
 
+/* ---- deferred frees: the object is no longer live from the call on */
+
+static noinline void misuse_free_rcu_times(const void *p, unsigned int times)
+{
+	while (times--)
+		kmheap_free_rcu(misuse_hide((void *)p));
+}
+
+static int misuse_double_rcu_of(void *p, unsigned int times)
+{
+	if (!p)
+		return -ENOMEM;
+	kmheap_free_rcu(p);
+	misuse_free_rcu_times(p, times);
+	return 0;
+}
+
+static noinline int misuse_double_rcu(unsigned int times)
+{
+	return misuse_double_rcu_of(kmheap_alloc(misuse_heap, 64, GFP_KERNEL), times);
+}
+
+static noinline int misuse_double_rcu_tiny(unsigned int times)
+{
+	return misuse_double_rcu_of(kmheap_alloc_data(misuse_heap, 4, GFP_KERNEL), times);
+}
+
+static noinline int misuse_double_rcu_large(unsigned int times)
+{
+	return misuse_double_rcu_of(kmheap_alloc(misuse_heap, 100000, GFP_KERNEL), times);
+}
+
+static noinline int misuse_free_deferred(unsigned int times)
+{
+	void *p = kmheap_alloc(misuse_heap, 64, GFP_KERNEL);
+
+	if (!p)
+		return -ENOMEM;
+	kmheap_free_rcu(p);
+	misuse_free_times(p, times);
+	return 0;
+}
+
+static noinline int misuse_defer_freed(unsigned int times)
+{
+	void *p = kmheap_alloc(misuse_heap, 64, GFP_KERNEL);
+
+	if (!p)
+		return -ENOMEM;
+	kmheap_free(p);
+	misuse_free_rcu_times(p, times);
+	return 0;
+}
+
+static noinline int misuse_interior_rcu(unsigned int times)
+{
+	void *p = kmheap_alloc(misuse_heap, 256, GFP_KERNEL);
+
+	if (!p)
+		return -ENOMEM;
+	misuse_free_rcu_times(p + 8, times);
+	kmheap_free_rcu(p);
+	return 0;
+}
+
+static noinline int misuse_wild_rcu(unsigned int times)
+{
+	void *kmalloced = kmalloc(64, GFP_KERNEL);
+
+	misuse_free_rcu_times(kmalloced, times);
+	kfree(kmalloced);
+	return kmalloced ? 0 : -ENOMEM;
+}
+
 /* ---- the same object freed by all CPUs at the same moment */
 
 struct misuse_race {
 	void *p;
 	unsigned int cpus;
+	bool deferred;			/* by every other CPU */
 	atomic_t here;
 };
 
@@ -169,14 +244,17 @@ static void misuse_race_free(void *arg)
 	atomic_inc(&r->here);
 	while (atomic_read(&r->here) < r->cpus)
 		cpu_relax();
-	kmheap_free(r->p);
+	if (r->deferred && raw_smp_processor_id() % 2)
+		kmheap_free_rcu(r->p);
+	else
+		kmheap_free(r->p);
 }
 
 /* Says how many frees were too many; the fold finds some of them. */
-static noinline int misuse_race(unsigned int times)
+static int misuse_race_of(unsigned int times, bool deferred)
 {
+	struct misuse_race r = { .deferred = deferred };
 	unsigned int extra = 0;
-	struct misuse_race r;
 
 	while (times--) {
 		r.p = kmheap_alloc(misuse_heap, 8 << times % 8, GFP_KERNEL);
@@ -187,9 +265,20 @@ static noinline int misuse_race(unsigned int times)
 		on_each_cpu(misuse_race_free, &r, true);
 		extra += r.cpus - 1;
 	}
+	kmheap_rcu_barrier(misuse_heap);
 	kmheap_shrink(misuse_heap);
 	client_say("extra %u\n", extra);
 	return 0;
+}
+
+static noinline int misuse_race(unsigned int times)
+{
+	return misuse_race_of(times, false);
+}
+
+static noinline int misuse_race_rcu(unsigned int times)
+{
+	return misuse_race_of(times, true);
 }
 
 /* ---- heaps */
@@ -358,6 +447,8 @@ static int misuse_nothing(unsigned int times)
 	kmheap_free(ZERO_SIZE_PTR);
 	kmheap_free_sized(NULL, 10);
 	kmheap_free_sensitive(NULL);
+	kmheap_free_rcu(NULL);
+	kmheap_free_rcu(ZERO_SIZE_PTR);
 	kmheap_free(kmheap_alloc(misuse_heap, 0, GFP_KERNEL));
 	while (times--) {
 		for (i = 0; i < ARRAY_SIZE(p); i++) {
@@ -388,7 +479,15 @@ static const struct {
 	{ "wrong_size", misuse_wrong_size },
 	{ "after_destroy", misuse_after_destroy },
 	{ "realloc", misuse_realloc },
+	{ "double_rcu", misuse_double_rcu },
+	{ "double_rcu_tiny", misuse_double_rcu_tiny },
+	{ "double_rcu_large", misuse_double_rcu_large },
+	{ "free_deferred", misuse_free_deferred },
+	{ "defer_freed", misuse_defer_freed },
+	{ "interior_rcu", misuse_interior_rcu },
+	{ "wild_rcu", misuse_wild_rcu },
 	{ "race", misuse_race },
+	{ "race_rcu", misuse_race_rcu },
 	{ "destroy_twice", misuse_destroy_twice },
 	{ "destroy_default", misuse_destroy_default },
 	{ "create", misuse_create },

@@ -7,7 +7,7 @@
  * object into it, exchanges the item with that in a random slot of a random CPU's
  * box, checks and frees the object that came back, and keeps its item. So with N
  * CPUs all but one in N frees are of objects from another CPU, nobody waits for
- * anybody, and no item has two owners.
+ * anybody, and no item has two owners. One free in four is deferred.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -44,6 +44,7 @@ struct stress_actor {
 	u64 allocs;
 	u64 frees;
 	u64 remote;			/* of the frees: allocated on another CPU */
+	u64 deferred;			/* of the frees: after a grace period */
 	u64 refused;
 	u64 mismatches;
 };
@@ -217,10 +218,14 @@ static void stress_free(struct stress_actor *a, struct stress_item *it)
 		stress_mismatch(a, it, "at free");
 	a->frees++;
 	a->remote += it->cpu != raw_smp_processor_id();
-	if (it->sized && r % 8 == 0)
+	if (r % 4 == 1) {
+		a->deferred++;
+		kmheap_free_rcu(it->p);
+	} else if (it->sized && r % 8 == 0) {
 		kmheap_free_sized(it->p, it->bytes);
-	else
+	} else {
 		kmheap_free(it->p);
+	}
 	it->p = NULL;
 }
 
@@ -437,6 +442,7 @@ static void stress_add(struct stress_actor *sum, const struct stress_actor *a)
 	sum->allocs += a->allocs;
 	sum->frees += a->frees;
 	sum->remote += a->remote;
+	sum->deferred += a->deferred;
 	sum->refused += a->refused;
 	sum->mismatches += a->mismatches;
 }
@@ -459,7 +465,7 @@ static void stress_say(void)
 	client_say("mismatches %llu\nhardirq_ops %llu\nsoftirq_ops %llu\nwrong_context %d\n",
 		   sum.mismatches, hard.allocs + hard.frees, soft.allocs + soft.frees,
 		   atomic_read(&stress_wrong_context));
-	client_say("milliseconds %lld\n", stress_ms);
+	client_say("deferred_frees %llu\nmilliseconds %lld\n", sum.deferred, stress_ms);
 }
 
 /* figures: how far it is; "running 0" once the target is reached. */
@@ -518,6 +524,12 @@ static int stress_stop_cmd(char *args)
 	return 0;
 }
 
+static int stress_barrier_cmd(char *args)
+{
+	kmheap_rcu_barrier(stress_heap);
+	return 0;
+}
+
 static int stress_shrink_cmd(char *args)
 {
 	client_say("bytes %zu\n", kmheap_shrink(stress_heap));
@@ -528,6 +540,7 @@ static const struct client_command stress_commands[] = {
 	{ "start", stress_start_cmd },
 	{ "figures", stress_figures_cmd },
 	{ "stop", stress_stop_cmd },
+	{ "barrier", stress_barrier_cmd },
 	{ "shrink", stress_shrink_cmd },
 	{}
 };

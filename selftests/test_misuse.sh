@@ -8,7 +8,7 @@
 . "$(dirname "$0")/client.sh"
 
 times=100
-plan 37
+plan 45
 
 load kmheap
 load misuse_client
@@ -77,6 +77,20 @@ check "free after destroy" misuse after_destroy invalid_frees \
 	"kmheap: invalid free of .*its heap or arena is gone; heap \(none\), pages given back" ""
 check "realloc of what was freed" misuse realloc invalid_frees \
 	"kmheap: invalid free of .*kmheap_realloc\(\)" misuse
+check "deferred free twice" misuse double_rcu double_frees \
+	"kmheap: double free of .*$in_heap, small object, object [0-9a-f]{16} of 64 bytes, freed from misuse_" misuse
+check "deferred free of a tiny object twice" misuse double_rcu_tiny double_frees \
+	"kmheap: double free of .*$in_heap, tiny object" misuse
+check "deferred free of a large object twice" misuse double_rcu_large double_frees \
+	"kmheap: double free of .*$in_heap, (large object|free pages)" misuse
+check "free of what is deferred" misuse free_deferred double_frees \
+	"kmheap: double free of .*$in_heap, small object, object .* of 64 bytes" misuse
+check "deferred free of what is free" misuse defer_freed double_frees \
+	"kmheap: double free of .*$in_heap, small object, object .* of 64 bytes" misuse
+check "deferred free of an interior pointer" misuse interior_rcu invalid_frees \
+	"kmheap: invalid free of .*inside an object; $in_heap, small object, object .* of 256 bytes" misuse
+check "deferred free of a wild pointer" misuse wild_rcu invalid_frees \
+	"kmheap: invalid free of .*not an address of kmheap; heap \(none\)" ""
 
 # The stack names the site, and the second time at a site there is no report.
 check "the stack names the culprit" eval 'log_of_test | grep -q "misuse_double_of\|misuse_free_times"'
@@ -94,13 +108,14 @@ check "a known site reports no more, and is counted" again
 race() {
 	mark
 	before=$(stat double_frees misuse)
-	tell misuse_client misuse race 200 || return 1
+	tell misuse_client misuse "$1" 200 || return 1
 	extra=$(answer misuse_client extra)
 	is extra "$extra" -ge 200 && counted double_frees misuse "$before" "$extra" &&
 		is live_objects "$(stat live_objects misuse)" = 0 && valid && balanced misuse
 }
-check "200 objects freed by all CPUs at the same time" race
+check "200 objects freed by all CPUs at the same time" race race
 check "such races are reported" eval 'since_mark | grep -q "kmheap: double free of"'
+check "the same, by half of them after a grace period" race race_rcu
 
 # heap_misuse COMMAND PATTERN: reported once (WARN_ONCE or one call), nothing happens.
 heap_misuse() {

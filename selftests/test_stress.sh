@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 # timeout: 300
 # Ten million allocations and frees from threads, hardirqs and softirqs of every CPU,
-# most frees on another CPU than the allocation, while the validators run.
+# most frees on another CPU than the allocation, one in four deferred, while the
+# validators run.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
 ops=${KMHEAP_STRESS_OPS:-10000000}
-plan 14
+plan 16
 
 figure() {
 	answer stress_client "$1"
@@ -43,10 +44,18 @@ check "did all operations" is operations "$(figure ops)" -ge "$ops"
 check "contents were right at every free" is mismatches "$(figure mismatches)" = 0
 check "half of the frees were remote" \
 	is "remote frees" "$(figure remote_frees)" -ge $(($(figure frees) / 2))
+check "a share of the frees was deferred" \
+	is "deferred frees" "$(figure deferred_frees)" -ge $(($(figure frees) / 8))
 check "hardirqs and softirqs took part" \
 	is "the lesser of both" "$(printf '%s\n%s\n' "$(figure hardirq_ops)" "$(figure softirq_ops)" | sort -n | head -n 1)" -ge $((ops / 1000))
 check "they were in their contexts" is "wrong contexts" "$(figure wrong_context)" = 0
 
+deferrals_end() {
+	tell stress_client barrier &&
+		is deferred_bytes "$(stat deferred_bytes stress)" = 0 &&
+		is deferred_objects "$(stat deferred_objects stress)" = 0
+}
+check "no deferred free is left after a barrier" deferrals_end
 misuses() {
 	for name in double_frees invalid_frees wrong_size_frees live_objects; do
 		is "$name" "$(stat $name stress)" = 0 || return 1
