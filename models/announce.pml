@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Announce once (design.rst, section 6): where a span is while others free into it.
+ *
+ * Models kmh_mspan_free_remote(), kmh_mspan_defer(), kmh_mcentral_announce(),
+ * kmh_mcentral_settle(), kmh_mcentral_settle_full() and the kmh_mcentral_pop_*_locked().
+ * What is done under the mcentral lock is one step where those without the lock see only
+ * one access of it. Memory is sequentially consistent; announce.litmus has what is not.
+ *
+ * A span is full and on its way out of an mcache. One CPU frees a slot, another one frees a
+ * slot deferred. Two more take the span wherever they find it, fold it, let what
+ * is deferred expire or not, use up what is free or not, and put it back.
+ *
+ * Asserted: the span has one sweeper at a time, and is on no list twice. At the end a
+ * span with a remote bit that can be folded is announced or partial, and one with a
+ * deferred bit is at least on a full set.
+ *
+ * Bounds: 1 span that never gets empty, 2 frees, 2 takers with TAKES turns each.
+ * Controls:
+ * BROKEN_NO_SECOND_LOOK	settle_full does not look at the bits again
+ * BROKEN_SECOND_LOOK_FOLDABLE	with home FULL it looks at what can be folded only
+ * BROKEN_ANNOUNCE_STORE	the home is set by a load and a store instead of cmpxchg
+ * BROKEN_TAKE_STORE		so it is where a span is popped from a full set
+ * BROKEN_ONE_NODE		one list node serves the full set and the announced list
+ */
+#define TAKES	1
+
+#define PLAIN	1
+#define WAITING	2
+
+mtype:home = { CACHED, PARTIAL, ANNOUNCED, FULL, LISTED };
+
+mtype:home home = CACHED;
+byte free, remote, deferred;
+bool on_partial, on_full, on_announced;
+bool held = true;	/* somebody is its sweeper */
+byte ended;
+
+inline announce()
+{
+	do
+	:: atomic {
+		h = home;
+		if
+		:: h != FULL && h != LISTED -> break
+		:: else
+		fi
+	   };
+#ifdef BROKEN_ANNOUNCE_STORE
+		home = ANNOUNCED;
+		h = ANNOUNCED;
+#else
+		atomic {
+			if
+			:: home == h -> home = ANNOUNCED; h = ANNOUNCED
+			:: else
+			fi
+		};
+#endif
+		if
+		:: h == ANNOUNCED ->
+			atomic {
+				assert(!on_announced);
+#ifdef BROKEN_ONE_NODE
+				assert(!on_full);
+#endif
+				on_announced = true
+			};
+			break
+		:: else
+		fi
+	od
+}
+
+inline fold()
+{
+	r = remote;
+	r = r & ~deferred;
+	remote = remote & ~r;
+	free = free | r
+}
+
+/* The sweeper, after a fold, has no more use for the span. */
+inline put()
+{
+	fold();
+	if
+	:: free & ~remote ->
+		atomic {
+			assert(!on_partial);
+			on_partial = true;
+			home = PARTIAL;
+			held = false
+		}
+	:: else ->
+		if
+		:: deferred ->
+			atomic {
+				assert(!on_full);
+				on_full = true;
+				home = LISTED;
+				held = false
+			};
+			r = remote;
+			r = r & ~deferred
+		:: else ->
+			atomic { home = FULL; held = false };
+			r = remote;
+#ifdef BROKEN_SECOND_LOOK_FOLDABLE
+			r = r & ~deferred
+#else
+			if
+			:: r & ~deferred
+			:: else -> r = deferred
+			fi
+#endif
+		fi;
+#ifdef BROKEN_NO_SECOND_LOOK
+		r = 0;
+#endif
+		if
+		:: r -> announce()
+		:: else
+		fi
+	fi;
+	r = 0
+}
+
+/* Any list will do. Sets "mine". */
+inline pop()
+{
+	atomic {
+		if
+		:: on_announced ->
+			on_announced = false;
+			on_full = false;
+			home = CACHED;
+			mine = true
+		:: on_partial ->
+			on_partial = false;
+			home = CACHED;
+			mine = true
+		:: on_full ->
+			on_full = false;
+			if
+			:: home == LISTED ->
+				mine = true;
+#ifndef BROKEN_TAKE_STORE
+				home = CACHED
+#endif
+			:: else
+			fi
+		:: else
+		fi;
+		if
+		:: mine -> assert(!held); held = true
+		:: else
+		fi
+	};
+#ifdef BROKEN_TAKE_STORE
+	if
+	:: mine -> home = CACHED
+	:: else
+	fi
+#endif
+}
+
+proctype sweeper()
+{
+	byte r;
+	mtype:home h;
+
+	put();
+	ended++
+}
+
+proctype taker()
+{
+	byte r, turns;
+	mtype:home h;
+	bool mine;
+
+	do
+	:: turns == TAKES -> break
+	:: else ->
+		turns++;
+		pop();
+		if
+		:: mine ->
+			if
+			:: deferred = 0		/* its grace period is over */
+			:: true
+			fi;
+			fold();
+			if
+			:: free = 0		/* handed out, for good */
+			:: true
+			fi;
+			put();
+			mine = false
+		:: else
+		fi
+	od;
+	ended++
+}
+
+proctype plain()
+{
+	mtype:home h;
+
+	remote = remote | PLAIN;
+	if
+	:: home == FULL || home == LISTED -> announce()
+	:: else
+	fi;
+	ended++
+}
+
+proctype defer()
+{
+	mtype:home h;
+
+	deferred = deferred | WAITING;
+	remote = remote | WAITING;
+	if
+	:: home == FULL -> announce()
+	:: else
+	fi;
+	ended++
+}
+
+init {
+	atomic {
+		run sweeper();
+		run plain();
+		run defer();
+		run taker();
+		run taker()
+	};
+	ended == 5;
+	assert(!held);
+	assert(on_announced == (home == ANNOUNCED));
+	assert(on_partial == (home == PARTIAL));
+	assert(home != LISTED || on_full);
+	assert(!(remote & ~deferred) || on_announced || on_partial);
+	assert(!deferred || on_announced || on_partial || on_full)
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Deferred frees: two sets, their grace periods, and the sweep that takes them.
+ *
+ * Models kmh_mspan_defer(), kmh_defer_close(), kmh_sweep_open(), kmh_sweep_finish(),
+ * kmh_sweep_span() with kmh_sweep_deferred(), and kmh_mspan_fold_word(). sweepgen.pml has
+ * who may sweep; here that is a flag.
+ *
+ * A client allocates an object, publishes it, unlinks it and frees it deferred, over and
+ * over; a reader uses it; a worker opens generations; a taker sweeps whenever it likes,
+ * also while no generation is open, as one does who finds an announced span.
+ *
+ * A grace period waits for those who are in a critical section when it begins. The
+ * unlinking store may become visible as late as at the next full barrier, which is the
+ * setting of the deferred bit (defer-flip.litmus).
+ *
+ * Asserted: a slot that a reader still uses does not become free, nor one whose object
+ * is not freed. When all is done and the worker rests, nothing waits any more.
+ *
+ * Bounds: 1 span of 1 slot, OBJECTS objects in it one after the other, as many looks of
+ * the reader, TAKES turns of the taker, OTHERS generations for the sake of other spans.
+ * Controls:
+ * BROKEN_REREAD	the generation is not read again after the bit is set
+ * BROKEN_STAMP_FIRST	the grace period begins before the set is closed
+ * BROKEN_FOLD_MASK	the fold does not look at the deferred bits
+ * BROKEN_ORDER		the remote bit is set before the deferred bit
+ * BROKEN_EARLY_CLOSE	a set is closed before the other one is swept
+ * BROKEN_SWEEP_WAITING	a sweep takes the closed set, expired or not
+ * BROKEN_FINISH	a generation ends without a second look for who is sweeping
+ * BROKEN_DIRTY_LAST	only the last set that got the bit is marked dirty
+ * BROKEN_LATE_GEN	a sweep counts for the generation that is read after it
+ */
+#define OBJECTS	2
+#define TAKES	2
+#define OTHERS	2
+
+#define READER	1
+#define CLIENT	2
+
+#define NO_SET	2	/* KMH_SWEEP_REMOTE */
+
+bool free = true;
+bool remote;
+bool deferred[2];
+bool span_dirty[2], dirty[2];
+byte gen;		/* defer.gen */
+byte what = NO_SET;	/* sweep.what */
+byte h;			/* sweep generation, in steps of 1 */
+byte sweepgen;
+byte nsweeping;
+bool claimed;
+
+bool linked, live, used;
+byte sections;		/* who is in a critical section */
+byte waiting;		/* whom the grace period waits for */
+byte ended;
+
+inline leave(who)
+{
+	d_step {
+		sections = sections & ~who;
+		waiting = waiting & ~who
+	}
+}
+
+inline mark_dirty(set)
+{
+	span_dirty[set] = true;
+	dirty[set] = true
+}
+
+inline fold()
+{
+	if
+#ifdef BROKEN_FOLD_MASK
+	:: remote ->
+#else
+	:: remote -> waits = deferred[0]; waits = waits || deferred[1]
+	:: else -> waits = true
+	fi;
+	if
+	:: !waits ->
+#endif
+		atomic {
+			remote = false;
+			assert(!used && !live);
+			free = true
+		}
+	:: else
+	fi;
+	waits = false
+}
+
+/* For the generation "own"; "claimed" and counted in nsweeping. */
+inline sweep()
+{
+	own = h;
+#ifdef BROKEN_SWEEP_WAITING
+	w = (gen + 1) & 1;
+#else
+	w = what;
+#endif
+	if
+	:: w != NO_SET && span_dirty[w] -> span_dirty[w] = false; deferred[w] = false
+	:: else
+	fi;
+	fold();
+#ifdef BROKEN_LATE_GEN
+	own = h;
+#endif
+	atomic { sweepgen = own; claimed = false; nsweeping--; w = 0; own = 0 }
+}
+
+proctype client()
+{
+	byte n, g, g2;
+
+	do
+	:: n == OBJECTS -> break
+	:: else -> n++;
+		atomic { free && !claimed -> free = false; live = true; linked = true };
+		sections = sections | CLIENT;	/* preempt_disable() */
+		if
+		:: linked = false; g = gen
+		:: g = gen; linked = false
+		fi;
+		live = false;
+#ifdef BROKEN_ORDER
+		remote = true;
+#endif
+again:		deferred[g & 1] = true;
+#ifndef BROKEN_DIRTY_LAST
+		mark_dirty(g & 1);
+#endif
+#ifndef BROKEN_REREAD
+		g2 = gen;
+		if
+		:: g2 != g -> g = g2; goto again
+		:: else
+		fi;
+#endif
+		remote = true;
+#ifdef BROKEN_DIRTY_LAST
+		mark_dirty(g & 1);
+#endif
+		d_step { g = 0; g2 = 0 };
+		leave(CLIENT)
+	od;
+	ended++
+}
+
+proctype reader()
+{
+	byte n;
+
+	do
+	:: n == OBJECTS -> break
+	:: else -> n++;
+		sections = sections | READER;
+		atomic {
+			if
+			:: linked -> used = true
+			:: else
+			fi
+		};
+		used = false;
+		leave(READER)
+	od;
+	ended++
+}
+
+proctype taker()
+{
+	byte n, w, own;
+	bool waits;
+
+	do
+	:: n == TAKES -> break
+	:: n < TAKES -> n++;
+		atomic { !claimed -> claimed = true; nsweeping++ };
+		sweep()
+	od;
+	ended++
+}
+
+proctype worker()
+{
+	byte set, others, w, own;
+	bool waits;
+
+	do
+	:: dirty[gen & 1] || others < OTHERS ->
+		if
+		:: dirty[gen & 1]
+		:: else -> others++
+		fi;
+		set = gen & 1;
+#ifdef BROKEN_STAMP_FIRST
+		waiting = sections;
+		gen++;
+#else
+		gen++;
+		waiting = sections;
+#endif
+		waiting == 0;
+		what = set;		/* kmh_sweep_open() */
+		if
+		:: dirty[set] -> h++
+		:: else
+		fi;
+		dirty[set] = false;
+		do			/* kmh_sweep_finish() */
+#ifdef BROKEN_EARLY_CLOSE
+		:: dirty[gen & 1] -> break
+#endif
+		:: sweepgen != h ->
+			atomic { !claimed -> claimed = true; nsweeping++ };
+			sweep()
+		:: sweepgen == h && nsweeping == 0 -> break
+		od;
+		what = NO_SET;
+#ifndef BROKEN_FINISH
+		nsweeping == 0
+#endif
+	:: !dirty[gen & 1] && ended == 3 -> break
+	od;
+	assert(!deferred[0] && !deferred[1] && !dirty[0] && !dirty[1]);
+	fold();
+	assert(free && !remote)
+}
+
+init {
+	atomic { run client(); run reader(); run taker(); run worker() }
+}
