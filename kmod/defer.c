@@ -93,7 +93,7 @@ static noinline void kmh_defer_dirty(struct kmh_mspan *s, unsigned int set)
 {
 	WRITE_ONCE(kmh_mspan_mcentral(s)->dirty[set], 1);
 	kmh_defer_any(s->heap, set);
-	smp_store_release(&s->dirty[set], 1);
+	smp_store_release(&s->dirty[set], 1);	/* pairs with the load in kmh_defer_slot() */
 }
 
 /* Set a slot's bit in the set that is being filled; see the top of this file. */
@@ -108,6 +108,7 @@ static __always_inline void kmh_defer_slot(struct kmh_mspan *s, unsigned int wor
 		atomic_long_or(bit, kmh_mspan_deferred(s, word, gen & 1));
 		/* The unlinking before the next read; and the bit before the span's flag. */
 		smp_mb__after_atomic();
+		/* Acquire: who sees the flag knows that the rest has been told. */
 		if (unlikely(!smp_load_acquire(&s->dirty[gen & 1])))
 			kmh_defer_dirty(s, gen & 1);
 		gen = READ_ONCE(*now);
@@ -191,6 +192,8 @@ static noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, 
 		preempt_enable();
 		return;
 	}
+	if (READ_ONCE(s->nspecials))
+		kmh_special_forget(s, addr);
 	switch (s->state) {
 	case KMH_SPAN_LARGE:
 		res = kmh_large_claim(s);
@@ -256,7 +259,7 @@ static void kmh_defer_close(struct kmheap *heap)
 
 	lockdep_assert_held(&heap->sweep.mutex);
 	WRITE_ONCE(d->any[!(d->gen & 1)], 0);
-	smp_store_release(&d->gen, d->gen + 1);
+	smp_store_release(&d->gen, d->gen + 1);	/* any, gen: read the other way round */
 	smp_mb();	/* gen, stamp: pairs with the barrier in kmh_defer_slot() */
 	d->cookie = start_poll_synchronize_rcu();
 	d->waiting = true;

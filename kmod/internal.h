@@ -512,7 +512,7 @@ struct kmh_defer {
 };
 
 /* Below this nobody presses for a grace period; above it is an eighth of the heap. */
-#define KMH_DEFER_MIN_LIMIT	(1UL << 20)
+#define KMH_DEFER_MIN_LIMIT	(1024UL << 10)
 
 void kmh_defer_large(struct kmh_mspan *s);
 size_t kmh_defer_limit(const struct kmheap *heap);
@@ -538,6 +538,7 @@ struct kmh_specials {
 
 bool kmh_special_exists(struct kmh_mspan *s, unsigned long addr);
 bool kmh_special_die(struct kmh_mspan *s, unsigned long addr);
+void kmh_special_forget(struct kmh_mspan *s, unsigned long addr);
 void kmh_special_survive(struct kmh_mspan *s, unsigned long addr, unsigned int gen);
 unsigned long kmh_special_held(struct kmh_mspan *s, unsigned int word, unsigned long slots);
 void kmh_special_flush(struct kmheap *heap);

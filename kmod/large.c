@@ -87,7 +87,8 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 	s->large_bytes = bytes;
 	s->noscan = noscan;
 	WRITE_ONCE(s->state, state);
-	atomic_long_inc(&heap->large_allocs);
+	if (state == KMH_SPAN_LARGE)
+		atomic_long_inc(&heap->large_allocs);
 	if (!zeroed && want_init_on_alloc(gfp))
 		kmh_clear_chunked((void *)s->base, npages << KMH_PAGE_SHIFT,
 				  kmh_alloc_may_grow(gfp));

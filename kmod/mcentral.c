@@ -128,15 +128,15 @@ static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
 		kmh_mcentral_settle_full(c, s);
 		return;
 	}
-	if (!kmh_lock_irqsave(&c->lock, flags)) {
-		atomic_set_release(&s->home, KMH_HOME_FULL);
-		kmh_mcentral_announce(s);
+	if (kmh_lock_irqsave(&c->lock, flags)) {
+		atomic_set(&s->home, KMH_HOME_PARTIAL);
+		list_add(&s->list, &c->partial[kmh_mcentral_set_locked(c, s)]);
+		c->npartial++;
+		raw_spin_unlock_irqrestore(&c->lock, flags);
 		return;
 	}
-	atomic_set(&s->home, KMH_HOME_PARTIAL);
-	list_add(&s->list, &c->partial[kmh_mcentral_set_locked(c, s)]);
-	c->npartial++;
-	raw_spin_unlock_irqrestore(&c->lock, flags);
+	atomic_set_release(&s->home, KMH_HOME_FULL);
+	kmh_mcentral_announce(s);
 }
 
 /* A swept span whose sweeper has no use for it. */

@@ -360,11 +360,17 @@ static struct mutex *kmh_grow_lock(struct kmheap *heap, gfp_t gfp)
 }
 
 /* Pages without asking the kernel: what was freed long ago, and what is unused. */
-static bool kmh_mheap_find_room(struct kmh_mheap *mh, unsigned long npages)
+static bool kmh_mheap_find_room(struct kmh_mheap *mh, unsigned long npages, gfp_t gfp)
 {
 	unsigned long before = READ_ONCE(mh->pa.nfree);
+	bool may_wait = (gfp & (__GFP_FS | __GFP_IO)) == (__GFP_FS | __GFP_IO) &&
+			!(current->flags & PF_MEMALLOC);
 
-	if (kmh_defer_excess(mh->heap))
+	/*
+	 * The sweep waits for hotplug, which allocates; so nobody waits for the sweep who
+	 * may hold what that allocation could want.
+	 */
+	if (may_wait && kmh_defer_excess(mh->heap))
 		kmh_defer_relieve(mh->heap);
 	kmh_sweep_reclaim(mh->heap, npages);
 	kmh_mheap_release_spans(mh);
@@ -398,7 +404,7 @@ int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long ali
 	/* NOFS shares a mutex with NOIO, so whoever holds it must do no I/O. */
 	if (held == &mh->heap->grow_noio_mutex)
 		gfp &= ~(__GFP_FS | __GFP_IO);
-	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_find_room(mh, npages))
+	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_find_room(mh, npages, gfp))
 		err = kmh_mheap_grow_arena(mh, npages, align, gfp);
 	mutex_unlock(held);
 	return err;

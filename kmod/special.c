@@ -141,6 +141,26 @@ bool kmh_special_die(struct kmh_mspan *s, unsigned long addr)
 }
 
 /**
+ * kmh_special_forget() - no weak handle leads to an object any more
+ * @s: its span; nspecials is not 0.
+ * @addr: the object; about to be freed after a grace period, which must begin after this.
+ *
+ * Context: Any.
+ */
+void kmh_special_forget(struct kmh_mspan *s, unsigned long addr)
+{
+	struct kmh_special *sp;
+	struct kmheap_weak *weak;
+
+	rcu_read_lock();
+	sp = kmh_special_find(s, addr);
+	weak = sp ? READ_ONCE(sp->weak) : NULL;
+	if (weak)
+		WRITE_ONCE(weak->p, NULL);
+	rcu_read_unlock();
+}
+
+/**
  * kmh_special_survive() - the sweep for marks has found an object marked
  * @s: its span; nspecials is not 0.
  * @addr: the object.
@@ -344,7 +364,7 @@ int kmheap_set_finalizer(void *p, kmheap_finalizer_fn fn, void *arg)
 
 	might_sleep();
 	mutex_lock(&kmh_special_mutex);
-	sp = kmh_special_of("kmheap_set_finalizer()", p, fn, _RET_IP_);
+	sp = kmh_special_of(__func__, p, fn, _RET_IP_);
 	if (IS_ERR(sp)) {
 		err = PTR_ERR(sp);
 	} else if (!sp || (!fn && !sp->fn)) {
@@ -430,7 +450,7 @@ struct kmheap_weak *kmheap_weak_create(void *p)
 
 	might_sleep();
 	mutex_lock(&kmh_special_mutex);
-	sp = kmh_special_of("kmheap_weak_create()", p, true, _RET_IP_);
+	sp = kmh_special_of(__func__, p, true, _RET_IP_);
 	if (IS_ERR(sp)) {
 		weak = ERR_CAST(sp);
 		goto out;
@@ -445,7 +465,7 @@ struct kmheap_weak *kmheap_weak_create(void *p)
 		weak->p = p;
 		weak->special = sp;
 		refcount_set(&weak->refs, 1);
-		smp_store_release(&sp->weak, weak);
+		smp_store_release(&sp->weak, weak);	/* for kmh_special_bury() */
 	} else {
 		weak = ERR_PTR(-ENOMEM);
 		if (!sp->fn)

@@ -61,27 +61,24 @@ bool kmh_sweep_claim(struct kmh_mspan *s, unsigned int gen)
 	return atomic_cmpxchg(&s->sweepgen, old, gen - 1) == (int)old;
 }
 
-/* Wipe slots that are about to be free, where the kernel wants that. */
-static void kmh_sweep_wipe(struct kmh_mspan *s, unsigned int word, unsigned long slots)
+/*
+ * Slots that are claimed and about to be free. An object with a finalizer is the
+ * worker's from here on, and the fold leaves it alone.
+ */
+static void kmh_sweep_bury(struct kmh_mspan *s, unsigned int word, unsigned long slots)
 {
 	unsigned int bit;
 
-	if (!want_init_on_free() || s->state != KMH_SPAN_SMALL)
+	if (likely(!READ_ONCE(s->nspecials)) && !want_init_on_free())
 		return;
-	for_each_set_bit(bit, &slots, KMH_WORD_SLOTS)
-		memset((void *)kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit), 0,
-		       s->elemsize);
-}
+	for_each_set_bit(bit, &slots, KMH_WORD_SLOTS) {
+		unsigned long addr = kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit);
 
-/* Start the finalizers of those slots that have one; the fold leaves them alone. */
-static void kmh_sweep_specials(struct kmh_mspan *s, unsigned int word, unsigned long slots)
-{
-	unsigned int bit;
-
-	if (likely(!READ_ONCE(s->nspecials)))
-		return;
-	for_each_set_bit(bit, &slots, KMH_WORD_SLOTS)
-		kmh_special_die(s, kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit));
+		if (READ_ONCE(s->nspecials) && kmh_special_die(s, addr))
+			continue;
+		if (want_init_on_free())
+			memset((void *)addr, 0, s->elemsize);
+	}
 }
 
 static void kmh_sweep_survivors(struct kmh_mspan *s, unsigned int word, unsigned long slots,
@@ -112,8 +109,7 @@ static void kmh_sweep_deferred(struct kmh_mspan *s, unsigned int set)
 		slots = atomic_long_xchg(kmh_mspan_deferred(s, i, set), 0);
 		n += hweight_long(slots);
 		slots &= atomic_long_read(&s->w[i].remote) & ~kmh_mspan_waiting(s, i);
-		kmh_sweep_specials(s, i, slots);
-		kmh_sweep_wipe(s, i, slots);
+		kmh_sweep_bury(s, i, slots);
 	}
 	kmh_defer_expired(s->heap, (unsigned long)n * s->elemsize);
 }
@@ -133,9 +129,8 @@ static void kmh_sweep_marks(struct kmh_mspan *s, unsigned int gen)
 		if (dead)
 			dead &= ~atomic_long_fetch_or(dead, &w->remote);
 		n += hweight_long(dead);
-		kmh_sweep_specials(s, i, dead);
+		kmh_sweep_bury(s, i, dead);
 		kmh_sweep_survivors(s, i, live & marked, gen);
-		kmh_sweep_wipe(s, i, dead);
 		smp_wmb();	/* survivor, mark: pairs with the one in kmh_special_doomed() */
 		atomic_long_set(kmh_mspan_mark(s, i), 0);
 	}
