@@ -114,6 +114,11 @@ static int kmh_arenamap_extend(unsigned long lo, unsigned long hi, gfp_t gfp)
 		map->leaf[old->base - lo + i] = old->leaf[i];
 	map->prev = old;
 	smp_store_release(&kmh_arenamap, map);	/* pairs with kmh_span_of() */
+	/*
+	 * A lookup loads this pointer without depending on the address it looks up, so
+	 * nobody may have one to look up before every CPU sees the new level.
+	 */
+	synchronize_rcu();
 	return 0;
 }
 

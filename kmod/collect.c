@@ -124,7 +124,7 @@ bool kmheap_mark(struct kmheap *heap, const void *addr)
 	preempt_disable();
 	s = kmh_span_of((unsigned long)addr);
 	if (s->heap == heap && (s->state == KMH_SPAN_SMALL || s->state == KMH_SPAN_LARGE) &&
-	    READ_ONCE(kmh_mspan_mcentral(s)->phase) & KMH_MARKING) {
+	    kmh_mcentral_phase(kmh_mspan_mcentral(s)) & KMH_MARKING) {
 		kmh_locate(s, (unsigned long)addr, &at);
 		if (at.base && at.state == KMHEAP_OBJECT_LIVE)
 			first = kmh_mark_slot(s, at.slot);

@@ -435,9 +435,15 @@ struct kmh_mcentral {
 
 #define KMH_MARKING		1U
 
+/* Acquire: what the generation is for, heap->sweep.what, is read after it. */
+static inline unsigned int kmh_mcentral_phase(const struct kmh_mcentral *c)
+{
+	return smp_load_acquire(&c->phase);
+}
+
 static inline unsigned int kmh_mcentral_gen(const struct kmh_mcentral *c)
 {
-	return READ_ONCE(c->phase) & ~KMH_MARKING;
+	return kmh_mcentral_phase(c) & ~KMH_MARKING;
 }
 
 /* Which of the two sets holds what has been swept. */
@@ -455,7 +461,8 @@ void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass);
 void kmh_mcentral_announce(struct kmh_mspan *s);
 unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c);
 void kmh_mcentral_sweep_announced(struct kmh_mcentral *c);
-void kmh_mcentral_reclaimed(struct kmh_mspan *s);
+bool kmh_mcentral_try_claim(struct kmh_mspan *s);
+void kmh_mcentral_sweep_claimed(struct kmh_mspan *s);
 bool kmh_mcentral_is_swept(struct kmh_mcentral *c);
 void kmh_mcentral_advance(struct kmh_mcentral *c, bool marking);
 void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass);

@@ -93,50 +93,58 @@ static bool kmh_mspan_foldable(struct kmh_mspan *s)
 	return false;
 }
 
+/* Both: false, and nothing done, in NMI when the lock is taken. */
+static bool kmh_mcentral_list_partial(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	unsigned long flags;
+
+	if (!kmh_lock_irqsave(&c->lock, flags))
+		return false;
+	atomic_set(&s->home, KMH_HOME_PARTIAL);
+	list_add(&s->list, &c->partial[kmh_mcentral_set_locked(c, s)]);
+	c->npartial++;
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+	return true;
+}
+
+static bool kmh_mcentral_list_full(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	unsigned long flags;
+
+	if (!kmh_lock_irqsave(&c->lock, flags))
+		return false;
+	list_add(&s->list, &c->full[kmh_mcentral_set_locked(c, s)]);
+	/* Release: the next sweeper sees the free bits as they are left here. */
+	atomic_set_release(&s->home, KMH_HOME_LISTED);
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+	return true;
+}
+
 /*
  * A full span goes nowhere, or on a full set. A free that came after the last fold
- * may have read the old home, so look once more after the new one is visible. Without
- * the lock (NMI) an announcement does what a full set would.
+ * may have read the old home, so look once more after the new one is visible. What
+ * should be on a full set and is not is announced, which does as well.
  */
 static void kmh_mcentral_settle_full(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
-	bool listed = kmh_mspan_must_be_listed(s), again;
-	unsigned long flags;
+	bool listed = kmh_mspan_must_be_listed(s) && kmh_mcentral_list_full(c, s);
 
-	if (listed && kmh_lock_irqsave(&c->lock, flags)) {
-		list_add(&s->list, &c->full[kmh_mcentral_set_locked(c, s)]);
-		/* Release: the next sweeper sees the free bits as they are left here. */
-		atomic_set_release(&s->home, KMH_HOME_LISTED);
-		raw_spin_unlock_irqrestore(&c->lock, flags);
-		smp_mb();	/* pairs with the fetch-or in kmh_mspan_set_remote() */
-		again = kmh_mspan_foldable(s);
-	} else {
-		atomic_set_release(&s->home, KMH_HOME_FULL);	/* likewise */
-		smp_mb();	/* likewise, and with that in kmh_mspan_defer() */
-		again = listed || kmh_mspan_foldable(s) || kmh_mspan_must_be_listed(s);
-	}
-	if (again)
+	if (!listed)
+		atomic_set_release(&s->home, KMH_HOME_FULL);	/* as for LISTED */
+	smp_mb();	/* pairs with the atomics in kmh_mspan_set_remote() and _defer() */
+	if (kmh_mspan_foldable(s) || (!listed && kmh_mspan_must_be_listed(s)))
 		kmh_mcentral_announce(s);
 }
 
-/* Put a folded span where it belongs. In NMI a lock that is taken is not waited for. */
+/* Put a folded span where it belongs. */
 static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
-	unsigned long flags;
-
 	if (!kmh_mspan_next_word(s, 0)) {
 		kmh_mcentral_settle_full(c, s);
-		return;
+	} else if (!kmh_mcentral_list_partial(c, s)) {
+		atomic_set_release(&s->home, KMH_HOME_FULL);
+		kmh_mcentral_announce(s);
 	}
-	if (kmh_lock_irqsave(&c->lock, flags)) {
-		atomic_set(&s->home, KMH_HOME_PARTIAL);
-		list_add(&s->list, &c->partial[kmh_mcentral_set_locked(c, s)]);
-		c->npartial++;
-		raw_spin_unlock_irqrestore(&c->lock, flags);
-		return;
-	}
-	atomic_set_release(&s->home, KMH_HOME_FULL);
-	kmh_mcentral_announce(s);
 }
 
 /* A swept span whose sweeper has no use for it. */
@@ -179,44 +187,51 @@ static struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c,
 	return s;
 }
 
-/* Those that have been announced meanwhile come up from the announced list. */
+/* Off a full set, unless it has been announced and comes up from there. */
+static bool kmh_mcentral_unlist_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	lockdep_assert_held(&c->lock);
+	if (atomic_cmpxchg(&s->home, KMH_HOME_LISTED, KMH_HOME_CACHED) != KMH_HOME_LISTED)
+		return false;
+	list_del_init(&s->list);
+	return true;
+}
+
+/*
+ * Those that have been announced meanwhile stay: who announced one may not have added
+ * it yet, and until it has come up this generation is not swept.
+ */
 static struct kmh_mspan *kmh_mcentral_pop_full_locked(struct kmh_mcentral *c, unsigned int set)
 {
 	struct kmh_mspan *s;
 
 	lockdep_assert_held(&c->lock);
-	while ((s = list_first_entry_or_null(&c->full[set], struct kmh_mspan, list))) {
-		list_del_init(&s->list);
-		if (atomic_cmpxchg(&s->home, KMH_HOME_LISTED, KMH_HOME_CACHED) == KMH_HOME_LISTED)
+	list_for_each_entry(s, &c->full[set], list)
+		if (kmh_mcentral_unlist_locked(c, s))
 			return s;
-	}
 	return NULL;
 }
 
 /*
- * May the caller have a span that it has popped? Not while the reclaimer sweeps it,
- * which puts it back then. *@stale: it must be swept.
- *
- * What is off the lists is counted in nsweeping until it is back, or in an mcache: so
- * long the generation that is open then stays open.
+ * A span that has just been popped is the caller's. It is counted in nsweeping until it
+ * is back on a list, or in an mcache: so long the generation that is open stays open.
+ * The count comes before the claim, which is fully ordered, and that before the
+ * sweeper reads what to sweep for: pairs with the barrier in kmh_sweep_finish().
  */
-static bool kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s, bool *stale)
+static void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
-	unsigned int gen = kmh_mcentral_gen(c);
-
 	lockdep_assert_held(&c->lock);
-	*stale = (unsigned int)atomic_read(&s->sweepgen) != gen;
-	if (*stale && !kmh_sweep_claim(s, gen))
-		return false;
 	atomic_inc(&c->nsweeping);
-	return true;
+	kmh_sweep_claim(s, kmh_mcentral_gen(c));
 }
 
-/* After a claim, without the lock: sweep or fold. */
-static void kmh_mcentral_ready(struct kmh_mcentral *c, struct kmh_mspan *s, bool stale)
+/* Bring a claimed span up to date, without the lock: sweep, or just fold. */
+static void kmh_mcentral_ready(struct kmh_mspan *s)
 {
-	if (stale)
-		kmh_sweep_span(s, kmh_mcentral_gen(c));
+	unsigned int own = atomic_read(&s->sweepgen);
+
+	if (own & 1)	/* claimed: h - 1 */
+		kmh_sweep_span(s, own + 1);
 	else
 		kmh_mspan_fold(s);
 }
@@ -261,18 +276,16 @@ static struct kmh_mspan *kmh_mcentral_take(struct kmh_mcentral *c)
 	while (budget-- && kmh_mcentral_has_spans(c)) {
 		struct kmh_mspan *s;
 		unsigned long flags;
-		bool stale, mine;
 
 		if (!kmh_lock_irqsave(&c->lock, flags))
 			return NULL;
 		s = kmh_mcentral_pop_locked(c);
-		mine = s && kmh_mcentral_claim_locked(c, s, &stale);
+		if (s)
+			kmh_mcentral_claim_locked(c, s);
 		raw_spin_unlock_irqrestore(&c->lock, flags);
 		if (!s)
 			return NULL;
-		if (!mine)
-			continue;
-		kmh_mcentral_ready(c, s, stale);
+		kmh_mcentral_ready(s);
 		if (kmh_mspan_next_word(s, 0))
 			return s;
 		kmh_mcentral_settle_full(c, s);
@@ -398,8 +411,51 @@ void kmh_mcentral_advance(struct kmh_mcentral *c, bool marking)
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&c->lock, flags);
-	WRITE_ONCE(c->phase, (kmh_mcentral_gen(c) + 2) | (marking ? KMH_MARKING : 0));
+	/* Release: pairs with the load in kmh_mcentral_phase(). */
+	smp_store_release(&c->phase, (kmh_mcentral_gen(c) + 2) | (marking ? KMH_MARKING : 0));
 	raw_spin_unlock_irqrestore(&c->lock, flags);
+}
+
+/* Sweep a span that has been claimed, and put it where it belongs. Context: any. */
+void kmh_mcentral_sweep_claimed(struct kmh_mspan *s)
+{
+	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
+
+	kmh_mcentral_ready(s);
+	kmh_mcentral_put(c, s);
+	atomic_dec(&c->nsweeping);
+}
+
+/**
+ * kmh_mcentral_try_claim() - claim an unswept span that was found by its address
+ * @s: a span that cannot go away, because the caller holds the page heap's lock. That
+ *	comes after this one's, so it is only tried.
+ *
+ * Return: true when it was listed, and is for the caller to sweep.
+ */
+bool kmh_mcentral_try_claim(struct kmh_mspan *s)
+{
+	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
+	bool mine = false;
+
+	lockdep_assert_held(&s->mheap->lock);
+	if (!raw_spin_trylock(&c->lock))
+		return false;
+	if ((unsigned int)atomic_read(&s->sweepgen) == kmh_mcentral_gen(c))
+		goto out;
+	if (atomic_read(&s->home) == KMH_HOME_PARTIAL) {
+		list_del_init(&s->list);
+		c->npartial--;
+		atomic_set(&s->home, KMH_HOME_CACHED);
+		mine = true;
+	} else {
+		mine = kmh_mcentral_unlist_locked(c, s);
+	}
+	if (mine)
+		kmh_mcentral_claim_locked(c, s);
+out:
+	raw_spin_unlock(&c->lock);
+	return mine;
 }
 
 /**
@@ -414,25 +470,20 @@ unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c)
 	unsigned int set = !kmh_swept_set(READ_ONCE(c->phase)), npages;
 	struct kmh_mspan *s;
 	unsigned long flags;
-	bool stale, mine;
 
-	do {
-		if (list_empty(&c->partial[set]) && list_empty(&c->full[set]))
-			return 0;
-		if (!kmh_lock_irqsave(&c->lock, flags))
-			return 0;
-		set = !kmh_swept_set(c->phase);
-		s = kmh_mcentral_pop_partial_locked(c, set) ?:
-		    kmh_mcentral_pop_full_locked(c, set);
-		mine = s && kmh_mcentral_claim_locked(c, s, &stale);
-		raw_spin_unlock_irqrestore(&c->lock, flags);
-		if (!s)
-			return 0;
-	} while (!mine);
+	if (list_empty(&c->partial[set]) && list_empty(&c->full[set]))
+		return 0;
+	if (!kmh_lock_irqsave(&c->lock, flags))
+		return 0;
+	set = !kmh_swept_set(c->phase);
+	s = kmh_mcentral_pop_partial_locked(c, set) ?: kmh_mcentral_pop_full_locked(c, set);
+	if (s)
+		kmh_mcentral_claim_locked(c, s);
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+	if (!s)
+		return 0;
 	npages = s->npages;
-	kmh_mcentral_ready(c, s, stale);
-	kmh_mcentral_put(c, s);
-	atomic_dec(&c->nsweeping);
+	kmh_mcentral_sweep_claimed(s);
 	return npages;
 }
 
@@ -453,46 +504,13 @@ void kmh_mcentral_sweep_announced(struct kmh_mcentral *c)
 	all = llist_del_all(&c->announced);
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 	llist_for_each_entry_safe(s, next, all, node) {
-		bool stale, mine;
-
 		raw_spin_lock_irqsave(&c->lock, flags);
 		list_del_init(&s->list);
 		atomic_set(&s->home, KMH_HOME_CACHED);
-		mine = kmh_mcentral_claim_locked(c, s, &stale);
+		kmh_mcentral_claim_locked(c, s);
 		raw_spin_unlock_irqrestore(&c->lock, flags);
-		if (!mine)
-			continue;
-		kmh_mcentral_ready(c, s, stale);
-		kmh_mcentral_put(c, s);
-		atomic_dec(&c->nsweeping);
+		kmh_mcentral_sweep_claimed(s);
 	}
-	atomic_dec(&c->nsweeping);
-}
-
-/*
- * Sweep a span that the reclaimer has claimed while it was listed. Whoever has popped it
- * since has left it to us; what has been announced since comes up from that list.
- */
-void kmh_mcentral_reclaimed(struct kmh_mspan *s)
-{
-	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
-	unsigned int gen = kmh_mcentral_gen(c);
-	unsigned long flags;
-	bool mine;
-
-	kmh_sweep_span(s, gen - 1);	/* nobody else may have it before the lock */
-	raw_spin_lock_irqsave(&c->lock, flags);
-	atomic_set_release(&s->sweepgen, gen);
-	if (atomic_read(&s->home) == KMH_HOME_PARTIAL)
-		c->npartial--;
-	mine = atomic_cmpxchg(&s->home, KMH_HOME_LISTED, KMH_HOME_CACHED) != KMH_HOME_ANNOUNCED;
-	if (mine) {
-		list_del_init(&s->list);
-		atomic_set(&s->home, KMH_HOME_CACHED);
-	}
-	raw_spin_unlock_irqrestore(&c->lock, flags);
-	if (mine)
-		kmh_mcentral_put(c, s);
 	atomic_dec(&c->nsweeping);
 }
 

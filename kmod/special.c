@@ -484,9 +484,8 @@ EXPORT_SYMBOL_GPL(kmheap_weak_create);
  */
 static bool kmh_special_doomed(struct kmh_mspan *s, struct kmh_special *sp)
 {
-	unsigned int phase = READ_ONCE(kmh_mspan_mcentral(s)->phase);
-	unsigned int gen = phase & ~KMH_MARKING, own = atomic_read(&s->sweepgen);
-	unsigned int slot;
+	unsigned int gen = kmh_mcentral_gen(kmh_mspan_mcentral(s));
+	unsigned int own = atomic_read(&s->sweepgen), slot;
 
 	if (READ_ONCE(s->heap->sweep.what) != KMH_SWEEP_MARKS || own == gen || own == gen + 3)
 		return false;

@@ -45,20 +45,26 @@
 /* ---- one span */
 
 /**
- * kmh_sweep_claim() - become the one who sweeps a span
+ * kmh_sweep_claim() - become the one who sweeps a span that is not cached
  * @s: a span that cannot go away meanwhile.
  * @gen: its class's generation.
  *
  * Context: Any.
- * Return: false when it is swept, or somebody else has claimed it.
+ * Return: false when it is swept or cached, or somebody else has claimed it.
  */
 bool kmh_sweep_claim(struct kmh_mspan *s, unsigned int gen)
 {
 	unsigned int old = atomic_read(&s->sweepgen);
 
-	if (old == gen || old == gen - 1 || old == gen + 3)
+	if (old & 1 || (int)(gen - old) <= 0)
 		return false;
 	return atomic_cmpxchg(&s->sweepgen, old, gen - 1) == (int)old;
+}
+
+/* The same for its owner, where it was cached before its class advanced. */
+static bool kmh_sweep_claim_cached(struct kmh_mspan *s, unsigned int gen)
+{
+	return atomic_cmpxchg(&s->sweepgen, gen + 1, gen - 1) == (int)(gen + 1);
 }
 
 /*
@@ -178,7 +184,7 @@ void kmh_sweep_cached(struct kmh_mspan *s)
 {
 	unsigned int gen = kmh_mcentral_gen(kmh_mspan_mcentral(s));
 
-	if (kmh_sweep_claim(s, gen))
+	if (kmh_sweep_claim_cached(s, gen))
 		kmh_sweep_span(s, gen + 3);
 }
 
@@ -190,12 +196,13 @@ void kmh_sweep_uncached(struct kmh_mspan *s)
 {
 	unsigned int gen = kmh_mcentral_gen(kmh_mspan_mcentral(s));
 
-	if (kmh_sweep_claim(s, gen)) {
+	if (kmh_sweep_claim_cached(s, gen)) {
 		kmh_sweep_span(s, gen);
 		return;
 	}
-	if ((unsigned int)atomic_read(&s->sweepgen) == gen + 3)
-		atomic_set(&s->sweepgen, gen);
+	/* Should its class have advanced just now, it goes on an unswept set. */
+	if (atomic_read(&s->sweepgen) & 1)
+		atomic_sub(3, &s->sweepgen);
 	kmh_mspan_fold(s);
 }
 
@@ -206,7 +213,7 @@ void kmh_sweep_uncached(struct kmh_mspan *s)
  */
 bool kmh_sweep_blackens(const struct kmh_mspan *s)
 {
-	unsigned int phase = READ_ONCE(kmh_mspan_mcentral(s)->phase);
+	unsigned int phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
 	unsigned int gen = phase & ~KMH_MARKING, own = atomic_read(&s->sweepgen);
 
 	if (phase & KMH_MARKING)
@@ -337,8 +344,8 @@ void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what)
 	lockdep_assert_held(&heap->sweep.mutex);
 	atomic_long_set(&heap->sweep.debt, 0);
 	heap->sweep.generations++;
-	/* Before any class advances: read by those who find a span unswept. */
-	smp_store_release(&heap->sweep.what, what);
+	/* Before any class advances (release there): read by who finds a span unswept. */
+	WRITE_ONCE(heap->sweep.what, what);
 
 	while ((node = kmh_next_node(heap, &nid))) {
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
@@ -383,21 +390,6 @@ static bool kmh_reclaim_large(struct kmh_mspan *s)
 	return false;
 }
 
-static bool kmh_reclaim_small(struct kmh_mspan *s)
-{
-	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
-	int home = atomic_read(&s->home);
-
-	/* What a CPU caches it sweeps itself; what is announced comes up by itself. */
-	if (home != KMH_HOME_PARTIAL && home != KMH_HOME_LISTED)
-		return false;
-	atomic_inc(&c->nsweeping);	/* before the claim: the generation stays open */
-	if (kmh_sweep_claim(s, kmh_mcentral_gen(c)))
-		return true;
-	atomic_dec(&c->nsweeping);
-	return false;
-}
-
 /*
  * Claim unswept spans from heap page @page of an arena on, until @r is full. A span
  * with a marked object will not come out empty, so with @small those are left to others.
@@ -417,7 +409,7 @@ static unsigned long kmh_reclaim_chunk(struct kmh_arena *a, unsigned long page, 
 		if (s->state == KMH_SPAN_LARGE)
 			mine = kmh_reclaim_large(s);
 		else if (small && s->state == KMH_SPAN_SMALL && !test_bit(page, a->page_marks))
-			mine = kmh_reclaim_small(s);
+			mine = kmh_mcentral_try_claim(s);
 		if (mine)
 			r->span[r->n++] = s;
 	}
@@ -431,7 +423,7 @@ static void kmh_reclaim_spans(struct kmheap *heap, struct kmh_reclaim *r)
 		struct kmh_mspan *s = r->span[--r->n];
 
 		if (s->state != KMH_SPAN_LARGE) {
-			kmh_mcentral_reclaimed(s);
+			kmh_mcentral_sweep_claimed(s);
 			continue;
 		}
 		atomic_long_inc(&heap->collected);
@@ -499,6 +491,19 @@ static void kmh_sweep_listed(struct kmheap *heap)
 			cond_resched();
 }
 
+/* Until every class has been seen without a user once. */
+static void kmh_sweep_wait_for_users(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	unsigned int i;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid)))
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+			while (atomic_read(&node->central[i].nsweeping))
+				usleep_range(50, 200);
+}
+
 static bool kmh_sweep_is_done(struct kmheap *heap)
 {
 	struct kmh_node *node;
@@ -534,6 +539,12 @@ void kmh_sweep_finish(struct kmheap *heap)
 		kmh_sweep_listed(heap);
 	}
 	WRITE_ONCE(heap->sweep.what, KMH_SWEEP_REMOTE);
+	/*
+	 * Who has come since its class was found done, for an old span that was announced,
+	 * may have read @what before: nothing may be deferred into that set until he is done.
+	 */
+	smp_mb();	/* pairs with the claim in kmh_mcentral_claim_locked() */
+	kmh_sweep_wait_for_users(heap);
 }
 
 /* Comes again, one tick later, while there is something to wait for. */
