@@ -116,7 +116,6 @@ static bool kmh_mark_slot(struct kmh_mspan *s, unsigned int slot)
  */
 bool kmheap_mark(struct kmheap *heap, const void *addr)
 {
-	struct kmh_where at = {};
 	struct kmh_mspan *s;
 	bool first = false;
 
@@ -125,9 +124,13 @@ bool kmheap_mark(struct kmheap *heap, const void *addr)
 	s = kmh_span_of((unsigned long)addr);
 	if (s->heap == heap && (s->state == KMH_SPAN_SMALL || s->state == KMH_SPAN_LARGE) &&
 	    kmh_mcentral_phase(kmh_mspan_mcentral(s)) & KMH_MARKING) {
-		kmh_locate(s, (unsigned long)addr, &at);
-		if (at.base && at.state == KMHEAP_OBJECT_LIVE)
-			first = kmh_mark_slot(s, at.slot);
+		unsigned long off = (unsigned long)addr - s->base;
+		unsigned long slot = s->state == KMH_SPAN_LARGE ? 0 : off * s->divmul >> 32;
+
+		/* Past the end: a span that was recycled under the lookup of a wild pointer. */
+		if (off >> KMH_PAGE_SHIFT < s->npages && slot < s->nelems &&
+		    kmh_slot_live(s, slot))
+			first = kmh_mark_slot(s, slot);
 	}
 	preempt_enable();
 	return first;

@@ -416,13 +416,21 @@ void kmh_mcentral_advance(struct kmh_mcentral *c, bool marking)
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 }
 
-/* Sweep a span that has been claimed, and put it where it belongs. Context: any. */
+/*
+ * Sweep a span that has been claimed, and put it where it belongs. An empty one stays
+ * while its class has no other with free slots, because a class that was in use will
+ * be: a load that swings by a few spans then finds the last one here instead of
+ * fetching it from the page heap each time. Context: any.
+ */
 void kmh_mcentral_sweep_claimed(struct kmh_mspan *s)
 {
 	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
 
 	kmh_mcentral_ready(s);
-	kmh_mcentral_put(c, s);
+	if (READ_ONCE(c->npartial))
+		kmh_mcentral_put(c, s);
+	else
+		kmh_mcentral_settle(c, s);
 	atomic_dec(&c->nsweeping);
 }
 
