@@ -52,10 +52,34 @@ static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c,
 	return 0;
 }
 
+/* The bits at a span's first page agree with it. The caller knows its arena. */
+static unsigned int kmh_check_bits(struct kmh_mspan *s, struct kmh_check *c,
+				   kmh_finding_fn finding)
+{
+	unsigned long page = (s->base >> KMH_PAGE_SHIFT) - c->arena->first;
+	unsigned int n = 0;
+
+	if (!test_bit(page, c->arena->page_inuse)) {
+		finding(c->ctx, "heap %s: span %p begins at page %lu, which is not in use",
+			c->heap->name, s, page);
+		n++;
+	}
+	if (test_bit(page, c->arena->page_specials) != !!READ_ONCE(s->nspecials)) {
+		finding(c->ctx, "heap %s: span %p has %u specials, its page's bit differs",
+			c->heap->name, s, READ_ONCE(s->nspecials));
+		n++;
+	}
+	return n;
+}
+
 static unsigned int kmh_look_at_span(struct kmh_mspan *s, struct kmh_check *c,
 				     kmh_finding_fn finding)
 {
-	return kmh_check_pages(s, c, finding) + kmh_mspan_validate(s, finding, c->ctx);
+	unsigned int n = kmh_check_pages(s, c, finding);
+
+	if (!n)
+		n = kmh_check_bits(s, c, finding);
+	return n + kmh_mspan_validate(s, finding, c->ctx);
 }
 
 /* Nothing holds the span: it may be freed and made anew while it is looked at. */
