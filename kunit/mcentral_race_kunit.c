@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Central lists against remote frees: each full span is announced, and once. */
 #include "mcentral_kunit.h"
+#include "sweep_kunit.h"
 
 /* ---- the announcement */
 
@@ -115,6 +116,7 @@ static struct {
 	struct kmh_mspan *s;
 	unsigned int calls;
 	unsigned int when;		/* the call in which to free slot 0 */
+	bool defer;			/* ... and how */
 	enum kmh_free_result res;
 	int home;
 } late;
@@ -131,7 +133,7 @@ static void late_hook(const struct kmh_report *r)
 	}
 	w->free &= ~LATE_BIT;
 	late.home = atomic_read(&late.s->home);
-	late.res = kmh_mspan_free_remote(late.s, 0);
+	late.res = late.defer ? kmh_mspan_defer(late.s, 0) : kmh_mspan_free_remote(late.s, 0);
 }
 
 static void late_free_in(struct kunit *test, struct kmh_mspan *s, unsigned int call,
@@ -166,6 +168,22 @@ static void settle_full_sees_late_free(struct kunit *test)
 	expect_all_released(test, SPANCLASS_16);
 }
 
+/* The same by a deferred free: the sweep would not find a full span that is on no list. */
+static void settle_full_lists_late_deferred_free(struct kunit *test)
+{
+	struct kmh_mspan *s = span_of(test, SPANCLASS_16, 1024);
+
+	late.defer = true;
+	late_free_in(test, s, 2, uncache_span);
+	late.defer = false;
+	expect_home(test, s, KMH_HOME_LISTED);
+	KUNIT_EXPECT_TRUE(test, kmh_mspan_slot_waits(s, 0));
+	kmheap_rcu_barrier(kmh_kunit_heap(test));
+	expect_home(test, s, KMH_HOME_PARTIAL);
+	free_all(test, s);
+	expect_all_released(test, SPANCLASS_16);
+}
+
 static void take_expecting_other(struct kunit *test, struct kmh_mspan *s)
 {
 	struct kmh_mspan *other = cache_span(test, SPANCLASS_16);
@@ -194,6 +212,7 @@ static void cache_span_sees_late_free(struct kunit *test)
 
 struct late_race {
 	struct kmh_mspan *s;
+	bool defer;
 	struct kmh_node *node;
 	unsigned int nlost;
 	atomic_t round;			/* what the freer may do */
@@ -215,7 +234,10 @@ static void late_race_thread(void *arg, unsigned int i)
 				cond_resched();
 				preempt_disable();
 			}
-			kmh_mspan_free_remote(r->s, 0);
+			if (r->defer)
+				kmh_mspan_defer(r->s, 0);
+			else
+				kmh_mspan_free_remote(r->s, 0);
 			atomic_set_release(&r->done, round);
 			preempt_enable();
 			continue;
@@ -228,7 +250,9 @@ static void late_race_thread(void *arg, unsigned int i)
 			cond_resched();
 		r->nlost += atomic_read(&r->s->home) == KMH_HOME_FULL;
 		preempt_disable();
-		if (atomic_read(&r->s->home) == KMH_HOME_FULL)
+		/* As if it had expired: with something to give, it can be had. */
+		atomic_long_set(kmh_mspan_deferred(r->s, 0, 0), 0);
+		if (atomic_read(&r->s->home) >= KMH_HOME_FULL)
 			kmh_mcentral_announce(r->s);
 		if (kmh_mcentral_cache_span(r->node, SPANCLASS_16, NULL) != r->s)
 			r->nlost++;
@@ -237,15 +261,28 @@ static void late_race_thread(void *arg, unsigned int i)
 	}
 }
 
-static void uncache_against_remote_free(struct kunit *test)
+static void uncache_against_free(struct kunit *test, bool defer)
 {
-	struct late_race r = { .node = node(test), .s = span_of(test, SPANCLASS_16, 1024) };
+	struct late_race r = {
+		.node = node(test), .s = span_of(test, SPANCLASS_16, 1024), .defer = defer,
+	};
 
 	kmh_kunit_threads(test, 2, late_race_thread, &r);
 	KUNIT_EXPECT_EQ(test, r.nlost, 0U);
 	free_all(test, r.s);
 	uncache_span(test, r.s);
 	expect_all_released(test, SPANCLASS_16);
+}
+
+static void uncache_against_remote_free(struct kunit *test)
+{
+	uncache_against_free(test, false);
+}
+
+static void uncache_against_deferred_free(struct kunit *test)
+{
+	sweep_by_hand(kmh_kunit_heap(test));
+	uncache_against_free(test, true);
 }
 
 /*
@@ -395,8 +432,10 @@ static struct kunit_case mcentral_race_cases[] = {
 	KUNIT_CASE(double_free_announces_nothing),
 	KUNIT_CASE(announce_by_many_at_once),
 	KUNIT_CASE(settle_full_sees_late_free),
+	KUNIT_CASE(settle_full_lists_late_deferred_free),
 	KUNIT_CASE(cache_span_sees_late_free),
 	KUNIT_CASE(uncache_against_remote_free),
+	KUNIT_CASE(uncache_against_deferred_free),
 	KUNIT_CASE(alloc_one_loses_the_slot_it_saw),
 	KUNIT_CASE(refill_loses_the_slot_it_saw),
 	KUNIT_CASE(alloc_one_survives_raced_doubles),

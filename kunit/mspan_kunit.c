@@ -278,6 +278,75 @@ static void fold_word_by_state(struct kunit *test)
 	kmh_mspan_put(s);
 }
 
+/* What waits in either set is not folded, and not reported, whatever else it is. */
+static void fold_word_by_deferred_bits(struct kunit *test)
+{
+	static const struct {
+		unsigned long free, remote, deferred[2];
+		unsigned long free_after, remote_after;
+		unsigned int freed, ndoubles;
+	} rows[] = {
+		{ 0, 0xff, { 0, 0 }, 0xff, 0, 8, 0 },
+		{ 0, 0xff, { 0x0f, 0 }, 0xf0, 0x0f, 4, 0 },
+		{ 0, 0xff, { 0, 0x0f }, 0xf0, 0x0f, 4, 0 },
+		{ 0, 0xff, { 0x03, 0x0c }, 0xf0, 0x0f, 4, 0 },
+		{ 0, 0xff, { 0x07, 0x0e }, 0xf0, 0x0f, 4, 0 },
+		{ 0, 0xff, { 0xff, 0 }, 0, 0xff, 0, 0 },
+		{ 0, ~0UL, { 0, ~0UL }, 0, ~0UL, 0, 0 },
+		{ 0, BIT(63), { BIT(0), BIT(62) }, BIT(63), 0, 1, 0 },
+		/* Not freed (a tiny block whose neighbours live): nothing to keep. */
+		{ 0, 0, { 0x3, 0x1 }, 0, 0, 0, 0 },
+		/* Freed twice in a race: told when it has expired, once. */
+		{ BIT(7), BIT(7), { BIT(7), 0 }, BIT(7), BIT(7), 0, 0 },
+		{ BIT(7), BIT(7) | BIT(6), { BIT(6), 0 }, BIT(7), BIT(6), 0, 1 },
+	};
+	struct kmh_mspan *s = span_new(test, SPANCLASS_4);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		take_all(s);
+		set_word(s, 2, rows[i].free, rows[i].remote);
+		atomic_long_set(kmh_mspan_deferred(s, 2, 0), rows[i].deferred[0]);
+		atomic_long_set(kmh_mspan_deferred(s, 2, 1), rows[i].deferred[1]);
+		KUNIT_EXPECT_EQ_MSG(test, kmh_mspan_fold_word(s, 2), rows[i].freed, "row %u", i);
+		KUNIT_EXPECT_EQ(test, s->w[2].free, rows[i].free_after);
+		KUNIT_EXPECT_EQ(test, (unsigned long)atomic_long_read(&s->w[2].remote),
+				rows[i].remote_after);
+		KUNIT_EXPECT_EQ(test, kmh_mspan_waiting(s, 2),
+				rows[i].deferred[0] | rows[i].deferred[1]);
+		kmh_kunit_reports(test, KMH_DOUBLE_FREE, rows[i].ndoubles);
+		KUNIT_EXPECT_EQ(test, kmh_mspan_fold_word(s, 2), 0U);
+	}
+	kmh_mspan_put(s);
+}
+
+/* One bit of state more: each slot is counted as one thing. Nothing waits in other words. */
+static void count_by_deferred_bits(struct kunit *test)
+{
+	struct kmh_mspan *s = span_new(test, SPANCLASS_TAIL);
+	struct kmh_span_count n;
+	unsigned int i;
+
+	take_all(s);
+	set_word(s, 1, 0xf, 0xf0);
+	atomic_long_set(kmh_mspan_deferred(s, 1, 0), 0x30);
+	atomic_long_set(kmh_mspan_deferred(s, 1, 1), 0x60);
+	/* A live one whose deferred free lost its race, and one that was freed twice. */
+	atomic_long_or(0x100, kmh_mspan_deferred(s, 1, 0));
+	atomic_long_or(0x1, &s->w[1].remote);
+	kmh_mspan_count(s, &n);
+	KUNIT_EXPECT_EQ(test, n.free, 4U);
+	KUNIT_EXPECT_EQ(test, n.deferred, 3U);
+	KUNIT_EXPECT_EQ(test, n.remote, 1U);
+	KUNIT_EXPECT_EQ(test, n.live, 341U - 8);
+	for (i = 0; i < 341; i++)
+		KUNIT_EXPECT_EQ(test, kmh_mspan_slot_waits(s, i),
+				i >= 64 && i < 128 && 0x170 & BIT(i - 64));
+	atomic_long_or(BIT(21), kmh_mspan_deferred(s, 5, 1));
+	KUNIT_EXPECT_EQ_MSG(test, findings(s), 1U, "a bit behind the last slot");
+	kmh_mspan_put(s);
+}
+
 static void fold_sums_words(struct kunit *test)
 {
 	struct kmh_mspan *s = span_new(test, SPANCLASS_16);
@@ -495,6 +564,8 @@ static struct kunit_case mspan_cases[] = {
 	KUNIT_CASE(get_exhausted_returns_null),
 	KUNIT_CASE(free_remote_by_state),
 	KUNIT_CASE(fold_word_by_state),
+	KUNIT_CASE(fold_word_by_deferred_bits),
+	KUNIT_CASE(count_by_deferred_bits),
 	KUNIT_CASE(fold_sums_words),
 	KUNIT_CASE(avail_excludes_slots_with_both_bits),
 	KUNIT_CASE(next_word_every_pattern),
