@@ -214,10 +214,12 @@ struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *
  */
 void kmh_mheap_free_span(struct kmh_mspan *s)
 {
+	unsigned long page = (s->base >> KMH_PAGE_SHIFT) - s->arena->first, flags;
 	struct kmh_mheap *mh = s->mheap;
-	unsigned long flags;
 
-	clear_bit((s->base >> KMH_PAGE_SHIFT) - s->arena->first, s->arena->page_inuse);
+	clear_bit(page, s->arena->page_inuse);
+	if (unlikely(test_bit(page, s->arena->page_marks)))
+		clear_bit(page, s->arena->page_marks);
 	/* Before the lock: the span is the caller's, and may have 131072 pages. */
 	kmh_arenamap_set(s->base >> KMH_PAGE_SHIFT, s->npages, mh->heap->freed);
 	if (kmh_nmi_on_up() || !raw_spin_trylock_irqsave(&mh->lock, flags)) {

@@ -154,7 +154,7 @@ void kmh_report_survivors(struct kmheap *heap)
 			heap->owner ? heap->owner->name : "none");
 	if (w->st.live_objects) {
 		pr_warn("heap %s destroyed with %llu live objects of %llu bytes (owner %s)\n",
-			heap->name, w->st.live_objects, w->st.live_bytes,
+			heap->name, w->st.live_objects, w->st.live_bytes - w->st.manual_bytes,
 			heap->owner ? heap->owner->name : "none");
 		for (i = 0; i < KMH_NR_CLASSES; i++)
 			if (i && w->class[i].live)

@@ -494,7 +494,8 @@ static bool kmh_special_doomed(struct kmh_mspan *s, struct kmh_special *sp)
 	    BIT(slot % KMH_WORD_SLOTS))
 		return false;
 	smp_rmb();	/* mark, survivor: pairs with the barrier in kmh_sweep_marks() */
-	return READ_ONCE(sp->survived) != gen;
+	/* Or a later one: the class may have advanced since its generation was read. */
+	return (int)(READ_ONCE(sp->survived) - gen) < 0;
 }
 
 /**
