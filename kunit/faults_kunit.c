@@ -301,6 +301,114 @@ static void survivors_of_every_kind(struct faults *f)
 	f->chain = NULL;
 }
 
+/* ---- side data, runs of pages, collections */
+
+static void count_end(void *p, void *arg)
+{
+	unsigned int *n = arg;
+
+	++*n;
+}
+
+static void finalizers_of_every_kind(struct faults *f)
+{
+	static const size_t sizes[] = { 16, 16, 1000, 50000 };
+	unsigned int i, ncalls = 0;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		void *p = TWICE(f, kmheap_alloc(f->heap, sizes[i], GFP_KERNEL));
+		int err = kmheap_set_finalizer(p, count_end, &ncalls);
+
+		if (err) {
+			KUNIT_EXPECT_EQ(f->test, err, -ENOMEM);
+			expect_excuse(f, "kmheap_set_finalizer()");
+			KUNIT_EXPECT_EQ(f->test, kmheap_set_finalizer(p, NULL, NULL), -ENOENT);
+			err = kmheap_set_finalizer(p, count_end, &ncalls);
+		}
+		KUNIT_EXPECT_EQ(f->test, err, 0);
+		keep(f, p);
+	}
+	free_kept(f);
+	kmheap_rcu_barrier(f->heap);
+	KUNIT_EXPECT_EQ(f->test, ncalls, (unsigned int)ARRAY_SIZE(sizes));
+}
+
+/* NULL for -ENOMEM, as the others say it. */
+static struct kmheap_weak *weak_or_null(struct faults *f, void *p)
+{
+	struct kmheap_weak *weak = kmheap_weak_create(p);
+
+	if (!IS_ERR(weak))
+		return weak;
+	KUNIT_EXPECT_EQ(f->test, PTR_ERR(weak), (long)-ENOMEM);
+	return NULL;
+}
+
+static void weak_handles(struct faults *f)
+{
+	static const size_t sizes[] = { 16, 16, 50000 };
+	struct kmheap_weak *weak[ARRAY_SIZE(sizes)];
+	struct kmheap_stats st;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		void *p = TWICE(f, kmheap_alloc(f->heap, sizes[i], GFP_KERNEL));
+
+		weak[i] = TWICE(f, weak_or_null(f, p));
+		KUNIT_EXPECT_PTR_EQ(f->test, kmheap_weak_get(weak[i]), p);
+		keep(f, p);
+	}
+	kmheap_stats(f->heap, &st);
+	KUNIT_EXPECT_EQ(f->test, st.specials, (u64)ARRAY_SIZE(sizes));
+	free_kept(f);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		KUNIT_EXPECT_NULL(f->test, kmheap_weak_get(weak[i]));
+		kmheap_weak_destroy(weak[i]);
+	}
+}
+
+static void pages_grow(struct faults *f)
+{
+	static const unsigned long lengths[] = { 1, 20, 30, 100, 200, 300 };
+	void *p[ARRAY_SIZE(lengths)];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
+		p[i] = TWICE(f, kmheap_alloc_pages(f->heap, lengths[i], GFP_KERNEL | __GFP_ZERO));
+		KUNIT_EXPECT_NULL(f->test, memchr_inv(p[i], 0, lengths[i] * KMHEAP_PAGE_SIZE));
+		memset(p[i], 0xff, lengths[i] * KMHEAP_PAGE_SIZE);
+	}
+	for (i = 0; i < ARRAY_SIZE(lengths); i++)
+		kmheap_free_pages(p[i], lengths[i]);
+}
+
+/* Old ones that are marked, garbage, and new ones: every other object survives. */
+static void collections(struct faults *f)
+{
+	static const size_t sizes[] = { 8, 1024, 32768, 50000, 300000 };
+	unsigned int i, round;
+
+	for (round = 0; round < 3; round++) {
+		long was = atomic_long_read(&f->heap->collected);
+		void *p;
+
+		for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+			keep(f, TWICE(f, kmheap_alloc(f->heap, sizes[i], GFP_KERNEL)));
+			TWICE(f, kmheap_alloc(f->heap, sizes[i], GFP_KERNEL));
+		}
+		KUNIT_EXPECT_EQ(f->test, kmheap_collect_begin(f->heap), 0);
+		for (p = f->chain; p; p = *(void **)p)
+			KUNIT_EXPECT_TRUE(f->test, kmheap_mark(f->heap, p));
+		for (i = 0; i < ARRAY_SIZE(sizes); i++)
+			keep(f, TWICE(f, kmheap_alloc(f->heap, sizes[i], GFP_KERNEL)));
+		KUNIT_EXPECT_EQ(f->test, kmheap_collect_end(f->heap), 0);
+		keep(f, TWICE(f, kmheap_alloc(f->heap, 100000, GFP_KERNEL)));
+		kmheap_rcu_barrier(f->heap);
+		KUNIT_EXPECT_EQ(f->test, atomic_long_read(&f->heap->collected) - was,
+				(long)ARRAY_SIZE(sizes));
+	}
+}
+
 /* How much span metadata a run finds ready. */
 enum pools {
 	POOLS_WARM,		/* plenty */
@@ -312,6 +420,7 @@ static const struct scenario {
 	const char *name;
 	void (*run)(struct faults *f);
 	enum pools pools;
+	unsigned int flags;		/* of the heap */
 } scenarios[] = {
 	{ "large over leaves", large_over_leaves },	/* first: others cover leaves, too */
 	{ "create", create_only, POOLS_EMPTY },
@@ -335,6 +444,13 @@ static const struct scenario {
 	{ "shrink and again", shrink_and_again },
 	{ "worker fails", worker_fails },
 	{ "survivors", survivors_of_every_kind },
+	{ "finalizers", finalizers_of_every_kind },
+	{ "weak handles", weak_handles },
+	{ "weak handles, collected", weak_handles, POOLS_WARM, KMHEAP_COLLECTED },
+	{ "pages grow", pages_grow, POOLS_EMPTY },
+	{ "create collected", create_only, POOLS_EMPTY, KMHEAP_COLLECTED },
+	{ "small grows, collected", small_grows, POOLS_WARM, KMHEAP_COLLECTED },
+	{ "collections", collections, POOLS_EMPTY, KMHEAP_COLLECTED },
 };
 
 static void scenario_desc(const struct scenario *s, char *desc)
@@ -382,16 +498,17 @@ static bool run_once(struct kunit *test, const struct scenario *scenario, unsign
 	struct faults f = {
 		.test = test, .before = atomic_long_read(&kmh_failures_injected),
 	};
+	struct kmheap_attr attr = { .flags = scenario->flags };
 	struct kmh_mspan *hoard = scenario->pools == POOLS_EMPTY ? hoard_spans() : NULL;
 	struct kmheap_stats st;
 	bool hit;
 
 	atomic_long_set(&kmh_fail_nth, nth);
-	f.heap = kmheap_create("kunit-fault", NULL);
+	f.heap = kmheap_create("kunit-fault", &attr);
 	if (IS_ERR(f.heap)) {
 		KUNIT_EXPECT_EQ(test, PTR_ERR(f.heap), (long)-ENOMEM);
 		expect_excuse(&f, "kmheap_create()");
-		f.heap = kmheap_create("kunit-fault", NULL);
+		f.heap = kmheap_create("kunit-fault", &attr);
 	}
 	if (IS_ERR_OR_NULL(f.heap)) {
 		put_hoard(hoard, UINT_MAX);
