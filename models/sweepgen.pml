@@ -1,216 +1,393 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Who sweeps a span, and when the generation may advance.
+ * Who sweeps a span, and when its generation may end.
  *
- * Models kmh_sweep_claim(), kmh_sweep_cached(), kmh_sweep_uncached(), kmh_reclaim_small()
- * with kmh_mcentral_reclaimed(), kmh_mcentral_claim_locked(), kmh_mcentral_take() with
- * kmh_mcentral_cache_span(), kmh_mcentral_sweep_one(), kmh_mcentral_is_swept() and
- * kmh_mcentral_advance(). What is done under the mcentral lock is one step, but for
- * exchanges of s->sweepgen, which others do without it.
+ * Models kmh_mcentral_claim_locked(), kmh_mcentral_ready(), kmh_mcentral_settle(),
+ * kmh_mcentral_announce(), the kmh_mcentral_pop_*_locked(), kmh_mcentral_try_claim(),
+ * kmh_mcentral_cache_span(), kmh_sweep_cached(), kmh_sweep_uncached(), kmh_sweep_open(),
+ * kmh_sweep_finish() and kmh_mcentral_is_swept(). What is done under the mcentral lock is
+ * one step, but for what others do without it.
  *
- * An owner caches the span, allocates, and gives it up. A worker opens generations and
- * sweeps from the lists. A reclaimer finds the span by its address.
+ * An owner caches the span and gives it up. Either a user takes it from wherever it is, in
+ * a task that may be preempted (kmh_mcentral_release_empty()), or a reclaimer finds it by
+ * its address. One CPU frees a slot, another one frees a slot deferred. A worker closes the
+ * set, waits for the grace period, opens a generation and ends it. Whether the span has
+ * something to give is left open each time it is put down.
  *
- * The rule here: s->sweepgen is even only while the span is on a list, and a claim takes
- * what is even and older. testing.rst says where kmod/ is not as strict yet.
+ * Asserted: the span has one sweeper at a time; on a list its generation is even; when a
+ * generation ends nothing is left of the set that it is for, and of no set in the end.
  *
- * Asserted: the span has one sweeper at a time; it is swept once in each generation;
- * nobody allocates from a span that was taken off a list unswept; no sweep reaches from
- * one generation into the next.
+ * Two rules here kmod/ does not keep yet; testing.rst has them. Whoever announces has
+ * interrupts off until the span is on the list, so that the interrupt with which the end
+ * of a generation visits each CPU comes before or after. And before that, those who had
+ * spans of the class in hand when it advanced are waited for.
  *
- * Bounds: 1 span, FLIPS generations, TURNS turns each of owner and reclaimer. A span that
- * is full or announced is left out: announce.pml. Controls:
- * BROKEN_CLAIM		the claim is a load and a store
- * BROKEN_CLAIM_ODD	a claim by others takes what is cached (h + 1) as well
- * BROKEN_CLAIM_NEWER	so it takes what is newer than the generation it has read
- * BROKEN_TAKE_EVEN	a swept span keeps h while it is off the lists
- * BROKEN_PUT_EARLY	so it does before it is on a list again
- * BROKEN_FLIP_CACHED	the generation advances over cached spans that are unswept
- * BROKEN_FLIP_SWEEPING	it does not wait for claimed spans
+ * Bounds: 1 span, 1 turn of each but the worker, which opens FLIPS generations and one
+ * more where that is needed. The set and its flip are one step: defer.pml has those.
+ * Controls:
+ * BROKEN_HOME_CLAIM	the reclaimer goes by the home, without the lock
+ * BROKEN_POP_DROPS	what is announced leaves the full set where a span is popped
+ * BROKEN_ANNOUNCED_EARLY	the announced list is looked at before users have gone
+ * BROKEN_CACHED	the generation ends without a look at the mcache
+ * BROKEN_USERS		so it does without a look at nsweeping
+ * BROKEN_SECOND_LOOK	a full span is not looked at again for deferred bits
  */
-#define FLIPS	2
-#define TURNS	2
+#define FLIPS	1
 
-mtype:home = { CACHED, PARTIAL };
+#define OWNER	1
+#define PLAIN	2
+#define DEFER	4
+
+mtype:home = { CACHED, PARTIAL, LISTED, FULL, ANNOUNCED };
 
 byte h = 8;
 byte sweepgen = 8;
 mtype:home home = PARTIAL;
-bool listed = true;
+bool on_partial = true, on_full, on_announced;
+bool set;		/* of the two, where it is on a partial or a full set */
 byte nsweeping;
 bool busy;		/* the owner's mcache section */
-
+bool cached;
 bool held;		/* somebody is its sweeper */
-byte sweeps;		/* in this generation */
-byte h_swept;		/* by its sweeper, when it began */
 
-/* Who has no right to the span yet. Sets "mine". */
-inline claim(gen)
+bool filling, closed;	/* it has a deferred bit in the set that is */
+bool open;		/* sweep.what: the closed set, or nothing */
+byte sections;		/* who has preemption off */
+byte waiting;		/* whom the grace period waits for */
+bool irqs_off;		/* where the plain free is */
+byte ended;
+
+#define swept_set	(h >> 1 & 1)
+#define unswept		((on_partial || on_full) && set != swept_set)
+
+inline leave(who)
 {
-	old = sweepgen;
-	if
-#ifdef BROKEN_CLAIM_ODD
-	:: old == gen || old == gen - 1 || old == gen + 3 || old > gen + 1 -> mine = false
-#else
-#ifdef BROKEN_CLAIM_NEWER
-	:: (old & 1) || old == gen -> mine = false
-#else
-	:: (old & 1) || old >= gen -> mine = false
-#endif
-#endif
-	:: else ->
-#ifdef BROKEN_CLAIM
-		atomic {
-			mine = true;
-#else
-		atomic {
-			mine = sweepgen == old;
-#endif
-			if
-			:: mine -> sweepgen = gen - 1; assert(!held); held = true
-			:: else
-			fi
-		}
-	fi
+	d_step { sections = sections & ~who; waiting = waiting & ~who }
 }
 
-inline sweep(to)
+inline announce()
 {
-	atomic { assert(held); h_swept = h; sweeps++; assert(sweeps == 1) };
-	atomic { assert(h_swept == h); sweepgen = to }
-}
-
-/* Off the list, under the lock. Sets "mine" and "stale". */
-inline take()
-{
-	listed = false;
-	home = CACHED;
-	gen = h;
-	stale = sweepgen != gen;
+	atomic {
+		if
+		:: home == FULL || home == LISTED -> home = ANNOUNCED; hit = true
+		:: else
+		fi
+	};
 	if
-	:: stale -> claim(gen)
-	:: else ->
-		mine = true;
-		assert(!held);
-		held = true;
-#ifndef BROKEN_TAKE_EVEN
-		sweepgen = gen - 1
-#endif
-	fi;
-	if
-	:: mine -> nsweeping++
+	:: hit -> atomic { assert(!on_announced); on_announced = true; hit = false }
 	:: else
 	fi
 }
 
-inline put(gen)
+/* Under the lock. */
+inline taken()
+{
+	assert(!held);
+	assert(!(sweepgen & 1));
+	held = true;
+	mine = true;
+	nsweeping++;
+	home = CACHED;
+	if
+	:: sweepgen < h -> sweepgen = h - 1
+	:: else
+	fi
+}
+
+inline pop_announced()
 {
 	atomic {
-		sweepgen = gen;
-		home = PARTIAL;
-		listed = true;
-		held = false
+		if
+		:: on_announced ->
+			on_announced = false;
+			on_full = false;
+			taken()
+		:: else
+		fi
 	}
+}
+
+inline pop_unswept()
+{
+	atomic {
+		if
+		:: unswept && on_partial ->
+			on_partial = false;
+			taken()
+		:: unswept && on_full && home == LISTED ->
+			on_full = false;
+			taken()
+#ifdef BROKEN_POP_DROPS
+		:: unswept && on_full && home != LISTED -> on_full = false
+#endif
+		:: else
+		fi
+	}
+}
+
+inline pop_any()
+{
+	atomic {
+		if
+		:: on_announced ->
+			on_announced = false;
+			on_full = false;
+			taken()
+		:: else ->
+			if
+			:: on_partial ->
+				on_partial = false;
+				taken()
+			:: unswept && home == LISTED ->
+				on_full = false;
+				taken()
+			:: else
+			fi
+		fi
+	}
+}
+
+inline sweep(to)
+{
+	w = open;
+	if
+	:: w -> closed = false; w = false
+	:: else
+	fi;
+	sweepgen = to
+}
+
+inline ready()
+{
+	if
+	:: sweepgen & 1 -> own = sweepgen + 1; sweep(own); own = 0
+	:: else
+	fi
+}
+
+inline put()
+{
+	assert(held);
+	if
+	:: atomic {
+		true ->
+		assert(!on_partial);
+		on_partial = true;
+		set = (sweepgen == h -> swept_set : !swept_set);
+		home = PARTIAL;
+		held = false
+	   }
+	:: filling || closed -> atomic {
+		assert(!on_full);
+		on_full = true;
+		set = (sweepgen == h -> swept_set : !swept_set);
+		home = LISTED;
+		held = false
+	   }
+	:: !filling && !closed ->
+		atomic { home = FULL; held = false };
+#ifndef BROKEN_SECOND_LOOK
+		if
+		:: filling || closed -> announce()
+		:: else
+		fi
+#endif
+	fi
+}
+
+inline finish_with_it()
+{
+	if
+	:: mine -> ready(); put(); nsweeping--; mine = false
+	:: else
+	fi
+}
+
+inline enter()
+{
+	atomic { !busy -> busy = true; sections = sections | OWNER }
+}
+
+inline exit()
+{
+	busy = false;
+	leave(OWNER)
 }
 
 proctype owner()
 {
-	byte turns, gen, old;
-	bool mine, stale;
+	byte own, gen;
+	bool mine, hit, w;
 
-	do
-	:: turns == TURNS -> break
-	:: atomic { turns < TURNS && listed && !busy -> turns++; busy = true; take() };
+	enter();
+	pop_any();
+	if
+	:: !mine -> goto out
+	:: else -> mine = false
+	fi;
+	ready();
+	if
+	:: put(); nsweeping--; goto out
+	:: atomic { sweepgen = sweepgen + 3; cached = true; nsweeping-- }
+	fi;
+	exit();
+	enter();
+	cached = false;
+	gen = h;		/* kmh_sweep_uncached() */
+	if
+	:: sweepgen == gen + 1 -> sweepgen = gen - 1; sweep(gen)
+	:: else ->
 		if
-		:: !mine -> goto next
-		:: mine && stale -> sweep(gen - 1)
+		:: sweepgen & 1 -> sweepgen = sweepgen - 3
 		:: else
-		fi;
-		atomic { sweepgen = gen + 3; nsweeping-- };
-		/* Cached. It allocates, and a refill or an interrupt finds it stale or not. */
-		assert(held);
-		busy = false;
-		atomic { !busy -> busy = true };
-		if
-		:: sweepgen == h + 1 -> gen = h; sweepgen = gen - 1; sweep(gen + 3)
-		:: true
-		fi;
-		assert(held);
-		gen = h;	/* gives it up */
-		if
-		:: sweepgen == gen + 1 -> sweepgen = gen - 1; sweep(gen - 1)
-		:: else
-#ifdef BROKEN_PUT_EARLY
-			-> sweepgen = gen
-#endif
-		fi;
-		assert(held);	/* folds */
-		put(gen);
-next:		mine = false;
-		busy = false
-	od
+		fi
+	fi;
+	put();
+out:	exit();
+	ended++
 }
 
-proctype worker()
+proctype user()
 {
-	byte flips, gen, old;
-	bool mine, stale;
+	byte own;
+	bool mine, hit, w;
 
-	do
-	:: flips == FLIPS -> break
-	:: else ->
-#ifndef BROKEN_FLIP_CACHED
-		atomic { !busy -> busy = true };	/* an interrupt on the owner's CPU */
-		if
-		:: sweepgen == h + 1 -> gen = h; sweepgen = gen - 1; sweep(gen + 3)
-		:: else
-		fi;
-		busy = false;
-#endif
-		do
-#ifdef BROKEN_FLIP_SWEEPING
-		:: !listed || sweepgen == h -> break
-#else
-		:: (!listed || sweepgen == h) && nsweeping == 0 -> break
-#endif
-		:: atomic { listed && sweepgen != h -> take() };
-			if
-			:: !mine
-			:: else -> sweep(gen - 1); put(gen); nsweeping--
-			fi;
-			mine = false
-		od;
-		atomic { h = h + 2; sweeps = 0; flips++ }
-	od
+	pop_any();
+	finish_with_it();
+	ended++
 }
 
 proctype reclaimer()
 {
-	byte turns, gen, old;
-	bool mine;
+	byte own;
+	bool mine, hit, w;
+
+#ifdef BROKEN_HOME_CLAIM
+	if
+	:: home == PARTIAL || home == LISTED ->
+		nsweeping++;
+		atomic {
+			if
+			:: !(sweepgen & 1) && sweepgen < h ->
+				assert(!held);
+				held = true;
+				sweepgen = h - 1;
+				mine = true
+			:: else -> nsweeping--
+			fi
+		};
+		if
+		:: mine ->
+			sweep(sweepgen);
+			atomic {
+				sweepgen = sweepgen + 1;
+				on_partial = false;
+				on_full = false;
+				home = CACHED
+			}
+		:: else
+		fi
+	:: else
+	fi;
+#else
+	pop_unswept();
+#endif
+	finish_with_it();
+	ended++
+}
+
+proctype plain()
+{
+	bool hit;
+
+	sections = sections | PLAIN;
+	irqs_off = true;
+	announce();
+	irqs_off = false;
+	leave(PLAIN);
+	ended++
+}
+
+proctype defer()
+{
+	bool hit;
+
+	sections = sections | DEFER;
+	filling = true;
+	if
+	:: home == FULL -> announce()
+	:: else
+	fi;
+	leave(DEFER);
+	ended++
+}
+
+proctype worker()
+{
+	byte flips, own, gen;
+	bool mine, hit, w;
 
 	do
-	:: turns == TURNS -> break
-	:: else -> turns++;
+	:: filling || flips < FLIPS ->
 		if
-		:: home != PARTIAL
-		:: else ->
-			nsweeping++;
-			gen = h;
-			claim(gen);
+		:: flips < FLIPS -> flips++
+		:: else
+		fi;
+		atomic { closed = filling; filling = false; waiting = sections };
+		waiting == 0;
+		open = true;
+		if
+		:: h = h + 2
+		:: !closed -> goto end	/* the class has nothing in the set */
+		fi;
+#ifndef BROKEN_FIRST_WAIT
+		nsweeping == 0;
+#endif
+#ifndef BROKEN_ANNOUNCE_IRQS
+		!irqs_off;		/* an interrupt on the CPU that frees */
+#endif
+#ifndef BROKEN_CACHED
+		atomic { !busy -> busy = true };	/* and one on the owner's */
+		gen = h;
+		if
+		:: cached && sweepgen == gen + 1 -> sweepgen = gen - 1; sweep(gen + 3)
+		:: else
+		fi;
+		busy = false;
+#endif
+listed:		pop_announced();
+		finish_with_it();
+		pop_unswept();
+		finish_with_it();
+		atomic {		/* kmh_mcentral_is_swept() */
 			if
-			:: mine ->
-				sweep(gen - 1);
-				atomic { listed = false; home = CACHED };
-				put(gen)
-			:: else
-			fi;
-			nsweeping--;
-			mine = false
-		fi
-	od
+#ifdef BROKEN_USERS
+			:: !unswept
+#else
+			:: !unswept && nsweeping == 0
+#endif
+			:: else -> goto listed
+			fi
+		};
+end:		open = false;
+#ifndef BROKEN_USERS
+		nsweeping == 0;
+#endif
+		assert(!closed)
+	:: !filling && flips == FLIPS && ended == 4 -> break
+	od;
+	assert(!filling && !closed && !held)
 }
 
 init {
-	atomic { run owner(); run worker(); run reclaimer() }
+	atomic {
+		run owner();
+		if
+		:: run user()
+		:: run reclaimer()
+		fi;
+		run plain();
+		run defer();
+		run worker()
+	}
 }

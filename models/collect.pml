@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Marks: what is allocated while a collection marks, or later, survives its sweep.
+ *
+ * Models kmheap_collect_begin(), kmheap_collect_end(), kmh_mspan_blacken(),
+ * kmh_sweep_blackens(), kmh_sweep_marks(), kmh_mspan_fold_word(), and who calls them:
+ * kmh_mcentral_cache_span(), kmh_mcentral_alloc_one(), kmh_mcache_refill(),
+ * kmh_sweep_finish(). sweepgen.pml has who may sweep; a span of a collected heap is always
+ * on a list, so there is only one here.
+ *
+ * An owner caches the span, allocates, refills, gives it up. An interrupt elsewhere
+ * allocates past the mcache. Another CPU frees. The client marks nothing, so each
+ * collection frees what is older than it.
+ *
+ * Asserted: no object whose allocation began after a collection had begun is freed by the
+ * sweep of that collection; when a collection begins, nothing listed is marked.
+ *
+ * Bounds: 1 span of 1 slot, in use and cached at first; 2 collections, TURNS turns of the
+ * owner, 1 each of the others. Large objects are left out. Controls:
+ * BROKEN_CACHE		a span is not blackened when it is cached
+ * BROKEN_BEGIN		nor where it is cached when the collection begins
+ * BROKEN_BUSY		nor when that CPU is in its section then
+ * BROKEN_FOLD		nor is what a fold adds
+ * BROKEN_PAST		nor what is allocated past the mcache
+ * BROKEN_END		marking ends before the generation advances, not together with it
+ */
+#define TURNS	3
+
+#define MARKING	1
+
+byte phase = 8;		/* h, and MARKING */
+bool what;		/* swept for marks */
+byte sweepgen = 11;
+bool free, remote, mark;
+bool listed, cached = true;
+byte nsweeping;
+bool busy;		/* the owner's mcache section */
+
+bool live = true;
+byte age;		/* of its object: the last collection that had begun */
+byte started, begun;	/* collections */
+
+#define h	(phase & ~MARKING)
+
+inline blackens()
+{
+	p = phase;
+	own = sweepgen;
+	g = p & ~MARKING;
+	black = (p & MARKING) || (what && own != g && own != g - 1 && own != g + 3)
+}
+
+inline fold()
+{
+	if
+	:: remote ->
+		remote = false;
+#ifndef BROKEN_FOLD
+		blackens();
+		if
+		:: black -> mark = true
+		:: else
+		fi;
+#endif
+		free = true
+	:: else
+	fi
+}
+
+inline sweep(to)
+{
+	if
+	:: what ->
+		black = mark;
+		atomic {
+			if
+			:: !free && !remote && !black ->
+				assert(live && age != started);
+				live = false;
+				remote = true
+			:: else
+			fi
+		};
+		mark = false
+	:: else
+	fi;
+	fold();
+	sweepgen = to
+}
+
+/* Off the list, swept. Sets "mine". */
+inline take()
+{
+	atomic {
+		if
+		:: listed ->
+			listed = false;
+			mine = true;
+			nsweeping++;
+			assert(!(sweepgen & 1));
+			if
+			:: sweepgen < h -> sweepgen = h - 1
+			:: else
+			fi
+		:: else
+		fi
+	};
+	if
+	:: mine ->
+		if
+		:: sweepgen & 1 -> gen = sweepgen + 1; sweep(gen)
+		:: else -> fold()
+		fi
+	:: else
+	fi
+}
+
+inline allocate()
+{
+	atomic { free = false; live = true; age = since }
+}
+
+proctype owner()
+{
+	byte turns, since, p, own, g, gen;
+	bool mine, black;
+
+	do
+	:: turns == TURNS -> break
+	:: turns < TURNS ->
+		turns++;
+		since = begun;
+		atomic { !busy -> busy = true };
+		if
+		:: !cached ->
+			take();
+			if
+			:: mine && free ->
+				sweepgen = sweepgen + 3;
+#ifndef BROKEN_CACHE
+				blackens();
+				if
+				:: black && free -> mark = true
+				:: else
+				fi;
+#endif
+				cached = true;
+				nsweeping--
+			:: mine && !free -> listed = true; nsweeping--
+			:: !mine
+			fi
+		:: cached && free -> allocate()
+		:: cached && !free ->		/* the refill */
+			gen = h;
+			if
+			:: sweepgen == gen + 1 ->
+				sweepgen = gen - 1;
+				sweep(gen + 3)
+			:: else
+			fi;
+			fold()
+		:: cached ->			/* gives it up */
+			cached = false;
+			gen = h;
+			if
+			:: sweepgen == gen + 1 ->
+				sweepgen = gen - 1;
+				sweep(gen)
+			:: else ->
+				sweepgen = sweepgen - 3;
+				fold()
+			fi;
+			listed = true
+		fi;
+		mine = false;
+		busy = false
+	od
+}
+
+proctype past()
+{
+	byte since, p, own, g, gen;
+	bool mine, black;
+
+	since = begun;
+	take();
+	if
+	:: mine ->
+		if
+		:: free ->
+			allocate();
+#ifndef BROKEN_PAST
+			blackens();
+			if
+			:: black -> mark = true
+			:: else
+			fi
+#endif
+		:: else
+		fi;
+		listed = true;
+		nsweeping--
+	:: else
+	fi
+}
+
+proctype other()
+{
+end:	atomic { live -> live = false; remote = true }
+}
+
+proctype worker()
+{
+	byte p, own, g, gen;
+	bool mine, black;
+
+	do
+	:: started == 2 -> break
+	:: else ->
+		assert(!listed || !mark || nsweeping);
+		started++;
+		phase = phase | MARKING;
+#ifndef BROKEN_BEGIN
+#ifndef BROKEN_BUSY
+		atomic { !busy -> busy = true };
+#endif
+		if
+		:: cached && free -> mark = true
+		:: else
+		fi;
+#ifndef BROKEN_BUSY
+		busy = false;
+#endif
+#endif
+		begun++;
+		what = true;
+#ifdef BROKEN_END
+		phase = phase & ~MARKING;
+		phase = phase + 2;
+#else
+		phase = h + 2;
+#endif
+		nsweeping == 0;
+		atomic { !busy -> busy = true };
+		gen = h;
+		if
+		:: cached && sweepgen == gen + 1 -> sweepgen = gen - 1; sweep(gen + 3)
+		:: else
+		fi;
+		busy = false;
+		do
+		:: listed && sweepgen != h ->
+			take();
+			if
+			:: mine -> listed = true; nsweeping--; mine = false
+			:: else
+			fi
+		:: atomic { !(listed && sweepgen != h) && nsweeping == 0 -> break }
+		od;
+		what = false;
+		nsweeping == 0
+	od
+}
+
+init {
+	atomic {
+		run owner();
+		run past();
+		run other();
+		run worker()
+	}
+}
