@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A client that does with its heaps what the test tells it: create, fill, free,
- * shrink, destroy, one by one or many at once, or go without destroying them.
+ * A client that does with its heaps what the test tells it: create, fill, free at
+ * once, after a grace period or by a collection, shrink, destroy, one by one or many
+ * at once, or go without destroying them.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/completion.h>
+#include <linux/err.h>
+#include <linux/jiffies.h>
 #include <linux/kmheap.h>
+#include <linux/kthread.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -24,11 +30,15 @@ struct held_heap {
 	struct list_head list;
 	struct list_head objects;	/* newest first */
 	struct kmheap *heap;
+	void *run;			/* of pages; one a heap */
+	unsigned long run_pages;
 	char name[32];
 };
 
 static LIST_HEAD(held_heaps);
 static bool heap_forget;
+static struct task_struct *heap_reader;	/* holds up grace periods */
+static DECLARE_COMPLETION(heap_reading);
 
 static u8 heap_pattern(const void *p)
 {
@@ -45,9 +55,13 @@ static struct held_heap *heap_find(const char *name)
 	return NULL;
 }
 
-static struct held_heap *heap_new(const char *name, size_t limit)
+static struct held_heap *heap_new(const char *name, size_t limit, unsigned int flags)
 {
-	const struct kmheap_attr attr = { .limit_bytes = limit, .owner = THIS_MODULE };
+	const struct kmheap_attr attr = {
+		.flags = flags,
+		.limit_bytes = limit,
+		.owner = THIS_MODULE,
+	};
 	struct held_heap *h = kzalloc(sizeof(*h), GFP_KERNEL);
 	int err;
 
@@ -82,12 +96,19 @@ static int heap_hold(struct held_heap *h, size_t bytes)
 	return 0;
 }
 
-/* -EUCLEAN when the object is not as it was left. */
-static int heap_let_go(struct held_object *o)
+static void heap_leave(const void *p)
+{
+}
+
+/*
+ * @free is kmheap_free() or kmheap_free_rcu(), or heap_leave() for what is garbage from
+ * here on. -EUCLEAN when the object is not as it was left.
+ */
+static int heap_let_go(struct held_object *o, void (*free)(const void *p))
 {
 	int err = memchr_inv(o->p, heap_pattern(o->p), o->bytes) ? -EUCLEAN : 0;
 
-	kmheap_free(o->p);
+	free(o->p);
 	list_del(&o->list);
 	kfree(o);
 	return err;
@@ -117,7 +138,13 @@ static int heap_create_cmd(char *args)
 	unsigned long limit = 0;
 	int err = args ? kstrtoul(args, 0, &limit) : 0;
 
-	return err ?: PTR_ERR_OR_ZERO(heap_new(name, limit));
+	return err ?: PTR_ERR_OR_ZERO(heap_new(name, limit, 0));
+}
+
+/* collected NAME: create a collected heap */
+static int heap_collected_cmd(char *args)
+{
+	return PTR_ERR_OR_ZERO(heap_new(args, 0, KMHEAP_COLLECTED));
 }
 
 /* destroy NAME: whatever is left in it */
@@ -148,8 +175,8 @@ static int heap_alloc_cmd(char *args)
 	return err;
 }
 
-/* free NAME COUNT: the newest first; says how many */
-static int heap_free_cmd(char *args)
+/* NAME COUNT: the newest first; says how many */
+static int heap_let_go_some(char *args, void (*free)(const void *p))
 {
 	struct held_heap *h = heap_find(strsep(&args, " "));
 	unsigned long count, i;
@@ -160,9 +187,144 @@ static int heap_free_cmd(char *args)
 	if (kstrtoul(args, 0, &count))
 		return -EINVAL;
 	for (i = 0; i < count && !list_empty(&h->objects) && !err; i++)
-		err = heap_let_go(list_first_entry(&h->objects, struct held_object, list));
+		err = heap_let_go(list_first_entry(&h->objects, struct held_object, list), free);
 	client_say("freed %lu\n", i);
 	return err;
+}
+
+/* free NAME COUNT */
+static int heap_free_cmd(char *args)
+{
+	return heap_let_go_some(args, kmheap_free);
+}
+
+/* rcu NAME COUNT: the same after a grace period */
+static int heap_rcu_cmd(char *args)
+{
+	return heap_let_go_some(args, kmheap_free_rcu);
+}
+
+/* barrier NAME */
+static int heap_barrier_cmd(char *args)
+{
+	struct held_heap *h = heap_find(args);
+
+	if (!h)
+		return -ENOENT;
+	kmheap_rcu_barrier(h->heap);
+	return 0;
+}
+
+/* No grace period ends meanwhile; for ten seconds at most, should the test die. */
+static int heap_reader_run(void *unused)
+{
+	unsigned long end = jiffies + 10 * HZ;
+
+	rcu_read_lock();
+	complete(&heap_reading);
+	while (!kthread_should_stop() && time_before(jiffies, end))
+		cpu_relax();
+	rcu_read_unlock();
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(HZ / 100);
+	return 0;
+}
+
+static void heap_stop_reader(void)
+{
+	if (heap_reader)
+		kthread_stop(heap_reader);
+	heap_reader = NULL;
+}
+
+/* reader on, reader off */
+static int heap_reader_cmd(char *args)
+{
+	struct task_struct *task;
+
+	heap_stop_reader();
+	if (strcmp(args, "on"))
+		return 0;
+	task = kthread_run(heap_reader_run, NULL, "kmheap-reader");
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	heap_reader = task;
+	wait_for_completion(&heap_reading);
+	return 0;
+}
+
+/* pages NAME COUNT: a run of them; 0 frees it */
+static int heap_pages_cmd(char *args)
+{
+	struct held_heap *h = heap_find(strsep(&args, " "));
+	unsigned long npages;
+
+	if (!h || !args)
+		return -ENOENT;
+	if (kstrtoul(args, 0, &npages) || !npages == !h->run)
+		return -EINVAL;
+	if (npages) {
+		h->run = kmheap_alloc_pages(h->heap, npages, GFP_KERNEL);
+		h->run_pages = npages;
+		return h->run ? 0 : -ENOSPC;
+	}
+	kmheap_free_pages(h->run, h->run_pages);
+	h->run = NULL;
+	return 0;
+}
+
+/* collect NAME KEEP: marks the newest; the others are garbage */
+static int heap_collect_cmd(char *args)
+{
+	struct held_heap *h = heap_find(strsep(&args, " "));
+	struct held_object *o, *next;
+	unsigned long keep;
+	int err;
+
+	if (!h || !args)
+		return -ENOENT;
+	if (kstrtoul(args, 0, &keep))
+		return -EINVAL;
+	err = kmheap_collect_begin(h->heap);
+	if (err)
+		return err;
+	list_for_each_entry_safe(o, next, &h->objects, list) {
+		if (keep) {
+			kmheap_mark(h->heap, o->p);
+			keep--;
+		} else {
+			err = heap_let_go(o, heap_leave) ?: err;
+		}
+	}
+	return kmheap_collect_end(h->heap) ?: err;
+}
+
+static void heap_finalized(void *p, void *count)
+{
+	atomic_inc(count);
+}
+
+/* finalize NAME COUNT: the newest get a finalizer */
+static int heap_finalize_cmd(char *args)
+{
+	static atomic_t finalized;
+	struct held_heap *h = heap_find(strsep(&args, " "));
+	struct held_object *o;
+	unsigned long count;
+	int err;
+
+	if (!h || !args)
+		return -ENOENT;
+	if (kstrtoul(args, 0, &count))
+		return -EINVAL;
+	list_for_each_entry(o, &h->objects, list) {
+		if (!count--)
+			break;
+		err = kmheap_set_finalizer(o->p, heap_finalized, &finalized);
+		if (err)
+			return err;
+	}
+	return 0;
 }
 
 /* shrink NAME */
@@ -201,7 +363,7 @@ static int heap_new_many(unsigned int number, unsigned long count, unsigned long
 	int err = 0;
 
 	snprintf(name, sizeof(name), "many%u", number);
-	h = heap_new(name, 0);
+	h = heap_new(name, 0, 0);
 	if (IS_ERR(h))
 		return PTR_ERR(h);
 	while (count-- && !err)
@@ -233,8 +395,8 @@ static int heap_none_cmd(char *args)
 
 	list_for_each_entry_safe(h, next, &held_heaps, list) {
 		while (!list_empty(&h->objects))
-			err = heap_let_go(list_first_entry(&h->objects, struct held_object,
-							   list)) ?: err;
+			err = heap_let_go(list_first_entry(&h->objects, struct held_object, list),
+					  kmheap_free) ?: err;
 		heap_destroy(h);
 		heaps++;
 		cond_resched();
@@ -252,9 +414,16 @@ static int heap_forget_cmd(char *args)
 
 static const struct client_command heap_commands[] = {
 	{ "create", heap_create_cmd },
+	{ "collected", heap_collected_cmd },
 	{ "destroy", heap_destroy_cmd },
 	{ "alloc", heap_alloc_cmd },
 	{ "free", heap_free_cmd },
+	{ "rcu", heap_rcu_cmd },
+	{ "barrier", heap_barrier_cmd },
+	{ "reader", heap_reader_cmd },
+	{ "pages", heap_pages_cmd },
+	{ "collect", heap_collect_cmd },
+	{ "finalize", heap_finalize_cmd },
 	{ "shrink", heap_shrink_cmd },
 	{ "stats", heap_stats_cmd },
 	{ "many", heap_many_cmd },
@@ -273,6 +442,7 @@ static void __exit heap_exit(void)
 {
 	struct held_heap *h, *next;
 
+	heap_stop_reader();
 	list_for_each_entry_safe(h, next, &held_heaps, list) {
 		if (heap_forget) {
 			heap_forget_objects(h);

@@ -7,7 +7,7 @@
 
 d=$KMHEAP_DEBUGFS
 h=$d/heaps/shown
-plan 32
+plan 43
 
 load kmheap
 load heap_client
@@ -27,7 +27,9 @@ files() {
 check "every file is there and can be read" files
 
 names="footprint_bytes live_bytes free_bytes cached_bytes deferred_bytes waste_bytes metadata_bytes \
-live_objects arenas spans allocs frees refused_allocs double_frees invalid_frees wrong_size_frees"
+live_objects arenas spans allocs frees refused_allocs double_frees invalid_frees wrong_size_frees \
+manual_bytes deferred_objects deferred_limit_bytes generations swept_spans collections marked_objects \
+collected_objects collected_bytes specials"
 # The documented names come first and in this order; every line is "name value".
 stats_form() {
 	awk -v names="$names" '
@@ -40,6 +42,12 @@ stats_form() {
 }
 check "stats: names, order, numbers" stats_form "$d/stats"
 check "a heap's stats: names, order, numbers" stats_form "$h/stats"
+own_names() {
+	for name in expedited_grace_periods finalized_objects collect_begin_ns collect_end_ns; do
+		is $name "$(stat $name shown)" = 0 || return 1
+	done
+}
+check "a heap's own figures begin with 0" own_names
 check "stats counts heaps" is heaps "$(stat heaps)" = 3
 check "a heap's stats names its owner" is owner "$(stat owner shown)" = heap_client
 check "the default heap has no owner" is owner "$(stat owner default)" = none
@@ -68,7 +76,7 @@ check "what was allocated is what is shown" known
 
 # Heaps first, the shared part has no file: the sum of the heaps can only be less by metadata.
 sums() {
-	cat "$d"/heaps/*/stats | awk -v stats="$d/stats" '
+	cat "$d"/heaps/*/stats | awk -v stats="$d/stats" -v names="$names" '
 		{ sum[$1] += $2 }
 		END {
 			while ((getline line <stats) > 0) {
@@ -82,9 +90,7 @@ sums() {
 			}
 			sum["metadata_bytes"] += shared
 			sum["footprint_bytes"] += shared
-			n = split("footprint_bytes live_bytes free_bytes cached_bytes deferred_bytes " \
-				"waste_bytes metadata_bytes live_objects arenas spans allocs frees " \
-				"refused_allocs double_frees invalid_frees wrong_size_frees", name)
+			n = split(names, name)
 			for (i = 1; i <= n; i++)
 				if (sum[name[i]] != all[name[i]]) {
 					print name[i], "is", all[name[i]], "heaps and shared", sum[name[i]]
@@ -97,7 +103,7 @@ check "the module's figures are the sum of the heaps' and the shared ones" sums
 
 classes_form() {
 	is "first line" "$(head -n 1 "$h/classes" | tr -s ' ')" = \
-		"class size pages spans live free remote allocs frees refills waste" || return 1
+		"class size pages spans live free remote deferred allocs frees refills waste" || return 1
 	awk "$columns"'
 		NF == n {
 			if ($1 != rows + 0) { print "row", rows + 0, "is of class", $1; bad = 1 }
@@ -132,7 +138,7 @@ arenas_form() {
 			if ($4 * 8192 > $2 || ($6 != 0 && $6 != 1)) { print "odd:", $0; bad = 1 }
 			next
 		}
-		/^  [#CsLt.]+$/ {
+		/^  [#CsLtM.]+$/ {
 			line = substr($0, 3)
 			if (!chars && substr(line, 1, 1) != "#") { print "no guard:", $0; bad = 1 }
 			if (length(line) > 64) { print "long line"; bad = 1 }
@@ -149,17 +155,133 @@ check "arenas: their bytes and the metadata are the footprint" \
 
 spans_form() {
 	awk '
-		NR == 1 { if ($0 != "base pages class data slots live remote home") bad = 1; next }
-		NF != 8 || $8 !~ /^(cached|partial|full|announced|large)$/ || $6 + $7 > $5 {
-			print "odd:", $0; bad = 1
-		}
-		{ n++; live += $6; if ($8 == "large") large++ }
-		END { print n, live, large + 0; exit bad }' "$h/spans" >/tmp/spans
+		NR == 1 { if ($0 != "base pages class data slots live remote deferred home") bad = 1; next }
+		NF != 9 || $9 !~ /^(cached|partial|full|listed|announced|large|manual)$/ ||
+			$6 + $7 + $8 > $5 { print "odd:", $0; bad = 1 }
+		{ n++; if ($9 != "manual") live += $6 }
+		END { print n, live; exit bad }' "$h/spans" >/tmp/spans
 }
 check "spans: rows" spans_form
 check "spans: as many as stats says" is spans "$(cut -d' ' -f1 /tmp/spans)" = "$(stat spans shown)"
 check "spans: their live objects are all" \
 	is live "$(cut -d' ' -f2 /tmp/spans)" = "$(stat live_objects shown)"
+
+# ---- runs of pages
+# homes HOME [HEAP]: spans of a home, and the sums of their pages, live and deferred slots.
+homes() {
+	awk -v home="$1" '
+		NR > 1 && ($9 == home || home == "any") { n++; pages += $2; live += $6; deferred += $8 }
+		END { print n + 0, pages + 0, live + 0, deferred + 0 }' "$d/heaps/${2:-shown}/spans"
+}
+# column NAME BYTES [HEAP]: of the class of that size.
+column() {
+	awk "$columns"' NF == n && $c["size"] == '"$2 { print \$c[\"$1\"] }" "$d/heaps/${3:-shown}/classes"
+}
+page_runs() {
+	awk '$1 == "page_runs" { print $2 }' "$h/classes"
+}
+before=$(stat live_bytes shown)
+manual() {
+	is manual_bytes "$(stat manual_bytes shown)" = 0 && is page_runs "$(page_runs)" = 0 || return 1
+	tell heap_client pages shown 5 && balanced shown || return 1
+	is manual_bytes "$(stat manual_bytes shown)" = 40960 || return 1
+	is live_bytes "$(stat live_bytes shown)" = $((before + 40960)) || return 1
+	is live_objects "$(stat live_objects shown)" = 1021 || return 1
+	is allocs "$(stat allocs shown)" = 1023 && is page_runs "$(page_runs)" = 1 || return 1
+	is "manual span" "$(homes manual)" = "1 5 1 0" && spans_form || return 1
+	is "pages on the map" "$(tr -cd M <"$h/arenas" | wc -c)" = 5
+}
+check "a run of pages shows as one, in live_bytes and as no object" manual
+manual_gone() {
+	tell heap_client pages shown 0 && balanced shown || return 1
+	is manual_bytes "$(stat manual_bytes shown)" = 0 && is page_runs "$(page_runs)" = 0 || return 1
+	is live_bytes "$(stat live_bytes shown)" = "$before" && is "manual span" "$(homes manual)" = "0 0 0 0"
+}
+check "and is gone when it has been freed" manual_gone
+
+# ---- deferred frees: one large object of 7 pages and 5 of 5376
+limit_shown() {
+	arenas_form || return 1
+	limit=$(($(cut -d' ' -f2 /tmp/arenas) / 8))
+	[ $limit -gt 1048576 ] || limit=1048576
+	is deferred_limit_bytes "$(stat deferred_limit_bytes shown)" = $limit
+}
+check "deferred_limit_bytes is an eighth of the arenas, at least 1 MiB" limit_shown
+generations=$(stat generations shown)
+deferred_shown() {
+	is deferred_objects "$(stat deferred_objects shown)" = 6 || return 1
+	is deferred_bytes "$(stat deferred_bytes shown)" = $((7 * 8192 + 5 * 5376)) || return 1
+	is live_objects "$(stat live_objects shown)" = 1015 || return 1
+	is frees "$(stat frees shown)" = 8 && balanced shown || return 1
+	is "deferred of 5376" "$(column deferred 5376)" = 5 && is live "$(column live 5376)" = 15 || return 1
+	is "large span" "$(homes large)" = "1 7 0 1" || return 1
+	is "slots of spans" "$(homes any | cut -d' ' -f3,4)" = "1015 6" && spans_form
+}
+check "a reader holds up grace periods" tell heap_client reader on
+tell heap_client rcu shown 6
+check "deferred frees show as deferred, and nowhere as live" deferred_shown
+tell heap_client reader off
+tell heap_client barrier shown
+deferred_gone() {
+	is deferred_objects "$(stat deferred_objects shown)" = 0 || return 1
+	is deferred_bytes "$(stat deferred_bytes shown)" = 0 && balanced shown || return 1
+	is "deferred of 5376" "$(column deferred 5376)" = 0 || return 1
+	is free "$(column free 5376)" -ge 5 || return 1
+	is "slots of spans" "$(homes any | cut -d' ' -f3,4)" = "1015 0" || return 1
+	is generations "$(stat generations shown)" -gt "$generations" || return 1
+	is swept_spans "$(stat swept_spans shown)" -gt 0
+}
+check "and are gone after the barrier" deferred_gone
+pressed() {
+	is expedited_grace_periods "$(stat expedited_grace_periods shown)" -gt 0
+}
+# 100 times 98304 bytes, more than the limit by far.
+flooded() {
+	is expedited_grace_periods "$(stat expedited_grace_periods shown)" = 0 || return 1
+	tell heap_client alloc shown 98304 100 && tell heap_client rcu shown 100 || return 1
+	within 10 pressed && tell heap_client barrier shown && deferred_gone && limit_shown &&
+		is limit "$limit" -gt 1048576
+}
+check "past the limit grace periods are expedited" flooded
+
+# ---- finalizers
+finalizers() {
+	is specials "$(stat specials shown)" = 0 || return 1
+	tell heap_client finalize shown 3 || return 1
+	is specials "$(stat specials shown)" = 3 || return 1
+	is finalized_objects "$(stat finalized_objects shown)" = 0 || return 1
+	tell heap_client free shown 2 && tell heap_client barrier shown || return 1
+	is specials "$(stat specials shown)" = 1 || return 1
+	is finalized_objects "$(stat finalized_objects shown)" = 2 || return 1
+	tell heap_client rcu shown 1 && tell heap_client barrier shown || return 1
+	is specials "$(stat specials shown)" = 0 && is finalized_objects "$(stat finalized_objects shown)" = 3
+}
+check "specials and finalized_objects count finalizers" finalizers
+
+# ---- collections: 100 of 2000 objects of 112 stay
+collections() {
+	tell heap_client collected gathered && tell heap_client alloc gathered 100 2000 || return 1
+	is "full and listed" "$(homes listed gathered | cut -d' ' -f1)" -ge 2 || return 1
+	tell heap_client collect gathered 100 && tell heap_client barrier gathered || return 1
+	is collections "$(stat collections gathered)" = 1 || return 1
+	is marked_objects "$(stat marked_objects gathered)" = 100 || return 1
+	is collected_objects "$(stat collected_objects gathered)" = 1900 || return 1
+	is collected_bytes "$(stat collected_bytes gathered)" = $((1900 * 112)) || return 1
+	is live_objects "$(stat live_objects gathered)" = 100 && balanced gathered || return 1
+	is "live of 112" "$(column live 112 gathered)" = 100 || return 1
+	is collect_begin_ns "$(stat collect_begin_ns gathered)" -gt 0 || return 1
+	is collect_end_ns "$(stat collect_end_ns gathered)" -gt 0
+}
+check "a collection shows what it marked and what it collected" collections
+collected_again() {
+	tell heap_client collect gathered 0 && tell heap_client barrier gathered || return 1
+	is collections "$(stat collections gathered)" = 2 || return 1
+	is marked_objects "$(stat marked_objects gathered)" = 100 || return 1
+	is collected_objects "$(stat collected_objects gathered)" = 2000 || return 1
+	is live_objects "$(stat live_objects gathered)" = 0 && balanced gathered || return 1
+	sums && tell heap_client destroy gathered
+}
+check "and the next one adds to it" collected_again
 
 cat "$d/validate" >/tmp/validate
 printf 'ok\n' >/tmp/ok
