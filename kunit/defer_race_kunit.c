@@ -30,20 +30,20 @@ static void free_all_kinds(struct caller *c, bool as_meant)
 	complete(&c->done);
 }
 
-static void in_irq(struct irq_work *work)
+static void defer_in_irq(struct irq_work *work)
 {
 	free_all_kinds(container_of(work, struct caller, work), in_hardirq());
 }
 
 static void from_irq(struct caller *c)
 {
-	c->work = IRQ_WORK_INIT_HARD(in_irq);
+	c->work = IRQ_WORK_INIT_HARD(defer_in_irq);
 	irq_work_queue(&c->work);
 	wait_for_completion_timeout(&c->done, 10 * HZ);
 	irq_work_sync(&c->work);
 }
 
-static void in_tasklet(struct tasklet_struct *t)
+static void defer_in_tasklet(struct tasklet_struct *t)
 {
 	struct caller *c = container_of(t, struct caller, tasklet);
 
@@ -52,7 +52,7 @@ static void in_tasklet(struct tasklet_struct *t)
 
 static void from_softirq(struct caller *c)
 {
-	tasklet_setup(&c->tasklet, in_tasklet);
+	tasklet_setup(&c->tasklet, defer_in_tasklet);
 	tasklet_schedule(&c->tasklet);
 	wait_for_completion_timeout(&c->done, 10 * HZ);
 	tasklet_kill(&c->tasklet);

@@ -286,10 +286,11 @@ static void growth_without_io_does_not_wait(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 	void **p = pressing_objects(test), *q;
+	unsigned int i;
 	long arenas;
 
 	sweep_by_hand(heap);
-	for (unsigned int i = 0; i < NR_PRESSING; i++)
+	for (i = 0; i < NR_PRESSING; i++)
 		kmheap_free_rcu(p[i]);
 	arenas = atomic_long_read(&heap->arena_bytes);
 	q = kmheap_alloc(heap, 1500000, GFP_NOIO);
