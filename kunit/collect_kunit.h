@@ -37,7 +37,8 @@ static inline unsigned int slot_of(const void *p)
 {
 	const struct kmh_mspan *s = where(p);
 
-	return s->state == KMH_SPAN_LARGE ? 0 : ((unsigned long)p - s->base) / s->elemsize;
+	/* None of large ones, and where an object is gone that should be there. */
+	return s->elemsize ? ((unsigned long)p - s->base) / s->elemsize : 0;
 }
 
 static inline bool marked(const void *p)

@@ -73,7 +73,7 @@ static void model_mark(struct model *m)
 
 		if (!o->p || below(m, 100) >= percent)
 			continue;
-		first = kmheap_mark(m->heap, o->p + below(m, kmheap_size(o->p)));
+		first = kmheap_mark(m->heap, o->p + below(m, kmheap_size(o->p) ?: 1));
 		if (first != !(o->black || o->marked))
 			KUNIT_FAIL(m->test, "object %u: first %d, black %d, marked %d", i, first,
 				   o->black, o->marked);
