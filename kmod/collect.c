@@ -17,20 +17,13 @@
 static void kmh_collect_start_marking(struct kmheap *heap)
 {
 	struct kmh_node *node;
-	unsigned long flags;
 	unsigned int i;
 	int nid = -1;
 
 	heap->sweep.marking = true;
-	while ((node = kmh_next_node(heap, &nid))) {
-		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
-			struct kmh_mcentral *c = &node->central[i];
-
-			raw_spin_lock_irqsave(&c->lock, flags);
-			WRITE_ONCE(c->phase, c->phase | KMH_MARKING);
-			raw_spin_unlock_irqrestore(&c->lock, flags);
-		}
-	}
+	while ((node = kmh_next_node(heap, &nid)))
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+			kmh_mcentral_set_phase(&node->central[i], KMH_SWEEP_REMOTE, true);
 }
 
 static void kmh_collect_blacken(struct kmh_mcache *mc)
@@ -123,7 +116,7 @@ bool kmheap_mark(struct kmheap *heap, const void *addr)
 	preempt_disable();
 	s = kmh_span_of((unsigned long)addr);
 	if (s->heap == heap && (s->state == KMH_SPAN_SMALL || s->state == KMH_SPAN_LARGE) &&
-	    kmh_mcentral_phase(kmh_mspan_mcentral(s)) & KMH_MARKING) {
+	    kmh_mcentral_phase(kmh_mspan_mcentral(s)) & KMH_PHASE_MARKING) {
 		unsigned long off = (unsigned long)addr - s->base;
 		unsigned long slot = s->state == KMH_SPAN_LARGE ? 0 : off * s->divmul >> 32;
 

@@ -227,7 +227,7 @@ struct kmh_span_row {
 		unsigned long base;
 		u32 npages, nelems;
 		struct kmh_span_count count;
-		u8 spanclass;
+		u8 spanclass, noscan;
 		const char *home;
 	} row[8];	/* on the stack: what holds the arenas does not allocate */
 };
@@ -241,6 +241,7 @@ static void kmh_span_snapshot(struct kmh_mspan *s, void *ctx)
 	row->npages = s->npages;
 	row->nelems = s->nelems;
 	row->spanclass = s->spanclass;
+	row->noscan = s->state == KMH_SPAN_LARGE ? s->noscan : kmh_spanclass_noscan(s->spanclass);
 	kmh_mspan_count(s, &row->count);
 	row->home = kmh_home_name(s);
 	r->n++;
@@ -253,7 +254,7 @@ static void kmh_span_rows_print(struct kmh_span_row *r)
 	for (i = 0; i < r->n; i++)
 		seq_printf(r->m, "%pK %u %u %u %u %u %u %u %s\n", (void *)r->row[i].base,
 			   r->row[i].npages, kmh_spanclass_class(r->row[i].spanclass),
-			   kmh_spanclass_noscan(r->row[i].spanclass), r->row[i].nelems,
+			   r->row[i].noscan, r->row[i].nelems,
 			   r->row[i].count.live, r->row[i].count.remote,
 			   r->row[i].count.deferred, r->row[i].home);
 	r->n = 0;

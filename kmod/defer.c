@@ -113,6 +113,12 @@ static __always_inline void kmh_defer_slot(struct kmh_mspan *s, unsigned int wor
 			kmh_defer_dirty(s, gen & 1);
 		gen = READ_ONCE(*now);
 	} while (unlikely(gen != before));
+	/*
+	 * A full span that is on no list: the sweep has to find it, whatever becomes of this
+	 * free. The bit before the home: pairs with the barrier in kmh_mcentral_settle_full().
+	 */
+	if (unlikely(atomic_read(&s->home) == KMH_HOME_FULL))
+		kmh_mcentral_announce(s);
 }
 
 /**
@@ -135,13 +141,8 @@ enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot)
 	if (unlikely((READ_ONCE(w->free) | atomic_long_read(&w->remote)) & bit))
 		return KMH_FREE_DOUBLE;
 	kmh_defer_slot(s, word, bit);
-	if (unlikely(atomic_long_fetch_or(bit, &w->remote) & bit))
-		return KMH_FREE_DOUBLE;
-	/* A full span that is on no list: the sweep has to find it. */
-	if (unlikely(atomic_read(&s->home) == KMH_HOME_FULL))
-		kmh_mcentral_announce(s);
 	kmh_defer_count(s, s->elemsize);
-	return KMH_FREE_OK;
+	return atomic_long_fetch_or(bit, &w->remote) & bit ? KMH_FREE_DOUBLE : KMH_FREE_OK;
 }
 
 /**
@@ -277,6 +278,7 @@ static void kmh_defer_release_large(struct kmheap *heap, unsigned int set)
 
 		llist_for_each_entry_safe(s, next, all, node) {
 			kmh_defer_expired(heap, (unsigned long)s->npages << KMH_PAGE_SHIFT);
+			atomic_long_set(kmh_mspan_deferred(s, 0, set), 0);
 			kmh_large_release(s);
 			cond_resched();
 		}
@@ -299,28 +301,30 @@ static void kmh_defer_expire(struct kmheap *heap)
  * @heap: the heap.
  *
  * Context: Process context; sleeps. heap->sweep.mutex held.
- * Return: true when there is something left to wait for.
+ * Return: in how many jiffies to come again; 0 when there is nothing to wait for.
  */
-bool kmh_defer_step(struct kmheap *heap)
+unsigned long kmh_defer_step(struct kmheap *heap)
 {
 	struct kmh_defer *d = &heap->defer;
 
 	if (kmh_sweep_is_open(heap))
-		return true;
+		return 1;
 	if (!d->waiting) {
 		if (!kmh_defer_filling(d))
-			return false;
+			return 0;
 		kmh_defer_close(heap);
 	}
 	if (kmh_defer_excess(heap)) {
 		atomic_long_inc(&d->expedited);
 		cond_synchronize_rcu_expedited(d->cookie);
 	} else if (!poll_state_synchronize_rcu(d->cookie)) {
-		return true;
+		return 1;
 	}
 	kmh_defer_expire(heap);
 	kmh_sweep_finish(heap);
-	return kmh_sweep_is_open(heap) || kmh_defer_filling(d);
+	if (kmh_sweep_is_open(heap) || (kmh_defer_filling(d) && kmh_defer_excess(heap)))
+		return 1;
+	return kmh_defer_filling(d) ? KMH_DEFER_DELAY : 0;
 }
 
 /* Wait for the set that is closed, or else close one and wait for it. */

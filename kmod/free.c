@@ -135,7 +135,8 @@ noinline void kmh_free_doubled(struct kmh_mspan *s, unsigned long addr, unsigned
 	struct kmh_where at;
 
 	kmh_locate(s, addr, &at);
-	kmh_misuse(KMH_DOUBLE_FREE, "freed already", addr, s, &at, ip);
+	kmh_misuse(KMH_DOUBLE_FREE, at.state == KMHEAP_OBJECT_DEFERRED ?
+		   "freed already, waits for a grace period" : "freed already", addr, s, &at, ip);
 	preempt_enable();
 }
 

@@ -344,6 +344,7 @@ struct kmh_mcache {
 
 	struct kmheap *heap;
 	struct kmh_node *node;
+	unsigned int announcing;	/* announcements under way; this_cpu ops */
 	unsigned long deferred;		/* bytes not yet in heap->defer.pending; this_cpu ops */
 	unsigned long marked;		/* objects, ever; likewise */
 	struct kmh_pagecache pages;
@@ -416,16 +417,17 @@ bool kmh_pagecache_alloc(struct kmh_pagecache *pc, unsigned int npages, unsigned
 /*
  * The spans of one class on one node that no CPU caches.
  *
- * @phase is the sweep generation h, which is even, and in bit 0 whether a
- * collection is marking, so that one load tells both. Set (h / 2) % 2 of @partial and
- * @full holds what this generation has swept, the other one what it has not.
+ * @phase says in one word, so that one load tells all of it as of one moment: the sweep
+ * generation h, which is even; what its spans are swept for; and whether a collection is
+ * marking. Set (h / 2) % 2 of @partial and @full holds what this generation has
+ * swept, the other one what it has not.
  */
 struct kmh_mcentral {
 	raw_spinlock_t lock;
-	unsigned int phase;		/* written under @lock, read anywhere */
+	unsigned int npartial;		/* length of both partial sets */
+	unsigned long phase;		/* written under @lock, read anywhere */
 	struct list_head partial[2];
 	struct list_head full[2];
-	unsigned int npartial;		/* length of both partial sets */
 	atomic_t nsweeping;		/* spans off the lists and in no mcache; users of any */
 	u8 dirty[2];			/* some span has bits in this deferred set */
 	atomic_long_t nested_allocs;	/* by interrupts that found their mcache busy */
@@ -433,23 +435,48 @@ struct kmh_mcentral {
 	struct llist_head announced;	/* lock-free add; taken under @lock */
 };
 
-#define KMH_MARKING		1U
+/* What the spans of a generation are swept for, beside their remote frees. */
+enum kmh_sweep_what {
+	KMH_SWEEP_REMOTE,	/* nothing: the generation is closed */
+	KMH_SWEEP_SET0,		/* the deferred frees of one set have expired */
+	KMH_SWEEP_SET1,
+	KMH_SWEEP_MARKS,	/* what is not marked is garbage */
+};
 
-/* Acquire: what the generation is for, heap->sweep.what, is read after it. */
-static inline unsigned int kmh_mcentral_phase(const struct kmh_mcentral *c)
+#define KMH_PHASE_MARKING	BIT(0)
+#define KMH_PHASE_WHAT_SHIFT	1
+#define KMH_PHASE_GEN_SHIFT	32
+
+static inline unsigned long kmh_phase(unsigned int gen, enum kmh_sweep_what what, bool marking)
+{
+	return (unsigned long)gen << KMH_PHASE_GEN_SHIFT | what << KMH_PHASE_WHAT_SHIFT | marking;
+}
+
+static inline unsigned int kmh_phase_gen(unsigned long phase)
+{
+	return phase >> KMH_PHASE_GEN_SHIFT;
+}
+
+static inline enum kmh_sweep_what kmh_phase_what(unsigned long phase)
+{
+	return phase >> KMH_PHASE_WHAT_SHIFT & 3;
+}
+
+/* Which of the two sets holds what has been swept. */
+static inline unsigned int kmh_swept_set(unsigned long phase)
+{
+	return kmh_phase_gen(phase) >> 1 & 1;
+}
+
+/* Acquire: the marks of a collection that has ended are read after it. */
+static inline unsigned long kmh_mcentral_phase(const struct kmh_mcentral *c)
 {
 	return smp_load_acquire(&c->phase);
 }
 
 static inline unsigned int kmh_mcentral_gen(const struct kmh_mcentral *c)
 {
-	return kmh_mcentral_phase(c) & ~KMH_MARKING;
-}
-
-/* Which of the two sets holds what has been swept. */
-static inline unsigned int kmh_swept_set(unsigned int phase)
-{
-	return phase >> 1 & 1;
+	return kmh_phase_gen(kmh_mcentral_phase(c));
 }
 
 void kmh_mcentral_init(struct kmh_mcentral *c);
@@ -464,20 +491,13 @@ void kmh_mcentral_sweep_announced(struct kmh_mcentral *c);
 bool kmh_mcentral_try_claim(struct kmh_mspan *s);
 void kmh_mcentral_sweep_claimed(struct kmh_mspan *s);
 bool kmh_mcentral_is_swept(struct kmh_mcentral *c);
-void kmh_mcentral_advance(struct kmh_mcentral *c, bool marking);
+void kmh_mcentral_advance(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking);
+void kmh_mcentral_set_phase(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking);
 void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass);
 unsigned int kmh_mcentral_validate(struct kmh_node *node, unsigned int spanclass,
 				   kmh_finding_fn finding, void *ctx);
 
 /* ------------------------------------------------------------------ sweep.c */
-
-/* What the spans of a generation are swept for, beside their remote frees. */
-enum kmh_sweep_what {
-	KMH_SWEEP_REMOTE,	/* nothing: no generation is open */
-	KMH_SWEEP_SET0,		/* the deferred frees of one set have expired */
-	KMH_SWEEP_SET1,
-	KMH_SWEEP_MARKS,	/* what is not marked is garbage */
-};
 
 /* The generation of a heap. */
 struct kmh_sweep {
@@ -492,7 +512,7 @@ struct kmh_sweep {
 };
 
 bool kmh_sweep_claim(struct kmh_mspan *s, unsigned int gen);
-void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen);
+void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen, unsigned long phase);
 bool kmh_sweep_stale(const struct kmh_mspan *s);
 void kmh_sweep_cached(struct kmh_mspan *s);
 void kmh_sweep_uncached(struct kmh_mspan *s);
@@ -525,7 +545,7 @@ void kmh_defer_large(struct kmh_mspan *s);
 size_t kmh_defer_limit(const struct kmheap *heap);
 bool kmh_defer_excess(const struct kmheap *heap);
 void kmh_defer_expired(struct kmheap *heap, unsigned long bytes);
-bool kmh_defer_step(struct kmheap *heap);
+unsigned long kmh_defer_step(struct kmheap *heap);
 void kmh_defer_relieve(struct kmheap *heap);
 enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot);
 void kmh_defer_init(struct kmheap *heap);
@@ -535,6 +555,7 @@ void kmh_defer_init(struct kmheap *heap);
 /* The side data of a heap's objects, by address. Made with the first one. */
 struct kmh_specials {
 	bool ready;			/* @table exists; under kmh_special_mutex */
+	bool ending;			/* kmheap_destroy() frees what is left */
 	struct rhashtable table;
 	atomic_long_t n;
 	atomic_long_t finalized;	/* ever */

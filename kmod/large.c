@@ -35,17 +35,24 @@ static bool kmh_large_size_ok(size_t bytes, gfp_t gfp)
 	return false;
 }
 
+/* The span is counted in nsweeping until it is what it is to be. */
 static struct kmh_mspan *kmh_large_span(struct kmh_mheap *mh, unsigned long npages,
 					unsigned long align, gfp_t gfp, bool *zeroed)
 {
+	struct kmh_node *node = container_of(mh, struct kmh_node, mheap);
+	atomic_t *nsweeping = &node->central[KMH_SPANCLASS_LARGE].nsweeping;
 	struct kmh_mspan *s;
 	unsigned long seen;
 
 	for (;;) {
 		seen = READ_ONCE(mh->ngrown);
+		atomic_inc(nsweeping);
 		s = kmh_mheap_alloc_span(mh, NULL, KMH_SPANCLASS_LARGE, npages, align, zeroed);
-		if (s || !kmh_alloc_may_grow(gfp))
+		if (s)
 			return s;
+		atomic_dec(nsweeping);
+		if (!kmh_alloc_may_grow(gfp))
+			return NULL;
 		if (kmh_mspan_pools_short(KMH_SPANCLASS_LARGE) &&
 		    !kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp & ~__GFP_ZERO))
 			continue;
@@ -87,6 +94,7 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 	s->large_bytes = bytes;
 	s->noscan = noscan;
 	WRITE_ONCE(s->state, state);
+	atomic_dec(&node->central[KMH_SPANCLASS_LARGE].nsweeping);
 	if (state == KMH_SPAN_LARGE)
 		atomic_long_inc(&heap->large_allocs);
 	if (!zeroed && want_init_on_alloc(gfp))

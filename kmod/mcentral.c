@@ -42,14 +42,20 @@ struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s)
  */
 void kmh_mcentral_announce(struct kmh_mspan *s)
 {
+	struct kmh_mcache __percpu *mcache = s->mcache;
 	int home = atomic_read(&s->home);
 
+	preempt_disable();
+	/* Between the two the span is nowhere: kmh_sweep_this_cpu() comes again then. */
+	this_cpu_inc(mcache->announcing);
 	while (home >= KMH_HOME_FULL) {
 		if (atomic_try_cmpxchg(&s->home, &home, KMH_HOME_ANNOUNCED)) {
 			llist_add(&s->node, &kmh_mspan_mcentral(s)->announced);
-			return;
+			break;
 		}
 	}
+	this_cpu_dec(mcache->announcing);
+	preempt_enable();
 }
 
 /* ---- to the lists */
@@ -197,18 +203,25 @@ static bool kmh_mcentral_unlist_locked(struct kmh_mcentral *c, struct kmh_mspan 
 	return true;
 }
 
+/* Announced spans that a look at a full set passes over. */
+#define KMH_FULL_SCAN		16U
+
 /*
  * Those that have been announced meanwhile stay: who announced one may not have added
  * it yet, and until it has come up this generation is not swept.
  */
 static struct kmh_mspan *kmh_mcentral_pop_full_locked(struct kmh_mcentral *c, unsigned int set)
 {
+	unsigned int scan = KMH_FULL_SCAN;
 	struct kmh_mspan *s;
 
 	lockdep_assert_held(&c->lock);
-	list_for_each_entry(s, &c->full[set], list)
+	list_for_each_entry(s, &c->full[set], list) {
 		if (kmh_mcentral_unlist_locked(c, s))
 			return s;
+		if (!--scan)	/* take in what is announced first */
+			break;
+	}
 	return NULL;
 }
 
@@ -231,7 +244,7 @@ static void kmh_mcentral_ready(struct kmh_mspan *s)
 	unsigned int own = atomic_read(&s->sweepgen);
 
 	if (own & 1)	/* claimed: h - 1 */
-		kmh_sweep_span(s, own + 1);
+		kmh_sweep_span(s, own + 1, kmh_mcentral_phase(kmh_mspan_mcentral(s)));
 	else
 		kmh_mspan_fold(s);
 }
@@ -399,21 +412,34 @@ void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass)
 
 /* ---- the sweep */
 
-/**
- * kmh_mcentral_advance() - make every listed span unswept
- * @c: whose.
- * @marking: is a collection marking from now on?
- *
- * Context: Process context; the heap's sweep.mutex held. The last generation is swept.
- */
-void kmh_mcentral_advance(struct kmh_mcentral *c, bool marking)
+static void kmh_mcentral_store_phase(struct kmh_mcentral *c, unsigned int step,
+				     enum kmh_sweep_what what, bool marking)
 {
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&c->lock, flags);
 	/* Release: pairs with the load in kmh_mcentral_phase(). */
-	smp_store_release(&c->phase, (kmh_mcentral_gen(c) + 2) | (marking ? KMH_MARKING : 0));
+	smp_store_release(&c->phase, kmh_phase(kmh_mcentral_gen(c) + step, what, marking));
 	raw_spin_unlock_irqrestore(&c->lock, flags);
+}
+
+/**
+ * kmh_mcentral_advance() - make every listed span unswept
+ * @c: whose.
+ * @what: what they are to be swept for.
+ * @marking: is a collection marking from now on?
+ *
+ * Context: Process context; the heap's sweep.mutex held. The last generation is swept.
+ */
+void kmh_mcentral_advance(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking)
+{
+	kmh_mcentral_store_phase(c, 2, what, marking);
+}
+
+/* The same within a generation. */
+void kmh_mcentral_set_phase(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking)
+{
+	kmh_mcentral_store_phase(c, 0, what, marking);
 }
 
 /*

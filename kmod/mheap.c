@@ -153,10 +153,10 @@ static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
 /* The span's generation, before anyone can find it. A large object is black by itself. */
 static void kmh_mheap_date_span(struct kmh_mspan *s)
 {
-	unsigned int phase = READ_ONCE(kmh_mspan_mcentral(s)->phase);
+	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
 
-	atomic_set(&s->sweepgen, phase & ~KMH_MARKING);
-	if (unlikely(phase & KMH_MARKING) && s->state == KMH_SPAN_LARGE)
+	atomic_set(&s->sweepgen, kmh_phase_gen(phase));
+	if (unlikely(phase & KMH_PHASE_MARKING) && s->state == KMH_SPAN_LARGE)
 		atomic_long_set(kmh_mspan_mark(s, 0), 1);
 }
 

@@ -429,11 +429,6 @@ unsigned int kmh_mspan_validate(const struct kmh_mspan *s, kmh_finding_fn findin
 			finding(ctx, "span %p: state bits past the last slot in word %u", s, i);
 			n++;
 		}
-		/* A deferred slot is claimed, and never free. */
-		if (kmh_mspan_waiting(s, i) & READ_ONCE(s->w[i].free)) {
-			finding(ctx, "span %p: slots both free and deferred in word %u", s, i);
-			n++;
-		}
 	}
 	return n;
 }

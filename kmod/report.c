@@ -98,6 +98,9 @@ void kmh_report_misuse(const struct kmh_report *r)
 {
 	const struct kmh_mspan *s = r->span;
 
+	/* A survivor's finalizer frees what kmheap_destroy() has freed already. */
+	if (r->kind == KMH_DOUBLE_FREE && s->heap && READ_ONCE(s->heap->specials.ending))
+		return;
 	atomic_long_inc(s->heap ? &s->heap->misuses[r->kind] : &kmh_misuses[r->kind]);
 	if (READ_ONCE(kmh_report_hook)) {
 		kmh_report_hook(r);

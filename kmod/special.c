@@ -484,10 +484,10 @@ EXPORT_SYMBOL_GPL(kmheap_weak_create);
  */
 static bool kmh_special_doomed(struct kmh_mspan *s, struct kmh_special *sp)
 {
-	unsigned int gen = kmh_mcentral_gen(kmh_mspan_mcentral(s));
-	unsigned int own = atomic_read(&s->sweepgen), slot;
+	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
+	unsigned int gen = kmh_phase_gen(phase), own = atomic_read(&s->sweepgen), slot;
 
-	if (READ_ONCE(s->heap->sweep.what) != KMH_SWEEP_MARKS || own == gen || own == gen + 3)
+	if (kmh_phase_what(phase) != KMH_SWEEP_MARKS || own == gen || own == gen + 3)
 		return false;
 	slot = s->elemsize ? (sp->addr - s->base) / s->elemsize : 0;
 	if (atomic_long_read(kmh_mspan_mark(s, slot / KMH_WORD_SLOTS)) &
@@ -569,29 +569,52 @@ void kmh_special_init(struct kmheap *heap)
 	INIT_WORK(&heap->specials.work, kmh_special_work);
 }
 
-/* For an object that is left when its heap ends. */
-static void kmh_special_orphan(void *p, void *arg)
-{
-	struct kmh_special *sp = p;
-	struct kmheap *heap = arg;
+/* Freed between two looks at the table. */
+#define KMH_SPECIAL_BATCH	64U
 
-	if (sp->fn)
-		sp->fn((void *)sp->addr, sp->arg);
-	mutex_lock(&kmh_special_mutex);
-	if (sp->weak) {
-		sp->weak->special = NULL;
-		WRITE_ONCE(sp->weak->p, NULL);
+/* The first objects that still have a special; returns how many. */
+static unsigned int kmh_special_first(struct kmheap *heap, void **p)
+{
+	struct rhashtable_iter iter;
+	struct kmh_special *sp;
+	unsigned int n = 0;
+
+	rhashtable_walk_enter(&heap->specials.table, &iter);
+	rhashtable_walk_start(&iter);
+	while (n < KMH_SPECIAL_BATCH && (sp = rhashtable_walk_next(&iter))) {
+		if (IS_ERR(sp))		/* the table is being resized: once more */
+			continue;
+		if (atomic_read(&sp->state) == KMH_SPECIAL_ARMED)
+			p[n++] = (void *)sp->addr;
 	}
-	mutex_unlock(&kmh_special_mutex);
-	kmh_heap_account_metadata(heap, -(long)sizeof(*sp));
-	kmh_backend_free_rcu(sp, rcu);
+	rhashtable_walk_stop(&iter);
+	rhashtable_walk_exit(&iter);
+	return n;
 }
 
-/* The heap has no users any more, but its objects are still there. */
+/**
+ * kmh_special_stop() - the finalizers of what is left when a heap ends
+ * @heap: the heap; without users but the finalizers, which may free and allocate in it.
+ *
+ * What has a special is freed like any object, so that it goes through the worker.
+ *
+ * Context: Process context; sleeps.
+ */
 void kmh_special_stop(struct kmheap *heap)
 {
+	void *p[KMH_SPECIAL_BATCH];
+	unsigned int n;
+
 	kmh_special_flush(heap);
-	if (heap->specials.ready)
-		rhashtable_free_and_destroy(&heap->specials.table, kmh_special_orphan, heap);
+	if (!heap->specials.ready)
+		return;
+	WRITE_ONCE(heap->specials.ending, true);
+	while ((n = kmh_special_first(heap, p))) {
+		kmheap_free_bulk(n, p);
+		kmh_special_flush(heap);
+	}
+	/* Deferred ones, of finalizers, wait for their grace period as before. */
+	kmheap_rcu_barrier(heap);
+	rhashtable_destroy(&heap->specials.table);
 	heap->specials.ready = false;
 }

@@ -113,8 +113,9 @@ static void kmh_sweep_deferred(struct kmh_mspan *s, unsigned int set)
 		if (!atomic_long_read(kmh_mspan_deferred(s, i, set)))
 			continue;
 		slots = atomic_long_xchg(kmh_mspan_deferred(s, i, set), 0);
+		slots &= ~kmh_mspan_waiting(s, i);	/* for the other set's grace period */
 		n += hweight_long(slots);
-		slots &= atomic_long_read(&s->w[i].remote) & ~kmh_mspan_waiting(s, i);
+		slots &= atomic_long_read(&s->w[i].remote);
 		kmh_sweep_bury(s, i, slots);
 	}
 	kmh_defer_expired(s->heap, (unsigned long)n * s->elemsize);
@@ -150,19 +151,23 @@ static void kmh_sweep_marks(struct kmh_mspan *s, unsigned int gen)
 /**
  * kmh_sweep_span() - sweep a span that has been claimed
  * @s: the span.
- * @gen: the generation it is to belong to afterwards.
+ * @gen: the generation it is to have afterwards, or that and 3 in a cache.
+ * @phase: of its class, read since the claim.
  *
- * Takes in remote frees, and what the open generation is for.
+ * Takes in remote frees, and what the open generation is for. Should the class have
+ * advanced since the claim, the span is unswept again and the rest is done then.
  *
  * Context: The claimer's; in an mcache section or counted in nsweeping, either of
  * which keeps the open generation open.
  */
-void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen)
+void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen, unsigned long phase)
 {
-	enum kmh_sweep_what what = READ_ONCE(s->heap->sweep.what);
+	enum kmh_sweep_what what = kmh_phase_what(phase);
 
+	if ((unsigned int)atomic_read(&s->sweepgen) + 1 != kmh_phase_gen(phase))
+		what = KMH_SWEEP_REMOTE;
 	if (what == KMH_SWEEP_MARKS)
-		kmh_sweep_marks(s, kmh_mcentral_gen(kmh_mspan_mcentral(s)));
+		kmh_sweep_marks(s, kmh_phase_gen(phase));
 	else if (what != KMH_SWEEP_REMOTE)
 		kmh_sweep_deferred(s, what - KMH_SWEEP_SET0);
 	kmh_mspan_fold(s);
@@ -182,10 +187,11 @@ bool kmh_sweep_stale(const struct kmh_mspan *s)
 /* Sweep a span where it is cached. In its owner's section. */
 void kmh_sweep_cached(struct kmh_mspan *s)
 {
-	unsigned int gen = kmh_mcentral_gen(kmh_mspan_mcentral(s));
+	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
+	unsigned int gen = kmh_phase_gen(phase);
 
 	if (kmh_sweep_claim_cached(s, gen))
-		kmh_sweep_span(s, gen + 3);
+		kmh_sweep_span(s, gen + 3, phase);
 }
 
 /*
@@ -194,10 +200,11 @@ void kmh_sweep_cached(struct kmh_mspan *s)
  */
 void kmh_sweep_uncached(struct kmh_mspan *s)
 {
-	unsigned int gen = kmh_mcentral_gen(kmh_mspan_mcentral(s));
+	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
+	unsigned int gen = kmh_phase_gen(phase);
 
 	if (kmh_sweep_claim_cached(s, gen)) {
-		kmh_sweep_span(s, gen);
+		kmh_sweep_span(s, gen, phase);
 		return;
 	}
 	/* Should its class have advanced just now, it goes on an unswept set. */
@@ -213,12 +220,12 @@ void kmh_sweep_uncached(struct kmh_mspan *s)
  */
 bool kmh_sweep_blackens(const struct kmh_mspan *s)
 {
-	unsigned int phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
-	unsigned int gen = phase & ~KMH_MARKING, own = atomic_read(&s->sweepgen);
+	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
+	unsigned int gen = kmh_phase_gen(phase), own = atomic_read(&s->sweepgen);
 
-	if (phase & KMH_MARKING)
+	if (phase & KMH_PHASE_MARKING)
 		return true;
-	return READ_ONCE(s->heap->sweep.what) == KMH_SWEEP_MARKS &&
+	return kmh_phase_what(phase) == KMH_SWEEP_MARKS &&
 	       own != gen && own != gen - 1 && own != gen + 3;
 }
 
@@ -279,7 +286,7 @@ static void kmh_sweep_this_cpu(void *arg)
 	struct kmh_sweep_call *call = arg;
 	struct kmh_mcache *mc = this_cpu_ptr(call->heap->mcache);
 
-	if (!kmh_mcache_enter(mc)) {
+	if (READ_ONCE(mc->announcing) || !kmh_mcache_enter(mc)) {
 		atomic_inc(&call->nbusy);
 		return;
 	}
@@ -292,12 +299,12 @@ static void kmh_sweep_this_cpu(void *arg)
  * @heap: the heap.
  * @fn: must be harmless when called twice for one CPU.
  *
- * A CPU that is in its section when the interrupt arrives is asked again; sections are
- * short, so that ends. An mcache of a CPU that is not online is empty, and stays so:
+ * A CPU that is in its section when the interrupt arrives, or announces a span, is asked
+ * again; both are short, so that ends. An mcache of a CPU that is not online is empty, and stays so:
  * hotplug waits.
  *
  * Context: Process context; sleeps.
- * Return: false when some CPU was busy each of a thousand times.
+ * Return: false when a CPU is coming or going just now, or was busy a thousand times.
  */
 bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
 {
@@ -306,13 +313,16 @@ bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
 
 	for (tries = 0; tries < 1000; tries++) {
 		atomic_set(&call.nbusy, 0);
-		cpus_read_lock();
+		/* Not waiting for it: a callback of hotplug may wait for our caller's mutex. */
+		if (!cpus_read_trylock())
+			break;
 		on_each_cpu(kmh_sweep_this_cpu, &call, true);
 		cpus_read_unlock();
 		if (!atomic_read(&call.nbusy))
 			return true;
 		usleep_range(50, 200);
 	}
+	usleep_range(500, 1000);	/* the caller is likely to come again */
 	return false;
 }
 
@@ -344,7 +354,6 @@ void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what)
 	lockdep_assert_held(&heap->sweep.mutex);
 	atomic_long_set(&heap->sweep.debt, 0);
 	heap->sweep.generations++;
-	/* Before any class advances (release there): read by who finds a span unswept. */
 	WRITE_ONCE(heap->sweep.what, what);
 
 	while ((node = kmh_next_node(heap, &nid))) {
@@ -353,10 +362,10 @@ void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what)
 			u8 *dirty = &c->dirty[what - KMH_SWEEP_SET0];
 
 			if (what == KMH_SWEEP_MARKS) {
-				kmh_mcentral_advance(c, false);
+				kmh_mcentral_advance(c, what, false);
 			} else if (READ_ONCE(*dirty)) {
 				WRITE_ONCE(*dirty, 0);
-				kmh_mcentral_advance(c, heap->sweep.marking);
+				kmh_mcentral_advance(c, what, heap->sweep.marking);
 			}
 		}
 	}
@@ -375,9 +384,10 @@ struct kmh_reclaim {
 /* Under the page heap's lock, which keeps the span. True when it is the caller's now. */
 static bool kmh_reclaim_large(struct kmh_mspan *s)
 {
-	unsigned int gen = kmh_mcentral_gen(kmh_mspan_mcentral(s));
+	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
+	unsigned int gen = kmh_phase_gen(phase);
 
-	if (READ_ONCE(s->heap->sweep.what) != KMH_SWEEP_MARKS || !kmh_sweep_claim(s, gen))
+	if (kmh_phase_what(phase) != KMH_SWEEP_MARKS || !kmh_sweep_claim(s, gen))
 		return false;
 	/* What is dead stays at "being swept": a weak handle goes by that. */
 	if (!atomic_long_read(kmh_mspan_mark(s, 0)))
@@ -517,6 +527,19 @@ static bool kmh_sweep_is_done(struct kmheap *heap)
 	return true;
 }
 
+static void kmh_sweep_close_classes(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	unsigned int i;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid)))
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+			if (kmh_phase_what(node->central[i].phase) != KMH_SWEEP_REMOTE)
+				kmh_mcentral_set_phase(&node->central[i], KMH_SWEEP_REMOTE,
+						       heap->sweep.marking);
+}
+
 /**
  * kmh_sweep_finish() - sweep what the open generation has left
  * @heap: the heap.
@@ -529,6 +552,12 @@ void kmh_sweep_finish(struct kmheap *heap)
 	lockdep_assert_held(&heap->sweep.mutex);
 	if (!kmh_sweep_is_open(heap))
 		return;
+	/*
+	 * First those who had a span in their hands when its class advanced: it may have been
+	 * of the last generation, and go where nobody looks for it. Then the CPUs, which also
+	 * ends what announcements are half made. Then what is listed is all there is.
+	 */
+	kmh_sweep_wait_for_users(heap);
 	if (!kmh_sweep_caches(heap, kmh_sweep_mcache))
 		return;
 	kmh_sweep_listed(heap);
@@ -538,27 +567,29 @@ void kmh_sweep_finish(struct kmheap *heap)
 		usleep_range(50, 200);
 		kmh_sweep_listed(heap);
 	}
-	WRITE_ONCE(heap->sweep.what, KMH_SWEEP_REMOTE);
 	/*
 	 * Who has come since its class was found done, for an old span that was announced,
-	 * may have read @what before: nothing may be deferred into that set until he is done.
+	 * may have read the phase before: nothing may be deferred into that set until he is
+	 * done.
 	 */
+	kmh_sweep_close_classes(heap);
 	smp_mb();	/* pairs with the claim in kmh_mcentral_claim_locked() */
 	kmh_sweep_wait_for_users(heap);
+	WRITE_ONCE(heap->sweep.what, KMH_SWEEP_REMOTE);
 }
 
-/* Comes again, one tick later, while there is something to wait for. */
+/* Comes again while there is something to wait for. */
 static void kmh_sweep_work(struct work_struct *work)
 {
 	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, sweep.work);
-	bool more;
+	unsigned long delay;
 
 	mutex_lock(&heap->sweep.mutex);
 	kmh_sweep_finish(heap);
-	more = kmh_defer_step(heap);
+	delay = kmh_defer_step(heap);
 	mutex_unlock(&heap->sweep.mutex);
-	if (more)
-		queue_delayed_work(kmh_wq, &heap->sweep.work, 1);
+	if (delay)
+		queue_delayed_work(kmh_wq, &heap->sweep.work, delay);
 }
 
 void kmh_sweep_init(struct kmheap *heap)

@@ -100,8 +100,10 @@ static bool kmh_tiny_open(struct kmh_mcache *mc)
 /* Everything cut from the open block has been freed: start it again. */
 static void kmh_tiny_rewind(struct kmh_mcache *mc)
 {
-	if (kmh_tiny_state(mc->tiny_span, mc->tiny_slot) & KMH_TINY_LIVE ||
-	    kmh_mspan_slot_waits(mc->tiny_span, mc->tiny_slot))
+	if (kmh_tiny_state(mc->tiny_span, mc->tiny_slot) & KMH_TINY_LIVE)
+		return;
+	smp_rmb();	/* deferred, live: pairs with the order in kmh_tiny_defer() */
+	if (kmh_mspan_slot_waits(mc->tiny_span, mc->tiny_slot))
 		return;
 	mc->tiny_off = 0;
 	kmh_tiny_clear(mc->tiny_span, mc->tiny_slot, KMH_TINY_BYTE & ~KMH_TINY_OPEN);
