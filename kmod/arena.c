@@ -3,9 +3,8 @@
  * Arenas: what a heap takes from the kernel, one vmalloc area each.
  *
  * A module can neither reserve address space without backing it nor unmap a part
- * of an area, so an arena is taken and given back whole. Its first heap page is
- * never handed out: kvfree() on a kmheap pointer ends in vfree(), which at the base
- * of an area would free all of it and anywhere else only warns.
+ * of an area, so an arena is taken and given back whole. Its first heap page is a
+ * guard and never handed out.
  */
 #include <linux/mm.h>
 

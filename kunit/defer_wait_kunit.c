@@ -375,12 +375,43 @@ static void defer_takes_no_memory(struct kunit *test)
 	expect_all_free(test);
 }
 
+/*
+ * A packed object whose block lives on, in a full span that is on no list: no slot of the
+ * span is freed, and yet the barrier has to find the bit of the block.
+ */
+static void barrier_finds_a_full_tiny_span(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int i, n = KMH_PAGE_SIZE / 8 + 2, block;
+	void **p = kunit_kcalloc(test, n, sizeof(*p), GFP_KERNEL);
+	struct kmh_mspan *s;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	for (i = 0; i < n; i++) {	/* the last ones need another span */
+		p[i] = kmheap_alloc_data(heap, 8, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	s = kmh_span_of((unsigned long)p[0]);
+	KUNIT_ASSERT_EQ(test, s->state, KMH_SPAN_TINY);
+	KUNIT_ASSERT_EQ(test, atomic_read(&s->home), (int)KMH_HOME_FULL);
+	for (i = 0; i < 40; i += 2) {	/* sets change roles */
+		block = ((unsigned long)p[i] - s->base) / s->elemsize;
+		kmheap_free_rcu(p[i]);
+		KUNIT_EXPECT_TRUE_MSG(test, kmh_mspan_slot_waits(s, block), "object %u", i);
+		kmheap_rcu_barrier(heap);
+		KUNIT_EXPECT_FALSE_MSG(test, kmh_mspan_slot_waits(s, block), "object %u", i);
+		p[i] = NULL;
+	}
+	kmheap_free_bulk(n, p);
+}
+
 static struct kunit_case defer_wait_cases[] = {
 	KUNIT_CASE(reader_holds_what_is_deferred),
 	KUNIT_CASE(worker_frees_what_has_expired),
 	KUNIT_CASE(barrier_with_nothing_to_wait_for),
 	KUNIT_CASE(barrier_waits_for_both_sets),
 	KUNIT_CASE(barriers_all_at_once),
+	KUNIT_CASE(barrier_finds_a_full_tiny_span),
 	KUNIT_CASE(limit_by_arena_bytes),
 	KUNIT_CASE(excess_presses_the_grace_period),
 	KUNIT_CASE(growth_waits_for_what_is_pending),

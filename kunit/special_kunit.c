@@ -260,6 +260,39 @@ static void destroy_runs_finalizers(struct kunit *test)
 	}
 }
 
+/* A chain: each one's finalizer frees the next. */
+struct link {
+	struct link *next;
+	atomic_t *ncalls;
+};
+
+static void free_next(void *p, void *arg)
+{
+	struct link *l = p;
+
+	atomic_inc(l->ncalls);
+	kmheap_free(l->next);
+}
+
+static void destroy_runs_a_chain_of_finalizers(struct kunit *test)
+{
+	struct kmheap *heap = kmheap_create("kunit-short", NULL);
+	atomic_t ncalls = ATOMIC_INIT(0);
+	struct link *l, *next = NULL;
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	for (i = 0; i < 1000; i++, next = l) {
+		l = kmheap_alloc(heap, i % 10 ? sizeof(*l) : 50000, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, l);
+		*l = (struct link){ .next = next, .ncalls = &ncalls };
+		KUNIT_ASSERT_EQ(test, kmheap_set_finalizer(l, free_next, NULL), 0);
+	}
+	kmheap_destroy(heap);
+	KUNIT_EXPECT_EQ(test, atomic_read(&ncalls), 1000);
+	kmh_kunit_no_reports(test);
+}
+
 /* ---- errors */
 
 static void set_finalizer_errors(struct kunit *test)
@@ -341,6 +374,7 @@ static struct kunit_case special_cases[] = {
 	KUNIT_CASE(memory_is_used_again),
 	KUNIT_CASE(finalizer_waits_for_readers),
 	KUNIT_CASE(destroy_runs_finalizers),
+	KUNIT_CASE(destroy_runs_a_chain_of_finalizers),
 	KUNIT_CASE(set_finalizer_errors),
 	KUNIT_CASE(take_back),
 	{ }
