@@ -468,10 +468,9 @@ static inline unsigned int kmh_swept_set(unsigned long phase)
 	return kmh_phase_gen(phase) >> 1 & 1;
 }
 
-/* Acquire: the marks of a collection that has ended are read after it. */
 static inline unsigned long kmh_mcentral_phase(const struct kmh_mcentral *c)
 {
-	return smp_load_acquire(&c->phase);
+	return smp_load_acquire(&c->phase);	/* marks are read after the end of marking */
 }
 
 static inline unsigned int kmh_mcentral_gen(const struct kmh_mcentral *c)

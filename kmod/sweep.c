@@ -300,8 +300,8 @@ static void kmh_sweep_this_cpu(void *arg)
  * @fn: must be harmless when called twice for one CPU.
  *
  * A CPU that is in its section when the interrupt arrives, or announces a span, is asked
- * again; both are short, so that ends. An mcache of a CPU that is not online is empty, and stays so:
- * hotplug waits.
+ * again; both are short, so that ends. An mcache of a CPU that is not online is empty, and
+ * stays so: hotplug waits.
  *
  * Context: Process context; sleeps.
  * Return: false when a CPU is coming or going just now, or was busy a thousand times.

@@ -195,7 +195,7 @@ static void random_rounds_without_worker(struct kunit *test)
 /* An object of a thread: the first word and the last tell whether it is whole. */
 struct shared {
 	struct kmheap *heap;
-	struct rw_semaphore sem;	/* held for writing where no allocation is under way */
+	struct rw_semaphore sem;	/* held for writing where nobody allocates or frees */
 	unsigned long *box[NR_BOXES];
 	unsigned int nspoilt[NR_CLIENTS], nfailed[NR_CLIENTS], nerrors;
 	bool done;
@@ -237,14 +237,14 @@ static void shared_client(struct shared *sh, unsigned int i)
 		p = shared_alloc(sh, &rnd);
 		sh->nfailed[i] += !p;
 		p = xchg(&sh->box[prandom_u32_state(&rnd) % NR_BOXES], p);
-		up_read(&sh->sem);
-		if (!p)
-			continue;
-		sh->nspoilt[i] += !shared_whole(p);
+		if (p)
+			sh->nspoilt[i] += !shared_whole(p);
+		/* Or else an end in between makes garbage of it. */
 		if (n % 3)
 			kmheap_free(p);
 		else
 			kmheap_free_rcu(p);
+		up_read(&sh->sem);
 		if (n % 64 == 0)
 			cond_resched();
 	}
@@ -278,7 +278,9 @@ static void shared_collector(struct shared *sh)
 		up_write(&sh->sem);
 		for (i = 0; i < NR_BOXES; i++)
 			kmheap_mark(sh->heap, READ_ONCE(sh->box[i]));
+		down_write(&sh->sem);
 		sh->nerrors += !!kmheap_collect_end(sh->heap);
+		up_write(&sh->sem);
 		if (n % 16 == 0)
 			kmheap_rcu_barrier(sh->heap);
 		usleep_range(100, 500);		/* let them fill the boxes */

@@ -110,7 +110,6 @@ static void defer_every_class(struct kunit *test)
 static void defer_large(struct kunit *test)
 {
 	static const size_t sizes[] = { 32769, 40000, 300000, 1000000, 2200000 };
-	struct kmheap *heap = kmh_kunit_heap(test);
 	void *ballast = alloc(test, 32 << 20);	/* so much may wait */
 	unsigned int i;
 

@@ -289,6 +289,26 @@ static void destroy_while_finalizers_free(struct kunit *test)
 	}
 }
 
+/*
+ * Survivors that free one another: each has one end, whoever is first. What one frees that
+ * the heap's end has freed already is no misuse.
+ */
+static void destroy_with_survivors_that_free(struct kunit *test)
+{
+	struct kmheap *heap = kmheap_create("kunit-short", NULL);
+	struct link *l;
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	l = links(test, heap);
+	for (i = 0; i < NR_LINKS; i += 2) {
+		l[i].next = &l[i + 1];
+		l[i + 1].next = i % 4 ? &l[i] : NULL;
+	}
+	kmheap_destroy(heap);
+	expect_links_ended(test, l);
+}
+
 /* ---- collections */
 
 static void finalizers_of_a_collection(struct kunit *test)
@@ -332,6 +352,7 @@ static struct kunit_case special_span_cases[] = {
 	KUNIT_CASE(finalizer_allocates_and_frees),
 	KUNIT_CASE(finalizer_frees_the_next),
 	KUNIT_CASE(destroy_while_finalizers_free),
+	KUNIT_CASE(destroy_with_survivors_that_free),
 	KUNIT_CASE(finalizers_of_a_collection),
 	{ }
 };
