@@ -14,8 +14,8 @@
  *
  * Asserted: the span has one sweeper at a time, and is on no list twice. At the end a
  * span with a remote bit that can be folded is announced or partial, and one with a
- * deferred bit is at least on a full set. kmod/ does not keep the last yet; testing.rst
- * has it.
+ * deferred bit is at least on a full set. A deferred bit does not expire before the free
+ * that has set it is done, because a grace period waits for that.
  *
  * Bounds: 1 span that never gets empty, 2 frees, 2 takers with TAKES turns each.
  * Controls:
@@ -37,6 +37,7 @@ mtype:home home = CACHED;
 byte free, remote, deferred;
 bool on_partial, on_full, on_announced;
 bool held = true;	/* somebody is its sweeper */
+bool deferring;		/* a deferred free has preemption off */
 byte ended;
 
 inline announce()
@@ -187,7 +188,7 @@ proctype taker()
 		if
 		:: mine ->
 			if
-			:: deferred = 0		/* its grace period is over */
+			:: atomic { !deferring -> deferred = 0 }
 			:: true
 			fi;
 			fold();
@@ -216,27 +217,36 @@ proctype plain()
 }
 
 /*
- * With or without the remote bit: somebody else may have set it, and a block of a tiny
- * span may have other live objects.
+ * The bit itself announces, whatever becomes of the remote bit: somebody else may have set
+ * that, and a block of a tiny span may have other live objects.
  */
 proctype defer()
 {
 	mtype:home h;
 
+	deferring = true;
 	deferred = deferred | WAITING;
+#ifdef BROKEN_DEFER_SILENT
 	if
 	:: remote = remote | WAITING
-#ifdef BROKEN_DEFER_SILENT
 	:: goto out
-#else
-	:: true
-#endif
 	fi;
+#endif
 	if
 	:: home == FULL -> announce()
 	:: else
 	fi;
-out:	ended++
+#ifndef BROKEN_DEFER_SILENT
+	if
+	:: remote = remote | WAITING
+	:: true
+	fi;
+#endif
+#ifdef BROKEN_DEFER_SILENT
+out:
+#endif
+	deferring = false;
+	ended++
 }
 
 init {

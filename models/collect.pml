@@ -27,9 +27,10 @@
 #define TURNS	3
 
 #define MARKING	1
+#define MARKS	2	/* swept for marks */
+#define GEN	4	/* twice a step of h */
 
-byte phase = 8;		/* h, and MARKING */
-bool what;		/* swept for marks */
+byte phase = 8 * GEN;	/* all in one */
 byte sweepgen = 11;
 bool free, remote, mark;
 bool listed, cached = true;
@@ -40,14 +41,14 @@ bool live = true;
 byte age;		/* of its object: the last collection that had begun */
 byte started, begun;	/* collections */
 
-#define h	(phase & ~MARKING)
+#define h	(phase / GEN)
 
 inline blackens()
 {
 	p = phase;
 	own = sweepgen;
-	g = p & ~MARKING;
-	black = (p & MARKING) || (what && own != g && own != g - 1 && own != g + 3)
+	g = p / GEN;
+	black = (p & MARKING) || ((p & MARKS) && own != g && own != g - 1 && own != g + 3)
 }
 
 inline fold()
@@ -67,10 +68,11 @@ inline fold()
 	fi
 }
 
+/* With the phase in "p". */
 inline sweep(to)
 {
 	if
-	:: what ->
+	:: (p & MARKS) && sweepgen + 1 == p / GEN ->
 		black = mark;
 		atomic {
 			if
@@ -108,11 +110,16 @@ inline take()
 	if
 	:: mine ->
 		if
-		:: sweepgen & 1 -> gen = sweepgen + 1; sweep(gen)
+		:: sweepgen & 1 -> gen = sweepgen + 1; p = phase; sweep(gen)
 		:: else -> fold()
 		fi
 	:: else
 	fi
+}
+
+inline forget()
+{
+	d_step { mine = false; black = false; p = 0; own = 0; g = 0; gen = 0 }
 }
 
 inline allocate()
@@ -151,7 +158,8 @@ proctype owner()
 			fi
 		:: cached && free -> allocate()
 		:: cached && !free ->		/* the refill */
-			gen = h;
+			p = phase;
+			gen = p / GEN;
 			if
 			:: sweepgen == gen + 1 ->
 				sweepgen = gen - 1;
@@ -161,7 +169,8 @@ proctype owner()
 			fold()
 		:: cached ->			/* gives it up */
 			cached = false;
-			gen = h;
+			p = phase;
+			gen = p / GEN;
 			if
 			:: sweepgen == gen + 1 ->
 				sweepgen = gen - 1;
@@ -172,7 +181,7 @@ proctype owner()
 			fi;
 			listed = true
 		fi;
-		mine = false;
+		forget();
 		busy = false
 	od
 }
@@ -233,31 +242,30 @@ proctype worker()
 #endif
 #endif
 		begun++;
-		what = true;
 #ifdef BROKEN_END
 		phase = phase & ~MARKING;
-		phase = phase + 2;
-#else
-		phase = h + 2;
 #endif
+		phase = (h + 2) * GEN | MARKS;
 		nsweeping == 0;
 		atomic { !busy -> busy = true };
-		gen = h;
+		p = phase;
+		gen = p / GEN;
 		if
 		:: cached && sweepgen == gen + 1 -> sweepgen = gen - 1; sweep(gen + 3)
 		:: else
 		fi;
+		forget();
 		busy = false;
 		do
 		:: listed && sweepgen != h ->
 			take();
 			if
-			:: mine -> listed = true; nsweeping--; mine = false
+			:: mine -> listed = true; nsweeping--; forget()
 			:: else
 			fi
 		:: atomic { !(listed && sweepgen != h) && nsweeping == 0 -> break }
 		od;
-		what = false;
+		phase = phase & ~MARKS;
 		nsweeping == 0
 	od
 }

@@ -44,8 +44,8 @@ bool remote;
 bool deferred[2];
 bool span_dirty[2], dirty[2];
 byte gen;		/* defer.gen */
-byte what = NO_SET;	/* sweep.what */
-byte h;			/* sweep generation, in steps of 1 */
+byte what = NO_SET;	/* of the phase, in one word with */
+byte h;			/* the sweep generation, in steps of 1 */
 byte sweepgen;
 byte nsweeping;
 bool claimed;
@@ -91,14 +91,13 @@ inline fold()
 	waits = false
 }
 
-/* For the generation "own"; "claimed" and counted in nsweeping. */
+/* "claimed" for generation "own", and counted in nsweeping. */
 inline sweep()
 {
-	own = h;
 #ifdef BROKEN_SWEEP_WAITING
 	w = (gen + 1) & 1;
 #else
-	w = what;
+	w = (own == h -> what : NO_SET);
 #endif
 	if
 	:: w != NO_SET && span_dirty[w] -> span_dirty[w] = false; deferred[w] = false
@@ -177,7 +176,7 @@ proctype taker()
 	do
 	:: n == TAKES -> break
 	:: n < TAKES -> n++;
-		atomic { !claimed -> claimed = true; nsweeping++ };
+		atomic { !claimed -> claimed = true; nsweeping++; own = h };
 		sweep()
 	od;
 	ended++
@@ -203,9 +202,8 @@ proctype worker()
 		waiting = sections;
 #endif
 		waiting == 0;
-		what = set;		/* kmh_sweep_open() */
-		if
-		:: dirty[set] -> h++
+		if			/* kmh_sweep_open() */
+		:: atomic { dirty[set] -> h++; what = set }
 		:: else
 		fi;
 		dirty[set] = false;
@@ -214,7 +212,7 @@ proctype worker()
 		:: dirty[gen & 1] -> break
 #endif
 		:: sweepgen != h ->
-			atomic { !claimed -> claimed = true; nsweeping++ };
+			atomic { !claimed -> claimed = true; nsweeping++; own = h };
 			sweep()
 		:: sweepgen == h && nsweeping == 0 -> break
 		od;

@@ -12,22 +12,25 @@
  * a task that may be preempted (kmh_mcentral_release_empty()), or a reclaimer finds it by
  * its address. One CPU frees a slot, another one frees a slot deferred. A worker closes the
  * set, waits for the grace period, opens a generation and ends it. Whether the span has
- * something to give is left open each time it is put down.
+ * something to give is left open each time it is put down, and so is whether that is in NMI
+ * with the lock taken: it goes on no list then, and is announced.
  *
  * Asserted: the span has one sweeper at a time; on a list its generation is even; when a
  * generation ends nothing is left of the set that it is for, and of no set in the end.
  *
- * Two rules here kmod/ does not keep yet; testing.rst has them. Whoever announces has
- * interrupts off until the span is on the list, so that the interrupt with which the end
- * of a generation visits each CPU comes before or after. And before that, those who had
- * spans of the class in hand when it advanced are waited for.
+ * One rule here kmod/ does not keep yet (BROKEN_ONE_PASS; testing.rst has it): announcements
+ * that are half made are waited for when every CPU has been seen out of its section, not in
+ * the same pass. The interrupts of one pass come at different times.
  *
  * Bounds: 1 span, 1 turn of each but the worker, which opens FLIPS generations and one
  * more where that is needed. The set and its flip are one step: defer.pml has those.
  * Controls:
  * BROKEN_HOME_CLAIM	the reclaimer goes by the home, without the lock
  * BROKEN_POP_DROPS	what is announced leaves the full set where a span is popped
- * BROKEN_ANNOUNCED_EARLY	the announced list is looked at before users have gone
+ * BROKEN_FIRST_WAIT	users are not waited for before the CPUs are visited
+ * BROKEN_WAIT_LATE	but after that
+ * BROKEN_ANNOUNCING	nobody waits for announcements that are half made
+ * BROKEN_ONE_PASS	but before the owner is seen out of its section
  * BROKEN_CACHED	the generation ends without a look at the mcache
  * BROKEN_USERS		so it does without a look at nsweeping
  * BROKEN_SECOND_LOOK	a full span is not looked at again for deferred bits
@@ -51,10 +54,10 @@ bool cached;
 bool held;		/* somebody is its sweeper */
 
 bool filling, closed;	/* it has a deferred bit in the set that is */
-bool open;		/* sweep.what: the closed set, or nothing */
+bool what;		/* of the phase, with h: the closed set, or nothing */
 byte sections;		/* who has preemption off */
 byte waiting;		/* whom the grace period waits for */
-bool irqs_off;		/* where the plain free is */
+byte announcing;	/* who frees, and does so */
 byte ended;
 
 #define swept_set	(h >> 1 & 1)
@@ -65,16 +68,26 @@ inline leave(who)
 	d_step { sections = sections & ~who; waiting = waiting & ~who }
 }
 
-inline announce()
+/* "who" is 0 where a section or nsweeping does as well. */
+inline announce(who)
 {
 	atomic {
 		if
-		:: home == FULL || home == LISTED -> home = ANNOUNCED; hit = true
+		:: home == FULL || home == LISTED ->
+			home = ANNOUNCED;
+			hit = true;
+			announcing = announcing | who
 		:: else
 		fi
 	};
 	if
-	:: hit -> atomic { assert(!on_announced); on_announced = true; hit = false }
+	:: hit ->
+		atomic {
+			assert(!on_announced);
+			on_announced = true;
+			hit = false;
+			announcing = announcing & ~who
+		}
 	:: else
 	fi
 }
@@ -147,9 +160,9 @@ inline pop_any()
 	}
 }
 
+/* With "w", whether the phase has something to sweep for. */
 inline sweep(to)
 {
-	w = open;
 	if
 	:: w -> closed = false; w = false
 	:: else
@@ -160,7 +173,11 @@ inline sweep(to)
 inline ready()
 {
 	if
-	:: sweepgen & 1 -> own = sweepgen + 1; sweep(own); own = 0
+	:: sweepgen & 1 ->
+		own = sweepgen + 1;
+		w = what && own == h;
+		sweep(own);
+		own = 0
 	:: else
 	fi
 }
@@ -188,10 +205,12 @@ inline put()
 		atomic { home = FULL; held = false };
 #ifndef BROKEN_SECOND_LOOK
 		if
-		:: filling || closed -> announce()
+		:: filling || closed -> announce(0)
 		:: else
 		fi
 #endif
+	:: atomic { true -> home = FULL; held = false };
+		announce(0)
 	fi
 }
 
@@ -233,15 +252,17 @@ proctype owner()
 	exit();
 	enter();
 	cached = false;
-	gen = h;		/* kmh_sweep_uncached() */
+	atomic { gen = h; w = what };	/* kmh_sweep_uncached() */
 	if
 	:: sweepgen == gen + 1 -> sweepgen = gen - 1; sweep(gen)
 	:: else ->
+		w = false;
 		if
 		:: sweepgen & 1 -> sweepgen = sweepgen - 3
 		:: else
 		fi
 	fi;
+	gen = 0;
 	put();
 out:	exit();
 	ended++
@@ -278,6 +299,7 @@ proctype reclaimer()
 		};
 		if
 		:: mine ->
+			w = what;
 			sweep(sweepgen);
 			atomic {
 				sweepgen = sweepgen + 1;
@@ -301,9 +323,7 @@ proctype plain()
 	bool hit;
 
 	sections = sections | PLAIN;
-	irqs_off = true;
-	announce();
-	irqs_off = false;
+	announce(PLAIN);
 	leave(PLAIN);
 	ended++
 }
@@ -315,7 +335,7 @@ proctype defer()
 	sections = sections | DEFER;
 	filling = true;
 	if
-	:: home == FULL -> announce()
+	:: home == FULL -> announce(DEFER)
 	:: else
 	fi;
 	leave(DEFER);
@@ -335,25 +355,37 @@ proctype worker()
 		fi;
 		atomic { closed = filling; filling = false; waiting = sections };
 		waiting == 0;
-		open = true;
 		if
-		:: h = h + 2
+		:: atomic { true -> h = h + 2; what = true }
 		:: !closed -> goto end	/* the class has nothing in the set */
 		fi;
 #ifndef BROKEN_FIRST_WAIT
+#ifndef BROKEN_WAIT_LATE
 		nsweeping == 0;
 #endif
-#ifndef BROKEN_ANNOUNCE_IRQS
-		!irqs_off;		/* an interrupt on the CPU that frees */
+#endif
+#ifdef BROKEN_ONE_PASS
+		!(announcing & PLAIN);
+		!(announcing & DEFER);
 #endif
 #ifndef BROKEN_CACHED
-		atomic { !busy -> busy = true };	/* and one on the owner's */
-		gen = h;
+		atomic { !busy -> busy = true };	/* an interrupt on the owner's CPU */
+		atomic { gen = h; w = what };
 		if
 		:: cached && sweepgen == gen + 1 -> sweepgen = gen - 1; sweep(gen + 3)
-		:: else
+		:: else -> w = false
 		fi;
+		gen = 0;
 		busy = false;
+#endif
+#ifndef BROKEN_ANNOUNCING
+#ifndef BROKEN_ONE_PASS
+		!(announcing & PLAIN);
+		!(announcing & DEFER);
+#endif
+#endif
+#ifdef BROKEN_WAIT_LATE
+		nsweeping == 0;
 #endif
 listed:		pop_announced();
 		finish_with_it();
@@ -369,7 +401,7 @@ listed:		pop_announced();
 			:: else -> goto listed
 			fi
 		};
-end:		open = false;
+end:		what = false;
 #ifndef BROKEN_USERS
 		nsweeping == 0;
 #endif
