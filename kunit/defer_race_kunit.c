@@ -242,6 +242,7 @@ static void readers_never_see_reuse(struct kunit *test)
 	for (i = 0; i < NR_BOXES; i++)
 		kmheap_free_rcu(t.box[i]);
 	kmheap_rcu_barrier(t.heap);
+	KUNIT_EXPECT_EQ(test, pending_bytes(t.heap), 0L);
 	expect_all_free(test);
 }
 

@@ -111,6 +111,14 @@ static void barrier_with_nothing_to_wait_for(struct kunit *test)
 	kmheap_rcu_barrier(heap);
 	KUNIT_EXPECT_EQ(test, heap->defer.gen, gen);
 	KUNIT_EXPECT_EQ(test, heap->sweep.generations, generations);
+	/* Nor once there has been something. */
+	for (gen = 0; gen < 3; gen++) {
+		kmheap_free_rcu(alloc(test));
+		kmheap_rcu_barrier(heap);
+		generations = heap->sweep.generations;
+		kmheap_rcu_barrier(heap);
+		KUNIT_EXPECT_EQ(test, heap->sweep.generations, generations);
+	}
 	kmheap_rcu_barrier(NULL);
 }
 

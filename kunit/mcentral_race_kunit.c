@@ -222,7 +222,7 @@ struct late_race {
 static void late_race_thread(void *arg, unsigned int i)
 {
 	struct late_race *r = arg;
-	unsigned int round;
+	unsigned int round, k;
 
 	for (round = 1; round <= NR_ROUNDS; round++) {
 		preempt_disable();
@@ -234,6 +234,9 @@ static void late_race_thread(void *arg, unsigned int i)
 				cond_resched();
 				preempt_disable();
 			}
+			/* Each time a little later: somewhere in there is the moment. */
+			for (k = 0; k < round % 64; k++)
+				cpu_relax();
 			if (r->defer)
 				kmh_mspan_defer(r->s, 0);
 			else

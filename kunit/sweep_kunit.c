@@ -190,9 +190,13 @@ static void open_makes_listed_spans_unswept(struct kunit *test)
 
 static void by_refill(struct kunit *test, void **p)
 {
-	void *q = kmheap_alloc(kmh_kunit_heap(test), 1024, GFP_KERNEL);
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, raw_smp_processor_id());
+	unsigned long refills = mc->refills[SPANCLASS];
+	void *q = kmheap_alloc(heap, 1024, GFP_KERNEL);
 
 	KUNIT_EXPECT_PTR_EQ(test, q, p[2]);
+	KUNIT_EXPECT_EQ_MSG(test, mc->refills[SPANCLASS], refills, "not by way of mcentral");
 	kmheap_free_rcu(q);
 }
 
