@@ -284,9 +284,12 @@ EXPORT_SYMBOL_GPL(kmheap_alloc_aligned_noprof);
 /* kmheap_alloc_pages(): see <linux/kmheap.h>. */
 void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t gfp)
 {
-	if (!npages || npages > SIZE_MAX >> KMH_PAGE_SHIFT)
+	heap = kmh_heap_or_default(heap);
+	if (!npages || npages > SIZE_MAX >> KMH_PAGE_SHIFT) {
+		atomic_long_inc(&heap->refused);
 		return NULL;
-	return kmh_large_alloc(kmh_heap_or_default(heap), npages << KMH_PAGE_SHIFT, 1, gfp,
+	}
+	return kmh_large_alloc(heap, npages << KMH_PAGE_SHIFT, 1, gfp,
 			       NUMA_NO_NODE, KMH_SPAN_MANUAL, false);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_pages_noprof);

@@ -71,6 +71,8 @@ int kmheap_collect_begin(struct kmheap *heap)
 	kmh_collect_settle(heap);
 	start = ktime_get_ns();
 	kmh_collect_start_marking(heap);
+	/* Large objects that are being made: theirs must not be the generation that ends. */
+	kmh_sweep_wait_for_users(heap);
 	while (!kmh_sweep_caches(heap, kmh_collect_blacken))
 		;
 	heap->begin_ns = max(heap->begin_ns, ktime_get_ns() - start);
@@ -90,7 +92,7 @@ static bool kmh_mark_slot(struct kmh_mspan *s, unsigned int slot)
 	page = (s->base >> KMH_PAGE_SHIFT) - s->arena->first;
 	if (!test_bit(page, s->arena->page_marks))
 		set_bit(page, s->arena->page_marks);
-	this_cpu_inc(s->mcache->marked);
+	kmh_cpu_add(s->mcache->marked, 1);
 	return true;
 }
 

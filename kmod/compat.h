@@ -29,6 +29,21 @@
 #endif
 
 /*
+ * kmh_cpu_add(), kmh_cpu_add_return() - count on this CPU, against interrupts
+ *
+ * this_cpu_add() is one instruction where it matters. User-Mode Linux has only the generic
+ * form, which keeps interrupts out at about 700 cycles a call; there an interrupt is a
+ * signal, and comes between the instructions of an addition to memory, which is one.
+ */
+#ifdef CONFIG_UML
+#define kmh_cpu_add(pcp, val)		raw_cpu_add(pcp, val)
+#define kmh_cpu_add_return(pcp, val)	raw_cpu_add_return(pcp, val)
+#else
+#define kmh_cpu_add(pcp, val)		this_cpu_add(pcp, val)
+#define kmh_cpu_add_return(pcp, val)	this_cpu_add_return(pcp, val)
+#endif
+
+/*
  * __cond_lock() tells sparse that a function took a lock if it returned true. It went
  * when clang took over that analysis (7.0). Goes when 6.12 does.
  */

@@ -36,22 +36,33 @@
 /* What a CPU counts by itself before it tells the heap. */
 #define KMH_DEFER_SHARE		(64UL << 10)
 
+/*
+ * What may be pending in a small heap: a grace period that is pressed for takes 50 us to
+ * some ms, in which a CPU can free about as much. Less where it is over 1/128 of the memory.
+ */
+#define KMH_DEFER_ROOM		(16UL << 20)
+
 /* ---- how much is pending */
 
 /**
  * kmh_defer_limit() - how many bytes may be pending
  * @heap: the heap.
  *
- * Past this the grace period is expedited, and growing waits for it.
+ * Past this growing waits for a grace period; past half of it the worker presses for one.
  */
 size_t kmh_defer_limit(const struct kmheap *heap)
 {
-	return max(KMH_DEFER_MIN_LIMIT, (size_t)atomic_long_read(&heap->arena_bytes) / 8);
+	return max(heap->defer.min_limit, (size_t)atomic_long_read(&heap->arena_bytes) / 8);
 }
 
 bool kmh_defer_excess(const struct kmheap *heap)
 {
 	return atomic_long_read(&heap->defer.pending) > (long)kmh_defer_limit(heap);
+}
+
+static bool kmh_defer_hurry(const struct kmheap *heap)
+{
+	return atomic_long_read(&heap->defer.pending) > (long)kmh_defer_limit(heap) / 2;
 }
 
 /* The sweep has seen @bytes of expired objects. */
@@ -66,14 +77,16 @@ static noinline void kmh_defer_count_slow(struct kmheap *heap)
 	unsigned long bytes = this_cpu_xchg(heap->mcache->deferred, 0);
 
 	atomic_long_add(bytes, &heap->defer.pending);
-	if (kmh_defer_excess(heap))
+	if (kmh_defer_hurry(heap) && !READ_ONCE(heap->defer.pressed)) {
+		WRITE_ONCE(heap->defer.pressed, true);
 		irq_work_queue(&heap->defer.kick);
+	}
 }
 
 /* Preemption off; an interrupt in between counts for itself. */
 static __always_inline void kmh_defer_count(struct kmh_mspan *s, unsigned long bytes)
 {
-	if (unlikely(this_cpu_add_return(s->mcache->deferred, bytes) > KMH_DEFER_SHARE))
+	if (unlikely(kmh_cpu_add_return(s->mcache->deferred, bytes) > KMH_DEFER_SHARE))
 		kmh_defer_count_slow(s->heap);
 }
 
@@ -307,6 +320,7 @@ unsigned long kmh_defer_step(struct kmheap *heap)
 {
 	struct kmh_defer *d = &heap->defer;
 
+	WRITE_ONCE(d->pressed, false);
 	if (kmh_sweep_is_open(heap))
 		return 1;
 	if (!d->waiting) {
@@ -314,7 +328,7 @@ unsigned long kmh_defer_step(struct kmheap *heap)
 			return 0;
 		kmh_defer_close(heap);
 	}
-	if (kmh_defer_excess(heap)) {
+	if (kmh_defer_hurry(heap)) {
 		atomic_long_inc(&d->expedited);
 		cond_synchronize_rcu_expedited(d->cookie);
 	} else if (!poll_state_synchronize_rcu(d->cookie)) {
@@ -322,7 +336,7 @@ unsigned long kmh_defer_step(struct kmheap *heap)
 	}
 	kmh_defer_expire(heap);
 	kmh_sweep_finish(heap);
-	if (kmh_sweep_is_open(heap) || (kmh_defer_filling(d) && kmh_defer_excess(heap)))
+	if (kmh_sweep_is_open(heap) || (kmh_defer_filling(d) && kmh_defer_hurry(heap)))
 		return 1;
 	return kmh_defer_filling(d) ? KMH_DEFER_DELAY : 0;
 }
@@ -397,7 +411,7 @@ static void kmh_defer_kicked(struct irq_work *kick)
 {
 	struct kmheap *heap = container_of(kick, struct kmheap, defer.kick);
 
-	if (kmh_defer_excess(heap))
+	if (kmh_defer_hurry(heap))
 		mod_delayed_work(kmh_wq, &heap->sweep.work, 0);
 	else
 		queue_delayed_work(kmh_wq, &heap->sweep.work, KMH_DEFER_DELAY);
@@ -405,5 +419,8 @@ static void kmh_defer_kicked(struct irq_work *kick)
 
 void kmh_defer_init(struct kmheap *heap)
 {
+	size_t share = (size_t)totalram_pages() << PAGE_SHIFT >> 7;
+
+	heap->defer.min_limit = min(KMH_DEFER_ROOM, share);
 	init_irq_work(&heap->defer.kick, kmh_defer_kicked);
 }

@@ -516,6 +516,7 @@ bool kmh_sweep_stale(const struct kmh_mspan *s);
 void kmh_sweep_cached(struct kmh_mspan *s);
 void kmh_sweep_uncached(struct kmh_mspan *s);
 bool kmh_sweep_blackens(const struct kmh_mspan *s);
+void kmh_sweep_wait_for_users(struct kmheap *heap);
 void kmh_sweep_pay(struct kmheap *heap, unsigned long npages);
 bool kmh_sweep_reclaim(struct kmheap *heap, unsigned long npages);
 void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what);
@@ -532,13 +533,12 @@ struct kmh_defer {
 	u8 any[2];			/* something is in this set */
 	bool waiting;			/* the other set is closed, and */
 	unsigned long cookie;		/* waits for this grace period */
-	atomic_long_t pending;		/* bytes, about; what @limit is compared with */
+	size_t min_limit;		/* so much may be pending in the smallest heap */
+	atomic_long_t pending;		/* bytes, about */
+	bool pressed;			/* the worker has been told to hurry */
 	atomic_long_t expedited;	/* grace periods that were pressed, ever */
 	struct irq_work kick;
 };
-
-/* Below this nobody presses for a grace period; above it is an eighth of the heap. */
-#define KMH_DEFER_MIN_LIMIT	(1024UL << 10)
 
 void kmh_defer_large(struct kmh_mspan *s);
 size_t kmh_defer_limit(const struct kmheap *heap);

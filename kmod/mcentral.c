@@ -37,25 +37,24 @@ struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s)
  * into it. The span cannot go away meanwhile: only the holder of the mcentral lock
  * takes it off the list.
  *
- * Context: Any. What keeps the span: a free has preemption off, and everyone else
- * holds the mcentral lock or is the span's sweeper.
+ * Context: Any; preemption off since before the caller gave up what keeps the span, an
+ * object in it or the right to sweep it. So it may be another one by now, but one whose
+ * heap is there.
  */
 void kmh_mcentral_announce(struct kmh_mspan *s)
 {
 	struct kmh_mcache __percpu *mcache = s->mcache;
 	int home = atomic_read(&s->home);
 
-	preempt_disable();
-	/* Between the two the span is nowhere: kmh_sweep_this_cpu() comes again then. */
-	this_cpu_inc(mcache->announcing);
+	/* Between the two the span is nowhere: kmh_sweep_wait_for_announcers(). */
+	kmh_cpu_add(mcache->announcing, 1);
 	while (home >= KMH_HOME_FULL) {
 		if (atomic_try_cmpxchg(&s->home, &home, KMH_HOME_ANNOUNCED)) {
 			llist_add(&s->node, &kmh_mspan_mcentral(s)->announced);
 			break;
 		}
 	}
-	this_cpu_dec(mcache->announcing);
-	preempt_enable();
+	kmh_cpu_add(mcache->announcing, -1);
 }
 
 /* ---- to the lists */
@@ -133,13 +132,16 @@ static bool kmh_mcentral_list_full(struct kmh_mcentral *c, struct kmh_mspan *s)
  */
 static void kmh_mcentral_settle_full(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
-	bool listed = kmh_mspan_must_be_listed(s) && kmh_mcentral_list_full(c, s);
+	bool listed;
 
+	preempt_disable();
+	listed = kmh_mspan_must_be_listed(s) && kmh_mcentral_list_full(c, s);
 	if (!listed)
 		atomic_set_release(&s->home, KMH_HOME_FULL);	/* as for LISTED */
 	smp_mb();	/* pairs with the atomics in kmh_mspan_set_remote() and _defer() */
 	if (kmh_mspan_foldable(s) || (!listed && kmh_mspan_must_be_listed(s)))
 		kmh_mcentral_announce(s);
+	preempt_enable();
 }
 
 /* Put a folded span where it belongs. */
@@ -147,7 +149,7 @@ static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	if (!kmh_mspan_next_word(s, 0)) {
 		kmh_mcentral_settle_full(c, s);
-	} else if (!kmh_mcentral_list_partial(c, s)) {
+	} else if (!kmh_mcentral_list_partial(c, s)) {	/* in NMI */
 		atomic_set_release(&s->home, KMH_HOME_FULL);
 		kmh_mcentral_announce(s);
 	}
@@ -228,8 +230,6 @@ static struct kmh_mspan *kmh_mcentral_pop_full_locked(struct kmh_mcentral *c, un
 /*
  * A span that has just been popped is the caller's. It is counted in nsweeping until it
  * is back on a list, or in an mcache: so long the generation that is open stays open.
- * The count comes before the claim, which is fully ordered, and that before the
- * sweeper reads what to sweep for: pairs with the barrier in kmh_sweep_finish().
  */
 static void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
 {

@@ -429,7 +429,7 @@ void kmh_special_flush(struct kmheap *heap)
 	do {
 		irq_work_sync(&heap->specials.kick);
 		flush_work(&heap->specials.work);
-	} while (!llist_empty(&heap->specials.dead));
+	} while (!llist_empty(&heap->specials.dead) || work_busy(&heap->specials.work));
 }
 
 /* ---- weak handles */
@@ -490,6 +490,8 @@ static bool kmh_special_doomed(struct kmh_mspan *s, struct kmh_special *sp)
 	if (kmh_phase_what(phase) != KMH_SWEEP_MARKS || own == gen || own == gen + 3)
 		return false;
 	slot = s->elemsize ? (sp->addr - s->base) / s->elemsize : 0;
+	if (slot >= s->nelems)	/* the object died meanwhile, and its span is another one */
+		return true;
 	if (atomic_long_read(kmh_mspan_mark(s, slot / KMH_WORD_SLOTS)) &
 	    BIT(slot % KMH_WORD_SLOTS))
 		return false;

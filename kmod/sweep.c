@@ -286,7 +286,7 @@ static void kmh_sweep_this_cpu(void *arg)
 	struct kmh_sweep_call *call = arg;
 	struct kmh_mcache *mc = this_cpu_ptr(call->heap->mcache);
 
-	if (READ_ONCE(mc->announcing) || !kmh_mcache_enter(mc)) {
+	if (!kmh_mcache_enter(mc)) {
 		atomic_inc(&call->nbusy);
 		return;
 	}
@@ -299,9 +299,9 @@ static void kmh_sweep_this_cpu(void *arg)
  * @heap: the heap.
  * @fn: must be harmless when called twice for one CPU.
  *
- * A CPU that is in its section when the interrupt arrives, or announces a span, is asked
- * again; both are short, so that ends. An mcache of a CPU that is not online is empty, and
- * stays so: hotplug waits.
+ * A CPU that is in its section when the interrupt arrives is asked again; sections are
+ * short, so that ends. An mcache of a CPU that is not online is empty, and stays so:
+ * hotplug waits.
  *
  * Context: Process context; sleeps.
  * Return: false when a CPU is coming or going just now, or was busy a thousand times.
@@ -501,17 +501,36 @@ static void kmh_sweep_listed(struct kmheap *heap)
 			cond_resched();
 }
 
-/* Until every class has been seen without a user once. */
-static void kmh_sweep_wait_for_users(struct kmheap *heap)
+/**
+ * kmh_sweep_wait_for_users() - until every class has been seen without a user once
+ * @heap: the heap.
+ *
+ * Who has a span in his hands now, or allocates a large one, has put it back then.
+ *
+ * Context: Process context; sleeps.
+ */
+void kmh_sweep_wait_for_users(struct kmheap *heap)
 {
 	struct kmh_node *node;
 	unsigned int i;
 	int nid = -1;
 
+	smp_mb();	/* phase, count: pairs with the barrier in kmh_large_span() */
+
 	while ((node = kmh_next_node(heap, &nid)))
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 			while (atomic_read(&node->central[i].nsweeping))
 				usleep_range(50, 200);
+}
+
+/* Announcements that are half made now are on their lists then. */
+static void kmh_sweep_wait_for_announcers(struct kmheap *heap)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)	/* acquire: their lists are read after it */
+		while (smp_load_acquire(&per_cpu_ptr(heap->mcache, cpu)->announcing))
+			usleep_range(50, 200);
 }
 
 static bool kmh_sweep_is_done(struct kmheap *heap)
@@ -554,12 +573,13 @@ void kmh_sweep_finish(struct kmheap *heap)
 		return;
 	/*
 	 * First those who had a span in their hands when its class advanced: it may have been
-	 * of the last generation, and go where nobody looks for it. Then the CPUs, which also
-	 * ends what announcements are half made. Then what is listed is all there is.
+	 * of the last generation, and go where nobody looks for it. Then the CPUs. Then those
+	 * announcements that are half made. Then what is listed is all there is.
 	 */
 	kmh_sweep_wait_for_users(heap);
 	if (!kmh_sweep_caches(heap, kmh_sweep_mcache))
 		return;
+	kmh_sweep_wait_for_announcers(heap);
 	kmh_sweep_listed(heap);
 	if (heap->sweep.what == KMH_SWEEP_MARKS)
 		kmh_reclaim_arenas(heap, 0, false);
@@ -573,7 +593,6 @@ void kmh_sweep_finish(struct kmheap *heap)
 	 * done.
 	 */
 	kmh_sweep_close_classes(heap);
-	smp_mb();	/* pairs with the claim in kmh_mcentral_claim_locked() */
 	kmh_sweep_wait_for_users(heap);
 	WRITE_ONCE(heap->sweep.what, KMH_SWEEP_REMOTE);
 }

@@ -212,6 +212,7 @@ static void **pressing_objects(struct kunit *test)
 	void **p = objects(test, NR_PRESSING);
 	unsigned int i;
 
+	kmh_kunit_heap(test)->defer.min_limit = 1 << 20;
 	for (i = 0; i < NR_PRESSING; i++) {
 		p[i] = kmheap_alloc(kmh_kunit_heap(test), 8192, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, p[i]);
@@ -230,6 +231,7 @@ static void limit_by_arena_bytes(struct kunit *test)
 	unsigned int i;
 
 	sweep_by_hand(heap);
+	heap->defer.min_limit = 1 << 20;
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		atomic_long_set(&heap->arena_bytes, rows[i].arena);
 		KUNIT_EXPECT_EQ(test, kmh_defer_limit(heap), rows[i].limit);
