@@ -118,9 +118,13 @@ static __always_inline void kmh_defer_slot(struct kmh_mspan *s, unsigned int wor
 
 	do {
 		before = gen;
-		atomic_long_or(bit, kmh_mspan_deferred(s, word, gen & 1));
-		/* The unlinking before the next read; and the bit before the span's flag. */
-		smp_mb__after_atomic();
+		/*
+		 * Fully ordered: the unlinking before the next read, and the bit before the
+		 * span's flag. Each bit is counted, by whoever sets it: the sweep takes off each.
+		 */
+		if (likely(!(atomic_long_fetch_or(bit, kmh_mspan_deferred(s, word, gen & 1)) &
+			     bit)))
+			kmh_defer_count(s, s->elemsize);
 		/* Acquire: who sees the flag knows that the rest has been told. */
 		if (unlikely(!smp_load_acquire(&s->dirty[gen & 1])))
 			kmh_defer_dirty(s, gen & 1);
@@ -154,7 +158,6 @@ enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot)
 	if (unlikely((READ_ONCE(w->free) | atomic_long_read(&w->remote)) & bit))
 		return KMH_FREE_DOUBLE;
 	kmh_defer_slot(s, word, bit);
-	kmh_defer_count(s, s->elemsize);
 	return atomic_long_fetch_or(bit, &w->remote) & bit ? KMH_FREE_DOUBLE : KMH_FREE_OK;
 }
 
@@ -173,8 +176,6 @@ enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr)
 {
 	unsigned int block = (addr - s->base) / s->elemsize;
 
-	if (!kmh_mspan_slot_waits(s, block))
-		kmh_defer_count(s, s->elemsize);
 	kmh_defer_slot(s, block / KMH_WORD_SLOTS, BIT(block % KMH_WORD_SLOTS));
 	return kmh_tiny_free(s, addr);
 }

@@ -113,8 +113,8 @@ static void kmh_sweep_deferred(struct kmh_mspan *s, unsigned int set)
 		if (!atomic_long_read(kmh_mspan_deferred(s, i, set)))
 			continue;
 		slots = atomic_long_xchg(kmh_mspan_deferred(s, i, set), 0);
-		slots &= ~kmh_mspan_waiting(s, i);	/* for the other set's grace period */
 		n += hweight_long(slots);
+		slots &= ~kmh_mspan_waiting(s, i);	/* for the other set's grace period */
 		slots &= atomic_long_read(&s->w[i].remote);
 		kmh_sweep_bury(s, i, slots);
 	}

@@ -302,6 +302,44 @@ static void double_frees_that_race_are_counted(struct kunit *test)
 	}
 }
 
+/* Two objects of a packed block, each by another CPU: what waits is one block. */
+static void neighbour_thread(void *arg, unsigned int i)
+{
+	struct doubles *d = arg;
+	unsigned int k;
+
+	for (k = 0; k < NR_RACED; k += 2) {
+		if (k % 10 == 0)
+			atomic_inc(&d->arrived);
+		while (atomic_read(&d->arrived) < (int)((k / 10 + 1) * d->n)) {
+			cpu_relax();
+			cond_resched();
+		}
+		kmheap_free_rcu(d->p[k + i]);
+	}
+}
+
+static void neighbours_in_a_block_are_counted_once(struct kunit *test)
+{
+	struct doubles *d = kunit_kzalloc(test, sizeof(*d), GFP_KERNEL);
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int round, k;
+
+	KUNIT_ASSERT_NOT_NULL(test, d);
+	d->n = 2;
+	for (round = 0; round < 20; round++) {
+		atomic_set(&d->arrived, 0);
+		for (k = 0; k < NR_RACED; k++) {
+			d->p[k] = kmheap_alloc_data(heap, 8, GFP_KERNEL);
+			KUNIT_ASSERT_NOT_NULL(test, d->p[k]);
+		}
+		kmh_kunit_threads(test, 2, neighbour_thread, d);
+		kmheap_rcu_barrier(heap);
+	}
+	KUNIT_EXPECT_EQ(test, pending_bytes(heap), 0L);
+	expect_all_free(test);
+}
+
 /*
  * The sets change roles between the two looks of a free: its slot is in both then. One CPU
  * flips as fast as it can, and nobody sweeps.
@@ -460,6 +498,7 @@ static struct kunit_case defer_race_cases[] = {
 	KUNIT_CASE(defer_from_every_context),
 	KUNIT_CASE(readers_never_see_reuse),
 	KUNIT_CASE(double_frees_that_race_are_counted),
+	KUNIT_CASE(neighbours_in_a_block_are_counted_once),
 	KUNIT_CASE(sets_flip_during_a_free),
 	KUNIT_CASE(mixture_of_everything),
 	{ }
