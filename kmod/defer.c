@@ -38,9 +38,9 @@
 
 /*
  * What may be pending in a small heap: a grace period that is pressed for takes 50 us to
- * some ms, in which a CPU can free about as much. Less where it is over 1/128 of the memory.
+ * some ms, in which a CPU can free about as much. Less where it is over 1/64 of the memory.
  */
-#define KMH_DEFER_ROOM		(16UL << 20)
+#define KMH_DEFER_ROOM		(32UL << 20)
 
 /* ---- how much is pending */
 
@@ -420,7 +420,7 @@ static void kmh_defer_kicked(struct irq_work *kick)
 
 void kmh_defer_init(struct kmheap *heap)
 {
-	size_t share = (size_t)totalram_pages() << PAGE_SHIFT >> 7;
+	size_t share = (size_t)totalram_pages() << PAGE_SHIFT >> 6;
 
 	heap->defer.min_limit = min(KMH_DEFER_ROOM, share);
 	init_irq_work(&heap->defer.kick, kmh_defer_kicked);
