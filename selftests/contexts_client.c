@@ -169,7 +169,8 @@ static int ctx_hardirq_cmd(char *args)
 
 static void ctx_ipi_fn(void *arg)
 {
-	ctx_err = in_hardirq() ? ctx_exercise(GFP_ATOMIC) : -ENOTSUPP;
+	/* An idle CPU that polls runs it without an interrupt, interrupts off all the same. */
+	ctx_err = irqs_disabled() ? ctx_exercise(GFP_ATOMIC) : -ENOTSUPP;
 }
 
 static int ctx_ipi_cmd(char *args)

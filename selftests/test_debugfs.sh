@@ -203,10 +203,12 @@ check "and is gone when it has been freed" manual_gone
 limit_shown() {
 	arenas_form || return 1
 	limit=$(($(cut -d' ' -f2 /tmp/arenas) / 8))
-	[ $limit -gt 1048576 ] || limit=1048576
+	least=$(awk '$1 == "MemTotal:" { print int($2 / 4) * 4 * 1024 / 64 }' /proc/meminfo)
+	[ "$least" -lt 33554432 ] || least=33554432
+	[ $limit -gt "$least" ] || limit=$least
 	is deferred_limit_bytes "$(stat deferred_limit_bytes shown)" = $limit
 }
-check "deferred_limit_bytes is an eighth of the arenas, at least 1 MiB" limit_shown
+check "deferred_limit_bytes is an eighth of the arenas, at least a 64th of the memory" limit_shown
 generations=$(stat generations shown)
 deferred_shown() {
 	is deferred_objects "$(stat deferred_objects shown)" = 6 || return 1
@@ -235,10 +237,10 @@ check "and are gone after the barrier" deferred_gone
 pressed() {
 	is expedited_grace_periods "$(stat expedited_grace_periods shown)" -gt 0
 }
-# 100 times 98304 bytes, more than the limit by far.
+# 200 times 98304 bytes: more than half of the limit, which is what grace periods go by.
 flooded() {
 	is expedited_grace_periods "$(stat expedited_grace_periods shown)" = 0 || return 1
-	tell heap_client alloc shown 98304 100 && tell heap_client rcu shown 100 || return 1
+	tell heap_client alloc shown 98304 200 && tell heap_client rcu shown 200 || return 1
 	within 10 pressed && tell heap_client barrier shown && deferred_gone && limit_shown &&
 		is limit "$limit" -gt 1048576
 }
