@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Private: generations of the sweep, deferred frees, specials; what a heap has of each.
+ */
+#ifndef _KMHEAP_SWEEP_H
+#define _KMHEAP_SWEEP_H
+
+#include <linux/atomic.h>
+#include <linux/bits.h>
+#include <linux/irq_work.h>
+#include <linux/llist.h>
+#include <linux/mutex.h>
+#include <linux/rhashtable-types.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+struct kmheap;
+struct kmh_mcache;
+struct kmh_mspan;
+
+/* ------------------------------------------------------------------ sweep.c */
+
+/* What the spans of a generation are swept for, beside their remote frees. */
+enum kmh_sweep_what {
+	KMH_SWEEP_REMOTE,	/* nothing: the generation is closed */
+	KMH_SWEEP_SET0,		/* the deferred frees of one set have expired */
+	KMH_SWEEP_SET1,
+	KMH_SWEEP_MARKS,	/* what is not marked is garbage */
+};
+
+#define KMH_PHASE_MARKING	BIT(0)
+#define KMH_PHASE_WHAT_SHIFT	1
+#define KMH_PHASE_GEN_SHIFT	32
+
+static inline unsigned long kmh_phase(unsigned int gen, enum kmh_sweep_what what, bool marking)
+{
+	return (unsigned long)gen << KMH_PHASE_GEN_SHIFT | what << KMH_PHASE_WHAT_SHIFT | marking;
+}
+
+static inline unsigned int kmh_phase_gen(unsigned long phase)
+{
+	return phase >> KMH_PHASE_GEN_SHIFT;
+}
+
+static inline enum kmh_sweep_what kmh_phase_what(unsigned long phase)
+{
+	return phase >> KMH_PHASE_WHAT_SHIFT & 3;
+}
+
+/* Which of the two sets holds what has been swept. */
+static inline unsigned int kmh_swept_set(unsigned long phase)
+{
+	return kmh_phase_gen(phase) >> 1 & 1;
+}
+
+/* The generation of a heap. */
+struct kmh_sweep {
+	struct mutex mutex;		/* advancing it; collections */
+	enum kmh_sweep_what what;	/* of the open generation; written under @mutex */
+	bool marking;			/* between kmheap_collect_begin() and _end() */
+	atomic_t cursor;		/* where kmh_sweep_one() goes on */
+	atomic_long_t debt;		/* pages swept since it opened, less what was due */
+	atomic_long_t spans;		/* swept, ever */
+	unsigned long generations;	/* ever; under @mutex */
+	struct delayed_work work;
+};
+
+bool kmh_sweep_claim(struct kmh_mspan *s, unsigned int gen);
+void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen, unsigned long phase);
+bool kmh_sweep_stale(const struct kmh_mspan *s);
+void kmh_sweep_cached(struct kmh_mspan *s);
+void kmh_sweep_uncached(struct kmh_mspan *s);
+bool kmh_sweep_blackens(const struct kmh_mspan *s);
+void kmh_sweep_wait_for_users(struct kmheap *heap);
+void kmh_sweep_pay(struct kmheap *heap, unsigned long npages);
+bool kmh_sweep_reclaim(struct kmheap *heap, unsigned long npages);
+void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what);
+void kmh_sweep_finish(struct kmheap *heap);
+bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc));
+void kmh_sweep_init(struct kmheap *heap);
+void kmh_sweep_stop(struct kmheap *heap);
+
+/* ------------------------------------------------------------------ defer.c */
+
+/* The deferred frees of a heap. */
+struct kmh_defer {
+	unsigned long gen;		/* set gen & 1 is being filled; under sweep.mutex */
+	u8 any[2];			/* something is in this set */
+	bool waiting;			/* the other set is closed, and */
+	unsigned long cookie;		/* waits for this grace period */
+	size_t min_limit;		/* so much may be pending in the smallest heap */
+	atomic_long_t pending;		/* bytes, about */
+	bool pressed;			/* the worker has been told to hurry */
+	atomic_long_t expedited;	/* grace periods that were pressed, ever */
+	struct irq_work kick;
+};
+
+void kmh_defer_large(struct kmh_mspan *s);
+size_t kmh_defer_limit(const struct kmheap *heap);
+bool kmh_defer_excess(const struct kmheap *heap);
+void kmh_defer_expired(struct kmheap *heap, unsigned long bytes);
+unsigned long kmh_defer_step(struct kmheap *heap);
+void kmh_defer_relieve(struct kmheap *heap);
+void kmh_defer_init(struct kmheap *heap);
+
+/* ---------------------------------------------------------------- special.c */
+
+/* The side data of a heap's objects, by address. Made with the first one. */
+struct kmh_specials {
+	bool ready;			/* @table exists; under kmh_special_mutex */
+	bool ending;			/* kmheap_destroy() frees what is left */
+	struct rhashtable table;
+	atomic_long_t n;
+	atomic_long_t finalized;	/* ever */
+	struct llist_head dead;		/* whose object has been freed or found dead */
+	struct irq_work kick;
+	struct work_struct work;
+};
+
+bool kmh_special_exists(struct kmh_mspan *s, unsigned long addr);
+bool kmh_special_die(struct kmh_mspan *s, unsigned long addr);
+void kmh_special_forget(struct kmh_mspan *s, unsigned long addr);
+void kmh_special_survive(struct kmh_mspan *s, unsigned long addr, unsigned int gen);
+unsigned long kmh_special_held(struct kmh_mspan *s, unsigned int word, unsigned long slots);
+void kmh_special_flush(struct kmheap *heap);
+void kmh_special_init(struct kmheap *heap);
+void kmh_special_stop(struct kmheap *heap);
+
+#endif /* _KMHEAP_SWEEP_H */
