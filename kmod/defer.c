@@ -12,11 +12,10 @@
  *
  *   free_rcu, preemption off		close, by the holder of sweep.mutex
  *   (the client unlinks the object)	gen = gen + 1
- *   or the bit into set gen & 1	smp_mb()
- *   smp_mb__after_atomic()		stamp = start_poll_synchronize_rcu()
- *   read gen again: as before?
+ *   fetch-or the bit into the set	smp_mb()
+ *   read gen again: as before?		stamp = that of the grace period to come
  *
- * Read as before: the barrier puts the unlinking before the second read, which came
+ * Read as before: the fetch-or, which is fully ordered, puts the unlinking before the second read, which came
  * before the flip, which came before the stamp; readers that can have the pointer began
  * before the stamped grace period. Changed: the bit goes into the new set as well, and
  * the slot waits for both. The value is compared, not the set, so two flips in between
@@ -37,8 +36,8 @@
 #define KMH_DEFER_SHARE		(64UL << 10)
 
 /*
- * What may be pending in a small heap: a grace period that is pressed for takes 50 us to
- * some ms, in which a CPU can free about as much. Less where it is over 1/64 of the memory.
+ * What may be pending in a small heap: about what a CPU can free in a grace period that is
+ * pressed for and takes 20 ms (User-Mode Linux). Less where it is over 1/64 of the memory.
  */
 #define KMH_DEFER_ROOM		(32UL << 20)
 

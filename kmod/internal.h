@@ -7,6 +7,7 @@
  * back into kmheap.
  *
  *  1. kmh_heaps_mutex		list of heaps; debugfs, module notifier, cpuhp
+ *     kmh_special_mutex	specials come and go; none of 1 to 3 with it
  *  2. heap->grow_mutex		one grower at a time, callers that may enter FS/IO
  *     heap->grow_noio_mutex	the same for callers that may not; never both held
  *     heap->sweep.mutex	generations and collections; inside 2 or alone
@@ -345,8 +346,8 @@ struct kmh_mcache {
 
 	struct kmheap *heap;
 	struct kmh_node *node;
-	unsigned int announcing;	/* announcements under way; this_cpu ops */
-	unsigned long deferred;		/* bytes not yet in heap->defer.pending; this_cpu ops */
+	unsigned int announcing;	/* announcements under way; kmh_cpu_add() */
+	unsigned long deferred;		/* bytes not yet in heap->defer.pending; likewise */
 	unsigned long marked;		/* objects, ever; likewise */
 	struct kmh_pagecache pages;
 	unsigned long refills[KMH_NR_SPANCLASSES];	/* ever; spans taken from mcentral */

@@ -359,12 +359,11 @@ void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what)
 	while ((node = kmh_next_node(heap, &nid))) {
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
 			struct kmh_mcentral *c = &node->central[i];
-			u8 *dirty = &c->dirty[what - KMH_SWEEP_SET0];
 
 			if (what == KMH_SWEEP_MARKS) {
 				kmh_mcentral_advance(c, what, false);
-			} else if (READ_ONCE(*dirty)) {
-				WRITE_ONCE(*dirty, 0);
+			} else if (READ_ONCE(c->dirty[what - KMH_SWEEP_SET0])) {
+				WRITE_ONCE(c->dirty[what - KMH_SWEEP_SET0], 0);
 				kmh_mcentral_advance(c, what, heap->sweep.marking);
 			}
 		}
