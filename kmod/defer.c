@@ -15,13 +15,13 @@
  *   fetch-or the bit into the set	smp_mb()
  *   read gen again: as before?		stamp = that of the grace period to come
  *
- * Read as before: the fetch-or, which is fully ordered, puts the unlinking before the second read, which came
- * before the flip, which came before the stamp; readers that can have the pointer began
- * before the stamped grace period. Changed: the bit goes into the new set as well, and
- * the slot waits for both. The value is compared, not the set, so two flips in between
- * do not go unnoticed (they cannot happen: preemption off holds up the grace period
- * that the second flip waits for). A bit that comes so late that its set has been swept
- * stays until that set is swept the next time: longer, never shorter.
+ * Read as before: the fetch-or, which is fully ordered, puts the unlinking before the
+ * second read, which came before the flip, which came before the stamp; readers that can
+ * have the pointer began before the stamped grace period. Changed: the bit goes into the
+ * new set as well, and the slot waits for both. The value is compared, not the set, so
+ * two flips in between do not go unnoticed (they cannot happen: preemption off holds up
+ * the grace period that the second flip waits for). A bit that comes so late that its set
+ * has been swept stays until that set is swept the next time: longer, never shorter.
  */
 #include <linux/export.h>
 #include <linux/mm.h>
