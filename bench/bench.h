@@ -1,78 +1,87 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the benchmark modules share: a clock, medians, and how a figure is printed. */
+/*
+ * The frame of kmheap_bench.ko: a case has rows, one for each size; a row is measured in rounds,
+ * and each round is a lap of every side in turn, all in the same boot. A lap has phases, each
+ * of which is timed and gives a line of its own for each side.
+ */
 #ifndef _KMHEAP_BENCH_H
 #define _KMHEAP_BENCH_H
 
-#include <linux/ktime.h>
-#include <linux/math64.h>
-#include <linux/printk.h>
-#include <linux/sort.h>
+#include <linux/kmheap.h>
+#include <linux/sizes.h>
+#include <linux/types.h>
+
+#include "figure.h"
+
+enum bench_side { KMHEAP, KMALLOC, KMEM_CACHE, KVMALLOC, VMALLOC, PAGES, NR_SIDES };
+
+#define BENCH_PHASES		4
+#define BENCH_MAX_ROUNDS	101
+#define BENCH_ROUNDS		41
+#define BENCH_WARM_UP		3	/* rounds before the first that counts */
+
+struct bench_row;
+
+/* What a lap is to do, and what it took. */
+struct bench_lap {
+	const struct bench_row *row;
+	enum bench_side side;
+	size_t bytes;
+	unsigned int nobjs;
+	int round;		/* negative in the warm-up */
+	void **objects;		/* @nobjs of them; the side's own if the row has a begin() */
+	struct {
+		u64 ticks;
+		unsigned long ops;	/* the figure is ticks / ops */
+	} phase[BENCH_PHASES];
+};
+
+/* 0 or an error, and then nothing is left behind. */
+typedef int (*bench_lap_fn)(struct bench_lap *lap);
+
+struct bench_row {
+	const char *name;		/* of the case */
+	const char *ops[BENCH_PHASES];	/* names of phases; NULL for one that is not printed */
+	size_t bytes;
+	unsigned int nobjs;
+	unsigned int cpus;		/* 0 for 1; with more than there are, the row is left out */
+	unsigned int rounds;		/* 0 for BENCH_ROUNDS */
+	const char *unit;		/* of ticks; NULL for those of bench_ticks() */
+	const char *extra;		/* as in struct bench_figure */
+	unsigned long sides;		/* a bit for each */
+	bench_lap_fn lap;
+	bench_lap_fn begin;		/* of a side, before the first round; or NULL */
+	bench_lap_fn end;		/* after the last one, even when a lap failed */
+};
+
+/* A heap for each case; a cache for each row that has this side, with objects of its size. */
+extern struct kmheap *bench_heap;
+extern struct kmem_cache *bench_cache;
+extern const char *bench_tick_unit;
+extern const char * const bench_side_names[NR_SIDES];
+
+/* Was this size asked for? True for all when the module has no parameter sizes. */
+bool bench_size_wanted(size_t bytes);
+/* How many rounds, when @rounds are usual: the module's parameter goes first. */
+unsigned int bench_rounds(unsigned int rounds);
+int bench_run_row(const struct bench_row *row);
 
 /*
- * bench_ticks() - the finest clock there is
+ * bench_threads() - call @fn on the first @n online CPUs at the same time
  *
- * On x86 the time stamp counter, read directly, because User-Mode Linux has it too but its
- * get_cycles() is 0. Nanoseconds elsewhere.
+ * The i-th thread is bound to the i-th online CPU and gets @i. They begin when all are there.
+ * Returns the first error. The caller sleeps meanwhile.
  */
-static __always_inline u64 bench_ticks(void)
-{
-#ifdef __x86_64__
-	u32 low, high;
+int bench_threads(unsigned int n, int (*fn)(unsigned int i, void *arg), void *arg);
 
-	asm volatile("lfence; rdtsc" : "=a" (low), "=d" (high) : : "memory");
-	return (u64)high << 32 | low;
-#else
-	return ktime_get_ns();
-#endif
-}
+/* "BENCH_ERROR ..." makes scripts/bench fail. */
+#define bench_error(fmt, ...)	pr_err("BENCH_ERROR " fmt "\n", ##__VA_ARGS__)
 
-/*
- * bench_unit() - what a tick is
- *
- * QEMU with -icount shift=0 advances the counter by one for each instruction. So a thousand of
- * them that do nothing take a thousand ticks there each time, a quarter of that on hardware,
- * and next to none under plain emulation.
- */
-static inline const char *bench_unit(void)
-{
-#ifdef __x86_64__
-	int i;
+struct bench_case {
+	const char *name;
+	int (*run)(void);	/* with bench_heap, on the first CPU */
+};
 
-	for (i = 0; i < 3; i++) {
-		u64 start = bench_ticks(), ticks;
-
-		asm volatile(".rept 1000\n\tnop\n\t.endr");
-		ticks = bench_ticks() - start;
-		if (ticks < 1000 || ticks > 1020)
-			return "cycles";
-	}
-	return "instructions";
-#else
-	return "ns";
-#endif
-}
-
-static inline int bench_compare(const void *a, const void *b)
-{
-	const u64 *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-/* Sorts @samples. */
-static inline u64 bench_median(u64 *samples, unsigned int n)
-{
-	sort(samples, n, sizeof(u64), bench_compare, NULL);
-	return samples[n / 2];
-}
-
-/* "BENCH @group_@name value unit", the value given in hundredths. */
-#define bench_print(hundredths, unit, name, ...)					\
-do {											\
-	u32 __rest;									\
-	u64 __whole = div_u64_rem(hundredths, 100, &__rest);				\
-											\
-	pr_info("BENCH " name " %llu.%02u %s\n", ##__VA_ARGS__, __whole, __rest, unit);	\
-} while (0)
+int bench_pair(void);
 
 #endif /* _KMHEAP_BENCH_H */

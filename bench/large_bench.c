@@ -15,7 +15,7 @@
 #include <linux/sizes.h>
 #include <linux/vmalloc.h>
 
-#include "bench.h"
+#include "figure.h"
 
 #define ROUNDS		5
 #define GROW_BYTES	SZ_64M

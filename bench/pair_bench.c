@@ -20,7 +20,7 @@
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 
-#include "bench.h"
+#include "figure.h"
 
 #define ROUNDS		41
 #define WARM_UP		3	/* rounds before the first that counts */

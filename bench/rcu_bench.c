@@ -34,7 +34,7 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
-#include "bench.h"
+#include "figure.h"
 #include "rcu_sides.h"
 
 #define ROUNDS		21

@@ -16,7 +16,7 @@
 #include <linux/sizes.h>
 
 #include "../kmod/sizeclass_table.h"
-#include "bench.h"
+#include "figure.h"
 
 #define ROUNDS		11
 #define REFILL_FROM	SZ_1K

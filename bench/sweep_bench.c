@@ -15,7 +15,7 @@
 #include <linux/sizes.h>
 #include <linux/vmalloc.h>
 
-#include "bench.h"
+#include "figure.h"
 
 #define ROUNDS		11
 #define SWING_SPANS	3U
