@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Result files of the benchmarks, read and checked: for bench-report and bench-user.
+"""Result files of the benchmarks, read and checked: for bench-report.
 
 A file is JSON lines: one header, {"platform": ..., "kernel": ..., "cpu": ..., "commit": ...,
 "date": ..., "boot": ...}, then one figure a line, {"case": ..., "op": ..., "bytes": ...,
-"cpus": ..., "side": ..., "unit": ..., "rounds": ..., "median": ..., "low": ..., "high": ...}.
-More keys are allowed: words, and numbers named in SETTINGS, tell rows apart that are otherwise
-alike; other numbers are further figures of the row. Whatever is not of this form ends the program: a figure that is dropped
-without a word would make the rest look better or worse than it is.
+"cpus": ..., "side": ..., "unit": ..., "rounds": ..., "median": ..., "low": ..., "high": ...};
+or all sides of a row in one line, see pack(). More keys are allowed: words, and numbers named
+in SETTINGS, tell rows apart that are otherwise alike; other numbers are further figures of the
+row. Whatever is not of this form ends the program: a figure that is dropped without a word would
+make the rest look better or worse than it is.
 """
 import collections
 import json
@@ -17,7 +18,7 @@ import re
 HEADER = ("platform", "kernel", "cpu", "commit", "date", "boot")
 WORDS = ("case", "op", "side", "unit")
 NUMBERS = ("bytes", "cpus", "rounds", "median", "low", "high")
-SETTINGS = ("live", "objects", "batch")
+SETTINGS = ("live", "live_mib", "objects", "batch")
 
 
 PLATFORMS = {"uml": "UML", "qemu": "QEMU", "qemu-count": "counted", "native": "native",
@@ -26,6 +27,10 @@ PLATFORMS = {"uml": "UML", "qemu": "QEMU", "qemu-count": "counted", "native": "n
 
 class Malformed(Exception):
     pass
+
+
+def is_higher_better(row):
+    return row.unit.startswith("ops/") or row.case == "scaling"
 
 
 def bytes_name(n):
@@ -75,6 +80,33 @@ def figure(entry):
                   entry["high"], more)
 
 
+def pack(row, sides):
+    """A row with all its sides as one line; expand() makes the lines of it that it was."""
+    entry = {"case": row.case, "op": row.op, "bytes": row.bytes, "cpus": row.cpus, "unit": row.unit,
+             **dict(row.variant)}
+    entry["sides"] = {side: [f.rounds, f.median, f.low, f.high, *([f.more] if f.more else [])]
+                      for side, f in sides.items()}
+    return json.dumps(entry, separators=(",", ":"))
+
+
+def expand(entry):
+    sides = entry.pop("sides", None)
+    if sides is None:
+        return [entry]
+    if not isinstance(sides, dict):
+        raise Malformed("sides is no object")
+    entries = []
+    for side, packed in sides.items():
+        if not isinstance(packed, list) or len(packed) not in (4, 5):
+            raise Malformed(f"{side} has not four figures")
+        more = packed[4] if len(packed) == 5 else {}
+        if not isinstance(more, dict):
+            raise Malformed(f"the further figures of {side} are no object")
+        entries.append(entry | more | {"side": side} |
+                       dict(zip(("rounds", "median", "low", "high"), packed)))
+    return entries
+
+
 class Run:
     """One run: its header and its figures, by row and side."""
 
@@ -82,14 +114,12 @@ class Run:
         self.text = text
         self.header = header
         self.rows = {}
-        self.lines = collections.defaultdict(list)   # the text of each case's lines
 
-    def add(self, text, fig):
+    def add(self, fig):
         sides = self.rows.setdefault(fig.row, {})
         if fig.side in sides:
             raise Malformed("the same row and side twice")
         sides[fig.side] = fig
-        self.lines[fig.row.case].append(text)
 
     @property
     def group(self):
@@ -117,7 +147,8 @@ def read(path):
             elif not runs:
                 raise Malformed("a figure before the header")
             else:
-                runs[-1].add(text, figure(entry))
+                for one in expand(entry):
+                    runs[-1].add(figure(one))
         except (Malformed, ValueError) as why:
             raise Malformed(f"{path}:{number}: {why}: {text[:120]}") from None
     if not runs:
@@ -139,8 +170,12 @@ class Group:
         words = [PLATFORMS.get(self.platform, self.platform), self.series]
         return " ".join(w for w in words if w) + (f", {self.boot}" if self.boot else "")
 
+    @property
+    def version(self):
+        return [int(n) for n in re.findall(r"\d+", self.series)]
+
     def take(self, run):
-        for case in run.lines:
+        for case in {row.case for row in run.rows}:
             self.runs[case] = run
             self.rows = {row: v for row, v in self.rows.items() if row.case != case}
             self.rows |= {row: v for row, v in run.rows.items() if row.case == case}

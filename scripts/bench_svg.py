@@ -112,8 +112,8 @@ def short(value):
 
 def log_ticks(low, high):
     """1, 2, 5, 10 and so on around @low to @high; only powers of ten when they are many."""
-    steps = [10 ** e * m for e in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-             for m in (1, 2, 5)]
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = [10 ** e * m for e in powers for m in (1, 2, 5)]
     first = max(i for i, t in enumerate(steps) if t <= low)
     last = min(i for i, t in enumerate(steps) if t >= high)
     if last - first <= 10:
@@ -169,32 +169,63 @@ def lines(title, unit, series):
     return document(title, top + LINES_HEIGHT + 32, parts)
 
 
-def bars(title, unit, groups, one=False):
-    """Horizontal bars. @groups: [(label, [(name, colour index, value)])]; @one: a line at 1."""
+def bars(title, unit, groups):
+    """Horizontal bars. @groups: [(label, [(name, colour index, value)])]."""
     names = {}
     for _, row in groups:
         for name, i, _ in row:
             names.setdefault(i, name)
-    several = len(names) > 1
-    parts, rows = legend(list(names.items()), 48) if several else ([], 0)
-    top = 60 + rows
-    left = min(300, 24 + 7 * max(len(label) for label, _ in groups))
-    most = max([value for _, row in groups for _, _, value in row] + [1 if one else 0])
-    scale = (WIDTH - RIGHT - 56 - left) / (most or 1)
-    height = sum(len(row) * (BAR + BAR_GAP) + GROUP_GAP for _, row in groups)
-    y, body = top, []
+    parts, rows = legend(list(names.items()), 48) if len(names) > 1 else ([], 0)
+    top, left = 48 + rows, label_width(groups)
+    scale = (WIDTH - RIGHT - 56 - left) / (max(v for _, row in groups for _, _, v in row) or 1)
+    y = top
     for label, row in groups:
-        middle = y + len(row) * (BAR + BAR_GAP) / 2
-        body.append(text(left - 8, middle + 3, label, "end", "k"))
+        parts.append(text(left - 8, y + len(row) * (BAR + BAR_GAP) / 2 + 3, label, "end", "k"))
         for _, i, value in row:
-            body.append(f'<rect class="m c{i % len(COLOURS)}" x="{num(left)}" y="{num(y)}" '
-                        f'width="{num(max(value * scale, 0.5))}" height="{BAR}" stroke="none"/>')
-            body.append(text(left + value * scale + 6, y + BAR - 2, f"{value:,.2f}"
-                             if value < 100 else f"{value:,.0f}"))
+            parts += [bar(left, y, value * scale, i),
+                      text(left + value * scale + 6, y + BAR - 2, short_figure(value))]
             y += BAR + BAR_GAP
         y += GROUP_GAP
-    if one:
-        body.append(line(left + scale, top - 6, left + scale, top + height - GROUP_GAP, "one"))
-        body.append(text(left + scale, top - 10, "1", "middle"))
     parts.append(text(WIDTH - RIGHT, 24, unit, "end"))
-    return document(title, top + height + 4, parts + body)
+    return document(title, y + 4, parts)
+
+
+def ratio_bars(title, left_words, right_words, groups):
+    """Bars from 1 to the left or to the right, on a logarithmic axis. @groups: [(label, value)]."""
+    top, left = 72, label_width(groups)
+    low = min(0.5, *(v for _, v in groups))
+    high = max(2, *(v for _, v in groups))
+    ticks = [2.0 ** e for e in range(math.floor(math.log2(low)), math.ceil(math.log2(high)) + 1)]
+    span = math.log2(ticks[-1] / ticks[0])
+    bottom = top + len(groups) * (BAR + GROUP_GAP / 2)
+
+    def across(value):
+        return left + 44 + math.log2(value / ticks[0]) / span * (WIDTH - RIGHT - 56 - left - 44)
+
+    parts = [text(across(1) - 8, 44, left_words, "end"), text(across(1) + 8, 44, right_words)]
+    for tick in ticks:
+        parts += [line(across(tick), top - 6, across(tick), bottom, "one" if tick == 1 else "g"),
+                  text(across(tick), top - 12, f"{tick:g}" if tick >= 1 else f"1/{1 / tick:g}",
+                       "middle")]
+    y = top
+    for label, value in groups:
+        start, end = sorted((across(1), across(value)))
+        parts += [text(left - 8, y + BAR - 2, label, "end", "k"),
+                  bar(start, y, end - start, 0 if value <= 1 else 1)]
+        parts.append(text(start - 6, y + BAR - 2, short_figure(value), "end") if value <= 1 else
+                     text(end + 6, y + BAR - 2, short_figure(value)))
+        y += BAR + GROUP_GAP / 2
+    return document(title, bottom + 8, parts)
+
+
+def label_width(groups):
+    return min(300, 24 + 7 * max(len(group[0]) for group in groups))
+
+
+def bar(x, y, width, i):
+    return (f'<rect class="m c{i % len(COLOURS)}" x="{num(x)}" y="{num(y)}" '
+            f'width="{num(max(width, 0.5))}" height="{BAR}" stroke="none"/>')
+
+
+def short_figure(value):
+    return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"

@@ -11,7 +11,7 @@
  *
  * pair:    allocates one and frees it, again and again.
  * burst:   allocates many, then frees them in the same order; burst_reverse in reverse order.
- * shuffle: replaces a random one of ten thousand objects.
+ * shuffle: replaces a random one of ten thousand objects, or of 32 MiB of large ones.
  * remote:  allocates many, which another thread on another CPU frees.
  * larson:  every thread replaces random ones of its objects, of 8 to 1,000 bytes, and passes all of
  *          them on to the next one (after P. Larson and M. Krishnan, "Memory allocation for
@@ -33,8 +33,9 @@
 #define BURST_SMALL	1000U	/* objects of up to BURST_SMALL_MAX bytes, else BURST_LARGE */
 #define BURST_LARGE	32U
 #define BURST_SMALL_MAX	(8UL << 10)
-#define LIVE		10000U
-#define LIVE_MAX	(8UL << 10)
+#define LIVE		10000U	/* of small ones, likewise */
+#define LIVE_BYTES	(32UL << 20)	/* in large ones */
+#define SHUFFLES	10000U
 #define MIN_BYTES	8UL
 #define MAX_BYTES	(1024UL << 10)
 #define LARSON_SLOTS	5000U
@@ -150,46 +151,57 @@ static __u64 burst_free(unsigned int n)
 	return ticks() - start;
 }
 
+static __u64 burst_free_reverse(unsigned int n)
+{
+	__u64 start = ticks();
+
+	while (n--)
+		free(objects[n]);
+	return ticks() - start;
+}
+
+static void print_both(unsigned int round, const char *name, size_t bytes, unsigned int threads,
+		       __u64 allocs, __u64 frees, unsigned int n)
+{
+	print(round, name, "alloc", bytes, threads, allocs, n);
+	print(round, name, "free", bytes, threads, frees, n);
+	print(round, name, "total", bytes, threads, allocs + frees, n);
+}
+
 static void burst(unsigned int round, size_t bytes)
 {
 	unsigned int n = burst_objects(bytes);
+	__u64 alloc = burst_alloc(bytes, n);
 
-	print(round, "burst", "alloc", bytes, 1, burst_alloc(bytes, n), n);
-	print(round, "burst", "free", bytes, 1, burst_free(n), n);
+	print_both(round, "burst", bytes, 1, alloc, burst_free(n), n);
 }
 
 static void burst_reverse(unsigned int round, size_t bytes)
 {
-	unsigned int i, n = burst_objects(bytes);
-	__u64 start;
+	unsigned int n = burst_objects(bytes);
+	__u64 alloc = burst_alloc(bytes, n);
 
-	print(round, "burst_reverse", "alloc", bytes, 1, burst_alloc(bytes, n), n);
-	start = ticks();
-	for (i = n; i--;)
-		free(objects[i]);
-	print(round, "burst_reverse", "free", bytes, 1, ticks() - start, n);
+	print_both(round, "burst_reverse", bytes, 1, alloc, burst_free_reverse(n), n);
 }
 
 static void shuffle(unsigned int round, size_t bytes)
 {
+	unsigned int i, live = bytes <= BURST_SMALL_MAX ? LIVE : LIVE_BYTES / bytes;
 	static __u32 state = 1;
 	__u64 start;
-	unsigned int i;
 
-	if (bytes > LIVE_MAX)
-		return;
 	if (!round)
-		burst_alloc(bytes, LIVE);
+		burst_alloc(bytes, live);
 	start = ticks();
-	for (i = 0; i < LIVE; i++) {
-		void **slot = &objects[draw(&state, LIVE)];
+	for (i = 0; i < SHUFFLES; i++) {
+		void **slot = &objects[draw(&state, live)];
 
 		free(*slot);
 		*slot = take(bytes);
 	}
-	print(round, "shuffle", "replace", bytes, 1, ticks() - start, LIVE);
+	print(round, "shuffle", "replace", bytes, 1, ticks() - start, SHUFFLES);
 	if (round == WARM_UP + rounds - 1)
-		burst_free(LIVE);
+		burst_free(live);
 }
 
 /*
@@ -233,12 +245,12 @@ static void other_stop(void)
 static void remote(unsigned int round, size_t bytes)
 {
 	unsigned int n = burst_objects(bytes);
+	__u64 alloc = burst_alloc(bytes, n);
 
 	other.nobjs = n;
-	print(round, "remote", "alloc", bytes, 2, burst_alloc(bytes, n), n);
 	pthread_barrier_wait(&other.begin);
 	pthread_barrier_wait(&other.end);
-	print(round, "remote", "free", bytes, 2, other.ticks, n);
+	print_both(round, "remote", bytes, 2, alloc, other.ticks, n);
 }
 
 static struct larson {
