@@ -21,7 +21,7 @@ help:
 	@echo "make check-quick  KUnit on User-Mode Linux only (seconds when warm)"
 	@echo "make models       model checks of the protocols that two CPUs can race on"
 	@echo "make shell        an interactive guest with the module loaded (KERNEL=6.12)"
-	@echo "make bench        the benchmarks, natively on User-Mode Linux"
+	@echo "make bench        all benchmarks, and Documentation/benchmarks.rst from their figures"
 	@echo "make clean        remove what was built here (the cache folder stays)"
 
 run:
@@ -41,6 +41,8 @@ shell:
 
 bench:
 	@scripts/bench
+	@scripts/bench-user
+	@scripts/bench-report
 
 clean:
 	@scripts/clean
