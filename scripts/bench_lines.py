@@ -14,6 +14,7 @@ import json
 import math
 import pathlib
 import re
+import sys
 
 HEADER = ("platform", "kernel", "cpu", "commit", "date", "boot")
 WORDS = ("case", "op", "side", "unit")
@@ -175,7 +176,11 @@ class Group:
         return [int(n) for n in re.findall(r"\d+", self.series)]
 
     def take(self, run):
-        for case in {row.case for row in run.rows}:
+        for case in sorted({row.case for row in run.rows}):
+            before, now = (sum(row.case == case for row in rows) for rows in (self.rows, run.rows))
+            if now < before:
+                print(f"bench-report: {self.name}, {case}: {now} rows take the place of {before}",
+                      file=sys.stderr)
             self.runs[case] = run
             self.rows = {row: v for row, v in self.rows.items() if row.case != case}
             self.rows |= {row: v for row, v in run.rows.items() if row.case == case}
