@@ -39,6 +39,18 @@ struct bench_lap {
 /* 0 or an error, and then nothing is left behind. */
 typedef int (*bench_lap_fn)(struct bench_lap *lap);
 
+/* Phases 0 to 2 of a lap: allocation, free, and their sum, of @n objects. */
+static inline void bench_lap_split(struct bench_lap *lap, unsigned int n, u64 start, u64 mid,
+				   u64 end)
+{
+	lap->phase[0].ticks = mid - start;
+	lap->phase[1].ticks = end - mid;
+	lap->phase[2].ticks = end - start;
+	lap->phase[0].ops = n;
+	lap->phase[1].ops = n;
+	lap->phase[2].ops = n;
+}
+
 struct bench_row {
 	const char *name;		/* of the case */
 	const char *ops[BENCH_PHASES];	/* names of phases; NULL for one that is not printed */
@@ -59,6 +71,10 @@ extern struct kmheap *bench_heap;
 extern struct kmem_cache *bench_cache;
 extern const char *bench_tick_unit;
 extern const char * const bench_side_names[NR_SIDES];
+
+/* What side_fixed() has copies for. */
+#define BENCH_NSIZES	18
+extern const size_t bench_sizes[BENCH_NSIZES];
 
 /* Was this size asked for? True for all when the module has no parameter sizes. */
 bool bench_size_wanted(size_t bytes);
@@ -83,5 +99,14 @@ struct bench_case {
 };
 
 int bench_pair(void);
+int bench_burst(void);
+int bench_burst_reverse(void);
+int bench_shuffle(void);
+int bench_shuffle_1m(void);
+int bench_zeroed(void);
+int bench_bulk(void);
+int bench_atomic(void);
+int bench_remote(void);
+int bench_ring(void);
 
 #endif /* _KMHEAP_BENCH_H */

@@ -15,6 +15,15 @@
 
 static const struct bench_case cases[] = {
 	{ "pair", bench_pair },
+	{ "burst", bench_burst },
+	{ "burst_reverse", bench_burst_reverse },
+	{ "shuffle", bench_shuffle },
+	{ "shuffle_1m", bench_shuffle_1m },
+	{ "zeroed", bench_zeroed },
+	{ "bulk", bench_bulk },
+	{ "atomic", bench_atomic },
+	{ "remote", bench_remote },
+	{ "ring", bench_ring },
 };
 
 static char *cases_wanted = "";
@@ -36,6 +45,11 @@ const char *bench_tick_unit;
 
 const char * const bench_side_names[NR_SIDES] = {
 	"kmheap", "kmalloc", "kmem_cache", "kvmalloc", "vmalloc", "pages"
+};
+
+const size_t bench_sizes[BENCH_NSIZES] = {
+	8, 16, 32, 64, 128, 256, 512, SZ_1K, SZ_2K, SZ_4K, SZ_8K, SZ_16K, SZ_32K, SZ_64K,
+	SZ_128K, SZ_256K, SZ_512K, SZ_1M,
 };
 
 bool bench_size_wanted(size_t bytes)

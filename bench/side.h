@@ -66,6 +66,32 @@ static __always_inline void side_free(enum bench_side side, const void *p, size_
 	}
 }
 
+/* Up to @n objects into @objects, their first words written as a client would; how many. */
+static __always_inline unsigned int side_fill(enum bench_side side, size_t bytes, gfp_t gfp,
+					      void **objects, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		void *p = side_alloc(side, bytes, gfp);
+
+		if (unlikely(!p))
+			break;
+		WRITE_ONCE(*(unsigned long *)p, i);
+		objects[i] = p;
+	}
+	return i;
+}
+
+static __always_inline void side_empty(enum bench_side side, size_t bytes, void **objects,
+				       unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		side_free(side, objects[i], bytes);
+}
+
 /* Does it make sense to compare objects of this size with @side's? */
 static __always_inline bool side_has(enum bench_side side, size_t bytes)
 {
@@ -98,11 +124,6 @@ static inline unsigned long two_sides_for(size_t bytes)
 {
 	return BIT(KMHEAP) | BIT(side_has(KMALLOC, bytes) ? KMALLOC : KVMALLOC);
 }
-
-static const size_t bench_sizes[] = {
-	8, 16, 32, 64, 128, 256, 512, SZ_1K, SZ_2K, SZ_4K, SZ_8K, SZ_16K, SZ_32K, SZ_64K,
-	SZ_128K, SZ_256K, SZ_512K, SZ_1M,
-};
 
 typedef int (*bench_template)(enum bench_side side, size_t bytes, struct bench_lap *lap);
 
