@@ -24,7 +24,12 @@
 #define MAX_OBJECTS	1000
 #define MIXED_HEAPS	32
 
-static const unsigned int sizes[] = KMH_CLASS_SIZES;
+#define KMH_CLASS(class, bytes, ...)	bytes,
+
+static const unsigned int sizes[] = {
+#include "../kmod/sizeclass_table.h"
+};
+
 static const unsigned int counts[] = { 1, 10, 100, 1000 };
 static void *objects[MAX_OBJECTS];
 static const char *unit;

@@ -56,7 +56,7 @@ static void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned 
 /* What @spanclass becomes in a heap all of whose objects are cache-aligned. */
 static unsigned int kmh_aligned_spanclass(unsigned int spanclass)
 {
-	size_t bytes = kmh_class_size[kmh_spanclass_class(spanclass)];
+	size_t bytes = kmh_class_size(kmh_spanclass_class(spanclass));
 
 	return kmh_spanclass(kmh_size_to_class_aligned(bytes, cache_line_size()),
 			     kmh_spanclass_noscan(spanclass));
@@ -119,61 +119,69 @@ static __always_inline void kmh_might_alloc(gfp_t gfp)
 		might_alloc(gfp);
 }
 
+/* In the mcache's section, with the window's slots set aside. Comes out of both. */
+static noinline void *kmh_alloc_reload(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
+{
+	struct kmh_mcache *mc = this_cpu_ptr(heap->mcache);
+	void *p = kmh_mcache_take(mc, spanclass);
+
+	kmh_mcache_leave(mc);
+	preempt_enable();
+	if (unlikely(!p))
+		return kmh_alloc_slow(heap, spanclass, gfp);
+	if (want_init_on_alloc(gfp))
+		memset(p, 0, kmh_spanclass_size[spanclass]);
+	return p;
+}
+
 /*
  * The fast path, and nothing else: every other way ends in a tail call, so no
  * register needs saving.
  */
-static __always_inline bool kmh_alloc_window(struct kmheap *heap, unsigned long class, bool noscan,
-					     void **p)
+static __always_inline void *kmh_alloc_fast(struct kmheap *heap, unsigned long spanclass,
+					    gfp_t gfp, bool zero)
 {
 	struct kmh_mcache *mc;
+	unsigned long cpu;
+	void *p;
 
 	preempt_disable();
-	mc = this_cpu_ptr(heap->mcache);
-	if (likely(kmh_mcache_enter(mc))) {
-		if (likely(kmh_mcslot_take(&mc->slot[2 * class + noscan], class, p))) {
-			kmh_mcache_leave(mc);
-			preempt_enable();
-			return true;
-		}
-		kmh_mcache_leave(mc);
+	cpu = kmh_this_cpu_offset();
+	mc = kmh_this_cpu_ptr(heap->mcache, cpu);
+	if (unlikely(!kmh_mcache_enter(mc))) {
+		preempt_enable();
+		return kmh_alloc_slow(heap, spanclass, gfp);
 	}
+	if (unlikely(!kmh_mcslot_take(&mc->slot[spanclass], spanclass, &p)))
+		return kmh_alloc_reload(heap, spanclass, gfp);
+	kmh_mcache_leave(mc);
 	preempt_enable();
-	return false;
+	if (zero)
+		memset(p, 0, kmh_spanclass_size[spanclass]);
+	return p;
 }
 
 /* A request that must be zeroed, or whose flags may not do. Zeroing comes last. */
-static noinline void *kmh_alloc_careful(struct kmheap *heap, unsigned long class, bool noscan,
-					gfp_t gfp)
+static noinline void *kmh_alloc_careful(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
 {
-	void *p;
-
 	if (unlikely(gfp & (__GFP_NOFAIL | KMH_GFP_ZONES)) && !kmh_gfp_ok(gfp))
 		return NULL;
-	if (unlikely(!kmh_alloc_window(heap, class, noscan, &p)))
-		return kmh_alloc_slow(heap, kmh_spanclass(class, noscan), gfp);
-	if (want_init_on_alloc(gfp))
-		memset(p, 0, kmh_class_size[class]);
-	return p;
+	return kmh_alloc_fast(heap, spanclass, gfp, want_init_on_alloc(gfp));
 }
 
-static __always_inline void *kmh_alloc_small(struct kmheap *heap, unsigned long class, bool noscan,
+static __always_inline void *kmh_alloc_small(struct kmheap *heap, unsigned long spanclass,
 					     gfp_t gfp)
 {
-	void *p;
-
 	kmh_might_alloc(gfp);
 	if (unlikely(gfp & (__GFP_ZERO | __GFP_NOFAIL | KMH_GFP_ZONES)) || want_init_on_alloc(0))
-		return kmh_alloc_careful(heap, class, noscan, gfp);
-	if (unlikely(!kmh_alloc_window(heap, class, noscan, &p)))
-		return kmh_alloc_slow(heap, kmh_spanclass(class, noscan), gfp);
-	return p;
+		return kmh_alloc_careful(heap, spanclass, gfp);
+	return kmh_alloc_fast(heap, spanclass, gfp, false);
 }
 
-/* What kmheap_alloc() of a constant size becomes; @class is kmheap_size_class(). */
-void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long class, gfp_t gfp)
+/* What kmheap_alloc() of a constant size becomes; @spanclass is twice kmheap_size_class(). */
+void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
 {
-	return kmh_alloc_small(kmh_heap_or_default(heap), class, false, gfp);
+	return kmh_alloc_small(kmh_heap_or_default(heap), spanclass, gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_class_noprof);
 
@@ -192,7 +200,7 @@ void *kmheap_alloc_any_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 	heap = kmh_heap_or_default(heap);
 	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL))
 		return kmh_alloc_not_small(heap, size, false, gfp);
-	return kmh_alloc_small(heap, kmh_size_to_class(size), false, gfp);
+	return kmh_alloc_small(heap, kmh_spanclass(kmh_size_to_class(size), false), gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_any_noprof);
 
@@ -204,7 +212,7 @@ void *kmheap_alloc_data_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 		return kmh_alloc_not_small(heap, size, true, gfp);
 	if (size <= KMH_MAX_TINY && !(heap->flags & (KMHEAP_HWCACHE_ALIGN | KMHEAP_COLLECTED)))
 		return kmh_tiny_alloc(heap, size, gfp);
-	return kmh_alloc_small(heap, kmh_size_to_class(size), true, gfp);
+	return kmh_alloc_small(heap, kmh_spanclass(kmh_size_to_class(size), true), gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_data_noprof);
 
@@ -277,7 +285,7 @@ void *kmheap_alloc_aligned_noprof(struct kmheap *heap, size_t size, size_t align
 	if (!class)
 		return kmh_large_alloc(heap, size, align, gfp, NUMA_NO_NODE, KMH_SPAN_LARGE,
 				       false);
-	return kmh_alloc_small(heap, class, false, gfp);
+	return kmh_alloc_small(heap, kmh_spanclass(class, false), gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_aligned_noprof);
 

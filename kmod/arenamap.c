@@ -37,9 +37,20 @@ static struct kmh_leaf *kmh_leaf_new(gfp_t gfp)
 	return leaf;
 }
 
+/* Bytes from the address that a leaf's first entry would have to the one it has. */
+static unsigned long kmh_leaf_bias(const struct kmh_arenamap *map, unsigned long i)
+{
+	return (map->base + i) * sizeof(struct kmh_leaf);
+}
+
+static struct kmh_leaf *kmh_leaf_of(const struct kmh_arenamap *map, unsigned long i)
+{
+	return (struct kmh_leaf *)(map->biased[i] + kmh_leaf_bias(map, i));
+}
+
 static struct kmh_arenamap *kmh_arenamap_new(unsigned long base, unsigned long nr, gfp_t gfp)
 {
-	size_t bytes = sizeof(struct kmh_arenamap) + nr * sizeof(struct kmh_leaf *);
+	size_t bytes = sizeof(struct kmh_arenamap) + nr * sizeof(unsigned long);
 	struct kmh_arenamap *map = kmh_backend_zalloc(bytes, gfp, NUMA_NO_NODE);
 	unsigned long i;
 
@@ -48,7 +59,7 @@ static struct kmh_arenamap *kmh_arenamap_new(unsigned long base, unsigned long n
 	map->base = base;
 	map->nr = nr;
 	for (i = 0; i < nr; i++)
-		map->leaf[i] = kmh_empty_leaf;
+		map->biased[i] = (unsigned long)kmh_empty_leaf - kmh_leaf_bias(map, i);
 	kmh_map_bytes += bytes;
 	return map;
 }
@@ -73,8 +84,8 @@ void kmh_arenamap_exit(void)
 	unsigned long i;
 
 	for (i = 0; i < map->nr; i++)
-		if (map->leaf[i] != kmh_empty_leaf)
-			kmh_backend_free(map->leaf[i]);
+		if (kmh_leaf_of(map, i) != kmh_empty_leaf)
+			kmh_backend_free(kmh_leaf_of(map, i));
 	for (; map; map = prev) {
 		prev = map->prev;
 		kmh_backend_free(map);
@@ -111,7 +122,7 @@ static int kmh_arenamap_extend(unsigned long lo, unsigned long hi, gfp_t gfp)
 	if (!map)
 		return -ENOMEM;
 	for (i = 0; i < old->nr; i++)
-		map->leaf[old->base - lo + i] = old->leaf[i];
+		map->biased[old->base - lo + i] = old->biased[i];
 	map->prev = old;
 	smp_store_release(&kmh_arenamap, map);	/* pairs with kmh_span_of() */
 	/*
@@ -138,12 +149,13 @@ static int kmh_arenamap_cover_locked(unsigned long lo, unsigned long hi, gfp_t g
 	for (i = lo - map->base; i <= hi - map->base; i++) {
 		struct kmh_leaf *leaf;
 
-		if (map->leaf[i] != kmh_empty_leaf)
+		if (kmh_leaf_of(map, i) != kmh_empty_leaf)
 			continue;
 		leaf = kmh_leaf_new(gfp);
 		if (!leaf)
 			return -ENOMEM;
-		smp_store_release(&map->leaf[i], leaf);	/* pairs with kmh_span_of() */
+		/* Pairs with kmh_span_of(). */
+		smp_store_release(&map->biased[i], (unsigned long)leaf - kmh_leaf_bias(map, i));
 	}
 	return 0;
 }
@@ -175,9 +187,9 @@ int kmh_arenamap_cover(unsigned long first, unsigned long npages, gfp_t gfp)
 static void kmh_arenamap_set_page(unsigned long page, struct kmh_mspan *s)
 {
 	struct kmh_arenamap *map = READ_ONCE(kmh_arenamap);
-	struct kmh_leaf *leaf = map->leaf[(page >> (KMH_LEAF_SHIFT - KMH_PAGE_SHIFT)) - map->base];
+	unsigned long i = page / KMH_LEAF_PAGES - map->base;
 
-	WRITE_ONCE(leaf->span[page % KMH_LEAF_PAGES], s);
+	WRITE_ONCE(kmh_leaf_of(map, i)->span[page % KMH_LEAF_PAGES], s);
 }
 
 /**

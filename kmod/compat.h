@@ -44,6 +44,20 @@
 #endif
 
 /*
+ * kmh_this_cpu_ptr() - this_cpu_ptr() in two halves
+ *
+ * Where the number of the CPU is a function call (User-Mode Linux), a fast path makes it
+ * first, when it has nothing yet to keep in registers. Elsewhere there is no first half.
+ */
+#if defined(CONFIG_UML) && defined(CONFIG_SMP)
+#define kmh_this_cpu_offset()		__my_cpu_offset
+#define kmh_this_cpu_ptr(pcp, offset)	SHIFT_PERCPU_PTR(pcp, offset)
+#else
+#define kmh_this_cpu_offset()		0UL
+#define kmh_this_cpu_ptr(pcp, offset)	((void)(offset), this_cpu_ptr(pcp))
+#endif
+
+/*
  * __cond_lock() tells sparse that a function took a lock if it returned true. It went
  * when clang took over that analysis (7.0). Goes when 6.12 does.
  */

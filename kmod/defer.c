@@ -223,7 +223,7 @@ static noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, 
 	if (res == KMH_FREE_OK)
 		preempt_enable();
 	else
-		kmh_free_doubled(s, addr, ip);
+		kmh_free_doubled(addr, s, ip);
 }
 
 /**
@@ -243,19 +243,17 @@ static noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, 
  */
 void kmheap_free_rcu(const void *p)
 {
-	unsigned long addr = (unsigned long)p, off, slot;
+	unsigned long addr = (unsigned long)p, slot;
 	struct kmh_mspan *s;
 
 	preempt_disable();
 	s = kmh_span_of(addr);
-	off = addr - s->base;
-	slot = (off * s->divmul) >> 32;
-	if (unlikely(slot >= s->nfast || slot * s->elemsize != off))
+	if (unlikely(!kmh_mspan_slot_at(s, addr, &slot)))
 		kmh_free_rcu_slow(s, addr, _RET_IP_);
 	else if (likely(kmh_mspan_defer(s, slot) == KMH_FREE_OK))
 		preempt_enable();
 	else
-		kmh_free_doubled(s, addr, _RET_IP_);
+		kmh_free_doubled(addr, s, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(kmheap_free_rcu);
 

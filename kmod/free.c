@@ -18,14 +18,12 @@ static __always_inline enum kmh_free_result kmh_free_owned(struct kmh_mspan *s,
 							   unsigned long slot)
 {
 	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
-	unsigned int bit = slot;
-	unsigned long free;
+	unsigned long bit = slot % KMH_WORD_SLOTS, free = w->free;
 
-	OPTIMIZER_HIDE_VAR(w);	/* one address for both halves, not one each */
-	free = w->free;
-	if (unlikely((free | atomic_long_read(&w->remote)) >> bit % KMH_WORD_SLOTS & 1))
+	/* A remote free of the same slot right now: see kmh_mspan_set_remote(). */
+	if (unlikely((free | data_race(w->remote.counter)) >> bit & 1))
 		return KMH_FREE_DOUBLE;
-	WRITE_ONCE(w->free, free | BIT(bit % KMH_WORD_SLOTS));
+	WRITE_ONCE(w->free, free | BIT(bit));
 	return KMH_FREE_OK;
 }
 
@@ -34,14 +32,16 @@ static __always_inline enum kmh_free_result kmh_free_owned(struct kmh_mspan *s,
  * have given the span to another CPU. The mcache is the heap's, not the owner's, so
  * the flag that is set is this CPU's own.
  */
-static __always_inline enum kmh_free_result kmh_free_local(struct kmh_mspan *s, unsigned long slot)
+static __always_inline enum kmh_free_result kmh_free_local(struct kmh_mspan *s, unsigned long slot,
+							   unsigned long cpu)
 {
-	struct kmh_mcache *mc = this_cpu_ptr(s->mcache);
+	struct kmh_mcache *mc = kmh_this_cpu_ptr(s->mcache, cpu);
 	enum kmh_free_result res;
 
 	if (unlikely(!kmh_mcache_enter(mc)))
 		return KMH_FREE_FOREIGN;
-	if (unlikely(READ_ONCE(s->owner) != mc)) {
+	/* This CPU's own is written by this CPU alone; any other is not equal. */
+	if (unlikely(data_race(s->owner) != mc)) {
 		kmh_mcache_leave(mc);
 		return KMH_FREE_FOREIGN;
 	}
@@ -60,7 +60,7 @@ static __always_inline enum kmh_free_result kmh_free_local(struct kmh_mspan *s, 
  */
 enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot)
 {
-	enum kmh_free_result res = kmh_free_local(s, slot);
+	enum kmh_free_result res = kmh_free_local(s, slot, kmh_this_cpu_offset());
 
 	return res == KMH_FREE_FOREIGN ? kmh_mspan_free_remote(s, slot) : res;
 }
@@ -130,7 +130,7 @@ static void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const stru
  *
  * Context: Any. Comes with preemption off and returns with it on.
  */
-noinline void kmh_free_doubled(struct kmh_mspan *s, unsigned long addr, unsigned long ip)
+noinline void kmh_free_doubled(unsigned long addr, struct kmh_mspan *s, unsigned long ip)
 {
 	struct kmh_where at;
 
@@ -141,7 +141,7 @@ noinline void kmh_free_doubled(struct kmh_mspan *s, unsigned long addr, unsigned
 }
 
 /* Comes with preemption off and returns with it on. */
-static noinline void kmh_free_slow(struct kmh_mspan *s, unsigned long addr, unsigned long ip)
+static noinline void kmh_free_slow(unsigned long addr, struct kmh_mspan *s, unsigned long ip)
 {
 	struct kmh_where at = {};
 
@@ -163,7 +163,7 @@ static __always_inline void kmh_free_foreign(struct kmh_mspan *s, unsigned long 
 					     unsigned long addr, unsigned long ip)
 {
 	if (unlikely(!kmh_mspan_set_remote(s, slot)))
-		kmh_free_doubled(s, addr, ip);
+		kmh_free_doubled(addr, s, ip);
 	else if (kmh_mspan_unannounced(s))
 		kmh_free_announce(s);
 	else
@@ -171,25 +171,20 @@ static __always_inline void kmh_free_foreign(struct kmh_mspan *s, unsigned long 
 }
 
 /* Preemption off on entry, on at return. Every way but the shortest is a tail call. */
-static __always_inline void kmh_free(struct kmh_mspan *s, unsigned long addr)
+static __always_inline void kmh_free(struct kmh_mspan *s, unsigned long addr, unsigned long cpu)
 {
-	unsigned long off = addr - s->base;
-	unsigned long slot = (off * s->divmul) >> 32;
+	unsigned long slot;
 
-	/*
-	 * Exact for every offset in the span. Anything else, a span recycled under a
-	 * racing free of a wild pointer included, fails one of the two compares.
-	 */
-	if (unlikely(slot >= s->nfast || slot * s->elemsize != off) || want_init_on_free()) {
-		kmh_free_slow(s, addr, _RET_IP_);
+	if (unlikely(!kmh_mspan_slot_at(s, addr, &slot))) {
+		kmh_free_slow(addr, s, _RET_IP_);
 		return;
 	}
-	switch (kmh_free_local(s, slot)) {
+	switch (kmh_free_local(s, slot, cpu)) {
 	case KMH_FREE_OK:
 		preempt_enable();
 		break;
 	case KMH_FREE_DOUBLE:
-		kmh_free_doubled(s, addr, _RET_IP_);
+		kmh_free_doubled(addr, s, _RET_IP_);
 		break;
 	case KMH_FREE_FOREIGN:
 		kmh_free_foreign(s, slot, addr, _RET_IP_);
@@ -209,8 +204,11 @@ static __always_inline void kmh_free(struct kmh_mspan *s, unsigned long addr)
  */
 void kmheap_free(const void *p)
 {
+	unsigned long cpu;
+
 	preempt_disable();
-	kmh_free(kmh_span_of((unsigned long)p), (unsigned long)p);
+	cpu = kmh_this_cpu_offset();
+	kmh_free(kmh_span_of((unsigned long)p), (unsigned long)p, cpu);
 }
 EXPORT_SYMBOL_GPL(kmheap_free);
 
@@ -235,7 +233,7 @@ static bool kmh_size_fits(const struct kmh_mspan *s, const struct kmh_where *at,
 	default:
 		class = kmh_size_to_class(bytes);
 		if (s->heap->flags & KMHEAP_HWCACHE_ALIGN)
-			class = kmh_size_to_class_aligned(kmh_class_size[class],
+			class = kmh_size_to_class_aligned(kmh_class_size(class),
 							  cache_line_size());
 		return class == kmh_spanclass_class(s->spanclass);
 	}
@@ -272,7 +270,7 @@ void kmheap_free_sized(const void *p, size_t size)
 			return;
 		}
 	}
-	kmh_free(s, addr);
+	kmh_free(s, addr, kmh_this_cpu_offset());
 }
 EXPORT_SYMBOL_GPL(kmheap_free_sized);
 

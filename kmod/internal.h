@@ -138,10 +138,10 @@ enum kmh_span_home {
  * finds that the slot arithmetic does not fit.
  *
  * The second half, from @base on, is what a free touches: one cache line with
- * the state of the first slot word at its end. @nfast and @elemsize are those of
- * the slots for small spans; @nfast is 0 for every other kind, in collected heaps and
- * where an object has a special, so that one compare sends all of them and the
- * sentinels to the slow path.
+ * the state of the first slot word at its end. @nfast is the number of slots of a small
+ * span; it is 0 for every other kind, in collected heaps, where an object has a special
+ * and where the kernel wants freed memory wiped, so that one compare sends all of them
+ * and the sentinels to the slow path.
  */
 struct kmh_mspan {
 	struct kmheap *heap;
@@ -158,6 +158,7 @@ struct kmh_mspan {
 	};
 	u32 npages;
 	u16 nelems;
+	u16 elemsize;
 
 	unsigned long base;		/* address of the first slot; second cache line */
 	struct kmh_mcache *owner;	/* written by the owner's section only */
@@ -166,8 +167,7 @@ struct kmh_mspan {
 		u32 divmul;
 		u32 noscan;		/* LARGE: asked for as data */
 	};
-	u16 elemsize;
-	u16 nfast;
+	u32 nfast;
 	u8 spanclass;
 	u8 state;			/* enum kmh_span_state */
 	u8 nwords;
@@ -197,6 +197,7 @@ unsigned int kmh_mspan_pools_validate(kmh_finding_fn finding, void *ctx);
 struct kmh_mspan *kmh_mspan_get(unsigned int spanclass);
 void kmh_mspan_put(struct kmh_mspan *s);
 size_t kmh_mspan_bytes(const struct kmh_mspan *s);
+unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s);
 void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long base, u32 npages);
 unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word);
 unsigned int kmh_mspan_fold(struct kmh_mspan *s);
@@ -270,12 +271,11 @@ static __always_inline bool kmh_mspan_set_remote(struct kmh_mspan *s, unsigned l
 	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
 	unsigned long bit = BIT(slot % KMH_WORD_SLOTS);
 
-	OPTIMIZER_HIDE_VAR(w);	/* one address for both halves, not one each */
 	/*
 	 * A live slot's free bit is clear from before its pointer was handed out,
 	 * so a set bit seen here is a free slot. One that is being freed by its
 	 * owner right now may still look live; then both bits end up set, the slot
-	 * is not handed out (kmh_slots_avail()) and the fold reports it.
+	 * is not set aside to be handed out (kmh_slots_avail()) and the fold reports it.
 	 */
 	if (unlikely(READ_ONCE(w->free) & bit))
 		return false;
@@ -292,10 +292,29 @@ static __always_inline bool kmh_mspan_unannounced(const struct kmh_mspan *s)
 	return atomic_read(&s->home) >= KMH_HOME_FULL;
 }
 
-/* Slots that may be handed out from @w now. */
+/* Slots of @w that may be set aside to be handed out. */
 static __always_inline unsigned long kmh_slots_avail(const struct kmh_slots *w)
 {
 	return READ_ONCE(w->free) & ~atomic_long_read(&w->remote);
+}
+
+/*
+ * kmh_mspan_slot_at() - the slot of a span that starts at an address
+ *
+ * The product's upper half is the slot and its lower half what is left over, in units of
+ * an object: below the multiplier exactly when nothing is (Lemire, Kaser, Kurz, "Faster
+ * remainder by direct computation", 2019; the size class generator and KUnit try every
+ * offset there is). Anything else, a span recycled under a racing free of a wild pointer
+ * included, fails one of the two compares, as far as 32 GiB from the span; beyond, but for
+ * one address in 2^25. Those of slots that are not free to take the fast path fail as well.
+ */
+static __always_inline bool kmh_mspan_slot_at(const struct kmh_mspan *s, unsigned long addr,
+					      unsigned long *slot)
+{
+	u64 product = (addr - s->base) * s->divmul;
+
+	*slot = product >> 32;
+	return (u32)product < s->divmul && (u32)*slot < s->nfast;
 }
 
 static inline unsigned long kmh_mspan_slot_addr(const struct kmh_mspan *s, unsigned int slot)
@@ -309,12 +328,18 @@ static inline unsigned long kmh_mspan_slot_addr(const struct kmh_mspan *s, unsig
  * One class of an mcache: what an allocation touches, half a cache line. @word is
  * the slot word being allocated from (the window) and @wbase the address of its
  * first slot. Without a span @word points to a word with nothing in it.
+ *
+ * @avail are the neighbours in the window that the next allocations take, set aside.
+ * Their free bits stay set until they are taken, so a free of one of them is known as a
+ * double free. They are a copy because an allocation that read the word would have to wait
+ * for the last free to write it: an address, a lookup and a multiplication later. As it
+ * is the two overlap, and what was freed is still warm when the window is looked at again.
  */
 struct kmh_mcslot {
+	unsigned long avail;
 	struct kmh_slots *word;
 	unsigned long wbase;
 	struct kmh_mspan *span;
-	unsigned long allocs;		/* ever; never reset */
 };
 
 /* Up to 64 heap pages taken from the page heap in one go; a set bit is a free page. */
@@ -351,6 +376,7 @@ struct kmh_mcache {
 	unsigned long marked;		/* objects, ever; likewise */
 	struct kmh_pagecache pages;
 	unsigned long refills[KMH_NR_SPANCLASSES];	/* ever; spans taken from mcentral */
+	unsigned long taken[KMH_NR_SPANCLASSES];	/* ever; allocations, and @avail */
 
 	struct kmh_mcslot slot[KMH_NR_SPANCLASSES] ____cacheline_aligned;
 };
@@ -373,33 +399,68 @@ static __always_inline void kmh_mcache_leave(struct kmh_mcache *mc)
 }
 
 /*
- * kmh_mcslot_take() - lowest free slot of the window
+ * kmh_mcslot_take() - the lowest slot of those that are set aside
  *
- * In the section, whose owner alone writes @free: it is read once. False when the
- * window is empty: kmh_mcache_refill() then.
+ * In the section, whose owner alone writes @free; the set bit becomes a clear one. False
+ * when none is left: kmh_mcache_reload() then.
  */
-static __always_inline bool kmh_mcslot_take(struct kmh_mcslot *c, unsigned long class, void **p)
+static __always_inline bool kmh_mcslot_take(struct kmh_mcslot *c, unsigned long spanclass,
+					    void **p)
 {
-	struct kmh_slots *w = c->word;
-	unsigned long free = w->free;
-	unsigned long avail = free & ~atomic_long_read(&w->remote);
-	unsigned long slot;
+	unsigned long avail = c->avail, rest = avail & (avail - 1), bit;
 
 	if (unlikely(!avail))
 		return false;
-	slot = __ffs(avail);
-	WRITE_ONCE(w->free, free & ~BIT(slot));
-	c->allocs++;
-	*p = (void *)(c->wbase + slot * kmh_class_size[class]);
+	c->avail = rest;
+	bit = avail ^ rest;
+	OPTIMIZER_HIDE_VAR(bit);	/* one operation on memory, not three */
+	/* Plain, so that it is one instruction where there is one: an aligned long. */
+	data_race(c->word->free ^= bit);
+	*p = (void *)(c->wbase + __ffs(avail) * kmh_spanclass_size[spanclass]);
 	return true;
 }
 
-/* The same by span class; NULL when the window is empty. */
+/* Slots to set aside at a time: about 8 KiB, which stay in the first cache. */
+static __always_inline unsigned int kmh_batch_slots(size_t bytes)
+{
+	return bytes <= 128 ? 64 : bytes <= 512 ? 16 : 8;
+}
+
+/*
+ * kmh_mcache_reload() - set aside the next slots of the window
+ *
+ * In the section. Slots that are side by side, from the lowest one that can be had.
+ * False when the window is empty.
+ */
+static __always_inline bool kmh_mcache_reload(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	unsigned int n = kmh_batch_slots(kmh_spanclass_size[spanclass]);
+	struct kmh_mcslot *c = &mc->slot[spanclass];
+	unsigned long avail = kmh_slots_avail(c->word);
+
+	if (!avail)
+		return false;
+	avail &= ~0UL >> (KMH_WORD_SLOTS - n) << (__ffs(avail) & -n);
+	c->avail = avail;
+	mc->taken[spanclass] += hweight_long(avail);
+	return true;
+}
+
+/* Allocations ever made from the mcache: slots that are set aside are none yet. */
+static inline unsigned long kmh_mcache_allocs(const struct kmh_mcache *mc, unsigned int spanclass)
+{
+	return READ_ONCE(mc->taken[spanclass]) - hweight_long(READ_ONCE(mc->slot[spanclass].avail));
+}
+
+/* The same from the window; NULL when that is empty: kmh_mcache_refill() then. */
 static inline void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass)
 {
+	struct kmh_mcslot *c = &mc->slot[spanclass];
 	void *p;
 
-	return kmh_mcslot_take(&mc->slot[spanclass], spanclass >> 1, &p) ? p : NULL;
+	if (!c->avail && !kmh_mcache_reload(mc, spanclass))
+		return NULL;
+	return kmh_mcslot_take(c, spanclass, &p) ? p : NULL;
 }
 
 int kmh_mcache_init(struct kmheap *heap);
@@ -551,11 +612,15 @@ struct kmh_leaf {
 	struct kmh_mspan *span[KMH_LEAF_PAGES];
 };
 
+/*
+ * The leaves, each as the address that its first entry would have if the leaf began at
+ * address 0: an address is looked up with a shift, and no mask.
+ */
 struct kmh_arenamap {
-	unsigned long base;		/* address >> KMH_LEAF_SHIFT of leaf[0] */
+	unsigned long base;		/* address >> KMH_LEAF_SHIFT of biased[0] */
 	unsigned long nr;
 	struct kmh_arenamap *prev;	/* the one this replaced; freed at exit */
-	struct kmh_leaf *leaf[];
+	unsigned long biased[];
 };
 
 extern struct kmh_arenamap *kmh_arenamap;	/* published with release */
@@ -568,11 +633,17 @@ static __always_inline struct kmh_mspan *kmh_span_of(unsigned long addr)
 	/* Address dependencies order these loads after the release of each level. */
 	struct kmh_arenamap *map = READ_ONCE(kmh_arenamap);
 	unsigned long i = (addr >> KMH_LEAF_SHIFT) - map->base;
+	struct kmh_mspan *s;
 
 	if (unlikely(i >= map->nr))
 		return &kmh_span_none;
-	return READ_ONCE(READ_ONCE(map->leaf[i])->span[(addr >> KMH_PAGE_SHIFT) %
-						       KMH_LEAF_PAGES]);
+	/*
+	 * Plain loads, which fold their addresses; hidden, so that nothing is loaded a
+	 * second time after the checks.
+	 */
+	s = data_race(((struct kmh_mspan **)map->biased[i])[addr >> KMH_PAGE_SHIFT]);
+	OPTIMIZER_HIDE_VAR(s);
+	return s;
 }
 
 static inline struct kmh_mspan *kmh_span_of_page(unsigned long page)
@@ -734,7 +805,7 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 enum kmh_free_result kmh_large_claim(struct kmh_mspan *s);
 void kmh_large_release(struct kmh_mspan *s);
 enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot);
-void kmh_free_doubled(struct kmh_mspan *s, unsigned long addr, unsigned long ip);
+void kmh_free_doubled(unsigned long addr, struct kmh_mspan *s, unsigned long ip);
 
 #define KMH_ALIGN_MAX_BYTES	(1024UL << 10)
 

@@ -29,6 +29,8 @@ static void kmh_mcslot_uncache(struct kmh_mcache *mc, struct kmh_mcslot *c)
 
 	if (!s)
 		return;
+	mc->taken[c - mc->slot] -= hweight_long(c->avail);
+	c->avail = 0;
 	c->word = &kmh_no_slots;
 	WRITE_ONCE(c->span, NULL);
 	WRITE_ONCE(s->owner, NULL);

@@ -191,6 +191,15 @@ static void kmh_mspan_init_slots(struct kmh_mspan *s)
 	s->nspecials = 0;
 }
 
+/*
+ * @nfast of a small span without specials. Frees in a collected heap are all remote, and
+ * where the kernel wants freed memory wiped each one does that: both the long way.
+ */
+unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s)
+{
+	return (s->heap && kmh_heap_collected(s->heap)) || want_init_on_free() ? 0 : s->nelems;
+}
+
 /**
  * kmh_mspan_init() - make a span of a run of pages
  * @s: fresh from kmh_mspan_get(@spanclass), @heap and @mheap set.
@@ -234,8 +243,7 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 		s->elemsize = class->size;
 		s->divmul = class->divmul;
 		s->nelems = class->nelems;
-		/* Frees in a collected heap take the long way: they are all remote. */
-		s->nfast = s->heap && kmh_heap_collected(s->heap) ? 0 : class->nelems;
+		s->nfast = kmh_mspan_fast_slots(s);
 	}
 	kmh_mspan_init_slots(s);
 	if (spanclass == KMH_SPANCLASS_LARGE)

@@ -162,7 +162,7 @@ void kmh_report_survivors(struct kmheap *heap)
 		for (i = 0; i < KMH_NR_CLASSES; i++)
 			if (i && w->class[i].live)
 				pr_warn("heap %s: %llu of %u bytes\n", heap->name,
-					w->class[i].live, kmh_class_size[i]);
+					w->class[i].live, kmh_class_size(i));
 		if (w->tiny_objects)
 			pr_warn("heap %s: %llu tiny ones\n", heap->name, w->tiny_objects);
 		if (w->large_objects)

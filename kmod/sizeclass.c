@@ -27,7 +27,7 @@ const struct kmh_sizeclass kmh_classes[KMH_NR_CLASSES] ____cacheline_aligned = {
 #include "sizeclass_table.h"
 };
 
-const u16 kmh_class_size[KMH_NR_CLASSES] ____cacheline_aligned = KMH_CLASS_SIZES;
+const u16 kmh_spanclass_size[KMH_NR_SPANCLASSES] ____cacheline_aligned = KMH_SPANCLASS_SIZES;
 const u8 kmh_class_lookup[KMH_CLASS_LOOKUP_LEN] ____cacheline_aligned = KMH_CLASS_LOOKUP;
 
 static_assert(sizeof(struct kmh_sizeclass) == 16);
@@ -37,7 +37,7 @@ static_assert(KMH_NR_SPANCLASSES - 1 <= U8_MAX);	/* kept in a byte by spans */
 static_assert(KMH_CLASS_MAX_BYTES == KMHEAP_MAX_SMALL);
 static_assert(KMH_CLASS_MAX_BYTES <= U16_MAX);
 static_assert(KMH_CLASS_MAX_NWORDS <= 17);
-static_assert(sizeof((u16[])KMH_CLASS_SIZES) / sizeof(u16) == KMH_NR_CLASSES);
+static_assert(sizeof((u16[])KMH_SPANCLASS_SIZES) / sizeof(u16) == KMH_NR_SPANCLASSES);
 static_assert(sizeof((u8[])KMH_CLASS_LOOKUP) == KMH_CLASS_LOOKUP_LEN);
 static_assert(1 + KMH_CLASS_LOOKUP_SMALL_MAX / 8 +
 	      (KMH_CLASS_MAX_BYTES - KMH_CLASS_LOOKUP_SMALL_MAX) / 128 == KMH_CLASS_LOOKUP_LEN);

@@ -39,11 +39,12 @@ struct kmh_sizeclass {
 	u8 nwords;
 };
 
+#define KMH_NR_SPANCLASSES	(KMH_NR_CLASSES << 1)
+
 extern const struct kmh_sizeclass kmh_classes[KMH_NR_CLASSES];
-extern const u16 kmh_class_size[KMH_NR_CLASSES];	/* the sizes alone, for the fast path */
+extern const u16 kmh_spanclass_size[KMH_NR_SPANCLASSES];	/* for the fast path */
 extern const u8 kmh_class_lookup[KMH_CLASS_LOOKUP_LEN];
 
-#define KMH_NR_SPANCLASSES	(KMH_NR_CLASSES << 1)
 #define KMH_SPANCLASS_LARGE	0
 #define KMH_SPANCLASS_TINY	1
 
@@ -74,6 +75,12 @@ static __always_inline unsigned int kmh_size_to_class(size_t bytes)
 static __always_inline u32 kmh_class_slot(const struct kmh_sizeclass *class, u32 off)
 {
 	return ((u64)off * class->divmul) >> 32;
+}
+
+/* Bytes per object. */
+static inline size_t kmh_class_size(unsigned int class)
+{
+	return kmh_classes[class].size;
 }
 
 static __always_inline unsigned int kmh_spanclass(unsigned int class, bool noscan)

@@ -222,8 +222,8 @@ static int kmh_special_count_out(struct kmh_special *sp)
 	preempt_disable();
 	if (s->nspecials == 1) {
 		clear_bit(kmh_special_page(s), s->arena->page_specials);
-		if (!large && !kmh_heap_collected(s->heap))
-			WRITE_ONCE(s->nfast, s->nelems);
+		if (!large)
+			WRITE_ONCE(s->nfast, kmh_mspan_fast_slots(s));
 	}
 	WRITE_ONCE(s->nspecials, s->nspecials - 1);
 	/* Fully ordered: pairs with the barrier in kmh_mcentral_settle_full(). */

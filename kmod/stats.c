@@ -142,7 +142,7 @@ static void kmh_walk_arena(struct kmh_arena *a, struct kmh_heap_walk *w)
 }
 
 /*
- * Allocations ever made. The window's own counter counts small ones; for the tiny
+ * Allocations ever made. The mcaches count what they take of a window; for the tiny
  * class that is blocks, and the objects cut from them are counted apart.
  */
 static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
@@ -159,7 +159,7 @@ static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
 			struct kmh_class_stats *c = &w->class[kmh_spanclass_class(i)];
 
-			c->allocs += READ_ONCE(mc->slot[i].allocs);
+			c->allocs += kmh_mcache_allocs(mc, i);
 			c->refills += READ_ONCE(mc->refills[i]);
 		}
 	}

@@ -36,9 +36,9 @@ static void alloc_every_class_and_boundary(struct kunit *test)
 	p = kunit_kcalloc(test, 3 * KMH_NR_CLASSES, sizeof(*p), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	for (class = 1; class < KMH_NR_CLASSES; class++) {
-		size_t bytes = kmh_class_size[class] - 1;
+		size_t bytes = kmh_class_size(class) - 1;
 
-		for (; bytes <= kmh_class_size[class] + 1; bytes++) {
+		for (; bytes <= kmh_class_size(class) + 1; bytes++) {
 			p[n] = kmheap_alloc(heap, bytes, GFP_KERNEL);
 			expect_object(test, heap, p[n], bytes, kmh_kunit_class_bytes(bytes));
 			live_bytes += bytes > KMHEAP_MAX_SMALL ? bytes : kmheap_size(p[n]);
@@ -170,7 +170,7 @@ static void alloc_objects_do_not_overlap(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	for (class = 1; class < KMH_NR_CLASSES; class++) {
 		unsigned int n = kmh_classes[class].nelems + 3;
-		size_t bytes = kmh_class_size[class];
+		size_t bytes = kmh_class_size(class);
 
 		KUNIT_ASSERT_EQ(test, kmheap_alloc_bulk(heap, bytes, GFP_KERNEL, n, p), (size_t)n);
 		for (i = 0; i < n; i++) {
@@ -188,12 +188,15 @@ static void alloc_objects_do_not_overlap(struct kunit *test)
 /* Dirties the slot that the next allocation of @bytes on this CPU gets. */
 static void *dirty(struct kmheap *heap, size_t bytes, bool data)
 {
-	void *p = data ? kmheap_alloc_data(heap, bytes, GFP_KERNEL) :
-			 kmheap_alloc(heap, bytes, GFP_KERNEL);
+	void *p;
 
+	kmh_kunit_look_again(heap);
+	p = data ? kmheap_alloc_data(heap, bytes, GFP_KERNEL) :
+		   kmheap_alloc(heap, bytes, GFP_KERNEL);
 	if (p)
 		memset(p, 0xa5, kmheap_size(p));
 	kmheap_free(p);
+	kmh_kunit_look_again(heap);
 	return p;
 }
 
@@ -214,7 +217,7 @@ static void zalloc_recycled_memory(struct kunit *test)
 
 	kmh_kunit_stay(test);
 	for (class = 1; class < KMH_NR_CLASSES; class++) {
-		size_t bytes = kmh_class_size[class] - 3;
+		size_t bytes = kmh_class_size(class) - 3;
 
 		was = dirty(heap, bytes, false);
 		expect_zeroed(test, was, kmheap_zalloc(heap, bytes, GFP_KERNEL), bytes);

@@ -289,11 +289,11 @@ static void expect_extension(struct kunit *test, unsigned long leaf, unsigned in
 			max(old->base + old->nr, leaf + nleaves));
 	KUNIT_EXPECT_GE(test, kmh_arenamap->nr, 2 * old->nr);
 	for (i = 0; i < old->nr; i++)
-		if (kmh_arenamap->leaf[old->base + i - kmh_arenamap->base] != old->leaf[i])
+		if (kmh_arenamap->biased[old->base + i - kmh_arenamap->base] != old->biased[i])
 			break;
 	KUNIT_EXPECT_EQ_MSG(test, i, old->nr, "leaf %lu is another one", i);
 	expect_growth(test, bytes, 1 + nleaves);
-	bytes += sizeof(*old) + kmh_arenamap->nr * sizeof(old->leaf[0]);
+	bytes += sizeof(*old) + kmh_arenamap->nr * sizeof(old->biased[0]);
 	bytes += nleaves * sizeof(struct kmh_leaf);
 	KUNIT_EXPECT_EQ(test, kmh_arenamap_bytes(), bytes);
 

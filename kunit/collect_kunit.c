@@ -186,7 +186,7 @@ static void sweep_every_size(struct kunit *test, struct kmheap *heap)
 
 	for (i = 0; i < 3 * n; i++) {
 		unsigned int class = i / 6 + 1;
-		size_t bytes = class < KMH_NR_CLASSES ? kmh_class_size[class] :
+		size_t bytes = class < KMH_NR_CLASSES ? kmh_class_size(class) :
 							sizes[class - KMH_NR_CLASSES];
 
 		p[i] = filled(test, heap, bytes, i / 3 % 2);

@@ -59,7 +59,7 @@ static void expect_remains(struct kunit *test, const void *p, size_t bytes, int 
 /* Take @n objects; is @p among them? Then give all back. */
 static bool comes_up(struct kunit *test, const void *p, unsigned int spanclass, unsigned int n)
 {
-	size_t bytes = kmh_class_size[kmh_spanclass_class(spanclass)];
+	size_t bytes = kmh_class_size(kmh_spanclass_class(spanclass));
 	void **q = kunit_kcalloc(test, n, sizeof(*q), GFP_KERNEL);
 	unsigned int i;
 	bool found = false;
@@ -80,7 +80,7 @@ static void defer_every_class(struct kunit *test)
 	unsigned int i;
 
 	for (i = 2; i < KMH_NR_SPANCLASSES; i++) {
-		size_t bytes = kmh_class_size[kmh_spanclass_class(i)];
+		size_t bytes = kmh_class_size(kmh_spanclass_class(i));
 		unsigned int n = kmh_classes[kmh_spanclass_class(i)].nelems;
 		u8 *p;
 

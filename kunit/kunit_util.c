@@ -254,6 +254,27 @@ void kmh_kunit_stay(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id())), 0);
 }
 
+/*
+ * Slots that this CPU has set aside are so no more: the next allocation looks at its
+ * window, and takes the lowest slot there is.
+ */
+void kmh_kunit_look_again(struct kmheap *heap)
+{
+	struct kmh_mcache *mc;
+	unsigned int i;
+
+	preempt_disable();
+	mc = this_cpu_ptr(heap->mcache);
+	if (kmh_mcache_enter(mc)) {
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
+			mc->taken[i] -= hweight_long(mc->slot[i].avail);
+			mc->slot[i].avail = 0;
+		}
+		kmh_mcache_leave(mc);
+	}
+	preempt_enable();
+}
+
 void kmh_kunit_settle(struct kmheap *heap)
 {
 	struct kmh_node *node;
@@ -306,7 +327,7 @@ size_t kmh_kunit_class_bytes(size_t bytes)
 	unsigned int class;
 
 	for (class = 1; class < KMH_NR_CLASSES; class++)
-		if (kmh_class_size[class] >= bytes)
-			return kmh_class_size[class];
+		if (kmh_class_size(class) >= bytes)
+			return kmh_class_size(class);
 	return round_up(bytes, KMH_PAGE_SIZE);
 }

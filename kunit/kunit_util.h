@@ -97,6 +97,7 @@ void kmh_kunit_threads(struct kunit *test, unsigned int n,
 
 /* The case stays on the CPU it is on, to its end. */
 void kmh_kunit_stay(struct kunit *test);
+void kmh_kunit_look_again(struct kmheap *heap);
 
 /* Wait for the workers: what has been kicked is done. */
 void kmh_kunit_settle(struct kmheap *heap);

@@ -23,7 +23,7 @@ static void take_walks_the_words(struct kunit *test)
 		KUNIT_EXPECT_PTR_EQ(test, c->span, s);
 		KUNIT_EXPECT_PTR_EQ(test, c->word, &s->w[i / 64]);
 		KUNIT_EXPECT_EQ(test, c->wbase, s->base + i / 64 * 64 * BYTES);
-		KUNIT_EXPECT_EQ(test, c->allocs, i + 1UL);
+		KUNIT_EXPECT_EQ(test, kmh_mcache_allocs(mcache(test), SPANCLASS), i + 1UL);
 	}
 	KUNIT_EXPECT_PTR_EQ(test, s->owner, mcache(test));
 	KUNIT_EXPECT_EQ(test, atomic_read(&s->home), (int)KMH_HOME_CACHED);
@@ -40,20 +40,28 @@ static void take_walks_the_words(struct kunit *test)
 	expect_all_free(test);
 }
 
-static void free_into_window_is_taken_next(struct kunit *test)
+/* What has been set aside comes first, then the lowest that is free. */
+static void free_into_window_is_taken_again(struct kunit *test)
 {
 	struct kmh_mcslot *c = mcslot(test);
-	void *p[100];
+	void *p[128];
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(p); i++)
+	for (i = 0; i < 100; i++)
 		p[i] = alloc(test);
-	for (i = 64; i < ARRAY_SIZE(p); i++) {
+	KUNIT_EXPECT_EQ(test, c->avail, GENMASK(63, 36));
+	for (i = 64; i < 100; i++) {
 		kmheap_free(p[i]);
 		KUNIT_EXPECT_EQ(test, c->span->w[1].free & BIT(i - 64), BIT(i - 64));
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&c->span->w[1].remote), 0L);
-		KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[i]);
 	}
+	for (; i < ARRAY_SIZE(p); i++) {
+		p[i] = alloc(test);
+		KUNIT_EXPECT_EQ(test, (unsigned long)p[i], c->span->base + i * BYTES);
+	}
+	KUNIT_EXPECT_EQ(test, c->avail, 0UL);
+	for (i = 64; i < 100; i++)
+		KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[i]);
 	/* Of several the lowest. */
 	kmheap_free(p[90]);
 	kmheap_free(p[70]);
@@ -63,6 +71,69 @@ static void free_into_window_is_taken_next(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[90]);
 	KUNIT_EXPECT_EQ(test, mcache(test)->refills[SPANCLASS], 1UL);
 	free_range(p, 0, ARRAY_SIZE(p));
+	expect_all_free(test);
+}
+
+/* How much of the window is set aside at a time: side by side, never past the span. */
+static void batch_sizes(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int spanclass;
+
+	for (spanclass = 2; spanclass < KMH_NR_SPANCLASSES; spanclass += 2) {
+		const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
+		unsigned int want = min_t(unsigned int, class->nelems,
+					  class->size <= 128 ? 64 : class->size <= 512 ? 16 : 8);
+		struct kmh_mcslot *c = &mcache(test)->slot[spanclass];
+		void *p = kmheap_alloc(heap, class->size, GFP_KERNEL);
+
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		KUNIT_EXPECT_EQ_MSG(test, c->avail, (~0UL >> (64 - want)) & ~1UL, "%u bytes",
+				    class->size);
+		KUNIT_EXPECT_EQ(test, kmh_mcache_allocs(mcache(test), spanclass), 1UL);
+		/* A hole in the middle of the window, and nothing else. */
+		c->span->w[0].free = want > 4 ? BIT(want - 3) | BIT(want - 2) : c->span->w[0].free;
+		kmh_kunit_look_again(heap);
+		if (want > 4)
+			KUNIT_EXPECT_PTR_EQ(test, kmheap_alloc(heap, class->size, GFP_KERNEL),
+					    (void *)kmh_mspan_slot_addr(c->span, want - 3));
+		kmh_kunit_look_again(heap);
+		c->span->w[0].free = kmh_mspan_word_mask(c->span, 0);
+	}
+}
+
+/* A slot that is set aside is free: freeing it is a double free, here and elsewhere. */
+static void free_of_a_slot_set_aside_is_double(struct kunit *test)
+{
+	struct kmh_mcslot *c = mcslot(test);
+	void *p = alloc(test), *next = p + BYTES;
+	struct frees f = { &next, 0, 1 };
+
+	KUNIT_EXPECT_EQ(test, c->avail, ~1UL);
+	kmheap_free(next);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	kmh_kunit_elsewhere(test, free_elsewhere, &f);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	KUNIT_EXPECT_EQ(test, c->span->w[0].free, ~1UL);
+	KUNIT_EXPECT_PTR_EQ(test, alloc(test), next);
+	KUNIT_EXPECT_EQ(test, c->span->w[0].free, ~3UL);
+	free_range((void *[]){ p, next }, 0, 2);
+	expect_all_free(test);
+}
+
+/* What was set aside and not handed out stays free when the span leaves the cache. */
+static void drain_gives_back_what_was_set_aside(struct kunit *test)
+{
+	void *p = alloc(test);
+	struct kmh_mspan *s = mcslot(test)->span;
+	unsigned long allocs = kmh_mcache_allocs(mcache(test), SPANCLASS);
+
+	kmh_mcache_drain_all(kmh_kunit_heap(test));
+	KUNIT_EXPECT_EQ(test, mcslot(test)->avail, 0UL);
+	KUNIT_EXPECT_EQ(test, kmh_mcache_allocs(mcache(test), SPANCLASS), allocs);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live(s, NULL), 1U);
+	KUNIT_EXPECT_EQ(test, s->w[0].free, ~1UL);
+	kmheap_free(p);
 	expect_all_free(test);
 }
 
@@ -441,7 +512,10 @@ static void validate_finds_damage(struct kunit *test)
 
 static struct kunit_case mcache_cases[] = {
 	KUNIT_CASE(take_walks_the_words),
-	KUNIT_CASE(free_into_window_is_taken_next),
+	KUNIT_CASE(free_into_window_is_taken_again),
+	KUNIT_CASE(batch_sizes),
+	KUNIT_CASE(free_of_a_slot_set_aside_is_double),
+	KUNIT_CASE(drain_gives_back_what_was_set_aside),
 	KUNIT_CASE(free_behind_window_is_found_by_wrap),
 	KUNIT_CASE(refill_folds_its_own_span_first),
 	KUNIT_CASE(refill_takes_announced_span),

@@ -35,7 +35,7 @@ static void nested_alloc_comes_from_mcentral(struct kunit *test)
 	struct kmh_mcentral *central = &heap->nodes[numa_mem_id()]->central[SPANCLASS];
 	void *mine = alloc(test), **p = objects(test, NR_SLOTS);
 	struct kmh_mspan *s = mcslot(test)->span, *other;
-	unsigned long allocs = mcslot(test)->allocs;
+	unsigned long allocs = kmh_mcache_allocs(mcache(test), SPANCLASS);
 	struct kmheap_stats before, after;
 	unsigned int i;
 
@@ -54,7 +54,7 @@ static void nested_alloc_comes_from_mcentral(struct kunit *test)
 		KUNIT_EXPECT_NULL(test, other->owner);
 	}
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&central->nested_allocs), (long)NR_SLOTS);
-	KUNIT_EXPECT_EQ(test, mcslot(test)->allocs, allocs);
+	KUNIT_EXPECT_EQ(test, kmh_mcache_allocs(mcache(test), SPANCLASS), allocs);
 	KUNIT_EXPECT_PTR_EQ(test, mcslot(test)->span, s);
 	kmh_kunit_balanced(test, heap, &after);
 	KUNIT_EXPECT_EQ(test, after.allocs, before.allocs + NR_SLOTS);

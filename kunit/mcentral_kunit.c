@@ -241,7 +241,7 @@ static void alloc_one_every_spanclass(struct kunit *test)
 			KUNIT_ASSERT_NOT_NULL(test, p[n]);
 			KUNIT_ASSERT_TRUE(test, kmheap_lookup(p[n], &obj));
 			KUNIT_EXPECT_PTR_EQ(test, obj.base, p[n]);
-			KUNIT_EXPECT_EQ(test, obj.bytes, (size_t)kmh_class_size[i >> 1]);
+			KUNIT_EXPECT_EQ(test, obj.bytes, (size_t)kmh_class_size(i >> 1));
 			KUNIT_EXPECT_EQ(test, obj.data, i & 1);
 			KUNIT_EXPECT_EQ(test, (int)obj.state, (int)KMHEAP_OBJECT_LIVE);
 		}

@@ -95,8 +95,8 @@ static void double_free_small(struct kunit *test)
 		unsigned int step = double_rows[row].drained ? 13 : 1;
 
 		for (class = 1; class < KMH_NR_CLASSES; class += step) {
-			void *keep = kmheap_alloc(heap, kmh_class_size[class], GFP_KERNEL);
-			void *p = kmheap_alloc(heap, kmh_class_size[class], GFP_KERNEL);
+			void *keep = kmheap_alloc(heap, kmh_class_size(class), GFP_KERNEL);
+			void *p = kmheap_alloc(heap, kmh_class_size(class), GFP_KERNEL);
 			unsigned int i;
 
 			KUNIT_ASSERT_NOT_NULL(test, keep);
@@ -284,7 +284,7 @@ static void invalid_free_inside_objects(struct kunit *test)
 	u64 n = 0;
 
 	for (class = 1; class < KMH_NR_CLASSES; class++) {
-		size_t bytes = kmh_class_size[class];
+		size_t bytes = kmh_class_size(class);
 		u8 *p = kmheap_alloc(heap, bytes, GFP_KERNEL);
 		const size_t offs[] = { 1, 4, 7, bytes / 2, bytes - 8, bytes - 1 };
 
@@ -445,7 +445,7 @@ static void right_size_free(struct kunit *test)
 	unsigned int class;
 
 	for (class = 1; class < KMH_NR_CLASSES; class++) {
-		size_t bytes = kmh_class_size[class], least = kmh_class_size[class - 1] + 1;
+		size_t bytes = kmh_class_size(class), least = kmh_class_size(class - 1) + 1;
 		void *p[3];
 
 		if (class == 1)

@@ -83,7 +83,7 @@ static void init_every_spanclass(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, s->nelems, nelems);
 		KUNIT_EXPECT_EQ(test, s->nwords, DIV_ROUND_UP(nelems, 64U));
 		KUNIT_EXPECT_EQ(test, s->elemsize, large ? 0 : class->size);
-		KUNIT_EXPECT_EQ(test, s->nfast, large || tiny ? 0 : nelems);
+		KUNIT_EXPECT_EQ(test, s->nfast, large || tiny || want_init_on_free() ? 0 : nelems);
 		KUNIT_EXPECT_EQ(test, (int)s->state, large ? KMH_SPAN_LARGE :
 					       tiny ? KMH_SPAN_TINY : KMH_SPAN_SMALL);
 		KUNIT_EXPECT_EQ(test, atomic_read(&s->home), (int)KMH_HOME_CACHED);
@@ -101,23 +101,32 @@ static void init_every_spanclass(struct kunit *test)
 	}
 }
 
-/* Slot arithmetic of a free: exact for each slot's base, and for nothing else. */
+/* Slot arithmetic of a free: every byte of a span, and some on either side. */
 static void init_divides_exactly(struct kunit *test)
 {
 	unsigned int spanclass;
 
 	for (spanclass = KMH_SPANCLASS_TINY; spanclass < KMH_NR_SPANCLASSES; spanclass += 2) {
 		struct kmh_mspan *s = span_new(test, spanclass);
-		unsigned int slot, nwrong = 0;
+		long bytes = (long)s->npages << KMH_PAGE_SHIFT, off;
+		unsigned long nwrong = 0, slot;
 
-		for (slot = 0; slot < s->nelems; slot++) {
-			unsigned long off = kmh_mspan_slot_addr(s, slot) - s->base;
+		s->nfast = s->nelems;		/* 0 for tiny ones */
+		for (off = -2 * bytes; off < 3 * bytes; off++) {
+			bool is = off >= 0 && !(off % s->elemsize) &&
+				  off / s->elemsize < s->nelems;
 
-			nwrong += off != (unsigned long)slot * s->elemsize;
-			nwrong += (off * s->divmul) >> 32 != slot;
-			nwrong += ((off + s->elemsize - 1) * s->divmul) >> 32 != slot;
+			nwrong += kmh_mspan_slot_at(s, s->base + off, &slot) != is;
+			nwrong += is && slot != off / s->elemsize;
 		}
-		KUNIT_EXPECT_EQ_MSG(test, nwrong, 0U, "span class %u", spanclass);
+		/* Powers of two away, as far as the arithmetic is exact. */
+		for (off = 1UL << 17; off < 1UL << 35; off <<= 1) {
+			nwrong += kmh_mspan_slot_at(s, s->base + off, &slot);
+			nwrong += kmh_mspan_slot_at(s, s->base - off, &slot);
+		}
+		KUNIT_EXPECT_EQ_MSG(test, nwrong, 0UL, "span class %u", spanclass);
+		s->nfast = 0;
+		KUNIT_EXPECT_FALSE(test, kmh_mspan_slot_at(s, s->base, &slot));
 		kmh_mspan_put(s);
 	}
 }
@@ -155,7 +164,7 @@ static void put_leaves_nothing_to_announce(struct kunit *test)
 	atomic_set(&s->home, KMH_HOME_FULL);
 	kmh_mspan_put(s);
 
-	KUNIT_EXPECT_EQ(test, s->nfast, 0);
+	KUNIT_EXPECT_EQ(test, s->nfast, 0U);
 	KUNIT_EXPECT_EQ(test, (int)s->state, (int)KMH_SPAN_FREED);
 	KUNIT_EXPECT_NULL(test, s->owner);
 	KUNIT_EXPECT_EQ(test, atomic_read(&s->home), (int)KMH_HOME_CACHED);

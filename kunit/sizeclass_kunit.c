@@ -54,7 +54,7 @@ static void size_to_class_boundaries(struct kunit *test)
 	for (class = FIRST_CLASS; class < KMH_NR_CLASSES; class++) {
 		size_t top = kmh_classes[class].size;
 
-		KUNIT_EXPECT_EQ(test, kmh_class_size[class], top);
+		KUNIT_EXPECT_EQ(test, kmh_class_size(class), top);
 		KUNIT_EXPECT_EQ(test, kmh_size_to_class(top), class);
 		KUNIT_EXPECT_EQ(test, kmheap_size_class(top), class);
 		if (class + 1 == KMH_NR_CLASSES)
@@ -62,7 +62,7 @@ static void size_to_class_boundaries(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, kmh_size_to_class(top + 1), class + 1);
 		KUNIT_EXPECT_EQ(test, kmheap_size_class(top + 1), class + 1);
 	}
-	KUNIT_EXPECT_EQ(test, kmh_class_size[KMH_NR_CLASSES - 1], KMHEAP_MAX_SMALL);
+	KUNIT_EXPECT_EQ(test, kmh_class_size(KMH_NR_CLASSES - 1), KMHEAP_MAX_SMALL);
 }
 
 /* What lies outside 1..32768: callers look before, and what they get is harmless. */
@@ -146,7 +146,7 @@ static void class_shape(struct kunit *test)
 				    "class %u", class);
 	}
 	for (class = FIRST_CLASS + 1; class < KMH_NR_CLASSES; class++)
-		KUNIT_EXPECT_GT(test, kmh_class_size[class], kmh_class_size[class - 1]);
+		KUNIT_EXPECT_GT(test, kmh_class_size(class), kmh_class_size(class - 1));
 }
 
 static void class_natural_alignment(struct kunit *test)
@@ -205,7 +205,7 @@ static void rounding_waste_bound(struct kunit *test)
 	size_t below = 0;
 
 	for (class = FIRST_CLASS; class < KMH_NR_CLASSES; class++) {
-		size_t bytes = kmh_class_size[class], waste = bytes - (below + 1);
+		size_t bytes = kmh_class_size(class), waste = bytes - (below + 1);
 		const struct waste_outlier *o = waste_outlier(bytes);
 
 		below = bytes;
@@ -228,7 +228,7 @@ static void rounding_waste_mean(struct kunit *test)
 	size_t bytes;
 
 	for (bytes = 1; bytes <= KMHEAP_MAX_SMALL; bytes++) {
-		size_t class_bytes = kmh_class_size[kmh_size_to_class(bytes)];
+		size_t class_bytes = kmh_class_size(kmh_size_to_class(bytes));
 
 		sum += (class_bytes - bytes) * 1000000 / class_bytes;
 	}
@@ -261,7 +261,7 @@ static void tiny_span_shape(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, c->nelems, 512);
 	KUNIT_EXPECT_EQ(test, c->npages, 1);
 	KUNIT_EXPECT_EQ(test, c->nwords, 8);
-	KUNIT_EXPECT_EQ(test, kmh_class_size[0], KMH_TINY_BYTES);
+	KUNIT_EXPECT_EQ(test, kmh_class_size(0), KMH_TINY_BYTES);
 }
 
 static struct kunit_case sizeclass_cases[] = {

@@ -32,7 +32,7 @@ static void nfast_comes_back_with_the_last(struct kunit *test)
 	KUNIT_ASSERT_PTR_EQ(test, where(m[2].p), s);
 	for (i = 0; i < ARRAY_SIZE(m); i++) {
 		KUNIT_EXPECT_EQ(test, s->nspecials, 3 - i);
-		KUNIT_EXPECT_EQ(test, s->nfast, 0);
+		KUNIT_EXPECT_EQ(test, s->nfast, 0U);
 		KUNIT_EXPECT_EQ(test, special_pages(heap), 1U);
 		if (i == 1)
 			KUNIT_EXPECT_EQ(test, kmheap_set_finalizer(m[i].p, NULL, NULL), 0);
@@ -41,7 +41,7 @@ static void nfast_comes_back_with_the_last(struct kunit *test)
 		kmheap_rcu_barrier(heap);
 	}
 	KUNIT_EXPECT_EQ(test, s->nspecials, 0);
-	KUNIT_EXPECT_EQ(test, s->nfast, s->nelems);
+	KUNIT_EXPECT_EQ(test, s->nfast, kmh_mspan_fast_slots(s));
 	KUNIT_EXPECT_EQ(test, special_pages(heap), 0U);
 	kmheap_free(m[1].p);
 	kmheap_free(other);
@@ -60,8 +60,8 @@ static void nfast_stays_zero(struct kunit *test)
 	mortal(test, heap, &large, 50000);
 	KUNIT_EXPECT_EQ(test, kmheap_set_finalizer(small.p, NULL, NULL), 0);
 	KUNIT_EXPECT_EQ(test, kmheap_set_finalizer(large.p, NULL, NULL), 0);
-	KUNIT_EXPECT_EQ(test, where(small.p)->nfast, 0);
-	KUNIT_EXPECT_EQ(test, where(large.p)->nfast, 0);
+	KUNIT_EXPECT_EQ(test, where(small.p)->nfast, 0U);
+	KUNIT_EXPECT_EQ(test, where(large.p)->nfast, 0U);
 	kmheap_free(small.p);
 	kmheap_free(large.p);
 	expect_no_specials(test, heap);

@@ -212,7 +212,8 @@ def table_header(args, classes, lookup):
             f"#define KMH_CLASS_MAX_NWORDS\t{max(c.nwords for c in classes)}",
             f"#define KMH_CLASS_MAX_NPAGES\t{max(c.npages for c in classes)}",
             f"#define KMH_TINY_BYTES\t\t{TINY_BYTES}", ""]
-    out += macro_list("KMH_CLASS_SIZES", [c.size for c in classes])
+    out += ["/* By span class: each one twice. */"]
+    out += macro_list("KMH_SPANCLASS_SIZES", [c.size for c in classes for _ in range(2)])
     out += ["", "/*", f" * Size to class: entries for {SMALL_STEP} byte steps up to {SMALL_MAX},"
             f" then {LARGE_STEP} byte steps up", f" * to {MAX_SMALL}. Size 0 counts as 1.", " */",
             f"#define KMH_CLASS_LOOKUP_SMALL_MAX\t{SMALL_MAX}",

@@ -121,7 +121,7 @@ void kmheap_destroy(struct kmheap *heap);
  */
 void kmheap_free(const void *p);
 
-void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long class, gfp_t gfp)
+void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
 	__malloc __must_check;
 void *kmheap_alloc_any_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 	__malloc __alloc_size(2) __must_check;
@@ -146,7 +146,7 @@ static __always_inline __alloc_size(2) __must_check
 void *kmheap_alloc_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 {
 	if (__builtin_constant_p(size) && size && size <= KMHEAP_MAX_SMALL)
-		return kmheap_alloc_class_noprof(heap, kmheap_size_class(size), gfp);
+		return kmheap_alloc_class_noprof(heap, 2 * kmheap_size_class(size), gfp);
 	return kmheap_alloc_any_noprof(heap, size, gfp);
 }
 
