@@ -108,5 +108,14 @@ int bench_bulk(void);
 int bench_atomic(void);
 int bench_remote(void);
 int bench_ring(void);
+int bench_larson(void);
+int bench_xmalloc(void);
+int bench_sh8bench(void);
+int bench_mstress(void);
+int bench_cache_thrash(void);
+int bench_cache_scratch(void);
+int bench_latency(void);
+int bench_scaling(void);
+int bench_cold(void);
 
 #endif /* _KMHEAP_BENCH_H */

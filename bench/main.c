@@ -24,6 +24,15 @@ static const struct bench_case cases[] = {
 	{ "atomic", bench_atomic },
 	{ "remote", bench_remote },
 	{ "ring", bench_ring },
+	{ "larson", bench_larson },
+	{ "xmalloc", bench_xmalloc },
+	{ "sh8bench", bench_sh8bench },
+	{ "mstress", bench_mstress },
+	{ "cache_thrash", bench_cache_thrash },
+	{ "cache_scratch", bench_cache_scratch },
+	{ "latency", bench_latency },
+	{ "scaling", bench_scaling },
+	{ "cold", bench_cold },
 };
 
 static char *cases_wanted = "";
