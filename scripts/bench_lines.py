@@ -19,7 +19,7 @@ import sys
 HEADER = ("platform", "kernel", "cpu", "commit", "date", "boot")
 WORDS = ("case", "op", "side", "unit")
 NUMBERS = ("bytes", "cpus", "rounds", "median", "low", "high")
-SETTINGS = ("live", "live_mib", "objects", "batch")
+SETTINGS = ("batch", "heap_mib", "live", "live_mib", "objects")
 
 
 PLATFORMS = {"uml": "UML", "qemu": "QEMU", "qemu-count": "counted", "native": "native",
@@ -35,13 +35,20 @@ def is_higher_better(row):
 
 
 def bytes_name(n):
-    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+    for unit, name in ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if n >= unit:
             return f"{n / unit:g} {name}"
     return f"{n:g} B"
 
 
-Row = collections.namedtuple("Row", "case op unit bytes cpus variant")
+class Row(collections.namedtuple("Row", "case op unit bytes cpus variant")):
+    """What a figure is of; @variant are the words and settings, (name, value)."""
+
+    @property
+    def words(self):
+        return tuple((k, v) for k, v in self.variant if isinstance(v, str))
+
+
 Figure = collections.namedtuple("Figure", "row side rounds median low high more")
 
 

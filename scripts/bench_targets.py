@@ -8,7 +8,7 @@ import math
 
 from bench_lines import bytes_name, is_higher_better
 
-KIB, MIB = 1 << 10, 1 << 20
+KIB, MIB, TIB = 1 << 10, 1 << 20, 1 << 40
 # What stands beside kmheap, the first of them that a row has.
 PEERS = ("kmalloc", "kvmalloc", "kfree_rcu", "kmem_cache", "SLUB", "slub", "vmalloc", "pages")
 
@@ -120,12 +120,15 @@ def targets(groups):
     t.ratio("p99.9 of an alloc", "kmalloc", 1.0, timed, "latency", "alloc", extra="p999")
     t.ratio("p99.9 of an alloc, largest", "kmalloc", 1.0, timed, "latency", "alloc", max,
             extra="p999")
+    found = [entry for op in ("pair_ratio", "far_ratio", "churn_ratio")
+             for entry in values(timed, "pagealloc", op, low=TIB, high=TIB)]
+    t.add("page allocator, 1 TiB over 64 MiB, largest", "itself", 2.0, found, timed, max)
     return t.rows
 
 
 # ---- losses
 
-Loss = collections.namedtuple("Loss", "group case op variant peer sizes of clear worst worst_at")
+Loss = collections.namedtuple("Loss", "group case op words peer sizes of clear worst worst_at")
 
 
 def costs(fig, row):
@@ -146,13 +149,13 @@ def losses(groups):
             for peer, fig in sides.items():
                 other, _, high = costs(fig, row)
                 if peer != "kmheap" and other > 0:
-                    key = group, row.case, row.op, row.variant, peer
+                    key = group, row.case, row.op, row.words, peer
                     found[key].append((mine / other, low > high, row.bytes, row.cpus))
     entries = []
-    for (group, case, op, variant, peer), rows in found.items():
+    for (group, case, op, words, peer), rows in found.items():
         lost = [r for r in rows if r[0] > 1]
         if lost:
             worst = max(lost)
-            entries.append(Loss(group, case, op, variant, peer, [(r[2], r[3]) for r in lost],
+            entries.append(Loss(group, case, op, words, peer, [(r[2], r[3]) for r in lost],
                                 len(rows), sum(r[1] for r in lost), worst[0], worst[2]))
     return sorted(entries, key=lambda entry: -entry.worst)
