@@ -74,7 +74,7 @@ class Targets:
         elif len(found) > 1:
             row = judge(found, key=lambda entry: entry[0])[1]
             where += [row.op, bytes_name(row.bytes) if row.bytes else ""]
-            where += [str(v) for _, v in row.variant]
+            where += [v for _, v in row.words]
         self.rows.append(Target(what, against, limit, at_least, value,
                                 ", ".join(filter(None, where)), met))
 
