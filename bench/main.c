@@ -33,6 +33,9 @@ static const struct bench_case cases[] = {
 	{ "latency", bench_latency },
 	{ "scaling", bench_scaling },
 	{ "cold", bench_cold },
+	{ "mixed", bench_mixed },
+	{ "memory", bench_memory },
+	{ "growth", bench_growth },
 };
 
 static char *cases_wanted = "";
