@@ -117,6 +117,8 @@ int bench_cache_scratch(void);
 int bench_latency(void);
 int bench_scaling(void);
 int bench_cold(void);
+int bench_large(void);
+int bench_grow(void);
 int bench_mixed(void);
 int bench_memory(void);
 int bench_growth(void);

@@ -112,13 +112,15 @@ static inline void bench_print_value(const struct bench_figure *f, u64 hundredth
 	bench_print_samples(f, &hundredths, 1);
 }
 
-/* "BENCH @group_@name value unit", the value given in hundredths. */
-#define bench_print(hundredths, unit, name, ...)					\
-do {											\
-	u32 __rest;									\
-	u64 __whole = div_u64_rem(hundredths, 100, &__rest);				\
-											\
-	pr_info("BENCH " name " %llu.%02u %s\n", ##__VA_ARGS__, __whole, __rest, unit);	\
-} while (0)
+/* The same for samples that are sums of @ops operations, not in hundredths. */
+static inline void bench_print_sums(const struct bench_figure *f, u64 *samples, unsigned int n,
+				    unsigned long ops)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		samples[i] = div64_u64(samples[i] * 100, ops);
+	bench_print_samples(f, samples, n);
+}
 
 #endif /* _KMHEAP_BENCH_FIGURE_H */

@@ -33,6 +33,8 @@ static const struct bench_case cases[] = {
 	{ "latency", bench_latency },
 	{ "scaling", bench_scaling },
 	{ "cold", bench_cold },
+	{ "large", bench_large },
+	{ "grow", bench_grow },
 	{ "mixed", bench_mixed },
 	{ "memory", bench_memory },
 	{ "growth", bench_growth },

@@ -2,8 +2,9 @@
 /*
  * What it costs to find, take and give back pages, from 64 MiB to 1 TiB of simulated address
  * space: as 4 MiB ranges (the default arenas) and as one range. The module brings its own copy of
- * the page allocator and needs no kmheap.ko. It runs when it is loaded and prints one BENCH line
- * per figure; "ratio" is the cost over that of the same work at 64 MiB.
+ * the page allocator and needs no kmheap.ko. It runs when it is loaded. "bytes" is the
+ * address space, "one" the shape of one range; ratios are the cost over that of the same work at
+ * 64 MiB.
  *
  * pair:  takes a run of 1 to 8 pages and gives it back: find, and the updates on both ways.
  * far:   the same with 200 pages, which only fit at the very end: the longest search there is.
@@ -11,15 +12,13 @@
  *        back is seldom in the cache.
  */
 #include <linux/errno.h>
-#include <linux/ktime.h>
-#include <linux/math64.h>
 #include <linux/module.h>
 #include <linux/prandom.h>
 #include <linux/sched.h>
-#include <linux/sort.h>
 #include <linux/vmalloc.h>
 
 #include "../kmod/pagealloc.h"
+#include "figure.h"
 
 #define ROUNDS		41
 #define ROUND_OPS	4096
@@ -27,15 +26,8 @@
 #define FREE_PERCENT	10
 #define FAR_PAGES	200UL
 
-static const struct {
-	const char *name;
-	unsigned long npages;
-} sizes[] = {
-	{ "64MiB", BIT(26 - KMH_PAGE_SHIFT) },
-	{ "1GiB", BIT(30 - KMH_PAGE_SHIFT) },
-	{ "64GiB", BIT(36 - KMH_PAGE_SHIFT) },
-	{ "1TiB", BIT(40 - KMH_PAGE_SHIFT) },
-};
+/* 64 MiB, 1 and 64 GiB, 1 TiB */
+static const size_t sizes[] = { BIT(26), BIT(30), BIT(36), BIT(40) };
 
 struct run {
 	struct kmh_parange *range;
@@ -102,15 +94,8 @@ static bool op_nothing(struct bench *b)
 	return draw(b, b->nheld) | draw_npages(b, 4);
 }
 
-static int compare(const void *a, const void *b)
-{
-	const u64 *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-/* Median over the rounds, in 1/100 ns an operation; 0 when one failed. */
-static u64 measure(struct bench *b, bool (*op)(struct bench *b))
+/* Each round in 1/100 ns an operation; false when an operation failed. */
+static bool measure(struct bench *b, bool (*op)(struct bench *b))
 {
 	unsigned int i, j;
 	bool fine = true;
@@ -120,11 +105,10 @@ static u64 measure(struct bench *b, bool (*op)(struct bench *b))
 
 		for (j = 0; j < ROUND_OPS; j++)
 			fine &= op(b);
-		b->rounds[i] = ktime_get_ns() - start;
+		b->rounds[i] = div_u64((ktime_get_ns() - start) * 100, ROUND_OPS);
 		cond_resched();
 	}
-	sort(b->rounds, ROUNDS, sizeof(u64), compare, NULL);
-	return fine ? div_u64(b->rounds[ROUNDS / 2] * 100, ROUND_OPS) : 0;
+	return fine;
 }
 
 static void finding(void *ctx, const char *fmt, ...)
@@ -166,49 +150,66 @@ static bool fill(struct bench *b)
 	return true;
 }
 
-static void print(const char *shape, const char *size, const char *what, u64 hundredths,
-		  const char *unit)
+/* What b->rounds[] say of an operation, without @nothing; its median. */
+static u64 print(struct bench *b, const char *op, const char *shape, size_t bytes, u64 nothing)
 {
-	u32 rest;
-	u64 whole = div_u64_rem(hundredths, 100, &rest);
+	const struct bench_figure f = {
+		.name = "pagealloc", .op = op, .bytes = bytes, .side = "kmheap", .unit = "ns",
+		.extra = shape,
+	};
+	unsigned int i;
 
-	pr_info("BENCH pagealloc_%s_%s_%s %llu.%02u %s\n", shape, size, what, whole, rest, unit);
+	for (i = 0; i < ROUNDS; i++)
+		b->rounds[i] -= min(b->rounds[i], nothing);
+	bench_print_samples(&f, b->rounds, ROUNDS);
+	return b->rounds[ROUNDS / 2];
+}
+
+static void print_ratio(const char *op, const char *shape, size_t bytes, u64 cost, u64 first)
+{
+	const struct bench_figure f = {
+		.name = "pagealloc", .op = op, .bytes = bytes, .side = "kmheap", .unit = "ratio",
+		.extra = shape,
+	};
+
+	bench_print_value(&f, div64_u64(cost * 100, first ?: 1));
 }
 
 /* Figures of one shape and size; @first holds those of the smallest size, for the ratio. */
-static bool bench_size(struct bench *b, const char *shape, const char *name, u64 first[3])
+static bool bench_size(struct bench *b, const char *shape, size_t bytes, u64 first[3])
 {
 	static bool (*const ops[])(struct bench *b) = { op_pair, op_far, op_churn };
-	static const char * const what[] = { "pair", "far", "churn" };
-	u64 nothing = measure(b, op_nothing);
+	static const char * const names[] = { "pair", "far", "churn" };
+	static const char * const ratios[] = { "pair_ratio", "far_ratio", "churn_ratio" };
+	u64 nothing, cost;
 	int i;
 
+	measure(b, op_nothing);
+	nothing = bench_median(b->rounds, ROUNDS);
 	for (i = 0; i < ARRAY_SIZE(ops); i++) {
-		u64 cost = measure(b, ops[i]);
-
-		if (!cost)
+		if (!measure(b, ops[i]))
 			return false;
-		cost -= min(cost, nothing);
+		cost = print(b, names[i], shape, bytes, nothing);
 		first[i] = first[i] ?: cost;
-		print(shape, name, what[i], cost, "ns/op");
-		print(shape, name, what[i], div64_u64(cost * 100, first[i]), "ratio");
+		print_ratio(ratios[i], shape, bytes, cost, first[i]);
 	}
 	return !kmh_pa_validate(&b->pa, finding, NULL);
 }
 
 static int bench_run(struct bench *b, unsigned int size, unsigned long range_pages, u64 first[3])
 {
-	const char *shape = range_pages ? "ranges" : "one";
+	const char *shape = range_pages ? "\"shape\":\"ranges\"" : "\"shape\":\"one\"";
+	unsigned long npages = sizes[size] >> KMH_PAGE_SHIFT;
 	int err = -ENOMEM;
 
 	prandom_seed_state(&b->rnd, 1);
 	kmh_pa_init(&b->pa);
-	b->range_pages = range_pages ?: sizes[size].npages;
-	b->nranges = sizes[size].npages / b->range_pages;
+	b->range_pages = range_pages ?: npages;
+	b->nranges = npages / b->range_pages;
 	b->ranges = vzalloc(b->nranges * sizeof(*b->ranges));
 	b->mem = vzalloc(b->nranges * kmh_parange_bytes(b->range_pages));
 	if (b->ranges && b->mem)
-		err = fill(b) && bench_size(b, shape, sizes[size].name, first) ? 0 : -EIO;
+		err = fill(b) && bench_size(b, shape, sizes[size], first) ? 0 : -EIO;
 	vfree(b->mem);
 	vfree(b->ranges);
 	return err;
@@ -227,7 +228,7 @@ static int __init pagealloc_bench_init(void)
 		err = bench_run(b, i, 0, one);
 	vfree(b);
 	if (err)
-		pr_err("BENCH pagealloc failed: %d\n", err);
+		pr_err("BENCH_ERROR pagealloc: %d\n", err);
 	/* Refused modules are loaded a second time, by busybox. */
 	return 0;
 }

@@ -20,8 +20,7 @@
  * "Back" is for kmheap that nothing is deferred any more, for the others that the pages of
  * all slabs are down to a fifth of what was pending (1 MiB at least); nobody calls a barrier.
  * A kfree_rcu() of less than a page of pointers is left to its timer, which takes seconds;
- * here there are always more. Figures are medians; "ratio" is kmheap's over the other's,
- * so less than 1 is better.
+ * here there are always more.
  */
 #include <linux/completion.h>
 #include <linux/cpumask.h>
@@ -37,15 +36,15 @@
 #include "figure.h"
 #include "rcu_sides.h"
 
-#define ROUNDS		21
+#define ROUNDS		11
 #define STREAM_ROUNDS	5
 #define MEMORY_ROUNDS	3
 #define WARM_UP		2		/* rounds before the first that counts */
 #define BATCH		1000U
 #define PENDING		400000U		/* so many that per-CPU lists of pages hide little */
 #define BACK		100000U
-#define STREAM_BYTES	(128U << 20)	/* of a round, on all CPUs together */
-#define PEAK		10000000U	/* fewer when they take longer than: */
+#define STREAM_BYTES	(64U << 20)	/* of a round, on all CPUs together */
+#define PEAK		4000000U	/* fewer when they take longer than: */
 #define PEAK_SECONDS	30
 #define SAMPLE_EVERY	4096U
 #define MAX_CPUS	8U
@@ -227,20 +226,20 @@ static int run(const struct lap *what, unsigned int n)
 
 static u64 samples[3][NR_SIDES][ROUNDS];
 
-/* Medians of one kind of sample, divided by @per, then the ratios. */
-static void print_sides(const char *name, u64 (*kind)[ROUNDS], unsigned int nrounds,
-			unsigned int per, const char *what)
+/* One kind of sample, each the sum of @per. */
+static void print_sides(const char *op, size_t bytes, unsigned int n, u64 (*kind)[ROUNDS],
+			unsigned int nrounds, unsigned int per, const char *what)
 {
-	u64 value[NR_SIDES];
 	enum side side;
 
 	for (side = 0; side < NR_SIDES; side++) {
-		value[side] = div_u64(bench_median(kind[side], nrounds) * 100, per);
-		bench_print(value[side], what, "rcu_%s_%s", name, side_names[side]);
+		const struct bench_figure f = {
+			.name = "rcu", .op = op, .bytes = bytes, .cpus = n,
+			.side = side_names[side], .unit = what,
+		};
+
+		bench_print_sums(&f, kind[side], nrounds, per);
 	}
-	for (side = KFREE_RCU; side < NR_SIDES; side++)
-		bench_print(div64_u64(value[KMHEAP] * 100, value[side] ?: 1), "ratio",
-			    "rcu_%s_ratio_%s", name, side_names[side]);
 }
 
 /* @round of each side in turn, @warm_up times more than count; it says where samples go. */
@@ -275,14 +274,11 @@ static int batch_round(enum side side, size_t bytes, unsigned int n, unsigned in
 static int bench_batches(size_t bytes, unsigned int n)
 {
 	int err = run_rounds(batch_round, bytes, n, WARM_UP, ROUNDS);
-	char name[32];
 
 	if (err)
 		return err;
-	snprintf(name, sizeof(name), "alloc_%zu_%ucpu", bytes, n);
-	print_sides(name, samples[0], ROUNDS, n * BATCH, unit);
-	snprintf(name, sizeof(name), "free_%zu_%ucpu", bytes, n);
-	print_sides(name, samples[1], ROUNDS, n * BATCH, unit);
+	print_sides("alloc", bytes, n, samples[0], ROUNDS, n * BATCH, unit);
+	print_sides("free", bytes, n, samples[1], ROUNDS, n * BATCH, unit);
 	return 0;
 }
 
@@ -315,14 +311,12 @@ static int stream_round(enum side side, size_t bytes, unsigned int n, unsigned i
 static int bench_stream(size_t bytes, unsigned int n)
 {
 	int err = run_rounds(stream_round, bytes, n, WARM_UP, STREAM_ROUNDS);
-	char name[32];
+	unsigned int per = STREAM_BYTES / bytes;
 
 	if (err)
 		return err;
-	snprintf(name, sizeof(name), "stream_%zu_%ucpu", bytes, n);
-	print_sides(name, samples[0], STREAM_ROUNDS, STREAM_BYTES / bytes, unit);
-	snprintf(name, sizeof(name), "stream_%zu_%ucpu_all", bytes, n);
-	print_sides(name, samples[1], STREAM_ROUNDS, STREAM_BYTES / bytes, unit);
+	print_sides("stream", bytes, n, samples[0], STREAM_ROUNDS, per, unit);
+	print_sides("stream_all", bytes, n, samples[1], STREAM_ROUNDS, per, unit);
 	return 0;
 }
 
@@ -363,9 +357,9 @@ static int bench_back(void)
 
 	if (err)
 		return err;
-	print_sides("back_gp", samples[0], STREAM_ROUNDS, 1000, "us");
-	print_sides("back", samples[1], STREAM_ROUNDS, 1000, "us");
-	print_sides("back_after_gp", samples[2], STREAM_ROUNDS, 1000, "us");
+	print_sides("back_gp", 64, 1, samples[0], STREAM_ROUNDS, 1000, "us");
+	print_sides("back", 64, 1, samples[1], STREAM_ROUNDS, 1000, "us");
+	print_sides("back_after_gp", 64, 1, samples[2], STREAM_ROUNDS, 1000, "us");
 	return 0;
 }
 
@@ -431,21 +425,21 @@ static int pending_round(enum side side, size_t bytes, unsigned int n, unsigned 
 static int bench_bytes(size_t bytes)
 {
 	void *p = kmheap_alloc(NULL, bytes, GFP_KERNEL);
-	char name[32];
 	int err;
 
-	bench_print(kmheap_size(p) * 100, "bytes", "rcu_bytes_%zu_kmheap", bytes);
-	bench_print(kmalloc_size_roundup(sizeof(struct headed) + bytes) * 100, "bytes",
-		    "rcu_bytes_%zu_kfree_rcu", bytes);
-	bench_print(kmalloc_size_roundup(bytes) * 100, "bytes", "rcu_bytes_%zu_mightsleep", bytes);
+	if (!p)
+		return -ENOMEM;
+	samples[0][KMHEAP][0] = kmheap_size(p);
+	samples[0][KFREE_RCU][0] = kmalloc_size_roundup(sizeof(struct headed) + bytes);
+	samples[0][MIGHTSLEEP][0] = kmalloc_size_roundup(bytes);
 	kmheap_free(p);
+	print_sides("bytes", bytes, 1, samples[0], 1, 1, "bytes");
 	if (ncpus < 2)
 		return 0;
 	err = run_rounds(pending_round, bytes, 1, 0, MEMORY_ROUNDS);
 	if (err)
 		return err;
-	snprintf(name, sizeof(name), "bytes_pending_%zu", bytes);
-	print_sides(name, samples[0], MEMORY_ROUNDS, PENDING, "bytes");
+	print_sides("bytes_pending", bytes, 1, samples[0], MEMORY_ROUNDS, PENDING, "bytes");
 	return 0;
 }
 
@@ -466,7 +460,8 @@ static int peak_round(enum side side, size_t bytes, unsigned int n, unsigned int
 	samples[0][side][at] = (max(laps[0].peak, before) - before) / SZ_1K;
 	samples[1][side][at] = div_u64(ktime_get_ns() - start, laps[0].nobjs ?: 1);
 	if (laps[0].nobjs < PEAK - n)
-		pr_info("BENCH rcu_peak_short_%s %u objects\n", side_names[side], laps[0].nobjs);
+		pr_info("BENCH_NOTE rcu peak, %s: %u objects only\n", side_names[side],
+			laps[0].nobjs);
 	settle();
 	kmheap_destroy(heap);
 	return err;
@@ -478,8 +473,8 @@ static int bench_peak(void)
 
 	if (err)
 		return err;
-	print_sides("peak", samples[0], MEMORY_ROUNDS, 1, "KiB");
-	print_sides("peak_stream", samples[1], MEMORY_ROUNDS, 1, "ns");
+	print_sides("peak", 64, ncpus, samples[0], MEMORY_ROUNDS, 1, "KiB");
+	print_sides("peak_stream", 64, ncpus, samples[1], MEMORY_ROUNDS, 1, "ns");
 	return 0;
 }
 
@@ -536,7 +531,7 @@ static int __init rcu_bench_init(void)
 	err = err ?: set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
 	err = err ?: bench_all();
 	if (err)
-		pr_err("BENCH rcu failed: %d\n", err);
+		pr_err("BENCH_ERROR rcu: %d\n", err);
 	set_cpus_allowed_ptr(current, cpu_possible_mask);
 	for (i = 0; i < ncpus; i++)
 		kvfree(laps[i].objects);

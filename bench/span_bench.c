@@ -6,8 +6,9 @@
  *
  * fresh:    one allocation of a burst that takes its spans from pages which are ready.
  * recycled: the same from the spans of an earlier burst, all of whose objects were freed.
- * n1, n10, n100, n1000: footprint over live bytes of a heap with so many objects of that class.
- * mixed:    footprint of a heap with so many objects of random sizes, for all classes alike.
+ * footprint: footprint over live bytes of a heap with so many objects of that class.
+ * mixed:    footprint of a heap with so many objects of random sizes up to "bytes", for all
+ *	     classes alike; mixed_ratio, over live bytes.
  */
 #include <linux/kmheap.h>
 #include <linux/module.h>
@@ -33,6 +34,13 @@ static const unsigned int sizes[] = {
 static const unsigned int counts[] = { 1, 10, 100, 1000 };
 static void *objects[MAX_OBJECTS];
 static const char *unit;
+
+static struct bench_figure figure(const char *op, size_t bytes, const char *what)
+{
+	return (struct bench_figure) {
+		.name = "span", .op = op, .bytes = bytes, .side = "kmheap", .unit = what,
+	};
+}
 
 static void give_all(unsigned int nobjs)
 {
@@ -80,15 +88,15 @@ static bool refill_round(size_t bytes, unsigned int nobjs, u64 *fresh, u64 *recy
 static bool bench_refill(size_t bytes)
 {
 	unsigned int i, nobjs = min_t(size_t, BURST_BYTES / bytes, MAX_OBJECTS);
+	struct bench_figure f = figure("fresh", bytes, unit);
 	u64 fresh[ROUNDS], recycled[ROUNDS];
 
 	for (i = 0; i < ROUNDS; i++)
 		if (!refill_round(bytes, nobjs, &fresh[i], &recycled[i]))
 			return false;
-	bench_print(div_u64(bench_median(fresh, ROUNDS) * 100, nobjs), unit, "span_%zu_fresh",
-		    bytes);
-	bench_print(div_u64(bench_median(recycled, ROUNDS) * 100, nobjs), unit,
-		    "span_%zu_recycled", bytes);
+	bench_print_sums(&f, fresh, ROUNDS, nobjs);
+	f.op = "recycled";
+	bench_print_sums(&f, recycled, ROUNDS, nobjs);
 	return true;
 }
 
@@ -122,24 +130,29 @@ static bool fill_heap(struct rnd_state *rnd, size_t bytes, size_t max_bytes, uns
 
 static bool bench_footprint(size_t bytes)
 {
+	struct bench_figure f = figure("footprint", bytes, "ratio");
 	struct kmheap_stats st;
+	char extra[32];
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(counts); i++) {
 		if (!fill_heap(NULL, bytes, 0, counts[i], &st))
 			return false;
-		bench_print(div64_u64(st.footprint_bytes * 100, st.live_bytes ?: 1), "ratio",
-			    "span_%zu_n%u", bytes, counts[i]);
+		snprintf(extra, sizeof(extra), "\"objects\":%u", counts[i]);
+		f.extra = extra;
+		bench_print_value(&f, div64_u64(st.footprint_bytes * 100, st.live_bytes ?: 1));
 	}
 	return true;
 }
 
 static bool bench_mixed(size_t max_bytes, unsigned int nobjs)
 {
+	struct bench_figure f = figure("mixed", max_bytes, "KiB");
 	struct rnd_state rnd;
 	struct kmheap_stats st;
 	u64 footprint = 0, live = 0;
 	unsigned int i;
+	char extra[32];
 
 	prandom_seed_state(&rnd, 1);
 	for (i = 0; i < MIXED_HEAPS; i++) {
@@ -148,10 +161,12 @@ static bool bench_mixed(size_t max_bytes, unsigned int nobjs)
 		footprint += st.footprint_bytes;
 		live += st.live_bytes;
 	}
-	bench_print(div_u64(footprint * 100, MIXED_HEAPS * SZ_1K), "KiB", "mixed_%zu_n%u",
-		    max_bytes, nobjs);
-	bench_print(div64_u64(footprint * 100, live), "ratio", "mixed_%zu_n%u_ratio", max_bytes,
-		    nobjs);
+	snprintf(extra, sizeof(extra), "\"objects\":%u", nobjs);
+	f.extra = extra;
+	bench_print_value(&f, div_u64(footprint * 100, MIXED_HEAPS * SZ_1K));
+	f.op = "mixed_ratio";
+	f.unit = "ratio";
+	bench_print_value(&f, div64_u64(footprint * 100, live ?: 1));
 	return true;
 }
 
@@ -180,7 +195,7 @@ static int __init span_bench_init(void)
 		err = bench_all();
 	set_cpus_allowed_ptr(current, cpu_possible_mask);
 	if (err)
-		pr_err("BENCH span failed: %d\n", err);
+		pr_err("BENCH_ERROR span: %d\n", err);
 	/* Refused modules are loaded a second time, by busybox. */
 	return 0;
 }

@@ -49,6 +49,9 @@ static u64 swing(struct kmheap *heap, size_t bytes, unsigned int n)
 static bool bench_swing(size_t bytes, unsigned int nelems)
 {
 	struct kmheap *heap = kmheap_create("sweep_bench", NULL);
+	const struct bench_figure f = {
+		.name = "swing", .op = "alloc", .bytes = bytes, .side = "kmheap", .unit = unit,
+	};
 	unsigned int i, n = SWING_SPANS * nelems;
 	u64 ticks[ROUNDS];
 	bool ok;
@@ -62,8 +65,7 @@ static bool bench_swing(size_t bytes, unsigned int nelems)
 	}
 	kmheap_destroy(heap);
 	if (ok)
-		bench_print(div_u64(bench_median(ticks, ROUNDS) * 100, n), unit, "swing_%zu",
-			    bytes);
+		bench_print_sums(&f, ticks, ROUNDS, n);
 	return ok;
 }
 
@@ -107,6 +109,20 @@ static bool collect_fill(struct kmheap *heap, unsigned int from, unsigned int st
 	return true;
 }
 
+static void collect_print_one(const char *op, u64 *ns, unsigned int n, unsigned int ops)
+{
+	struct bench_figure f = {
+		.name = "collect", .op = op, .bytes = COLLECT_BYTES, .side = "kmheap", .unit = "ns",
+	};
+	char extra[64];
+
+	sort(ns, ROUNDS, sizeof(u64), bench_compare, NULL);
+	snprintf(extra, sizeof(extra), "\"objects\":%u,\"max\":%llu", n,
+		 div_u64(ns[ROUNDS - 1], ops));
+	f.extra = extra;
+	bench_print_sums(&f, ns, ROUNDS, ops);
+}
+
 static void collect_print(struct collect_times *t, unsigned int n)
 {
 	u64 begin[ROUNDS], end[ROUNDS], mark[ROUNDS], sweep[ROUNDS];
@@ -118,13 +134,10 @@ static void collect_print(struct collect_times *t, unsigned int n)
 		mark[i] = t[i].mark;
 		sweep[i] = t[i].sweep;
 	}
-	bench_print(bench_median(begin, ROUNDS) * 100, "ns", "collect_begin_%u", n);
-	bench_print(begin[ROUNDS - 1] * 100, "ns", "collect_begin_max_%u", n);
-	bench_print(bench_median(end, ROUNDS) * 100, "ns", "collect_end_%u", n);
-	bench_print(end[ROUNDS - 1] * 100, "ns", "collect_end_max_%u", n);
-	bench_print(div_u64(bench_median(mark, ROUNDS) * 200, n), "ns", "collect_mark_one_%u", n);
-	bench_print(div_u64(bench_median(sweep, ROUNDS) * 100, n), "ns", "collect_sweep_one_%u",
-		    n);
+	collect_print_one("begin", begin, n, 1);
+	collect_print_one("end", end, n, 1);
+	collect_print_one("mark_one", mark, n, n / 2);
+	collect_print_one("sweep_one", sweep, n, n);
 }
 
 static bool bench_collect(unsigned int n)
@@ -175,12 +188,16 @@ static u64 pairs(struct kmheap *heap)
 
 static void special_print(struct kmheap *heap, const char *name)
 {
+	const struct bench_figure f = {
+		.name = "special", .op = name, .bytes = COLLECT_BYTES, .side = "kmheap",
+		.unit = unit,
+	};
 	u64 ticks[ROUNDS];
 	unsigned int i;
 
 	for (i = 0; i < ROUNDS; i++)
 		ticks[i] = pairs(heap);
-	bench_print(div_u64(bench_median(ticks, ROUNDS) * 100, PAIRS), unit, "special_%s", name);
+	bench_print_sums(&f, ticks, ROUNDS, PAIRS);
 }
 
 /* A full span's worth of objects with finalizers, then one in the span that is in use. */
@@ -235,7 +252,7 @@ static int __init sweep_bench_init(void)
 	set_cpus_allowed_ptr(current, cpu_possible_mask);
 	vfree(objects);
 	if (err)
-		pr_err("BENCH sweep failed: %d\n", err);
+		pr_err("BENCH_ERROR sweep: %d\n", err);
 	/* Refused modules are loaded a second time, by busybox. */
 	return 0;
 }
