@@ -5,6 +5,10 @@
  * operations (an allocation with its free) in 1000 ticks of all CPUs together; the time is
  * that from the first CPU's start to the last one's end. "pair_ratio" and "burst_ratio" are
  * what this is over that of one CPU just before.
+ *
+ * "spin" calls no allocator: its ratio is what the machine gives. In a guest on a host with
+ * other work, or with fewer CPUs, that is less than the number of CPUs, and the others
+ * cannot be more.
  */
 #include <linux/cpumask.h>
 
@@ -13,6 +17,7 @@
 #define PAIRS	20000U	/* in a lap, of a CPU */
 #define BURST	500U
 #define BURSTS	20U	/* likewise */
+#define SPINS	600000U	/* likewise: about as long as pairs take */
 
 static __always_inline int scaling_pair(enum bench_side side, size_t bytes,
 					struct shape_worker *w)
@@ -53,6 +58,22 @@ static __always_inline int scaling_burst(enum bench_side side, size_t bytes,
 	return w->ops == BURSTS * BURST ? 0 : -ENOMEM;
 }
 
+/* The same for both sides. */
+static __always_inline int spin(enum bench_side side, struct shape_worker *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < SPINS; i++)
+		barrier();
+	w->ops = SPINS;
+	return 0;
+}
+
+static int spin_thread(unsigned int id, void *workers)
+{
+	return shape_thread(spin, id, workers);
+}
+
 /* With a size that is a constant. */
 #define SCALING_THREAD(shape, bytes)						\
 static __always_inline int shape##_##bytes(enum bench_side side, struct shape_worker *w) \
@@ -77,6 +98,7 @@ struct scaling {
 };
 
 static const struct scaling scalings[] = {
+	{ "spin", "spin_ratio", 0, spin_thread },
 	{ "pair", "pair_ratio", 64, scaling_pair_64_thread },
 	{ "pair", "pair_ratio", 1024, scaling_pair_1024_thread },
 	{ "burst", "burst_ratio", 64, scaling_burst_64_thread },
