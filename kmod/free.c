@@ -104,7 +104,7 @@ static void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const stru
 		res = kmh_large_claim(s);
 		preempt_enable();
 		if (res == KMH_FREE_OK)
-			kmh_large_release(s);
+			kmh_large_free(s);
 		break;
 	case KMH_SPAN_TINY:
 		if (want_init_on_free())
@@ -145,6 +145,12 @@ static noinline void kmh_free_slow(unsigned long addr, struct kmh_mspan *s, unsi
 {
 	struct kmh_where at = {};
 
+	/* A large object, if it is one and live: the claim tells. */
+	if (s->state == KMH_SPAN_LARGE && s->base == addr && kmh_large_claim(s) == KMH_FREE_OK) {
+		preempt_enable();
+		kmh_large_free(s);
+		return;
+	}
 	if (!ZERO_OR_NULL_PTR((void *)addr) && kmh_may_free(s, addr, &at, ip))
 		kmh_free_located(s, addr, &at, ip);
 	else
@@ -323,7 +329,7 @@ void kmheap_free_pages(const void *p, unsigned long npages)
 	}
 	preempt_enable();
 	if (mine)
-		kmh_large_release(s);
+		kmh_large_free(s);
 }
 EXPORT_SYMBOL_GPL(kmheap_free_pages);
 

@@ -357,6 +357,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	kmh_sweep_stop(heap);
 	while ((node = kmh_next_node(heap, &nid)))
 		kmh_mheap_stop(&node->mheap);
+	kmh_largecache_drain_idle(heap);
 	kmh_heap_unmap(heap, &spans);
 	synchronize_rcu();
 	while ((s = spans)) {

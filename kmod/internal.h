@@ -41,6 +41,7 @@
 #include "compat.h"
 #include "finding.h"
 #include "fixalloc.h"
+#include "largecache.h"
 #include "pagealloc.h"
 #include "sizeclass.h"
 #include "sweep.h"
@@ -150,6 +151,7 @@ struct kmh_mspan {
 	union {
 		struct list_head list;	/* a set of its mcentral, under its lock */
 		struct kmh_mspan *dead;	/* the next one of a heap that is torn down */
+		struct kmh_mspan *parked;	/* the next one of its length: largecache.c */
 	};
 	struct llist_node node;		/* mcentral->announced, mheap->pending, ->deferred */
 	union {
@@ -375,6 +377,7 @@ struct kmh_mcache {
 	unsigned long deferred;		/* bytes not yet in heap->defer.pending; likewise */
 	unsigned long marked;		/* objects, ever; likewise */
 	struct kmh_pagecache pages;
+	struct kmh_largecache large;
 	unsigned long refills[KMH_NR_SPANCLASSES];	/* ever; spans taken from mcentral */
 	unsigned long taken[KMH_NR_SPANCLASSES];	/* ever; allocations, and @avail */
 
@@ -536,6 +539,7 @@ struct kmh_mheap {
 	unsigned long low_pages;	/* grow ahead below this many free pages */
 	unsigned long ngrown;		/* arenas ever added: "has someone grown since?" */
 	unsigned long missed_pages;	/* longest run that was not to be had since then */
+	struct kmh_parked store;	/* freed large objects that no CPU keeps */
 
 	struct llist_head pending;	/* spans whose free could not take @lock */
 	struct llist_head deferred[2];	/* large objects in the two deferred sets */
@@ -556,6 +560,7 @@ void kmh_mheap_free_span(struct kmh_mspan *s);
 void kmh_mheap_give_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc);
 int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
 		   unsigned long seen, gfp_t gfp);
+int kmh_mheap_grow_ahead(struct kmh_mheap *mh, unsigned long nfree, gfp_t gfp);
 void kmh_mheap_drain_pending(struct kmh_mheap *mh);
 bool kmh_mheap_release_spans(struct kmh_mheap *mh);
 unsigned int kmh_mheap_validate(struct kmh_mheap *mh, kmh_finding_fn finding, void *ctx);
@@ -804,6 +809,7 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 		      enum kmh_span_state state, bool noscan);
 enum kmh_free_result kmh_large_claim(struct kmh_mspan *s);
 void kmh_large_release(struct kmh_mspan *s);
+void kmh_large_free(struct kmh_mspan *s);
 enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot);
 void kmh_free_doubled(unsigned long addr, struct kmh_mspan *s, unsigned long ip);
 

@@ -35,7 +35,7 @@ static bool kmh_large_size_ok(size_t bytes, gfp_t gfp)
 	return false;
 }
 
-/* The span is counted in nsweeping until it is what it is to be. */
+/* From the page heap. The span is counted in nsweeping until it is what it is to be. */
 static struct kmh_mspan *kmh_large_span(struct kmh_mheap *mh, unsigned long npages,
 					unsigned long align, gfp_t gfp, bool *zeroed)
 {
@@ -62,6 +62,39 @@ static struct kmh_mspan *kmh_large_span(struct kmh_mheap *mh, unsigned long npag
 	}
 }
 
+/* What was parked is an object again: no claim on it, then no free pages any more. */
+static __always_inline void kmh_large_become(struct kmh_mspan *s, size_t bytes,
+					     enum kmh_span_state state, bool noscan)
+{
+	s->large_bytes = bytes;
+	s->noscan = noscan;
+	atomic_long_set(&s->w[0].remote, 0);
+	WRITE_ONCE(s->state, state);
+}
+
+static noinline struct kmh_mspan *kmh_large_fresh(struct kmheap *heap, size_t bytes, size_t align,
+						  gfp_t gfp, int nid, enum kmh_span_state state,
+						  bool noscan, bool *zeroed)
+{
+	unsigned long npages = (bytes >> KMH_PAGE_SHIFT) + !IS_ALIGNED(bytes, KMH_PAGE_SIZE);
+	struct kmh_node *node;
+	struct kmh_mspan *s;
+
+	if (!kmh_large_size_ok(bytes, gfp))
+		return NULL;
+	node = kmh_heap_node(heap, nid == NUMA_NO_NODE ? numa_node_id() : nid);
+	s = kmh_large_span(&node->mheap, npages, max(1UL, align >> KMH_PAGE_SHIFT), gfp, zeroed);
+	if (!s)
+		return NULL;
+	s->large_bytes = bytes;
+	s->noscan = noscan;
+	WRITE_ONCE(s->state, state);
+	atomic_dec(&node->central[KMH_SPANCLASS_LARGE].nsweeping);
+	if (state == KMH_SPAN_LARGE)
+		atomic_long_inc(&heap->large_allocs);
+	return s;
+}
+
 /**
  * kmh_large_alloc() - an object with a span of its own
  * @heap: the heap.
@@ -78,26 +111,22 @@ static struct kmh_mspan *kmh_large_span(struct kmh_mheap *mh, unsigned long npag
 void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid,
 		      enum kmh_span_state state, bool noscan)
 {
-	unsigned long align_pages = max(1UL, align >> KMH_PAGE_SHIFT);
 	unsigned long npages = bytes >> KMH_PAGE_SHIFT;
-	struct kmh_node *node;
 	struct kmh_mspan *s;
-	bool zeroed;
+	bool zeroed = false;
 
 	might_alloc(gfp);
 	npages += !IS_ALIGNED(bytes, KMH_PAGE_SIZE);
-	node = kmh_heap_node(heap, nid == NUMA_NO_NODE ? numa_node_id() : nid);
-	if (!kmh_gfp_ok(gfp) || !kmh_large_size_ok(bytes, gfp))
+	if (unlikely(!kmh_gfp_ok(gfp)))
 		goto refused;
-	s = kmh_large_span(&node->mheap, npages, align_pages, gfp, &zeroed);
-	if (!s)
-		goto refused;
-	s->large_bytes = bytes;
-	s->noscan = noscan;
-	WRITE_ONCE(s->state, state);
-	atomic_dec(&node->central[KMH_SPANCLASS_LARGE].nsweeping);
-	if (state == KMH_SPAN_LARGE)
-		atomic_long_inc(&heap->large_allocs);
+	s = kmh_largecache_take(heap, npages, align, nid, state == KMH_SPAN_LARGE);
+	if (likely(s)) {
+		kmh_large_become(s, bytes, state, noscan);
+	} else {
+		s = kmh_large_fresh(heap, bytes, align, gfp, nid, state, noscan, &zeroed);
+		if (!s)
+			goto refused;
+	}
 	if (!zeroed && want_init_on_alloc(gfp))
 		kmh_clear_chunked((void *)s->base, npages << KMH_PAGE_SHIFT,
 				  kmh_alloc_may_grow(gfp));
@@ -121,11 +150,12 @@ enum kmh_free_result kmh_large_claim(struct kmh_mspan *s)
 }
 
 /**
- * kmh_large_release() - free a large object that has been claimed
+ * kmh_large_release() - give back a large object that has been claimed
  * @s: its span, which is the caller's alone: clearing it needs no lock and may be
  *	preempted.
  *
- * With a finalizer it is the worker who does that, later.
+ * To the page heap, for those who want its pages there. With a finalizer it is the worker
+ * who does that, later.
  *
  * Context: Any.
  */
@@ -136,4 +166,18 @@ void kmh_large_release(struct kmh_mspan *s)
 	if (want_init_on_free())
 		kmh_clear_chunked((void *)s->base, (size_t)s->npages << KMH_PAGE_SHIFT, false);
 	kmh_mheap_free_span(s);
+}
+
+/**
+ * kmh_large_free() - free a large object that has been claimed
+ * @s: its span, as for kmh_large_release().
+ *
+ * This CPU keeps it if it may.
+ *
+ * Context: Any.
+ */
+void kmh_large_free(struct kmh_mspan *s)
+{
+	if (unlikely(READ_ONCE(s->nspecials)) || want_init_on_free() || !kmh_largecache_park(s))
+		kmh_large_release(s);
 }

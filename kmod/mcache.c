@@ -82,6 +82,8 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 /**
  * kmh_mcache_drain_locked() - give everything an mcache holds to the tiers behind it
  * @mc: in the section, or of a CPU that is dead.
+ *
+ * Large objects go to the stores of their nodes; kmh_largestore_release() is the caller's.
  */
 void kmh_mcache_drain_locked(struct kmh_mcache *mc)
 {
@@ -91,6 +93,7 @@ void kmh_mcache_drain_locked(struct kmh_mcache *mc)
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 		kmh_mcslot_uncache(mc, &mc->slot[i]);
 	kmh_mheap_give_pages(&mc->node->mheap, &mc->pages);
+	kmh_largecache_to_store(mc);
 }
 
 struct kmh_drain {
@@ -133,12 +136,14 @@ void kmh_mcache_drain_all(struct kmheap *heap)
 			break;
 		usleep_range(50, 200);
 	}
+	kmh_largestore_release(heap);
 }
 
 /* The CPU is dead and stays so meanwhile (cpuhp callback): nobody else touches it. */
 void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu)
 {
 	kmh_mcache_drain_locked(per_cpu_ptr(heap->mcache, cpu));
+	kmh_largestore_release(heap);
 }
 
 static void kmh_mcache_init_cpu(struct kmheap *heap, unsigned int cpu)
@@ -151,6 +156,7 @@ static void kmh_mcache_init_cpu(struct kmheap *heap, unsigned int cpu)
 	mc->node = kmh_heap_node(heap, nid == NUMA_NO_NODE ? first_memory_node : nid);
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 		mc->slot[i].word = &kmh_no_slots;
+	kmh_largecache_init(&mc->large);
 }
 
 /* Context: process context; sleeps. Return: 0 or -ENOMEM. */

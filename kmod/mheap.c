@@ -122,32 +122,55 @@ static bool kmh_mheap_cached_pages(struct kmh_pagecache *pc, unsigned long npage
 	return true;
 }
 
-static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
-				unsigned long npages, unsigned long align,
-				struct kmh_page_run *run)
+static struct kmh_pagealloc *kmh_mheap_pa(struct kmh_mheap *mh, unsigned long npages)
 {
-	struct kmh_pagealloc *pa = kmh_wants_own_arena(npages) ? &mh->own_pa : &mh->pa;
+	return kmh_wants_own_arena(npages) ? &mh->own_pa : &mh->pa;
+}
+
+/* Pages that callers in any context can have: parked ones of the node are a lock away. */
+static unsigned long kmh_mheap_nfree(const struct kmh_mheap *mh)
+{
+	return READ_ONCE(mh->pa.nfree) + READ_ONCE(mh->store.npages);
+}
+
+/* Out of the page heap; a page cache that is given and empty is filled as well. */
+static bool kmh_mheap_find_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
+				 unsigned long npages, unsigned long align, bool last,
+				 struct kmh_page_run *run)
+{
 	unsigned long flags;
 	bool ok;
+
+	if (!kmh_lock_irqsave(&mh->lock, flags))
+		return false;
+	kmh_mheap_drain_pending_locked(mh);
+	ok = kmh_pa_alloc(kmh_mheap_pa(mh, npages), npages, align, &run->range, &run->page);
+	if (ok)
+		run->zeroed = kmh_arena_use_pages(kmh_range_arena(run->range), run->page, npages);
+	else if (last)
+		kmh_mheap_miss_locked(mh, npages + align - 1);
+	if (ok && pc)
+		kmh_mheap_fill_cache_locked(mh, pc);
+	if (kmh_mheap_nfree(mh) < mh->low_pages)
+		kmh_mheap_kick(mh);
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	return ok;
+}
+
+static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_mcache *mc, unsigned long npages,
+				unsigned long align, struct kmh_page_run *run)
+{
+	struct kmh_pagecache *pc = mc ? &mc->pages : NULL;
 
 	if (npages > KMH_PAGECACHE_RUN || align > 1)
 		pc = NULL;
 	if (pc && kmh_mheap_cached_pages(pc, npages, run))
 		return true;
-	if (!kmh_lock_irqsave(&mh->lock, flags))
-		return false;
-	kmh_mheap_drain_pending_locked(mh);
-	ok = kmh_pa_alloc(pa, npages, align, &run->range, &run->page);
-	if (ok)
-		run->zeroed = kmh_arena_use_pages(kmh_range_arena(run->range), run->page, npages);
-	else
-		kmh_mheap_miss_locked(mh, npages + align - 1);
-	if (ok && pc)
-		kmh_mheap_fill_cache_locked(mh, pc);
-	if (mh->pa.nfree < mh->low_pages)
-		kmh_mheap_kick(mh);
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
-	return ok;
+	do {
+		if (likely(kmh_mheap_find_pages(mh, pc, npages, align, false, run)))
+			return true;
+	} while (kmh_largecache_flush(mh, mc, npages));
+	return kmh_mheap_find_pages(mh, pc, npages, align, true, run);
 }
 
 /* The span's generation, before anyone can find it. A large object is black by itself. */
@@ -184,7 +207,7 @@ struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *
 		kmh_mheap_kick(mh);
 		return NULL;
 	}
-	if (!kmh_mheap_get_pages(mh, mc ? &mc->pages : NULL, npages, align, &run)) {
+	if (!kmh_mheap_get_pages(mh, mc, npages, align, &run)) {
 		kmh_mspan_put(s);
 		return NULL;
 	}
@@ -361,10 +384,33 @@ static struct mutex *kmh_grow_lock(struct kmheap *heap, gfp_t gfp)
 	return &heap->grow_noio_mutex;
 }
 
-/* Pages without asking the kernel: what was freed long ago, and what is unused. */
-static bool kmh_mheap_find_room(struct kmh_mheap *mh, unsigned long npages, gfp_t gfp)
+/* What is missing. */
+struct kmh_room {
+	unsigned long npages;		/* a run of so many */
+	unsigned long align;		/* so aligned */
+	unsigned long nfree;		/* and so many free in all */
+};
+
+/* Is there room now? */
+static bool kmh_mheap_has_room(struct kmh_mheap *mh, const struct kmh_room *room)
 {
-	unsigned long before = READ_ONCE(mh->pa.nfree);
+	struct kmh_pagealloc *pa = kmh_mheap_pa(mh, room->npages);
+	struct kmh_parange *range;
+	unsigned long page, flags;
+	bool ok;
+
+	raw_spin_lock_irqsave(&mh->lock, flags);
+	ok = kmh_mheap_nfree(mh) >= room->nfree &&
+	     kmh_pa_alloc(pa, room->npages, room->align, &range, &page);
+	if (ok)
+		kmh_pa_free(pa, range, page, room->npages);
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	return ok;
+}
+
+/* Pages without asking the kernel: what was freed long ago, what is kept, what is unused. */
+static bool kmh_mheap_find_room(struct kmh_mheap *mh, const struct kmh_room *room, gfp_t gfp)
+{
 	bool may_wait = (gfp & (__GFP_FS | __GFP_IO)) == (__GFP_FS | __GFP_IO) &&
 			!(current->flags & PF_MEMALLOC);
 
@@ -374,27 +420,15 @@ static bool kmh_mheap_find_room(struct kmh_mheap *mh, unsigned long npages, gfp_
 	 */
 	if (may_wait && kmh_defer_excess(mh->heap))
 		kmh_defer_relieve(mh->heap);
-	kmh_sweep_reclaim(mh->heap, npages);
+	kmh_largecache_drain_all(mh->heap);
+	kmh_sweep_reclaim(mh->heap, room->npages);
 	kmh_mheap_release_spans(mh);
-	return READ_ONCE(mh->pa.nfree) > before;
+	return kmh_mheap_has_room(mh, room);
 }
 
-/**
- * kmh_mheap_grow() - make room for a span
- * @mh: the page heap.
- * @npages: length of the run that was not to be had.
- * @align: its alignment in heap pages.
- * @seen: mh->ngrown from before that was found.
- * @gfp: how hard to try; must allow sleeping.
- *
- * One grower at a time per mutex: whoever comes second finds the arena of the
- * first. Empty spans are collected before the kernel is asked.
- *
- * Context: Process context; sleeps. No lock held but the caller's own.
- * Return: 0 when it is worth trying again, -ENOMEM when it is not.
- */
-int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
-		   unsigned long seen, gfp_t gfp)
+/* kmh_mheap_grow() but for what is wanted. */
+static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room,
+			       unsigned long seen, gfp_t gfp)
 {
 	struct mutex *held;	/* whichever kmh_grow_lock() took */
 	int err = 0;
@@ -406,10 +440,53 @@ int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long ali
 	/* NOFS shares a mutex with NOIO, so whoever holds it must do no I/O. */
 	if (held == &mh->heap->grow_noio_mutex)
 		gfp &= ~(__GFP_FS | __GFP_IO);
-	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_find_room(mh, npages, gfp))
-		err = kmh_mheap_grow_arena(mh, npages, align, gfp);
+	/* With the pages there it may be span metadata that was not; a new arena brings some. */
+	if (READ_ONCE(mh->ngrown) == seen)
+		err = kmh_mheap_find_room(mh, room, gfp) ?
+			      kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp & ~__GFP_ZERO) :
+			      kmh_mheap_grow_arena(mh, room->npages, room->align, gfp);
 	mutex_unlock(held);
 	return err;
+}
+
+/**
+ * kmh_mheap_grow() - make room for a span
+ * @mh: the page heap.
+ * @npages: length of the run that was not to be had.
+ * @align: its alignment in heap pages.
+ * @seen: mh->ngrown from before that was found.
+ * @gfp: how hard to try; must allow sleeping.
+ *
+ * One grower at a time per mutex: whoever comes second finds the arena of the
+ * first. Pages that are kept somewhere are collected before the kernel is asked.
+ *
+ * Context: Process context; sleeps. No lock held but the caller's own.
+ * Return: 0 when it is worth trying again, -ENOMEM when it is not.
+ */
+int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
+		   unsigned long seen, gfp_t gfp)
+{
+	struct kmh_room room = { .npages = npages, .align = align };
+
+	return kmh_mheap_make_room(mh, &room, seen, gfp);
+}
+
+/**
+ * kmh_mheap_grow_ahead() - have pages free before somebody needs them
+ * @mh: the page heap.
+ * @nfree: how many.
+ * @gfp: as for kmh_mheap_grow().
+ *
+ * One step, of one arena at most.
+ *
+ * Context: as for kmh_mheap_grow().
+ * Return: as for kmh_mheap_grow().
+ */
+int kmh_mheap_grow_ahead(struct kmh_mheap *mh, unsigned long nfree, gfp_t gfp)
+{
+	struct kmh_room room = { .npages = 1, .align = 1, .nfree = nfree };
+
+	return kmh_mheap_make_room(mh, &room, READ_ONCE(mh->ngrown), gfp);
 }
 
 /* Grow ahead of need, and refill span metadata, for those who cannot. */
@@ -426,11 +503,11 @@ static void kmh_mheap_work(struct work_struct *work)
 	missed = xchg(&mh->missed_pages, 0);	/* a grower since @seen has dealt with it */
 	if (!err && missed)
 		err = kmh_mheap_grow(mh, missed, 1, seen, gfp);
-	while (!err && READ_ONCE(mh->pa.nfree) < READ_ONCE(mh->low_pages)) {
-		unsigned long nfree = READ_ONCE(mh->pa.nfree);
+	while (!err && kmh_mheap_nfree(mh) < READ_ONCE(mh->low_pages)) {
+		unsigned long nfree = kmh_mheap_nfree(mh);
 
-		err = kmh_mheap_grow(mh, 1, 1, READ_ONCE(mh->ngrown), gfp);
-		if (READ_ONCE(mh->pa.nfree) <= nfree)
+		err = kmh_mheap_grow_ahead(mh, READ_ONCE(mh->low_pages), gfp);
+		if (kmh_mheap_nfree(mh) <= nfree)
 			break;
 	}
 	if (err)
@@ -451,6 +528,7 @@ void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid)
 	kmh_pa_init(&mh->pa);
 	kmh_pa_init(&mh->own_pa);
 	init_llist_head(&mh->pending);
+	kmh_largestore_init(&mh->store);
 	init_llist_head(&mh->deferred[0]);
 	init_llist_head(&mh->deferred[1]);
 	mh->heap = heap;

@@ -134,7 +134,7 @@ static void kmh_walk_arena(struct kmh_arena *a, struct kmh_heap_walk *w)
 	kmh_walk_spans(a, kmh_walk_span, &c);
 	w->st.arenas++;
 	w->st.free_bytes += (u64)nfree << KMH_PAGE_SHIFT;
-	/* In use for the page heap, in no span: a CPU's page cache has them. */
+	/* In use for the page heap, in no span: in a CPU's page cache, or parked. */
 	if (inuse > c.span_pages)
 		w->st.cached_bytes += (inuse - c.span_pages) << KMH_PAGE_SHIFT;
 	w->st.waste_bytes += a->bytes - ((u64)a->range.npages << KMH_PAGE_SHIFT);
@@ -154,7 +154,7 @@ static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 	for_each_possible_cpu(cpu) {
 		struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
 
-		w->st.allocs += READ_ONCE(mc->tiny_allocs);
+		w->st.allocs += READ_ONCE(mc->tiny_allocs) + READ_ONCE(mc->large.allocs);
 		w->st.marked_objects += READ_ONCE(mc->marked);
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
 			struct kmh_class_stats *c = &w->class[kmh_spanclass_class(i)];

@@ -94,7 +94,7 @@ static void kmh_check_span(struct kmh_mspan *s, void *ctx)
 		c->n += kmh_look_at_span(s, c, c->finding);
 }
 
-/* Pages of @a that spans cover. The page heap's lock keeps spans from being freed. */
+/* Pages of @a that spans cover, parked ones too. The page heap's lock keeps the spans. */
 static unsigned long kmh_span_pages_locked(struct kmh_arena *a)
 {
 	unsigned long page = a->range.first, end = page + a->range.npages, n = 0;
@@ -102,7 +102,8 @@ static unsigned long kmh_span_pages_locked(struct kmh_arena *a)
 	lockdep_assert_held(&a->mheap->lock);
 	while (page < end) {
 		struct kmh_mspan *s = kmh_span_of_page(page);
-		unsigned long step = s->state >= KMH_SPAN_SMALL ? s->npages : 0;
+		unsigned long step = s->state >= KMH_SPAN_SMALL ||
+				     kmh_span_is_parked(s, page) ? s->npages : 0;
 
 		n += step;
 		page += step ?: 1;
@@ -192,6 +193,7 @@ unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void
 			c.n += kmh_mcentral_validate(node, i, finding, ctx);
 	}
 	c.n += kmh_mcache_validate(heap, finding, ctx);
+	c.n += kmh_largecache_validate(heap, finding, ctx);
 	kmh_check_arenas(&c);
 	return c.n;
 }

@@ -20,7 +20,7 @@ static void arena_sizes_double(struct kunit *test)
 		KUNIT_ASSERT_NOT_NULL(test, a);
 		KUNIT_EXPECT_EQ_MSG(test, a->bytes, kib[i] << 10, "arena %u", i);
 		KUNIT_EXPECT_FALSE(test, a->dedicated);
-		KUNIT_EXPECT_EQ(test, grow(mheap(test), 1, 1), 0);
+		KUNIT_EXPECT_EQ(test, grow_anyway(mheap(test)), 0);
 	}
 	KUNIT_EXPECT_EQ(test, narenas(heap), i + 1);
 }
@@ -56,7 +56,7 @@ static void guard_page_is_never_handed_out(struct kunit *test)
 	unsigned int i, j, n;
 	LLIST_HEAD(all);
 
-	for (i = 0; i < ARRAY_SIZE(guard) && !grow(mh, 1, 1); i++)
+	for (i = 0; i < ARRAY_SIZE(guard) && !grow_anyway(mh); i++)
 		;			/* to the limit */
 	KUNIT_ASSERT_EQ(test, kmh_mspan_pools_reserve(1024, GFP_KERNEL), 0);
 	n = narenas(heap);
@@ -156,7 +156,7 @@ static void release_free_takes_empty_arenas_only(struct kunit *test)
 	size_t bytes;
 
 	for (i = 0; i < 4; i++)
-		KUNIT_ASSERT_EQ(test, grow(mh, 1, 1), 0);
+		KUNIT_ASSERT_EQ(test, grow_anyway(mh), 0);
 	kmh_kunit_settle(heap);
 	s = alloc_span(mh, SPANCLASS, 1, 1, NULL);
 	KUNIT_ASSERT_NOT_NULL(test, s);
@@ -185,7 +185,7 @@ static void release_free_takes_empty_arenas_only(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, kmh_span_of_page(first), &kmh_span_gone);
 	KUNIT_EXPECT_PTR_EQ(test, kmh_span_of_page(first + 1), &kmh_span_gone);
 	KUNIT_EXPECT_NULL(test, alloc_span(mh, SPANCLASS, 1, 1, NULL));
-	KUNIT_EXPECT_EQ(test, grow(mh, 1, 1), 0);
+	KUNIT_EXPECT_EQ(test, grow_anyway(mh), 0);
 }
 
 /* Growing for an aligned run makes room for it whatever the arena's address. */
@@ -221,12 +221,12 @@ static void grow_after_another_does_nothing(struct kunit *test)
 	unsigned long seen = mh->ngrown;
 
 	KUNIT_EXPECT_EQ(test, seen, 1UL);
-	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 1, 1, seen, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 40, 1, seen, GFP_KERNEL), 0);
 	KUNIT_EXPECT_EQ(test, mh->ngrown, 2UL);
-	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 1, 1, seen, GFP_KERNEL), 0);
-	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 1, 1, seen, GFP_NOFS), 0);
+	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 40, 1, seen, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 40, 1, seen, GFP_NOFS), 0);
 	KUNIT_EXPECT_EQ(test, mh->ngrown, 2UL);
-	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 1, 1, 2, GFP_NOIO), 0);
+	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 100, 1, 2, GFP_NOIO), 0);
 	KUNIT_EXPECT_EQ(test, mh->ngrown, 3UL);
 	KUNIT_EXPECT_EQ(test, narenas(mh->heap), 3U);
 }
@@ -277,7 +277,7 @@ static void grow_keeps_the_limit(struct kunit *test)
 
 		/* An eighth for the metadata of spans; see kmh_heap_book(). */
 		heap->limit_bytes = heap->base_metadata_bytes + rows[i].room + rows[i].room / 8;
-		KUNIT_EXPECT_EQ_MSG(test, grow(mheap_of(heap), 1, 1), rows[i].bytes ? 0 : -ENOMEM,
+		KUNIT_EXPECT_EQ_MSG(test, grow_anyway(mheap_of(heap)), rows[i].bytes ? 0 : -ENOMEM,
 				    "row %u", i);
 		KUNIT_EXPECT_EQ_MSG(test, (size_t)atomic_long_read(&heap->arena_bytes),
 				    (256 << 10) + rows[i].bytes, "row %u", i);
@@ -325,7 +325,7 @@ static void grow_without_memory_fails(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, narenas(heap), 2U);
 	/* Of the arenas that doubling would like, a smaller one does. */
 	atomic_long_set(&kmh_fail_nth, 1);
-	KUNIT_EXPECT_EQ(test, grow(mh, 1, 1), 0);
+	KUNIT_EXPECT_EQ(test, grow_anyway(mh), 0);
 	KUNIT_EXPECT_EQ(test, arena(heap, 2)->bytes, (size_t)256 << 10);
 }
 
@@ -344,7 +344,7 @@ static void grow_race_thread(void *arg, unsigned int i)
 
 	if (!i) {
 		for (n = 0; n < 30 && !r->err; n++)
-			r->err = grow(mheap_of(r->heap), 1, 1);
+			r->err = grow_anyway(mheap_of(r->heap));
 		atomic_set(&r->stop, 1);
 		return;
 	}

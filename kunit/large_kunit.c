@@ -200,11 +200,12 @@ static void dedicated_arenas_are_apart(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, narenas(heap), before);
 }
 
-/* One that holds the lock of the page heap must not be waited for. */
+/* One that holds the lock of the page heap must not be waited for. Too long to be parked. */
 static void free_under_the_lock_is_pending(struct kunit *test)
 {
+	const size_t bytes = (KMH_LARGECACHE_PAGES + 1) << KMH_PAGE_SHIFT;
 	struct kmheap *heap = kmh_kunit_heap(test);
-	void *p = kmheap_alloc(heap, 50000, GFP_KERNEL);
+	void *p = kmheap_alloc(heap, bytes, GFP_KERNEL);
 	struct kmh_mheap *mh;
 	struct kmheap_stats st;
 	unsigned long flags;
@@ -221,7 +222,7 @@ static void free_under_the_lock_is_pending(struct kunit *test)
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
 	kmh_kunit_balanced(test, heap, &st);
 	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
-	p = kmheap_alloc(heap, 50000, GFP_KERNEL);
+	p = kmheap_alloc(heap, bytes, GFP_KERNEL);
 	KUNIT_EXPECT_TRUE(test, llist_empty(&mh->pending));
 	kmheap_free(p);
 }

@@ -1,0 +1,529 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Freed large objects that are kept, to be had again without the page heap.
+ *
+ * A span that is *parked* keeps its pages, its descriptor and its entries in the arenas
+ * map. Its state is KMH_SPAN_FREED: to whoever comes by address it is what the sentinel of
+ * freed pages is, so a second free, a lookup or a walk finds free pages, and for the
+ * figures its pages are in use by no span, that is, cached. Its claim (the remote bit)
+ * stays set, so a second free that has looked before the span was parked loses.
+ *
+ * There are two places, each with a list for each length. A CPU parks in its mcache, under
+ * the mcache rule (struct kmh_mcache) and without a lock. What is too much for it goes, by
+ * half of what it may keep, to the *store* of the node, under the page heap's lock, and
+ * comes from there in the same way to a CPU that has none; so who frees what others
+ * allocate takes the lock once in many objects. (TCMalloc: the transfer cache.)
+ *
+ * No heap grows by it: who finds no pages has parked ones turned into pages first.
+ *
+ * Not in collected heaps: the reclaimer claims large objects by address under the page
+ * heap's lock and trusts that nobody uses a span again without it.
+ */
+#include <linux/delay.h>
+#include <linux/mm.h>
+#include <linux/smp.h>
+
+#include "internal.h"
+
+/*
+ * What a CPU and what a store may keep, less where all CPUs together, or the store, could
+ * have more than 1/64 of the memory, but one of the longest in any case. What CPUs have is
+ * out of reach for others that cannot sleep; what the store has is not.
+ */
+#define KMH_LARGECACHE_BYTES	(4UL << 20)
+#define KMH_LARGESTORE_BYTES	(64UL << 20)
+
+/* Spans that are moved, or given back, in one go. */
+#define KMH_LARGECACHE_BATCH	32U
+
+static unsigned long kmh_share_of_memory(size_t bytes, unsigned int n)
+{
+	size_t share = ((size_t)totalram_pages() << PAGE_SHIFT >> 6) / n;
+
+	BUILD_BUG_ON(KMH_ARENA_FULL_MIN_BYTES / 2 >> KMH_PAGE_SHIFT < KMH_LARGECACHE_PAGES);
+	return max(min(bytes, share) >> KMH_PAGE_SHIFT, KMH_LARGECACHE_PAGES);
+}
+
+void kmh_largecache_init(struct kmh_largecache *lc)
+{
+	lc->parked.max = kmh_share_of_memory(KMH_LARGECACHE_BYTES, num_online_cpus());
+}
+
+void kmh_largestore_init(struct kmh_parked *store)
+{
+	store->max = kmh_share_of_memory(KMH_LARGESTORE_BYTES, 1);
+}
+
+/* ---- lists; in the section, or under the page heap's lock */
+
+static __always_inline void kmh_parked_push(struct kmh_parked *p, struct kmh_mspan *s)
+{
+	struct kmh_mspan **head = &p->head[s->npages - 1];
+
+	s->parked = *head;
+	*head = s;
+	WRITE_ONCE(p->npages, p->npages + s->npages);
+}
+
+/* There is one of that length. */
+static __always_inline struct kmh_mspan *kmh_parked_pop(struct kmh_parked *p,
+							unsigned long npages)
+{
+	struct kmh_mspan *s = p->head[npages - 1];
+
+	WRITE_ONCE(p->head[npages - 1], s->parked);
+	WRITE_ONCE(p->npages, p->npages - npages);
+	return s;
+}
+
+/*
+ * Any span, NULL when there is none: of the length at the hand, which stays where there may
+ * be more.
+ */
+static struct kmh_mspan *kmh_parked_pop_any(struct kmh_parked *p)
+{
+	if (!p->npages)
+		return NULL;
+	while (!p->head[p->hand])
+		p->hand = (p->hand + 1) % KMH_LARGECACHE_PAGES;
+	return kmh_parked_pop(p, p->hand + 1);
+}
+
+/* Lengths take turns, so that those nobody asks for any more come up. */
+static void kmh_parked_next_turn(struct kmh_parked *p)
+{
+	p->hand = (p->hand + 1) % KMH_LARGECACHE_PAGES;
+}
+
+/* Spans that are to go back, linked by @parked. */
+static void kmh_free_parked(struct kmh_mspan *s)
+{
+	struct kmh_mspan *next;
+
+	for (; s; s = next) {
+		next = s->parked;
+		kmh_mheap_free_span(s);
+	}
+}
+
+/* ---- between a CPU and the store */
+
+/* Make room in the store. Full, it gives up those whose turn it is; they are added to @out. */
+static void kmh_store_make_room(struct kmh_parked *store, unsigned long npages,
+				struct kmh_mspan **out)
+{
+	while (store->npages + npages > store->max) {
+		struct kmh_mspan *s = kmh_parked_pop_any(store);
+
+		if (!s)
+			break;
+		s->parked = *out;
+		*out = s;
+	}
+}
+
+/*
+ * This CPU has too much: half of what it may have goes to the store. A free does not wait
+ * for the lock; false when it is taken.
+ */
+static noinline bool kmh_largecache_spill(struct kmh_parked *p, struct kmh_mheap *mh,
+					  unsigned long npages)
+{
+	struct kmh_mspan *s, *out = NULL;
+	unsigned long flags;
+	unsigned int n;
+
+	if (kmh_nmi_on_up() || !raw_spin_trylock_irqsave(&mh->lock, flags))
+		return false;
+	kmh_parked_next_turn(p);
+	kmh_parked_next_turn(&mh->store);
+	for (n = 0; p->npages > p->max / 2; n++) {
+		if (n >= KMH_LARGECACHE_BATCH && p->npages + npages <= p->max)
+			break;
+		s = kmh_parked_pop_any(p);
+		kmh_store_make_room(&mh->store, s->npages, &out);
+		kmh_parked_push(&mh->store, s);
+	}
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_free_parked(out);
+	return true;
+}
+
+/* This CPU has none of a length: some from the store, at least one if there is any. */
+static noinline bool kmh_largecache_fill(struct kmh_parked *p, struct kmh_mheap *mh,
+					 unsigned long npages)
+{
+	unsigned long flags;
+	unsigned int n;
+
+	if (!READ_ONCE(mh->store.head[npages - 1]) || !kmh_lock_irqsave(&mh->lock, flags))
+		return false;
+	for (n = 0; n < KMH_LARGECACHE_BATCH && mh->store.head[npages - 1]; n++) {
+		if (n && p->npages + npages > p->max / 2)
+			break;
+		kmh_parked_push(p, kmh_parked_pop(&mh->store, npages));
+	}
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	return n;
+}
+
+/* ---- the way in and out */
+
+/**
+ * kmh_largecache_park() - keep the span of a large object that has been freed
+ * @s: its span, claimed by the caller; without a special.
+ *
+ * Context: Any.
+ * Return: false, and nothing done, when it is to go back to the page heap.
+ */
+bool kmh_largecache_park(struct kmh_mspan *s)
+{
+	unsigned long npages = s->npages;
+	struct kmh_mcache *mc;
+	bool parked = false;
+
+	if (npages > KMH_LARGECACHE_PAGES || kmh_heap_collected(s->heap))
+		return false;
+	preempt_disable();
+	mc = this_cpu_ptr(s->mcache);
+	if (likely(kmh_mcache_enter(mc))) {
+		struct kmh_parked *p = &mc->large.parked;
+
+		parked = &mc->node->mheap == s->mheap &&
+			 (likely(p->npages + npages <= p->max) ||
+			  kmh_largecache_spill(p, s->mheap, npages));
+		if (parked) {
+			WRITE_ONCE(s->state, KMH_SPAN_FREED);
+			kmh_parked_push(p, s);
+		}
+		kmh_mcache_leave(mc);
+	}
+	preempt_enable();
+	return parked;
+}
+
+/**
+ * kmh_largecache_take() - a span of a large object that has been parked
+ * @heap: the heap.
+ * @npages: its length, any number.
+ * @align: its alignment in bytes, a power of two.
+ * @nid: the node it has to be of, or NUMA_NO_NODE for the caller's.
+ * @count: it is to be an object, and counted.
+ *
+ * Context: Any.
+ * Return: the span, still claimed and in no state; NULL when there is none.
+ */
+struct kmh_mspan *kmh_largecache_take(struct kmheap *heap, unsigned long npages, size_t align,
+				      int nid, bool count)
+{
+	struct kmh_mspan *s = NULL;
+	struct kmh_mcache *mc;
+
+	if (npages - 1 >= KMH_LARGECACHE_PAGES)
+		return NULL;
+	preempt_disable();
+	mc = this_cpu_ptr(heap->mcache);
+	if (likely(kmh_mcache_enter(mc))) {
+		struct kmh_largecache *lc = &mc->large;
+
+		if ((likely(lc->parked.head[npages - 1]) ||
+		     kmh_largecache_fill(&lc->parked, &mc->node->mheap, npages)) &&
+		    IS_ALIGNED(lc->parked.head[npages - 1]->base, align) &&
+		    (nid == NUMA_NO_NODE || kmh_heap_node(heap, nid) == mc->node)) {
+			s = kmh_parked_pop(&lc->parked, npages);
+			lc->takes++;
+			lc->allocs += count;
+		}
+		kmh_mcache_leave(mc);
+	}
+	preempt_enable();
+	return s;
+}
+
+/* ---- giving them back */
+
+/**
+ * kmh_largecache_to_store() - what an mcache has parked goes to its node's store
+ * @mc: in the section, or of a CPU that is dead.
+ *
+ * All of it, for those who empty the store afterwards: giving a span back takes a
+ * microsecond, too long for hundreds in an interrupt.
+ *
+ * Context: Any but NMI.
+ */
+void kmh_largecache_to_store(struct kmh_mcache *mc)
+{
+	struct kmh_parked *p = &mc->large.parked;
+	struct kmh_mheap *mh = &mc->node->mheap;
+	struct kmh_mspan *s;
+	unsigned long flags;
+
+	if (!p->npages)
+		return;
+	raw_spin_lock_irqsave(&mh->lock, flags);
+	while ((s = kmh_parked_pop_any(p)))
+		kmh_parked_push(&mh->store, s);
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+}
+
+/* The shortest span of @npages or more. */
+static struct kmh_mspan *kmh_parked_pop_fit(struct kmh_parked *p, unsigned long npages)
+{
+	for (; npages <= KMH_LARGECACHE_PAGES; npages++)
+		if (p->head[npages - 1])
+			return kmh_parked_pop(p, npages);
+	return NULL;
+}
+
+/*
+ * One span of a store that holds @npages goes back, or else a batch of any; false when
+ * there is none. An @npages of KMH_WHATEVER is held by none.
+ */
+#define KMH_WHATEVER	ULONG_MAX
+
+static bool kmh_largestore_release_some(struct kmh_mheap *mh, unsigned long npages)
+{
+	struct kmh_parked *store = &mh->store;
+	struct kmh_mspan *s, *out = NULL;
+	unsigned int n = KMH_LARGECACHE_BATCH;
+	unsigned long flags;
+	bool any;
+
+	if (!READ_ONCE(store->npages) || !kmh_lock_irqsave(&mh->lock, flags))
+		return false;
+	s = kmh_parked_pop_fit(store, npages);
+	if (s)
+		n = 1;
+	else
+		s = kmh_parked_pop_any(store);
+	any = s;
+	while (s) {
+		s->parked = out;
+		out = s;
+		s = --n ? kmh_parked_pop_any(store) : NULL;
+	}
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_free_parked(out);
+	return any;
+}
+
+/**
+ * kmh_largecache_flush() - some of what is parked becomes pages, for who finds none
+ * @mh: the page heap.
+ * @mc: this CPU's mcache when the caller is in its section; NULL when he is in none.
+ * @npages: what he wants.
+ *
+ * The store's, and when that is empty this CPU's.
+ *
+ * Context: Any; holds no lock. An NMI gets nothing, and an interrupt that finds the mcache
+ * busy nothing of this CPU's.
+ * Return: true when it is worth trying again.
+ */
+bool kmh_largecache_flush(struct kmh_mheap *mh, struct kmh_mcache *mc, unsigned long npages)
+{
+	bool entered = false;
+
+	if (in_nmi())
+		return false;
+	if (kmh_largestore_release_some(mh, npages))
+		return true;
+	preempt_disable();
+	if (!mc) {
+		mc = this_cpu_ptr(mh->heap->mcache);
+		entered = kmh_mcache_enter(mc);
+		if (!entered)
+			goto out;
+	}
+	if (&mc->node->mheap == mh)
+		kmh_largecache_to_store(mc);
+	if (entered)
+		kmh_mcache_leave(mc);
+out:
+	preempt_enable();
+	return kmh_largestore_release_some(mh, npages);
+}
+
+/* Everything in the stores goes back. Context: process context; sleeps. */
+void kmh_largestore_release(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid))) {
+		while (kmh_largestore_release_some(&node->mheap, KMH_WHATEVER))
+			cond_resched();
+		kmh_mheap_drain_pending(&node->mheap);
+	}
+}
+
+struct kmh_park_call {
+	struct kmheap *heap;
+	atomic_t nbusy;
+};
+
+static void kmh_unpark_this_cpu(void *arg)
+{
+	struct kmh_park_call *call = arg;
+	struct kmh_mcache *mc = this_cpu_ptr(call->heap->mcache);
+
+	if (!kmh_mcache_enter(mc)) {
+		atomic_inc(&call->nbusy);
+		return;
+	}
+	kmh_largecache_to_store(mc);
+	kmh_mcache_leave(mc);
+}
+
+static bool kmh_has_parked(int cpu, void *arg)
+{
+	struct kmh_park_call *call = arg;
+
+	return READ_ONCE(per_cpu_ptr(call->heap->mcache, cpu)->large.parked.npages);
+}
+
+/**
+ * kmh_largecache_drain_all() - everything that is parked goes back
+ * @heap: the heap.
+ *
+ * Interrupts only CPUs that have something parked; one that is in its section is asked
+ * again, three times at most.
+ *
+ * Context: Process context; sleeps.
+ */
+void kmh_largecache_drain_all(struct kmheap *heap)
+{
+	struct kmh_park_call call = { .heap = heap };
+	unsigned int tries;
+
+	for (tries = 0; tries < 3; tries++) {
+		atomic_set(&call.nbusy, 0);
+		on_each_cpu_cond(kmh_has_parked, kmh_unpark_this_cpu, &call, true);
+		if (!atomic_read(&call.nbusy))
+			break;
+		usleep_range(50, 200);
+	}
+	kmh_largestore_release(heap);
+}
+
+/* The same for a heap without users: no CPU needs to be asked. */
+void kmh_largecache_drain_idle(struct kmheap *heap)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		kmh_largecache_to_store(per_cpu_ptr(heap->mcache, cpu));
+	kmh_largestore_release(heap);
+}
+
+/* ---- checks */
+
+/**
+ * kmh_span_is_parked() - is it parked, or about to be or to be no more?
+ * @s: what the arenas map has for heap page @page.
+ * @page: its first, or else the answer is no.
+ */
+bool kmh_span_is_parked(const struct kmh_mspan *s, unsigned long page)
+{
+	return s->state == KMH_SPAN_FREED && s->base >> KMH_PAGE_SHIFT == page;
+}
+
+struct kmh_parked_sum {
+	unsigned long npages;
+	unsigned long takes;
+};
+
+static struct kmh_parked_sum kmh_parked_by_list(struct kmheap *heap)
+{
+	struct kmh_parked_sum sum = { };
+	struct kmh_node *node;
+	unsigned int cpu;
+	int nid = -1;
+
+	for_each_possible_cpu(cpu) {
+		struct kmh_largecache *lc = &per_cpu_ptr(heap->mcache, cpu)->large;
+
+		sum.npages += READ_ONCE(lc->parked.npages);
+		sum.takes += READ_ONCE(lc->takes);
+	}
+	while ((node = kmh_next_node(heap, &nid)))
+		sum.npages += READ_ONCE(node->mheap.store.npages);
+	return sum;
+}
+
+static bool kmh_parked_ok(const struct kmh_mspan *s)
+{
+	return s->npages - 1 < KMH_LARGECACHE_PAGES && !s->nspecials && !s->arena->dedicated &&
+	       atomic_long_read(&s->w[0].remote) == 1 && !kmh_mspan_waiting(s, 0);
+}
+
+/* Pages of parked spans of an arena; one that is wrong is put into @bad. */
+static unsigned long kmh_parked_in_arena(struct kmh_arena *a, const struct kmh_mspan **bad)
+{
+	unsigned long page = a->range.first, end = page + a->range.npages, n = 0, flags;
+
+	raw_spin_lock_irqsave(&a->mheap->lock, flags);
+	while (page < end) {
+		struct kmh_mspan *s = kmh_span_of_page(page);
+		unsigned long step = s->state >= KMH_SPAN_SMALL ? s->npages : 0;
+
+		if (kmh_span_is_parked(s, page)) {
+			step = s->npages;
+			n += step;
+			if (!kmh_parked_ok(s))
+				*bad = s;
+		}
+		page += step ?: 1;
+	}
+	raw_spin_unlock_irqrestore(&a->mheap->lock, flags);
+	return n;
+}
+
+static unsigned long kmh_parked_by_address(struct kmheap *heap, const struct kmh_mspan **bad)
+{
+	unsigned long npages = 0;
+	struct kmh_arena *a;
+
+	*bad = NULL;
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->arenas, list)
+		npages += kmh_parked_in_arena(a, bad);
+	mutex_unlock(&heap->arenas_mutex);
+	return npages;
+}
+
+/**
+ * kmh_largecache_validate() - what is parked by the lists and by the arenas is the same
+ * @heap: the heap.
+ * @finding: called for each violation.
+ * @ctx: passed through.
+ *
+ * Context: Process context; sleeps. While large objects come and go nothing is found.
+ * Return: number of findings.
+ */
+unsigned int kmh_largecache_validate(struct kmheap *heap, kmh_finding_fn finding, void *ctx)
+{
+	const struct kmh_mspan *bad;
+	struct kmh_parked_sum was, now;
+	unsigned int tries, n = 0;
+	unsigned long found;
+
+	for (tries = 0; tries < 5; tries++) {
+		was = kmh_parked_by_list(heap);
+		found = kmh_parked_by_address(heap, &bad);
+		now = kmh_parked_by_list(heap);
+		if ((found == now.npages && !bad) || memcmp(&was, &now, sizeof(was)))
+			return 0;
+		usleep_range(200, 500);
+	}
+	if (found != now.npages) {
+		finding(ctx, "heap %s: %lu pages are parked, its arenas have %lu of them",
+			heap->name, now.npages, found);
+		n++;
+	}
+	if (bad) {
+		finding(ctx, "heap %s: span %p of %u pages is parked and not fit to be",
+			heap->name, bad, bad->npages);
+		n++;
+	}
+	return n;
+}
