@@ -78,7 +78,7 @@ static __always_inline u32 kmh_class_slot(const struct kmh_sizeclass *class, u32
 }
 
 /* Bytes per object. */
-static inline size_t kmh_class_size(unsigned int class)
+static inline unsigned int kmh_class_size(unsigned int class)
 {
 	return kmh_classes[class].size;
 }
