@@ -87,6 +87,7 @@ static void only_what_fits_is_had(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 	void *p = alloc(test, heap, 65536), *other, *run;
+	struct kmheap_stats st, before;
 	size_t align;
 
 	kmheap_free(p);
@@ -108,8 +109,12 @@ static void only_what_fits_is_had(struct kunit *test)
 		p = other;
 	}
 	/* Runs of pages and objects come from the same place, and are counted apart. */
+	kmheap_stats(heap, &before);
 	run = kmheap_alloc_pages(heap, 8, GFP_NOWAIT);
 	KUNIT_EXPECT_PTR_EQ(test, run, p);
+	kmheap_stats(heap, &st);
+	KUNIT_EXPECT_EQ(test, st.allocs, before.allocs);
+	KUNIT_EXPECT_EQ(test, st.manual_bytes, 65536ULL);
 	kmheap_free(run);
 	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
 	kmheap_free_pages(run, 8);
@@ -430,6 +435,38 @@ static void the_worker_fetches_what_others_have_parked(struct kunit *test)
 	kmheap_free(p);
 }
 
+/* What the store has is within everybody's reach: nobody grows ahead for want of it. */
+static void the_store_counts_as_free(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mheap *mh = mheap(test);
+	struct kmh_mspan *s[2];
+	unsigned int n, i;
+
+	kmh_kunit_no_worker(heap);
+	cache(heap)->max = 0;
+	empty(fill(heap, 65536, &n));
+	KUNIT_ASSERT_GE(test, store(heap)->npages, 16UL);
+	mh->low_pages = mh->pa.nfree + 10;
+	mh->ahead_after = jiffies;
+	for (i = 0; i < ARRAY_SIZE(s); i++) {
+		s[i] = alloc_span(mh, SPANCLASS, 1, 1, NULL);
+		KUNIT_ASSERT_NOT_NULL(test, s[i]);
+	}
+	kmh_kunit_settle(heap);
+	KUNIT_EXPECT_EQ(test, mh->ngrown, 1UL);
+	KUNIT_EXPECT_GE(test, store(heap)->npages, 16UL);
+	/* Without it somebody does. */
+	mh->low_pages = mh->pa.npages;
+	kmh_mheap_free_span(s[0]);
+	s[0] = alloc_span(mh, SPANCLASS, 1, 1, NULL);
+	kmh_kunit_settle(heap);
+	KUNIT_EXPECT_EQ(test, mh->ngrown, 2UL);
+	KUNIT_EXPECT_EQ(test, store(heap)->npages, 0UL);
+	for (i = 0; i < ARRAY_SIZE(s); i++)
+		kmh_mheap_free_span(s[i]);
+}
+
 /* Pages that came free since nobody found any are enough: no arena. */
 static void no_arena_when_the_run_can_be_had(struct kunit *test)
 {
@@ -549,6 +586,7 @@ static struct kunit_case largecache_cases[] = {
 	KUNIT_CASE(atomic_callers_get_parked_pages),
 	KUNIT_CASE(growing_takes_what_all_cpus_have_parked),
 	KUNIT_CASE(the_worker_fetches_what_others_have_parked),
+	KUNIT_CASE(the_store_counts_as_free),
 	KUNIT_CASE(no_arena_when_the_run_can_be_had),
 	KUNIT_CASE(growing_brings_metadata),
 	KUNIT_CASE(shrink_gives_back_what_is_parked),
