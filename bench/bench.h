@@ -20,6 +20,10 @@ enum bench_side { KMHEAP, KMALLOC, KMEM_CACHE, KVMALLOC, VMALLOC, PAGES, NR_SIDE
 #define BENCH_ROUNDS		41
 #define BENCH_WARM_UP		3	/* rounds before the first that counts */
 
+/* After this time a row has as many rounds as it has; on a busy host two CPUs may take long. */
+#define BENCH_ROW_NS		(3 * NSEC_PER_SEC)
+#define BENCH_LEAST_ROUNDS	5
+
 struct bench_row;
 
 /* What a lap is to do, and what it took. */

@@ -212,6 +212,7 @@ int bench_run_row(const struct bench_row *row)
 	unsigned int n = bench_rounds(row->rounds ?: BENCH_ROUNDS), side, begun = 0;
 	struct bench_lap *laps;
 	int err, round;
+	u64 start;
 
 	if (!bench_size_wanted(row->bytes) || row->cpus > num_online_cpus())
 		return 0;
@@ -220,8 +221,13 @@ int bench_run_row(const struct bench_row *row)
 		return -ENOMEM;
 	err = prepare_laps(laps, row);
 	err = err ?: begin_laps(laps, row, &begun);
-	for (round = -BENCH_WARM_UP; !err && round < (int)n; round++)
-		err = run_round(laps, row, round);
+	start = ktime_get_ns();
+	for (round = -BENCH_WARM_UP; !err && round < (int)n; round++) {
+		if (round >= BENCH_LEAST_ROUNDS && ktime_get_ns() - start > BENCH_ROW_NS)
+			n = round;
+		else
+			err = run_round(laps, row, round);
+	}
 	for (side = 0; row->end && side < begun; side++)
 		if (takes_part(row, side))
 			row->end(&laps[side]);
