@@ -214,8 +214,13 @@ int bench_run_row(const struct bench_row *row)
 	int err, round;
 	u64 start;
 
-	if (!bench_size_wanted(row->bytes) || row->cpus > num_online_cpus())
+	if (!bench_size_wanted(row->bytes))
 		return 0;
+	if (row->cpus > num_online_cpus()) {
+		pr_info("BENCH_NOTE %s, %zu bytes: left out for want of %u CPUs\n", row->name,
+			row->bytes, row->cpus);
+		return 0;
+	}
 	laps = kcalloc(NR_SIDES, sizeof(*laps), GFP_KERNEL);
 	if (!laps)
 		return -ENOMEM;
@@ -338,6 +343,7 @@ static bool is_wanted(const char *name)
 
 static int run_case(const struct bench_case *c)
 {
+	u64 start = ktime_get_ns();
 	int err;
 
 	bench_heap = kmheap_create("bench", NULL);
@@ -349,6 +355,8 @@ static int run_case(const struct bench_case *c)
 	bench_heap = NULL;
 	if (err)
 		bench_error("%s: %d", c->name, err);
+	pr_info("BENCH_NOTE %s: %llu ms\n", c->name,
+		div_u64(ktime_get_ns() - start, NSEC_PER_MSEC));
 	return err;
 }
 

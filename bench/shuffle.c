@@ -64,14 +64,18 @@ static __always_inline int shuffle(enum bench_side side, size_t bytes, struct be
 	return 0;
 }
 
-static int shuffle_begin(struct bench_lap *lap)
-{
-	return side_var(fill, SIDES_ALL, lap);
-}
-
 static int shuffle_end(struct bench_lap *lap)
 {
 	return side_var(empty, SIDES_ALL, lap);
+}
+
+static int shuffle_begin(struct bench_lap *lap)
+{
+	int err = side_var(fill, SIDES_ALL, lap);
+
+	if (err)
+		shuffle_end(lap);
+	return err;
 }
 
 static int shuffle_lap(struct bench_lap *lap)
