@@ -46,7 +46,8 @@ static unsigned long kmh_share_of_memory(size_t bytes, unsigned int n)
 
 void kmh_largecache_init(struct kmh_largecache *lc)
 {
-	lc->parked.max = kmh_share_of_memory(KMH_LARGECACHE_BYTES, num_online_cpus());
+	lc->limit = kmh_share_of_memory(KMH_LARGECACHE_BYTES, num_online_cpus());
+	lc->parked.max = lc->limit;
 }
 
 void kmh_largestore_init(struct kmh_parked *store)
@@ -149,10 +150,14 @@ static noinline bool kmh_largecache_spill(struct kmh_parked *p, struct kmh_mheap
 	return true;
 }
 
-/* This CPU has none of a length: some from the store, at least one if there is any. */
-static noinline bool kmh_largecache_fill(struct kmh_parked *p, struct kmh_mheap *mh,
+/*
+ * This CPU has none of a length: some from the store, at least one if there is any. It frees
+ * and allocates by turns, so it may keep more from now on.
+ */
+static noinline bool kmh_largecache_fill(struct kmh_largecache *lc, struct kmh_mheap *mh,
 					 unsigned long npages)
 {
+	struct kmh_parked *p = &lc->parked;
 	unsigned long flags;
 	unsigned int n;
 
@@ -164,6 +169,7 @@ static noinline bool kmh_largecache_fill(struct kmh_parked *p, struct kmh_mheap 
 		kmh_parked_push(p, kmh_parked_pop(&mh->store, npages));
 	}
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	p->max = min(2 * p->max, lc->limit);
 	return n;
 }
 
@@ -227,7 +233,7 @@ struct kmh_mspan *kmh_largecache_take(struct kmheap *heap, unsigned long npages,
 		struct kmh_largecache *lc = &mc->large;
 
 		if ((likely(lc->parked.head[npages - 1]) ||
-		     kmh_largecache_fill(&lc->parked, &mc->node->mheap, npages)) &&
+		     kmh_largecache_fill(lc, &mc->node->mheap, npages)) &&
 		    IS_ALIGNED(lc->parked.head[npages - 1]->base, align) &&
 		    (nid == NUMA_NO_NODE || kmh_heap_node(heap, nid) == mc->node)) {
 			s = kmh_parked_pop(&lc->parked, npages);
@@ -356,21 +362,40 @@ void kmh_largestore_release(struct kmheap *heap)
 	}
 }
 
+/* Can @npages be had from one span of a store? Under the page heap's lock. */
+bool kmh_largestore_holds(const struct kmh_parked *store, unsigned long npages,
+			  unsigned long align)
+{
+	for (; npages <= KMH_LARGECACHE_PAGES; npages++) {
+		const struct kmh_mspan *s = store->head[npages - 1];
+
+		if (s && IS_ALIGNED(s->base >> KMH_PAGE_SHIFT, align))
+			return true;
+	}
+	return false;
+}
+
 struct kmh_park_call {
 	struct kmheap *heap;
 	atomic_t nbusy;
 };
 
+/*
+ * Others want what this CPU has: it may keep half as much from now on, so that more of it
+ * goes to the store by itself.
+ */
 static void kmh_unpark_this_cpu(void *arg)
 {
 	struct kmh_park_call *call = arg;
 	struct kmh_mcache *mc = this_cpu_ptr(call->heap->mcache);
+	struct kmh_parked *p = &mc->large.parked;
 
 	if (!kmh_mcache_enter(mc)) {
 		atomic_inc(&call->nbusy);
 		return;
 	}
 	kmh_largecache_to_store(mc);
+	p->max = min(max(p->max / 2, KMH_LARGECACHE_PAGES), p->max);
 	kmh_mcache_leave(mc);
 }
 
@@ -382,7 +407,7 @@ static bool kmh_has_parked(int cpu, void *arg)
 }
 
 /**
- * kmh_largecache_drain_all() - everything that is parked goes back
+ * kmh_largecache_all_to_store() - what all CPUs have parked goes to the stores
  * @heap: the heap.
  *
  * Interrupts only CPUs that have something parked; one that is in its section is asked
@@ -390,7 +415,7 @@ static bool kmh_has_parked(int cpu, void *arg)
  *
  * Context: Process context; sleeps.
  */
-void kmh_largecache_drain_all(struct kmheap *heap)
+void kmh_largecache_all_to_store(struct kmheap *heap)
 {
 	struct kmh_park_call call = { .heap = heap };
 	unsigned int tries;
@@ -402,6 +427,12 @@ void kmh_largecache_drain_all(struct kmheap *heap)
 			break;
 		usleep_range(50, 200);
 	}
+}
+
+/* Everything that is parked goes back. Context: process context; sleeps. */
+void kmh_largecache_drain_all(struct kmheap *heap)
+{
+	kmh_largecache_all_to_store(heap);
 	kmh_largestore_release(heap);
 }
 

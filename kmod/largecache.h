@@ -18,7 +18,7 @@ struct kmh_mspan;
 /* Parked spans by length, the one that came last first. */
 struct kmh_parked {
 	unsigned long npages;		/* in all of them; read anywhere */
-	unsigned long max;		/* of that */
+	unsigned long max;		/* of that, now */
 	unsigned int hand;		/* where the next one to go is looked for */
 	struct kmh_mspan *head[KMH_LARGECACHE_PAGES];	/* by length - 1 */
 };
@@ -26,6 +26,7 @@ struct kmh_parked {
 /* What a CPU keeps, under the mcache rule. */
 struct kmh_largecache {
 	struct kmh_parked parked;
+	unsigned long limit;		/* of parked.max */
 	unsigned long takes;		/* spans that were handed out, ever */
 	unsigned long allocs;		/* those that became objects */
 };
@@ -38,6 +39,9 @@ struct kmh_mspan *kmh_largecache_take(struct kmheap *heap, unsigned long npages,
 bool kmh_largecache_flush(struct kmh_mheap *mh, struct kmh_mcache *mc, unsigned long npages);
 void kmh_largecache_to_store(struct kmh_mcache *mc);
 void kmh_largestore_release(struct kmheap *heap);
+bool kmh_largestore_holds(const struct kmh_parked *store, unsigned long npages,
+			  unsigned long align);
+void kmh_largecache_all_to_store(struct kmheap *heap);
 void kmh_largecache_drain_all(struct kmheap *heap);
 void kmh_largecache_drain_idle(struct kmheap *heap);
 bool kmh_span_is_parked(const struct kmh_mspan *s, unsigned long page);

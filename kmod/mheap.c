@@ -408,6 +408,19 @@ static bool kmh_mheap_has_room(struct kmh_mheap *mh, const struct kmh_room *room
 	return ok;
 }
 
+/* Is there a parked span that will do? Then the others may stay parked. */
+static bool kmh_mheap_has_parked(struct kmh_mheap *mh, const struct kmh_room *room)
+{
+	unsigned long flags;
+	bool ok;
+
+	raw_spin_lock_irqsave(&mh->lock, flags);
+	ok = kmh_mheap_nfree(mh) >= room->nfree &&
+	     kmh_largestore_holds(&mh->store, room->npages, room->align);
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	return ok;
+}
+
 /* Pages without asking the kernel: what was freed long ago, what is kept, what is unused. */
 static bool kmh_mheap_find_room(struct kmh_mheap *mh, const struct kmh_room *room, gfp_t gfp)
 {
@@ -420,7 +433,10 @@ static bool kmh_mheap_find_room(struct kmh_mheap *mh, const struct kmh_room *roo
 	 */
 	if (may_wait && kmh_defer_excess(mh->heap))
 		kmh_defer_relieve(mh->heap);
-	kmh_largecache_drain_all(mh->heap);
+	kmh_largecache_all_to_store(mh->heap);
+	if (kmh_mheap_has_parked(mh, room))
+		return true;
+	kmh_largestore_release(mh->heap);
 	kmh_sweep_reclaim(mh->heap, room->npages);
 	kmh_mheap_release_spans(mh);
 	return kmh_mheap_has_room(mh, room);

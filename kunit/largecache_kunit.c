@@ -412,6 +412,58 @@ static void growing_takes_what_all_cpus_have_parked(struct kunit *test)
 	}
 }
 
+/* A CPU whose spans others had to fetch keeps less, and more again when it fetches itself. */
+static void what_a_cpu_keeps_adapts(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned long limit = cache(heap)->max;
+	void *p, *q;
+
+	KUNIT_ASSERT_GE(test, limit, 2 * KMH_LARGECACHE_PAGES);
+	kmheap_free(alloc(test, heap, 65536));
+	kmheap_free(alloc(test, heap, 40960));
+	kmh_largecache_all_to_store(heap);
+	KUNIT_EXPECT_EQ(test, cache(heap)->npages, 0UL);
+	KUNIT_EXPECT_EQ(test, store(heap)->npages, 8UL + 5);
+	KUNIT_EXPECT_EQ(test, cache(heap)->max, limit / 2);
+	kmh_largecache_all_to_store(heap);	/* it has none: nobody asks it */
+	KUNIT_EXPECT_EQ(test, cache(heap)->max, limit / 2);
+	p = alloc(test, heap, 65536);
+	KUNIT_EXPECT_EQ(test, store(heap)->npages, 5UL);
+	KUNIT_EXPECT_EQ(test, cache(heap)->max, limit);
+	q = alloc(test, heap, 40960);
+	KUNIT_EXPECT_EQ(test, cache(heap)->max, limit);
+	KUNIT_EXPECT_EQ(test, store(heap)->npages, 0UL);
+	while (cache(heap)->max > KMH_LARGECACHE_PAGES) {
+		kmheap_free(alloc(test, heap, 100000));
+		kmh_largecache_all_to_store(heap);
+		kmh_largestore_release(heap);
+	}
+	kmheap_free(alloc(test, heap, 100000));
+	kmh_largecache_all_to_store(heap);
+	KUNIT_EXPECT_EQ(test, cache(heap)->max, KMH_LARGECACHE_PAGES);
+	kmheap_free(p);
+	kmheap_free(q);
+}
+
+/* One parked span that will do is enough: the others stay parked. */
+static void growing_takes_no_more_than_it_needs(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mheap *mh = mheap(test);
+	unsigned int n;
+	void *first;
+
+	kmh_kunit_no_worker(heap);
+	first = fill(heap, 65536, &n);
+	kmh_kunit_elsewhere(test, empty, first);
+	first = kmheap_alloc(heap, 65536, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, first);
+	KUNIT_EXPECT_EQ(test, mh->ngrown, 1UL);
+	KUNIT_EXPECT_GE(test, store(heap)->npages + cache(heap)->npages, 8UL);
+	kmheap_free(first);
+}
+
 /* The worker, for those who cannot wait for other CPUs. */
 static void the_worker_fetches_what_others_have_parked(struct kunit *test)
 {
@@ -585,6 +637,8 @@ static struct kunit_case largecache_cases[] = {
 	KUNIT_CASE(one_with_a_finalizer_goes_its_way),
 	KUNIT_CASE(atomic_callers_get_parked_pages),
 	KUNIT_CASE(growing_takes_what_all_cpus_have_parked),
+	KUNIT_CASE(what_a_cpu_keeps_adapts),
+	KUNIT_CASE(growing_takes_no_more_than_it_needs),
 	KUNIT_CASE(the_worker_fetches_what_others_have_parked),
 	KUNIT_CASE(the_store_counts_as_free),
 	KUNIT_CASE(no_arena_when_the_run_can_be_had),
