@@ -540,6 +540,7 @@ struct kmh_mheap {
 	unsigned long ngrown;		/* arenas ever added: "has someone grown since?" */
 	unsigned long missed_pages;	/* longest run that was not to be had since then */
 	struct kmh_parked store;	/* freed large objects that no CPU keeps */
+	unsigned long fetched;		/* jiffies: when what CPUs have parked was */
 
 	struct llist_head pending;	/* spans whose free could not take @lock */
 	struct llist_head deferred[2];	/* large objects in the two deferred sets */

@@ -14,7 +14,7 @@
  * comes from there in the same way to a CPU that has none; so who frees what others
  * allocate takes the lock once in many objects. (TCMalloc: the transfer cache.)
  *
- * No heap grows by it: who finds no pages has parked ones turned into pages first.
+ * Who finds no pages has parked ones turned into pages before the heap grows.
  *
  * Not in collected heaps: the reclaimer claims large objects by address under the page
  * heap's lock and trusts that nobody uses a span again without it.
@@ -378,6 +378,7 @@ bool kmh_largestore_holds(const struct kmh_parked *store, unsigned long npages,
 struct kmh_park_call {
 	struct kmheap *heap;
 	atomic_t nbusy;
+	atomic_t nfetched;
 };
 
 /*
@@ -396,6 +397,7 @@ static void kmh_unpark_this_cpu(void *arg)
 	}
 	kmh_largecache_to_store(mc);
 	p->max = min(max(p->max / 2, KMH_LARGECACHE_PAGES), p->max);
+	atomic_inc(&call->nfetched);
 	kmh_mcache_leave(mc);
 }
 
@@ -411,22 +413,21 @@ static bool kmh_has_parked(int cpu, void *arg)
  * @heap: the heap.
  *
  * Interrupts only CPUs that have something parked; one that is in its section is asked
- * again, three times at most.
+ * again at once, three times at most: sections are short.
  *
- * Context: Process context; sleeps.
+ * Context: Process context; may sleep.
+ * Return: true when any had some.
  */
-void kmh_largecache_all_to_store(struct kmheap *heap)
+bool kmh_largecache_all_to_store(struct kmheap *heap)
 {
 	struct kmh_park_call call = { .heap = heap };
-	unsigned int tries;
+	unsigned int tries = 3;
 
-	for (tries = 0; tries < 3; tries++) {
+	do {
 		atomic_set(&call.nbusy, 0);
 		on_each_cpu_cond(kmh_has_parked, kmh_unpark_this_cpu, &call, true);
-		if (!atomic_read(&call.nbusy))
-			break;
-		usleep_range(50, 200);
-	}
+	} while (atomic_read(&call.nbusy) && --tries);
+	return atomic_read(&call.nfetched);
 }
 
 /* Everything that is parked goes back. Context: process context; sleeps. */

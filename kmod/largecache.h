@@ -41,7 +41,7 @@ void kmh_largecache_to_store(struct kmh_mcache *mc);
 void kmh_largestore_release(struct kmheap *heap);
 bool kmh_largestore_holds(const struct kmh_parked *store, unsigned long npages,
 			  unsigned long align);
-void kmh_largecache_all_to_store(struct kmheap *heap);
+bool kmh_largecache_all_to_store(struct kmheap *heap);
 void kmh_largecache_drain_all(struct kmheap *heap);
 void kmh_largecache_drain_idle(struct kmheap *heap);
 bool kmh_span_is_parked(const struct kmh_mspan *s, unsigned long page);

@@ -18,6 +18,12 @@
  */
 #define KMH_PAGECACHE_SHARE	(4 * KMH_PA_GROUP_PAGES)
 
+/*
+ * Who wants pages again so soon after other CPUs' have been fetched grows the heap, if he
+ * may: it is too small for what CPUs keep, and interrupting them costs more.
+ */
+#define KMH_FETCH_PAUSE		DIV_ROUND_UP(HZ, 100)
+
 /* Nobody grows ahead again for this long after growing ahead has failed. */
 #define KMH_AHEAD_PAUSE		HZ
 
@@ -433,13 +439,22 @@ static bool kmh_mheap_find_room(struct kmh_mheap *mh, const struct kmh_room *roo
 	 */
 	if (may_wait && kmh_defer_excess(mh->heap))
 		kmh_defer_relieve(mh->heap);
-	kmh_largecache_all_to_store(mh->heap);
+	if (kmh_largecache_all_to_store(mh->heap))
+		WRITE_ONCE(mh->fetched, jiffies);
 	if (kmh_mheap_has_parked(mh, room))
 		return true;
 	kmh_largestore_release(mh->heap);
 	kmh_sweep_reclaim(mh->heap, room->npages);
 	kmh_mheap_release_spans(mh);
 	return kmh_mheap_has_room(mh, room);
+}
+
+/* Has the heap been too small a moment ago already? Then an arena without further ado. */
+static bool kmh_mheap_outgrown(struct kmh_mheap *mh, const struct kmh_room *room, gfp_t gfp)
+{
+	return time_before(jiffies, READ_ONCE(mh->fetched) + KMH_FETCH_PAUSE) &&
+	       !kmh_mheap_grow_arena(mh, room->npages, room->align,
+				     gfp | __GFP_NORETRY | __GFP_NOWARN);
 }
 
 /* kmh_mheap_grow() but for what is wanted. */
@@ -457,7 +472,7 @@ static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room
 	if (held == &mh->heap->grow_noio_mutex)
 		gfp &= ~(__GFP_FS | __GFP_IO);
 	/* With the pages there it may be span metadata that was not; a new arena brings some. */
-	if (READ_ONCE(mh->ngrown) == seen)
+	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_outgrown(mh, room, gfp))
 		err = kmh_mheap_find_room(mh, room, gfp) ?
 			      kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp & ~__GFP_ZERO) :
 			      kmh_mheap_grow_arena(mh, room->npages, room->align, gfp);
@@ -550,6 +565,7 @@ void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid)
 	mh->heap = heap;
 	mh->nid = nid;
 	mh->ahead_after = jiffies;
+	mh->fetched = jiffies - KMH_FETCH_PAUSE;
 	init_irq_work(&mh->kick, kmh_mheap_kicked);
 	INIT_WORK(&mh->work, kmh_mheap_work);
 }
