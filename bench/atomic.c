@@ -121,7 +121,7 @@ int bench_atomic(void)
 	for (i = 0; i < ARRAY_SIZE(some); i++) {
 		for (j = 0; !err && j < ARRAY_SIZE(contexts); j++) {
 			struct bench_row row = {
-				.name = "atomic", .bytes = some[i], .rounds = 21,
+				.name = "atomic", .bytes = some[i], .rounds = 11,
 				.nobjs = some[i] <= SZ_8K ? NOBJS : 32,
 				.sides = sides_for(some[i]) & ~BIT(KVMALLOC) & ~BIT(VMALLOC),
 				.lap = contexts[j].lap, .begin = atomic_begin,
