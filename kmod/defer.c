@@ -214,6 +214,9 @@ static noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, 
 		if (res == KMH_FREE_OK)
 			kmh_defer_large(s);
 		break;
+	case KMH_SPAN_FREED:	/* a large one, freed and parked meanwhile */
+		res = KMH_FREE_DOUBLE;
+		break;
 	case KMH_SPAN_TINY:
 		res = kmh_tiny_defer(s, addr);
 		break;

@@ -106,6 +106,10 @@ static void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const stru
 		if (res == KMH_FREE_OK)
 			kmh_large_free(s);
 		break;
+	case KMH_SPAN_FREED:	/* a large one, freed and parked meanwhile */
+		res = KMH_FREE_DOUBLE;
+		preempt_enable();
+		break;
 	case KMH_SPAN_TINY:
 		if (want_init_on_free())
 			memset((void *)addr, 0, at->bytes);

@@ -252,8 +252,9 @@ struct kmh_mspan *kmh_largecache_take(struct kmheap *heap, unsigned long npages,
  * kmh_largecache_to_store() - what an mcache has parked goes to its node's store
  * @mc: in the section, or of a CPU that is dead.
  *
- * All of it, for those who empty the store afterwards: giving a span back takes a
- * microsecond, too long for hundreds in an interrupt.
+ * All of it, whatever the store has: its caller takes from there or empties it, and the
+ * next spill makes it keep its bound. Giving a span back takes a microsecond, too long for
+ * hundreds in an interrupt.
  *
  * Context: Any but NMI.
  */

@@ -35,15 +35,19 @@ static void kmh_locate_slot(const struct kmh_mspan *s, unsigned long addr, struc
 	at->state = kmh_slot_state(s, at->slot);
 }
 
-/* Fill @at for a span in use. Any context, preemption off; slow. */
+/*
+ * Fill @at for a span that was in use a moment ago; a large object's may be parked by now.
+ * Any context, preemption off; slow.
+ */
 void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)
 {
+	u8 state = READ_ONCE(s->state);
 	bool live;
 
 	*at = (struct kmh_where){ .state = KMHEAP_OBJECT_LIVE };
 	if (addr - s->base >= (unsigned long)s->npages << KMH_PAGE_SHIFT)
 		return;		/* the span was recycled under a racing lookup */
-	switch (s->state) {
+	switch (state) {
 	case KMH_SPAN_SMALL:
 		kmh_locate_slot(s, addr, at);
 		break;
@@ -57,12 +61,13 @@ void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where 
 		break;
 	case KMH_SPAN_LARGE:
 	case KMH_SPAN_MANUAL:
+	case KMH_SPAN_FREED:
 		at->slot = 0;
 		at->base = s->base;
 		at->bytes = (size_t)s->npages << KMH_PAGE_SHIFT;
-		if (s->state == KMH_SPAN_MANUAL)
+		if (state == KMH_SPAN_MANUAL)
 			at->state = KMHEAP_OBJECT_PAGES;
-		if (atomic_long_read(&s->w[0].remote))
+		if (state == KMH_SPAN_FREED || atomic_long_read(&s->w[0].remote))
 			at->state = kmh_mspan_waiting(s, 0) ? KMHEAP_OBJECT_DEFERRED :
 							      KMHEAP_OBJECT_FREE;
 		break;

@@ -160,8 +160,15 @@ static void the_claim_is_lost_once_parked(struct kunit *test)
 	struct kmheap *heap = kmh_kunit_heap(test);
 	void *p = alloc(test, heap, 65536);
 	struct kmh_mspan *s = span(p);
+	struct kmh_where at;
 
 	kmheap_free(p);
+	/* The span was in use when he looked; now it is to be a freed object. */
+	preempt_disable();
+	kmh_locate(s, (unsigned long)p, &at);
+	preempt_enable();
+	KUNIT_EXPECT_EQ(test, at.base, (unsigned long)p);
+	KUNIT_EXPECT_EQ(test, (int)at.state, (int)KMHEAP_OBJECT_FREE);
 	KUNIT_EXPECT_EQ(test, (int)kmh_large_claim(s), (int)KMH_FREE_DOUBLE);
 	KUNIT_EXPECT_PTR_EQ(test, alloc(test, heap, 65536), p);
 	KUNIT_EXPECT_EQ(test, (int)kmh_large_claim(s), (int)KMH_FREE_OK);
@@ -176,6 +183,7 @@ static void too_much_goes_to_the_store(struct kunit *test)
 	unsigned long max = cache(heap)->max, npages, n = 0, i;
 	void *first = NULL, *p;
 
+	kmh_kunit_no_worker(heap);	/* fetching goes past the store's bound */
 	KUNIT_EXPECT_GE(test, max, KMH_LARGECACHE_PAGES);
 	for (npages = 0; npages < 3 * max; npages += 8, n++) {
 		p = alloc(test, heap, 65536);

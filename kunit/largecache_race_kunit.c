@@ -76,7 +76,7 @@ static void double_frees_at_the_same_time(struct kunit *test)
 	struct race r = { .heap = kmh_kunit_heap(test) };
 	unsigned int i, round;
 
-	for (round = 0; round < 5; round++) {
+	for (round = 0; round < 20; round++) {
 		for (i = 0; i < NR_OBJECTS; i++) {
 			r.p[i] = kmheap_alloc(r.heap, 40960, GFP_KERNEL);
 			KUNIT_ASSERT_NOT_NULL(test, r.p[i]);
