@@ -57,7 +57,8 @@ static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t
 	if (!a)
 		return NULL;
 	if (kmh_arenamap_cover(a->first, a->npages, gfp) ||
-	    kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp)) {
+	    kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp) ||
+	    kmh_magazines_reserve(num_online_cpus(), gfp)) {
 		kmh_backend_free(a);
 		return NULL;
 	}

@@ -28,11 +28,7 @@ static void kmh_collect_start_marking(struct kmheap *heap)
 
 static void kmh_collect_blacken(struct kmh_mcache *mc)
 {
-	unsigned int i;
-
-	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-		if (mc->slot[i].span)
-			kmh_mspan_blacken(mc->slot[i].span);
+	kmh_mcache_walk_spans(mc, kmh_mspan_blacken);
 }
 
 /* The last generation is swept to its end before the next thing happens. */

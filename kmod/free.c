@@ -161,10 +161,11 @@ static noinline void kmh_free_slow(unsigned long addr, struct kmh_mspan *s, unsi
 		preempt_enable();
 }
 
-/* Comes with preemption off and returns with it on. */
-static noinline void kmh_free_announce(struct kmh_mspan *s)
+/* The span was full. Comes with preemption off and returns with it on. */
+static noinline void kmh_free_announce(unsigned long addr, struct kmh_mspan *s)
 {
-	kmh_mcentral_announce(s);
+	if (!kmh_magazine_put(s, addr))
+		kmh_mcentral_announce(s);
 	preempt_enable();
 }
 
@@ -175,7 +176,7 @@ static __always_inline void kmh_free_foreign(struct kmh_mspan *s, unsigned long 
 	if (unlikely(!kmh_mspan_set_remote(s, slot)))
 		kmh_free_doubled(addr, s, ip);
 	else if (kmh_mspan_unannounced(s))
-		kmh_free_announce(s);
+		kmh_free_announce(addr, s);
 	else
 		preempt_enable();
 }

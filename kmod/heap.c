@@ -90,7 +90,8 @@ static struct kmh_mspan *kmh_sentinel(struct kmheap *heap, enum kmh_span_state s
 
 static int kmh_heap_init_sentinels(struct kmheap *heap)
 {
-	if (kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, GFP_KERNEL))
+	if (kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, GFP_KERNEL) ||
+	    kmh_magazines_reserve(num_online_cpus(), GFP_KERNEL))
 		return -ENOMEM;
 	heap->unused = kmh_sentinel(heap, KMH_SPAN_UNUSED);
 	heap->freed = kmh_sentinel(heap, KMH_SPAN_FREED);

@@ -107,6 +107,15 @@ struct kmh_slots {
 	atomic_long_t remote;
 };
 
+/*
+ * For the atomic operations on one bit, which are one instruction where the others of
+ * atomic_long_t that return what was there are a loop; as fully ordered as those.
+ */
+static __always_inline unsigned long *kmh_slots_remote(struct kmh_slots *w)
+{
+	return (unsigned long *)&w->remote.counter;
+}
+
 /* Bytes of state per word: free, remote, two deferred sets, marks. */
 #define KMH_WORD_BYTES		(5 * sizeof(unsigned long))
 
@@ -153,7 +162,7 @@ struct kmh_mspan {
 		struct kmh_mspan *dead;	/* the next one of a heap that is torn down */
 		struct kmh_mspan *parked;	/* the next one of its length: largecache.c */
 	};
-	struct llist_node node;		/* mcentral->announced, mheap->pending, ->deferred */
+	struct llist_node node;		/* mcentral->announced, mcache->spare, ... */
 	union {
 		atomic_t *tiny;		/* TINY: state of the sub-objects */
 		size_t large_bytes;	/* LARGE, MANUAL: bytes asked for */
@@ -181,7 +190,7 @@ struct kmh_mspan {
 	struct kmh_slots w[];
 };
 
-#define KMH_SPAN_POOLS		5
+#define KMH_SPAN_POOLS		8
 
 /*
  * Spans whose metadata is kept ready for callers that cannot sleep: the pages of
@@ -204,6 +213,7 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word);
 unsigned int kmh_mspan_fold(struct kmh_mspan *s);
 struct kmh_slots *kmh_mspan_next_word(struct kmh_mspan *s, unsigned int from);
+bool kmh_mspan_has_avail(const struct kmh_mspan *s);
 bool kmh_mspan_empty(const struct kmh_mspan *s);
 void kmh_mspan_blacken(struct kmh_mspan *s);
 
@@ -281,7 +291,7 @@ static __always_inline bool kmh_mspan_set_remote(struct kmh_mspan *s, unsigned l
 	 */
 	if (unlikely(READ_ONCE(w->free) & bit))
 		return false;
-	return !(atomic_long_fetch_or(bit, &w->remote) & bit);
+	return !test_and_set_bit(slot % KMH_WORD_SLOTS, kmh_slots_remote(w));
 }
 
 /*
@@ -364,6 +374,7 @@ struct kmh_pagecache {
  */
 struct kmh_mcache {
 	u8 busy;
+	u8 no_magazines;		/* written once, by anyone */
 
 	/* tiny.c: the block being filled; tiny_span NULL when there is none */
 	unsigned int tiny_slot;
@@ -372,19 +383,24 @@ struct kmh_mcache {
 	unsigned long tiny_allocs;
 
 	struct kmheap *heap;
+	struct kmh_mcache __percpu *percpu;	/* == heap->mcache */
 	struct kmh_node *node;
 	unsigned int announcing;	/* announcements under way; kmh_cpu_add() */
 	unsigned long deferred;		/* bytes not yet in heap->defer.pending; likewise */
 	unsigned long marked;		/* objects, ever; likewise */
 	struct kmh_pagecache pages;
 	struct kmh_largecache large;
-	unsigned long refills[KMH_NR_SPANCLASSES];	/* ever; spans taken from mcentral */
+	struct llist_node *spare[KMH_NR_SPANCLASSES];	/* spans to go on with */
+	struct kmh_magazine *magazine[KMH_NR_SPANCLASSES];	/* NULL until it is needed */
+	unsigned long refills[KMH_NR_SPANCLASSES];	/* ever; trips to mcentral */
 	unsigned long taken[KMH_NR_SPANCLASSES];	/* ever; allocations, and @avail */
 
 	struct kmh_mcslot slot[KMH_NR_SPANCLASSES] ____cacheline_aligned;
 };
 
 extern struct kmh_slots kmh_no_slots;
+
+void *kmh_magazine_get(struct kmh_mcache *mc, unsigned int spanclass);
 
 static __always_inline bool kmh_mcache_enter(struct kmh_mcache *mc)
 {
@@ -455,17 +471,21 @@ static inline unsigned long kmh_mcache_allocs(const struct kmh_mcache *mc, unsig
 	return READ_ONCE(mc->taken[spanclass]) - hweight_long(READ_ONCE(mc->slot[spanclass].avail));
 }
 
-/* The same from the window; NULL when that is empty: kmh_mcache_refill() then. */
+/* The same from the window, or an object freed here; NULL: kmh_mcache_refill() then. */
 static inline void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass)
 {
 	struct kmh_mcslot *c = &mc->slot[spanclass];
 	void *p;
 
 	if (!c->avail && !kmh_mcache_reload(mc, spanclass))
-		return NULL;
+		return kmh_magazine_get(mc, spanclass);
 	return kmh_mcslot_take(c, spanclass, &p) ? p : NULL;
 }
 
+/* Spans that a refill takes at most: one to go on with, the others to spare. */
+#define KMH_REFILL_SPANS	4U
+
+void kmh_mcache_walk_spans(struct kmh_mcache *mc, void (*fn)(struct kmh_mspan *s));
 int kmh_mcache_init(struct kmheap *heap);
 void kmh_mcache_destroy(struct kmheap *heap);
 bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass);
@@ -473,6 +493,19 @@ void kmh_mcache_drain_locked(struct kmh_mcache *mc);
 void kmh_mcache_drain_all(struct kmheap *heap);
 void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu);
 unsigned int kmh_mcache_validate(struct kmheap *heap, kmh_finding_fn finding, void *ctx);
+
+/* --------------------------------------------------------------- magazine.c */
+
+void kmh_magazines_init(void);
+void kmh_magazines_exit(void);
+int kmh_magazines_reserve(unsigned int nobjs, gfp_t gfp);
+u64 kmh_magazines_idle_bytes(void);
+unsigned int kmh_magazines_validate(kmh_finding_fn finding, void *ctx);
+bool kmh_magazine_put(struct kmh_mspan *s, unsigned long addr);
+void kmh_magazines_flush(struct kmh_mcache *mc);
+void kmh_magazines_flush_all(struct kmheap *heap);
+void kmh_magazines_end(struct kmheap *heap);
+void kmh_magazines_free(struct kmh_mcache *mc);
 
 /* -------------------------------------------------------------- pagecache.c */
 
@@ -498,8 +531,14 @@ struct kmh_mcentral {
 	u8 dirty[2];			/* some span has bits in this deferred set */
 	atomic_long_t nested_allocs;	/* by interrupts that found their mcache busy */
 
-	struct llist_head announced;	/* lock-free add; taken under @lock */
+	struct llist_head announced;	/* lock-free add; taken, all at once, under @lock */
+	struct llist_head ripe;		/* what was taken; more was freed into them meanwhile */
 };
+
+static inline bool kmh_mcentral_any_announced(const struct kmh_mcentral *c)
+{
+	return !llist_empty(&c->announced) || !llist_empty(&c->ripe);
+}
 
 static inline unsigned long kmh_mcentral_phase(const struct kmh_mcentral *c)
 {
@@ -513,8 +552,8 @@ static inline unsigned int kmh_mcentral_gen(const struct kmh_mcentral *c)
 
 void kmh_mcentral_init(struct kmh_mcentral *c);
 struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s);
-struct kmh_mspan *kmh_mcentral_cache_span(struct kmh_node *node, unsigned int spanclass,
-					  struct kmh_mcache *mc);
+struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int spanclass,
+					    struct kmh_mcache *mc);
 void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s);
 void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass);
 void kmh_mcentral_announce(struct kmh_mspan *s);

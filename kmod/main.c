@@ -52,6 +52,7 @@ static int __init kmh_init(void)
 	kmh_wq = alloc_workqueue("kmheap", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (!kmh_wq)
 		return -ENOMEM;
+	kmh_magazines_init();
 	err = kmh_mspan_pools_init();
 	if (err)
 		goto no_pools;
@@ -71,6 +72,7 @@ no_heaps:
 no_map:
 	kmh_mspan_pools_destroy();
 no_pools:
+	kmh_magazines_exit();
 	destroy_workqueue(kmh_wq);
 	return err;
 }
@@ -82,6 +84,7 @@ static void __exit kmh_exit(void)
 	synchronize_rcu();	/* lookups that still read the map */
 	kmh_arenamap_exit();
 	kmh_mspan_pools_destroy();
+	kmh_magazines_exit();
 	destroy_workqueue(kmh_wq);
 }
 

@@ -22,7 +22,14 @@ static void kmh_mcslot_set_word(struct kmh_mcslot *c, struct kmh_slots *w)
 	c->word = w;
 }
 
-/* The class gives up its span; @c is in the caller's section, or its CPU is dead. */
+/* Give up a span; in the caller's section, or the CPU is dead. */
+static void kmh_mcache_uncache(struct kmh_mcache *mc, struct kmh_mspan *s)
+{
+	WRITE_ONCE(s->owner, NULL);
+	kmh_mcentral_uncache_span(mc->node, s);
+}
+
+/* The class gives up the span that it allocates from. */
 static void kmh_mcslot_uncache(struct kmh_mcache *mc, struct kmh_mcslot *c)
 {
 	struct kmh_mspan *s = c->span;
@@ -33,8 +40,37 @@ static void kmh_mcslot_uncache(struct kmh_mcache *mc, struct kmh_mcslot *c)
 	c->avail = 0;
 	c->word = &kmh_no_slots;
 	WRITE_ONCE(c->span, NULL);
-	WRITE_ONCE(s->owner, NULL);
-	kmh_mcentral_uncache_span(mc->node, s);
+	kmh_mcache_uncache(mc, s);
+}
+
+static struct kmh_mspan *kmh_mcache_pop_spare(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct llist_node *n = mc->spare[spanclass];
+
+	if (!n)
+		return NULL;
+	WRITE_ONCE(mc->spare[spanclass], n->next);
+	return llist_entry(n, struct kmh_mspan, node);
+}
+
+/* The next span to allocate from: one that is here, or as many as mcentral gives. */
+static struct kmh_mspan *kmh_mcache_next_span(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct kmh_mspan *s = kmh_mcache_pop_spare(mc, spanclass);
+	struct llist_node *n;
+
+	if (s) {
+		kmh_sweep_if_stale(s);
+		return s;
+	}
+	n = kmh_mcentral_cache_spans(mc->node, spanclass, mc);
+	if (!n)
+		return NULL;
+	mc->refills[spanclass]++;
+	llist_for_each_entry(s, n, node)
+		WRITE_ONCE(s->owner, mc);
+	WRITE_ONCE(mc->spare[spanclass], n->next);
+	return llist_entry(n, struct kmh_mspan, node);
 }
 
 /**
@@ -42,7 +78,7 @@ static void kmh_mcslot_uncache(struct kmh_mcache *mc, struct kmh_mcslot *c)
  * @mc: this CPU's mcache, in the section.
  * @spanclass: the class whose window is empty.
  *
- * The cached span first (other words, remote frees), then mcentral, then fresh
+ * The cached spans first (other words, remote frees), then mcentral, then fresh
  * pages. In NMI the locks on the way are only tried.
  *
  * Return: true when kmh_mcache_take() will succeed, but for a double free that loses
@@ -55,8 +91,7 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 	struct kmh_slots *w;
 
 	if (s) {
-		if (unlikely(kmh_sweep_stale(s)))
-			kmh_sweep_cached(s);
+		kmh_sweep_if_stale(s);
 		w = kmh_mspan_next_word(s, c->word - s->w);
 		if (w) {
 			kmh_mcslot_set_word(c, w);
@@ -64,19 +99,33 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 		}
 		kmh_mcslot_uncache(mc, c);
 	}
-	s = kmh_mcentral_cache_span(mc->node, spanclass, mc);
-	if (!s)
-		return false;
-	mc->refills[spanclass]++;
-	WRITE_ONCE(s->owner, mc);
-	WRITE_ONCE(c->span, s);
-	w = kmh_mspan_next_word(s, 0);
-	if (unlikely(!w)) {	/* a double free that lost its race took the slot away again */
+	while ((s = kmh_mcache_next_span(mc, spanclass))) {
+		WRITE_ONCE(c->span, s);
+		w = kmh_mspan_next_word(s, 0);
+		if (likely(w)) {
+			kmh_mcslot_set_word(c, w);
+			return true;
+		}
+		/* A double free that lost its race took the slot away again. */
 		kmh_mcslot_uncache(mc, c);
-		return false;
+		if (!mc->spare[spanclass])
+			break;
 	}
-	kmh_mcslot_set_word(c, w);
-	return true;
+	return false;
+}
+
+/* Call @fn for every span that an mcache holds. In the section. */
+void kmh_mcache_walk_spans(struct kmh_mcache *mc, void (*fn)(struct kmh_mspan *s))
+{
+	struct kmh_mspan *s;
+	unsigned int i;
+
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
+		if (mc->slot[i].span)
+			fn(mc->slot[i].span);
+		llist_for_each_entry(s, mc->spare[i], node)
+			fn(s);
+	}
 }
 
 /**
@@ -87,11 +136,17 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
  */
 void kmh_mcache_drain_locked(struct kmh_mcache *mc)
 {
+	struct kmh_mspan *s;
 	unsigned int i;
 
 	kmh_tiny_close(mc);
-	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+	kmh_magazines_flush(mc);
+	kmh_magazines_free(mc);
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
 		kmh_mcslot_uncache(mc, &mc->slot[i]);
+		while ((s = kmh_mcache_pop_spare(mc, i)))
+			kmh_mcache_uncache(mc, s);
+	}
 	kmh_mheap_give_pages(&mc->node->mheap, &mc->pages);
 	kmh_largecache_to_store(mc);
 }
@@ -153,6 +208,7 @@ static void kmh_mcache_init_cpu(struct kmheap *heap, unsigned int cpu)
 	unsigned int i;
 
 	mc->heap = heap;
+	mc->percpu = heap->mcache;
 	mc->node = kmh_heap_node(heap, nid == NUMA_NO_NODE ? first_memory_node : nid);
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 		mc->slot[i].word = &kmh_no_slots;
@@ -175,11 +231,40 @@ int kmh_mcache_init(struct kmheap *heap)
 
 void kmh_mcache_destroy(struct kmheap *heap)
 {
+	unsigned int cpu;
+
 	if (!heap->mcache)
 		return;
+	for_each_possible_cpu(cpu)
+		kmh_magazines_free(per_cpu_ptr(heap->mcache, cpu));
 	kmh_heap_account_metadata(heap, -(long)(sizeof(struct kmh_mcache) * num_possible_cpus()));
 	free_percpu(heap->mcache);
 	heap->mcache = NULL;
+}
+
+static bool kmh_mcache_holds(const struct kmh_mcache *mc, unsigned int spanclass,
+			     const struct kmh_mspan *s)
+{
+	return READ_ONCE(s->owner) == mc && s->spanclass == spanclass &&
+	       atomic_read(&s->home) == KMH_HOME_CACHED;
+}
+
+/* The first cached span of a class that does not agree with its cache. */
+static struct kmh_mspan *kmh_mcache_stray(const struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct kmh_mspan *s = READ_ONCE(mc->slot[spanclass].span);
+	unsigned int left = KMH_REFILL_SPANS;
+	struct llist_node *n;
+
+	if (s && !kmh_mcache_holds(mc, spanclass, s))
+		return s;
+	/* Bounded: a spare span that is taken meanwhile may lead anywhere. */
+	for (n = READ_ONCE(mc->spare[spanclass]); n && left--; n = READ_ONCE(n->next)) {
+		s = llist_entry(n, struct kmh_mspan, node);
+		if (!kmh_mcache_holds(mc, spanclass, s))
+			return s;
+	}
+	return NULL;
 }
 
 /**
@@ -200,19 +285,17 @@ unsigned int kmh_mcache_validate(struct kmheap *heap, kmh_finding_fn finding, vo
 		struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
 
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
-			struct kmh_mspan *s = READ_ONCE(mc->slot[i].span);
+			struct kmh_mspan *s = kmh_mcache_stray(mc, i);
 
-			if (!s || (READ_ONCE(s->owner) == mc && s->spanclass == i &&
-				   atomic_read(&s->home) == KMH_HOME_CACHED))
+			if (!s)
 				continue;
-			smp_rmb();	/* a span that left meanwhile is gone from the slot */
-			if (READ_ONCE(mc->slot[i].span) != s)
+			usleep_range(100, 300);	/* on its way in or out? */
+			if (kmh_mcache_stray(mc, i) != s)
 				continue;
-			usleep_range(100, 300);	/* on its way in: the owner follows */
-			if (READ_ONCE(mc->slot[i].span) != s || READ_ONCE(s->owner) == mc)
-				continue;
-			finding(ctx, "heap %s cpu %u span class %u: cached span %p has owner %p",
-				heap->name, cpu, i, s, READ_ONCE(s->owner));
+			finding(ctx,
+				"heap %s cpu %u span class %u: cached span %p has class %u, home %d, owner %p",
+				heap->name, cpu, i, s, s->spanclass, atomic_read(&s->home),
+				READ_ONCE(s->owner));
 			n++;
 		}
 	}

@@ -8,6 +8,8 @@
  * into it from outside: the first such free announces it, and refill takes announced
  * spans first. So nobody ever scans for spans that have become useful.
  */
+#include <linux/sizes.h>
+
 #include "internal.h"
 
 void kmh_mcentral_init(struct kmh_mcentral *c)
@@ -20,6 +22,7 @@ void kmh_mcentral_init(struct kmh_mcentral *c)
 		INIT_LIST_HEAD(&c->full[i]);
 	}
 	init_llist_head(&c->announced);
+	init_llist_head(&c->ripe);
 }
 
 struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s)
@@ -147,7 +150,7 @@ static void kmh_mcentral_settle_full(struct kmh_mcentral *c, struct kmh_mspan *s
 /* Put a folded span where it belongs. */
 static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
-	if (!kmh_mspan_next_word(s, 0)) {
+	if (!kmh_mspan_has_avail(s)) {
 		kmh_mcentral_settle_full(c, s);
 	} else if (!kmh_mcentral_list_partial(c, s)) {	/* in NMI */
 		atomic_set_release(&s->home, KMH_HOME_FULL);
@@ -158,7 +161,9 @@ static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
 /* A swept span whose sweeper has no use for it. */
 static void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
-	if (kmh_mspan_empty(s))
+	if (!kmh_mspan_has_avail(s))
+		kmh_mcentral_settle_full(c, s);
+	else if (kmh_mspan_empty(s))
 		kmh_mheap_free_span(s);
 	else
 		kmh_mcentral_settle(c, s);
@@ -172,9 +177,12 @@ static struct kmh_mspan *kmh_mcentral_pop_announced_locked(struct kmh_mcentral *
 	struct kmh_mspan *s;
 
 	lockdep_assert_held(&c->lock);
-	n = llist_del_first(&c->announced);
+	if (llist_empty(&c->ripe))
+		c->ripe.first = llist_del_all(&c->announced);
+	n = c->ripe.first;
 	if (!n)
 		return NULL;
+	WRITE_ONCE(c->ripe.first, n->next);
 	s = llist_entry(n, struct kmh_mspan, node);
 	list_del_init(&s->list);	/* it may be on a full set still */
 	atomic_set(&s->home, KMH_HOME_CACHED);
@@ -271,45 +279,74 @@ static struct kmh_mspan *kmh_mcentral_pop_locked(struct kmh_mcentral *c)
 	return s;
 }
 
+/*
+ * Pop up to @n spans and claim them; a chain through @node, the first one first. More than
+ * one only of those that are no work.
+ */
+static struct llist_node *kmh_mcentral_pop_chain_locked(struct kmh_mcentral *c, unsigned int n)
+{
+	struct kmh_mspan *s = kmh_mcentral_pop_locked(c);
+	struct llist_node *first = NULL, **end = &first;
+
+	while (s) {
+		kmh_mcentral_claim_locked(c, s);
+		*end = &s->node;
+		end = &s->node.next;
+		s = --n ? kmh_mcentral_pop_announced_locked(c) : NULL;
+		if (!s && n)
+			s = kmh_mcentral_pop_partial_locked(c, kmh_swept_set(c->phase));
+	}
+	*end = NULL;
+	return first;
+}
+
 /* Could kmh_mcentral_take() find something? A guess, without the lock. */
 static bool kmh_mcentral_has_spans(struct kmh_mcentral *c)
 {
-	return READ_ONCE(c->npartial) || !llist_empty(&c->announced) ||
+	return READ_ONCE(c->npartial) || kmh_mcentral_any_announced(c) ||
 	       !list_empty(&c->full[!kmh_swept_set(READ_ONCE(c->phase))]);
 }
 
 /*
- * A swept span with at least one slot to give, counted in nsweeping; NULL when there is
- * none, or in NMI.
+ * Up to @n swept spans with at least one slot to give each, counted in nsweeping; NULL
+ * when there is none, or in NMI.
  */
-static struct kmh_mspan *kmh_mcentral_take(struct kmh_mcentral *c)
+static struct llist_node *kmh_mcentral_take(struct kmh_mcentral *c, unsigned int n)
 {
-	unsigned int budget = KMH_SPAN_BUDGET;
+	int budget = KMH_SPAN_BUDGET;
 
-	while (budget-- && kmh_mcentral_has_spans(c)) {
-		struct kmh_mspan *s;
+	while (budget > 0 && kmh_mcentral_has_spans(c)) {
+		struct llist_node *first = NULL, **end = &first, *popped;
+		struct kmh_mspan *s, *next;
 		unsigned long flags;
 
 		if (!kmh_lock_irqsave(&c->lock, flags))
 			return NULL;
-		s = kmh_mcentral_pop_locked(c);
-		if (s)
-			kmh_mcentral_claim_locked(c, s);
+		popped = kmh_mcentral_pop_chain_locked(c, n);
 		raw_spin_unlock_irqrestore(&c->lock, flags);
-		if (!s)
+		if (!popped)
 			return NULL;
-		kmh_mcentral_ready(s);
-		if (kmh_mspan_next_word(s, 0))
-			return s;
-		kmh_mcentral_settle_full(c, s);
-		atomic_dec(&c->nsweeping);
+		llist_for_each_entry_safe(s, next, popped, node) {
+			budget--;
+			kmh_mcentral_ready(s);
+			if (likely(kmh_mspan_has_avail(s))) {
+				*end = &s->node;
+				end = &s->node.next;
+			} else {
+				kmh_mcentral_settle_full(c, s);
+				atomic_dec(&c->nsweeping);
+			}
+		}
+		*end = NULL;
+		if (first)
+			return first;
 	}
 	return NULL;
 }
 
 /* A span of fresh pages; home CACHED, counted as well. */
-static struct kmh_mspan *kmh_mcentral_grow(struct kmh_node *node, unsigned int spanclass,
-					   struct kmh_mcache *mc)
+static struct llist_node *kmh_mcentral_grow(struct kmh_node *node, unsigned int spanclass,
+					    struct kmh_mcache *mc)
 {
 	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
 	struct kmh_mcentral *c = &node->central[spanclass];
@@ -318,37 +355,52 @@ static struct kmh_mspan *kmh_mcentral_grow(struct kmh_node *node, unsigned int s
 	atomic_inc(&c->nsweeping);
 	s = kmh_mheap_alloc_span(&node->mheap, mc, spanclass, class->npages, class->align_pages,
 				 NULL);
-	if (!s)
+	if (!s) {
 		atomic_dec(&c->nsweeping);
-	return s;
+		return NULL;
+	}
+	s->node.next = NULL;
+	return &s->node;
 }
 
+/* Bytes in spans that a refill takes at most, if that is one span or more. */
+#define KMH_REFILL_BYTES	SZ_32K
+
 /**
- * kmh_mcentral_cache_span() - a span for an mcache to allocate from
+ * kmh_mcentral_cache_spans() - spans for an mcache to allocate from
  * @node: whose.
  * @spanclass: which class.
  * @mc: the mcache in whose section the caller is; its page cache may be used.
  *
- * Order: announced, swept partial, unswept partial, unswept full, fresh pages.
+ * Order: announced, swept partial, unswept partial, unswept full, fresh pages. Several of
+ * the first two, so that the lock is taken once for them: after TCMalloc's batches of
+ * objects (num_objects_to_move), but by span.
  *
  * Context: Any, in the section. In NMI locks are only tried.
- * Return: a span with home CACHED and at least one free slot; NULL when there are
- * no pages left or, in NMI, a lock was taken.
+ * Return: a chain through @node of spans with home CACHED and at least one free slot each;
+ * NULL when there are no pages left or, in NMI, a lock was taken.
  */
-struct kmh_mspan *kmh_mcentral_cache_span(struct kmh_node *node, unsigned int spanclass,
-					  struct kmh_mcache *mc)
+struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int spanclass,
+					    struct kmh_mcache *mc)
 {
+	size_t bytes = kmh_classes[kmh_spanclass_class(spanclass)].npages * KMH_PAGE_SIZE;
+	unsigned int n = clamp_t(unsigned int, KMH_REFILL_BYTES / bytes, 1, KMH_REFILL_SPANS);
 	struct kmh_mcentral *c = &node->central[spanclass];
-	struct kmh_mspan *s = kmh_mcentral_take(c) ?: kmh_mcentral_grow(node, spanclass, mc);
+	struct llist_node *first;
+	struct kmh_mspan *s;
 
-	if (!s)
-		return NULL;
-	/* Should its class advance right now: it is h + 1 then, which is so. */
-	atomic_add(3, &s->sweepgen);
-	if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
-		kmh_mspan_blacken(s);
-	atomic_dec(&c->nsweeping);
-	return s;
+	first = kmh_mcentral_take(c, n) ?: kmh_mcentral_grow(node, spanclass, mc);
+	llist_for_each_entry(s, first, node) {
+		/*
+		 * Nobody else writes it: who finds a span by its address looks at its home.
+		 * Should its class advance right now: it is h + 1 then, which is so.
+		 */
+		atomic_set(&s->sweepgen, atomic_read(&s->sweepgen) + 3);
+		if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
+			kmh_mspan_blacken(s);
+		atomic_dec(&c->nsweeping);
+	}
+	return first;
 }
 
 /**
@@ -399,11 +451,13 @@ static void *kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s)
 void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass)
 {
 	struct kmh_mcentral *c = &node->central[spanclass];
-	struct kmh_mspan *s = kmh_mcentral_take(c) ?: kmh_mcentral_grow(node, spanclass, NULL);
+	struct llist_node *n = kmh_mcentral_take(c, 1) ?: kmh_mcentral_grow(node, spanclass, NULL);
+	struct kmh_mspan *s;
 	void *p;
 
-	if (!s)
+	if (!n)
 		return NULL;
+	s = llist_entry(n, struct kmh_mspan, node);
 	p = kmh_mcentral_take_slot(c, s);
 	kmh_mcentral_settle(c, s);
 	atomic_dec(&c->nsweeping);
@@ -527,23 +581,27 @@ unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c)
  */
 void kmh_mcentral_sweep_announced(struct kmh_mcentral *c)
 {
-	struct llist_node *all;
+	struct llist_node *all[2];
 	struct kmh_mspan *s, *next;
 	unsigned long flags;
+	unsigned int i;
 
-	if (llist_empty(&c->announced))
+	if (!kmh_mcentral_any_announced(c))
 		return;
 	atomic_inc(&c->nsweeping);
 	raw_spin_lock_irqsave(&c->lock, flags);
-	all = llist_del_all(&c->announced);
+	all[0] = __llist_del_all(&c->ripe);
+	all[1] = llist_del_all(&c->announced);
 	raw_spin_unlock_irqrestore(&c->lock, flags);
-	llist_for_each_entry_safe(s, next, all, node) {
-		raw_spin_lock_irqsave(&c->lock, flags);
-		list_del_init(&s->list);
-		atomic_set(&s->home, KMH_HOME_CACHED);
-		kmh_mcentral_claim_locked(c, s);
-		raw_spin_unlock_irqrestore(&c->lock, flags);
-		kmh_mcentral_sweep_claimed(s);
+	for (i = 0; i < 2; i++) {
+		llist_for_each_entry_safe(s, next, all[i], node) {
+			raw_spin_lock_irqsave(&c->lock, flags);
+			list_del_init(&s->list);
+			atomic_set(&s->home, KMH_HOME_CACHED);
+			kmh_mcentral_claim_locked(c, s);
+			raw_spin_unlock_irqrestore(&c->lock, flags);
+			kmh_mcentral_sweep_claimed(s);
+		}
 	}
 	atomic_dec(&c->nsweeping);
 }

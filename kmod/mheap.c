@@ -284,7 +284,7 @@ bool kmh_mheap_release_spans(struct kmh_mheap *mh)
 	for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++) {
 		struct kmh_mcentral *c = &node->central[i];
 
-		if (READ_ONCE(c->npartial) || !llist_empty(&c->announced) ||
+		if (READ_ONCE(c->npartial) || kmh_mcentral_any_announced(c) ||
 		    kmh_sweep_is_open(mh->heap))
 			kmh_mcentral_release_empty(node, i);
 	}
@@ -444,6 +444,7 @@ static bool kmh_mheap_find_room(struct kmh_mheap *mh, const struct kmh_room *roo
 	if (kmh_mheap_has_parked(mh, room))
 		return true;
 	kmh_largestore_release(mh->heap);
+	kmh_magazines_flush_all(mh->heap);
 	kmh_sweep_reclaim(mh->heap, room->npages);
 	kmh_mheap_release_spans(mh);
 	return kmh_mheap_has_room(mh, room);

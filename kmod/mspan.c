@@ -11,13 +11,18 @@
 #include "internal.h"
 
 /*
- * Slot words per pool. The header takes 112 bytes, the state of a word 40 and
- * fixalloc's link 8; these are the numbers of words that classes have, and make
- * strides of 192, 256, 384, 448 and 768 bytes.
+ * Slot words per pool: of large spans, and the numbers of words that classes have. The
+ * header takes 112 bytes, the state of a word 40 and fixalloc's link 8, so the strides are
+ * 192, 192, 256, 256, 320, 384, 448 and 768 bytes.
+ *
+ * All small spans that a piece of metadata ever describes have their words in the same
+ * places: a magazine may act on a bit a moment after the span became another one, and must
+ * find a remote bit there (kmh_magazine_claim()). Large spans, whose remote bit means more,
+ * are never where small ones were.
  */
-static const u8 kmh_pool_words[KMH_SPAN_POOLS] = { 1, 3, 6, 8, 16 };
+static const u8 kmh_pool_words[KMH_SPAN_POOLS] = { 1, 1, 2, 3, 4, 6, 8, 16 };
 static const char * const kmh_pool_names[KMH_SPAN_POOLS] = {
-	"mspan-1", "mspan-3", "mspan-6", "mspan-8", "mspan-16"
+	"mspan-large", "mspan-1", "mspan-2", "mspan-3", "mspan-4", "mspan-6", "mspan-8", "mspan-16"
 };
 
 static struct kmh_fixalloc kmh_span_pool[KMH_SPAN_POOLS];
@@ -42,9 +47,11 @@ static unsigned int kmh_spanclass_words(unsigned int spanclass)
 
 static unsigned int kmh_spanclass_pool(unsigned int spanclass)
 {
-	unsigned int nwords = kmh_spanclass_words(spanclass), pool = 0;
+	unsigned int nwords = kmh_spanclass_words(spanclass), pool = 1;
 
-	while (kmh_pool_words[pool] < nwords)
+	if (spanclass == KMH_SPANCLASS_LARGE)
+		return 0;
+	while (kmh_pool_words[pool] < nwords)	/* equal in the end: KUnit has them all */
 		pool++;
 	return pool;
 }
@@ -72,7 +79,7 @@ void kmh_mspan_pools_destroy(void)
 
 /**
  * kmh_mspan_pools_reserve() - make sure that spans can be had without allocating
- * @nobjs: how many of the common kind (one slot word). The others hold 3 to 16
+ * @nobjs: how many of the common kinds (one slot word). The others hold 2 to 16
  *	times the objects, so a quarter of that will do; one in 16 for tiny spans.
  * @gfp: how hard to try; must allow sleeping.
  *
@@ -85,8 +92,8 @@ int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp)
 	int err;
 
 	for (i = 0; i < KMH_SPAN_POOLS; i++) {
-		err = kmh_fixalloc_reserve(&kmh_span_pool[i], i ? DIV_ROUND_UP(nobjs, 4) : nobjs,
-					   gfp);
+		err = kmh_fixalloc_reserve(&kmh_span_pool[i],
+					   i > 1 ? DIV_ROUND_UP(nobjs, 4) : nobjs, gfp);
 		if (err)
 			return err;
 	}
@@ -286,6 +293,16 @@ static void kmh_mspan_report_double(struct kmh_mspan *s, unsigned int word, unsi
 	}
 }
 
+/* Of some slots of a word, those that wait for a grace period or for a finalizer. */
+static unsigned long kmh_mspan_held(struct kmh_mspan *s, unsigned int word, unsigned long slots)
+{
+	unsigned long held = slots & kmh_mspan_waiting(s, word);
+
+	if (unlikely(READ_ONCE(s->nspecials)))
+		held |= kmh_special_held(s, word, slots);
+	return held;
+}
+
 /**
  * kmh_mspan_fold_word() - take the remote frees of one word into its free bits
  * @s: the span; the caller is its sweeper.
@@ -299,19 +316,25 @@ static void kmh_mspan_report_double(struct kmh_mspan *s, unsigned int word, unsi
 unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word)
 {
 	struct kmh_slots *w = &s->w[word];
-	unsigned long remote, both;
+	unsigned long remote, both, held;
 
 	/* Acquire: a deferred bit is set before the remote bit; see kmh_mspan_defer(). */
 	remote = atomic_long_read_acquire(&w->remote);
 	if (!remote)
 		return 0;
-	remote &= ~kmh_mspan_waiting(s, word);
-	if (unlikely(READ_ONCE(s->nspecials)))
-		remote &= ~kmh_special_held(s, word, remote);
+	remote &= ~kmh_mspan_held(s, word, remote);
 	if (!remote)
 		return 0;
-	/* Pairs with the fetch-or in kmh_mspan_set_remote(). */
-	atomic_long_fetch_andnot(remote, &w->remote);
+	/*
+	 * Pairs with the fetch-or in kmh_mspan_set_remote(). What a magazine has taken back
+	 * since the load is live again; or it has been freed once more, to wait this time.
+	 */
+	remote &= atomic_long_fetch_andnot(remote, &w->remote);
+	held = kmh_mspan_held(s, word, remote);
+	if (unlikely(held)) {
+		atomic_long_or(held, &w->remote);
+		remote &= ~held;
+	}
 	both = remote & w->free;
 	if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
 		atomic_long_or(remote, kmh_mspan_mark(s, word));
@@ -353,6 +376,17 @@ struct kmh_slots *kmh_mspan_next_word(struct kmh_mspan *s, unsigned int from)
 			return &s->w[word];
 	}
 	return NULL;
+}
+
+/* Has a folded span a slot to give? */
+bool kmh_mspan_has_avail(const struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nwords; i++)
+		if (kmh_slots_avail(&s->w[i]))
+			return true;
+	return false;
 }
 
 /**

@@ -273,8 +273,11 @@ static int kmh_special_make_table(struct kmheap *heap)
 	if (kmh_backend_should_fail())
 		return -ENOMEM;
 	err = rhashtable_init(&heap->specials.table, &kmh_special_params);
-	heap->specials.ready = !err;
-	return err;
+	if (err)
+		return err;
+	kmh_magazines_end(heap);
+	heap->specials.ready = true;
+	return 0;
 }
 
 static struct kmh_special *kmh_special_new(struct kmh_mspan *s, unsigned long addr)

@@ -254,7 +254,8 @@ static void kmh_stats_add(struct kmheap_stats *sum, const struct kmheap_stats *s
  */
 int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps)
 {
-	u64 shared = kmh_mspan_pools_idle_bytes() + kmh_arenamap_bytes();
+	u64 shared = kmh_mspan_pools_idle_bytes() + kmh_magazines_idle_bytes() +
+		     kmh_arenamap_bytes();
 	struct kmh_heap_walk *w = kvmalloc(sizeof(*w), GFP_KERNEL);
 	struct kmheap *heap;
 

@@ -64,7 +64,8 @@ bool kmh_sweep_claim(struct kmh_mspan *s, unsigned int gen)
 /* The same for its owner, where it was cached before its class advanced. */
 static bool kmh_sweep_claim_cached(struct kmh_mspan *s, unsigned int gen)
 {
-	return atomic_cmpxchg(&s->sweepgen, gen + 1, gen - 1) == (int)(gen + 1);
+	return atomic_read(&s->sweepgen) == (int)(gen + 1) &&
+	       atomic_cmpxchg(&s->sweepgen, gen + 1, gen - 1) == (int)(gen + 1);
 }
 
 /*
@@ -178,20 +179,22 @@ void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen, unsigned long phase)
 }
 
 /* Has the generation of a cached span advanced since it was cached? */
-bool kmh_sweep_stale(const struct kmh_mspan *s)
+static bool kmh_sweep_stale(const struct kmh_mspan *s)
 {
 	return (unsigned int)atomic_read(&s->sweepgen) ==
 	       kmh_mcentral_gen(kmh_mspan_mcentral(s)) + 1;
 }
 
-/* Sweep a span where it is cached. In its owner's section. */
-void kmh_sweep_cached(struct kmh_mspan *s)
+/* Bring a span up to date where it is cached. In its owner's section. */
+void kmh_sweep_if_stale(struct kmh_mspan *s)
 {
-	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
-	unsigned int gen = kmh_phase_gen(phase);
+	unsigned long phase;
 
-	if (kmh_sweep_claim_cached(s, gen))
-		kmh_sweep_span(s, gen + 3, phase);
+	if (likely(!kmh_sweep_stale(s)))
+		return;
+	phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
+	if (kmh_sweep_claim_cached(s, kmh_phase_gen(phase)))
+		kmh_sweep_span(s, kmh_phase_gen(phase) + 3, phase);
 }
 
 /*
@@ -209,7 +212,7 @@ void kmh_sweep_uncached(struct kmh_mspan *s)
 	}
 	/* Should its class have advanced just now, it goes on an unswept set. */
 	if (atomic_read(&s->sweepgen) & 1)
-		atomic_sub(3, &s->sweepgen);
+		atomic_set(&s->sweepgen, atomic_read(&s->sweepgen) - 3);
 	kmh_mspan_fold(s);
 }
 
@@ -328,14 +331,7 @@ bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
 
 static void kmh_sweep_mcache(struct kmh_mcache *mc)
 {
-	unsigned int i;
-
-	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
-		struct kmh_mspan *s = mc->slot[i].span;
-
-		if (s && kmh_sweep_stale(s))
-			kmh_sweep_cached(s);
-	}
+	kmh_mcache_walk_spans(mc, kmh_sweep_if_stale);
 }
 
 /**

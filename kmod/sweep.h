@@ -67,8 +67,7 @@ struct kmh_sweep {
 
 bool kmh_sweep_claim(struct kmh_mspan *s, unsigned int gen);
 void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen, unsigned long phase);
-bool kmh_sweep_stale(const struct kmh_mspan *s);
-void kmh_sweep_cached(struct kmh_mspan *s);
+void kmh_sweep_if_stale(struct kmh_mspan *s);
 void kmh_sweep_uncached(struct kmh_mspan *s);
 bool kmh_sweep_blackens(const struct kmh_mspan *s);
 void kmh_sweep_wait_for_users(struct kmheap *heap);

@@ -201,7 +201,8 @@ unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void
 /* All heaps and what they share. Context: process context; sleeps. */
 unsigned int kmh_validate_all(kmh_finding_fn finding, void *ctx)
 {
-	unsigned int n = kmh_mspan_pools_validate(finding, ctx);
+	unsigned int n = kmh_mspan_pools_validate(finding, ctx) +
+			 kmh_magazines_validate(finding, ctx);
 	struct kmheap *heap;
 
 	mutex_lock(&kmh_heaps_mutex);

@@ -317,10 +317,10 @@ static void alloc_before_the_sweep(struct kunit *test)
 	begin(test, b->heap);
 	alloc_new(b);
 	end(test, b->heap);
-	KUNIT_EXPECT_TRUE(test, kmh_sweep_stale(b->span));
+	KUNIT_EXPECT_TRUE(test, stale(b->span));
 	for (i = 0; i < 10; i++)
 		alloc_new(b);
-	KUNIT_EXPECT_TRUE_MSG(test, kmh_sweep_stale(b->span), "swept too soon to tell");
+	KUNIT_EXPECT_TRUE_MSG(test, stale(b->span), "swept too soon to tell");
 	KUNIT_EXPECT_TRUE(test, live(b->old[0]));
 	expect_black(b);
 	start_sweeper(b->heap, sweeper);

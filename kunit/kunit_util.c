@@ -254,6 +254,20 @@ void kmh_kunit_stay(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id())), 0);
 }
 
+/* One span from mcentral; should there be more in the chain, they go back. Preemption off. */
+struct kmh_mspan *kmh_kunit_cache_span(struct kmh_node *node, unsigned int spanclass)
+{
+	struct llist_node *first = kmh_mcentral_cache_spans(node, spanclass, NULL), *more;
+	struct kmh_mspan *s, *next;
+
+	if (!first)
+		return NULL;
+	more = first->next;
+	llist_for_each_entry_safe(s, next, more, node)
+		kmh_mcentral_uncache_span(node, s);
+	return llist_entry(first, struct kmh_mspan, node);
+}
+
 /*
  * Slots that this CPU has set aside are so no more: the next allocation looks at its
  * window, and takes the lowest slot there is.

@@ -95,9 +95,17 @@ void kmh_kunit_on_cpu(struct kunit *test, unsigned int cpu, void (*fn)(void *arg
 void kmh_kunit_threads(struct kunit *test, unsigned int n,
 		       void (*fn)(void *arg, unsigned int i), void *arg);
 
+/* Has the generation of a cached span advanced since it was cached? */
+static inline bool stale(const struct kmh_mspan *s)
+{
+	return (unsigned int)atomic_read(&s->sweepgen) ==
+	       kmh_mcentral_gen(kmh_mspan_mcentral(s)) + 1;
+}
+
 /* The case stays on the CPU it is on, to its end. */
 void kmh_kunit_stay(struct kunit *test);
 void kmh_kunit_look_again(struct kmheap *heap);
+struct kmh_mspan *kmh_kunit_cache_span(struct kmh_node *node, unsigned int spanclass);
 
 /* Wait for the workers: what has been kicked is done. */
 void kmh_kunit_settle(struct kmheap *heap);

@@ -186,6 +186,7 @@ static void refill_takes_announced_span(struct kunit *test)
 	struct kmh_mspan *s = kmh_span_of((unsigned long)first[0]);
 	unsigned int i;
 
+	kmh_magazines_end(kmh_kunit_heap(test));	/* the two would wait there */
 	KUNIT_EXPECT_EQ(test, atomic_read(&s->home), (int)KMH_HOME_FULL);
 	/* Not this CPU's any more: through the remote word, though it is this CPU. */
 	kmheap_free(first[7]);

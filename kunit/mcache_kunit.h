@@ -70,7 +70,8 @@ static inline void expect_nothing_cached(struct kunit *test, struct kmheap *heap
 		struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
 
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-			ncached += mc->slot[i].span || mc->slot[i].word != &kmh_no_slots;
+			ncached += mc->slot[i].span || mc->slot[i].word != &kmh_no_slots ||
+				   mc->spare[i] || mc->magazine[i];
 		KUNIT_EXPECT_NULL(test, mc->tiny_span);
 		KUNIT_EXPECT_EQ(test, mc->pages.bits, 0ULL);
 		KUNIT_EXPECT_EQ(test, mc->busy, 0);

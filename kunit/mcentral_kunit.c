@@ -343,7 +343,7 @@ static struct kunit_case mcentral_cases[] = {
 
 static struct kunit_suite mcentral_suite = {
 	.name = "kmheap_mcentral",
-	.init = kmh_kunit_init,
+	.init = mcentral_init,
 	.exit = kmh_kunit_exit,
 	.test_cases = mcentral_cases,
 };

@@ -199,7 +199,7 @@ static void fresh_spans_are_swept(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, gen_of(s), gen);
 		cached = cache_span(test, SPANCLASS);
 		KUNIT_EXPECT_EQ(test, gen_of(cached), gen + 3);
-		KUNIT_EXPECT_FALSE(test, kmh_sweep_stale(cached));
+		KUNIT_EXPECT_FALSE(test, stale(cached));
 		p = alloc_one(test, SPANCLASS);
 		one = kmh_span_of((unsigned long)p);
 		KUNIT_EXPECT_EQ(test, gen_of(one), gen);

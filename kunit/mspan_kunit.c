@@ -83,6 +83,11 @@ static void init_every_spanclass(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, s->nelems, nelems);
 		KUNIT_EXPECT_EQ(test, s->nwords, DIV_ROUND_UP(nelems, 64U));
 		KUNIT_EXPECT_EQ(test, s->elemsize, large ? 0 : class->size);
+		/* Words in the same places whatever small span the metadata is for. */
+		KUNIT_EXPECT_EQ(test, kmh_mspan_bytes(s),
+				sizeof(*s) + s->nwords * KMH_WORD_BYTES +
+				(tiny ? KMH_PAGE_SIZE / 16 : 0));
+		KUNIT_EXPECT_EQ(test, s->pool == 0, large);
 		KUNIT_EXPECT_EQ(test, s->nfast, large || tiny || want_init_on_free() ? 0 : nelems);
 		KUNIT_EXPECT_EQ(test, (int)s->state, large ? KMH_SPAN_LARGE :
 					       tiny ? KMH_SPAN_TINY : KMH_SPAN_SMALL);
@@ -171,7 +176,7 @@ static void put_leaves_nothing_to_announce(struct kunit *test)
 	preempt_disable();
 	KUNIT_EXPECT_EQ(test, (int)kmh_mspan_free_remote(s, 0), (int)KMH_FREE_OK);
 	preempt_enable();
-	KUNIT_EXPECT_TRUE(test, llist_empty(&c->announced));
+	KUNIT_EXPECT_FALSE(test, kmh_mcentral_any_announced(c));
 }
 
 static void get_exhausted_returns_null(struct kunit *test)

@@ -234,11 +234,11 @@ static void cached_span_is_swept_in_place(struct kunit *test)
 		kmheap_free_rcu(p[2]);
 		kmheap_free_rcu(p[5]);
 		defer_close(test);
-		KUNIT_EXPECT_FALSE(test, kmh_sweep_stale(s));
+		KUNIT_EXPECT_FALSE(test, stale(s));
 		defer_open(test);
 		gen = kmh_mcentral_gen(central(test, SPANCLASS));
 		KUNIT_EXPECT_EQ(test, gen_of(s), gen + 1);
-		KUNIT_EXPECT_TRUE(test, kmh_sweep_stale(s));
+		KUNIT_EXPECT_TRUE(test, stale(s));
 		KUNIT_EXPECT_EQ(test, (int)state_of(p[2]), (int)KMHEAP_OBJECT_DEFERRED);
 		KUNIT_EXPECT_EQ(test, s->w[0].free, 0UL);
 		rows[row].how(test, p);
@@ -485,7 +485,7 @@ static void reclaim_frees_what_is_wanted(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, kmh_sweep_reclaim(heap, 1000));
 	KUNIT_EXPECT_EQ(test, free_pages_now(test) - nfree, (unsigned long)ARRAY_SIZE(s));
 	/* What a CPU has it sweeps itself, and what is announced comes up by itself. */
-	KUNIT_EXPECT_TRUE(test, kmh_sweep_stale(kept));
+	KUNIT_EXPECT_TRUE(test, stale(kept));
 	expect_home(test, ann, KMH_HOME_ANNOUNCED);
 	uncache_span(test, kept);
 	sweep_finish(test);
@@ -523,7 +523,7 @@ static void sweeper_thread(void *arg, unsigned int i)
 			break;
 		case 2:
 			preempt_disable();
-			s = kmh_mcentral_cache_span(w->node, SPANCLASS, NULL);
+			s = kmh_kunit_cache_span(w->node, SPANCLASS);
 			if (s)
 				kmh_mcentral_uncache_span(w->node, s);
 			preempt_enable();

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Magazines: objects of full spans that this CPU has freed, to be allocated again.
+ *
+ * After Bonwick and Adams ("Magazines and Vmem", 2001), as TCMalloc's per-CPU caches and
+ * SLUB's sheaves are; different from them a magazine holds addresses as hints, and the
+ * slot's bits remain the truth. Without it, where a full live set is replaced at random,
+ * each free would announce a span and each allocation would fetch one for a single slot.
+ *
+ * An object in a magazine has its remote bit set, so it is free for everyone: another free
+ * of it is a double free, and whoever sweeps its span may fold it. Only the announcement
+ * is put off: an entry stands for it. To allocate an object again is to clear its remote bit.
+ * The fold clears it as well, and which of the two finds it set has the slot
+ * (kmh_mspan_fold_word()); an entry that finds it clear is stale, and dropped.
+ *
+ * The same bit may be set because the slot has lived on meanwhile and been freed by somebody
+ * else. Then the slot is as free as it was; that one's entry is the stale one. Two kinds of
+ * remote bits are not for a magazine to clear:
+ *
+ * - Of a slot that waits for a grace period. Its deferred bit is set before the remote one, so
+ *   it is seen after that has been cleared; the remote bit is set again, and the announcement
+ *   made up for. A sweep that comes in between expires the deferred bit, and finds the remote
+ *   one later, as with a deferred free that is still under way.
+ * - Of a slot with a special. A heap has no magazines from its first special on.
+ */
+#include <linux/cpumask.h>
+#include <linux/rcupdate.h>
+#include <linux/smp.h>
+
+#include "internal.h"
+
+/* With the allocator's link two cache lines. */
+#define KMH_MAGAZINE_OBJECTS	14U
+
+struct kmh_magazine {
+	unsigned long n;
+	unsigned long object[KMH_MAGAZINE_OBJECTS];
+};
+
+static struct kmh_fixalloc kmh_magazine_pool;
+
+void kmh_magazines_init(void)
+{
+	kmh_fixalloc_init(&kmh_magazine_pool, "magazine", sizeof(struct kmh_magazine), 64);
+}
+
+void kmh_magazines_exit(void)
+{
+	kmh_fixalloc_destroy(&kmh_magazine_pool);
+}
+
+int kmh_magazines_reserve(unsigned int nobjs, gfp_t gfp)
+{
+	return kmh_fixalloc_reserve(&kmh_magazine_pool, nobjs, gfp);
+}
+
+/* Bytes taken for magazines that no heap has. */
+u64 kmh_magazines_idle_bytes(void)
+{
+	return READ_ONCE(kmh_magazine_pool.chunk_bytes) -
+	       READ_ONCE(kmh_magazine_pool.ninuse) * sizeof(struct kmh_magazine);
+}
+
+unsigned int kmh_magazines_validate(kmh_finding_fn finding, void *ctx)
+{
+	return kmh_fixalloc_validate(&kmh_magazine_pool, finding, ctx);
+}
+
+/* What an entry stood for. Preemption off; @s was @addr's span a moment ago. */
+static void kmh_magazine_announce(struct kmheap *heap, unsigned long addr)
+{
+	struct kmh_mspan *s = kmh_span_of(addr);
+
+	/* A span of another heap, or of none: ours has been empty meanwhile. */
+	if (READ_ONCE(s->state) == KMH_SPAN_SMALL && s->mcache == heap->mcache &&
+	    kmh_mspan_unannounced(s))
+		kmh_mcentral_announce(s);
+}
+
+static struct kmh_magazine *kmh_magazine_new(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct kmh_magazine *m = kmh_fixalloc_get(&kmh_magazine_pool);
+
+	if (!m)
+		return NULL;
+	m->n = 0;
+	kmh_heap_account_metadata(mc->heap, sizeof(*m));
+	WRITE_ONCE(mc->magazine[spanclass], m);
+	return m;
+}
+
+/**
+ * kmh_magazine_put() - remember an object of a full span instead of announcing that
+ * @s: the span.
+ * @addr: the object; its remote bit has been set.
+ *
+ * Context: Any; preemption off since before the bit was set. So the span may be another
+ * one by now, but one whose heap is there.
+ * Return: false when the span must be announced.
+ */
+bool kmh_magazine_put(struct kmh_mspan *s, unsigned long addr)
+{
+	struct kmh_mcache *mc = this_cpu_ptr(s->mcache);
+	unsigned int spanclass = s->spanclass;
+	struct kmh_magazine *m;
+	bool put;
+
+	if (unlikely(READ_ONCE(mc->no_magazines)) || !kmh_mcache_enter(mc))
+		return false;
+	m = mc->magazine[spanclass] ?: kmh_magazine_new(mc, spanclass);
+	put = likely(m) && m->n < KMH_MAGAZINE_OBJECTS;
+	if (put)
+		m->object[m->n++] = addr;
+	kmh_mcache_leave(mc);
+	return put;
+}
+
+/* Is @addr a slot of @spanclass in this heap? */
+static __always_inline bool kmh_magazine_fits(const struct kmh_mcache *mc, unsigned int spanclass,
+					      const struct kmh_mspan *s, unsigned long addr,
+					      unsigned long *slot)
+{
+	return kmh_mspan_slot_at(s, addr, slot) && s->spanclass == spanclass &&
+	       s->mcache == mc->percpu && !READ_ONCE(mc->no_magazines);
+}
+
+/*
+ * Does a slot with its remote bit set wait for a grace period? The flags say more than the
+ * bits where these are being set (too early to have a remote bit), and less where they are
+ * being swept (the grace period is over).
+ */
+static __always_inline bool kmh_magazine_waits(const struct kmh_mspan *s, unsigned long slot)
+{
+	return unlikely(READ_ONCE(s->dirty[0]) | READ_ONCE(s->dirty[1])) &&
+	       kmh_mspan_slot_waits(s, slot);
+}
+
+/*
+ * Has a slot with its remote bit set been freed by its owner as well, in a race? Both bits are
+ * the fold's to report; with the remote one alone taken back the slot would be had twice.
+ */
+static __always_inline bool kmh_magazine_doubled(const struct kmh_mspan *s, unsigned long slot)
+{
+	return READ_ONCE(s->w[slot / KMH_WORD_SLOTS].free) & BIT(slot % KMH_WORD_SLOTS);
+}
+
+/* Make the object of an entry live again; see the top of this file. */
+static __always_inline bool kmh_magazine_claim(struct kmh_mcache *mc, unsigned int spanclass,
+					       unsigned long addr)
+{
+	struct kmh_mspan *s = kmh_span_of(addr);
+	unsigned long *remote, slot;
+
+	if (unlikely(!kmh_magazine_fits(mc, spanclass, s, addr, &slot) ||
+		     kmh_magazine_waits(s, slot) || kmh_magazine_doubled(s, slot))) {
+		kmh_magazine_announce(mc->heap, addr);
+		return false;
+	}
+	remote = kmh_slots_remote(&s->w[slot / KMH_WORD_SLOTS]);
+	/*
+	 * Fully ordered: the last accesses to the object before this, the checks after it. Pairs
+	 * with the exchanges in kmh_mspan_set_remote() and kmh_mspan_fold_word(). The span may
+	 * have become another small one since the check, with its remote bits in the same places
+	 * (kmh_pool_words). A bit that is set there is of a slot that is free; clear for a moment,
+	 * it keeps the slot from being folded for that long, and no grace period that began in
+	 * the new life can end while preemption is off here.
+	 */
+	if (unlikely(!test_and_clear_bit(slot % KMH_WORD_SLOTS, remote)))
+		return false;
+	/* The slot is ours, so the span stays what it is. Is it what it was? */
+	if (likely(kmh_magazine_fits(mc, spanclass, s, addr, &slot) &&
+		   !kmh_magazine_waits(s, slot)))
+		return true;
+	test_and_set_bit(slot % KMH_WORD_SLOTS, remote);
+	if (kmh_mspan_unannounced(s))	/* as after kmh_mspan_set_remote() */
+		kmh_mcentral_announce(s);
+	return false;
+}
+
+/**
+ * kmh_magazine_get() - an object that this CPU has freed
+ * @mc: this CPU's mcache, in the section.
+ * @spanclass: its class.
+ *
+ * Return: the object freed last of those that are still to be had, or NULL.
+ */
+void *kmh_magazine_get(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct kmh_magazine *m = mc->magazine[spanclass];
+
+	while (m && m->n) {
+		unsigned long addr = m->object[--m->n];
+
+		if (likely(kmh_magazine_claim(mc, spanclass, addr))) {
+			mc->taken[spanclass]++;
+			return (void *)addr;
+		}
+	}
+	return NULL;
+}
+
+/* Announce all that an mcache's magazines hold. In the section, or the CPU is dead. */
+void kmh_magazines_flush(struct kmh_mcache *mc)
+{
+	unsigned int i;
+
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
+		struct kmh_magazine *m = mc->magazine[i];
+
+		while (m && m->n)
+			kmh_magazine_announce(mc->heap, m->object[--m->n]);
+	}
+}
+
+struct kmh_flush_call {
+	struct kmheap *heap;
+	atomic_t nbusy;
+};
+
+static void kmh_flush_this_cpu(void *arg)
+{
+	struct kmh_flush_call *call = arg;
+	struct kmh_mcache *mc = this_cpu_ptr(call->heap->mcache);
+
+	if (!kmh_mcache_enter(mc)) {
+		atomic_inc(&call->nbusy);
+		return;
+	}
+	kmh_magazines_flush(mc);
+	kmh_mcache_leave(mc);
+}
+
+/* A guess: a magazine that is given back meanwhile is still there to be read. */
+static bool kmh_has_magazines(int cpu, void *arg)
+{
+	struct kmh_flush_call *call = arg;
+	struct kmh_mcache *mc = per_cpu_ptr(call->heap->mcache, cpu);
+	unsigned int i;
+
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
+		struct kmh_magazine *m = READ_ONCE(mc->magazine[i]);
+
+		if (m && READ_ONCE(m->n))
+			return true;
+	}
+	return false;
+}
+
+/**
+ * kmh_magazines_flush_all() - announce all spans, so that a search for free slots finds them
+ * @heap: the heap.
+ *
+ * Interrupts only CPUs that have something in a magazine; one that is in its section is asked
+ * again at once, three times at most.
+ *
+ * Context: Process context; may sleep.
+ */
+void kmh_magazines_flush_all(struct kmheap *heap)
+{
+	struct kmh_flush_call call = { .heap = heap };
+	unsigned int tries = 3;
+
+	do {
+		atomic_set(&call.nbusy, 0);
+		on_each_cpu_cond(kmh_has_magazines, kmh_flush_this_cpu, &call, true);
+	} while (atomic_read(&call.nbusy) && --tries);
+}
+
+/**
+ * kmh_magazines_end() - no more magazines in a heap
+ * @heap: the heap; it is about to have its first special.
+ *
+ * Context: Process context; sleeps. Afterwards no CPU takes an object from one.
+ */
+void kmh_magazines_end(struct kmheap *heap)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		WRITE_ONCE(per_cpu_ptr(heap->mcache, cpu)->no_magazines, 1);
+	synchronize_rcu();	/* sections are preemption-off: they see it, or are over */
+}
+
+/* What is in them has been announced, or nobody wants to know. As kmh_magazines_flush(). */
+void kmh_magazines_free(struct kmh_mcache *mc)
+{
+	unsigned int i;
+
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
+		if (!mc->magazine[i])
+			continue;
+		kmh_heap_account_metadata(mc->heap, -(long)sizeof(struct kmh_magazine));
+		kmh_fixalloc_put(&kmh_magazine_pool, mc->magazine[i]);
+		WRITE_ONCE(mc->magazine[i], NULL);
+	}
+}
