@@ -29,21 +29,6 @@
 #endif
 
 /*
- * kmh_cpu_add(), kmh_cpu_add_return() - count on this CPU, against interrupts
- *
- * this_cpu_add() is one instruction where it matters. User-Mode Linux has only the generic
- * form, which keeps interrupts out at about 700 cycles a call; there an interrupt is a
- * signal, and comes between the instructions of an addition to memory, which is one.
- */
-#ifdef CONFIG_UML
-#define kmh_cpu_add(pcp, val)		raw_cpu_add(pcp, val)
-#define kmh_cpu_add_return(pcp, val)	raw_cpu_add_return(pcp, val)
-#else
-#define kmh_cpu_add(pcp, val)		this_cpu_add(pcp, val)
-#define kmh_cpu_add_return(pcp, val)	this_cpu_add_return(pcp, val)
-#endif
-
-/*
  * kmh_this_cpu_ptr() - this_cpu_ptr() in two halves
  *
  * Where the number of the CPU is a function call (User-Mode Linux), a fast path makes it
@@ -55,6 +40,24 @@
 #else
 #define kmh_this_cpu_offset()		0UL
 #define kmh_this_cpu_ptr(pcp, offset)	((void)(offset), this_cpu_ptr(pcp))
+#endif
+
+/*
+ * kmh_cpu_add(), kmh_cpu_add_return() - count on this CPU, against interrupts
+ *
+ * this_cpu_add() is one instruction where it matters. User-Mode Linux has only the generic
+ * form, which keeps interrupts out at about 700 cycles a call; there an interrupt is a
+ * signal, and comes between the instructions of an addition to memory, which is one.
+ * The offset is that of kmh_this_cpu_offset().
+ */
+#ifdef CONFIG_UML
+#define kmh_cpu_add(pcp, val)	raw_cpu_add(pcp, val)
+#define kmh_cpu_add_return(pcp, offset, val) \
+	(*kmh_this_cpu_ptr(&(pcp), offset) += (val))
+#else
+#define kmh_cpu_add(pcp, val)	this_cpu_add(pcp, val)
+#define kmh_cpu_add_return(pcp, offset, val) \
+	((void)(offset), this_cpu_add_return(pcp, val))
 #endif
 
 /*

@@ -83,9 +83,10 @@ static noinline void kmh_defer_count_slow(struct kmheap *heap)
 }
 
 /* Preemption off; an interrupt in between counts for itself. */
-static __always_inline void kmh_defer_count(struct kmh_mspan *s, unsigned long bytes)
+static void kmh_defer_count(struct kmh_mspan *s, unsigned long bytes)
 {
-	if (unlikely(kmh_cpu_add_return(s->mcache->deferred, bytes) > KMH_DEFER_SHARE))
+	if (unlikely(kmh_cpu_add_return(s->mcache->deferred, kmh_this_cpu_offset(), bytes) >
+		     KMH_DEFER_SHARE))
 		kmh_defer_count_slow(s->heap);
 }
 
@@ -108,12 +109,22 @@ static noinline void kmh_defer_dirty(struct kmh_mspan *s, unsigned int set)
 	smp_store_release(&s->dirty[set], 1);	/* pairs with the load in kmh_defer_slot() */
 }
 
-/* Set a slot's bit in the set that is being filled; see the top of this file. */
-static __always_inline void kmh_defer_slot(struct kmh_mspan *s, unsigned int word,
-					   unsigned long bit)
+static __always_inline bool kmh_defer_set(struct kmh_mspan *s, unsigned long slot,
+					  unsigned long gen)
+{
+	atomic_long_t *set = kmh_mspan_deferred(s, slot / KMH_WORD_SLOTS, gen & 1);
+
+	return test_and_set_bit(slot % KMH_WORD_SLOTS, (unsigned long *)&set->counter);
+}
+
+/*
+ * Set a slot's bit in the set that is being filled; see the top of this file. @gen is the
+ * generation as it has been read; its set may have the bit already.
+ */
+static void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen)
 {
 	const unsigned long *now = &s->heap->defer.gen;
-	unsigned long gen = READ_ONCE(*now), before;
+	unsigned long before;
 
 	do {
 		before = gen;
@@ -121,8 +132,7 @@ static __always_inline void kmh_defer_slot(struct kmh_mspan *s, unsigned int wor
 		 * Fully ordered: the unlinking before the next read, and the bit before the
 		 * span's flag. Each bit is counted, by whoever sets it: the sweep takes off each.
 		 */
-		if (likely(!(atomic_long_fetch_or(bit, kmh_mspan_deferred(s, word, gen & 1)) &
-			     bit)))
+		if (likely(!kmh_defer_set(s, slot, gen)))
 			kmh_defer_count(s, s->elemsize);
 		/* Acquire: who sees the flag knows that the rest has been told. */
 		if (unlikely(!smp_load_acquire(&s->dirty[gen & 1])))
@@ -135,6 +145,13 @@ static __always_inline void kmh_defer_slot(struct kmh_mspan *s, unsigned int wor
 	 */
 	if (unlikely(atomic_read(&s->home) == KMH_HOME_FULL))
 		kmh_mcentral_announce(s);
+}
+
+/* The slot is not live from here on; false when it was not before. */
+static __always_inline bool kmh_defer_claim(struct kmh_mspan *s, unsigned long slot)
+{
+	return !test_and_set_bit(slot % KMH_WORD_SLOTS,
+				 kmh_slots_remote(&s->w[slot / KMH_WORD_SLOTS]));
 }
 
 /**
@@ -150,14 +167,10 @@ static __always_inline void kmh_defer_slot(struct kmh_mspan *s, unsigned int wor
  */
 enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot)
 {
-	unsigned int word = slot / KMH_WORD_SLOTS;
-	unsigned long bit = BIT(slot % KMH_WORD_SLOTS);
-	struct kmh_slots *w = &s->w[word];
-
-	if (unlikely((READ_ONCE(w->free) | atomic_long_read(&w->remote)) & bit))
+	if (unlikely(!kmh_slot_live(s, slot)))
 		return KMH_FREE_DOUBLE;
-	kmh_defer_slot(s, word, bit);
-	return atomic_long_fetch_or(bit, &w->remote) & bit ? KMH_FREE_DOUBLE : KMH_FREE_OK;
+	kmh_defer_slot(s, slot, READ_ONCE(s->heap->defer.gen));
+	return kmh_defer_claim(s, slot) ? KMH_FREE_OK : KMH_FREE_DOUBLE;
 }
 
 /**
@@ -175,7 +188,7 @@ enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr)
 {
 	unsigned int block = (addr - s->base) / s->elemsize;
 
-	kmh_defer_slot(s, block / KMH_WORD_SLOTS, BIT(block % KMH_WORD_SLOTS));
+	kmh_defer_slot(s, block, READ_ONCE(s->heap->defer.gen));
 	return kmh_tiny_free(s, addr);
 }
 
@@ -229,6 +242,26 @@ static noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, 
 		kmh_free_doubled(addr, s, ip);
 }
 
+/* With the deferred bit of @gen set. Comes with preemption off and returns with it on. */
+static noinline void kmh_free_rcu_again(struct kmh_mspan *s, unsigned long addr,
+					unsigned long gen, unsigned long ip)
+{
+	unsigned long slot = (addr - s->base) / s->elemsize;
+
+	kmh_defer_slot(s, slot, gen);
+	if (likely(kmh_defer_claim(s, slot)))
+		preempt_enable();
+	else
+		kmh_free_doubled(addr, s, ip);
+}
+
+/* Comes with preemption off and returns with it on. */
+static noinline void kmh_free_rcu_count(struct kmheap *heap)
+{
+	kmh_defer_count_slow(heap);
+	preempt_enable();
+}
+
 /**
  * kmheap_free_rcu() - free an object after a grace period
  * @p: from one of the allocating functions, of whatever heap; NULL and
@@ -246,17 +279,43 @@ static noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, 
  */
 void kmheap_free_rcu(const void *p)
 {
-	unsigned long addr = (unsigned long)p, slot;
+	unsigned long addr = (unsigned long)p, slot, cpu, gen, uncounted;
+	const unsigned long *now;
 	struct kmh_mspan *s;
 
 	preempt_disable();
+	cpu = kmh_this_cpu_offset();
 	s = kmh_span_of(addr);
-	if (unlikely(!kmh_mspan_slot_at(s, addr, &slot)))
+	if (unlikely(!kmh_mspan_slot_at(s, addr, &slot))) {
 		kmh_free_rcu_slow(s, addr, _RET_IP_);
-	else if (likely(kmh_mspan_defer(s, slot) == KMH_FREE_OK))
-		preempt_enable();
-	else
+		return;
+	}
+	/* From here on kmh_mspan_defer(), with every rare way a tail call. */
+	if (unlikely(!kmh_slot_live(s, slot))) {
 		kmh_free_doubled(addr, s, _RET_IP_);
+		return;
+	}
+	now = &s->heap->defer.gen;
+	gen = READ_ONCE(*now);
+	if (unlikely(kmh_defer_set(s, slot, gen))) {
+		kmh_free_rcu_again(s, addr, gen, _RET_IP_);
+		return;
+	}
+	uncounted = kmh_cpu_add_return(s->mcache->deferred, cpu, s->elemsize);
+	/*
+	 * No acquire (a fence on User-Mode Linux): as the generation is still the same, the
+	 * grace period that its set waits for orders what has been told; defer-told.litmus.
+	 */
+	if (unlikely(!READ_ONCE(s->dirty[gen & 1]) ||
+		     READ_ONCE(*now) != gen ||
+		     atomic_read(&s->home) == KMH_HOME_FULL))
+		kmh_free_rcu_again(s, addr, gen, _RET_IP_);
+	else if (unlikely(!kmh_defer_claim(s, slot)))
+		kmh_free_doubled(addr, s, _RET_IP_);
+	else if (unlikely(uncounted > KMH_DEFER_SHARE))
+		kmh_free_rcu_count(s->heap);
+	else
+		preempt_enable();
 }
 EXPORT_SYMBOL_GPL(kmheap_free_rcu);
 

@@ -261,6 +261,14 @@ static inline unsigned long kmh_mspan_word_mask(const struct kmh_mspan *s, unsig
 	return left >= KMH_WORD_SLOTS ? ~0UL : BIT(left) - 1;
 }
 
+/* Is a slot live? Another CPU may be about to change that. Any context. */
+static __always_inline bool kmh_slot_live(const struct kmh_mspan *s, unsigned long slot)
+{
+	const struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
+
+	return !((READ_ONCE(w->free) | atomic_long_read(&w->remote)) >> slot % KMH_WORD_SLOTS & 1);
+}
+
 /* What became of a free of one slot. */
 enum kmh_free_result {
 	KMH_FREE_OK,
@@ -823,7 +831,6 @@ struct kmh_where {
 	enum kmheap_object_state state;
 };
 
-bool kmh_slot_live(const struct kmh_mspan *s, unsigned int slot);
 void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at);
 bool kmh_may_free(struct kmh_mspan *s, unsigned long addr, struct kmh_where *at,
 		  unsigned long ip);

@@ -6,14 +6,6 @@
 
 #include "internal.h"
 
-bool kmh_slot_live(const struct kmh_mspan *s, unsigned int slot)
-{
-	const struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
-
-	return !((READ_ONCE(w->free) | atomic_long_read(&w->remote)) &
-		 BIT(slot % KMH_WORD_SLOTS));
-}
-
 static enum kmheap_object_state kmh_slot_state(const struct kmh_mspan *s, unsigned int slot)
 {
 	unsigned long remote = atomic_long_read(&s->w[slot / KMH_WORD_SLOTS].remote);
