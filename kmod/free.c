@@ -181,26 +181,36 @@ static __always_inline void kmh_free_foreign(struct kmh_mspan *s, unsigned long 
 		preempt_enable();
 }
 
-/* Preemption off on entry, on at return. Every way but the shortest is a tail call. */
-static __always_inline void kmh_free(struct kmh_mspan *s, unsigned long addr, unsigned long cpu)
+/*
+ * Preemption off on entry, on at return. Every way but the shortest is a tail call. @ip is whom
+ * to report; 0 is who called, which is read from the stack only when there is something.
+ */
+static __always_inline void kmh_free_at(struct kmh_mspan *s, unsigned long slot,
+					unsigned long addr, unsigned long cpu, unsigned long ip)
 {
-	unsigned long slot;
-
-	if (unlikely(!kmh_mspan_slot_at(s, addr, &slot))) {
-		kmh_free_slow(addr, s, _RET_IP_);
-		return;
-	}
 	switch (kmh_free_local(s, slot, cpu)) {
 	case KMH_FREE_OK:
 		preempt_enable();
 		break;
 	case KMH_FREE_DOUBLE:
-		kmh_free_doubled(addr, s, _RET_IP_);
+		kmh_free_doubled(addr, s, ip ?: _RET_IP_);
 		break;
 	case KMH_FREE_FOREIGN:
-		kmh_free_foreign(s, slot, addr, _RET_IP_);
+		kmh_free_foreign(s, slot, addr, ip ?: _RET_IP_);
 		break;
 	}
+}
+
+/* Likewise. */
+static __always_inline void kmh_free(struct kmh_mspan *s, unsigned long addr, unsigned long cpu,
+				     unsigned long ip)
+{
+	unsigned long slot;
+
+	if (unlikely(!kmh_mspan_slot_at(s, addr, &slot)))
+		kmh_free_slow(addr, s, ip ?: _RET_IP_);
+	else
+		kmh_free_at(s, slot, addr, cpu, ip);
 }
 
 /**
@@ -219,7 +229,7 @@ void kmheap_free(const void *p)
 
 	preempt_disable();
 	cpu = kmh_this_cpu_offset();
-	kmh_free(kmh_span_of((unsigned long)p), (unsigned long)p, cpu);
+	kmh_free(kmh_span_of((unsigned long)p), (unsigned long)p, cpu, 0);
 }
 EXPORT_SYMBOL_GPL(kmheap_free);
 
@@ -250,40 +260,64 @@ static bool kmh_size_fits(const struct kmh_mspan *s, const struct kmh_where *at,
 	}
 }
 
-/**
- * kmheap_free_sized() - free an object whose size the caller knows
- * @p: as for kmheap_free().
- * @size: bytes asked for when it was allocated (by kmheap_realloc() too, if that
- *	moved it), or kmheap_size(@p).
- *
- * A size of another class is reported and the object is not freed: one of the two,
- * pointer or size, is wrong.
- *
- * Context: Any, NMI included.
+/*
+ * Not a small object of that class, or not one to be freed fast. Comes with preemption off
+ * and returns with it on.
  */
-void kmheap_free_sized(const void *p, size_t size)
+static noinline void kmh_free_sized_slow(unsigned long addr, struct kmh_mspan *s, size_t size,
+					 unsigned long ip)
 {
-	unsigned long addr = (unsigned long)p;
 	struct kmh_where at;
-	struct kmh_mspan *s;
 
-	if (ZERO_OR_NULL_PTR(p))
-		return;
-	preempt_disable();
-	s = kmh_span_of(addr);
-	if (likely(s->state >= KMH_SPAN_SMALL)) {
+	if (s->state >= KMH_SPAN_SMALL) {
 		kmh_locate(s, addr, &at);
 		if (at.base == addr && at.state == KMHEAP_OBJECT_LIVE &&
 		    !kmh_size_fits(s, &at, size)) {
 			kmh_misuse(KMH_WRONG_SIZE_FREE, "freed with the size of another class",
-				   addr, s, &at, _RET_IP_);
+				   addr, s, &at, ip);
 			preempt_enable();
 			return;
 		}
 	}
-	kmh_free(s, addr, kmh_this_cpu_offset());
+	kmh_free(s, addr, kmh_this_cpu_offset(), ip);
 }
-EXPORT_SYMBOL_GPL(kmheap_free_sized);
+
+/*
+ * What kmheap_free_sized() of a constant size becomes. The bytes of an object of its class,
+ * KMHEAP_MAX_SMALL at most, fit the lower half of @sizes, and the size the upper one.
+ */
+void kmheap_free_class(const void *p, u32 sizes)
+{
+	unsigned long addr = (unsigned long)p, slot, cpu;
+	struct kmh_mspan *s;
+
+	preempt_disable();
+	cpu = kmh_this_cpu_offset();
+	s = kmh_span_of(addr);
+	if (unlikely(s->elemsize != (u16)sizes || !kmh_mspan_slot_at(s, addr, &slot)))
+		kmh_free_sized_slow(addr, s, sizes >> 16, _RET_IP_);
+	else
+		kmh_free_at(s, slot, addr, cpu, 0);
+}
+EXPORT_SYMBOL_GPL(kmheap_free_class);
+
+/* The same for a size that is not constant, or too large. */
+void kmheap_free_sized_any(const void *p, size_t size)
+{
+	unsigned long addr = (unsigned long)p, slot, cpu;
+	struct kmh_mspan *s;
+
+	preempt_disable();
+	cpu = kmh_this_cpu_offset();
+	s = kmh_span_of(addr);
+	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL ||
+		     kmh_size_to_class(size) != kmh_spanclass_class(s->spanclass) ||
+		     !kmh_mspan_slot_at(s, addr, &slot)))
+		kmh_free_sized_slow(addr, s, size, _RET_IP_);
+	else
+		kmh_free_at(s, slot, addr, cpu, 0);
+}
+EXPORT_SYMBOL_GPL(kmheap_free_sized_any);
 
 /**
  * kmheap_free_sensitive() - wipe an object, then free it

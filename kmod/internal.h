@@ -169,7 +169,7 @@ struct kmh_mspan {
 	};
 	u32 npages;
 	u16 nelems;
-	u16 elemsize;
+	u16 nspecials;			/* objects with side data; under kmh_special_mutex */
 
 	unsigned long base;		/* address of the first slot; second cache line */
 	struct kmh_mcache *owner;	/* written by the owner's section only */
@@ -184,7 +184,7 @@ struct kmh_mspan {
 	u8 nwords;
 	u8 pool;			/* which kmh_span_pool it came from */
 	u8 dirty[2];			/* has bits in this deferred set */
-	u16 nspecials;			/* objects with side data; under kmh_special_mutex */
+	u16 elemsize;			/* 0 but for SMALL and TINY */
 	atomic_t home;			/* enum kmh_span_home */
 	atomic_t sweepgen;		/* see sweep.c */
 	struct kmh_slots w[];

@@ -459,6 +459,71 @@ static void right_size_free(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, counter(heap, KMH_WRONG_SIZE_FREE), 0ULL);
 }
 
+/* @p is freed with two sizes that are constants here; only the second one is right. */
+static __always_inline void wrong_then_right(struct kunit *test, struct kmheap *heap, void *p,
+					     size_t wrong, size_t right)
+{
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	kmheap_free_sized(p, wrong);
+	expect_report(test, KMH_WRONG_SIZE_FREE, heap, p, p);
+	kmheap_free_sized(p, right);
+	kmh_kunit_no_reports(test);
+	KUNIT_EXPECT_EQ(test, kmheap_size(p), 0UL);
+	kmheap_free_sized(p, right);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+}
+
+static void constant_size_free(struct kunit *test)
+{
+	const struct kmheap_attr aligned = { .flags = KMHEAP_HWCACHE_ALIGN };
+	const struct kmheap_attr collected = { .flags = KMHEAP_COLLECTED };
+	struct kmheap *heap = kmh_kunit_heap(test), *h;
+	unsigned int class;
+	void *p;
+
+	KUNIT_ASSERT_EQ(test, (unsigned int)ARRAY_SIZE(kmheap_class_bytes), KMH_NR_CLASSES);
+	for (class = 1; class < KMH_NR_CLASSES; class++)
+		KUNIT_EXPECT_EQ(test, (unsigned int)kmheap_class_bytes[class],
+				kmh_class_size(class));
+	wrong_then_right(test, heap, kmheap_alloc(heap, 100, GFP_KERNEL), 113, 97);
+	wrong_then_right(test, heap, kmheap_alloc(heap, 100, GFP_KERNEL), 96, 112);
+	wrong_then_right(test, heap, kmheap_alloc(heap, 8, GFP_KERNEL), 9, 1);
+	wrong_then_right(test, heap, kmheap_alloc(heap, 32768, GFP_KERNEL), 28672, 32768);
+	wrong_then_right(test, heap, kmheap_alloc(heap, 32768, GFP_KERNEL), 32769, 28673);
+	wrong_then_right(test, heap, kmheap_alloc(heap, 40000, GFP_KERNEL), 32768, 40000);
+	wrong_then_right(test, heap, kmheap_alloc(heap, 40000, GFP_KERNEL), 0, 40960);
+	wrong_then_right(test, heap, kmheap_alloc_data(heap, 100, GFP_KERNEL), 64, 100);
+	/* Packed ones lie in blocks of 16, which is also a class. */
+	wrong_then_right(test, heap, kmheap_alloc_data(heap, 4, GFP_KERNEL), 16, 3);
+	wrong_then_right(test, heap, kmheap_alloc_data(heap, 12, GFP_KERNEL), 13, 9);
+	wrong_then_right(test, heap, kmheap_alloc_data(heap, 12, GFP_KERNEL), 8, 12);
+	wrong_then_right(test, heap, kmheap_alloc_data(heap, 13, GFP_KERNEL), 8, 13);
+	wrong_then_right(test, heap, kmheap_alloc_aligned(heap, 100, 65536, GFP_KERNEL), 64, 100);
+
+	p = kmheap_alloc(heap, 64, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	kmheap_free_sized(p + 8, 64);
+	expect_report(test, KMH_INVALID_FREE, heap, p + 8, p);
+	kmheap_free_sized((void *)-8UL, 64);
+	expect_report(test, KMH_INVALID_FREE, NULL, (void *)-8UL, NULL);
+	kmheap_free_sized(NULL, 64);
+	kmheap_free_sized(ZERO_SIZE_PTR, 64);
+	kmh_kunit_no_reports(test);
+	free_elsewhere(test, p);
+	kmheap_free_sized(p, 64);
+	expect_report(test, KMH_DOUBLE_FREE, heap, p, p);
+
+	h = kmheap_create("misuse-aligned", &aligned);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(h));
+	wrong_then_right(test, h, kmheap_alloc(h, 40, GFP_KERNEL), 130, 40);
+	kmheap_destroy(h);
+	h = kmheap_create("misuse-collected", &collected);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(h));
+	wrong_then_right(test, h, kmheap_alloc(h, 40, GFP_KERNEL), 64, 40);
+	kmheap_destroy(h);
+	expect_serves_on(test, heap);
+}
+
 static void tiny_misuse(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -565,6 +630,7 @@ static struct kunit_case misuse_cases[] = {
 	KUNIT_CASE(invalid_free_of_wild_addresses),
 	KUNIT_CASE(wrong_size_free),
 	KUNIT_CASE(right_size_free),
+	KUNIT_CASE(constant_size_free),
 	KUNIT_CASE(tiny_misuse),
 	KUNIT_CASE(large_misuse),
 	KUNIT_CASE(large_double_free_at_the_same_time),

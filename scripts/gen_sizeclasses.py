@@ -242,7 +242,11 @@ def client_header(args, classes):
             "static __always_inline unsigned int kmheap_size_class(size_t size)", "{"]
     for c in classes[1:]:
         out += [f"\tif (size <= {c.size})", f"\t\treturn {c.index};"]
-    out += ["\treturn 0;", "}", "", "#endif /* _LINUX_KMHEAP_CLASSES_H */", ""]
+    out += ["\treturn 0;", "}", "", "/* Bytes of an object of each class; folds as well. */",
+            "static const u16 kmheap_class_bytes[] __maybe_unused = {"]
+    sizes = [c.size for c in classes]
+    out += ["\t" + ", ".join(map(str, sizes[i:i + 12])) + "," for i in range(0, len(sizes), 12)]
+    out += ["};", "", "#endif /* _LINUX_KMHEAP_CLASSES_H */", ""]
     return "\n".join(out)
 
 

@@ -343,7 +343,29 @@ void *kmheap_alloc_array_noprof(struct kmheap *heap, size_t n, size_t size, gfp_
 
 void kmheap_free_pages(const void *p, unsigned long npages);
 
-void kmheap_free_sized(const void *p, size_t size);
+/* What kmheap_free_sized() becomes; call that. */
+void kmheap_free_class(const void *p, u32 sizes);
+void kmheap_free_sized_any(const void *p, size_t size);
+
+/**
+ * kmheap_free_sized() - free an object whose size the caller knows
+ * @p: as for kmheap_free().
+ * @size: bytes asked for when it was allocated (by kmheap_realloc() too, if that
+ *	moved it), or kmheap_size(@p).
+ *
+ * A size of another class is reported and the object is not freed: one of the two,
+ * pointer or size, is wrong.
+ *
+ * Context: Any, NMI included.
+ */
+static __always_inline void kmheap_free_sized(const void *p, size_t size)
+{
+	if (__builtin_constant_p(size) && size && size <= KMHEAP_MAX_SMALL)
+		kmheap_free_class(p, size << 16 | kmheap_class_bytes[kmheap_size_class(size)]);
+	else
+		kmheap_free_sized_any(p, size);
+}
+
 void kmheap_free_sensitive(const void *p);
 void kmheap_free_bulk(size_t n, void **p);
 
