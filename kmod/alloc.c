@@ -13,9 +13,6 @@
 
 #include "internal.h"
 
-/* What vmalloc space cannot promise. */
-#define KMH_GFP_ZONES	(__GFP_DMA | __GFP_DMA32)
-
 /* False when the request cannot be served because of its flags. */
 bool kmh_gfp_ok(gfp_t gfp)
 {
@@ -54,7 +51,7 @@ static void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned 
 }
 
 /* What @spanclass becomes in a heap all of whose objects are cache-aligned. */
-static unsigned int kmh_aligned_spanclass(unsigned int spanclass)
+unsigned int kmh_aligned_spanclass(unsigned int spanclass)
 {
 	size_t bytes = kmh_class_size(kmh_spanclass_class(spanclass));
 
@@ -107,16 +104,6 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 refused:
 	atomic_long_inc(&heap->refused);
 	return NULL;
-}
-
-/*
- * might_alloc() where the kernel checks something with it. Elsewhere it is but a
- * place to be rescheduled at, and once per refill is enough: kmh_alloc_slow() has it.
- */
-static __always_inline void kmh_might_alloc(gfp_t gfp)
-{
-	if (IS_ENABLED(CONFIG_LOCKDEP) || IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP))
-		might_alloc(gfp);
 }
 
 /* In the mcache's section, with the window's slots set aside. Comes out of both. */
@@ -301,20 +288,6 @@ void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t
 			       NUMA_NO_NODE, KMH_SPAN_MANUAL, false);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_pages_noprof);
-
-/* kmheap_alloc_bulk(): see <linux/kmheap.h>. */
-size_t kmheap_alloc_bulk_noprof(struct kmheap *heap, size_t size, gfp_t gfp, size_t n, void **p)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		p[i] = kmheap_alloc_any_noprof(heap, size, gfp);
-		if (unlikely(!p[i]))
-			break;
-	}
-	return i;
-}
-EXPORT_SYMBOL_GPL(kmheap_alloc_bulk_noprof);
 
 /* kmheap_memdup(): see <linux/kmheap.h>. */
 void *kmheap_memdup_noprof(struct kmheap *heap, const void *src, size_t len, gfp_t gfp)

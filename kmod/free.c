@@ -213,6 +213,16 @@ static __always_inline void kmh_free(struct kmh_mspan *s, unsigned long addr, un
 		kmh_free_at(s, slot, addr, cpu, ip);
 }
 
+/* kmheap_free() on behalf of @ip. */
+noinline void kmh_free_one(const void *p, unsigned long ip)
+{
+	unsigned long cpu;
+
+	preempt_disable();
+	cpu = kmh_this_cpu_offset();
+	kmh_free(kmh_span_of((unsigned long)p), (unsigned long)p, cpu, ip);
+}
+
 /**
  * kmheap_free() - free an object
  * @p: from one of the allocating functions, of whatever heap; NULL and
@@ -372,18 +382,3 @@ void kmheap_free_pages(const void *p, unsigned long npages)
 }
 EXPORT_SYMBOL_GPL(kmheap_free_pages);
 
-/**
- * kmheap_free_bulk() - free many objects
- * @n: how many.
- * @p: the objects, of any sizes and heaps; NULL entries are skipped.
- *
- * Context: Any, NMI included.
- */
-void kmheap_free_bulk(size_t n, void **p)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		kmheap_free(p[i]);
-}
-EXPORT_SYMBOL_GPL(kmheap_free_bulk);

@@ -842,7 +842,11 @@ void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
 #define KMH_MAX_TINY		12UL	/* 16 with its rounding needs a block anyway */
 #define KMH_TINY_GRANULE	4UL
 
+/* What vmalloc space cannot promise. */
+#define KMH_GFP_ZONES		(__GFP_DMA | __GFP_DMA32)
+
 void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t gfp);
+unsigned int kmh_aligned_spanclass(unsigned int spanclass);
 bool kmh_gfp_ok(gfp_t gfp);
 bool kmh_alloc_may_grow(gfp_t gfp);
 void *kmh_tiny_alloc(struct kmheap *heap, size_t bytes, gfp_t gfp);
@@ -859,6 +863,17 @@ void kmh_large_release(struct kmh_mspan *s);
 void kmh_large_free(struct kmh_mspan *s);
 enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot);
 void kmh_free_doubled(unsigned long addr, struct kmh_mspan *s, unsigned long ip);
+void kmh_free_one(const void *p, unsigned long ip);
+
+/*
+ * might_alloc() where the kernel checks something with it. Elsewhere it is but a
+ * place to be rescheduled at, and once per refill is enough: kmh_alloc_slow() has it.
+ */
+static __always_inline void kmh_might_alloc(gfp_t gfp)
+{
+	if (IS_ENABLED(CONFIG_LOCKDEP) || IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP))
+		might_alloc(gfp);
+}
 
 #define KMH_ALIGN_MAX_BYTES	(1024UL << 10)
 
