@@ -113,15 +113,27 @@ void kmh_arena_destroy(struct kmh_arena *a)
 	kmh_backend_free(a);
 }
 
+/*
+ * Nothing in it is in use, and so much is free without it that nobody grows ahead. Under the
+ * page heap's lock.
+ */
+static bool kmh_arena_is_idle(const struct kmh_arena *a)
+{
+	const struct kmh_mheap *mh = a->mheap;
+
+	return !a->dedicated && a->range.nfree == a->range.npages &&
+	       mh->pa.nfree - a->range.npages >= 2 * mh->low_pages;
+}
+
 /* Take @a out of its page allocator if nothing in it is in use. */
-static bool kmh_arena_detach_free(struct kmh_arena *a)
+static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 {
 	struct kmh_mheap *mh = a->mheap;
 	unsigned long flags;
 	bool empty;
 
 	raw_spin_lock_irqsave(&mh->lock, flags);
-	empty = a->range.nfree == a->range.npages;
+	empty = idle ? kmh_arena_is_idle(a) : a->range.nfree == a->range.npages;
 	if (empty)
 		kmh_pa_remove(kmh_arena_pa(a), &a->range, false);
 	/* Who gives everything back does not want it back at once; the next arena sets it. */
@@ -131,6 +143,22 @@ static bool kmh_arena_detach_free(struct kmh_arena *a)
 	if (empty)	/* nobody can allocate from it any more */
 		kmh_arenamap_set(a->first, a->npages, &kmh_span_gone);
 	return empty;
+}
+
+/* What was detached. Sleeps for a grace period if there is any. Returns its bytes. */
+static size_t kmh_arena_destroy_all(struct list_head *gone)
+{
+	struct kmh_arena *a, *next;
+	size_t bytes = 0;
+
+	if (list_empty(gone))
+		return 0;
+	synchronize_rcu();	/* lookups that still read these arenas' spans */
+	list_for_each_entry_safe(a, next, gone, list) {
+		bytes += a->bytes;
+		kmh_arena_destroy(a);
+	}
+	return bytes;
 }
 
 /**
@@ -144,24 +172,64 @@ static bool kmh_arena_detach_free(struct kmh_arena *a)
 size_t kmh_arena_release_free(struct kmheap *heap, bool dedicated_only)
 {
 	struct kmh_arena *a, *next;
-	size_t bytes = 0;
 	LIST_HEAD(gone);
 
 	mutex_lock(&heap->arenas_mutex);
 	list_for_each_entry_safe(a, next, &heap->arenas, list) {
 		if (dedicated_only && !a->dedicated)
 			continue;
-		if (kmh_arena_detach_free(a))
+		if (kmh_arena_detach_free(a, false))
 			list_move(&a->list, &gone);
 	}
 	mutex_unlock(&heap->arenas_mutex);
-	if (list_empty(&gone))
-		return 0;
+	return kmh_arena_destroy_all(&gone);
+}
 
-	synchronize_rcu();	/* lookups that still read these arenas' spans */
-	list_for_each_entry_safe(a, next, &gone, list) {
-		bytes += a->bytes;
-		kmh_arena_destroy(a);
+/**
+ * kmh_arena_release_idle() - give back some arenas without a page in use
+ * @heap: the heap.
+ * @bytes: how much at most.
+ * @n: set to how many.
+ *
+ * The youngest first. Those of one object go by themselves, and what growing ahead would
+ * fetch again at once stays.
+ *
+ * Context: Process context; sleeps for a grace period if there is any.
+ * Return: bytes given back.
+ */
+size_t kmh_arena_release_idle(struct kmheap *heap, size_t bytes, unsigned int *n)
+{
+	struct kmh_arena *a, *next;
+	LIST_HEAD(gone);
+
+	*n = 0;
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry_safe_reverse(a, next, &heap->arenas, list) {
+		if (a->bytes > bytes || !kmh_arena_detach_free(a, true))
+			continue;
+		list_move(&a->list, &gone);
+		bytes -= a->bytes;
+		++*n;
 	}
-	return bytes;
+	mutex_unlock(&heap->arenas_mutex);
+	return kmh_arena_destroy_all(&gone);
+}
+
+/* The smallest that kmh_arena_release_idle() would find, in bytes, or 0. Context: likewise. */
+size_t kmh_arena_least_idle(struct kmheap *heap)
+{
+	struct kmh_arena *a;
+	size_t least = 0;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->arenas, list) {
+		unsigned long flags;
+
+		raw_spin_lock_irqsave(&a->mheap->lock, flags);
+		if (kmh_arena_is_idle(a) && (!least || a->bytes < least))
+			least = a->bytes;
+		raw_spin_unlock_irqrestore(&a->mheap->lock, flags);
+	}
+	mutex_unlock(&heap->arenas_mutex);
+	return least;
 }

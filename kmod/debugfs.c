@@ -75,6 +75,9 @@ static int kmh_heap_stats_show(struct seq_file *m, void *unused)
 	seq_printf(m, "finalized_objects %ld\n", atomic_long_read(&heap->specials.finalized));
 	seq_printf(m, "collect_begin_ns %llu\n", READ_ONCE(heap->begin_ns));
 	seq_printf(m, "collect_end_ns %llu\n", READ_ONCE(heap->end_ns));
+	seq_printf(m, "scavenged_bytes %ld\n", atomic_long_read(&heap->scavenge.bytes));
+	seq_printf(m, "scavenged_arenas %ld\n", atomic_long_read(&heap->scavenge.arenas));
+	seq_printf(m, "peak_bytes %zu\n", READ_ONCE(heap->scavenge.peak_bytes));
 	seq_printf(m, "limit_bytes %llu\n", st.limit_bytes);
 	seq_printf(m, "owner %s\n", heap->owner ? module_name(heap->owner) : "none");
 	return 0;

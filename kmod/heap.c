@@ -197,6 +197,7 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	kmh_sweep_init(heap);
 	kmh_defer_init(heap);
 	kmh_special_init(heap);
+	kmh_scavenge_init(heap);
 	kmh_heap_account_metadata(heap, sizeof(*heap) + strlen(name) + 1);
 
 	heap->name = kmh_backend_zalloc(strlen(name) + 1, GFP_KERNEL, NUMA_NO_NODE);
@@ -356,8 +357,10 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 		kmh_report_survivors(heap);
 	kmh_special_stop(heap);		/* runs the survivors' finalizers */
 	kmh_sweep_stop(heap);
+	kmh_scavenge_stop(heap);
 	while ((node = kmh_next_node(heap, &nid)))
 		kmh_mheap_stop(&node->mheap);
+	kmh_scavenge_stop(heap);	/* what a worker has asked for before it was stopped */
 	kmh_largecache_drain_idle(heap);
 	kmh_heap_unmap(heap, &spans);
 	synchronize_rcu();

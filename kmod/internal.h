@@ -215,6 +215,7 @@ unsigned int kmh_mspan_fold(struct kmh_mspan *s);
 struct kmh_slots *kmh_mspan_next_word(struct kmh_mspan *s, unsigned int from);
 bool kmh_mspan_has_avail(const struct kmh_mspan *s);
 bool kmh_mspan_empty(const struct kmh_mspan *s);
+bool kmh_mspan_idle(const struct kmh_mspan *s);
 void kmh_mspan_blacken(struct kmh_mspan *s);
 
 /* How many slots are in which state; they add up to nelems at rest. */
@@ -569,6 +570,8 @@ unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c);
 void kmh_mcentral_sweep_announced(struct kmh_mcentral *c);
 bool kmh_mcentral_try_claim(struct kmh_mspan *s);
 void kmh_mcentral_sweep_claimed(struct kmh_mspan *s);
+bool kmh_mcentral_try_claim_empty(struct kmh_mspan *s);
+void kmh_mcentral_release_claimed(struct kmh_mspan *s);
 bool kmh_mcentral_is_swept(struct kmh_mcentral *c);
 void kmh_mcentral_advance(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking);
 void kmh_mcentral_set_phase(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking);
@@ -586,6 +589,7 @@ struct kmh_mheap {
 	unsigned long low_pages;	/* grow ahead below this many free pages */
 	unsigned long ngrown;		/* arenas ever added: "has someone grown since?" */
 	unsigned long missed_pages;	/* longest run that was not to be had since then */
+	unsigned long peak_pages;	/* most in use since the scavenger's last look */
 	struct kmh_parked store;	/* freed large objects that no CPU keeps */
 	unsigned long fetched;		/* jiffies: when what CPUs have parked was */
 
@@ -637,6 +641,8 @@ struct kmh_arena {
 struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp);
 void kmh_arena_destroy(struct kmh_arena *a);
 size_t kmh_arena_release_free(struct kmheap *heap, bool dedicated_only);
+size_t kmh_arena_release_idle(struct kmheap *heap, size_t bytes, unsigned int *n);
+size_t kmh_arena_least_idle(struct kmheap *heap);
 
 static inline struct kmh_pagealloc *kmh_arena_pa(struct kmh_arena *a)
 {
@@ -751,6 +757,7 @@ struct kmheap {
 	struct kmh_sweep sweep;
 	struct kmh_defer defer;
 	struct kmh_specials specials;
+	struct kmh_scavenge scavenge;
 
 	/* collections; under sweep.mutex but for the counters */
 	unsigned long collections;
@@ -799,6 +806,13 @@ static inline bool kmh_sweep_is_open(const struct kmheap *heap)
 static inline bool kmh_heap_collected(const struct kmheap *heap)
 {
 	return heap->flags & KMHEAP_COLLECTED;
+}
+
+/* Something was freed that the scavenger might turn into pages. One load, nearly always. */
+static __always_inline void kmh_scavenge_ask(struct kmheap *heap)
+{
+	if (unlikely(!atomic_read(&heap->scavenge.asked)))
+		kmh_scavenge_kick(heap);
 }
 
 static inline struct kmh_node *kmh_heap_node(struct kmheap *heap, int nid)

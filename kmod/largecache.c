@@ -145,8 +145,10 @@ static noinline bool kmh_largecache_spill(struct kmh_parked *p, struct kmh_mheap
 		kmh_store_make_room(&mh->store, s->npages, &out);
 		kmh_parked_push(&mh->store, s);
 	}
+	mh->store.moves += n;
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
 	kmh_free_parked(out);
+	kmh_scavenge_ask(mh->heap);
 	return true;
 }
 
@@ -168,6 +170,7 @@ static noinline bool kmh_largecache_fill(struct kmh_largecache *lc, struct kmh_m
 			break;
 		kmh_parked_push(p, kmh_parked_pop(&mh->store, npages));
 	}
+	mh->store.moves += n;
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
 	p->max = min(2 * p->max, lc->limit);
 	return n;

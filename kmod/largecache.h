@@ -19,6 +19,7 @@ struct kmh_mspan;
 struct kmh_parked {
 	unsigned long npages;		/* in all of them; read anywhere */
 	unsigned long max;		/* of that, now */
+	unsigned long moves;		/* spans in and out, ever; of a store only */
 	unsigned int hand;		/* where the next one to go is looked for */
 	struct kmh_mspan *head[KMH_LARGECACHE_PAGES];	/* by length - 1 */
 };

@@ -53,6 +53,7 @@ void kmh_mcentral_announce(struct kmh_mspan *s)
 	kmh_cpu_add(mcache->announcing, 1);
 	while (home >= KMH_HOME_FULL) {
 		if (atomic_try_cmpxchg(&s->home, &home, KMH_HOME_ANNOUNCED)) {
+			kmh_scavenge_ask(s->heap);
 			llist_add(&s->node, &kmh_mspan_mcentral(s)->announced);
 			break;
 		}
@@ -201,6 +202,18 @@ static struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c,
 	c->npartial--;
 	atomic_set(&s->home, KMH_HOME_CACHED);
 	return s;
+}
+
+/* Off a partial set, if it is on one. */
+static bool kmh_mcentral_take_partial_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	lockdep_assert_held(&c->lock);
+	if (atomic_read(&s->home) != KMH_HOME_PARTIAL)
+		return false;
+	list_del_init(&s->list);
+	c->npartial--;
+	atomic_set(&s->home, KMH_HOME_CACHED);
+	return true;
 }
 
 /* Off a full set, unless it has been announced and comes up from there. */
@@ -531,19 +544,44 @@ bool kmh_mcentral_try_claim(struct kmh_mspan *s)
 		return false;
 	if ((unsigned int)atomic_read(&s->sweepgen) == kmh_mcentral_gen(c))
 		goto out;
-	if (atomic_read(&s->home) == KMH_HOME_PARTIAL) {
-		list_del_init(&s->list);
-		c->npartial--;
-		atomic_set(&s->home, KMH_HOME_CACHED);
-		mine = true;
-	} else {
-		mine = kmh_mcentral_unlist_locked(c, s);
-	}
+	mine = kmh_mcentral_take_partial_locked(c, s) || kmh_mcentral_unlist_locked(c, s);
 	if (mine)
 		kmh_mcentral_claim_locked(c, s);
 out:
 	raw_spin_unlock(&c->lock);
 	return mine;
+}
+
+/**
+ * kmh_mcentral_try_claim_empty() - claim a partial span that seems to be empty
+ * @s: as for kmh_mcentral_try_claim().
+ *
+ * Return: true when it is for the caller to hand to kmh_mcentral_release_claimed().
+ */
+bool kmh_mcentral_try_claim_empty(struct kmh_mspan *s)
+{
+	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
+	bool mine;
+
+	lockdep_assert_held(&s->mheap->lock);
+	if (atomic_read(&s->home) != KMH_HOME_PARTIAL || !kmh_mspan_idle(s) ||
+	    !raw_spin_trylock(&c->lock))
+		return false;
+	mine = kmh_mcentral_take_partial_locked(c, s);
+	if (mine)
+		kmh_mcentral_claim_locked(c, s);
+	raw_spin_unlock(&c->lock);
+	return mine;
+}
+
+/* Sweep a span that has been claimed; if it is empty it goes, even the last one of its class. */
+void kmh_mcentral_release_claimed(struct kmh_mspan *s)
+{
+	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
+
+	kmh_mcentral_ready(s);
+	kmh_mcentral_put(c, s);
+	atomic_dec(&c->nsweeping);
 }
 
 /**
@@ -666,7 +704,7 @@ void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass)
 		list_del_init(&s->list);
 		kmh_mheap_free_span(s);
 	}
-	list_for_each_entry_safe(s, next, &seen, list) {
+	list_for_each_entry_safe_reverse(s, next, &seen, list) {	/* in the order they were */
 		list_del_init(&s->list);
 		kmh_mcentral_settle(c, s);
 	}

@@ -4,6 +4,7 @@
  *
  * After Go's mheap (src/runtime/mheap.go: allocSpan, freeSpanLocked, grow).
  */
+#include <linux/log2.h>
 #include <linux/sched/mm.h>
 
 #include "internal.h"
@@ -157,6 +158,7 @@ static bool kmh_mheap_find_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
 		kmh_mheap_miss_locked(mh, npages + align - 1);
 	if (ok && pc)
 		kmh_mheap_fill_cache_locked(mh, pc);
+	mh->peak_pages = max(mh->peak_pages, mh->pa.npages - mh->pa.nfree);
 	if (kmh_mheap_nfree(mh) < mh->low_pages)
 		kmh_mheap_kick(mh);
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
@@ -246,6 +248,7 @@ void kmh_mheap_free_span(struct kmh_mspan *s)
 	unsigned long page = (s->base >> KMH_PAGE_SHIFT) - s->arena->first, flags;
 	struct kmh_mheap *mh = s->mheap;
 
+	kmh_scavenge_ask(mh->heap);
 	clear_bit(page, s->arena->page_inuse);
 	if (unlikely(test_bit(page, s->arena->page_marks)))
 		clear_bit(page, s->arena->page_marks);
@@ -295,13 +298,30 @@ bool kmh_mheap_release_spans(struct kmh_mheap *mh)
 /* Sizes of the next arena, in bytes. */
 struct kmh_grow_size {
 	size_t need;		/* least that holds the request */
-	size_t want;		/* what doubling asks for */
+	size_t want;		/* what would be good to have */
 	bool dedicated;
+	bool patch;		/* for want of a run, not of pages */
 };
 
-static struct kmh_grow_size kmh_grow_size(struct kmheap *heap, unsigned long npages,
+/*
+ * An arena is at most so much of what the heap has, because on average half of the last one
+ * is not needed; but huge pages are worth two of them in a heap of any size.
+ */
+#define KMH_ARENA_SHARE		16
+
+static size_t kmh_most_arena_bytes(struct kmheap *heap)
+{
+	size_t share = atomic_long_read(&heap->arena_bytes) / KMH_ARENA_SHARE;
+
+	if (share < 2 * KMH_ARENA_FULL_MIN_BYTES)
+		return KMH_ARENA_FULL_MIN_BYTES;
+	return min(rounddown_pow_of_two(share), kmh_arena_bytes);
+}
+
+static struct kmh_grow_size kmh_grow_size(struct kmh_mheap *mh, unsigned long npages,
 					  unsigned long align)
 {
+	struct kmheap *heap = mh->heap;
 	/* The guard, the alignment, and a base that is only PAGE_SIZE-aligned. */
 	unsigned long extra = 1 + (align - 1) + (PAGE_SIZE < KMH_PAGE_SIZE);
 	struct kmh_grow_size g = { .need = (npages + extra) << KMH_PAGE_SHIFT };
@@ -314,7 +334,12 @@ static struct kmh_grow_size kmh_grow_size(struct kmheap *heap, unsigned long npa
 		g.want = g.need;
 		return g;
 	}
-	g.want = READ_ONCE(heap->next_arena_bytes);
+	g.want = min(READ_ONCE(heap->next_arena_bytes), kmh_most_arena_bytes(heap));
+	/* So much is free, in runs that are too short? */
+	g.patch = g.want >= KMH_ARENA_FULL_MIN_BYTES && npages > 1 &&
+		  READ_ONCE(mh->pa.nfree) >= g.want / 2 >> KMH_PAGE_SHIFT;
+	if (g.patch)
+		g.want /= 4;
 	while (g.want < g.need)
 		g.want *= 2;
 	g.need = max(g.need, KMH_ARENA_MIN_BYTES);
@@ -340,7 +365,7 @@ static struct kmh_arena *kmh_mheap_new_arena(struct kmh_mheap *mh, struct kmh_gr
 	return kmh_arena_create(mh, g.need, gfp);
 }
 
-static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a)
+static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a, bool patch)
 {
 	unsigned long flags;
 
@@ -350,7 +375,7 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a)
 	raw_spin_lock_irqsave(&mh->lock, flags);
 	kmh_pa_add(kmh_arena_pa(a), &a->range);
 	/* Ahead means: an eighth of the last arena, at least four of the smallest spans. */
-	if (!a->dedicated)
+	if (!a->dedicated && !patch)
 		mh->low_pages = max(4UL, a->npages / 8);
 	WRITE_ONCE(mh->missed_pages, 0);
 	WRITE_ONCE(mh->ngrown, mh->ngrown + 1);
@@ -361,15 +386,15 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a)
 static int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
 				gfp_t gfp)
 {
-	struct kmh_grow_size g = kmh_grow_size(mh->heap, npages, align);
+	struct kmh_grow_size g = kmh_grow_size(mh, npages, align);
 	struct kmh_arena *a = kmh_mheap_new_arena(mh, g, gfp);
 
 	if (!a)
 		return -ENOMEM;
 	a->dedicated = g.dedicated;
-	if (!g.dedicated)
+	if (!g.dedicated && !g.patch)
 		WRITE_ONCE(mh->heap->next_arena_bytes, min(2 * a->bytes, kmh_arena_bytes));
-	kmh_mheap_add_arena(mh, a);
+	kmh_mheap_add_arena(mh, a, g.patch);
 	return 0;
 }
 

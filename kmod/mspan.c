@@ -426,6 +426,23 @@ bool kmh_mspan_empty(const struct kmh_mspan *s)
 }
 
 /* What is allocated from the span from now on is marked. The caller is its sweeper. */
+/* Would a fold leave it empty, as far as can be told? Anyone may ask. */
+bool kmh_mspan_idle(const struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	if (READ_ONCE(s->nspecials))
+		return false;
+	for (i = 0; i < s->nwords; i++) {
+		const struct kmh_slots *w = &s->w[i];
+
+		if ((READ_ONCE(w->free) | atomic_long_read(&w->remote)) !=
+		    kmh_mspan_word_mask(s, i) || kmh_mspan_waiting(s, i))
+			return false;
+	}
+	return true;
+}
+
 void kmh_mspan_blacken(struct kmh_mspan *s)
 {
 	unsigned int i;

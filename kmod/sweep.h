@@ -125,4 +125,32 @@ void kmh_special_flush(struct kmheap *heap);
 void kmh_special_init(struct kmheap *heap);
 void kmh_special_stop(struct kmheap *heap);
 
+/* ---------------------------------------------------------------- reclaim.c */
+
+/* What the scavenger of a heap goes by; but for the first and the counters the worker's own. */
+struct kmh_scavenge {
+	atomic_t asked;			/* a step has been asked for */
+	bool stopped;			/* for good */
+	struct irq_work kick;
+	struct delayed_work work;
+	unsigned long not_before;	/* jiffies */
+	unsigned long last;		/* jiffies at the last step */
+	unsigned int arena;		/* where the search for empty spans goes on */
+	unsigned long page;
+	bool behind;			/* ... and once more from the beginning */
+	size_t peak_bytes;		/* in use, recently */
+	size_t credit;			/* bytes that may go */
+	unsigned long moves;		/* of parked spans, as last seen */
+	unsigned int parked_ms;		/* since it has been so */
+	atomic_long_t bytes;		/* given back, ever */
+	atomic_long_t arenas;
+};
+
+extern unsigned long kmh_scavenge_rate;
+
+bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms);
+void kmh_scavenge_kick(struct kmheap *heap);
+void kmh_scavenge_init(struct kmheap *heap);
+void kmh_scavenge_stop(struct kmheap *heap);
+
 #endif /* _KMHEAP_SWEEP_H */

@@ -7,9 +7,10 @@
 
 /* ---- arenas */
 
+/* Up to 2 MiB; from 64 MiB on a sixteenth is more. */
 static void arena_sizes_double(struct kunit *test)
 {
-	static const size_t kib[] = { 256, 512, 1024, 2048, 4096, 4096, 4096 };
+	static const size_t kib[] = { 256, 512, 1024, 2048, 2048, 2048, 2048 };
 	struct kmheap *heap = kmh_kunit_heap(test);
 	unsigned int i;
 
@@ -23,6 +24,47 @@ static void arena_sizes_double(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, grow_anyway(mheap(test)), 0);
 	}
 	KUNIT_EXPECT_EQ(test, narenas(heap), i + 1);
+	atomic_long_add(64UL << 20, &heap->arena_bytes);
+	KUNIT_EXPECT_EQ(test, grow_anyway(mheap(test)), 0);
+	KUNIT_EXPECT_EQ(test, arena(heap, i + 1)->bytes, 4UL << 20);
+	atomic_long_add(1024UL << 20, &heap->arena_bytes);
+	KUNIT_EXPECT_EQ(test, grow_anyway(mheap(test)), 0);
+	KUNIT_EXPECT_EQ(test, arena(heap, i + 2)->bytes, 4UL << 20);
+	atomic_long_sub(1088UL << 20, &heap->arena_bytes);
+}
+
+/* Where pages are free, but not in a run, a small arena does. */
+static void grow_for_want_of_a_run(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mheap *mh = mheap(test);
+	struct kmh_mspan *s, *next;
+	unsigned int n, i = 0;
+	LLIST_HEAD(even);
+	LLIST_HEAD(odd);
+
+	grow_to(test, mh, 600);
+	kmh_kunit_no_worker(heap);
+	while (READ_ONCE(mh->pa.nfree)) {
+		s = alloc_span(mh, SPANCLASS, 1, 1, NULL);
+		if (s)
+			__llist_add(&s->node, i++ % 2 ? &odd : &even);
+		else
+			KUNIT_ASSERT_EQ(test, kmh_mspan_pools_reserve(64, GFP_KERNEL), 0);
+	}
+	llist_for_each_entry_safe(s, next, even.first, node)
+		kmh_mheap_free_span(s);
+	n = narenas(heap);
+	KUNIT_EXPECT_EQ(test, grow(mh, 8, 1), 0);
+	KUNIT_ASSERT_EQ(test, narenas(heap), n + 1);
+	KUNIT_EXPECT_EQ(test, arena(heap, n)->bytes, 512UL << 10);
+	/* That is no reason for the next ones to be small. */
+	KUNIT_EXPECT_EQ(test, grow_anyway(mh), 0);
+	KUNIT_EXPECT_EQ(test, arena(heap, n + 1)->bytes, 2UL << 20);
+	llist_for_each_entry_safe(s, next, odd.first, node)
+		kmh_mheap_free_span(s);
+	kmh_kunit_settle(heap);
+	KUNIT_EXPECT_EQ(test, mh->pa.nfree, mh->pa.npages);
 }
 
 static void arena_shape(struct kunit *test)
@@ -377,6 +419,7 @@ static void grow_against_release(struct kunit *test)
 
 static struct kunit_case arena_cases[] = {
 	KUNIT_CASE(arena_sizes_double),
+	KUNIT_CASE(grow_for_want_of_a_run),
 	KUNIT_CASE(arena_shape),
 	KUNIT_CASE(guard_page_is_never_handed_out),
 	KUNIT_CASE(dedicated_arena_by_size),

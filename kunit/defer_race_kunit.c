@@ -112,7 +112,7 @@ static void defer_from_every_context(struct kunit *test)
 		from_irq, from_softirq, from_reader, from_section, from_under_the_locks,
 		from_under_the_mutexes,
 	};
-	static const size_t sizes[] = { 8, 64, 32768, 32768, 50000 };
+	static const size_t sizes[] = { 8, 64, 16384, 16384, 50000 };
 	struct caller c = { .heap = kmh_kunit_heap(test) };
 	struct kmheap_stats st;
 	unsigned int i, j;
@@ -369,7 +369,7 @@ static void flip_one(struct flips *f)
 
 static void flip_thread(void *arg, unsigned int i)
 {
-	unsigned long end = jiffies + 20 * HZ, seen;
+	unsigned long end = jiffies + 30 * HZ, seen;
 	struct flips *f = arg;
 	unsigned int k, n;
 
@@ -379,7 +379,7 @@ static void flip_thread(void *arg, unsigned int i)
 			cpu_relax();
 		cond_resched();
 	}
-	for (n = 0; !i && n < 500 && !f->nboth; n++) {
+	for (n = 0; !i && n < 20000 && !f->nboth && time_before(jiffies, end); n++) {
 		/* When the other CPU is seen to be at it. */
 		seen = READ_ONCE(f->heap->defer.gen);
 		while (READ_ONCE(f->heap->defer.gen) == seen && time_before(jiffies, end))

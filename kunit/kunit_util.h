@@ -30,7 +30,10 @@ struct kmh_kunit {
 	struct kmh_report last;
 };
 
-/* .init and .exit of a suite. Exit destroys the heap, validates, balances the books. */
+/*
+ * .init and .exit of a suite. The heap of a case has no scavenger; one that the case makes
+ * has. Exit destroys the heap, validates, balances the books.
+ */
 int kmh_kunit_init(struct kunit *test);
 void kmh_kunit_exit(struct kunit *test);
 

@@ -137,8 +137,10 @@ static void cache_span_every_spanclass(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, IS_ALIGNED(page, class->align_pages));
 		for (j = 0; j < class->npages; j++)
 			KUNIT_EXPECT_PTR_EQ(test, kmh_span_of_page(page + j), s);
-		uncache_span(test, s);
-		KUNIT_EXPECT_PTR_EQ(test, cache_span(test, i), s);
+		if (s->nelems > 1) {	/* or else it is full */
+			uncache_span(test, s);
+			KUNIT_EXPECT_PTR_EQ(test, cache_span(test, i), s);
+		}
 		free_all(test, s);
 		uncache_span(test, s);
 		for (j = 0; j < class->npages; j++)
@@ -271,9 +273,9 @@ static void alloc_one_without_pages_fails(struct kunit *test)
 		last = p;
 		n++;
 	}
-	/* 31 pages or so in spans of 4, aligned to nothing: 8 objects each. */
-	KUNIT_EXPECT_GE(test, n, 6U * 8);
-	KUNIT_EXPECT_LE(test, n, 7U * 8);
+	/* 31 pages or so in spans of 2, aligned to nothing: 4 objects each. */
+	KUNIT_EXPECT_GE(test, n, 14U * 4);
+	KUNIT_EXPECT_LE(test, n, 15U * 4);
 	while (last) {
 		p = last;
 		last = *(void **)p;

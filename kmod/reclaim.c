@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The scavenger: what a heap does not need goes back to the kernel, in the background.
+ *
+ * After Go's (src/runtime/mgcscavenge.go): paced to about 1 % of a CPU, and with a tenth over
+ * the recent peak retained. Different from Go, memory goes back by whole arena, so before it
+ * can, spans that have become empty on the lists of their classes have to become pages.
+ *
+ * A step folds what is announced, looks at some spans by address for empty ones, and then gives
+ * back arenas without a page in use as long as that leaves what is to be kept: a tenth more than
+ * the peak of the pages in use, which decays over some seconds. The page heap notes peaks, so
+ * that none between two steps is missed. A load that swings within that time costs nothing
+ * again and again, therefore.
+ *
+ * Steps come KMH_SCAVENGE_PERIOD apart, and a hundred times as far apart as the last one took.
+ * There are none while nothing is freed and nothing is left to give back: a free that announces
+ * a span, or gives one back, asks for the next one, and finds with one load that somebody has
+ * done so already.
+ */
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
+#include <linux/moduleparam.h>
+#include <linux/sizes.h>
+
+#include "internal.h"
+
+/* From a free to the step that sees it; the first one after a rest. */
+#define KMH_SCAVENGE_PERIOD	(HZ / 4)
+
+/* Each step is followed by a rest of at least so many times what it took: 1 % of a CPU. */
+#define KMH_SCAVENGE_REST	100
+
+/*
+ * Empty spans are searched for in so many pages, or until so many are found, by one hold of the
+ * page heap's lock, and so often in one step: 256 MiB of a heap, or 8,192 spans.
+ */
+#define KMH_SCAVENGE_PAGES	64UL
+#define KMH_SCAVENGE_BATCH	16U
+#define KMH_SCAVENGE_LOOKS	512U
+
+/* How much of a peak is above the present use falls to 1/e in so many ms: by half in 5.5 s. */
+#define KMH_SCAVENGE_DECAY_MS	8192U
+
+/* Parked large objects that nobody has taken for so long become pages, in ms. */
+#define KMH_SCAVENGE_PARKED_MS	5000U
+
+unsigned long kmh_scavenge_rate = SZ_64M;
+module_param_named(scavenge_rate, kmh_scavenge_rate, ulong, 0644);
+MODULE_PARM_DESC(scavenge_rate,
+		 "bytes a second that unused memory of a heap goes back to the kernel with (default 64 MiB; 0: not at all)");
+
+/* What the page heaps say of a heap; in bytes. */
+struct kmh_use {
+	size_t total;		/* in arenas that were not made for one object */
+	size_t now;		/* of that in use */
+	size_t peak;		/* the most since the last look */
+	size_t parked;		/* in stores */
+	unsigned long moves;	/* to and from the stores, ever */
+};
+
+static struct kmh_use kmh_scavenge_look(struct kmheap *heap)
+{
+	struct kmh_use use = { };
+	struct kmh_node *node;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid))) {
+		struct kmh_mheap *mh = &node->mheap;
+		unsigned long flags, inuse;
+
+		raw_spin_lock_irqsave(&mh->lock, flags);
+		inuse = mh->pa.npages - mh->pa.nfree;
+		use.total += mh->pa.npages << KMH_PAGE_SHIFT;
+		use.now += inuse << KMH_PAGE_SHIFT;
+		use.peak += max(mh->peak_pages, inuse) << KMH_PAGE_SHIFT;
+		use.parked += mh->store.npages << KMH_PAGE_SHIFT;
+		use.moves += mh->store.moves;
+		mh->peak_pages = inuse;
+		raw_spin_unlock_irqrestore(&mh->lock, flags);
+	}
+	return use;
+}
+
+/* ---- empty spans become pages */
+
+static void kmh_scavenge_announced(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	unsigned int i;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid))) {
+		for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++) {
+			kmh_mcentral_sweep_announced(&node->central[i]);
+			cond_resched();
+		}
+	}
+}
+
+/* One look, from heap page @page of an arena on. Returns where to go on. */
+static unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page)
+{
+	unsigned long end = min(page + KMH_SCAVENGE_PAGES, a->npages), flags;
+	struct kmh_mspan *found[KMH_SCAVENGE_BATCH];
+	unsigned int n = 0;
+
+	raw_spin_lock_irqsave(&a->mheap->lock, flags);
+	for_each_set_bit_from(page, a->page_inuse, end) {
+		struct kmh_mspan *s = kmh_span_of_page(a->first + page);
+
+		if (n == KMH_SCAVENGE_BATCH)
+			break;
+		if ((s->state == KMH_SPAN_SMALL || s->state == KMH_SPAN_TINY) &&
+		    kmh_mcentral_try_claim_empty(s))
+			found[n++] = s;
+	}
+	raw_spin_unlock_irqrestore(&a->mheap->lock, flags);
+	while (n)
+		kmh_mcentral_release_claimed(found[--n]);
+	return min(page, end);
+}
+
+/*
+ * Some of the heap, from where the last step ended. Returns true when there is more of it
+ * before everything has been looked at since the last free.
+ */
+static bool kmh_scavenge_arenas(struct kmheap *heap)
+{
+	struct kmh_scavenge *sc = &heap->scavenge;
+	unsigned int looks = KMH_SCAVENGE_LOOKS, i = 0;
+	struct kmh_arena *a;
+	bool more = false;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->arenas, list) {
+		unsigned long page = i++ == sc->arena ? sc->page : 0;
+
+		if (i <= sc->arena || a->dedicated)
+			continue;
+		while (page < a->npages && looks) {
+			page = kmh_scavenge_pages(a, page);
+			looks--;
+			cond_resched();
+		}
+		if (page < a->npages) {
+			sc->arena = i - 1;
+			sc->page = page;
+			more = true;
+			break;
+		}
+	}
+	mutex_unlock(&heap->arenas_mutex);
+	if (more)
+		return true;
+	more = sc->behind;
+	sc->behind = false;
+	sc->arena = 0;
+	sc->page = 0;
+	return more;
+}
+
+/* Large objects that were freed and have been wanted by nobody for a while. */
+static bool kmh_scavenge_parked(struct kmheap *heap, const struct kmh_use *use, unsigned int ms)
+{
+	struct kmh_scavenge *sc = &heap->scavenge;
+
+	if (use->moves != sc->moves) {
+		sc->moves = use->moves;
+		sc->parked_ms = 0;
+	}
+	sc->parked_ms += ms;
+	if (use->parked && sc->parked_ms >= KMH_SCAVENGE_PARKED_MS) {
+		kmh_largestore_release(heap);
+		return false;
+	}
+	return use->parked;
+}
+
+/* ---- what is to be kept, and what may go */
+
+static void kmh_scavenge_decay(struct kmh_scavenge *sc, const struct kmh_use *use,
+			       unsigned int ms)
+{
+	size_t peak = sc->peak_bytes, over;
+
+	if (use->peak >= peak) {
+		WRITE_ONCE(sc->peak_bytes, use->peak);
+		return;
+	}
+	over = peak - use->peak;
+	over -= min_t(size_t, over, mult_frac(over, ms, KMH_SCAVENGE_DECAY_MS) + 256 * ms);
+	WRITE_ONCE(sc->peak_bytes, use->peak + over);
+}
+
+/* Bytes that may go now; what is not used of a second is lost. */
+static size_t kmh_scavenge_allowance(struct kmh_scavenge *sc, unsigned int ms)
+{
+	size_t rate = READ_ONCE(kmh_scavenge_rate);
+
+	/* But one arena has to fit, however long it takes to save for it. */
+	sc->credit = min(sc->credit + mult_frac(rate, ms, 1000), max(rate, kmh_arena_bytes));
+	return sc->credit;
+}
+
+/**
+ * kmh_scavenge_step() - one step of the scavenger
+ * @heap: the heap.
+ * @ms: time that has passed since the last one.
+ *
+ * Context: Process context; sleeps. One at a time: the worker, or a test that has stopped it.
+ * Return: true when another one may find something although nothing is freed meanwhile.
+ */
+bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
+{
+	struct kmh_scavenge *sc = &heap->scavenge;
+	size_t keep, allowed, least, done = 0;
+	struct kmh_use use;
+	unsigned int n = 0;
+	bool more, parked;
+
+	if (!READ_ONCE(kmh_scavenge_rate))
+		return false;
+	kmh_scavenge_announced(heap);
+	more = kmh_scavenge_arenas(heap);
+	use = kmh_scavenge_look(heap);
+	parked = kmh_scavenge_parked(heap, &use, ms);
+	kmh_scavenge_decay(sc, &use, ms);
+	keep = sc->peak_bytes + sc->peak_bytes / 10;
+	allowed = kmh_scavenge_allowance(sc, ms);
+	if (use.total > keep)
+		done = kmh_arena_release_idle(heap, min(use.total - keep, allowed), &n);
+	sc->credit -= min(done, sc->credit);
+	atomic_long_add(done, &heap->scavenge.bytes);
+	atomic_long_add(n, &heap->scavenge.arenas);
+	/* Is there one that may go when the peak has come down? */
+	least = kmh_arena_least_idle(heap);
+	return more || parked || (least && least + use.now + use.now / 10 <= use.total - done);
+}
+
+/* ---- when */
+
+static void kmh_scavenge_work(struct work_struct *work)
+{
+	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, scavenge.work);
+	struct kmh_scavenge *sc = &heap->scavenge;
+	unsigned long since = jiffies - sc->last, rest;
+	u64 start = ktime_get_ns();
+	bool again;
+
+	if (READ_ONCE(sc->stopped))
+		return;
+	sc->last = jiffies;
+	/*
+	 * From here on a free asks again. The exchange comes before the search for what others
+	 * have left. They may have left it where the last step has been.
+	 */
+	if (atomic_xchg(&sc->asked, 0))
+		sc->behind = sc->arena || sc->page;
+	again = kmh_scavenge_step(heap, min(jiffies_to_msecs(since), 10U * MSEC_PER_SEC));
+	rest = max_t(unsigned long, KMH_SCAVENGE_PERIOD,
+		     nsecs_to_jiffies(KMH_SCAVENGE_REST * (ktime_get_ns() - start)));
+	WRITE_ONCE(sc->not_before, jiffies + rest);
+	if (again)
+		queue_delayed_work(kmh_wq, &sc->work, rest);
+}
+
+/* Runs where it may start a timer, whatever context has asked for it. */
+static void kmh_scavenge_kicked(struct irq_work *kick)
+{
+	struct kmh_scavenge *sc = container_of(kick, struct kmh_scavenge, kick);
+	unsigned long not_before = READ_ONCE(sc->not_before), now = jiffies;
+	unsigned long delay = KMH_SCAVENGE_PERIOD;
+
+	if (time_after(not_before, now + delay))
+		delay = not_before - now;
+	queue_delayed_work(kmh_wq, &sc->work, delay);
+}
+
+/* The slow half of kmh_scavenge_ask(). Context: any. */
+void kmh_scavenge_kick(struct kmheap *heap)
+{
+	struct kmh_scavenge *sc = &heap->scavenge;
+
+	if (READ_ONCE(kmh_scavenge_rate) && !READ_ONCE(sc->stopped) &&
+	    !atomic_xchg(&sc->asked, 1))
+		irq_work_queue(&sc->kick);
+}
+
+void kmh_scavenge_init(struct kmheap *heap)
+{
+	struct kmh_scavenge *sc = &heap->scavenge;
+
+	sc->last = jiffies;
+	sc->not_before = jiffies;
+	init_irq_work(&sc->kick, kmh_scavenge_kicked);
+	INIT_DELAYED_WORK(&sc->work, kmh_scavenge_work);
+}
+
+/* No step from here on, but one that a worker of the heap has asked for just now: see teardown. */
+void kmh_scavenge_stop(struct kmheap *heap)
+{
+	struct kmh_scavenge *sc = &heap->scavenge;
+
+	WRITE_ONCE(sc->stopped, true);
+	irq_work_sync(&sc->kick);
+	cancel_delayed_work_sync(&sc->work);
+}

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The scavenger: what goes back, what is kept, and when nothing happens. */
+#include <linux/delay.h>
+#include <linux/jiffies.h>
+#include <linux/prandom.h>
+#include <linux/sizes.h>
+
+#include "mheap_kunit.h"
+
+#define BYTES		1024U
+#define LOAD_BYTES	(12UL << 20)
+#define NOBJS		(LOAD_BYTES / BYTES)
+
+static unsigned long rate_before;
+
+/* Steps are the case's own; the objects of a load lie in @load. */
+static int reclaim_init(struct kunit *test)
+{
+	int err = mheap_init(test);
+
+	rate_before = kmh_scavenge_rate;
+	WRITE_ONCE(kmh_scavenge_rate, SZ_1G);
+	return err;
+}
+
+static void reclaim_exit(struct kunit *test)
+{
+	WRITE_ONCE(kmh_scavenge_rate, rate_before);
+	kmh_kunit_exit(test);
+}
+
+static struct kmheap *heap_without_worker(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+
+	kmh_kunit_no_worker(heap);
+	return heap;
+}
+
+static void **load(struct kunit *test, struct kmheap *heap)
+{
+	void **p = kunit_kmalloc_array(test, NOBJS, sizeof(*p), GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	for (i = 0; i < NOBJS; i++) {
+		p[i] = kmheap_alloc(heap, BYTES, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	return p;
+}
+
+static void unload(struct kunit *test, void **p)
+{
+	unsigned int i;
+
+	for (i = 0; i < NOBJS; i++)
+		kmheap_free(p[i]);
+	kunit_kfree(test, p);
+}
+
+static size_t arena_bytes(struct kmheap *heap)
+{
+	return atomic_long_read(&heap->arena_bytes);
+}
+
+static size_t scavenged(struct kmheap *heap)
+{
+	return atomic_long_read(&heap->scavenge.bytes);
+}
+
+/* Steps a second apart until they say that there is nothing to do. */
+static unsigned int steps_to_the_end(struct kunit *test, struct kmheap *heap)
+{
+	unsigned int n = 0;
+
+	while (kmh_scavenge_step(heap, 1000))
+		if (++n == 500) {
+			KUNIT_FAIL(test, "no end of steps");
+			break;
+		}
+	return n;
+}
+
+static void step_gives_back_what_is_not_used(struct kunit *test)
+{
+	struct kmheap *heap = heap_without_worker(test);
+	size_t before = arena_bytes(heap), after;
+	unsigned int n;
+	void **p = load(test, heap);
+
+	KUNIT_EXPECT_GT(test, arena_bytes(heap), LOAD_BYTES);
+	kmh_scavenge_step(heap, 1000);
+	KUNIT_EXPECT_EQ(test, scavenged(heap), 0UL);
+	unload(test, p);
+	n = narenas(heap);
+	after = arena_bytes(heap);
+	steps_to_the_end(test, heap);
+	KUNIT_EXPECT_LE(test, arena_bytes(heap), before + SZ_2M);
+	KUNIT_EXPECT_EQ(test, scavenged(heap), after - arena_bytes(heap));
+	KUNIT_EXPECT_EQ(test, (unsigned int)atomic_long_read(&heap->scavenge.arenas),
+			n - narenas(heap));
+	kmh_kunit_validate(test);
+	/* And it can be had again. */
+	unload(test, load(test, heap));
+}
+
+static unsigned int npartial(struct kmh_mheap *mh, unsigned int spanclass)
+{
+	return container_of(mh, struct kmh_node, mheap)->central[spanclass].npartial;
+}
+
+/* Spans that become empty on a partial list are announced by nobody. */
+static void step_finds_empty_spans_by_address(struct kunit *test)
+{
+	struct kmheap *heap = heap_without_worker(test);
+	unsigned int i, spanclass = kmh_spanclass(kmh_size_to_class(BYTES), false);
+	void **p = load(test, heap);
+	struct kmheap_stats st;
+
+	for (i = 0; i < NOBJS; i += 4)
+		kmheap_free(p[i]);
+	kmh_mcache_drain_all(heap);
+	kmh_mheap_release_spans(mheap(test));
+	KUNIT_EXPECT_GT(test, npartial(mheap(test), spanclass), 100U);
+	for (i = 0; i < NOBJS; i++)
+		if (i % 4)
+			kmheap_free(p[i]);
+	kunit_kfree(test, p);
+	kmheap_stats(heap, &st);
+	KUNIT_EXPECT_GT(test, st.spans, 100ULL);
+	steps_to_the_end(test, heap);
+	kmheap_stats(heap, &st);
+	KUNIT_EXPECT_LE(test, st.spans, 1ULL);
+}
+
+static void step_keeps_the_recent_peak(struct kunit *test)
+{
+	struct kmheap *heap = heap_without_worker(test);
+	void **p = load(test, heap);
+	unsigned int i;
+	size_t keep;
+
+	unload(test, p);
+	for (i = 0; i < 4; i++)
+		KUNIT_EXPECT_TRUE(test, kmh_scavenge_step(heap, 10));
+	KUNIT_EXPECT_GE(test, arena_bytes(heap), LOAD_BYTES / 10 * 11);
+	for (i = 0; i < 100; i++) {
+		kmh_scavenge_step(heap, 250);
+		keep = heap->scavenge.peak_bytes / 10 * 11;
+		/* Never below what is kept; and above it only by arenas that were not empty. */
+		KUNIT_EXPECT_GE(test, arena_bytes(heap), keep);
+	}
+	KUNIT_EXPECT_GT(test, scavenged(heap), 0UL);
+}
+
+/* A load that comes and goes takes its arenas once. */
+static void swinging_load_does_not_thrash(struct kunit *test)
+{
+	struct kmheap *heap = heap_without_worker(test);
+	unsigned long ngrown = 0;
+	unsigned int round, i;
+
+	for (round = 0; round < 20; round++) {
+		void **p = load(test, heap);
+
+		kmh_scavenge_step(heap, 250);
+		unload(test, p);
+		for (i = 0; i < 2; i++)
+			kmh_scavenge_step(heap, 250);
+		if (!round)
+			ngrown = mheap(test)->ngrown;
+	}
+	KUNIT_EXPECT_LE(test, mheap(test)->ngrown, ngrown + 1);
+	KUNIT_EXPECT_LE(test, scavenged(heap), (size_t)SZ_2M);
+}
+
+/* One that lies between two steps counts, too. */
+static void peak_between_steps_is_seen(struct kunit *test)
+{
+	struct kmheap *heap = heap_without_worker(test);
+
+	kmh_scavenge_step(heap, 250);
+	unload(test, load(test, heap));
+	kmh_scavenge_step(heap, 250);
+	KUNIT_EXPECT_GE(test, heap->scavenge.peak_bytes, LOAD_BYTES);
+	KUNIT_EXPECT_GE(test, arena_bytes(heap), LOAD_BYTES / 10 * 11);
+}
+
+static void rate_bounds_what_goes(struct kunit *test)
+{
+	struct kmheap *heap = heap_without_worker(test);
+	unsigned int i;
+
+	unload(test, load(test, heap));
+	WRITE_ONCE(kmh_scavenge_rate, 0);
+	for (i = 0; i < 100; i++)
+		KUNIT_EXPECT_FALSE(test, kmh_scavenge_step(heap, 10000));
+	KUNIT_EXPECT_EQ(test, scavenged(heap), 0UL);
+
+	WRITE_ONCE(kmh_scavenge_rate, SZ_256K);
+	for (i = 1; i <= 40; i++) {
+		kmh_scavenge_step(heap, 1000);
+		KUNIT_EXPECT_LE(test, scavenged(heap), (size_t)i * SZ_256K);
+	}
+	KUNIT_EXPECT_GE(test, scavenged(heap), (size_t)SZ_2M);
+}
+
+static void parked_objects_go_when_nobody_wants_them(struct kunit *test)
+{
+	struct kmheap *heap = heap_without_worker(test);
+	unsigned int i, n = 32;
+	void *p[32];
+
+	for (i = 0; i < n; i++) {
+		p[i] = kmheap_alloc(heap, SZ_512K, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	for (i = 0; i < n; i++)
+		kmheap_free(p[i]);
+	KUNIT_EXPECT_GT(test, mheap(test)->store.npages, 0UL);
+	kmh_scavenge_step(heap, 1000);
+	kmh_scavenge_step(heap, 1000);
+	KUNIT_EXPECT_GT(test, mheap(test)->store.npages, 0UL);
+	steps_to_the_end(test, heap);
+	KUNIT_EXPECT_EQ(test, mheap(test)->store.npages, 0UL);
+	KUNIT_EXPECT_GT(test, scavenged(heap), (size_t)SZ_4M);
+}
+
+/* ---- the worker */
+
+static bool worker_rests(struct kmheap *heap)
+{
+	return !atomic_read(&heap->scavenge.asked) && !delayed_work_pending(&heap->scavenge.work) &&
+	       !work_busy(&heap->scavenge.work.work);
+}
+
+static bool wait_for(bool (*what)(struct kmheap *heap), struct kmheap *heap, bool forget_peak)
+{
+	unsigned long end = jiffies + 20 * HZ;
+
+	while (!what(heap)) {
+		if (time_after(jiffies, end))
+			return false;
+		if (forget_peak)
+			WRITE_ONCE(heap->scavenge.peak_bytes, 0);
+		msleep(20);
+	}
+	return true;
+}
+
+static bool has_scavenged(struct kmheap *heap)
+{
+	return scavenged(heap) > SZ_4M;
+}
+
+static void worker_comes_after_frees_and_rests_afterwards(struct kunit *test)
+{
+	struct kmheap *heap = heap_new(test, "worker", 0);
+	void **p;
+
+	KUNIT_EXPECT_TRUE(test, wait_for(worker_rests, heap, false));
+	p = load(test, heap);
+	KUNIT_EXPECT_TRUE(test, worker_rests(heap));
+	unload(test, p);
+	KUNIT_EXPECT_FALSE(test, worker_rests(heap));
+	KUNIT_EXPECT_TRUE(test, wait_for(has_scavenged, heap, true));
+	KUNIT_EXPECT_TRUE(test, wait_for(worker_rests, heap, true));
+	kmh_kunit_validate(test);
+	kmheap_destroy(heap);
+}
+
+static void worker_stays_away_at_rate_0(struct kunit *test)
+{
+	struct kmheap *heap = heap_new(test, "worker", 0);
+
+	KUNIT_EXPECT_TRUE(test, wait_for(worker_rests, heap, false));
+	WRITE_ONCE(kmh_scavenge_rate, 0);
+	unload(test, load(test, heap));
+	KUNIT_EXPECT_TRUE(test, worker_rests(heap));
+	/* It may be set at any time; the next free asks. */
+	WRITE_ONCE(kmh_scavenge_rate, SZ_1G);
+	unload(test, load(test, heap));
+	KUNIT_EXPECT_FALSE(test, worker_rests(heap));
+	kmheap_destroy(heap);
+}
+
+/* Objects come and go on all CPUs while one thread does nothing but steps. */
+#define NR_THREADS	4U
+#define NR_BOXES	4096U
+
+struct fire {
+	struct kmheap *heap;
+	void *box[NR_BOXES];
+	atomic_t nrunning;
+	unsigned int nspoilt[NR_THREADS];
+};
+
+static void fire_thread(void *arg, unsigned int i)
+{
+	struct fire *f = arg;
+	struct rnd_state rnd;
+	unsigned int n;
+
+	if (!i) {
+		while (atomic_read(&f->nrunning)) {
+			kmh_scavenge_step(f->heap, 5000);
+			cond_resched();
+		}
+		return;
+	}
+	prandom_seed_state(&rnd, i);
+	for (n = 0; n < 100000; n++) {
+		u32 draw = prandom_u32_state(&rnd);
+		u32 *p = n / 20000 % 2 ? NULL :	/* fewer and fewer by turns */
+			 kmheap_alloc(f->heap, 8 + draw % 3000, GFP_KERNEL);
+
+		if (p)
+			*p = (u32)(unsigned long)p;
+		p = xchg(&f->box[draw / 3000 % NR_BOXES], p);
+		if (p && *p != (u32)(unsigned long)p)
+			f->nspoilt[i]++;
+		kmheap_free(p);
+		if (n % 64 == 0)
+			cond_resched();
+	}
+	atomic_dec(&f->nrunning);
+}
+
+static void steps_under_fire(struct kunit *test)
+{
+	struct fire *f = kunit_kzalloc(test, sizeof(*f), GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, f);
+	f->heap = kmh_kunit_heap(test);
+	atomic_set(&f->nrunning, NR_THREADS - 1);
+	kmh_kunit_threads(test, NR_THREADS, fire_thread, f);
+	for (i = 0; i < NR_THREADS; i++)
+		KUNIT_EXPECT_EQ(test, f->nspoilt[i], 0U);
+	kmh_kunit_validate(test);
+	kmheap_free_bulk(NR_BOXES, f->box);
+}
+
+/* Destroyed with a step due, under way, and none. */
+static void destroy_while_a_step_is_due(struct kunit *test)
+{
+	unsigned int i;
+
+	for (i = 0; i < 12; i++) {
+		struct kmheap *heap = heap_new(test, "due", 0);
+
+		unload(test, load(test, heap));
+		if (i % 4 == 1)
+			mod_delayed_work(kmh_wq, &heap->scavenge.work, 0);
+		if (i % 4 == 2)
+			mod_delayed_work(kmh_wq, &heap->scavenge.work, 1);
+		if (i % 4 == 3)
+			kmheap_shrink(heap);
+		kmheap_destroy(heap);
+	}
+}
+
+static struct kunit_case reclaim_cases[] = {
+	KUNIT_CASE(step_gives_back_what_is_not_used),
+	KUNIT_CASE(step_finds_empty_spans_by_address),
+	KUNIT_CASE(step_keeps_the_recent_peak),
+	KUNIT_CASE(swinging_load_does_not_thrash),
+	KUNIT_CASE(peak_between_steps_is_seen),
+	KUNIT_CASE(rate_bounds_what_goes),
+	KUNIT_CASE(parked_objects_go_when_nobody_wants_them),
+	KUNIT_CASE(worker_comes_after_frees_and_rests_afterwards),
+	KUNIT_CASE(worker_stays_away_at_rate_0),
+	KUNIT_CASE(destroy_while_a_step_is_due),
+	KUNIT_CASE_SLOW(steps_under_fire),
+	{}
+};
+
+static struct kunit_suite reclaim_suite = {
+	.name = "kmheap_reclaim",
+	.init = reclaim_init,
+	.exit = reclaim_exit,
+	.test_cases = reclaim_cases,
+};
+
+kunit_test_suite(reclaim_suite);
