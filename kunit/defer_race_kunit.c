@@ -112,7 +112,7 @@ static void defer_from_every_context(struct kunit *test)
 		from_irq, from_softirq, from_reader, from_section, from_under_the_locks,
 		from_under_the_mutexes,
 	};
-	static const size_t sizes[] = { 8, 64, 16384, 16384, 50000 };
+	static const size_t sizes[] = { 8, 64, 32768, 32768, 50000 };
 	struct caller c = { .heap = kmh_kunit_heap(test) };
 	struct kmheap_stats st;
 	unsigned int i, j;

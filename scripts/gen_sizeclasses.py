@@ -266,8 +266,8 @@ def parse_args():
     parser = argparse.ArgumentParser(description="Generate and prove kmheap's size classes.")
     parser.add_argument("--min-objects", type=int, default=4, metavar="N",
                         help="objects a span should hold (default 4)")
-    parser.add_argument("--max-span-kib", type=int, default=32, metavar="KIB",
-                        help="longest span, unless one object needs more (default 32)")
+    parser.add_argument("--max-span-kib", type=int, default=64, metavar="KIB",
+                        help="longest span, unless one object needs more (default 64)")
     parser.add_argument("--go", action="store_true", help="the span lengths of the Go runtime")
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     parser.add_argument("--print", action="store_true", help="print the table, write nothing")
