@@ -25,7 +25,8 @@
 #define MAX_OBJECTS	1000
 #define MIXED_HEAPS	32
 
-#define KMH_CLASS(class, bytes, ...)	bytes,
+#define KMH_CLASS(class, bytes, ...)	\
+	[class] = bytes,
 
 static const unsigned int sizes[] = {
 #include "../kmod/sizeclass_table.h"
