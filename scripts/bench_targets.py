@@ -158,4 +158,4 @@ def losses(groups):
             worst = max(lost)
             entries.append(Loss(group, case, op, words, peer, [(r[2], r[3]) for r in lost],
                                 len(rows), sum(r[1] for r in lost), worst[0], worst[2]))
-    return sorted(entries, key=lambda entry: -entry.worst)
+    return sorted(entries, key=lambda e: (-e.worst, e.group.name, e.case, e.op, str(e.words), e.peer))
