@@ -91,9 +91,10 @@ static inline bool __kmh_lock_irqsave(raw_spinlock_t *lock, unsigned long *flags
  * @free is written only by the span's sweeper: the mcache section of the CPU
  * that caches the span, or whoever has it off every list (home CACHED, no owner);
  * everyone may read it.
- * @remote is set by anyone with an atomic fetch-or and taken back by the sweeper. A
- * slot whose remote bit is set is never handed out, so a free that raced with another
- * free of the same slot waits here until the fold reports it.
+ * @remote is set by anyone, atomically, and taken back by the sweeper, which makes the slot
+ * free, or by a magazine, which makes it live again: whichever finds it set. A slot with
+ * both bits is given to nobody, so a free that raced with another free of the same slot
+ * waits here until the fold reports it.
  *
  * Both sit together because every free looks at both: a remote free costs one
  * cache line, not two.
@@ -138,7 +139,7 @@ enum kmh_span_home {
 	KMH_HOME_CACHED,	/* in an mcache, or on its way between two homes */
 	KMH_HOME_PARTIAL,	/* on a partial set of its mcentral */
 	KMH_HOME_ANNOUNCED,	/* on mcentral->announced, perhaps on a full set as well */
-	KMH_HOME_FULL,		/* nowhere; the first remote free announces it */
+	KMH_HOME_FULL,		/* nowhere; a remote free announces it, or is in a magazine */
 	KMH_HOME_LISTED,	/* full, on a full set: the sweep has to find it */
 };
 
@@ -327,7 +328,7 @@ static __always_inline unsigned long kmh_slots_avail(const struct kmh_slots *w)
  * remainder by direct computation", 2019; the size class generator and KUnit try every
  * offset there is). Anything else, a span recycled under a racing free of a wild pointer
  * included, fails one of the two compares, as far as 32 GiB from the span; beyond, but for
- * one address in 2^25. Those of slots that are not free to take the fast path fail as well.
+ * one address in 2^25. So does every slot where @nfast is 0.
  */
 static __always_inline bool kmh_mspan_slot_at(const struct kmh_mspan *s, unsigned long addr,
 					      unsigned long *slot)
@@ -499,6 +500,14 @@ int kmh_mcache_init(struct kmheap *heap);
 void kmh_mcache_destroy(struct kmheap *heap);
 bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass);
 void kmh_mcache_drain_locked(struct kmh_mcache *mc);
+
+/* CPUs that a visit has found: those it could enter, and those that were in their section. */
+struct kmh_visited {
+	unsigned int done, busy;
+};
+
+struct kmh_visited kmh_mcache_visit(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc),
+				    bool (*wanted)(const struct kmh_mcache *mc));
 void kmh_mcache_drain_all(struct kmheap *heap);
 void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu);
 unsigned int kmh_mcache_validate(struct kmheap *heap, kmh_finding_fn finding, void *ctx);

@@ -21,7 +21,6 @@
  */
 #include <linux/delay.h>
 #include <linux/mm.h>
-#include <linux/smp.h>
 
 #include "internal.h"
 
@@ -379,37 +378,21 @@ bool kmh_largestore_holds(const struct kmh_parked *store, unsigned long npages,
 	return false;
 }
 
-struct kmh_park_call {
-	struct kmheap *heap;
-	atomic_t nbusy;
-	atomic_t nfetched;
-};
-
 /*
  * Others want what this CPU has: it may keep half as much from now on, so that more of it
  * goes to the store by itself.
  */
-static void kmh_unpark_this_cpu(void *arg)
+static void kmh_unpark_for_others(struct kmh_mcache *mc)
 {
-	struct kmh_park_call *call = arg;
-	struct kmh_mcache *mc = this_cpu_ptr(call->heap->mcache);
 	struct kmh_parked *p = &mc->large.parked;
 
-	if (!kmh_mcache_enter(mc)) {
-		atomic_inc(&call->nbusy);
-		return;
-	}
 	kmh_largecache_to_store(mc);
 	p->max = min(max(p->max / 2, KMH_LARGECACHE_PAGES), p->max);
-	atomic_inc(&call->nfetched);
-	kmh_mcache_leave(mc);
 }
 
-static bool kmh_has_parked(int cpu, void *arg)
+static bool kmh_has_parked(const struct kmh_mcache *mc)
 {
-	struct kmh_park_call *call = arg;
-
-	return READ_ONCE(per_cpu_ptr(call->heap->mcache, cpu)->large.parked.npages);
+	return READ_ONCE(mc->large.parked.npages);
 }
 
 /**
@@ -424,14 +407,14 @@ static bool kmh_has_parked(int cpu, void *arg)
  */
 bool kmh_largecache_all_to_store(struct kmheap *heap)
 {
-	struct kmh_park_call call = { .heap = heap };
-	unsigned int tries = 3;
+	unsigned int tries = 3, nfetched = 0;
+	struct kmh_visited v;
 
 	do {
-		atomic_set(&call.nbusy, 0);
-		on_each_cpu_cond(kmh_has_parked, kmh_unpark_this_cpu, &call, true);
-	} while (atomic_read(&call.nbusy) && --tries);
-	return atomic_read(&call.nfetched);
+		v = kmh_mcache_visit(heap, kmh_unpark_for_others, kmh_has_parked);
+		nfetched += v.done;
+	} while (v.busy && --tries);
+	return nfetched;
 }
 
 /* Everything that is parked goes back. Context: process context; sleeps. */

@@ -14,18 +14,18 @@
  * (kmh_mspan_fold_word()); an entry that finds it clear is stale, and dropped.
  *
  * The same bit may be set because the slot has lived on meanwhile and been freed by somebody
- * else. Then the slot is as free as it was; that one's entry is the stale one. Two kinds of
+ * else. Then the slot is as free as it was; that one's entry is the stale one. Three kinds of
  * remote bits are not for a magazine to clear:
  *
  * - Of a slot that waits for a grace period. Its deferred bit is set before the remote one, so
  *   it is seen after that has been cleared; the remote bit is set again, and the announcement
- *   made up for. A sweep that comes in between expires the deferred bit, and finds the remote
- *   one later, as with a deferred free that is still under way.
+ *   made up for. No sweep expires the deferred bit in between: preemption is off here, and who
+ *   did not see what was written before a grace period is through before that ends.
+ * - Of a slot whose free bit is set as well: two frees have raced, and the fold reports them.
  * - Of a slot with a special. A heap has no magazines from its first special on.
  */
 #include <linux/cpumask.h>
 #include <linux/rcupdate.h>
-#include <linux/smp.h>
 
 #include "internal.h"
 
@@ -212,29 +212,9 @@ void kmh_magazines_flush(struct kmh_mcache *mc)
 	}
 }
 
-struct kmh_flush_call {
-	struct kmheap *heap;
-	atomic_t nbusy;
-};
-
-static void kmh_flush_this_cpu(void *arg)
-{
-	struct kmh_flush_call *call = arg;
-	struct kmh_mcache *mc = this_cpu_ptr(call->heap->mcache);
-
-	if (!kmh_mcache_enter(mc)) {
-		atomic_inc(&call->nbusy);
-		return;
-	}
-	kmh_magazines_flush(mc);
-	kmh_mcache_leave(mc);
-}
-
 /* A guess: a magazine that is given back meanwhile is still there to be read. */
-static bool kmh_has_magazines(int cpu, void *arg)
+static bool kmh_has_magazines(const struct kmh_mcache *mc)
 {
-	struct kmh_flush_call *call = arg;
-	struct kmh_mcache *mc = per_cpu_ptr(call->heap->mcache, cpu);
 	unsigned int i;
 
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
@@ -257,13 +237,10 @@ static bool kmh_has_magazines(int cpu, void *arg)
  */
 void kmh_magazines_flush_all(struct kmheap *heap)
 {
-	struct kmh_flush_call call = { .heap = heap };
 	unsigned int tries = 3;
 
-	do {
-		atomic_set(&call.nbusy, 0);
-		on_each_cpu_cond(kmh_has_magazines, kmh_flush_this_cpu, &call, true);
-	} while (atomic_read(&call.nbusy) && --tries);
+	while (kmh_mcache_visit(heap, kmh_magazines_flush, kmh_has_magazines).busy && --tries)
+		cpu_relax();
 }
 
 /**

@@ -151,46 +151,70 @@ void kmh_mcache_drain_locked(struct kmh_mcache *mc)
 	kmh_largecache_to_store(mc);
 }
 
-struct kmh_drain {
+struct kmh_visit {
 	struct kmheap *heap;
-	atomic_t nbusy;
+	void (*fn)(struct kmh_mcache *mc);
+	bool (*wanted)(const struct kmh_mcache *mc);
+	atomic_t ndone, nbusy;
 };
 
-static void kmh_drain_this_cpu(void *arg)
+static void kmh_visit_this_cpu(void *arg)
 {
-	struct kmh_drain *d = arg;
-	struct kmh_mcache *mc = this_cpu_ptr(d->heap->mcache);
+	struct kmh_visit *v = arg;
+	struct kmh_mcache *mc = this_cpu_ptr(v->heap->mcache);
 
 	if (!kmh_mcache_enter(mc)) {
-		atomic_inc(&d->nbusy);
+		atomic_inc(&v->nbusy);
 		return;
 	}
-	kmh_mcache_drain_locked(mc);
+	v->fn(mc);
 	kmh_mcache_leave(mc);
+	atomic_inc(&v->ndone);
+}
+
+static bool kmh_visit_wanted(int cpu, void *arg)
+{
+	struct kmh_visit *v = arg;
+
+	return !v->wanted || v->wanted(per_cpu_ptr(v->heap->mcache, cpu));
+}
+
+/**
+ * kmh_mcache_visit() - call a function in the sections of the online CPUs
+ * @heap: the heap.
+ * @fn: called on each CPU, in an interrupt.
+ * @wanted: which mcaches, by a guess from elsewhere; NULL for all.
+ *
+ * Runs on each CPU, because only a CPU may look at its own flag. One that is in its section
+ * when the interrupt arrives is passed over.
+ *
+ * Context: Process context.
+ * Return: on how many CPUs @fn was called, and how many were in their section.
+ */
+struct kmh_visited kmh_mcache_visit(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc),
+				    bool (*wanted)(const struct kmh_mcache *mc))
+{
+	struct kmh_visit v = { .heap = heap, .fn = fn, .wanted = wanted };
+
+	on_each_cpu_cond(kmh_visit_wanted, kmh_visit_this_cpu, &v, true);
+	return (struct kmh_visited){ atomic_read(&v.ndone), atomic_read(&v.nbusy) };
 }
 
 /**
  * kmh_mcache_drain_all() - drain the mcaches of every online CPU
  * @heap: the heap.
  *
- * Runs on each CPU, because only a CPU may look at its own flag. One that is in
- * its section when the interrupt arrives is asked again, three times at most: it
- * is allocating, so there is nothing idle to fetch.
+ * One that is in its section is asked again, three times at most: it is allocating, so
+ * there is nothing idle to fetch.
  *
  * Context: Process context; may sleep.
  */
 void kmh_mcache_drain_all(struct kmheap *heap)
 {
-	struct kmh_drain d = { .heap = heap };
-	unsigned int tries;
+	unsigned int tries = 3;
 
-	for (tries = 0; tries < 3; tries++) {
-		atomic_set(&d.nbusy, 0);
-		on_each_cpu(kmh_drain_this_cpu, &d, true);
-		if (!atomic_read(&d.nbusy))
-			break;
+	while (kmh_mcache_visit(heap, kmh_mcache_drain_locked, NULL).busy && --tries)
 		usleep_range(50, 200);
-	}
 	kmh_largestore_release(heap);
 }
 

@@ -25,7 +25,6 @@
 #include <linux/cpu.h>
 #include <linux/delay.h>
 #include <linux/mm.h>
-#include <linux/smp.h>
 #include <linux/string.h>
 
 #include "internal.h"
@@ -278,25 +277,6 @@ void kmh_sweep_pay(struct kmheap *heap, unsigned long npages)
 			break;
 }
 
-struct kmh_sweep_call {
-	struct kmheap *heap;
-	void (*fn)(struct kmh_mcache *mc);
-	atomic_t nbusy;
-};
-
-static void kmh_sweep_this_cpu(void *arg)
-{
-	struct kmh_sweep_call *call = arg;
-	struct kmh_mcache *mc = this_cpu_ptr(call->heap->mcache);
-
-	if (!kmh_mcache_enter(mc)) {
-		atomic_inc(&call->nbusy);
-		return;
-	}
-	call->fn(mc);
-	kmh_mcache_leave(mc);
-}
-
 /**
  * kmh_sweep_caches() - call a function in every CPU's section
  * @heap: the heap.
@@ -311,17 +291,15 @@ static void kmh_sweep_this_cpu(void *arg)
  */
 bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
 {
-	struct kmh_sweep_call call = { .heap = heap, .fn = fn };
-	unsigned int tries;
+	unsigned int tries, busy;
 
 	for (tries = 0; tries < 1000; tries++) {
-		atomic_set(&call.nbusy, 0);
 		/* Not waiting for it: a callback of hotplug may wait for our caller's mutex. */
 		if (!cpus_read_trylock())
 			break;
-		on_each_cpu(kmh_sweep_this_cpu, &call, true);
+		busy = kmh_mcache_visit(heap, fn, NULL).busy;
 		cpus_read_unlock();
-		if (!atomic_read(&call.nbusy))
+		if (!busy)
 			return true;
 		usleep_range(50, 200);
 	}

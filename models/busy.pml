@@ -2,7 +2,7 @@
 /*
  * The mcache rule (design.rst, section 4): the busy flag of a CPU.
  *
- * Models kmh_mcache_enter(), kmh_mcache_leave(), kmh_drain_this_cpu() and
+ * Models kmh_mcache_enter(), kmh_mcache_leave(), kmh_visit_this_cpu() and
  * kmh_mcache_drain_all(). A task, an interrupt that allocates as well, and a drain that
  * another CPU asks for. Interrupts run to their end before the task goes on, and do not
  * interrupt each other.

@@ -145,12 +145,16 @@ def lookup_index(size):
 
 
 def prove_division(c):
-    """The multiplication gives the exact slot for every byte offset of the span."""
+    """
+    For every byte offset of the span the product's upper half is the slot, and its lower half
+    is below the multiplier exactly where a slot begins.
+    """
     if c.divmul >> 32:
         die(f"class {c.index}: the multiplier does not fit 32 bits")
     size, mul = c.size, c.divmul
     for off in range(c.span):
-        if off * mul >> 32 != off // size:
+        slot, rest = divmod(off * mul, 1 << 32)
+        if slot != off // size or (rest < mul) != (off % size == 0):
             die(f"class {c.index}: wrong slot for offset {off} of {size} byte objects")
 
 
