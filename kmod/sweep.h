@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Private: generations of the sweep, deferred frees, specials; what a heap has of each.
+ * Private: generations of the sweep, deferred frees, specials, the scavenger; what a heap has
+ * of each.
  */
 #ifndef _KMHEAP_SWEEP_H
 #define _KMHEAP_SWEEP_H

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: spans, and the state of their slots; see mspan.c. */
+#ifndef _KMHEAP_MSPAN_H
+#define _KMHEAP_MSPAN_H
+
+#include <linux/atomic.h>
+#include <linux/bitops.h>
+#include <linux/list.h>
+#include <linux/llist.h>
+#include <linux/types.h>
+
+#include "finding.h"
+
+struct kmh_arena;
+struct kmh_mcache;
+struct kmh_mheap;
+struct kmheap;
+
+/* Slots per word of a span's state. */
+#define KMH_WORD_SLOTS		BITS_PER_LONG
+
+/*
+ * State of up to 64 slots. A slot is live exactly when both bits are clear.
+ *
+ * @free is written only by the span's sweeper: the mcache section of the CPU
+ * that caches the span, or whoever has it off every list (home CACHED, no owner);
+ * everyone may read it.
+ * @remote is set by anyone, atomically, and taken back by the sweeper, which makes the slot
+ * free, or by a magazine, which makes it live again: whichever finds it set. A slot with
+ * both bits is given to nobody, so a free that raced with another free of the same slot
+ * waits here until the fold reports it.
+ *
+ * Both sit together because every free looks at both: a remote free costs one
+ * cache line, not two.
+ *
+ * Behind the words of a span lie, for each, two words of deferred bits and one of
+ * mark bits (kmh_mspan_deferred(), kmh_mspan_mark()). A deferred bit keeps a remote
+ * bit from being folded; neither an allocation nor an immediate free looks at it.
+ */
+struct kmh_slots {
+	unsigned long free;
+	atomic_long_t remote;
+};
+
+/*
+ * For the atomic operations on one bit, which are one instruction where the others of
+ * atomic_long_t that return what was there are a loop; as fully ordered as those.
+ */
+static __always_inline unsigned long *kmh_slots_remote(struct kmh_slots *w)
+{
+	return (unsigned long *)&w->remote.counter;
+}
+
+/* Bytes of state per word: free, remote, two deferred sets, marks. */
+#define KMH_WORD_BYTES		(5 * sizeof(unsigned long))
+
+enum kmh_span_state {
+	KMH_SPAN_NONE,		/* sentinel: not an address of kmheap */
+	KMH_SPAN_GONE,		/* sentinel: its arena went back to the kernel */
+	KMH_SPAN_UNUSED,	/* sentinel: a page of a heap that was never in use; guards */
+	KMH_SPAN_FREED,		/* sentinel: a page of a heap whose span went back */
+	KMH_SPAN_SMALL,
+	KMH_SPAN_TINY,
+	KMH_SPAN_LARGE,
+	KMH_SPAN_MANUAL,	/* a run of pages that the client manages */
+};
+
+/*
+ * Where a span is found. Documentation/design.rst, section 5, has who may move it.
+ * The last two are those that a remote free announces.
+ */
+enum kmh_span_home {
+	KMH_HOME_CACHED,	/* in an mcache, or on its way between two homes */
+	KMH_HOME_PARTIAL,	/* on a partial set of its mcentral */
+	KMH_HOME_ANNOUNCED,	/* on mcentral->announced, perhaps on a full set as well */
+	KMH_HOME_FULL,		/* nowhere; a remote free announces it, or is in a magazine */
+	KMH_HOME_LISTED,	/* full, on a full set: the sweep has to find it */
+};
+
+/*
+ * A run of heap pages that holds objects of one class. Comes from a fixalloc and
+ * is type-stable: a racing lookup may follow a stale pointer to it and then
+ * finds that the slot arithmetic does not fit.
+ *
+ * The second half, from @base on, is what a free touches: one cache line with
+ * the state of the first slot word at its end. @nfast is the number of slots of a small
+ * span; it is 0 for every other kind, in collected heaps, where an object has a special
+ * and where the kernel wants freed memory wiped, so that one compare sends all of them
+ * and the sentinels to the slow path.
+ */
+struct kmh_mspan {
+	struct kmheap *heap;
+	struct kmh_mheap *mheap;
+	struct kmh_arena *arena;
+	union {
+		struct list_head list;	/* a set of its mcentral, under its lock */
+		struct kmh_mspan *dead;	/* the next one of a heap that is torn down */
+		struct kmh_mspan *parked;	/* the next one of its length: largecache.c */
+	};
+	struct llist_node node;		/* mcentral->announced, mcache->spare, ... */
+	union {
+		atomic_t *tiny;		/* TINY: state of the sub-objects */
+		size_t large_bytes;	/* LARGE, MANUAL: bytes asked for */
+	};
+	u32 npages;
+	u16 nelems;
+	u16 nspecials;			/* objects with side data; under kmh_special_mutex */
+
+	unsigned long base;		/* address of the first slot; second cache line */
+	struct kmh_mcache *owner;	/* written by the owner's section only */
+	struct kmh_mcache __percpu *mcache; /* == heap->mcache */
+	union {
+		u32 divmul;
+		u32 noscan;		/* LARGE: asked for as data */
+	};
+	u32 nfast;
+	u8 spanclass;
+	u8 state;			/* enum kmh_span_state */
+	u8 nwords;
+	u8 pool;			/* which kmh_span_pool it came from */
+	u8 dirty[2];			/* has bits in this deferred set */
+	u16 elemsize;			/* 0 but for SMALL and TINY */
+	atomic_t home;			/* enum kmh_span_home */
+	atomic_t sweepgen;		/* see sweep.c */
+	struct kmh_slots w[];
+};
+
+#define KMH_SPAN_POOLS		8
+
+/*
+ * Spans whose metadata is kept ready for callers that cannot sleep: the pages of
+ * two of the smallest arenas. The worker refills it when it has run out.
+ */
+#define KMH_SPAN_RESERVE	64
+
+int kmh_mspan_pools_init(void);
+void kmh_mspan_pools_destroy(void);
+int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp);
+bool kmh_mspan_pools_short(unsigned int spanclass);
+u64 kmh_mspan_pools_idle_bytes(void);
+unsigned int kmh_mspan_pools_validate(kmh_finding_fn finding, void *ctx);
+
+struct kmh_mspan *kmh_mspan_get(unsigned int spanclass);
+void kmh_mspan_put(struct kmh_mspan *s);
+size_t kmh_mspan_bytes(const struct kmh_mspan *s);
+unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s);
+void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long base, u32 npages);
+unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word);
+unsigned int kmh_mspan_fold(struct kmh_mspan *s);
+struct kmh_slots *kmh_mspan_next_word(struct kmh_mspan *s, unsigned int from);
+bool kmh_mspan_has_avail(const struct kmh_mspan *s);
+bool kmh_mspan_empty(const struct kmh_mspan *s);
+bool kmh_mspan_idle(const struct kmh_mspan *s);
+void kmh_mspan_blacken(struct kmh_mspan *s);
+
+/* How many slots are in which state; they add up to nelems at rest. */
+struct kmh_span_count {
+	unsigned int live;
+	unsigned int free;
+	unsigned int remote;
+	unsigned int deferred;
+};
+
+void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n);
+unsigned int kmh_mspan_validate(const struct kmh_mspan *s, kmh_finding_fn finding, void *ctx);
+
+/* The deferred bits of one word in one of the two sets. */
+static __always_inline atomic_long_t *kmh_mspan_deferred(const struct kmh_mspan *s,
+							 unsigned int word, unsigned int set)
+{
+	return (atomic_long_t *)&s->w[s->nwords + word] + set;
+}
+
+/* The mark bits of one word. */
+static __always_inline atomic_long_t *kmh_mspan_mark(const struct kmh_mspan *s, unsigned int word)
+{
+	return (atomic_long_t *)&s->w[2 * s->nwords] + word;
+}
+
+/* Slots of one word that wait for a grace period. */
+static inline unsigned long kmh_mspan_waiting(const struct kmh_mspan *s, unsigned int word)
+{
+	return atomic_long_read(kmh_mspan_deferred(s, word, 0)) |
+	       atomic_long_read(kmh_mspan_deferred(s, word, 1));
+}
+
+static inline bool kmh_mspan_slot_waits(const struct kmh_mspan *s, unsigned int slot)
+{
+	return kmh_mspan_waiting(s, slot / KMH_WORD_SLOTS) & BIT(slot % KMH_WORD_SLOTS);
+}
+
+/* The slots that one word has state for. */
+static inline unsigned long kmh_mspan_word_mask(const struct kmh_mspan *s, unsigned int word)
+{
+	unsigned int left = s->nelems - word * KMH_WORD_SLOTS;
+
+	return left >= KMH_WORD_SLOTS ? ~0UL : BIT(left) - 1;
+}
+
+/* Is a slot live? Another CPU may be about to change that. Any context. */
+static __always_inline bool kmh_slot_live(const struct kmh_mspan *s, unsigned long slot)
+{
+	const struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
+
+	return !((READ_ONCE(w->free) | atomic_long_read(&w->remote)) >> slot % KMH_WORD_SLOTS & 1);
+}
+
+/* What became of a free of one slot. */
+enum kmh_free_result {
+	KMH_FREE_OK,
+	KMH_FREE_DOUBLE,
+	KMH_FREE_FOREIGN,	/* nothing done: not this CPU's span, or not now */
+};
+
+enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot);
+enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot);
+
+/*
+ * kmh_mspan_set_remote() - leave a freed slot to the span's sweeper
+ *
+ * The exchange orders the caller's last accesses to the object before the slot is
+ * handed out again: it pairs with the one in kmh_mspan_fold_word(). False, and
+ * nothing done, when the slot was not live.
+ */
+static __always_inline bool kmh_mspan_set_remote(struct kmh_mspan *s, unsigned long slot)
+{
+	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
+	unsigned long bit = BIT(slot % KMH_WORD_SLOTS);
+
+	/*
+	 * A live slot's free bit is clear from before its pointer was handed out,
+	 * so a set bit seen here is a free slot. One that is being freed by its
+	 * owner right now may still look live; then both bits end up set, the slot
+	 * is not set aside to be handed out (kmh_slots_avail()) and the fold reports it.
+	 */
+	if (unlikely(READ_ONCE(w->free) & bit))
+		return false;
+	return !test_and_set_bit(slot % KMH_WORD_SLOTS, kmh_slots_remote(w));
+}
+
+/*
+ * After kmh_mspan_set_remote(): must the span be announced? The exchange there is
+ * fully ordered, so the bit is visible before @home is read. Pairs with the barrier
+ * in kmh_mcentral_settle_full(): one side sees the other.
+ */
+static __always_inline bool kmh_mspan_unannounced(const struct kmh_mspan *s)
+{
+	return atomic_read(&s->home) >= KMH_HOME_FULL;
+}
+
+/* Slots of @w that may be set aside to be handed out. */
+static __always_inline unsigned long kmh_slots_avail(const struct kmh_slots *w)
+{
+	return READ_ONCE(w->free) & ~atomic_long_read(&w->remote);
+}
+
+/*
+ * kmh_mspan_slot_at() - the slot of a span that starts at an address
+ *
+ * The product's upper half is the slot and its lower half what is left over, in units of
+ * an object: below the multiplier exactly when nothing is (Lemire, Kaser, Kurz, "Faster
+ * remainder by direct computation", 2019; the size class generator and KUnit try every
+ * offset there is). Anything else, a span recycled under a racing free of a wild pointer
+ * included, fails one of the two compares, as far as 32 GiB from the span; beyond, but for
+ * one address in 2^25. So does every slot where @nfast is 0.
+ */
+static __always_inline bool kmh_mspan_slot_at(const struct kmh_mspan *s, unsigned long addr,
+					      unsigned long *slot)
+{
+	u64 product = (addr - s->base) * s->divmul;
+
+	*slot = product >> 32;
+	return (u32)product < s->divmul && (u32)*slot < s->nfast;
+}
+
+static inline unsigned long kmh_mspan_slot_addr(const struct kmh_mspan *s, unsigned int slot)
+{
+	return s->base + (unsigned long)slot * s->elemsize;
+}
+
+#endif /* _KMHEAP_MSPAN_H */
