@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "await.h"
 #include "bench.h"
 
 static const struct bench_case cases[] = {
@@ -270,12 +271,7 @@ static int run_thread(void *arg)
 	if (!t->all->cancelled)
 		t->err = t->all->fn(t->i, t->all->arg);
 	complete(&t->done);
-	set_current_state(TASK_IDLE);
-	while (!kthread_should_stop()) {
-		schedule();
-		set_current_state(TASK_IDLE);
-	}
-	__set_current_state(TASK_RUNNING);
+	bench_await_stop();
 	return 0;
 }
 

@@ -164,17 +164,9 @@ static __always_inline void thin(enum bench_side side, struct live *l, unsigned 
 
 /* ---- figures */
 
-static u64 footprint(enum bench_side side, struct live *l)
+static u64 footprint(enum bench_side side, const struct live *l)
 {
-	struct kmheap_stats st;
-	u64 slab_bytes;
-
-	if (side == KMHEAP) {
-		kmheap_stats(bench_heap, &st);
-		return st.footprint_bytes;
-	}
-	slab_bytes = bench_slab_bytes();
-	return slab_bytes - min(slab_bytes, l->slab_bytes) + l->pages_bytes;
+	return bench_footprint(side, l->slab_bytes, l->pages_bytes);
 }
 
 static void note(enum figure what, u64 hundredths)

@@ -3,8 +3,12 @@
 #ifndef _KMHEAP_BENCH_MEMORY_H
 #define _KMHEAP_BENCH_MEMORY_H
 
+#include <linux/minmax.h>
 #include <linux/prandom.h>
 #include <linux/types.h>
+
+#include "bench.h"
+#include "side.h"
 
 #define BENCH_QUANTILES		65536U
 
@@ -45,6 +49,24 @@ static inline u32 bench_sizes_draw(const struct bench_sizes *sizes, struct rnd_s
 u64 bench_slab_bytes(void);
 bool bench_slab_open(void);
 void bench_slab_close(void);
+
+/*
+ * bench_footprint() - what a side has taken from the kernel, in bytes
+ *
+ * kmalloc()'s is what its slabs have grown since they had @slab_bytes, and @pages_bytes.
+ */
+static inline u64 bench_footprint(enum bench_side side, u64 slab_bytes, u64 pages_bytes)
+{
+	struct kmheap_stats st;
+	u64 now;
+
+	if (side == KMHEAP) {
+		kmheap_stats(bench_heap, &st);
+		return st.footprint_bytes;
+	}
+	now = bench_slab_bytes();
+	return now - min(now, slab_bytes) + pages_bytes;
+}
 
 /* Gives back the empty slabs of kmalloc()'s caches. */
 void bench_slab_shrink(void);

@@ -69,17 +69,9 @@ static __always_inline void free_all(enum bench_side side, struct growth *g)
 	}
 }
 
-static u64 footprint(enum bench_side side, struct growth *g)
+static u64 footprint(enum bench_side side, const struct growth *g)
 {
-	struct kmheap_stats st;
-	u64 slab_bytes;
-
-	if (side == KMHEAP) {
-		kmheap_stats(bench_heap, &st);
-		return st.footprint_bytes;
-	}
-	slab_bytes = bench_slab_bytes();
-	return slab_bytes - min(slab_bytes, g->slab_bytes) + g->pages_bytes;
+	return bench_footprint(side, g->slab_bytes, g->pages_bytes);
 }
 
 static void print_one(enum bench_side side, const struct growth *g, const char *op,

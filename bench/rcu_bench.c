@@ -33,6 +33,7 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
+#include "await.h"
 #include "figure.h"
 #include "rcu_sides.h"
 
@@ -172,12 +173,7 @@ static int run_lap(void *arg)
 		cond_resched();
 	lap->err = works[lap->side](lap);
 	complete(&lap->done);
-	set_current_state(TASK_IDLE);
-	while (!kthread_should_stop()) {
-		schedule();
-		set_current_state(TASK_IDLE);
-	}
-	__set_current_state(TASK_RUNNING);
+	bench_await_stop();
 	return 0;
 }
 

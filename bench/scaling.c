@@ -74,22 +74,10 @@ static int spin_thread(unsigned int id, void *workers)
 	return shape_thread(spin, id, workers);
 }
 
-/* With a size that is a constant. */
-#define SCALING_THREAD(shape, bytes)						\
-static __always_inline int shape##_##bytes(enum bench_side side, struct shape_worker *w) \
-{										\
-	return shape(side, bytes, w);						\
-}										\
-										\
-static int shape##_##bytes##_thread(unsigned int id, void *workers)		\
-{										\
-	return shape_thread(shape##_##bytes, id, workers);			\
-}
-
-SCALING_THREAD(scaling_pair, 64)
-SCALING_THREAD(scaling_pair, 1024)
-SCALING_THREAD(scaling_burst, 64)
-SCALING_THREAD(scaling_burst, 1024)
+SHAPE_THREAD(scaling_pair, 64)
+SHAPE_THREAD(scaling_pair, 1024)
+SHAPE_THREAD(scaling_burst, 64)
+SHAPE_THREAD(scaling_burst, 1024)
 
 struct scaling {
 	const char *op, *ratio;

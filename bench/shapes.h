@@ -53,6 +53,18 @@ static __always_inline int shape_thread(shape_template template, unsigned int id
 	return err;
 }
 
+/* shape_bytes_thread(), from template shape(side, bytes, w), with a size that is a constant. */
+#define SHAPE_THREAD(shape, bytes)						\
+static __always_inline int shape##_##bytes(enum bench_side side, struct shape_worker *w) \
+{										\
+	return shape(side, bytes, w);						\
+}										\
+										\
+static int shape##_##bytes##_thread(unsigned int id, void *workers)		\
+{										\
+	return shape_thread(shape##_##bytes, id, workers);			\
+}
+
 /* Outside of what is timed. */
 static inline void *shape_alloc(enum bench_side side, size_t bytes)
 {

@@ -49,22 +49,10 @@ static __always_inline int scratch(enum bench_side side, size_t bytes, struct sh
 	return thrash(side, bytes, w);
 }
 
-/* Both with a size that is a constant. */
-#define CACHE_THREAD(shape, bytes)						\
-static __always_inline int shape##_##bytes(enum bench_side side, struct shape_worker *w) \
-{										\
-	return shape(side, bytes, w);						\
-}										\
-										\
-static int shape##_##bytes##_thread(unsigned int id, void *workers)		\
-{										\
-	return shape_thread(shape##_##bytes, id, workers);			\
-}
-
-CACHE_THREAD(thrash, 8)
-CACHE_THREAD(thrash, 32)
-CACHE_THREAD(scratch, 8)
-CACHE_THREAD(scratch, 32)
+SHAPE_THREAD(thrash, 8)
+SHAPE_THREAD(thrash, 32)
+SHAPE_THREAD(scratch, 8)
+SHAPE_THREAD(scratch, 32)
 
 static int thrash_lap(struct bench_lap *lap)
 {
