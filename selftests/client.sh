@@ -61,6 +61,19 @@ within() {
 	done
 }
 
+# steady COMMAND...: for figures of several reads. Once more when one has changed meanwhile: the
+# scavenger works in the background.
+steady() {
+	while :; do
+		steady_stats=$(cat "$KMHEAP_DEBUGFS/stats")
+		"$@" >/tmp/steady.log 2>&1
+		steady_status=$?
+		[ "$steady_stats" = "$(cat "$KMHEAP_DEBUGFS/stats")" ] && break
+	done
+	cat /tmp/steady.log
+	return $steady_status
+}
+
 # kib NAME: a figure of /proc/meminfo, in KiB.
 kib() {
 	awk -v name="$1:" '$1 == name { print $2 }' /proc/meminfo
