@@ -4,7 +4,7 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: all help run check check-quick models shell bench clean
+.PHONY: all help run check check-quick check-long models shell bench clean
 
 all: $(KDIR)/Makefile
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -19,6 +19,7 @@ help:
 	@echo "make run          boot a stock 6.12 with kmheap and the sample client, feed it, print the figures"
 	@echo "make check        all tests: KUnit, kselftests on stock kernels, static checks"
 	@echo "make check-quick  KUnit on User-Mode Linux only (seconds when warm)"
+	@echo "make check-long   longer runs and further kernels (over an hour)"
 	@echo "make models       model checks of the protocols that two CPUs can race on"
 	@echo "make shell        an interactive guest with the module loaded (KERNEL=6.12)"
 	@echo "make bench        all benchmarks, and Documentation/benchmarks.rst from their figures"
@@ -32,6 +33,9 @@ check:
 
 check-quick:
 	@scripts/check kunit-uml
+
+check-long:
+	@scripts/check-long
 
 models:
 	@scripts/check models

@@ -1,13 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # timeout: 300
+# long-timeout: 1800
 # Ten million allocations and frees from threads, hardirqs and softirqs of every CPU,
 # most frees on another CPU than the allocation, one in four deferred, while the
-# validators run.
+# validators run. The long form is ten times as much.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-ops=${KMHEAP_STRESS_OPS:-10000000}
+ops=${KMHEAP_LONG:+100000000}
+ops=${ops:-10000000}
 plan 16
 
 figure() {
