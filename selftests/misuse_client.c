@@ -391,6 +391,22 @@ static int misuse_align(unsigned int times)
 	return err;
 }
 
+/* One more is taken than was reserved. */
+static int misuse_ticket(unsigned int times)
+{
+	struct kmheap_ticket t;
+	int err = 0;
+
+	while (times--) {
+		if (kmheap_prefill(&t, misuse_heap, 64, 1, GFP_KERNEL))
+			return -ENOMEM;
+		kmheap_free(kmheap_take(&t));
+		err = misuse_expect_null(kmheap_take(&t)) ?: err;
+		kmheap_ticket_end(&t);
+	}
+	return err;
+}
+
 static int misuse_node(unsigned int times)
 {
 	int err = 0;
@@ -494,6 +510,7 @@ static const struct {
 	{ "nofail", misuse_nofail },
 	{ "dma", misuse_dma },
 	{ "align", misuse_align },
+	{ "ticket", misuse_ticket },
 	{ "node", misuse_node },
 	{ "absurd", misuse_absurd },
 	{ "absurd_nowarn", misuse_absurd_nowarn },

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/client.sh"
 
 times=100
-plan 45
+plan 46
 
 load kmheap
 load misuse_client
@@ -128,6 +128,7 @@ check "the default heap is still there" is heap "$(stat live_objects default)" -
 check "__GFP_NOFAIL" heap_misuse nofail '__GFP_NOFAIL is not kept' $times
 check "DMA zones" heap_misuse dma 'no DMA zones here' $times
 check "bad alignment" heap_misuse align 'alignment [0-9]*: a power of two up to 1048576' $times
+check "an empty ticket" heap_misuse ticket 'more is taken of a ticket than was reserved' $times
 check "bad node" heap_misuse node 'no node -?[0-9]*' $times
 refused=$(stat refused_allocs misuse)
 check "absurd sizes" heap_misuse absurd 'bytes asked for, more than this machine has' $times
@@ -167,10 +168,10 @@ check "the client unloads" unload misuse_client
 check "what the heap counted stays in the module's figures" counted double_frees "" "$doubles" 0
 unload kmheap
 # Every report came from where kmheap reports misuse, none from elsewhere.
-ours='kmh_report_misuse|kmheap_destroy|kmh_gfp_ok|kmheap_alloc_aligned_noprof|kmheap_alloc_node_noprof|kmh_large_'
+ours='kmh_report_misuse|kmheap_destroy|kmh_gfp_ok|kmheap_alloc_aligned_noprof|kmheap_alloc_node_noprof|kmheap_take|kmh_large_'
 only_expected() {
 	log_of_test >/tmp/all.log
-	is "number of reports" "$(grep -c 'WARNING: CPU' /tmp/all.log)" -ge 18 || return 1
+	is "number of reports" "$(grep -c 'WARNING: CPU' /tmp/all.log)" -ge 19 || return 1
 	! grep 'WARNING: CPU' /tmp/all.log | grep -vE "kmod/[a-z]*\.c:[0-9]+ ($ours)" || return 1
 	! grep -E 'BUG:|Oops|KASAN:|INFO: (possible|task|rcu|trying)|general protection' /tmp/all.log
 }

@@ -112,6 +112,20 @@ struct kmheap_stats {
 	u64 specials;
 };
 
+/**
+ * struct kmheap_ticket - objects that kmheap_prefill() has reserved
+ * @next: the next one to be taken; its first word is the one after it.
+ * @left: how many there are.
+ *
+ * The caller's, on his stack for instance. The members are kmheap's.
+ */
+struct kmheap_ticket {
+	void *next;
+	size_t left;
+};
+
+#define KMHEAP_TICKET_INIT	{ .next = NULL, .left = 0 }
+
 struct kmheap *kmheap_create(const char *name, const struct kmheap_attr *attr) __must_check;
 void kmheap_destroy(struct kmheap *heap);
 
@@ -140,6 +154,8 @@ char *kmheap_strdup_noprof(struct kmheap *heap, const char *s, gfp_t gfp)
 void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t gfp)
 	__malloc __must_check;
 size_t kmheap_alloc_bulk_noprof(struct kmheap *heap, size_t size, gfp_t gfp, size_t n, void **p);
+int kmheap_prefill_noprof(struct kmheap_ticket *t, struct kmheap *heap, size_t size, size_t n,
+			  gfp_t gfp) __must_check;
 
 /* A constant size becomes its class at compile time; anything else takes the table. */
 static __always_inline __alloc_size(2) __must_check
@@ -326,6 +342,28 @@ void *kmheap_alloc_array_noprof(struct kmheap *heap, size_t n, size_t size, gfp_
 	kmheap_hooks(kmheap_alloc_bulk_noprof(heap, size, gfp, n, p))
 
 /**
+ * kmheap_prefill() - reserve objects before a lock is taken
+ * @t: the ticket; what it held before is forgotten, so it is empty or new.
+ * @heap: the heap, not a collected one; NULL for the default heap.
+ * @size: bytes each, not 0.
+ * @n: how many; may be 0.
+ * @gfp: as for kmheap_alloc(). __GFP_ZERO: what kmheap_take() gives is zeroed. Without it
+ *	the first word of an object is zero, and the rest is what it was.
+ *
+ * Until they are taken, or kmheap_ticket_end() gives them back, the objects count as live.
+ * A ticket that is never ended is a leak, and reported as such when the heap ends.
+ *
+ * Context: What @gfp says.
+ * Return: 0; -ENOMEM, and an empty ticket, when not all of them were to be had; -EINVAL, and
+ * an empty ticket, for @size 0, a collected heap, and more than the machine has.
+ */
+#define kmheap_prefill(t, heap, size, n, gfp) \
+	kmheap_hooks(kmheap_prefill_noprof(t, heap, size, n, gfp))
+
+void *kmheap_take(struct kmheap_ticket *t) __must_check;
+void kmheap_ticket_end(struct kmheap_ticket *t);
+
+/**
  * kmheap_alloc_pages() - allocate a run of pages that the caller manages
  * @heap: the heap; NULL for the default heap.
  * @npages: how many, of KMHEAP_PAGE_SIZE bytes.
@@ -396,6 +434,8 @@ void kmheap_stats(struct kmheap *heap, struct kmheap_stats *st);
 DEFINE_FREE(kmheap, void *, if (!IS_ERR_OR_NULL(_T)) kmheap_free(_T))
 /* struct kmheap *h __free(kmheap_heap) = kmheap_create(...): destroyed likewise. */
 DEFINE_FREE(kmheap_heap, struct kmheap *, if (!IS_ERR_OR_NULL(_T)) kmheap_destroy(_T))
+/* struct kmheap_ticket t __free(kmheap_ticket) = KMHEAP_TICKET_INIT: ended likewise. */
+DEFINE_FREE(kmheap_ticket, struct kmheap_ticket, kmheap_ticket_end(&_T))
 #endif
 
 #endif /* _LINUX_KMHEAP_H */
