@@ -1,0 +1,90 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# timeout: 300
+# memory: 192M
+# Allocate until there is no more, twenty times; nobody is killed for it, and all of it
+# comes back. Then the same while a shrinker of the client uses the heap itself.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/client.sh"
+
+plan 14
+exec 3>&1	# for notes: check keeps what its command says
+
+figure() {
+	answer overcommit_client "$1"
+}
+
+# Free memory in KiB. compact_memory empties the lists of the CPUs.
+free_kib() {
+	echo 3 >/proc/sys/vm/drop_caches
+	echo 1 >/proc/sys/vm/compact_memory
+	kib MemFree
+}
+
+# one_round KIND [SCOPE]: it got most of what was free, and the contents were right.
+least=0
+one_round() {
+	tell overcommit_client round "$@" || return 1
+	round_bytes=$(figure bytes)
+	note "$*: $(figure objects) objects, $((round_bytes >> 10)) KiB" >&3
+	is "KiB allocated ($*)" $((round_bytes >> 10)) -ge "$least" && is bad "$(figure bad)" = 0 &&
+		valid
+}
+
+rounds() {
+	for kind in "$@"; do
+		one_round "$kind" || return 1
+	done
+}
+
+loaded_once() {
+	load kmheap && load overcommit_client && one_round noretry &&
+		unload overcommit_client && unload kmheap
+}
+check "once, for what the kernel allocates once" loaded_once
+start=$(free_kib)
+note "free at the start: $start KiB"
+least=$((start / 2))
+
+# As much is free as at the start, but for 1 % of it.
+missing() {
+	missing_kib=$((start - $(free_kib)))
+	echo "# missing: $missing_kib KiB" >&3
+	is "KiB missing of $start" "$missing_kib" -le $((start / 100))
+}
+
+load kmheap
+load overcommit_client
+for kind in noretry mayfail nofs; do
+	check "five times $kind" rounds $kind $kind $kind $kind $kind
+done
+check "three times nowait" rounds nowait nowait nowait
+check "twice atomic" rounds atomic atomic
+check "under a scope" eval 'one_round noretry nofs && one_round noretry noio'
+at_rest() {
+	is live_objects "$(stat live_objects overcommit)" = 0 && balanced overcommit
+}
+check "nothing is live, the figures add up" steady at_rest
+check "the memory is back but for 1 %" within 30 missing
+
+check "a shrinker that uses the heap" tell overcommit_client recurse on
+recursion() {
+	rounds noretry mayfail nofs && echo 2 >/proc/sys/vm/drop_caches
+}
+check "allocates and frees while memory runs out" recursion
+recursed() {
+	tell overcommit_client recurse off || return 1
+	sed 's/^/# /' /sys/module/overcommit_client/parameters/run >&3
+	is "scans inside an allocation" "$(figure reclaim_scans)" -ge 1 &&
+		is allocs "$(figure allocs)" -ge 8 && is bad "$(figure bad)" = 0 && valid &&
+		is live_objects "$(stat live_objects overcommit)" = 0
+}
+check "it was called from reclaim, and was served" recursed
+
+unload overcommit_client
+unload kmheap
+check "nothing is missing after unloading" within 30 missing
+nobody_died() {
+	fails said 'oom-killer|Out of memory|oom_reaper' && fails said 'destroyed with' && quiet
+}
+check "nobody was killed, no kernel report" nobody_died
