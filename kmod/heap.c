@@ -128,7 +128,7 @@ static struct kmh_node *kmh_node_create(struct kmheap *heap, int nid)
 		return NULL;
 	kmh_mheap_init(&node->mheap, heap, nid);
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-		kmh_mcentral_init(&node->central[i]);
+		kmh_mcentral_init(&node->central[i], i);
 	kmh_heap_account_metadata(heap, sizeof(*node));
 	kmh_teach_lock_order(node);
 	return node;

@@ -105,14 +105,11 @@ struct kmh_mcentral {
 	u8 dirty[2];			/* some span has bits in this deferred set */
 	atomic_long_t nested_allocs;	/* by interrupts that found their mcache busy */
 
-	struct llist_head announced;	/* lock-free add; taken, all at once, under @lock */
-	struct llist_head ripe;		/* what was taken; more was freed into them meanwhile */
+	struct kmh_inbox inbox;		/* announced spans that no CPU has filled */
+	u8 spanclass;			/* its place in the node */
+	bool inboxes;			/* some CPU's may have something */
+	unsigned int steal;		/* the CPU whose inbox was looked at last, by others */
 };
-
-static inline bool kmh_mcentral_any_announced(const struct kmh_mcentral *c)
-{
-	return !llist_empty(&c->announced) || !llist_empty(&c->ripe);
-}
 
 static inline unsigned long kmh_mcentral_phase(const struct kmh_mcentral *c)
 {
@@ -124,15 +121,14 @@ static inline unsigned int kmh_mcentral_gen(const struct kmh_mcentral *c)
 	return kmh_phase_gen(kmh_mcentral_phase(c));
 }
 
-void kmh_mcentral_init(struct kmh_mcentral *c);
+void kmh_mcentral_init(struct kmh_mcentral *c, unsigned int spanclass);
 struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s);
 struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int spanclass,
 					    struct kmh_mcache *mc);
 void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s);
 void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass);
-void kmh_mcentral_announce(struct kmh_mspan *s);
 unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c);
-void kmh_mcentral_sweep_announced(struct kmh_mcentral *c);
+void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s);
 bool kmh_mcentral_try_claim(struct kmh_mspan *s);
 void kmh_mcentral_sweep_claimed(struct kmh_mspan *s);
 bool kmh_mcentral_try_claim_empty(struct kmh_mspan *s);
@@ -143,6 +139,17 @@ void kmh_mcentral_set_phase(struct kmh_mcentral *c, enum kmh_sweep_what what, bo
 void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass);
 unsigned int kmh_mcentral_validate(struct kmh_node *node, unsigned int spanclass,
 				   kmh_finding_fn finding, void *ctx);
+
+/* ------------------------------------------------------------------ inbox.c */
+
+/* Inboxes of other CPUs that a refill looks into, with the lock held. */
+#define KMH_STEAL_CPUS		16U
+
+void kmh_mcentral_announce(struct kmh_mspan *s);
+struct kmh_mspan *kmh_mcentral_pop_announced_locked(struct kmh_mcentral *c, struct kmh_mcache *mc);
+struct kmh_mspan *kmh_mcentral_steal_locked(struct kmh_mcentral *c, unsigned int ncpus);
+bool kmh_mcentral_any_announced(struct kmh_mcentral *c);
+void kmh_mcentral_sweep_announced(struct kmh_mcentral *c);
 
 /* ------------------------------------------------------------------ mheap.c */
 

@@ -26,6 +26,8 @@ static void kmh_mcslot_set_word(struct kmh_mcslot *c, struct kmh_slots *w)
 static void kmh_mcache_uncache(struct kmh_mcache *mc, struct kmh_mspan *s)
 {
 	WRITE_ONCE(s->owner, NULL);
+	if (likely(s->state == KMH_SPAN_SMALL))
+		s->keeper = mc;
 	kmh_mcentral_uncache_span(mc->node, s);
 }
 

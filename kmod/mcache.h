@@ -36,6 +36,21 @@ struct kmh_mcslot {
 	struct kmh_mspan *span;
 };
 
+/*
+ * Full spans that have been freed into since, of one class. Each goes to the CPU that filled
+ * it, whoever frees: a CPU that frees what it has allocated finds its own spans there, and
+ * no other one allocates from a span that it is still freeing into.
+ */
+struct kmh_inbox {
+	struct llist_head announced;	/* lock-free add; taken, all at once, under the lock */
+	struct llist_head ripe;		/* what was taken; more was freed into them meanwhile */
+};
+
+static inline bool kmh_inbox_empty(const struct kmh_inbox *in)
+{
+	return llist_empty(&in->announced) && llist_empty(&in->ripe);
+}
+
 /* Up to 64 heap pages taken from the page heap in one go; a set bit is a free page. */
 struct kmh_pagecache {
 	struct kmh_parange *range;
@@ -78,6 +93,9 @@ struct kmh_mcache {
 	unsigned long taken[KMH_NR_SPANCLASSES];	/* ever; allocations, and @avail */
 
 	struct kmh_mcslot slot[KMH_NR_SPANCLASSES] ____cacheline_aligned;
+
+	/* Apart from the rule: under the locks of @node's mcentrals, and added to by anyone. */
+	struct kmh_inbox inbox[KMH_NR_SPANCLASSES] ____cacheline_aligned;
 };
 
 extern struct kmh_slots kmh_no_slots;

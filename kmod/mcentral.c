@@ -5,14 +5,14 @@
  * After Go's mcentral (src/runtime/mcentral.go): a partial and a full set, each for
  * what has been swept and what has not. Different from Go, a full span is listed
  * only where the sweep has to find it; otherwise it comes back when somebody frees
- * into it from outside: the first such free announces it, and refill takes announced
- * spans first. So nobody ever scans for spans that have become useful.
+ * into it from outside: the first such free announces it (inbox.c), and refill takes
+ * announced spans first. So nobody ever scans for spans that have become useful.
  */
 #include <linux/sizes.h>
 
 #include "internal.h"
 
-void kmh_mcentral_init(struct kmh_mcentral *c)
+void kmh_mcentral_init(struct kmh_mcentral *c, unsigned int spanclass)
 {
 	unsigned int i;
 
@@ -21,8 +21,7 @@ void kmh_mcentral_init(struct kmh_mcentral *c)
 		INIT_LIST_HEAD(&c->partial[i]);
 		INIT_LIST_HEAD(&c->full[i]);
 	}
-	init_llist_head(&c->announced);
-	init_llist_head(&c->ripe);
+	c->spanclass = spanclass;
 }
 
 struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s)
@@ -30,35 +29,6 @@ struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s)
 	struct kmh_node *node = container_of(s->mheap, struct kmh_node, mheap);
 
 	return &node->central[s->spanclass];
-}
-
-/**
- * kmh_mcentral_announce() - list a full span that has been freed into
- * @s: a span seen with home FULL or LISTED.
- *
- * Whoever wins the exchange adds it; so it is on the list once however many free
- * into it. The span cannot go away meanwhile: only the holder of the mcentral lock
- * takes it off the list.
- *
- * Context: Any; preemption off since before the caller gave up what keeps the span, an
- * object in it or the right to sweep it. So it may be another one by now, but one whose
- * heap is there.
- */
-void kmh_mcentral_announce(struct kmh_mspan *s)
-{
-	struct kmh_mcache __percpu *mcache = s->mcache;
-	int home = atomic_read(&s->home);
-
-	/* Between the two the span is nowhere: kmh_sweep_wait_for_announcers(). */
-	kmh_cpu_add(mcache->announcing, 1);
-	while (home >= KMH_HOME_FULL) {
-		if (atomic_try_cmpxchg(&s->home, &home, KMH_HOME_ANNOUNCED)) {
-			kmh_scavenge_ask(s->heap);
-			llist_add(&s->node, &kmh_mspan_mcentral(s)->announced);
-			break;
-		}
-	}
-	kmh_cpu_add(mcache->announcing, -1);
 }
 
 /* ---- to the lists */
@@ -172,24 +142,6 @@ static void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
 
 /* ---- from the lists; what comes off has home CACHED and is the caller's */
 
-static struct kmh_mspan *kmh_mcentral_pop_announced_locked(struct kmh_mcentral *c)
-{
-	struct llist_node *n;
-	struct kmh_mspan *s;
-
-	lockdep_assert_held(&c->lock);
-	if (llist_empty(&c->ripe))
-		c->ripe.first = llist_del_all(&c->announced);
-	n = c->ripe.first;
-	if (!n)
-		return NULL;
-	WRITE_ONCE(c->ripe.first, n->next);
-	s = llist_entry(n, struct kmh_mspan, node);
-	list_del_init(&s->list);	/* it may be on a full set still */
-	atomic_set(&s->home, KMH_HOME_CACHED);
-	return s;
-}
-
 static struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c, unsigned int set)
 {
 	struct kmh_mspan *s;
@@ -252,7 +204,7 @@ static struct kmh_mspan *kmh_mcentral_pop_full_locked(struct kmh_mcentral *c, un
  * A span that has just been popped is the caller's. It is counted in nsweeping until it
  * is back on a list, or in an mcache: so long the generation that is open stays open.
  */
-static void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
+void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	lockdep_assert_held(&c->lock);
 	atomic_inc(&c->nsweeping);
@@ -276,15 +228,21 @@ static void kmh_mcentral_ready(struct kmh_mspan *s)
  */
 #define KMH_SPAN_BUDGET		100
 
-/* Go's order, behind what has been announced. */
-static struct kmh_mspan *kmh_mcentral_pop_locked(struct kmh_mcentral *c)
+/*
+ * Go's order, behind what has been announced here; what other CPUs are to have comes next to
+ * last of what is no work, @ncpus of them at most.
+ */
+static struct kmh_mspan *kmh_mcentral_pop_locked(struct kmh_mcentral *c, struct kmh_mcache *mc,
+						 unsigned int ncpus)
 {
 	unsigned int swept = kmh_swept_set(c->phase);
 	struct kmh_mspan *s;
 
-	s = kmh_mcentral_pop_announced_locked(c);
+	s = kmh_mcentral_pop_announced_locked(c, mc);
 	if (!s)
 		s = kmh_mcentral_pop_partial_locked(c, swept);
+	if (!s)
+		s = kmh_mcentral_steal_locked(c, ncpus);
 	if (!s)
 		s = kmh_mcentral_pop_partial_locked(c, !swept);
 	if (!s)
@@ -296,16 +254,18 @@ static struct kmh_mspan *kmh_mcentral_pop_locked(struct kmh_mcentral *c)
  * Pop up to @n spans and claim them; a chain through @node, the first one first. More than
  * one only of those that are no work.
  */
-static struct llist_node *kmh_mcentral_pop_chain_locked(struct kmh_mcentral *c, unsigned int n)
+static struct llist_node *kmh_mcentral_pop_chain_locked(struct kmh_mcentral *c,
+							struct kmh_mcache *mc, unsigned int n,
+							unsigned int ncpus)
 {
-	struct kmh_mspan *s = kmh_mcentral_pop_locked(c);
+	struct kmh_mspan *s = kmh_mcentral_pop_locked(c, mc, ncpus);
 	struct llist_node *first = NULL, **end = &first;
 
 	while (s) {
 		kmh_mcentral_claim_locked(c, s);
 		*end = &s->node;
 		end = &s->node.next;
-		s = --n ? kmh_mcentral_pop_announced_locked(c) : NULL;
+		s = --n ? kmh_mcentral_pop_announced_locked(c, mc) : NULL;
 		if (!s && n)
 			s = kmh_mcentral_pop_partial_locked(c, kmh_swept_set(c->phase));
 	}
@@ -316,7 +276,7 @@ static struct llist_node *kmh_mcentral_pop_chain_locked(struct kmh_mcentral *c, 
 /* Could kmh_mcentral_take() find something? A guess, without the lock. */
 static bool kmh_mcentral_has_spans(struct kmh_mcentral *c)
 {
-	return READ_ONCE(c->npartial) || kmh_mcentral_any_announced(c) ||
+	return READ_ONCE(c->npartial) || READ_ONCE(c->inboxes) || !kmh_inbox_empty(&c->inbox) ||
 	       !list_empty(&c->full[!kmh_swept_set(READ_ONCE(c->phase))]);
 }
 
@@ -324,7 +284,8 @@ static bool kmh_mcentral_has_spans(struct kmh_mcentral *c)
  * Up to @n swept spans with at least one slot to give each, counted in nsweeping; NULL
  * when there is none, or in NMI.
  */
-static struct llist_node *kmh_mcentral_take(struct kmh_mcentral *c, unsigned int n)
+static struct llist_node *kmh_mcentral_take(struct kmh_mcentral *c, struct kmh_mcache *mc,
+					    unsigned int n, unsigned int ncpus)
 {
 	int budget = KMH_SPAN_BUDGET;
 
@@ -335,7 +296,7 @@ static struct llist_node *kmh_mcentral_take(struct kmh_mcentral *c, unsigned int
 
 		if (!kmh_lock_irqsave(&c->lock, flags))
 			return NULL;
-		popped = kmh_mcentral_pop_chain_locked(c, n);
+		popped = kmh_mcentral_pop_chain_locked(c, mc, n, ncpus);
 		raw_spin_unlock_irqrestore(&c->lock, flags);
 		if (!popped)
 			return NULL;
@@ -385,9 +346,9 @@ static struct llist_node *kmh_mcentral_grow(struct kmh_node *node, unsigned int 
  * @spanclass: which class.
  * @mc: the mcache in whose section the caller is; its page cache may be used.
  *
- * Order: announced, swept partial, unswept partial, unswept full, fresh pages. Several of
- * the first two, so that the lock is taken once for them: after TCMalloc's batches of
- * objects (num_objects_to_move), but by span.
+ * Order: announced here, swept partial, announced for other CPUs, unswept partial, unswept
+ * full, fresh pages. Several of the first two, so that the lock is taken once for them: after
+ * TCMalloc's batches of objects (num_objects_to_move), but by span.
  *
  * Context: Any, in the section. In NMI locks are only tried.
  * Return: a chain through @node of spans with home CACHED and at least one free slot each;
@@ -402,7 +363,9 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
 	struct llist_node *first;
 	struct kmh_mspan *s;
 
-	first = kmh_mcentral_take(c, n) ?: kmh_mcentral_grow(node, spanclass, mc);
+	first = kmh_mcentral_take(c, mc, n, KMH_STEAL_CPUS) ?:
+		kmh_mcentral_grow(node, spanclass, mc) ?:
+		kmh_mcentral_take(c, mc, n, nr_cpu_ids);
 	llist_for_each_entry(s, first, node) {
 		/*
 		 * Nobody else writes it: who finds a span by its address looks at its home.
@@ -464,7 +427,9 @@ static void *kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s)
 void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass)
 {
 	struct kmh_mcentral *c = &node->central[spanclass];
-	struct llist_node *n = kmh_mcentral_take(c, 1) ?: kmh_mcentral_grow(node, spanclass, NULL);
+	struct llist_node *n = kmh_mcentral_take(c, NULL, 1, KMH_STEAL_CPUS) ?:
+			       kmh_mcentral_grow(node, spanclass, NULL) ?:
+			       kmh_mcentral_take(c, NULL, 1, nr_cpu_ids);
 	struct kmh_mspan *s;
 	void *p;
 
@@ -611,37 +576,6 @@ unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c)
 	npages = s->npages;
 	kmh_mcentral_sweep_claimed(s);
 	return npages;
-}
-
-/*
- * What is announced now, and not what will be meanwhile: swept if it has to be, and
- * put where it belongs. Context: process context.
- */
-void kmh_mcentral_sweep_announced(struct kmh_mcentral *c)
-{
-	struct llist_node *all[2];
-	struct kmh_mspan *s, *next;
-	unsigned long flags;
-	unsigned int i;
-
-	if (!kmh_mcentral_any_announced(c))
-		return;
-	atomic_inc(&c->nsweeping);
-	raw_spin_lock_irqsave(&c->lock, flags);
-	all[0] = __llist_del_all(&c->ripe);
-	all[1] = llist_del_all(&c->announced);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
-	for (i = 0; i < 2; i++) {
-		llist_for_each_entry_safe(s, next, all[i], node) {
-			raw_spin_lock_irqsave(&c->lock, flags);
-			list_del_init(&s->list);
-			atomic_set(&s->home, KMH_HOME_CACHED);
-			kmh_mcentral_claim_locked(c, s);
-			raw_spin_unlock_irqrestore(&c->lock, flags);
-			kmh_mcentral_sweep_claimed(s);
-		}
-	}
-	atomic_dec(&c->nsweeping);
 }
 
 /* Has the generation reached every span that it could find? */

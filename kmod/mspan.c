@@ -251,6 +251,7 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 		s->divmul = class->divmul;
 		s->nelems = class->nelems;
 		s->nfast = kmh_mspan_fast_slots(s);
+		s->keeper = NULL;
 	}
 	kmh_mspan_init_slots(s);
 	if (spanclass == KMH_SPANCLASS_LARGE)

@@ -72,7 +72,7 @@ enum kmh_span_state {
 enum kmh_span_home {
 	KMH_HOME_CACHED,	/* in an mcache, or on its way between two homes */
 	KMH_HOME_PARTIAL,	/* on a partial set of its mcentral */
-	KMH_HOME_ANNOUNCED,	/* on mcentral->announced, perhaps on a full set as well */
+	KMH_HOME_ANNOUNCED,	/* in an inbox, perhaps on a full set as well */
 	KMH_HOME_FULL,		/* nowhere; a remote free announces it, or is in a magazine */
 	KMH_HOME_LISTED,	/* full, on a full set: the sweep has to find it */
 };
@@ -97,10 +97,11 @@ struct kmh_mspan {
 		struct kmh_mspan *dead;	/* the next one of a heap that is torn down */
 		struct kmh_mspan *parked;	/* the next one of its length: largecache.c */
 	};
-	struct llist_node node;		/* mcentral->announced, mcache->spare, ... */
+	struct llist_node node;		/* an inbox, mcache->spare, ... */
 	union {
 		atomic_t *tiny;		/* TINY: state of the sub-objects */
 		size_t large_bytes;	/* LARGE, MANUAL: bytes asked for */
+		struct kmh_mcache *keeper;	/* SMALL: the last to cache it, or NULL */
 	};
 	u32 npages;
 	u16 nelems;

@@ -35,22 +35,33 @@ static inline struct kmh_mcentral *central(struct kunit *test, unsigned int span
 	return &node(test)->central[spanclass];
 }
 
-static inline unsigned int announced(struct kunit *test, const struct kmh_mspan *which)
+/* How often @which is in an inbox. */
+static inline unsigned int times_in(const struct kmh_inbox *in, const struct kmh_mspan *which)
 {
 	unsigned int n = 0, len = 0;
 	struct kmh_mspan *s;
 
 	/* A span that is on the list twice may close a ring. */
-	llist_for_each_entry(s, central(test, which->spanclass)->announced.first, node) {
+	llist_for_each_entry(s, in->announced.first, node) {
 		n += s == which;
 		if (++len == 1000)
 			break;
 	}
-	llist_for_each_entry(s, central(test, which->spanclass)->ripe.first, node) {
+	llist_for_each_entry(s, in->ripe.first, node) {
 		n += s == which;
 		if (++len == 1000)
 			break;
 	}
+	return n;
+}
+
+static inline unsigned int announced(struct kunit *test, const struct kmh_mspan *which)
+{
+	unsigned int n = times_in(&central(test, which->spanclass)->inbox, which), cpu;
+
+	for_each_possible_cpu(cpu)
+		n += times_in(&per_cpu_ptr(kmh_kunit_heap(test)->mcache,
+					   cpu)->inbox[which->spanclass], which);
 	return n;
 }
 

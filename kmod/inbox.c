@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Inboxes: full spans that have been freed into, on their way back to an mcache.
+ *
+ * Each goes to its keeper, the CPU that has filled it, whoever frees; what no mcache has ever
+ * held goes to mcentral's own inbox. With one list for all, a CPU that freed a burst had the spans
+ * taken away by another one while it was still freeing into them, and the cache line of their
+ * bits went to and fro. After the thread-delayed frees of mimalloc (Leijen, Zorn, de Moura,
+ * "Free List Sharding in Action", 2019), by span instead of by object, and so that nothing is
+ * stranded: who would have to take fresh pages looks into the inboxes of others before.
+ *
+ * Adding is lock-free and for anyone; everything else is done under the lock of the mcentral.
+ */
+#include <linux/cpumask.h>
+
+#include "internal.h"
+
+static struct kmh_node *kmh_mcentral_node(struct kmh_mcentral *c)
+{
+	return container_of(c - c->spanclass, struct kmh_node, central[0]);
+}
+
+/* NULL where the CPU allocates from another mcentral. */
+static struct kmh_inbox *kmh_inbox_of(struct kmh_mcentral *c, unsigned int cpu)
+{
+	struct kmh_node *node = kmh_mcentral_node(c);
+	struct kmh_mcache *mc = per_cpu_ptr(node->mheap.heap->mcache, cpu);
+
+	return mc->node == node ? &mc->inbox[c->spanclass] : NULL;
+}
+
+/* The caller has just made the span's home ANNOUNCED. */
+static void kmh_inbox_add(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	struct kmh_mcache *keeper = s->state == KMH_SPAN_SMALL ? s->keeper : NULL;
+	struct kmh_inbox *in = keeper ? &keeper->inbox[c->spanclass] : &c->inbox;
+
+	/* List, flag: fully ordered. Pairs with the barrier in kmh_mcentral_steal_locked(). */
+	llist_add(&s->node, &in->announced);
+	if (keeper && !READ_ONCE(c->inboxes))
+		WRITE_ONCE(c->inboxes, true);
+}
+
+/**
+ * kmh_mcentral_announce() - list a full span that has been freed into
+ * @s: a span seen with home FULL or LISTED.
+ *
+ * Whoever wins the exchange adds it; so it is on the list once however many free
+ * into it. The span cannot go away meanwhile: only the holder of the mcentral lock
+ * takes it off the list.
+ *
+ * Context: Any; preemption off since before the caller gave up what keeps the span, an
+ * object in it or the right to sweep it. So it may be another one by now, but one whose
+ * heap is there.
+ */
+void kmh_mcentral_announce(struct kmh_mspan *s)
+{
+	struct kmh_mcache __percpu *mcache = s->mcache;
+	int home = atomic_read(&s->home);
+
+	/* Between the two the span is nowhere: kmh_sweep_wait_for_announcers(). */
+	kmh_cpu_add(mcache->announcing, 1);
+	while (home >= KMH_HOME_FULL) {
+		if (atomic_try_cmpxchg(&s->home, &home, KMH_HOME_ANNOUNCED)) {
+			kmh_scavenge_ask(s->heap);
+			kmh_inbox_add(kmh_mspan_mcentral(s), s);
+			break;
+		}
+	}
+	kmh_cpu_add(mcache->announcing, -1);
+}
+
+/* A batch at a time, so that what is announced meanwhile has time to be freed into. */
+static struct kmh_mspan *kmh_inbox_pop_locked(struct kmh_mcentral *c, struct kmh_inbox *in)
+{
+	struct llist_node *n;
+	struct kmh_mspan *s;
+
+	lockdep_assert_held(&c->lock);
+	if (llist_empty(&in->ripe))
+		in->ripe.first = llist_del_all(&in->announced);
+	n = in->ripe.first;
+	if (!n)
+		return NULL;
+	WRITE_ONCE(in->ripe.first, n->next);
+	s = llist_entry(n, struct kmh_mspan, node);
+	list_del_init(&s->list);	/* it may be on a full set still */
+	atomic_set(&s->home, KMH_HOME_CACHED);
+	return s;
+}
+
+/**
+ * kmh_mcentral_pop_announced_locked() - a span that has been freed into
+ * @c: whose; locked.
+ * @mc: the mcache in whose section the caller is, or NULL.
+ *
+ * Return: one that @mc has filled, or nobody has, with home CACHED; or NULL.
+ */
+struct kmh_mspan *kmh_mcentral_pop_announced_locked(struct kmh_mcentral *c, struct kmh_mcache *mc)
+{
+	struct kmh_mspan *s = NULL;
+
+	if (mc)
+		s = kmh_inbox_pop_locked(c, &mc->inbox[c->spanclass]);
+	return s ?: kmh_inbox_pop_locked(c, &c->inbox);
+}
+
+/**
+ * kmh_mcentral_steal_locked() - a span that is announced for some CPU
+ * @c: whose; locked.
+ * @ncpus: look into so many inboxes at most, from where the last look ended.
+ *
+ * Return: the span, with home CACHED, or NULL.
+ */
+struct kmh_mspan *kmh_mcentral_steal_locked(struct kmh_mcentral *c, unsigned int ncpus)
+{
+	bool all = ncpus >= num_possible_cpus();
+	unsigned int left = all ? num_possible_cpus() : ncpus;
+	struct kmh_mspan *s = NULL;
+	struct kmh_inbox *in;
+
+	lockdep_assert_held(&c->lock);
+	if (!READ_ONCE(c->inboxes))
+		return NULL;
+	if (all) {
+		WRITE_ONCE(c->inboxes, false);
+		smp_mb();	/* flag, lists: pairs with llist_add() in kmh_inbox_add() */
+	}
+	while (left-- && !s) {
+		c->steal = cpumask_next(c->steal, cpu_possible_mask);
+		if (c->steal >= nr_cpu_ids)
+			c->steal = cpumask_first(cpu_possible_mask);
+		in = kmh_inbox_of(c, c->steal);
+		if (in)
+			s = kmh_inbox_pop_locked(c, in);
+	}
+	if (s)
+		WRITE_ONCE(c->inboxes, true);	/* there may be more */
+	return s;
+}
+
+/* Has a span been announced? A guess while spans are announced or taken. */
+bool kmh_mcentral_any_announced(struct kmh_mcentral *c)
+{
+	struct kmh_inbox *in;
+	unsigned int cpu;
+
+	if (!kmh_inbox_empty(&c->inbox))
+		return true;
+	if (!READ_ONCE(c->inboxes))
+		return false;
+	for_each_possible_cpu(cpu) {
+		in = kmh_inbox_of(c, cpu);
+		if (in && !kmh_inbox_empty(in))
+			return true;
+	}
+	return false;
+}
+
+static void kmh_mcentral_sweep_inbox(struct kmh_mcentral *c, struct kmh_inbox *in)
+{
+	struct llist_node *all[2];
+	struct kmh_mspan *s, *next;
+	unsigned long flags;
+	unsigned int i;
+
+	if (!in)
+		return;
+	raw_spin_lock_irqsave(&c->lock, flags);
+	all[0] = __llist_del_all(&in->ripe);
+	all[1] = llist_del_all(&in->announced);
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+	for (i = 0; i < 2; i++) {
+		llist_for_each_entry_safe(s, next, all[i], node) {
+			raw_spin_lock_irqsave(&c->lock, flags);
+			list_del_init(&s->list);
+			atomic_set(&s->home, KMH_HOME_CACHED);
+			kmh_mcentral_claim_locked(c, s);
+			raw_spin_unlock_irqrestore(&c->lock, flags);
+			kmh_mcentral_sweep_claimed(s);
+		}
+	}
+}
+
+/* Exact under the lock alone: lists and flag are empty for a moment while a span is taken. */
+static bool kmh_mcentral_has_announced(struct kmh_mcentral *c, bool *inboxes)
+{
+	unsigned long flags;
+	bool has;
+
+	raw_spin_lock_irqsave(&c->lock, flags);
+	*inboxes = READ_ONCE(c->inboxes);
+	has = *inboxes || !kmh_inbox_empty(&c->inbox);
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+	return has;
+}
+
+/*
+ * What is announced now, and not what will be meanwhile: swept if it has to be, and
+ * put where it belongs. Context: process context.
+ */
+void kmh_mcentral_sweep_announced(struct kmh_mcentral *c)
+{
+	unsigned int cpu;
+	bool inboxes;
+
+	if (!kmh_mcentral_has_announced(c, &inboxes))
+		return;
+	atomic_inc(&c->nsweeping);
+	kmh_mcentral_sweep_inbox(c, &c->inbox);
+	if (inboxes)
+		for_each_possible_cpu(cpu)
+			kmh_mcentral_sweep_inbox(c, kmh_inbox_of(c, cpu));
+	atomic_dec(&c->nsweeping);
+}
