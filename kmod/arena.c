@@ -6,7 +6,9 @@
  * of an area, so an arena is taken and given back whole. Its first heap page is a
  * guard and never handed out.
  */
+#include <linux/bitops.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
 
 #include "internal.h"
 
@@ -145,15 +147,12 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 	return empty;
 }
 
-/* What was detached. Sleeps for a grace period if there is any. Returns its bytes. */
-static size_t kmh_arena_destroy_all(struct list_head *gone)
+/* What was detached, a grace period ago. Returns its bytes. */
+size_t kmh_arena_give_back(struct list_head *gone)
 {
 	struct kmh_arena *a, *next;
 	size_t bytes = 0;
 
-	if (list_empty(gone))
-		return 0;
-	synchronize_rcu();	/* lookups that still read these arenas' spans */
 	list_for_each_entry_safe(a, next, gone, list) {
 		bytes += a->bytes;
 		kmh_arena_destroy(a);
@@ -161,10 +160,232 @@ static size_t kmh_arena_destroy_all(struct list_head *gone)
 	return bytes;
 }
 
+/* The same just now. Sleeps for a grace period if there is any. */
+static size_t kmh_arena_destroy_all(struct list_head *gone)
+{
+	if (list_empty(gone))
+		return 0;
+	synchronize_rcu();	/* lookups that still read these arenas' spans */
+	return kmh_arena_give_back(gone);
+}
+
+/* ---- arenas that leave, and nobody waits for it */
+
+/* What is found by its address in an arena, and a drain would take from there? */
+static bool kmh_span_drains(const struct kmh_mspan *s)
+{
+	switch (READ_ONCE(s->state)) {
+	case KMH_SPAN_SMALL:
+	case KMH_SPAN_TINY:
+		return kmh_mspan_idle(s);
+	case KMH_SPAN_LARGE:
+	case KMH_SPAN_MANUAL:
+		return false;
+	default:	/* parked, or gone just now */
+		return true;
+	}
+}
+
+/**
+ * kmh_arena_empties() - would nothing in it be in use after a drain?
+ * @a: the arena; arenas_mutex held.
+ *
+ * A guess, by a look at its spans that ends at the first one with a live object: mostly at
+ * the first one. A block that a CPU cuts tiny objects from counts as live.
+ *
+ * Context: Process context.
+ */
+bool kmh_arena_empties(const struct kmh_arena *a)
+{
+	unsigned long page;
+	unsigned int n = 0;
+
+	lockdep_assert_held(&a->heap->arenas_mutex);
+	for_each_set_bit(page, a->page_inuse, a->npages) {
+		bool drains;
+
+		preempt_disable();
+		drains = kmh_span_drains(kmh_span_of_page(a->first + page));
+		preempt_enable();
+		if (!drains)
+			return false;
+		if (++n % 256 == 0)
+			cond_resched();
+	}
+	return true;
+}
+
+/* Free pages of @mh after a drain. Notes which arenas would be empty. */
+static unsigned long kmh_arena_look_locked(struct kmh_mheap *mh)
+{
+	unsigned long left = READ_ONCE(mh->pa.nfree);
+	struct kmh_arena *a;
+
+	lockdep_assert_held(&mh->heap->arenas_mutex);
+	list_for_each_entry(a, &mh->heap->arenas, list) {
+		a->empties = a->mheap == mh && !a->dedicated && kmh_arena_empties(a);
+		if (a->empties)
+			left += a->range.npages - READ_ONCE(a->range.nfree);
+	}
+	return left;
+}
+
+/**
+ * kmh_arena_count_idle_locked() - bytes that kmh_arena_detach_idle_locked() would find
+ * @mh: of which page heap; its heap's arenas_mutex held.
+ *
+ * After a drain, that is.
+ *
+ * Context: Process context, also reclaim.
+ */
+size_t kmh_arena_count_idle_locked(struct kmh_mheap *mh)
+{
+	unsigned long left = kmh_arena_look_locked(mh);
+	struct kmh_arena *a;
+	size_t bytes = 0;
+
+	list_for_each_entry_reverse(a, &mh->heap->arenas, list) {
+		if (!a->empties || a->range.npages > left ||
+		    left - a->range.npages < 2 * READ_ONCE(mh->low_pages))
+			continue;
+		left -= a->range.npages;
+		bytes += a->bytes;
+	}
+	return bytes;
+}
+
+/* Not yet given back: somebody may still read its spans. */
+static void kmh_arena_leave(struct kmh_arena *a)
+{
+	a->cookie = start_poll_synchronize_rcu_expedited();
+	list_move_tail(&a->list, &a->heap->leaving);
+	queue_delayed_work(kmh_wq, &a->heap->leave, 1);
+}
+
+/* Out of @mh, the youngest first, until @bytes are. */
+static size_t kmh_arena_detach_locked(struct kmh_mheap *mh, size_t bytes, bool idle)
+{
+	struct kmh_arena *a, *next;
+	size_t done = 0;
+
+	lockdep_assert_held(&mh->heap->arenas_mutex);
+	list_for_each_entry_safe_reverse(a, next, &mh->heap->arenas, list) {
+		if (done >= bytes)
+			break;
+		if (a->mheap != mh || !kmh_arena_detach_free(a, idle))
+			continue;
+		done += a->bytes;
+		kmh_arena_leave(a);
+	}
+	return done;
+}
+
+/**
+ * kmh_arena_detach_idle_locked() - take arenas without a page in use out of a page heap
+ * @mh: the page heap; its heap's arenas_mutex held.
+ * @bytes: stop when so many are out.
+ *
+ * What the page heap keeps for callers that cannot sleep stays. The arenas go after a grace
+ * period, by a worker or by kmh_arena_reap_locked().
+ *
+ * Context: Process context, also reclaim; does not wait.
+ * Return: bytes taken out.
+ */
+size_t kmh_arena_detach_idle_locked(struct kmh_mheap *mh, size_t bytes)
+{
+	return kmh_arena_detach_locked(mh, bytes, true);
+}
+
+/**
+ * kmh_arena_reap_locked() - give back the arenas that have left, as far as nobody reads them
+ * @heap: the heap; arenas_mutex held.
+ *
+ * Context: Process context, also reclaim; does not wait.
+ * Return: bytes given back.
+ */
+size_t kmh_arena_reap_locked(struct kmheap *heap)
+{
+	struct kmh_arena *a, *next;
+	size_t bytes = 0;
+
+	lockdep_assert_held(&heap->arenas_mutex);
+	list_for_each_entry_safe(a, next, &heap->leaving, list) {
+		if (!poll_state_synchronize_rcu(a->cookie))
+			break;		/* nor is the next one's over, which came later */
+		list_del(&a->list);
+		bytes += a->bytes;
+		kmh_arena_destroy(a);
+	}
+	return bytes;
+}
+
+/* The rest of those that have left, for a caller that has waited for none of them yet. */
+static void kmh_arena_take_leaving_locked(struct kmheap *heap, struct list_head *gone)
+{
+	lockdep_assert_held(&heap->arenas_mutex);
+	list_splice_tail_init(&heap->leaving, gone);
+}
+
+/* The same behind every arena of @heap without a page in use. Reclaim's way to do it. */
+void kmh_arena_take_free_locked(struct kmheap *heap, struct list_head *gone)
+{
+	struct kmh_node *node;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid)))
+		kmh_arena_detach_locked(&node->mheap, SIZE_MAX, false);
+	kmh_arena_take_leaving_locked(heap, gone);
+}
+
+static void kmh_arena_leave_work(struct work_struct *work)
+{
+	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, leave);
+
+	mutex_lock(&heap->arenas_mutex);
+	kmh_arena_reap_locked(heap);
+	if (!list_empty(&heap->leaving))
+		queue_delayed_work(kmh_wq, &heap->leave, 1);
+	mutex_unlock(&heap->arenas_mutex);
+}
+
+/* Context: process context; sleeps. */
+size_t kmh_arena_leaving_bytes(struct kmheap *heap)
+{
+	struct kmh_arena *a;
+	size_t bytes = 0;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->leaving, list)
+		bytes += a->bytes;
+	mutex_unlock(&heap->arenas_mutex);
+	return bytes;
+}
+
+void kmh_arena_leave_init(struct kmheap *heap)
+{
+	INIT_LIST_HEAD(&heap->leaving);
+	INIT_DELAYED_WORK(&heap->leave, kmh_arena_leave_work);
+}
+
+/* The last ones go. Nobody takes any out from here on. Context: process context; sleeps. */
+void kmh_arena_leave_stop(struct kmheap *heap)
+{
+	LIST_HEAD(gone);
+
+	cancel_delayed_work_sync(&heap->leave);
+	mutex_lock(&heap->arenas_mutex);
+	kmh_arena_take_leaving_locked(heap, &gone);
+	mutex_unlock(&heap->arenas_mutex);
+	kmh_arena_destroy_all(&gone);
+}
+
+/* ---- arenas that somebody waits for */
+
 /**
  * kmh_arena_release_free() - give back every arena without a page in use
  * @heap: the heap.
- * @dedicated_only: only those that were made for one object.
+ * @dedicated_only: only those that were made for one object; else also those that reclaim
+ *	has taken out and not given back yet.
  *
  * Context: Process context; sleeps for a grace period if there is any.
  * Return: bytes given back.
@@ -181,6 +402,8 @@ size_t kmh_arena_release_free(struct kmheap *heap, bool dedicated_only)
 		if (kmh_arena_detach_free(a, false))
 			list_move(&a->list, &gone);
 	}
+	if (!dedicated_only)
+		kmh_arena_take_leaving_locked(heap, &gone);
 	mutex_unlock(&heap->arenas_mutex);
 	return kmh_arena_destroy_all(&gone);
 }

@@ -7,6 +7,8 @@
 #ifndef _KMHEAP_COMPAT_H
 #define _KMHEAP_COMPAT_H
 
+#include <linux/shrinker.h>
+#include <linux/slab.h>
 #include <linux/version.h>
 #include <linux/vmalloc.h>
 
@@ -66,6 +68,84 @@
  */
 #ifndef __cond_lock
 #define __cond_lock(lock, taken)	({ (void)(lock); (taken); })
+#endif
+
+/*
+ * A shrinker: allocated by the kernel with a pointer for its owner (6.7+), or by its owner and
+ * without. Goes when 6.1 does.
+ */
+typedef unsigned long (*kmh_shrinker_fn)(struct shrinker *s, struct shrink_control *sc);
+
+#ifdef SHRINKER_ALLOCATED
+static inline void *kmh_shrinker_data(struct shrinker *s)
+{
+	return s->private_data;
+}
+
+static inline struct shrinker *kmh_shrinker_create(const char *name, kmh_shrinker_fn count,
+						   kmh_shrinker_fn scan, void *data)
+{
+	struct shrinker *s = shrinker_alloc(SHRINKER_NUMA_AWARE, "kmheap-%s", name);
+
+	if (!s)
+		return NULL;
+	s->count_objects = count;
+	s->scan_objects = scan;
+	s->private_data = data;
+	shrinker_register(s);
+	return s;
+}
+
+static inline void kmh_shrinker_destroy(struct shrinker *s)
+{
+	shrinker_free(s);
+}
+#else
+struct kmh_old_shrinker {
+	struct shrinker shrinker;
+	void *data;
+};
+
+static inline void *kmh_shrinker_data(struct shrinker *s)
+{
+	return container_of(s, struct kmh_old_shrinker, shrinker)->data;
+}
+
+static inline struct shrinker *kmh_shrinker_create(const char *name, kmh_shrinker_fn count,
+						   kmh_shrinker_fn scan, void *data)
+{
+	struct kmh_old_shrinker *o = kzalloc(sizeof(*o), GFP_KERNEL);
+
+	if (!o)
+		return NULL;
+	o->shrinker.count_objects = count;
+	o->shrinker.scan_objects = scan;
+	o->shrinker.seeks = DEFAULT_SEEKS;
+	o->shrinker.flags = SHRINKER_NUMA_AWARE;
+	o->data = data;
+	if (!register_shrinker(&o->shrinker, "kmheap-%s", name))
+		return &o->shrinker;
+	kfree(o);
+	return NULL;
+}
+
+static inline void kmh_shrinker_destroy(struct shrinker *s)
+{
+	unregister_shrinker(s);
+	kfree(container_of(s, struct kmh_old_shrinker, shrinker));
+}
+#endif
+
+/*
+ * kmh_reclaimed() - pages that reclaim is told of by who frees them
+ *
+ * The field of current->reclaim_state has this name from 6.4 on. Users include <linux/swap.h>.
+ * Goes when 6.1 does.
+ */
+#if KERNEL_VERSION(6, 4, 0) <= LINUX_VERSION_CODE
+#define kmh_reclaimed(state)	((state)->reclaimed)
+#else
+#define kmh_reclaimed(state)	((state)->reclaimed_slab)
 #endif
 
 #endif /* _KMHEAP_COMPAT_H */

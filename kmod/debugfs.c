@@ -46,6 +46,10 @@ static void kmh_show_stats(struct seq_file *m, const struct kmheap_stats *st)
 	seq_printf(m, "collected_objects %llu\n", st->collected_objects);
 	seq_printf(m, "collected_bytes %llu\n", st->collected_bytes);
 	seq_printf(m, "specials %llu\n", st->specials);
+	seq_printf(m, "cpu_cache_bytes %llu\n", st->cpu_cache_bytes);
+	seq_printf(m, "central_bytes %llu\n", st->central_bytes);
+	seq_printf(m, "page_heap_bytes %llu\n", st->page_heap_bytes);
+	seq_printf(m, "releasable_bytes %llu\n", st->releasable_bytes);
 }
 
 static int kmh_stats_show(struct seq_file *m, void *unused)
@@ -58,6 +62,8 @@ static int kmh_stats_show(struct seq_file *m, void *unused)
 		return err;
 	kmh_show_stats(m, &st);
 	seq_printf(m, "heaps %u\n", nheaps);
+	seq_printf(m, "shrunk_bytes %ld\n", atomic_long_read(&kmh_shrunk_bytes));
+	seq_printf(m, "oom_bytes %ld\n", atomic_long_read(&kmh_oom_bytes));
 	seq_printf(m, "suppressed_reports %ld\n", atomic_long_read(&kmh_reports_suppressed));
 	return 0;
 }
@@ -78,6 +84,10 @@ static int kmh_heap_stats_show(struct seq_file *m, void *unused)
 	seq_printf(m, "scavenged_bytes %ld\n", atomic_long_read(&heap->scavenge.bytes));
 	seq_printf(m, "scavenged_arenas %ld\n", atomic_long_read(&heap->scavenge.arenas));
 	seq_printf(m, "peak_bytes %zu\n", READ_ONCE(heap->scavenge.peak_bytes));
+	seq_printf(m, "shrunk_bytes %ld\n", atomic_long_read(&heap->shrink.asked_bytes));
+	seq_printf(m, "reclaimed_bytes %ld\n", atomic_long_read(&heap->shrink.reclaimed_bytes));
+	seq_printf(m, "leaving_bytes %zu\n", kmh_arena_leaving_bytes(heap));
+	seq_printf(m, "idle_drains %ld\n", atomic_long_read(&heap->idle.drains));
 	seq_printf(m, "limit_bytes %llu\n", st.limit_bytes);
 	seq_printf(m, "owner %s\n", heap->owner ? module_name(heap->owner) : "none");
 	return 0;
@@ -328,6 +338,31 @@ static int kmh_fail_nth_set(void *data, u64 val)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(kmh_fail_nth_fops, kmh_fail_nth_get, kmh_fail_nth_set, "%llu\n");
 
+/* ---- shrink */
+
+static int kmh_shrink_get(void *data, u64 *val)
+{
+	struct kmheap *heap = data;
+
+	*val = atomic_long_read(heap ? &heap->shrink.asked_bytes : &kmh_shrunk_bytes);
+	return 0;
+}
+
+/* 1 is the only thing to say. */
+static int kmh_shrink_set(void *data, u64 val)
+{
+	struct kmheap *heap = data;
+
+	if (val != 1)
+		return -EINVAL;
+	if (heap)
+		kmheap_shrink(heap);
+	else
+		kmh_shrink_all();
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(kmh_shrink_fops, kmh_shrink_get, kmh_shrink_set, "%llu\n");
+
 /* ---- files come and go */
 
 void kmh_debugfs_add_heap(struct kmheap *heap)
@@ -337,6 +372,7 @@ void kmh_debugfs_add_heap(struct kmheap *heap)
 	debugfs_create_file("classes", 0444, heap->dir, heap, &kmh_classes_fops);
 	debugfs_create_file("arenas", 0444, heap->dir, heap, &kmh_arenas_fops);
 	debugfs_create_file("spans", 0444, heap->dir, heap, &kmh_spans_fops);
+	debugfs_create_file_unsafe("shrink", 0600, heap->dir, heap, &kmh_shrink_fops);
 }
 
 /* Returns when nobody reads them any more. */
@@ -352,6 +388,7 @@ void kmh_debugfs_init(void)
 	kmh_heaps_dir = debugfs_create_dir("heaps", kmh_dir);
 	debugfs_create_file("stats", 0444, kmh_dir, NULL, &kmh_stats_fops);
 	debugfs_create_file("validate", 0400, kmh_dir, NULL, &kmh_validate_fops);
+	debugfs_create_file_unsafe("shrink", 0600, kmh_dir, NULL, &kmh_shrink_fops);
 	debugfs_create_file_unsafe("fail_nth", 0600, kmh_dir, NULL, &kmh_fail_nth_fops);
 }
 

@@ -198,6 +198,8 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	kmh_defer_init(heap);
 	kmh_special_init(heap);
 	kmh_scavenge_init(heap);
+	kmh_idle_init(heap);
+	kmh_arena_leave_init(heap);
 	kmh_heap_account_metadata(heap, sizeof(*heap) + strlen(name) + 1);
 
 	heap->name = kmh_backend_zalloc(strlen(name) + 1, GFP_KERNEL, NUMA_NO_NODE);
@@ -261,6 +263,8 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 	if (err && heap->limit_bytes)
 		pr_err("heap %s: no first arena; the limit of %zu bytes must hold %lu and tables of %zu\n",
 		       name, heap->limit_bytes, KMH_ARENA_MIN_BYTES, heap->base_metadata_bytes);
+	if (!err)
+		err = kmh_shrink_register(heap);
 	if (!err)
 		err = kmh_heap_publish(heap);
 	if (!err)
@@ -352,11 +356,14 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	struct kmh_node *node;
 	int nid = -1;
 
+	kmh_shrink_unregister(heap);
 	kmheap_rcu_barrier(heap);
 	if (report)
 		kmh_report_survivors(heap);
 	kmh_special_stop(heap);		/* runs the survivors' finalizers */
 	kmh_sweep_stop(heap);
+	kmh_idle_stop(heap);
+	kmh_arena_leave_stop(heap);
 	kmh_scavenge_stop(heap);
 	while ((node = kmh_next_node(heap, &nid)))
 		kmh_mheap_stop(&node->mheap);
@@ -413,30 +420,6 @@ void kmheap_destroy(struct kmheap *heap)
 	module_put(THIS_MODULE);
 }
 EXPORT_SYMBOL_GPL(kmheap_destroy);
-
-/**
- * kmheap_shrink() - give unused memory back to the kernel
- * @heap: the heap; NULL for the default heap.
- *
- * Drains CPU caches, then central lists, then gives back every arena without a
- * page in use.
- *
- * Context: Process context; sleeps.
- * Return: bytes given back.
- */
-size_t kmheap_shrink(struct kmheap *heap)
-{
-	struct kmh_node *node;
-	int nid = -1;
-
-	might_sleep();
-	heap = kmh_heap_or_default(heap);
-	kmh_mcache_drain_all(heap);
-	while ((node = kmh_next_node(heap, &nid)))
-		kmh_mheap_release_spans(&node->mheap);
-	return kmh_arena_release_free(heap, false);
-}
-EXPORT_SYMBOL_GPL(kmheap_shrink);
 
 /* ---- CPUs and modules that go away */
 
@@ -496,8 +479,13 @@ int kmh_heaps_init(void)
 	err = register_module_notifier(&kmh_module_nb);
 	if (err)
 		goto no_notifier;
+	err = kmh_shrink_init();
+	if (err)
+		goto no_oom;
 	return 0;
 
+no_oom:
+	unregister_module_notifier(&kmh_module_nb);
 no_notifier:
 	cpuhp_remove_state_nocalls(kmh_cpuhp_state);
 no_cpuhp:
@@ -508,6 +496,7 @@ no_cpuhp:
 
 void kmh_heaps_exit(void)
 {
+	kmh_shrink_exit();
 	unregister_module_notifier(&kmh_module_nb);
 	cpuhp_remove_state_nocalls(kmh_cpuhp_state);
 	kmh_heap_unpublish(kmh_default_heap);

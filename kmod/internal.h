@@ -11,7 +11,7 @@
  *  2. heap->grow_mutex		one grower at a time, callers that may enter FS/IO
  *     heap->grow_noio_mutex	the same for callers that may not; never both held
  *     heap->sweep.mutex	generations and collections; inside 2 or alone
- *  3. heap->arenas_mutex	list of arenas; holders do not allocate
+ *  3. heap->arenas_mutex	list of arenas; holders do not allocate; reclaim only tries
  *     kmh_arenamap_mutex	growing the address map; inside 2, never with 3
  *  4. mcache section		preemption off and mcache->busy set, this CPU only
  *  5. mcentral->lock		raw, interrupts saved; NMI only tries
@@ -44,6 +44,7 @@
 #include "mcache.h"
 #include "mspan.h"
 #include "pagealloc.h"
+#include "shrink.h"
 #include "sizeclass.h"
 #include "sweep.h"
 
@@ -202,7 +203,9 @@ struct kmh_arena {
 	unsigned long npages;		/* heap pages, the guard included */
 	unsigned long zeroed_from;	/* pages from here on are known to be zero */
 	bool dedicated;			/* made for one object over half an arena */
-	struct list_head list;		/* heap->arenas, under arenas_mutex */
+	bool empties;			/* in a drain, by a guess; under arenas_mutex */
+	unsigned long cookie;		/* leaving: the grace period to wait for */
+	struct list_head list;		/* heap->arenas or ->leaving, under arenas_mutex */
 	/* A bit for each heap page, counted from @first, set at the first of a span: */
 	unsigned long *page_inuse;	/* a span begins here */
 	unsigned long *page_marks;	/* ... and has a marked object */
@@ -215,6 +218,15 @@ void kmh_arena_destroy(struct kmh_arena *a);
 size_t kmh_arena_release_free(struct kmheap *heap, bool dedicated_only);
 size_t kmh_arena_release_idle(struct kmheap *heap, size_t bytes, unsigned int *n);
 size_t kmh_arena_least_idle(struct kmheap *heap);
+bool kmh_arena_empties(const struct kmh_arena *a);
+size_t kmh_arena_count_idle_locked(struct kmh_mheap *mh);
+size_t kmh_arena_detach_idle_locked(struct kmh_mheap *mh, size_t bytes);
+size_t kmh_arena_reap_locked(struct kmheap *heap);
+void kmh_arena_take_free_locked(struct kmheap *heap, struct list_head *gone);
+size_t kmh_arena_give_back(struct list_head *gone);
+size_t kmh_arena_leaving_bytes(struct kmheap *heap);
+void kmh_arena_leave_init(struct kmheap *heap);
+void kmh_arena_leave_stop(struct kmheap *heap);
 
 static inline struct kmh_pagealloc *kmh_arena_pa(struct kmh_arena *a)
 {
@@ -330,6 +342,8 @@ struct kmheap {
 	struct kmh_defer defer;
 	struct kmh_specials specials;
 	struct kmh_scavenge scavenge;
+	struct kmh_shrink shrink;
+	struct kmh_idle idle;
 
 	/* collections; under sweep.mutex but for the counters */
 	unsigned long collections;
@@ -337,8 +351,10 @@ struct kmheap {
 	atomic_long_t collected_bytes;
 	u64 begin_ns, end_ns;		/* longest call ever */
 
-	struct mutex arenas_mutex;	/* the list below */
+	struct mutex arenas_mutex;	/* the lists below */
 	struct list_head arenas;
+	struct list_head leaving;	/* out of the page heap; each waits for its grace period */
+	struct delayed_work leave;
 
 	struct list_head list;		/* kmh_heaps, under kmh_heaps_mutex */
 };
@@ -385,6 +401,13 @@ static __always_inline void kmh_scavenge_ask(struct kmheap *heap)
 {
 	if (unlikely(!atomic_read(&heap->scavenge.asked)))
 		kmh_scavenge_kick(heap);
+}
+
+/* A CPU begins to keep something. One load, nearly always. */
+static __always_inline void kmh_idle_ask(struct kmheap *heap)
+{
+	if (unlikely(!atomic_read(&heap->idle.asked)))
+		kmh_idle_kick(heap);
 }
 
 static inline struct kmh_node *kmh_heap_node(struct kmheap *heap, int nid)

@@ -171,6 +171,7 @@ static noinline bool kmh_largecache_fill(struct kmh_largecache *lc, struct kmh_m
 	}
 	mh->store.moves += n;
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_idle_ask(mh->heap);
 	p->max = min(2 * p->max, lc->limit);
 	return n;
 }
@@ -203,6 +204,7 @@ bool kmh_largecache_park(struct kmh_mspan *s)
 		if (parked) {
 			WRITE_ONCE(s->state, KMH_SPAN_FREED);
 			kmh_parked_push(p, s);
+			kmh_idle_ask(s->heap);
 		}
 		kmh_mcache_leave(mc);
 	}

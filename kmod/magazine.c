@@ -86,6 +86,7 @@ static struct kmh_magazine *kmh_magazine_new(struct kmh_mcache *mc, unsigned int
 	m->n = 0;
 	kmh_heap_account_metadata(mc->heap, sizeof(*m));
 	WRITE_ONCE(mc->magazine[spanclass], m);
+	kmh_idle_ask(mc->heap);
 	return m;
 }
 
@@ -212,17 +213,21 @@ void kmh_magazines_flush(struct kmh_mcache *mc)
 	}
 }
 
-/* A guess: a magazine that is given back meanwhile is still there to be read. */
+/* A guess, from anywhere: a magazine that is given back meanwhile is still there to be read. */
+unsigned int kmh_magazine_len(const struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct kmh_magazine *m = READ_ONCE(mc->magazine[spanclass]);
+
+	return m ? READ_ONCE(m->n) : 0;
+}
+
 static bool kmh_has_magazines(const struct kmh_mcache *mc)
 {
 	unsigned int i;
 
-	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
-		struct kmh_magazine *m = READ_ONCE(mc->magazine[i]);
-
-		if (m && READ_ONCE(m->n))
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+		if (kmh_magazine_len(mc, i))
 			return true;
-	}
 	return false;
 }
 

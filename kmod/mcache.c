@@ -69,6 +69,7 @@ static struct kmh_mspan *kmh_mcache_next_span(struct kmh_mcache *mc, unsigned in
 	if (!n)
 		return NULL;
 	mc->refills[spanclass]++;
+	kmh_idle_ask(mc->heap);
 	llist_for_each_entry(s, n, node)
 		WRITE_ONCE(s->owner, mc);
 	WRITE_ONCE(mc->spare[spanclass], n->next);
@@ -151,6 +152,20 @@ void kmh_mcache_drain_locked(struct kmh_mcache *mc)
 	}
 	kmh_mheap_give_pages(&mc->node->mheap, &mc->pages);
 	kmh_largecache_to_store(mc);
+}
+
+/* Is there anything that a drain would give back? A guess, from anywhere. */
+bool kmh_mcache_holds_any(const struct kmh_mcache *mc)
+{
+	unsigned int i;
+
+	if (READ_ONCE(mc->pages.bits) || READ_ONCE(mc->large.parked.npages))
+		return true;
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+		if (READ_ONCE(mc->slot[i].span) || READ_ONCE(mc->spare[i]) ||
+		    READ_ONCE(mc->magazine[i]))
+			return true;
+	return false;
 }
 
 struct kmh_visit {

@@ -87,6 +87,8 @@ struct kmh_mcache {
 	unsigned long marked;		/* objects, ever; likewise */
 	struct kmh_pagecache pages;
 	struct kmh_largecache large;
+	unsigned long idle_seen;	/* idle.c: at its last look; its worker's own */
+	bool idle;			/* likewise: to be drained */
 	struct llist_node *spare[KMH_NR_SPANCLASSES];	/* spans to go on with */
 	struct kmh_magazine *magazine[KMH_NR_SPANCLASSES];	/* NULL until it is needed */
 	unsigned long refills[KMH_NR_SPANCLASSES];	/* ever; trips to mcentral */
@@ -198,6 +200,7 @@ struct kmh_visited {
 
 struct kmh_visited kmh_mcache_visit(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc),
 				    bool (*wanted)(const struct kmh_mcache *mc));
+bool kmh_mcache_holds_any(const struct kmh_mcache *mc);
 void kmh_mcache_drain_all(struct kmheap *heap);
 void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu);
 unsigned int kmh_mcache_validate(struct kmheap *heap, kmh_finding_fn finding, void *ctx);
@@ -209,6 +212,7 @@ void kmh_magazines_exit(void);
 int kmh_magazines_reserve(unsigned int nobjs, gfp_t gfp);
 u64 kmh_magazines_idle_bytes(void);
 unsigned int kmh_magazines_validate(kmh_finding_fn finding, void *ctx);
+unsigned int kmh_magazine_len(const struct kmh_mcache *mc, unsigned int spanclass);
 bool kmh_magazine_put(struct kmh_mspan *s, unsigned long addr);
 void kmh_magazines_flush(struct kmh_mcache *mc);
 void kmh_magazines_flush_all(struct kmheap *heap);

@@ -83,7 +83,8 @@ static struct kmh_use kmh_scavenge_look(struct kmheap *heap)
 
 /* ---- empty spans become pages */
 
-static void kmh_scavenge_announced(struct kmheap *heap)
+/* What is announced is put where it belongs. Context: process context. */
+void kmh_scavenge_announced(struct kmheap *heap)
 {
 	struct kmh_node *node;
 	unsigned int i;
@@ -118,6 +119,17 @@ static unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page)
 	while (n)
 		kmh_mcentral_release_claimed(found[--n]);
 	return min(page, end);
+}
+
+/* All of an arena at once. Context: process context; arenas_mutex held. */
+void kmh_scavenge_arena(struct kmh_arena *a)
+{
+	unsigned long page = 0;
+
+	while (page < a->npages) {
+		page = kmh_scavenge_pages(a, page);
+		cond_resched();
+	}
 }
 
 /*

@@ -98,10 +98,14 @@ static void kmh_walk_slots(struct kmh_mspan *s, struct kmh_heap_walk *w)
 	w->st.live_bytes += (u64)n.live * s->elemsize;
 	w->st.deferred_bytes += (u64)n.deferred * s->elemsize;
 	w->st.deferred_objects += n.deferred;
-	if (READ_ONCE(s->owner))
+	if (READ_ONCE(s->owner)) {
 		w->st.cached_bytes += idle;
-	else
+		w->st.cpu_cache_bytes += idle;
+	} else {
 		w->st.free_bytes += idle;
+		if (kmh_mspan_idle(s))
+			w->st.central_bytes += (u64)s->npages << KMH_PAGE_SHIFT;
+	}
 	w->st.waste_bytes += ((u64)s->npages << KMH_PAGE_SHIFT) - (u64)s->nelems * s->elemsize;
 	if (s->state == KMH_SPAN_TINY) {
 		unsigned int objects = kmh_tiny_live(s);
@@ -139,11 +143,36 @@ static void kmh_walk_arena(struct kmh_arena *a, struct kmh_heap_walk *w)
 		w->st.cached_bytes += (inuse - c.span_pages) << KMH_PAGE_SHIFT;
 	w->st.waste_bytes += a->bytes - ((u64)a->range.npages << KMH_PAGE_SHIFT);
 	w->st.footprint_bytes += a->bytes;
+	w->st.page_heap_bytes += (u64)nfree << KMH_PAGE_SHIFT;
+	if (!inuse)
+		w->st.releasable_bytes += a->bytes;
+}
+
+/* Taken out by reclaim, not yet given back: of no level, but free. */
+static void kmh_walk_leaving(struct kmh_arena *a, struct kmh_heap_walk *w)
+{
+	u64 free = (u64)a->range.npages << KMH_PAGE_SHIFT;
+
+	w->st.free_bytes += free;
+	w->st.waste_bytes += a->bytes - free;
+	w->st.footprint_bytes += a->bytes;
+}
+
+/* What a CPU keeps beside spans. Those in its magazines are in free_bytes. */
+static u64 kmh_mcache_kept_bytes(const struct kmh_mcache *mc)
+{
+	u64 npages = hweight64(READ_ONCE(mc->pages.bits)) + READ_ONCE(mc->large.parked.npages);
+	u64 bytes = npages << KMH_PAGE_SHIFT;
+	unsigned int i;
+
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+		bytes += kmh_magazine_len(mc, i) * kmh_spanclass_size[i];
+	return bytes;
 }
 
 /*
- * Allocations ever made. The mcaches count what they take of a window; for the tiny
- * class that is blocks, and the objects cut from them are counted apart.
+ * What is kept outside of spans, and allocations ever made. The mcaches count what they take of a
+ * window; for the tiny class that is blocks, and the objects cut from them are counted apart.
  */
 static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 {
@@ -156,6 +185,7 @@ static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 
 		w->st.allocs += READ_ONCE(mc->tiny_allocs) + READ_ONCE(mc->large.allocs);
 		w->st.marked_objects += READ_ONCE(mc->marked);
+		w->st.cpu_cache_bytes += kmh_mcache_kept_bytes(mc);
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
 			struct kmh_class_stats *c = &w->class[kmh_spanclass_class(i)];
 
@@ -163,10 +193,12 @@ static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 			c->refills += READ_ONCE(mc->refills[i]);
 		}
 	}
-	while ((node = kmh_next_node(heap, &nid)))
+	while ((node = kmh_next_node(heap, &nid))) {
+		w->st.page_heap_bytes += (u64)READ_ONCE(node->mheap.store.npages) << KMH_PAGE_SHIFT;
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 			w->class[kmh_spanclass_class(i)].allocs +=
 				atomic_long_read(&node->central[i].nested_allocs);
+	}
 	for (i = 1; i < KMH_NR_CLASSES; i++)
 		w->st.allocs += w->class[i].allocs;
 	w->st.allocs += atomic_long_read(&heap->large_allocs);
@@ -192,6 +224,8 @@ void kmh_heap_walk(struct kmheap *heap, struct kmh_heap_walk *w)
 	mutex_lock(&heap->arenas_mutex);
 	list_for_each_entry(a, &heap->arenas, list)
 		kmh_walk_arena(a, w);
+	list_for_each_entry(a, &heap->leaving, list)
+		kmh_walk_leaving(a, w);
 	mutex_unlock(&heap->arenas_mutex);
 	kmh_walk_allocs(heap, w);
 

@@ -16,6 +16,7 @@
 #include <linux/workqueue.h>
 
 struct kmheap;
+struct kmh_arena;
 struct kmh_mcache;
 struct kmh_mspan;
 
@@ -150,6 +151,8 @@ struct kmh_scavenge {
 extern unsigned long kmh_scavenge_rate;
 
 bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms);
+void kmh_scavenge_announced(struct kmheap *heap);
+void kmh_scavenge_arena(struct kmh_arena *a);
 void kmh_scavenge_kick(struct kmheap *heap);
 void kmh_scavenge_init(struct kmheap *heap);
 void kmh_scavenge_stop(struct kmheap *heap);

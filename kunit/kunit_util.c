@@ -149,6 +149,7 @@ int kmh_kunit_init(struct kunit *test)
 	}
 	/* Other cases go by lists that nobody tidies up. */
 	kmh_scavenge_stop(k->heap);
+	kmh_idle_stop(k->heap);
 	return 0;
 }
 

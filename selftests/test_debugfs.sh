@@ -19,7 +19,7 @@ tell heap_client alloc shown 50000 3
 tell heap_client free shown 2
 
 files() {
-	for file in stats validate fail_nth heaps/shown/stats heaps/shown/classes \
+	for file in stats validate fail_nth shrink heaps/shown/shrink heaps/shown/stats heaps/shown/classes \
 		heaps/shown/arenas heaps/shown/spans heaps/default/stats; do
 		cat "$d/$file" >/dev/null || return 1
 	done
@@ -29,7 +29,8 @@ check "every file is there and can be read" files
 names="footprint_bytes live_bytes free_bytes cached_bytes deferred_bytes waste_bytes metadata_bytes \
 live_objects arenas spans allocs frees refused_allocs double_frees invalid_frees wrong_size_frees \
 manual_bytes deferred_objects deferred_limit_bytes generations swept_spans collections marked_objects \
-collected_objects collected_bytes specials"
+collected_objects collected_bytes specials cpu_cache_bytes central_bytes page_heap_bytes \
+releasable_bytes"
 # The documented names come first and in this order; every line is "name value".
 stats_form() {
 	awk -v names="$names" '

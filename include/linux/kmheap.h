@@ -110,6 +110,10 @@ struct kmheap_stats {
 	u64 collected_objects;
 	u64 collected_bytes;
 	u64 specials;
+	u64 cpu_cache_bytes;
+	u64 central_bytes;
+	u64 page_heap_bytes;
+	u64 releasable_bytes;
 };
 
 /**

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * CPUs that have stopped allocating from a heap give up what they keep of it.
+ *
+ * A look compares what each CPU has allocated with the last look. One that keeps something and has
+ * allocated nothing since is drained, in an interrupt there, because only a CPU may enter its
+ * section. Afterwards it keeps nothing, so it is left alone until it comes back to the heap.
+ * CPUs without a tick (nohz_full) are left alone anyway: what they keep is little, and being
+ * interrupted is what they are to be spared. kmheap_shrink() and reclaim do fetch it.
+ *
+ * Looks come a period apart while any CPU keeps something, and then stop. A CPU that begins to
+ * keep something, which it does on a slow path, asks for the next one: with one load, when that
+ * has been done already. As CPU and worker use no barrier between them, one can miss the other;
+ * so the worker takes the request back, looks once more a period later, and stops only then.
+ */
+#include <linux/cpumask.h>
+#include <linux/jiffies.h>
+#include <linux/moduleparam.h>
+#include <linux/sched/isolation.h>
+
+#include "internal.h"
+
+static unsigned int kmh_idle_ms = 2000;
+module_param_named(idle_drain_ms, kmh_idle_ms, uint, 0644);
+MODULE_PARM_DESC(idle_drain_ms,
+		 "a CPU that has not allocated from a heap for so long is drained, after twice as long at most (default 2000; 0: not at all)");
+
+/* Allocations, ever; slots that are set aside in advance count already. */
+static unsigned long kmh_idle_progress(const struct kmh_mcache *mc)
+{
+	unsigned long n = READ_ONCE(mc->large.takes) + READ_ONCE(mc->tiny_allocs);
+	unsigned int i;
+
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+		n += READ_ONCE(mc->taken[i]) + READ_ONCE(mc->refills[i]);
+	return n;
+}
+
+/* Notes whether the CPU is to be drained; true when it keeps something. */
+static bool kmh_idle_look(struct kmh_mcache *mc)
+{
+	unsigned long progress = kmh_idle_progress(mc);
+	bool holds = kmh_mcache_holds_any(mc);
+
+	mc->idle = holds && progress == mc->idle_seen;
+	mc->idle_seen = progress;
+	return holds;
+}
+
+static bool kmh_idle_wanted(const struct kmh_mcache *mc)
+{
+	return mc->idle;
+}
+
+/**
+ * kmh_idle_step() - one look at all CPUs
+ * @heap: the heap.
+ *
+ * Large objects that idle CPUs have parked go to the stores of their nodes, where the
+ * scavenger finds them.
+ *
+ * Context: Process context; sleeps. One at a time: the worker, or a test that has stopped it.
+ * Return: true while a CPU keeps something that a later look may find idle.
+ */
+bool kmh_idle_step(struct kmheap *heap)
+{
+	bool any = false, idle = false;
+	unsigned int cpu;
+
+	for_each_online_cpu(cpu) {
+		struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
+
+		if (!housekeeping_cpu(cpu, HK_TYPE_TICK))
+			continue;
+		any |= kmh_idle_look(mc);
+		idle |= mc->idle;
+	}
+	if (idle) {
+		atomic_long_add(kmh_mcache_visit(heap, kmh_mcache_drain_locked,
+						 kmh_idle_wanted).done, &heap->idle.drains);
+		kmh_scavenge_ask(heap);
+	}
+	return any;
+}
+
+/* Not any more when that has been forbidden; who asks after it is allowed again is heard. */
+static void kmh_idle_queue(struct kmh_idle *idle)
+{
+	unsigned int ms = READ_ONCE(kmh_idle_ms);
+
+	if (ms)
+		queue_delayed_work(kmh_wq, &idle->work, msecs_to_jiffies(ms));
+	else
+		atomic_set(&idle->asked, 0);
+}
+
+static void kmh_idle_work(struct work_struct *work)
+{
+	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, idle.work);
+	struct kmh_idle *idle = &heap->idle;
+	bool any;
+
+	if (READ_ONCE(idle->stopped))
+		return;
+	any = kmh_idle_step(heap);
+	if (!any && idle->rests && !atomic_read(&idle->asked))
+		return;
+	idle->rests = !any;
+	if (!any)
+		atomic_set(&idle->asked, 0);
+	kmh_idle_queue(idle);
+}
+
+/* Runs where it may start a timer, whatever context has asked for it. */
+static void kmh_idle_kicked(struct irq_work *kick)
+{
+	kmh_idle_queue(container_of(kick, struct kmh_idle, kick));
+}
+
+/* The slow half of kmh_idle_ask(). Context: any. */
+void kmh_idle_kick(struct kmheap *heap)
+{
+	struct kmh_idle *idle = &heap->idle;
+
+	if (READ_ONCE(kmh_idle_ms) && !READ_ONCE(idle->stopped) && !atomic_xchg(&idle->asked, 1))
+		irq_work_queue(&idle->kick);
+}
+
+void kmh_idle_init(struct kmheap *heap)
+{
+	init_irq_work(&heap->idle.kick, kmh_idle_kicked);
+	INIT_DELAYED_WORK(&heap->idle.work, kmh_idle_work);
+}
+
+/* No look from here on. The heap has no users any more. */
+void kmh_idle_stop(struct kmheap *heap)
+{
+	struct kmh_idle *idle = &heap->idle;
+
+	WRITE_ONCE(idle->stopped, true);
+	irq_work_sync(&idle->kick);
+	cancel_delayed_work_sync(&idle->work);
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+/* CPUs that have stopped allocating give up what they keep; others are left alone. */
+#include <linux/delay.h>
+#include <linux/jiffies.h>
+#include <linux/sizes.h>
+
+#include "mheap_kunit.h"
+
+#define NOBJS	64U
+
+static long ndrains(struct kmheap *heap)
+{
+	return atomic_long_read(&heap->idle.drains);
+}
+
+struct use {
+	struct kmheap *heap;
+	void *small[NOBJS];
+	void *large;
+};
+
+static void alloc_some(void *arg)
+{
+	struct use *u = arg;
+	unsigned int i;
+
+	for (i = 0; i < NOBJS; i++)
+		u->small[i] = kmheap_alloc(u->heap, 8 << i % 8, GFP_ATOMIC);
+	u->large = kmheap_alloc(u->heap, SZ_64K, GFP_ATOMIC);
+}
+
+static void free_some(void *arg)
+{
+	struct use *u = arg;
+
+	kmheap_free_bulk(NOBJS, u->small);
+	kmheap_free(u->large);
+}
+
+static u64 cpu_cache_bytes(struct kmheap *heap)
+{
+	struct kmheap_stats st;
+
+	kmheap_stats(heap, &st);
+	return st.cpu_cache_bytes;
+}
+
+static bool keeps(struct kmheap *heap, unsigned int cpu)
+{
+	return kmh_mcache_holds_any(per_cpu_ptr(heap->mcache, cpu));
+}
+
+static unsigned int other_cpu(void)
+{
+	return cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+}
+
+/* Windows, spares, pages, parked objects. A CPU that goes on is left alone. */
+static void idle_cpu_is_drained(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct use there = { .heap = heap }, here = { .heap = heap };
+	unsigned int cpu = other_cpu();
+
+	kmh_kunit_no_worker(heap);
+	kmh_kunit_elsewhere(test, alloc_some, &there);
+	alloc_some(&here);
+	kmh_kunit_elsewhere(test, free_some, &there);
+	/* The first look only learns. */
+	KUNIT_EXPECT_TRUE(test, kmh_idle_step(heap));
+	KUNIT_EXPECT_EQ(test, ndrains(heap), 0L);
+	KUNIT_EXPECT_TRUE(test, keeps(heap, cpu));
+	free_some(&here);
+	alloc_some(&here);
+	KUNIT_EXPECT_TRUE(test, kmh_idle_step(heap));
+	KUNIT_EXPECT_EQ(test, ndrains(heap), 1L);
+	KUNIT_EXPECT_FALSE(test, keeps(heap, cpu));
+	KUNIT_EXPECT_TRUE(test, keeps(heap, raw_smp_processor_id()));
+	/* It has nothing any more, and is not asked again. */
+	alloc_some(&there);
+	KUNIT_EXPECT_TRUE(test, kmh_idle_step(heap));
+	KUNIT_EXPECT_EQ(test, ndrains(heap), 1L);
+	free_some(&there);
+	free_some(&here);
+	/* Now this one is idle as well, and then nobody has anything. */
+	kmh_idle_step(heap);
+	kmh_idle_step(heap);
+	KUNIT_EXPECT_EQ(test, ndrains(heap), 2L);
+	KUNIT_EXPECT_FALSE(test, kmh_idle_step(heap));
+	KUNIT_EXPECT_EQ(test, ndrains(heap), 2L);
+	KUNIT_EXPECT_EQ(test, cpu_cache_bytes(heap), 0ULL);
+	kmh_kunit_validate(test);
+}
+
+static void put(void *arg)
+{
+	kmheap_free(arg);
+}
+
+/* A CPU that only frees keeps something as well: parked objects, magazines. */
+static void freeing_cpu_is_drained(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int cpu = other_cpu(), i;
+	static void *p[512];
+
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = kmheap_alloc(heap, 256, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	for (i = 0; i < ARRAY_SIZE(p); i++)
+		kmh_kunit_elsewhere(test, put, p[i]);
+	p[0] = kmheap_alloc(heap, SZ_128K, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p[0]);
+	kmh_kunit_elsewhere(test, put, p[0]);
+	KUNIT_EXPECT_TRUE(test, keeps(heap, cpu));
+	KUNIT_EXPECT_NE(test, per_cpu_ptr(heap->mcache, cpu)->large.parked.npages, 0UL);
+	kmh_idle_step(heap);
+	kmh_idle_step(heap);
+	KUNIT_EXPECT_FALSE(test, keeps(heap, cpu));
+	KUNIT_EXPECT_EQ(test, cpu_cache_bytes(heap), 0ULL);
+}
+
+/* ---- the worker */
+
+static bool rests(struct kmheap *heap)
+{
+	return !atomic_read(&heap->idle.asked) && !delayed_work_pending(&heap->idle.work) &&
+	       !work_busy(&heap->idle.work.work);
+}
+
+static bool wait_for(bool (*what)(struct kmheap *heap), struct kmheap *heap)
+{
+	unsigned long end = jiffies + 60 * HZ;
+
+	while (!what(heap)) {
+		if (time_after(jiffies, end))
+			return false;
+		mod_delayed_work(kmh_wq, &heap->idle.work, 0);	/* not for a period each */
+		flush_delayed_work(&heap->idle.work);
+		usleep_range(500, 1000);
+	}
+	return true;
+}
+
+static bool all_drained(struct kmheap *heap)
+{
+	return !cpu_cache_bytes(heap);
+}
+
+static bool asked(struct kmheap *heap)
+{
+	irq_work_sync(&heap->idle.kick);
+	return atomic_read(&heap->idle.asked) && delayed_work_pending(&heap->idle.work);
+}
+
+/* Comes when a CPU begins to keep something, by whichever way, and goes when none does. */
+static void worker_comes_and_rests(struct kunit *test)
+{
+	struct kmheap *heap = heap_new(test, "idle", 0);
+	struct use u = { .heap = heap };
+	void *p;
+
+	KUNIT_EXPECT_TRUE(test, rests(heap));
+	alloc_some(&u);
+	KUNIT_EXPECT_TRUE(test, asked(heap));
+	free_some(&u);
+	p = kmheap_alloc(heap, SZ_256K, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	KUNIT_EXPECT_TRUE(test, wait_for(all_drained, heap));
+	KUNIT_EXPECT_GE(test, ndrains(heap), 1L);
+	/* One more look after the request has been taken back, and no other. */
+	mod_delayed_work(kmh_wq, &heap->idle.work, 0);
+	flush_delayed_work(&heap->idle.work);
+	mod_delayed_work(kmh_wq, &heap->idle.work, 0);
+	flush_delayed_work(&heap->idle.work);
+	KUNIT_EXPECT_TRUE(test, rests(heap));
+	/* To park an object is to keep something, and takes no slow path of allocation. */
+	kmh_kunit_elsewhere(test, put, p);
+	KUNIT_EXPECT_TRUE(test, asked(heap));
+	KUNIT_EXPECT_TRUE(test, wait_for(all_drained, heap));
+	kmheap_destroy(heap);
+}
+
+static void destroy_while_a_look_is_due(struct kunit *test)
+{
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		struct kmheap *heap = heap_new(test, "due", 0);
+		struct use u = { .heap = heap };
+
+		kmh_kunit_elsewhere(test, alloc_some, &u);
+		if (i)
+			mod_delayed_work(kmh_wq, &heap->idle.work, i - 1);
+		free_some(&u);
+		kmheap_destroy(heap);
+	}
+}
+
+static struct kunit_case idle_cases[] = {
+	KUNIT_CASE(idle_cpu_is_drained),
+	KUNIT_CASE(freeing_cpu_is_drained),
+	KUNIT_CASE(worker_comes_and_rests),
+	KUNIT_CASE(destroy_while_a_look_is_due),
+	{}
+};
+
+static struct kunit_suite idle_suite = {
+	.name = "kmheap_idle",
+	.init = mheap_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = idle_cases,
+};
+
+kunit_test_suite(idle_suite);

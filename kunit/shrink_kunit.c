@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Levels drained one after the other, on request, in reclaim and by the OOM notifier. */
+#include <linux/delay.h>
+#include <linux/jiffies.h>
+#include <linux/sched/mm.h>
+#include <linux/shrinker.h>
+#include <linux/sizes.h>
+#include <linux/swap.h>
+
+#include "mheap_kunit.h"
+
+#define BYTES		1024U
+#define LOAD_BYTES	(24UL << 20)
+#define NOBJS		(LOAD_BYTES / BYTES)
+
+static struct kmheap *heap_alone(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+
+	kmh_kunit_no_worker(heap);
+	return heap;
+}
+
+static void **load(struct kunit *test, struct kmheap *heap)
+{
+	void **p = kunit_kmalloc_array(test, NOBJS, sizeof(*p), GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	for (i = 0; i < NOBJS; i++) {
+		p[i] = kmheap_alloc(heap, BYTES, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	return p;
+}
+
+/* All but every @keep-th object, whose number is returned. 0 keeps none. */
+static unsigned int unload(void **p, unsigned int keep)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < NOBJS; i++) {
+		if (keep && i % keep == 0)
+			n++;
+		else
+			kmheap_free(p[i]);
+	}
+	return n;
+}
+
+static size_t arena_bytes(struct kmheap *heap)
+{
+	return atomic_long_read(&heap->arena_bytes);
+}
+
+static size_t reclaimed(struct kmheap *heap)
+{
+	return atomic_long_read(&heap->shrink.reclaimed_bytes);
+}
+
+static struct kmheap_stats stats(struct kmheap *heap)
+{
+	struct kmheap_stats st;
+
+	kmheap_stats(heap, &st);
+	return st;
+}
+
+static unsigned long count(struct kmheap *heap)
+{
+	return kmh_shrink_count(heap, mheap_of(heap)->nid);
+}
+
+static unsigned long scan(struct kmheap *heap, unsigned long npages)
+{
+	struct shrink_control sc = {
+		.gfp_mask = GFP_KERNEL,
+		.nid = mheap_of(heap)->nid,
+		.nr_to_scan = npages,
+		.nr_scanned = npages,
+	};
+
+	return kmh_shrink_scan(heap, &sc);
+}
+
+static bool none_leaving(struct kmheap *heap)
+{
+	return !kmh_arena_leaving_bytes(heap);
+}
+
+static bool wait_for(bool (*what)(struct kmheap *heap), struct kmheap *heap)
+{
+	unsigned long end = jiffies + 60 * HZ;
+
+	while (!what(heap)) {
+		if (time_after(jiffies, end))
+			return false;
+		usleep_range(2000, 5000);
+	}
+	return true;
+}
+
+/* ---- what is where */
+
+static void levels_drain_downwards(struct kunit *test)
+{
+	struct kmheap *heap = heap_alone(test);
+	struct kmh_mheap *mh = mheap_of(heap);
+	struct kmheap_stats was, st;
+	void **p = load(test, heap);
+
+	st = stats(heap);
+	KUNIT_EXPECT_EQ(test, st.central_bytes, 0ULL);
+	unload(p, 0);
+	kmh_scavenge_announced(heap);	/* to the lists; the last empty one of a class stays */
+	was = stats(heap);
+	KUNIT_EXPECT_GT(test, was.cpu_cache_bytes, 0ULL);
+
+	kmh_mcache_drain_all(heap);
+	st = stats(heap);
+	KUNIT_EXPECT_EQ(test, st.cpu_cache_bytes, 0ULL);
+	KUNIT_EXPECT_EQ(test, st.cached_bytes, 0ULL);
+	KUNIT_EXPECT_EQ(test, st.central_bytes + st.page_heap_bytes, st.free_bytes);
+
+	kmh_mheap_release_spans(mh);
+	st = stats(heap);
+	KUNIT_EXPECT_EQ(test, st.central_bytes, 0ULL);
+	KUNIT_EXPECT_EQ(test, st.spans, 0ULL);
+	KUNIT_EXPECT_EQ(test, st.page_heap_bytes, st.free_bytes);
+	KUNIT_EXPECT_EQ(test, st.releasable_bytes, (u64)arena_bytes(heap));
+
+	KUNIT_EXPECT_EQ(test, (u64)kmheap_shrink(heap), st.releasable_bytes);
+	st = stats(heap);
+	KUNIT_EXPECT_EQ(test, st.page_heap_bytes, 0ULL);
+	KUNIT_EXPECT_EQ(test, st.releasable_bytes, 0ULL);
+	KUNIT_EXPECT_EQ(test, arena_bytes(heap), 0UL);
+}
+
+static void empty_spans_on_lists_are_central(struct kunit *test)
+{
+	struct kmheap *heap = heap_alone(test);
+	struct kmheap_stats st;
+	void **p = load(test, heap);
+	unsigned int i;
+
+	for (i = 0; i < NOBJS; i += 4)
+		kmheap_free(p[i]);
+	kmh_mcache_drain_all(heap);
+	kmh_mheap_release_spans(mheap_of(heap));
+	st = stats(heap);
+	KUNIT_EXPECT_EQ(test, st.central_bytes, 0ULL);
+	for (i = 0; i < NOBJS; i++)
+		if (i % 4)
+			kmheap_free(p[i]);
+	/* Listed as partial, and nobody has looked since. */
+	st = stats(heap);
+	KUNIT_EXPECT_GE(test, st.central_bytes, (u64)LOAD_BYTES / 10 * 9);
+	KUNIT_EXPECT_LE(test, st.central_bytes, (u64)LOAD_BYTES + SZ_1M);
+}
+
+static void put_large(void *arg)
+{
+	kmheap_free(arg);
+}
+
+/* Parked objects are the CPU's, then the page heap's. */
+static void parked_objects_are_counted(struct kunit *test)
+{
+	struct kmheap *heap = heap_alone(test);
+	struct kmheap_stats was, st;
+	void *p = kmheap_alloc(heap, SZ_256K, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	was = stats(heap);
+	kmh_kunit_elsewhere(test, put_large, p);
+	st = stats(heap);
+	KUNIT_EXPECT_EQ(test, st.cpu_cache_bytes, was.cpu_cache_bytes + SZ_256K);
+	kmh_largecache_all_to_store(heap);
+	st = stats(heap);
+	KUNIT_EXPECT_EQ(test, st.cpu_cache_bytes, was.cpu_cache_bytes);
+	KUNIT_EXPECT_EQ(test, st.page_heap_bytes, was.page_heap_bytes + SZ_256K);
+}
+
+/* ---- the shrinker */
+
+static void count_is_what_scan_takes(struct kunit *test)
+{
+	struct kmheap *heap = heap_alone(test);
+	void **p = load(test, heap);
+	size_t before = arena_bytes(heap);
+	unsigned long npages, n, done = 0;
+
+	/* Live everywhere: the rest of the last arena is no arena. */
+	kmheap_shrink(heap);
+	KUNIT_EXPECT_EQ(test, count(heap), SHRINK_EMPTY);
+	KUNIT_EXPECT_EQ(test, scan(heap, ULONG_MAX >> PAGE_SHIFT), SHRINK_STOP);
+
+	/* Nothing has been drained: all is in caches and lists, but counted as what can go. */
+	unload(p, 0);
+	npages = count(heap);
+	KUNIT_ASSERT_NE(test, npages, SHRINK_EMPTY);
+	KUNIT_EXPECT_GT(test, npages << PAGE_SHIFT, LOAD_BYTES / 2);
+	KUNIT_EXPECT_LT(test, npages << PAGE_SHIFT, before);
+	do {
+		heap->shrink.not_before = jiffies;
+		n = scan(heap, 1);	/* an arena each */
+		if (n != SHRINK_STOP)
+			done += n;
+	} while (n != SHRINK_STOP);
+	KUNIT_EXPECT_EQ(test, done, npages);
+	KUNIT_EXPECT_EQ(test, count(heap), SHRINK_EMPTY);
+	KUNIT_EXPECT_EQ(test, reclaimed(heap), done << PAGE_SHIFT);
+	KUNIT_EXPECT_TRUE(test, wait_for(none_leaving, heap));
+	KUNIT_EXPECT_LE(test, arena_bytes(heap), before - (done << PAGE_SHIFT));
+	kmh_kunit_validate(test);
+	/* What callers that cannot sleep count on is still there. */
+	KUNIT_EXPECT_GE(test, mheap_of(heap)->pa.nfree, mheap_of(heap)->low_pages);
+	p[0] = kmheap_alloc(heap, BYTES, GFP_ATOMIC);
+	KUNIT_EXPECT_NOT_NULL(test, p[0]);
+	kmheap_free(p[0]);
+}
+
+/* An arena with one live object is neither counted nor taken, and the object is as it was. */
+static void live_objects_stay(struct kunit *test)
+{
+	struct kmheap *heap = heap_alone(test);
+	void **p = load(test, heap);
+	unsigned int i, keep = NOBJS / 64;
+
+	for (i = 0; i < NOBJS; i += keep)
+		kmh_kunit_fill(p[i]);
+	unload(p, keep);
+	heap->shrink.not_before = jiffies;
+	scan(heap, ULONG_MAX >> PAGE_SHIFT);
+	KUNIT_EXPECT_TRUE(test, wait_for(none_leaving, heap));
+	kmh_kunit_validate(test);
+	for (i = 0; i < NOBJS; i += keep) {
+		KUNIT_EXPECT_TRUE(test, kmh_kunit_filled(p[i]));
+		kmheap_free(p[i]);
+	}
+}
+
+static void scan_takes_what_was_asked_for(struct kunit *test)
+{
+	struct kmheap *heap = heap_alone(test);
+	void **p = load(test, heap);
+	unsigned long n;
+
+	unload(p, 0);
+	n = scan(heap, 1);
+	KUNIT_ASSERT_NE(test, n, SHRINK_STOP);
+	KUNIT_EXPECT_LE(test, n << PAGE_SHIFT, kmh_arena_bytes);
+	KUNIT_EXPECT_NE(test, count(heap), SHRINK_EMPTY);
+}
+
+/* Somebody has the list of arenas: nothing is waited for. */
+static void scan_only_tries_the_lock(struct kunit *test)
+{
+	struct kmheap *heap = heap_alone(test);
+	size_t bytes;
+
+	unload(load(test, heap), 0);
+	bytes = arena_bytes(heap);
+	mutex_lock(&heap->arenas_mutex);
+	KUNIT_EXPECT_EQ(test, count(heap), 0UL);
+	KUNIT_EXPECT_EQ(test, scan(heap, 1000), SHRINK_STOP);
+	kmh_shrink_oom();
+	KUNIT_EXPECT_EQ(test, arena_bytes(heap), bytes);
+	mutex_unlock(&heap->arenas_mutex);
+	mutex_lock(&kmh_heaps_mutex);
+	KUNIT_EXPECT_EQ(test, kmh_shrink_oom(), 0UL);
+	mutex_unlock(&kmh_heaps_mutex);
+	KUNIT_EXPECT_EQ(test, reclaimed(heap), 0UL);
+	KUNIT_EXPECT_NE(test, scan(heap, 1000), SHRINK_STOP);
+}
+
+/*
+ * As reclaim calls it. With lockdep each lock that is taken here and, anywhere, held while the
+ * kernel is asked for memory is a report.
+ */
+static void scan_in_reclaim(struct kunit *test)
+{
+	struct kmheap *heap = heap_alone(test);
+	unsigned long n, total = 0;
+	unsigned int flags;
+
+	unload(load(test, heap), 0);
+	fs_reclaim_acquire(GFP_KERNEL);
+	flags = memalloc_noreclaim_save();
+	n = count(heap);
+	while (total < n && scan(heap, 256) != SHRINK_STOP) {
+		total += 256;
+		heap->shrink.not_before = jiffies;
+	}
+	kmh_shrink_oom();
+	memalloc_noreclaim_restore(flags);
+	fs_reclaim_release(GFP_KERNEL);
+	KUNIT_EXPECT_GT(test, total, 0UL);
+	KUNIT_EXPECT_EQ(test, arena_bytes(heap), 0UL);
+}
+
+/* The next scan gives back what the last one has taken out, and says so to reclaim. */
+static void scan_reports_progress(struct kunit *test)
+{
+	struct kmheap *heap = heap_alone(test);
+	struct reclaim_state rs = { };
+	unsigned long n;
+
+	unload(load(test, heap), 0);
+	n = scan(heap, 1);
+	KUNIT_ASSERT_NE(test, n, SHRINK_STOP);
+	cancel_delayed_work_sync(&heap->leave);
+	synchronize_rcu();
+	synchronize_rcu();	/* a cookie may ask for all of the next one */
+	KUNIT_EXPECT_EQ(test, kmh_arena_leaving_bytes(heap), n << PAGE_SHIFT);
+	current->reclaim_state = &rs;
+	scan(heap, 1);
+	current->reclaim_state = NULL;
+	KUNIT_EXPECT_EQ(test, (unsigned long)kmh_reclaimed(&rs), n);
+}
+
+static void oom_takes_everything(struct kunit *test)
+{
+	struct kmheap *heap = heap_alone(test);
+	size_t bytes;
+
+	unload(load(test, heap), 0);
+	bytes = arena_bytes(heap);
+	scan(heap, 1);		/* may still be leaving */
+	KUNIT_EXPECT_GE(test, kmh_shrink_oom() << PAGE_SHIFT, bytes - kmh_arena_bytes);
+	KUNIT_EXPECT_EQ(test, arena_bytes(heap), 0UL);
+	/* And life goes on. */
+	unload(load(test, heap), 0);
+}
+
+/* Scans, looks and the last resort while objects come and go on all CPUs. */
+#define NR_THREADS	4U
+#define NR_BOXES	4096U
+
+struct fire {
+	struct kmheap *heap;
+	void *box[NR_BOXES];
+	atomic_t nrunning, nops;
+	unsigned int nspoilt[NR_THREADS];
+};
+
+static void fire_shrinks(struct fire *f)
+{
+	unsigned int n = 0;
+
+	while (atomic_read(&f->nrunning)) {
+		f->heap->shrink.not_before = jiffies;
+		scan(f->heap, 512);
+		kmh_idle_step(f->heap);
+		if (++n % 64 == 0)
+			kmh_shrink_oom();
+		cond_resched();
+	}
+}
+
+static void fire_thread(void *arg, unsigned int i)
+{
+	struct fire *f = arg;
+	unsigned int n, at = i;
+
+	if (!i) {
+		fire_shrinks(f);
+		return;
+	}
+	for (n = 0; n < 60000 || (!reclaimed(f->heap) && n < 3000000); n++) {
+		size_t bytes = n % 97 ? 8 + n % 3000 : SZ_64K;
+		bool fill = atomic_inc_return(&f->nops) / 20000 % 2;	/* by turns */
+		u32 *p = fill ? kmheap_alloc(f->heap, bytes, GFP_KERNEL) : NULL;
+
+		if (p)
+			*p = (u32)(unsigned long)p;
+		at = (at * 1664525 + 1013904223) % NR_BOXES;
+		p = xchg(&f->box[at], p);
+		if (p && *p != (u32)(unsigned long)p)
+			f->nspoilt[i]++;
+		kmheap_free(p);
+		if (n % 64 == 0)
+			cond_resched();
+	}
+	atomic_dec(&f->nrunning);
+}
+
+static void reclaim_under_fire(struct kunit *test)
+{
+	struct fire *f = kunit_kzalloc(test, sizeof(*f), GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, f);
+	f->heap = kmh_kunit_heap(test);
+	atomic_set(&f->nrunning, NR_THREADS - 1);
+	kmh_kunit_threads(test, NR_THREADS, fire_thread, f);
+	for (i = 0; i < NR_THREADS; i++)
+		KUNIT_EXPECT_EQ(test, f->nspoilt[i], 0U);
+	KUNIT_EXPECT_GT(test, reclaimed(f->heap), 0UL);
+	kmh_kunit_validate(test);
+	kmheap_free_bulk(NR_BOXES, f->box);
+}
+
+/* A heap goes while arenas of it are on their way back. */
+static void destroy_while_arenas_leave(struct kunit *test)
+{
+	unsigned int i;
+
+	for (i = 0; i < 4; i++) {
+		struct kmheap *heap = heap_new(test, "leaves", 0);
+
+		unload(load(test, heap), 0);
+		KUNIT_EXPECT_NE(test, scan(heap, 1000), SHRINK_STOP);
+		if (i % 2)
+			usleep_range(500, 1000);
+		kmheap_destroy(heap);
+	}
+}
+
+static struct kunit_case shrink_cases[] = {
+	KUNIT_CASE(levels_drain_downwards),
+	KUNIT_CASE(empty_spans_on_lists_are_central),
+	KUNIT_CASE(parked_objects_are_counted),
+	KUNIT_CASE(count_is_what_scan_takes),
+	KUNIT_CASE(live_objects_stay),
+	KUNIT_CASE(scan_takes_what_was_asked_for),
+	KUNIT_CASE(scan_only_tries_the_lock),
+	KUNIT_CASE(scan_in_reclaim),
+	KUNIT_CASE(scan_reports_progress),
+	KUNIT_CASE(oom_takes_everything),
+	KUNIT_CASE(destroy_while_arenas_leave),
+	KUNIT_CASE_SLOW(reclaim_under_fire),
+	{}
+};
+
+static struct kunit_suite shrink_suite = {
+	.name = "kmheap_shrink",
+	.init = mheap_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = shrink_cases,
+};
+
+kunit_test_suite(shrink_suite);
