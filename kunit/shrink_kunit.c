@@ -10,7 +10,7 @@
 #include "mheap_kunit.h"
 
 #define BYTES		1024U
-#define LOAD_BYTES	(24UL << 20)
+#define LOAD_BYTES	(8UL << 20)
 #define NOBJS		(LOAD_BYTES / BYTES)
 
 static struct kmheap *heap_alone(struct kunit *test)
@@ -240,6 +240,70 @@ static void live_objects_stay(struct kunit *test)
 	}
 }
 
+/* Large objects, runs of pages, and what waits for a grace period. */
+static void other_uses_do_not_count(struct kunit *test)
+{
+	struct kmheap *heap = heap_alone(test);
+	void *large = kmheap_alloc(heap, SZ_512K, GFP_KERNEL), *run, *deferred;
+	unsigned long n;
+
+	kmh_shrink_oom();
+	KUNIT_EXPECT_EQ(test, count(heap), SHRINK_EMPTY);
+	run = kmheap_alloc_pages(heap, SZ_4M / KMHEAP_PAGE_SIZE / 4, GFP_KERNEL);
+	deferred = kmheap_alloc(heap, SZ_1M - SZ_64K, GFP_KERNEL);
+	KUNIT_ASSERT_TRUE(test, large && run && deferred);
+	kmh_shrink_oom();
+	n = count(heap);
+	KUNIT_EXPECT_EQ(test, n, SHRINK_EMPTY);
+	preempt_disable();	/* no grace period ends */
+	kmheap_free_rcu(deferred);
+	n = count(heap);
+	preempt_enable();
+	KUNIT_EXPECT_EQ(test, n, SHRINK_EMPTY);
+	kmheap_rcu_barrier(heap);
+	kmheap_free(large);
+	kmheap_free_pages(run, SZ_4M / KMHEAP_PAGE_SIZE / 4);
+	KUNIT_EXPECT_NE(test, count(heap), SHRINK_EMPTY);
+}
+
+static size_t reap(struct kmheap *heap)
+{
+	size_t bytes = 0;
+
+	if (mutex_trylock(&heap->arenas_mutex)) {
+		bytes = kmh_arena_reap_locked(heap);
+		mutex_unlock(&heap->arenas_mutex);
+	}
+	return bytes;
+}
+
+/* Who looks an address up may still read the arena's spans. */
+static void arenas_wait_for_readers(struct kunit *test)
+{
+	struct kmheap *heap = heap_alone(test);
+	unsigned long n, i;
+	size_t early = 0, left;
+
+	unload(load(test, heap), 0);
+	kmh_mcache_drain_all(heap);
+	kmh_mheap_release_spans(mheap_of(heap));
+	rcu_read_lock();
+	preempt_disable();
+	n = scan(heap, 1);
+	for (i = 0; i < 20; i++) {
+		early += reap(heap);
+		mdelay(1);
+	}
+	preempt_enable();
+	rcu_read_unlock();
+	KUNIT_EXPECT_EQ(test, early, 0UL);
+	KUNIT_EXPECT_NE(test, n, SHRINK_STOP);
+	left = arena_bytes(heap);
+	KUNIT_EXPECT_TRUE(test, wait_for(none_leaving, heap));
+	KUNIT_EXPECT_LE(test, arena_bytes(heap), left);
+	kmh_kunit_validate(test);
+}
+
 static void scan_takes_what_was_asked_for(struct kunit *test)
 {
 	struct kmheap *heap = heap_alone(test);
@@ -406,7 +470,7 @@ static void destroy_while_arenas_leave(struct kunit *test)
 {
 	unsigned int i;
 
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < 2; i++) {
 		struct kmheap *heap = heap_new(test, "leaves", 0);
 
 		unload(load(test, heap), 0);
@@ -423,6 +487,8 @@ static struct kunit_case shrink_cases[] = {
 	KUNIT_CASE(parked_objects_are_counted),
 	KUNIT_CASE(count_is_what_scan_takes),
 	KUNIT_CASE(live_objects_stay),
+	KUNIT_CASE(other_uses_do_not_count),
+	KUNIT_CASE(arenas_wait_for_readers),
 	KUNIT_CASE(scan_takes_what_was_asked_for),
 	KUNIT_CASE(scan_only_tries_the_lock),
 	KUNIT_CASE(scan_in_reclaim),
