@@ -98,7 +98,7 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 			goto refused;
 	}
 	if (want_init_on_alloc(gfp))
-		memset(p, 0, class->size);
+		kmh_clear(p, class->size);
 	return p;
 
 refused:
@@ -117,7 +117,7 @@ static noinline void *kmh_alloc_reload(struct kmheap *heap, unsigned long spancl
 	if (unlikely(!p))
 		return kmh_alloc_slow(heap, spanclass, gfp);
 	if (want_init_on_alloc(gfp))
-		memset(p, 0, kmh_spanclass_size[spanclass]);
+		kmh_clear(p, kmh_spanclass_size[spanclass]);
 	return p;
 }
 
@@ -144,7 +144,7 @@ static __always_inline void *kmh_alloc_fast(struct kmheap *heap, unsigned long s
 	kmh_mcache_leave(mc);
 	preempt_enable();
 	if (zero)
-		memset(p, 0, kmh_spanclass_size[spanclass]);
+		kmh_clear(p, kmh_spanclass_size[spanclass]);
 	return p;
 }
 
@@ -168,7 +168,11 @@ static __always_inline void *kmh_alloc_small(struct kmheap *heap, unsigned long 
 /* What kmheap_alloc() of a constant size becomes; @spanclass is twice kmheap_size_class(). */
 void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
 {
-	return kmh_alloc_small(kmh_heap_or_default(heap), spanclass, gfp);
+	heap = kmh_heap_or_default(heap);
+	if (kmh_heap_sanitized(heap))
+		return kmh_sanitize_alloc(heap, kmh_spanclass_size[spanclass], 1, gfp,
+					  NUMA_NO_NODE, kmh_spanclass_noscan(spanclass));
+	return kmh_alloc_small(heap, spanclass, gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_class_noprof);
 
@@ -185,6 +189,8 @@ static noinline void *kmh_alloc_not_small(struct kmheap *heap, size_t size, bool
 void *kmheap_alloc_any_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 {
 	heap = kmh_heap_or_default(heap);
+	if (kmh_heap_sanitized(heap))
+		return kmh_sanitize_alloc(heap, size, 1, gfp, NUMA_NO_NODE, false);
 	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL))
 		return kmh_alloc_not_small(heap, size, false, gfp);
 	return kmh_alloc_small(heap, kmh_spanclass(kmh_size_to_class(size), false), gfp);
@@ -195,6 +201,8 @@ EXPORT_SYMBOL_GPL(kmheap_alloc_any_noprof);
 void *kmheap_alloc_data_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 {
 	heap = kmh_heap_or_default(heap);
+	if (kmh_heap_sanitized(heap))
+		return kmh_sanitize_alloc(heap, size, 1, gfp, NUMA_NO_NODE, true);
 	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL))
 		return kmh_alloc_not_small(heap, size, true, gfp);
 	if (size <= KMH_MAX_TINY && !(heap->flags & (KMHEAP_HWCACHE_ALIGN | KMHEAP_COLLECTED)))
@@ -203,8 +211,8 @@ void *kmheap_alloc_data_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_data_noprof);
 
-/* Past the mcache, from the lists of a certain node; grows that node. */
-static void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, int nid)
+/* Past the mcache, from the lists of a certain node; grows that node. Context: what @gfp says. */
+void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, int nid)
 {
 	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
 	struct kmh_node *node = kmh_heap_node(heap, nid);
@@ -223,7 +231,7 @@ static void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_
 	if (!p)
 		atomic_long_inc(&heap->refused);
 	else if (want_init_on_alloc(gfp))
-		memset(p, 0, class->size);
+		kmh_clear(p, class->size);
 	return p;
 }
 
@@ -238,6 +246,10 @@ void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int 
 		return kmheap_alloc_any_noprof(heap, size, gfp);
 	if (WARN_ONCE(nid < 0 || nid >= nr_node_ids, "kmheap: no node %d\n", nid))
 		return NULL;
+	if (kmh_heap_sanitized(heap)) {
+		p = kmh_sanitize_alloc(heap, size, 1, gfp, nid, false);
+		return p || gfp & __GFP_THISNODE ? p : kmheap_alloc_any_noprof(heap, size, gfp);
+	}
 	if (size > KMHEAP_MAX_SMALL)
 		return kmh_large_alloc(heap, size, 1, gfp, nid, KMH_SPAN_LARGE, false);
 	if (!size || kmh_heap_node(heap, nid) == kmh_heap_node(heap, numa_node_id()))
@@ -268,6 +280,8 @@ void *kmheap_alloc_aligned_noprof(struct kmheap *heap, size_t size, size_t align
 		return NULL;
 	if (!size)
 		return ZERO_SIZE_PTR;
+	if (kmh_heap_sanitized(heap))
+		return kmh_sanitize_alloc(heap, size, align, gfp, NUMA_NO_NODE, false);
 	class = size <= KMHEAP_MAX_SMALL ? kmh_size_to_class_aligned(size, align) : 0;
 	if (!class)
 		return kmh_large_alloc(heap, size, align, gfp, NUMA_NO_NODE, KMH_SPAN_LARGE,
@@ -279,13 +293,18 @@ EXPORT_SYMBOL_GPL(kmheap_alloc_aligned_noprof);
 /* kmheap_alloc_pages(): see <linux/kmheap.h>. */
 void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t gfp)
 {
+	void *p;
+
 	heap = kmh_heap_or_default(heap);
 	if (!npages || npages > SIZE_MAX >> KMH_PAGE_SHIFT) {
 		atomic_long_inc(&heap->refused);
 		return NULL;
 	}
-	return kmh_large_alloc(heap, npages << KMH_PAGE_SHIFT, 1, gfp,
-			       NUMA_NO_NODE, KMH_SPAN_MANUAL, false);
+	p = kmh_large_alloc(heap, npages << KMH_PAGE_SHIFT, 1, gfp, NUMA_NO_NODE, KMH_SPAN_MANUAL,
+			    false);
+	if (kmh_heap_sanitized(heap) && p)
+		kmh_sanitize_pages(p, npages << KMH_PAGE_SHIFT);
+	return p;
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_pages_noprof);
 

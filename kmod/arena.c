@@ -91,6 +91,8 @@ struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp
 	vbase = kmh_backend_arena(bytes, gfp, mh->nid);
 	if (!vbase)
 		goto unbook;
+	if (kmh_heap_sanitized(mh->heap))
+		kmh_sanitize_arena(vbase, bytes);
 	a = kmh_arena_map(mh, vbase, bytes, gfp);
 	if (a)
 		return a;

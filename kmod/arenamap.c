@@ -5,6 +5,8 @@
  * After Go's two-level arena map (src/runtime/mheap.go, arenaIndex), keyed by heap
  * page because vmalloc promises no alignment beyond a page.
  */
+#include <linux/kmemleak.h>
+
 #include "internal.h"
 
 /*
@@ -31,6 +33,7 @@ static struct kmh_leaf *kmh_leaf_new(gfp_t gfp)
 
 	if (!leaf)
 		return NULL;
+	kmemleak_ignore(leaf);	/* nothing points to it: only biased[] knows where it is */
 	for (i = 0; i < KMH_LEAF_PAGES; i++)
 		leaf->span[i] = &kmh_span_none;
 	kmh_map_bytes += sizeof(*leaf);

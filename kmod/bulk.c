@@ -92,7 +92,7 @@ static void kmh_zero_all(void **p, unsigned int n, size_t bytes)
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
-		memset(p[i], 0, bytes);
+		kmh_clear(p[i], bytes);
 }
 
 static size_t kmh_alloc_bulk_small(struct kmheap *heap, unsigned int spanclass, gfp_t gfp,
@@ -120,7 +120,7 @@ static size_t kmh_alloc_bulk_small(struct kmheap *heap, unsigned int spanclass, 
 	return done;
 }
 
-/* Large ones, and no bytes at all. */
+/* Large ones, no bytes at all, and those that KASAN or kmemleak is told of. */
 static size_t kmh_alloc_each(struct kmheap *heap, size_t size, gfp_t gfp, size_t n, void **p)
 {
 	size_t done;
@@ -139,7 +139,7 @@ size_t kmheap_alloc_bulk_noprof(struct kmheap *heap, size_t size, gfp_t gfp, siz
 	unsigned int spanclass;
 
 	heap = kmh_heap_or_default(heap);
-	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL))
+	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL) || kmh_heap_sanitized(heap))
 		return kmh_alloc_each(heap, size, gfp, n, p);
 	kmh_might_alloc(gfp);
 	if (unlikely(gfp & (__GFP_NOFAIL | KMH_GFP_ZONES)) && !kmh_gfp_ok(gfp))

@@ -210,7 +210,7 @@ void kmh_defer_large(struct kmh_mspan *s)
 }
 
 /* Comes with preemption off and returns with it on. */
-static noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigned long ip)
+noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigned long ip)
 {
 	enum kmh_free_result res;
 	struct kmh_where at = {};
@@ -221,6 +221,8 @@ static noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, 
 	}
 	if (READ_ONCE(s->nspecials))
 		kmh_special_forget(s, addr);
+	if (kmh_heap_sanitized(s->heap))
+		kmh_sanitize_deferred(addr);
 	switch (s->state) {
 	case KMH_SPAN_LARGE:
 		res = kmh_large_claim(s);
@@ -449,6 +451,8 @@ void kmheap_rcu_barrier(struct kmheap *heap)
 
 	might_sleep();
 	heap = kmh_heap_or_default(heap);
+	if (kmh_heap_sanitized(heap))
+		kmh_quarantine_drain(heap);
 	for (round = 0; round < 2; round++) {
 		mutex_lock(&heap->sweep.mutex);
 		do {

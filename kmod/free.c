@@ -84,7 +84,9 @@ static enum kmh_free_result kmh_free_small(struct kmh_mspan *s, unsigned long ad
 		return res;
 	}
 	if (want_init_on_free())
-		memset((void *)addr, 0, at->bytes);
+		kmh_clear((void *)addr, at->bytes);
+	if (kmh_heap_sanitized(s->heap))
+		kmh_sanitize_dead(addr, s->elemsize);
 	return kmh_heap_collected(s->heap) ? kmh_mspan_free_remote(s, at->slot) :
 					     kmh_free_slot(s, at->slot);
 }
@@ -94,8 +96,8 @@ static enum kmh_free_result kmh_free_small(struct kmh_mspan *s, unsigned long ad
  * been live a moment ago; two frees at the same time still meet in the slot's bits.
  * Comes with preemption off and returns with it on.
  */
-static void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
-			     unsigned long ip)
+void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
+		      unsigned long ip)
 {
 	enum kmh_free_result res;
 
@@ -150,15 +152,18 @@ static noinline void kmh_free_slow(unsigned long addr, struct kmh_mspan *s, unsi
 	struct kmh_where at = {};
 
 	/* A large object, if it is one and live: the claim tells. */
-	if (s->state == KMH_SPAN_LARGE && s->base == addr && kmh_large_claim(s) == KMH_FREE_OK) {
+	if (s->state == KMH_SPAN_LARGE && s->base == addr && !kmh_heap_sanitized(s->heap) &&
+	    kmh_large_claim(s) == KMH_FREE_OK) {
 		preempt_enable();
 		kmh_large_free(s);
 		return;
 	}
-	if (!ZERO_OR_NULL_PTR((void *)addr) && kmh_may_free(s, addr, &at, ip))
-		kmh_free_located(s, addr, &at, ip);
-	else
+	if (ZERO_OR_NULL_PTR((void *)addr) || !kmh_may_free(s, addr, &at, ip))
 		preempt_enable();
+	else if (kmh_heap_sanitized(s->heap))
+		kmh_sanitize_free(s, addr, &at, ip);
+	else
+		kmh_free_located(s, addr, &at, ip);
 }
 
 /* The span was full. Comes with preemption off and returns with it on. */
@@ -254,7 +259,8 @@ static bool kmh_size_fits(const struct kmh_mspan *s, const struct kmh_where *at,
 
 	if (bytes == at->bytes)
 		return true;
-	if (!bytes || bytes > at->bytes)
+	/* Where KASAN is told, the usable size is what was asked for. */
+	if (!bytes || bytes > at->bytes || (KMH_KASAN && kmh_heap_sanitized(s->heap)))
 		return false;
 	switch (s->state) {
 	case KMH_SPAN_LARGE:

@@ -189,6 +189,8 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	heap->owner = attr->owner;
 	heap->limit_bytes = attr->limit_bytes ?: kmh_default_limit;
 	heap->next_arena_bytes = min(KMH_ARENA_MIN_BYTES, kmh_arena_bytes);
+	if (KMH_SANITIZE)
+		kmh_sanitize_init(heap);
 	mutex_init(&heap->grow_mutex);
 	mutex_init(&heap->grow_noio_mutex);
 	mutex_init(&heap->arenas_mutex);
@@ -373,6 +375,8 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	synchronize_rcu();
 	while ((s = spans)) {
 		spans = s->dead;
+		if (kmh_heap_sanitized(heap))
+			kmh_sanitize_span_gone(s);
 		kmh_mspan_put(s);
 	}
 	kmh_heap_free_arenas(heap);

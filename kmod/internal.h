@@ -21,6 +21,9 @@
  * Any of 5 to 7 may be taken with or without the ones before it. The first heap
  * takes 5 and 6 once in this order (kmh_teach_lock_order()), so lockdep reports
  * the first code that takes them the other way round.
+ *
+ * The lock of a quarantine (sanitize.c, KASAN only) is raw too; NMI only tries. Nothing is
+ * taken under it, and it is taken with nothing but perhaps 1 held.
  */
 #ifndef _KMHEAP_INTERNAL_H
 #define _KMHEAP_INTERNAL_H
@@ -44,6 +47,7 @@
 #include "mcache.h"
 #include "mspan.h"
 #include "pagealloc.h"
+#include "sanitize.h"
 #include "shrink.h"
 #include "sizeclass.h"
 #include "sweep.h"
@@ -338,6 +342,7 @@ struct kmheap {
 	struct mutex grow_noio_mutex;	/* one that may not */
 	size_t next_arena_bytes;	/* doubles up to kmh_arena_bytes; racy by design */
 
+	struct kmh_sanitize sanitize;
 	struct kmh_sweep sweep;
 	struct kmh_defer defer;
 	struct kmh_specials specials;
@@ -394,6 +399,12 @@ static inline bool kmh_sweep_is_open(const struct kmheap *heap)
 static inline bool kmh_heap_collected(const struct kmheap *heap)
 {
 	return heap->flags & KMHEAP_COLLECTED;
+}
+
+/* Are KASAN and kmemleak told of its objects? See sanitize.c. */
+static __always_inline bool kmh_heap_sanitized(const struct kmheap *heap)
+{
+	return KMH_SANITIZE && unlikely(heap->sanitize.on);
 }
 
 /* Something was freed that the scavenger might turn into pages. One load, nearly always. */
@@ -456,6 +467,7 @@ void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
 
 void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t gfp);
 unsigned int kmh_aligned_spanclass(unsigned int spanclass);
+void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, int nid);
 bool kmh_gfp_ok(gfp_t gfp);
 bool kmh_alloc_may_grow(gfp_t gfp);
 void *kmh_tiny_alloc(struct kmheap *heap, size_t bytes, gfp_t gfp);
@@ -471,6 +483,9 @@ enum kmh_free_result kmh_large_claim(struct kmh_mspan *s);
 void kmh_large_release(struct kmh_mspan *s);
 void kmh_large_free(struct kmh_mspan *s);
 enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot);
+void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
+		      unsigned long ip);
+void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigned long ip);
 void kmh_free_doubled(unsigned long addr, struct kmh_mspan *s, unsigned long ip);
 void kmh_free_one(const void *p, unsigned long ip);
 

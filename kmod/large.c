@@ -19,7 +19,7 @@ static void kmh_clear_chunked(void *p, size_t bytes, bool may_sleep)
 
 	for (; bytes; bytes -= here, p += here) {
 		here = min(bytes, KMH_CLEAR_BYTES);
-		memset(p, 0, here);
+		kmh_clear(p, here);
 		if (may_sleep)
 			cond_resched();
 	}
@@ -165,6 +165,8 @@ void kmh_large_release(struct kmh_mspan *s)
 		return;
 	if (want_init_on_free())
 		kmh_clear_chunked((void *)s->base, (size_t)s->npages << KMH_PAGE_SHIFT, false);
+	if (kmh_heap_sanitized(s->heap))
+		kmh_sanitize_dead(s->base, (size_t)s->npages << KMH_PAGE_SHIFT);
 	kmh_mheap_free_span(s);
 }
 
@@ -178,6 +180,7 @@ void kmh_large_release(struct kmh_mspan *s)
  */
 void kmh_large_free(struct kmh_mspan *s)
 {
-	if (unlikely(READ_ONCE(s->nspecials)) || want_init_on_free() || !kmh_largecache_park(s))
+	if (unlikely(READ_ONCE(s->nspecials)) || want_init_on_free() ||
+	    kmh_heap_sanitized(s->heap) || !kmh_largecache_park(s))
 		kmh_large_release(s);
 }

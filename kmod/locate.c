@@ -64,6 +64,8 @@ void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where 
 							      KMHEAP_OBJECT_FREE;
 		break;
 	}
+	if (kmh_heap_sanitized(s->heap))
+		kmh_sanitize_locate(at);
 }
 
 /* ---- misuse */

@@ -7,6 +7,7 @@
  */
 #include <linux/cpu.h>
 #include <linux/delay.h>
+#include <linux/kmemleak.h>
 #include <linux/smp.h>
 
 #include "internal.h"
@@ -264,6 +265,9 @@ int kmh_mcache_init(struct kmheap *heap)
 	heap->mcache = kmh_backend_percpu(struct kmh_mcache);
 	if (!heap->mcache)
 		return -ENOMEM;
+	/* Addresses of slots, which are not references to the objects there. */
+	if (kmh_heap_sanitized(heap))
+		kmemleak_free_percpu(heap->mcache);
 	kmh_heap_account_metadata(heap, sizeof(struct kmh_mcache) * num_possible_cpus());
 	for_each_possible_cpu(cpu)
 		kmh_mcache_init_cpu(heap, cpu);

@@ -199,12 +199,15 @@ static void kmh_mspan_init_slots(struct kmh_mspan *s)
 }
 
 /*
- * @nfast of a small span without specials. Frees in a collected heap are all remote, and
- * where the kernel wants freed memory wiped each one does that: both the long way.
+ * @nfast of a small span without specials. Frees in a collected heap are all remote, where
+ * the kernel wants freed memory wiped each one does that, and in a sanitized heap each one is
+ * told: all of them the long way.
  */
 unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s)
 {
-	return (s->heap && kmh_heap_collected(s->heap)) || want_init_on_free() ? 0 : s->nelems;
+	if (s->heap && (kmh_heap_collected(s->heap) || kmh_heap_sanitized(s->heap)))
+		return 0;
+	return want_init_on_free() ? 0 : s->nelems;
 }
 
 /**

@@ -55,6 +55,8 @@ size_t kmheap_shrink(struct kmheap *heap)
 
 	might_sleep();
 	heap = kmh_heap_or_default(heap);
+	if (kmh_heap_sanitized(heap))
+		kmh_quarantine_drain(heap);
 	kmh_mcache_drain_all(heap);
 	while ((node = kmh_next_node(heap, &nid)))
 		kmh_mheap_release_spans(&node->mheap);

@@ -27,6 +27,7 @@
  */
 #include <linux/export.h>
 #include <linux/irq_work.h>
+#include <linux/kmemleak.h>
 #include <linux/refcount.h>
 #include <linux/rhashtable.h>
 
@@ -291,6 +292,7 @@ static struct kmh_special *kmh_special_new(struct kmh_mspan *s, unsigned long ad
 	sp = kmh_backend_zalloc(sizeof(*sp), GFP_KERNEL, NUMA_NO_NODE);
 	if (!sp)
 		return NULL;
+	kmemleak_ignore(sp);	/* holds the object's address, and is no reference to it */
 	sp->addr = addr;
 	sp->span = s;
 	sp->survived = 1;	/* no generation: those are even */
@@ -395,7 +397,9 @@ static void kmh_special_finish(struct kmheap *heap, struct kmh_special *sp)
 		atomic_long_inc(&heap->specials.finalized);
 	}
 	if (s->state != KMH_SPAN_LARGE && want_init_on_free())
-		memset((void *)sp->addr, 0, s->elemsize);
+		kmh_clear((void *)sp->addr, s->elemsize);
+	if (s->state != KMH_SPAN_LARGE && kmh_heap_sanitized(heap))
+		kmh_sanitize_dead(sp->addr, s->elemsize);
 	mutex_lock(&kmh_special_mutex);
 	kmh_special_remove(heap, sp);
 	mutex_unlock(&kmh_special_mutex);
@@ -465,6 +469,7 @@ struct kmheap_weak *kmheap_weak_create(void *p)
 	}
 	weak = kmh_backend_zalloc(sizeof(*weak), GFP_KERNEL, NUMA_NO_NODE);
 	if (weak) {
+		kmemleak_no_scan(weak);
 		weak->p = p;
 		weak->special = sp;
 		refcount_set(&weak->refs, 1);

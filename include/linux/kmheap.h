@@ -161,11 +161,18 @@ size_t kmheap_alloc_bulk_noprof(struct kmheap *heap, size_t size, gfp_t gfp, siz
 int kmheap_prefill_noprof(struct kmheap_ticket *t, struct kmheap *heap, size_t size, size_t n,
 			  gfp_t gfp) __must_check;
 
+/* Does the class say all about a constant size? Not where KASAN wants to know each byte. */
+static __always_inline bool kmheap_is_class(size_t size)
+{
+	return !IS_ENABLED(CONFIG_KASAN_GENERIC) && __builtin_constant_p(size) &&
+	       size && size <= KMHEAP_MAX_SMALL;
+}
+
 /* A constant size becomes its class at compile time; anything else takes the table. */
 static __always_inline __alloc_size(2) __must_check
 void *kmheap_alloc_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 {
-	if (__builtin_constant_p(size) && size && size <= KMHEAP_MAX_SMALL)
+	if (kmheap_is_class(size))
 		return kmheap_alloc_class_noprof(heap, 2 * kmheap_size_class(size), gfp);
 	return kmheap_alloc_any_noprof(heap, size, gfp);
 }
@@ -402,7 +409,7 @@ void kmheap_free_sized_any(const void *p, size_t size);
  */
 static __always_inline void kmheap_free_sized(const void *p, size_t size)
 {
-	if (__builtin_constant_p(size) && size && size <= KMHEAP_MAX_SMALL)
+	if (kmheap_is_class(size))
 		kmheap_free_class(p, size << 16 | kmheap_class_bytes[kmheap_size_class(size)]);
 	else
 		kmheap_free_sized_any(p, size);

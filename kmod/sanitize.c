@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Objects as KASAN and kmemleak should see them.
+ *
+ * A heap that is made while the parameter "sanitize" is set is sanitized for life. No span
+ * of it has fast slots (kmh_mspan_fast_slots()), so that every free comes by kmh_free_slow(),
+ * and every allocation is sent here by the function that the client has called.
+ *
+ * KASAN. Everything in an arena is poisoned but the bytes that were asked for of live objects
+ * (and the whole runs of pages that clients manage). An object has a redzone of at least
+ * KMH_REDZONE_BYTES behind it, in its own slot; nothing is packed. How long it is only the
+ * shadow knows. Freed objects go to the heap's quarantine, where their slots stay live and
+ * their shadow says that they are free: kmh_locate() goes by that. The oldest are really
+ * freed when there are more than kasan_quarantine_kib of them, when memory runs out, and when
+ * the heap is shrunk, waited for or destroyed. What is freed after a grace period or found
+ * dead by a collection, or had a finalizer, is poisoned when its slot is about to be free.
+ *
+ * kmemleak. Arenas are taken off its books and objects are put on them one by one. NMI cannot
+ * take kmemleak's locks: there nothing is allocated, and what is freed is freed as if by
+ * kmheap_free_rcu().
+ *
+ * This file is compiled without KASAN's checks (Kbuild): it writes into poisoned memory.
+ */
+#include <linux/kasan.h>
+#include <linux/kmemleak.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/string.h>
+
+#include "internal.h"
+
+/* The suites want heaps as everyone else has them, but for the one that tests this. */
+#ifdef KMHEAP_KUNIT
+bool kmh_sanitize_heaps;
+#else
+bool kmh_sanitize_heaps = true;
+#endif
+module_param_named(sanitize, kmh_sanitize_heaps, bool, 0644);
+MODULE_PARM_DESC(sanitize,
+		 "heaps made from now on show their objects to KASAN and kmemleak (default: yes)");
+
+unsigned int kmh_quarantine_kib = 256;
+#if KMH_KASAN
+module_param_named(kasan_quarantine_kib, kmh_quarantine_kib, uint, 0644);
+MODULE_PARM_DESC(kasan_quarantine_kib,
+		 "KiB of freed objects that each heap keeps poisoned before it uses them again (default 256)");
+#endif
+
+void kmh_sanitize_init(struct kmheap *heap)
+{
+	heap->sanitize.on = READ_ONCE(kmh_sanitize_heaps);
+	raw_spin_lock_init(&heap->sanitize.quarantine.lock);
+}
+
+/* ---- the shadow; a byte for 8 bytes, which are touchable if it is 0, the first n if it is n */
+
+#if KMH_KASAN
+#define KMH_GRANULE	BIT(KASAN_SHADOW_SCALE_SHIFT)
+
+static u8 *kmh_shadow(unsigned long addr)
+{
+	return kasan_mem_to_shadow((void *)addr);
+}
+
+/* @addr and @bytes are multiples of a granule. */
+static void kmh_kasan_set(unsigned long addr, size_t bytes, u8 code)
+{
+	__memset(kmh_shadow(addr), code, bytes >> KASAN_SHADOW_SCALE_SHIFT);
+}
+
+/* The first @size of @bytes may be touched. */
+static void kmh_kasan_open(unsigned long addr, size_t size, size_t bytes)
+{
+	size_t whole = round_down(size, KMH_GRANULE), end = round_up(size, KMH_GRANULE);
+
+	kmh_kasan_set(addr, whole, 0);
+	if (whole < end)
+		*kmh_shadow(addr + whole) = size - whole;
+	kmh_kasan_set(addr + end, bytes - end, KMH_KASAN_REDZONE);
+}
+
+/* How many of @bytes may be touched. */
+static size_t kmh_kasan_extent(unsigned long addr, size_t bytes)
+{
+	const u8 *shadow = kmh_shadow(addr);
+	size_t n = 0;
+
+	while (n < bytes && !READ_ONCE(*shadow)) {
+		n += KMH_GRANULE;
+		shadow++;
+	}
+	return n < bytes && READ_ONCE(*shadow) < KMH_GRANULE ? n + READ_ONCE(*shadow) : n;
+}
+
+static bool kmh_kasan_is_free(unsigned long addr)
+{
+	return READ_ONCE(*kmh_shadow(addr)) == KMH_KASAN_FREE;
+}
+#else
+static inline void kmh_kasan_set(unsigned long addr, size_t bytes, u8 code) { }
+static inline void kmh_kasan_open(unsigned long addr, size_t size, size_t bytes) { }
+
+static inline size_t kmh_kasan_extent(unsigned long addr, size_t bytes)
+{
+	return bytes;
+}
+
+static inline bool kmh_kasan_is_free(unsigned long addr)
+{
+	return false;
+}
+#endif
+
+/* The slot of an object, or all of a large one's pages. */
+static size_t kmh_slot_bytes(const struct kmh_mspan *s)
+{
+	return s->elemsize ?: (size_t)s->npages << KMH_PAGE_SHIFT;
+}
+
+/* A fresh arena: nothing in it is an object, and none of it a reference. */
+void kmh_sanitize_arena(const void *vbase, size_t bytes)
+{
+	kmh_kasan_set((unsigned long)vbase, bytes, KMH_KASAN_FREE);
+	kmemleak_free(vbase);
+}
+
+/* ---- allocation */
+
+/* A slot, or pages, with room for the redzone, aligned as @size promises and @align wants. */
+static void *kmh_sanitize_place(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
+				bool noscan)
+{
+	size_t padded = max(size, size + KMH_REDZONE_BYTES);	/* not past the end */
+	unsigned int class = 0, spanclass;
+
+	if (is_power_of_2(size))
+		align = max(align, min(size, (size_t)KMHEAP_MAX_SMALL));
+	if (padded <= KMHEAP_MAX_SMALL)
+		class = kmh_size_to_class_aligned(padded, align);
+	if (!class)
+		return kmh_large_alloc(heap, padded, align, gfp, nid, KMH_SPAN_LARGE, noscan);
+	spanclass = kmh_spanclass(class, noscan);
+	if (nid == NUMA_NO_NODE)
+		return kmh_alloc_slow(heap, spanclass, gfp);
+	if (heap->flags & KMHEAP_HWCACHE_ALIGN)
+		spanclass = kmh_aligned_spanclass(spanclass);
+	return kmh_alloc_on_node(heap, spanclass, gfp, nid);
+}
+
+/*
+ * Nobody but its collection knows whether an object of a collected heap is garbage: it is
+ * looked into, and never a leak.
+ */
+static void kmh_kmemleak_alloc(struct kmheap *heap, void *p, size_t bytes, gfp_t gfp, bool noscan)
+{
+	kmemleak_alloc(p, bytes, !kmh_heap_collected(heap), gfp);
+	if (noscan)
+		kmemleak_no_scan(p);
+}
+
+/**
+ * kmh_sanitize_alloc() - an object of a sanitized heap
+ * @heap: the heap.
+ * @size: bytes; 0 gives ZERO_SIZE_PTR.
+ * @align: a power of two.
+ * @gfp: as for kmheap_alloc().
+ * @nid: the only node that will do, or NUMA_NO_NODE.
+ * @noscan: it holds no pointers.
+ *
+ * Context: What @gfp says.
+ * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).
+ */
+void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
+			 bool noscan)
+{
+	struct kmh_mspan *s;
+	size_t bytes;
+	void *p;
+
+	if (!size)
+		return ZERO_SIZE_PTR;
+	might_alloc(gfp);
+	if (!kmh_gfp_ok(gfp))
+		return NULL;
+	if (KMH_KMEMLEAK && in_nmi()) {
+		atomic_long_inc(&heap->refused);
+		return NULL;
+	}
+	do {
+		p = kmh_sanitize_place(heap, size, align, gfp, nid, noscan);
+	} while (!p && kmh_quarantine_drain(heap));
+	if (!p)
+		return NULL;
+	s = kmh_span_of((unsigned long)p);	/* stays: the object is ours */
+	if (s->state == KMH_SPAN_LARGE)
+		s->large_bytes = size;
+	bytes = kmh_slot_bytes(s);
+	kmh_kasan_open((unsigned long)p, size, bytes);
+	kmh_kmemleak_alloc(heap, p, KMH_KASAN ? size : bytes, gfp, noscan);
+	return p;
+}
+
+/* A run of pages for a client. kmemleak is not told, as for those of the kernel. */
+void kmh_sanitize_pages(const void *p, size_t bytes)
+{
+	kmh_kasan_open((unsigned long)p, bytes, bytes);
+}
+
+/* What kmh_locate() has found to be live: how long is it, and is it in quarantine? */
+void kmh_sanitize_locate(struct kmh_where *at)
+{
+	if (at->state != KMHEAP_OBJECT_LIVE || !at->base)
+		return;
+	at->bytes = kmh_kasan_extent(at->base, at->bytes);
+	if (!at->bytes)
+		at->state = KMHEAP_OBJECT_FREE;
+}
+
+/* ---- free */
+
+/**
+ * kmh_sanitize_dead() - the last one who may read an object is done
+ * @addr: its first byte.
+ * @bytes: of its slot.
+ *
+ * Its slot is still the caller's. May be said twice.
+ *
+ * Context: Any; not NMI with kmemleak.
+ */
+void kmh_sanitize_dead(unsigned long addr, size_t bytes)
+{
+	kmh_kasan_set(addr, bytes, KMH_KASAN_FREE);
+	kmemleak_free((void *)addr);
+}
+
+/* A span of a heap that has ended: kmemleak forgets who was left. Context: process context. */
+void kmh_sanitize_span_gone(const struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	if (!KMH_KMEMLEAK)
+		return;
+	for (i = 0; i < s->nelems; i++) {
+		kmemleak_free((void *)kmh_mspan_slot_addr(s, i));
+		cond_resched();
+	}
+}
+
+/* Unlinked, but readers may hold it for as long as the grace period: no leak meanwhile. */
+void kmh_sanitize_deferred(unsigned long addr)
+{
+	if (!in_nmi())
+		kmemleak_not_leak((void *)addr);
+}
+
+/* The slot of an object that has left the quarantine is free from here on. */
+static void kmh_quarantine_release(struct kmh_quarantined *q)
+{
+	unsigned long addr = (unsigned long)q;
+	struct kmh_where at = { .base = addr, .state = KMHEAP_OBJECT_LIVE };
+	struct kmh_mspan *s;
+
+	preempt_disable();
+	s = kmh_span_of(addr);
+	at.bytes = kmh_slot_bytes(s);
+	at.slot = s->elemsize ? (addr - s->base) / s->elemsize : 0;
+	kmh_free_located(s, addr, &at, _RET_IP_);
+}
+
+/* The oldest object, if there are more than @limit bytes; or NULL. */
+static struct kmh_quarantined *kmh_quarantine_pop(struct kmheap *heap, size_t limit)
+{
+	struct kmh_quarantine *q = &heap->sanitize.quarantine;
+	struct kmh_quarantined *oldest = NULL;
+	unsigned long flags;
+
+	if (!kmh_lock_irqsave(&q->lock, flags))
+		return NULL;
+	if (q->bytes > limit) {
+		oldest = q->first;
+		q->first = oldest->next;
+		q->bytes -= kmh_slot_bytes(kmh_span_of((unsigned long)oldest));
+	}
+	raw_spin_unlock_irqrestore(&q->lock, flags);
+	return oldest;
+}
+
+static bool kmh_quarantine_trim(struct kmheap *heap, size_t limit)
+{
+	struct kmh_quarantined *q;
+	bool any = false;
+
+	while ((q = kmh_quarantine_pop(heap, limit))) {
+		kmh_quarantine_release(q);
+		any = true;
+	}
+	return any;
+}
+
+/**
+ * kmh_quarantine_drain() - free what a heap keeps in quarantine
+ * @heap: the heap.
+ *
+ * Context: Any. In NMI only tries the lock.
+ * Return: was there anything?
+ */
+bool kmh_quarantine_drain(struct kmheap *heap)
+{
+	return kmh_quarantine_trim(heap, 0);
+}
+
+/* False when somebody has put it there at this moment; the shadow is the one state. */
+static bool kmh_quarantine_push_locked(struct kmh_quarantine *q, unsigned long addr, size_t bytes)
+{
+	struct kmh_quarantined *new = (struct kmh_quarantined *)addr;
+
+	lockdep_assert_held(&q->lock);
+	if (kmh_kasan_is_free(addr))
+		return false;
+	kmh_kasan_set(addr, bytes, KMH_KASAN_FREE);
+	new->next = NULL;
+	if (q->bytes)
+		q->last->next = new;
+	else
+		q->first = new;
+	q->last = new;
+	q->bytes += bytes;
+	return true;
+}
+
+/* Collected objects are swept where they are, and those with side data have a way of theirs. */
+static bool kmh_quarantine_wants(const struct kmh_mspan *s, size_t bytes, size_t limit)
+{
+	return KMH_KASAN && bytes <= limit / 4 && !kmh_heap_collected(s->heap) &&
+	       !READ_ONCE(s->nspecials);
+}
+
+/**
+ * kmh_sanitize_free() - free an object of a sanitized heap
+ * @s: its span.
+ * @addr: the object.
+ * @at: what kmh_may_free() has found.
+ * @ip: whom to report.
+ *
+ * Context: Any. Comes with preemption off and returns with it on.
+ */
+void kmh_sanitize_free(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
+		       unsigned long ip)
+{
+	size_t bytes = kmh_slot_bytes(s), limit = (size_t)READ_ONCE(kmh_quarantine_kib) << 10;
+	struct kmheap *heap = s->heap;
+	struct kmh_quarantine *q = &heap->sanitize.quarantine;
+	unsigned long flags;
+	bool mine;
+
+	if (KMH_KMEMLEAK && in_nmi()) {
+		kmh_free_rcu_slow(s, addr, ip);
+		return;
+	}
+	if (!kmh_quarantine_wants(s, bytes, limit) || !kmh_lock_irqsave(&q->lock, flags)) {
+		kmh_free_located(s, addr, at, ip);
+		return;
+	}
+	kmemleak_free((void *)addr);	/* before anyone can use it again */
+	mine = kmh_quarantine_push_locked(q, addr, bytes);
+	raw_spin_unlock_irqrestore(&q->lock, flags);
+	if (!mine)
+		kmh_misuse(KMH_DOUBLE_FREE, "freed twice", addr, s, at, ip);
+	preempt_enable();
+	kmh_quarantine_trim(heap, limit);
+}

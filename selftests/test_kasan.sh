@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# kernel: debug
+# provokes: warnings
+# append: kasan_multi_shot
+# timeout: 120
+# What a client does to an object and must not is reported by KASAN as for any other.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/client.sh"
+
+plan 13
+
+load kmheap
+load sanitize_client
+
+# reports SIZE DEED KIND ACCESS: exactly one report, of that kind and access, in the client.
+reports() {
+	dmesg -c >/dev/null
+	tell sanitize_client kasan "$1" "$2" || return 1
+	dmesg >/tmp/kasan.log
+	is "number of reports" "$(grep -c 'BUG: KASAN' /tmp/kasan.log)" = 1 &&
+		grep -qE "BUG: KASAN: $3 in (peek|poke|kasan_cmd)" /tmp/kasan.log &&
+		grep -qE "^.*$4 of size 1 at addr" /tmp/kasan.log &&
+		grep -q 'kasan_cmd' /tmp/kasan.log && return
+	cat /tmp/kasan.log
+	return 1
+}
+
+for size in small power large; do
+	check "$size object: one byte behind it" reports $size over slab-out-of-bounds Read
+	check "$size object: 16 bytes behind it" reports $size over16 slab-out-of-bounds Read
+	check "$size object: written behind it" reports $size write slab-out-of-bounds Write
+done
+
+# Out of bounds by one, and then freed: the redzone is not the next object's.
+check "small object: read when it is free" reports small free slab-use-after-free Read
+check "large object: written when it is free" reports large freewrite slab-use-after-free Write
+
+# A double free is kmheap's to report.
+double() {
+	before=$(stat double_frees)
+	dmesg -c >/dev/null
+	tell sanitize_client kasan small twice || return 1
+	dmesg >/tmp/kasan.log
+	is double_frees "$(stat double_frees)" = $((before + 1)) &&
+		is "reports of kmheap" "$(grep -c 'cut here' /tmp/kasan.log)" = 1 &&
+		is "reports of KASAN" "$(grep -c 'BUG: KASAN' /tmp/kasan.log)" = 0 && valid
+}
+check "small object: freed twice" double
+
+# Without any misuse: nothing.
+innocent() {
+	dmesg -c >/dev/null
+	tell sanitize_client churn && valid && ! dmesg | grep -A 20 -E 'BUG:|WARNING:|cut here'
+}
+check "no misuse, no report" innocent
+
+unload sanitize_client
+unload kmheap
