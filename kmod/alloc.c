@@ -30,8 +30,9 @@ bool kmh_alloc_may_grow(gfp_t gfp)
 	return gfpflags_allow_blocking(gfp) && !in_interrupt();
 }
 
-/* One attempt without growing; any context. */
-static void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass)
+/* One attempt without growing; any context. @atomic: for a caller that cannot sleep. */
+void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,
+		    bool atomic)
 {
 	struct kmh_mcache *mc;
 	void *p = NULL;
@@ -39,9 +40,10 @@ static void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned 
 	preempt_disable();
 	mc = this_cpu_ptr(heap->mcache);
 	if (!kmh_mcache_enter(mc)) {
-		p = kmh_mcentral_alloc_one(node, spanclass);
+		p = kmh_mcentral_alloc_one(node, spanclass, atomic);
 	} else {
 		p = kmh_mcache_take(mc, spanclass);
+		mc->atomic = atomic;
 		if (!p && kmh_mcache_refill(mc, spanclass))
 			p = kmh_mcache_take(mc, spanclass);
 		kmh_mcache_leave(mc);
@@ -74,6 +76,7 @@ unsigned int kmh_aligned_spanclass(unsigned int spanclass)
  */
 noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t gfp)
 {
+	bool atomic = !kmh_alloc_may_grow(gfp);
 	const struct kmh_sizeclass *class;
 	struct kmh_node *node;
 	unsigned long seen;
@@ -83,13 +86,17 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 		spanclass = kmh_aligned_spanclass(spanclass);
 	class = &kmh_classes[kmh_spanclass_class(spanclass)];
 	might_alloc(gfp);
+	if (unlikely(in_nmi()))
+		kmh_nmi_ask(heap, spanclass);
 	for (;;) {
 		node = kmh_heap_node(heap, numa_node_id());
 		seen = READ_ONCE(node->mheap.ngrown);
-		p = kmh_alloc_try(heap, node, spanclass);
+		p = kmh_alloc_try(heap, node, spanclass, atomic);
+		if (!p && atomic)
+			p = kmh_nmi_take(heap, spanclass);
 		if (p)
 			break;
-		if (!kmh_alloc_may_grow(gfp))
+		if (atomic)
 			goto refused;
 		if (kmh_mspan_pools_short(spanclass) &&
 		    !kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp & ~__GFP_ZERO))
@@ -102,7 +109,7 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 	return p;
 
 refused:
-	atomic_long_inc(&heap->refused);
+	kmh_refused(heap, gfp);
 	return NULL;
 }
 
@@ -222,7 +229,7 @@ void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, 
 	for (;;) {
 		seen = READ_ONCE(node->mheap.ngrown);
 		preempt_disable();
-		p = kmh_mcentral_alloc_one(node, spanclass);
+		p = kmh_mcentral_alloc_one(node, spanclass, !kmh_alloc_may_grow(gfp));
 		preempt_enable();
 		if (p || !kmh_alloc_may_grow(gfp) ||
 		    kmh_mheap_grow(&node->mheap, class->npages, class->align_pages, seen, gfp))
@@ -264,6 +271,8 @@ void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int 
 	p = kmh_alloc_on_node(heap, spanclass, gfp, nid);
 	if (!p && !(gfp & __GFP_THISNODE))
 		p = kmheap_alloc_any_noprof(heap, size, gfp);
+	else if (!p)
+		kmh_reserve_refused(heap, gfp);
 	return p;
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_node_noprof);
@@ -297,7 +306,7 @@ void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t
 
 	heap = kmh_heap_or_default(heap);
 	if (!npages || npages > SIZE_MAX >> KMH_PAGE_SHIFT) {
-		atomic_long_inc(&heap->refused);
+		kmh_refused(heap, gfp);
 		return NULL;
 	}
 	p = kmh_large_alloc(heap, npages << KMH_PAGE_SHIFT, 1, gfp, NUMA_NO_NODE, KMH_SPAN_MANUAL,

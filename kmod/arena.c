@@ -117,16 +117,31 @@ void kmh_arena_destroy(struct kmh_arena *a)
 	kmh_backend_free(a);
 }
 
+/* Has it the run that the reserve wants? Then the worker would fetch another one. */
+static bool kmh_arena_has_run_locked(struct kmh_arena *a)
+{
+	unsigned long run = kmh_reserve_run(a->mheap), page;
+	struct kmh_parange *range;
+
+	lockdep_assert_held(&a->mheap->lock);
+	/* The fullest range that has one comes first, and this one is empty. */
+	if (!run || !kmh_pa_alloc(&a->mheap->pa, run, 1, &range, &page))
+		return false;
+	kmh_pa_free(&a->mheap->pa, range, page, run);
+	return range == &a->range;
+}
+
 /*
  * Nothing in it is in use, and so much is free without it that nobody grows ahead. Under the
  * page heap's lock.
  */
-static bool kmh_arena_is_idle(const struct kmh_arena *a)
+static bool kmh_arena_is_idle(struct kmh_arena *a)
 {
 	const struct kmh_mheap *mh = a->mheap;
 
 	return !a->dedicated && a->range.nfree == a->range.npages &&
-	       mh->pa.nfree - a->range.npages >= 2 * mh->low_pages;
+	       mh->pa.nfree - a->range.npages >= 2 * mh->low_pages + mh->reserve.pages &&
+	       !kmh_arena_has_run_locked(a);
 }
 
 /* Take @a out of its page allocator if nothing in it is in use. */
@@ -141,8 +156,10 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 	if (empty)
 		kmh_pa_remove(kmh_arena_pa(a), &a->range, false);
 	/* Who gives everything back does not want it back at once; the next arena sets it. */
-	if (!mh->pa.npages)
+	if (!mh->pa.npages) {
 		mh->low_pages = 0;
+		WRITE_ONCE(mh->reserve.pages, 0);
+	}
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
 	if (empty)	/* nobody can allocate from it any more */
 		kmh_arenamap_set(a->first, a->npages, &kmh_span_gone);
@@ -248,7 +265,8 @@ size_t kmh_arena_count_idle_locked(struct kmh_mheap *mh)
 
 	list_for_each_entry_reverse(a, &mh->heap->arenas, list) {
 		if (!a->empties || a->range.npages > left ||
-		    left - a->range.npages < 2 * READ_ONCE(mh->low_pages))
+		    left - a->range.npages <
+			    2 * READ_ONCE(mh->low_pages) + READ_ONCE(mh->reserve.pages))
 			continue;
 		left -= a->range.npages;
 		bytes += a->bytes;

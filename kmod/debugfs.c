@@ -18,6 +18,21 @@ static struct dentry *kmh_heaps_dir;
 
 /* ---- stats */
 
+static void kmh_show_reserve(struct seq_file *m, const struct kmheap_stats *st)
+{
+	seq_printf(m, "reserve_bytes %llu\n", st->reserve_bytes);
+	seq_printf(m, "reserve_peak_bytes %llu\n", st->reserve_peak_bytes);
+	seq_printf(m, "reserve_missing_bytes %llu\n", st->reserve_missing_bytes);
+	seq_printf(m, "reserve_served_task %llu\n", st->reserve_served_task);
+	seq_printf(m, "reserve_served_softirq %llu\n", st->reserve_served_softirq);
+	seq_printf(m, "reserve_served_hardirq %llu\n", st->reserve_served_hardirq);
+	seq_printf(m, "reserve_served_nmi %llu\n", st->reserve_served_nmi);
+	seq_printf(m, "reserve_refused_task %llu\n", st->reserve_refused_task);
+	seq_printf(m, "reserve_refused_softirq %llu\n", st->reserve_refused_softirq);
+	seq_printf(m, "reserve_refused_hardirq %llu\n", st->reserve_refused_hardirq);
+	seq_printf(m, "reserve_refused_nmi %llu\n", st->reserve_refused_nmi);
+}
+
 static void kmh_show_stats(struct seq_file *m, const struct kmheap_stats *st)
 {
 	seq_printf(m, "footprint_bytes %llu\n", st->footprint_bytes);
@@ -61,6 +76,7 @@ static int kmh_stats_show(struct seq_file *m, void *unused)
 	if (err)
 		return err;
 	kmh_show_stats(m, &st);
+	kmh_show_reserve(m, &st);
 	seq_printf(m, "heaps %u\n", nheaps);
 	seq_printf(m, "shrunk_bytes %ld\n", atomic_long_read(&kmh_shrunk_bytes));
 	seq_printf(m, "oom_bytes %ld\n", atomic_long_read(&kmh_oom_bytes));
@@ -78,6 +94,7 @@ static int kmh_heap_stats_show(struct seq_file *m, void *unused)
 	kmh_show_stats(m, &st);
 	seq_printf(m, "expedited_grace_periods %ld\n",
 		   atomic_long_read(&heap->defer.expedited));
+	kmh_show_reserve(m, &st);
 	seq_printf(m, "finalized_objects %ld\n", atomic_long_read(&heap->specials.finalized));
 	seq_printf(m, "collect_begin_ns %llu\n", READ_ONCE(heap->begin_ns));
 	seq_printf(m, "collect_end_ns %llu\n", READ_ONCE(heap->end_ns));

@@ -175,6 +175,7 @@ static void kmh_heap_free(struct kmheap *heap)
 	kmh_mcache_destroy(heap);
 	kmh_heap_free_nodes(heap);
 	kmh_heap_put_sentinels(heap);
+	kmh_nmi_free(heap);
 	kmh_backend_free(heap->name);
 	kmh_backend_free(heap);
 }
@@ -360,6 +361,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 
 	kmh_shrink_unregister(heap);
 	kmheap_rcu_barrier(heap);
+	kmh_nmi_stop(heap);
 	if (report)
 		kmh_report_survivors(heap);
 	kmh_special_stop(heap);		/* runs the survivors' finalizers */

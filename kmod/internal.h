@@ -45,6 +45,7 @@
 #include "finding.h"
 #include "fixalloc.h"
 #include "mcache.h"
+#include "reserve.h"
 #include "mspan.h"
 #include "pagealloc.h"
 #include "sanitize.h"
@@ -131,7 +132,7 @@ struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s);
 struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int spanclass,
 					    struct kmh_mcache *mc);
 void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s);
-void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass);
+void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool atomic);
 unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c);
 void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s);
 bool kmh_mcentral_try_claim(struct kmh_mspan *s);
@@ -167,6 +168,7 @@ struct kmh_mheap {
 	unsigned long ngrown;		/* arenas ever added: "has someone grown since?" */
 	unsigned long missed_pages;	/* longest run that was not to be had since then */
 	unsigned long peak_pages;	/* most in use since the scavenger's last look */
+	struct kmh_reserve reserve;
 	struct kmh_parked store;	/* freed large objects that no CPU keeps */
 	unsigned long fetched;		/* jiffies: when what CPUs have parked was */
 
@@ -184,7 +186,9 @@ void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid);
 void kmh_mheap_stop(struct kmh_mheap *mh);
 struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *mc,
 				       unsigned int spanclass, unsigned long npages,
-				       unsigned long align, bool *zeroed);
+				       unsigned long align, bool atomic, bool *zeroed);
+void kmh_mheap_kick(struct kmh_mheap *mh);
+u64 kmh_mheap_missing_bytes(struct kmh_mheap *mh);
 void kmh_mheap_free_span(struct kmh_mspan *s);
 void kmh_mheap_give_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc);
 int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
@@ -337,6 +341,8 @@ struct kmheap {
 	atomic_long_t refused;
 	atomic_long_t large_allocs;
 	atomic_long_t misuses[KMH_NR_MISUSES];
+	struct kmh_reserve_counts reserve;
+	struct kmh_nmi nmi;
 
 	struct mutex grow_mutex;	/* one grower that may enter FS and IO */
 	struct mutex grow_noio_mutex;	/* one that may not */
@@ -374,6 +380,7 @@ extern struct kmheap *kmh_default_heap;
 extern struct list_head kmh_heaps;
 extern struct mutex kmh_heaps_mutex;
 extern struct workqueue_struct *kmh_wq;
+extern struct workqueue_struct *kmh_grow_wq;	/* for those who cannot: before anything else */
 extern size_t kmh_arena_bytes;		/* size of a full-grown arena */
 extern size_t kmh_default_limit;
 extern atomic_long_t kmh_misuses[KMH_NR_MISUSES];	/* of no heap, or of dead ones */
@@ -465,6 +472,8 @@ void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
 /* What vmalloc space cannot promise. */
 #define KMH_GFP_ZONES		(__GFP_DMA | __GFP_DMA32)
 
+void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,
+		    bool atomic);
 void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t gfp);
 unsigned int kmh_aligned_spanclass(unsigned int spanclass);
 void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, int nid);
@@ -479,6 +488,7 @@ size_t kmh_tiny_extent(const struct kmh_mspan *s, unsigned long addr, unsigned l
 unsigned int kmh_tiny_live(const struct kmh_mspan *s);
 void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid,
 		      enum kmh_span_state state, bool noscan);
+void *kmh_large_try(struct kmheap *heap, size_t bytes, gfp_t gfp);
 enum kmh_free_result kmh_large_claim(struct kmh_mspan *s);
 void kmh_large_release(struct kmh_mspan *s);
 void kmh_large_free(struct kmh_mspan *s);

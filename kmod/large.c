@@ -48,7 +48,8 @@ static struct kmh_mspan *kmh_large_span(struct kmh_mheap *mh, unsigned long npag
 		seen = READ_ONCE(mh->ngrown);
 		atomic_inc(nsweeping);
 		smp_mb__after_atomic();	/* pairs with that in kmh_sweep_wait_for_users() */
-		s = kmh_mheap_alloc_span(mh, NULL, KMH_SPANCLASS_LARGE, npages, align, zeroed);
+		s = kmh_mheap_alloc_span(mh, NULL, KMH_SPANCLASS_LARGE, npages, align,
+					 !kmh_alloc_may_grow(gfp), zeroed);
 		if (s)
 			return s;
 		atomic_dec(nsweeping);
@@ -95,6 +96,41 @@ static noinline struct kmh_mspan *kmh_large_fresh(struct kmheap *heap, size_t by
 	return s;
 }
 
+/* An object that nobody has asked for: the page heap's, or NULL without being counted. */
+void *kmh_large_try(struct kmheap *heap, size_t bytes, gfp_t gfp)
+{
+	bool zeroed;
+	struct kmh_mspan *s = kmh_large_fresh(heap, bytes, 1, gfp, NUMA_NO_NODE, KMH_SPAN_LARGE,
+					      false, &zeroed);
+
+	return s ? (void *)s->base : NULL;
+}
+
+/* From the page heap or, in NMI, off a shelf. The rest is as kmh_large_fresh() leaves it. */
+static struct kmh_mspan *kmh_large_in_nmi(struct kmheap *heap, size_t bytes, size_t align,
+					  gfp_t gfp, int nid, enum kmh_span_state state,
+					  bool noscan, bool *zeroed)
+{
+	unsigned long npages = DIV_ROUND_UP(bytes, KMH_PAGE_SIZE);
+	unsigned int kind = KMH_NR_SPANCLASSES + npages - 1;
+	bool on_shelves = npages <= KMH_NMI_PAGES && align <= KMH_PAGE_SIZE && nid == NUMA_NO_NODE;
+	struct kmh_mspan *s;
+	void *p;
+
+	if (on_shelves)
+		kmh_nmi_ask(heap, kind);
+	s = kmh_large_fresh(heap, bytes, align, gfp, nid, state, noscan, zeroed);
+	if (s || !on_shelves)
+		return s;
+	p = kmh_nmi_take(heap, kind);
+	if (!p)
+		return NULL;
+	s = kmh_span_of((unsigned long)p);
+	kmh_large_become(s, bytes, state, noscan);
+	*zeroed = false;
+	return s;
+}
+
 /**
  * kmh_large_alloc() - an object with a span of its own
  * @heap: the heap.
@@ -123,7 +159,9 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 	if (likely(s)) {
 		kmh_large_become(s, bytes, state, noscan);
 	} else {
-		s = kmh_large_fresh(heap, bytes, align, gfp, nid, state, noscan, &zeroed);
+		s = unlikely(in_nmi()) ?
+			    kmh_large_in_nmi(heap, bytes, align, gfp, nid, state, noscan, &zeroed) :
+			    kmh_large_fresh(heap, bytes, align, gfp, nid, state, noscan, &zeroed);
 		if (!s)
 			goto refused;
 	}
@@ -133,7 +171,7 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 	return (void *)s->base;
 
 refused:
-	atomic_long_inc(&heap->refused);
+	kmh_refused(heap, gfp);
 	return NULL;
 }
 

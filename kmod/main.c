@@ -13,6 +13,7 @@
 size_t kmh_arena_bytes = 4UL << 20;
 size_t kmh_default_limit;
 struct workqueue_struct *kmh_wq;
+struct workqueue_struct *kmh_grow_wq;
 
 static unsigned long arena_size = 4UL << 20;
 module_param(arena_size, ulong, 0444);
@@ -52,6 +53,11 @@ static int __init kmh_init(void)
 	kmh_wq = alloc_workqueue("kmheap", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (!kmh_wq)
 		return -ENOMEM;
+	kmh_grow_wq = alloc_workqueue("kmheap_grow", WQ_UNBOUND | WQ_HIGHPRI | WQ_MEM_RECLAIM, 0);
+	if (!kmh_grow_wq) {
+		err = -ENOMEM;
+		goto no_grow_wq;
+	}
 	kmh_magazines_init();
 	err = kmh_mspan_pools_init();
 	if (err)
@@ -73,6 +79,8 @@ no_map:
 	kmh_mspan_pools_destroy();
 no_pools:
 	kmh_magazines_exit();
+	destroy_workqueue(kmh_grow_wq);
+no_grow_wq:
 	destroy_workqueue(kmh_wq);
 	return err;
 }
@@ -85,6 +93,7 @@ static void __exit kmh_exit(void)
 	kmh_arenamap_exit();
 	kmh_mspan_pools_destroy();
 	kmh_magazines_exit();
+	destroy_workqueue(kmh_grow_wq);
 	destroy_workqueue(kmh_wq);
 }
 

@@ -219,7 +219,7 @@ struct kmh_visited kmh_mcache_visit(struct kmheap *heap, void (*fn)(struct kmh_m
 }
 
 /**
- * kmh_mcache_drain_all() - drain the mcaches of every online CPU
+ * kmh_mcache_drain_all() - drain the mcaches of every online CPU, and the shelves of NMIs
  * @heap: the heap.
  *
  * One that is in its section is asked again, three times at most: it is allocating, so
@@ -231,6 +231,7 @@ void kmh_mcache_drain_all(struct kmheap *heap)
 {
 	unsigned int tries = 3;
 
+	kmh_nmi_drain(heap);
 	while (kmh_mcache_visit(heap, kmh_mcache_drain_locked, NULL).busy && --tries)
 		usleep_range(50, 200);
 	kmh_largestore_release(heap);

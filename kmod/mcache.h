@@ -72,6 +72,7 @@ struct kmh_pagecache {
 struct kmh_mcache {
 	u8 busy;
 	u8 no_magazines;		/* written once, by anyone */
+	u8 atomic;			/* who is in the section, past the window, cannot sleep */
 
 	/* tiny.c: the block being filled; tiny_span NULL when there is none */
 	unsigned int tiny_slot;

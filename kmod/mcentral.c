@@ -320,7 +320,7 @@ static struct llist_node *kmh_mcentral_take(struct kmh_mcentral *c, struct kmh_m
 
 /* A span of fresh pages; home CACHED, counted as well. */
 static struct llist_node *kmh_mcentral_grow(struct kmh_node *node, unsigned int spanclass,
-					    struct kmh_mcache *mc)
+					    struct kmh_mcache *mc, bool atomic)
 {
 	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
 	struct kmh_mcentral *c = &node->central[spanclass];
@@ -328,7 +328,7 @@ static struct llist_node *kmh_mcentral_grow(struct kmh_node *node, unsigned int 
 
 	atomic_inc(&c->nsweeping);
 	s = kmh_mheap_alloc_span(&node->mheap, mc, spanclass, class->npages, class->align_pages,
-				 NULL);
+				 atomic, NULL);
 	if (!s) {
 		atomic_dec(&c->nsweeping);
 		return NULL;
@@ -364,7 +364,7 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
 	struct kmh_mspan *s;
 
 	first = kmh_mcentral_take(c, mc, n, KMH_STEAL_CPUS) ?:
-		kmh_mcentral_grow(node, spanclass, mc) ?:
+		kmh_mcentral_grow(node, spanclass, mc, mc && mc->atomic) ?:
 		kmh_mcentral_take(c, mc, n, nr_cpu_ids);
 	llist_for_each_entry(s, first, node) {
 		/*
@@ -417,6 +417,7 @@ static void *kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s)
  * kmh_mcentral_alloc_one() - one object past the mcache
  * @node: from where.
  * @spanclass: which class.
+ * @atomic: for a caller that cannot sleep.
  *
  * For an interrupt that found its CPU's mcache busy, and for a foreign node. The
  * caller is the span's sweeper for as long as it is off the lists.
@@ -424,11 +425,11 @@ static void *kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s)
  * Context: Any; preemption off. In NMI locks are only tried.
  * Return: the object or NULL.
  */
-void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass)
+void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool atomic)
 {
 	struct kmh_mcentral *c = &node->central[spanclass];
 	struct llist_node *n = kmh_mcentral_take(c, NULL, 1, KMH_STEAL_CPUS) ?:
-			       kmh_mcentral_grow(node, spanclass, NULL) ?:
+			       kmh_mcentral_grow(node, spanclass, NULL, atomic) ?:
 			       kmh_mcentral_take(c, NULL, 1, nr_cpu_ids);
 	struct kmh_mspan *s;
 	void *p;

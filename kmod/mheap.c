@@ -34,8 +34,8 @@ static bool kmh_wants_own_arena(unsigned long npages)
 	return npages > kmh_arena_bytes / 2 >> KMH_PAGE_SHIFT;
 }
 
-/* Wake the worker to grow, unless that has just failed. */
-static void kmh_mheap_kick(struct kmh_mheap *mh)
+/* Wake the worker to grow, unless that has just failed. Context: any. */
+void kmh_mheap_kick(struct kmh_mheap *mh)
 {
 	if (time_after_eq(jiffies, READ_ONCE(mh->ahead_after)))
 		irq_work_queue(&mh->kick);
@@ -107,11 +107,19 @@ static bool kmh_arena_use_pages(struct kmh_arena *a, unsigned long page, unsigne
 static void kmh_mheap_fill_cache_locked(struct kmh_mheap *mh, struct kmh_pagecache *pc)
 {
 	lockdep_assert_held(&mh->lock);
-	if (pc->bits || mh->pa.nfree < KMH_PAGECACHE_SHARE * num_online_cpus())
+	if (pc->bits ||
+	    mh->pa.nfree < KMH_PAGECACHE_SHARE * num_online_cpus() + mh->reserve.pages)
 		return;
 	if (kmh_pa_take64(&mh->pa, &pc->range, &pc->base, &pc->bits))
 		kmh_arena_use_pages(kmh_range_arena(pc->range), pc->base, KMH_PA_GROUP_PAGES);
 }
+
+/* What is wanted, and for whom. */
+struct kmh_page_want {
+	unsigned long npages;
+	unsigned long align;
+	bool atomic;			/* a caller that cannot sleep */
+};
 
 struct kmh_page_run {
 	struct kmh_parange *range;
@@ -140,9 +148,36 @@ static unsigned long kmh_mheap_nfree(const struct kmh_mheap *mh)
 	return READ_ONCE(mh->pa.nfree) + READ_ONCE(mh->store.npages);
 }
 
+static bool kmh_mheap_take_pages_locked(struct kmh_mheap *mh, const struct kmh_page_want *want,
+					struct kmh_page_run *run)
+{
+	struct kmh_pagealloc *pa = kmh_mheap_pa(mh, want->npages);
+
+	lockdep_assert_held(&mh->lock);
+	/* The reserve is not for who can sleep. */
+	if (!want->atomic && pa == &mh->pa && pa->nfree < want->npages + mh->reserve.pages)
+		return false;
+	if (!kmh_pa_alloc(pa, want->npages, want->align, &run->range, &run->page))
+		return false;
+	run->zeroed = kmh_arena_use_pages(kmh_range_arena(run->range), run->page, want->npages);
+	return true;
+}
+
+/* Is the worker to come? @last: no page will be freed for the caller. */
+static bool kmh_mheap_is_low_locked(struct kmh_mheap *mh, const struct kmh_page_want *want,
+				    bool ok, bool last)
+{
+	bool low = kmh_mheap_nfree(mh) < mh->low_pages + mh->reserve.pages;
+
+	lockdep_assert_held(&mh->lock);
+	if (want->atomic && (ok || last) && !kmh_wants_own_arena(want->npages))
+		low |= kmh_reserve_draw_locked(mh, want->npages + want->align - 1, ok);
+	return low;
+}
+
 /* Out of the page heap; a page cache that is given and empty is filled as well. */
 static bool kmh_mheap_find_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
-				 unsigned long npages, unsigned long align, bool last,
+				 const struct kmh_page_want *want, bool last,
 				 struct kmh_page_run *run)
 {
 	unsigned long flags;
@@ -151,34 +186,45 @@ static bool kmh_mheap_find_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
 	if (!kmh_lock_irqsave(&mh->lock, flags))
 		return false;
 	kmh_mheap_drain_pending_locked(mh);
-	ok = kmh_pa_alloc(kmh_mheap_pa(mh, npages), npages, align, &run->range, &run->page);
-	if (ok)
-		run->zeroed = kmh_arena_use_pages(kmh_range_arena(run->range), run->page, npages);
-	else if (last)
-		kmh_mheap_miss_locked(mh, npages + align - 1);
+	ok = kmh_mheap_take_pages_locked(mh, want, run);
+	if (!ok && last)
+		kmh_mheap_miss_locked(mh, want->npages + want->align - 1);
 	if (ok && pc)
 		kmh_mheap_fill_cache_locked(mh, pc);
 	mh->peak_pages = max(mh->peak_pages, mh->pa.npages - mh->pa.nfree);
-	if (kmh_mheap_nfree(mh) < mh->low_pages)
+	if (kmh_mheap_is_low_locked(mh, want, ok, last))
 		kmh_mheap_kick(mh);
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
 	return ok;
 }
 
-static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_mcache *mc, unsigned long npages,
-				unsigned long align, struct kmh_page_run *run)
+static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_mcache *mc,
+				const struct kmh_page_want *want, struct kmh_page_run *run)
 {
 	struct kmh_pagecache *pc = mc ? &mc->pages : NULL;
 
-	if (npages > KMH_PAGECACHE_RUN || align > 1)
+	if (want->npages > KMH_PAGECACHE_RUN || want->align > 1)
 		pc = NULL;
-	if (pc && kmh_mheap_cached_pages(pc, npages, run))
+	if (pc && kmh_mheap_cached_pages(pc, want->npages, run))
 		return true;
 	do {
-		if (likely(kmh_mheap_find_pages(mh, pc, npages, align, false, run)))
+		if (likely(kmh_mheap_find_pages(mh, pc, want, false, run)))
 			return true;
-	} while (kmh_largecache_flush(mh, mc, npages));
-	return kmh_mheap_find_pages(mh, pc, npages, align, true, run);
+	} while (kmh_largecache_flush(mh, mc, want->npages));
+	return kmh_mheap_find_pages(mh, pc, want, true, run);
+}
+
+/* Metadata. What others have been short of is left to them, as their pages are. */
+static struct kmh_mspan *kmh_mheap_get_span(struct kmh_mheap *mh, unsigned int spanclass,
+					    bool atomic)
+{
+	struct kmh_mspan *s = NULL;
+
+	if (atomic || !kmh_mspan_pools_short(spanclass))
+		s = kmh_mspan_get(spanclass);
+	if (!s || (atomic && kmh_mspan_pools_draw(spanclass)))
+		kmh_mheap_kick(mh);
+	return s;
 }
 
 /* The span's generation, before anyone can find it. A large object is black by itself. */
@@ -198,6 +244,7 @@ static void kmh_mheap_date_span(struct kmh_mspan *s)
  * @spanclass: what it is to hold.
  * @npages: heap pages.
  * @align: alignment of its first page's number, a power of two.
+ * @atomic: for a caller that cannot sleep: from the reserve, too.
  * @zeroed: where to say whether every byte is known to be zero, or NULL.
  *
  * Context: Any. In NMI locks are only tried.
@@ -206,19 +253,20 @@ static void kmh_mheap_date_span(struct kmh_mspan *s)
  */
 struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *mc,
 				       unsigned int spanclass, unsigned long npages,
-				       unsigned long align, bool *zeroed)
+				       unsigned long align, bool atomic, bool *zeroed)
 {
-	struct kmh_mspan *s = kmh_mspan_get(spanclass);
+	struct kmh_page_want want = { .npages = npages, .align = align, .atomic = atomic };
+	struct kmh_mspan *s = kmh_mheap_get_span(mh, spanclass, atomic);
 	struct kmh_page_run run;
 
-	if (!s) {
-		kmh_mheap_kick(mh);
+	if (!s)
 		return NULL;
-	}
-	if (!kmh_mheap_get_pages(mh, mc, npages, align, &run)) {
+	if (!kmh_mheap_get_pages(mh, mc, &want, &run)) {
 		kmh_mspan_put(s);
 		return NULL;
 	}
+	if (atomic)
+		kmh_reserve_served(mh->heap);
 	s->heap = mh->heap;
 	s->mheap = mh;
 	s->arena = kmh_range_arena(run.range);
@@ -524,7 +572,10 @@ int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long ali
 		   unsigned long seen, gfp_t gfp)
 {
 	struct kmh_room room = { .npages = npages, .align = align };
+	unsigned long reserve = READ_ONCE(mh->reserve.pages);
 
+	if (reserve)	/* that is not for the caller */
+		room.nfree = npages + reserve;
 	return kmh_mheap_make_room(mh, &room, seen, gfp);
 }
 
@@ -546,6 +597,43 @@ int kmh_mheap_grow_ahead(struct kmh_mheap *mh, unsigned long nfree, gfp_t gfp)
 	return kmh_mheap_make_room(mh, &room, READ_ONCE(mh->ngrown), gfp);
 }
 
+/* What is to be free now. */
+static struct kmh_room kmh_mheap_ahead(const struct kmh_mheap *mh)
+{
+	return (struct kmh_room){
+		.npages = kmh_reserve_run(mh) ?: 1, .align = 1,
+		.nfree = READ_ONCE(mh->low_pages) + READ_ONCE(mh->reserve.pages),
+	};
+}
+
+/* What of that there is not, in bytes; for want of a run all of the run. */
+u64 kmh_mheap_missing_bytes(struct kmh_mheap *mh)
+{
+	struct kmh_room room = kmh_mheap_ahead(mh);
+	unsigned long nfree = kmh_mheap_nfree(mh);
+
+	if (nfree < room.nfree)
+		return (u64)(room.nfree - nfree) << KMH_PAGE_SHIFT;
+	if (!READ_ONCE(mh->reserve.pages) || kmh_mheap_has_room(mh, &room))
+		return 0;
+	return (u64)room.npages << KMH_PAGE_SHIFT;
+}
+
+static int kmh_mheap_refill(struct kmh_mheap *mh, gfp_t gfp)
+{
+	int err = 0;
+
+	while (!err && kmh_mheap_missing_bytes(mh)) {
+		unsigned long nfree = kmh_mheap_nfree(mh), seen = READ_ONCE(mh->ngrown);
+		struct kmh_room room = kmh_mheap_ahead(mh);
+
+		err = kmh_mheap_make_room(mh, &room, seen, gfp);
+		if (READ_ONCE(mh->ngrown) == seen && kmh_mheap_nfree(mh) <= nfree)
+			break;
+	}
+	return err;
+}
+
 /* Grow ahead of need, and refill span metadata, for those who cannot. */
 static void kmh_mheap_work(struct work_struct *work)
 {
@@ -555,20 +643,18 @@ static void kmh_mheap_work(struct work_struct *work)
 	int err;
 
 	kmh_mheap_drain_pending(mh);
-	kmh_arena_release_free(mh->heap, true);
 	err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
 	missed = xchg(&mh->missed_pages, 0);	/* a grower since @seen has dealt with it */
 	if (!err && missed)
 		err = kmh_mheap_grow(mh, missed, 1, seen, gfp);
-	while (!err && kmh_mheap_nfree(mh) < READ_ONCE(mh->low_pages)) {
-		unsigned long nfree = kmh_mheap_nfree(mh);
-
-		err = kmh_mheap_grow_ahead(mh, READ_ONCE(mh->low_pages), gfp);
-		if (kmh_mheap_nfree(mh) <= nfree)
-			break;
-	}
-	if (err)
+	if (!err)
+		err = kmh_mheap_refill(mh, gfp);
+	kmh_reserve_refilled(mh);
+	if (!err)
+		kmh_nmi_fill(mh->heap);
+	else
 		WRITE_ONCE(mh->ahead_after, jiffies + KMH_AHEAD_PAUSE);
+	kmh_arena_release_free(mh->heap, true);	/* last: it may wait for a grace period */
 }
 
 /* Runs where it may wake a worker, whatever context asked for it. */
@@ -576,7 +662,7 @@ static void kmh_mheap_kicked(struct irq_work *kick)
 {
 	struct kmh_mheap *mh = container_of(kick, struct kmh_mheap, kick);
 
-	queue_work_node(mh->nid, kmh_wq, &mh->work);
+	queue_work_node(mh->nid, kmh_grow_wq, &mh->work);
 }
 
 void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid)
@@ -594,6 +680,7 @@ void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid)
 	mh->fetched = jiffies - KMH_FETCH_PAUSE;
 	init_irq_work(&mh->kick, kmh_mheap_kicked);
 	INIT_WORK(&mh->work, kmh_mheap_work);
+	kmh_reserve_init(mh);
 }
 
 /*
@@ -608,6 +695,7 @@ void kmh_mheap_stop(struct kmh_mheap *mh)
 		kmh_mheap_drain_pending(mh);
 		irq_work_sync(&mh->kick);
 		cancel_work_sync(&mh->work);
+		kmh_reserve_stop(mh);
 	}
 }
 

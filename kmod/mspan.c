@@ -28,6 +28,13 @@ static const char * const kmh_pool_names[KMH_SPAN_POOLS] = {
 static struct kmh_fixalloc kmh_span_pool[KMH_SPAN_POOLS];
 static struct kmh_fixalloc kmh_tiny_pool;
 
+/*
+ * How many are to be free, if not as few as always. It only grows, once for each refill;
+ * @kmh_pool_raised: it has, since the last one. Both are racy by design.
+ */
+static unsigned int kmh_pool_want[KMH_SPAN_POOLS];
+static bool kmh_pool_raised[KMH_SPAN_POOLS];
+
 /* State bytes of one tiny span: a byte per block. */
 #define KMH_TINY_STATE_BYTES	(KMH_PAGE_SIZE / 16)
 
@@ -77,6 +84,19 @@ void kmh_mspan_pools_destroy(void)
 	kmh_fixalloc_destroy(&kmh_tiny_pool);
 }
 
+/* How many of a kind are to be free where @nobjs of the common ones are. */
+static unsigned int kmh_pool_goal(unsigned int pool, unsigned int nobjs)
+{
+	return max(pool > 1 ? DIV_ROUND_UP(nobjs, 4) : nobjs, READ_ONCE(kmh_pool_want[pool]));
+}
+
+/* Is no more than @quarters quarters of what is to be free? */
+static bool kmh_pool_below(unsigned int pool, unsigned int quarters)
+{
+	return 4 * READ_ONCE(kmh_span_pool[pool].nfree) <=
+	       quarters * kmh_pool_goal(pool, KMH_SPAN_RESERVE);
+}
+
 /**
  * kmh_mspan_pools_reserve() - make sure that spans can be had without allocating
  * @nobjs: how many of the common kinds (one slot word). The others hold 2 to 16
@@ -92,21 +112,62 @@ int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp)
 	int err;
 
 	for (i = 0; i < KMH_SPAN_POOLS; i++) {
-		err = kmh_fixalloc_reserve(&kmh_span_pool[i],
-					   i > 1 ? DIV_ROUND_UP(nobjs, 4) : nobjs, gfp);
+		err = kmh_fixalloc_reserve(&kmh_span_pool[i], kmh_pool_goal(i, nobjs), gfp);
 		if (err)
 			return err;
+		WRITE_ONCE(kmh_pool_raised[i], false);
 	}
 	return kmh_fixalloc_reserve(&kmh_tiny_pool, DIV_ROUND_UP(nobjs, 16), gfp);
 }
 
-/* Would kmh_mspan_get(@spanclass) fail? */
+/*
+ * Is there no metadata for @spanclass for somebody who can sleep? What others have been short
+ * of is left to them.
+ */
 bool kmh_mspan_pools_short(unsigned int spanclass)
 {
 	unsigned int pool = kmh_spanclass_pool(spanclass);
 
 	return !READ_ONCE(kmh_span_pool[pool].nfree) ||
+	       (READ_ONCE(kmh_pool_want[pool]) && kmh_pool_below(pool, 1)) ||
 	       (spanclass == KMH_SPANCLASS_TINY && !READ_ONCE(kmh_tiny_pool.nfree));
+}
+
+/**
+ * kmh_mspan_pools_draw() - somebody who cannot sleep takes metadata
+ * @spanclass: for what.
+ *
+ * When half of it has gone before a refill, twice as much will be kept. The refill comes when
+ * a quarter has gone, so at a steady rate there is a quarter left.
+ *
+ * Context: Any.
+ * Return: true when the worker is to refill.
+ */
+bool kmh_mspan_pools_draw(unsigned int spanclass)
+{
+	unsigned int pool = kmh_spanclass_pool(spanclass);
+
+	if (likely(!kmh_pool_below(pool, 3)))
+		return false;
+	if (kmh_pool_below(pool, 2) && !READ_ONCE(kmh_pool_raised[pool])) {
+		WRITE_ONCE(kmh_pool_raised[pool], true);
+		WRITE_ONCE(kmh_pool_want[pool], min(2 * kmh_pool_goal(pool, KMH_SPAN_RESERVE),
+						    KMH_SPAN_RESERVE_MAX));
+	}
+	return true;
+}
+
+/* Metadata that the worker has yet to fetch. */
+u64 kmh_mspan_pools_missing_bytes(void)
+{
+	unsigned int i;
+	u64 bytes = 0;
+
+	for (i = 0; i < KMH_SPAN_POOLS; i++)
+		if (kmh_pool_below(i, 3))
+			bytes += kmh_pool_bytes(i) * (kmh_pool_goal(i, KMH_SPAN_RESERVE) -
+						      READ_ONCE(kmh_span_pool[i].nfree));
+	return bytes;
 }
 
 /* Bytes taken for span metadata that no span uses at the moment. */

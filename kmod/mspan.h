@@ -130,14 +130,18 @@ struct kmh_mspan {
 
 /*
  * Spans whose metadata is kept ready for callers that cannot sleep: the pages of
- * two of the smallest arenas. The worker refills it when it has run out.
+ * two of the smallest arenas, and more, up to KMH_SPAN_RESERVE_MAX of a kind, when they were
+ * about to run out of it. The worker refills it.
  */
 #define KMH_SPAN_RESERVE	64
+#define KMH_SPAN_RESERVE_MAX	512
 
 int kmh_mspan_pools_init(void);
 void kmh_mspan_pools_destroy(void);
 int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp);
 bool kmh_mspan_pools_short(unsigned int spanclass);
+bool kmh_mspan_pools_draw(unsigned int spanclass);
+u64 kmh_mspan_pools_missing_bytes(void);
 u64 kmh_mspan_pools_idle_bytes(void);
 unsigned int kmh_mspan_pools_validate(kmh_finding_fn finding, void *ctx);
 

@@ -228,6 +228,8 @@ void kmh_heap_walk(struct kmheap *heap, struct kmh_heap_walk *w)
 		kmh_walk_leaving(a, w);
 	mutex_unlock(&heap->arenas_mutex);
 	kmh_walk_allocs(heap, w);
+	kmh_nmi_walk(heap, w);
+	kmh_reserve_stats(heap, st);
 
 	st->metadata_bytes = atomic_long_read(&heap->metadata_bytes);
 	st->footprint_bytes += st->metadata_bytes;

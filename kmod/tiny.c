@@ -129,7 +129,7 @@ static void *kmh_tiny_cut(struct kmh_mcache *mc, size_t bytes)
 	return (void *)(kmh_mspan_slot_addr(mc->tiny_span, mc->tiny_slot) + off);
 }
 
-static void *kmh_tiny_try(struct kmheap *heap, size_t bytes)
+static void *kmh_tiny_try(struct kmheap *heap, size_t bytes, bool atomic)
 {
 	struct kmh_mcache *mc;
 	void *p = NULL;
@@ -138,6 +138,7 @@ static void *kmh_tiny_try(struct kmheap *heap, size_t bytes)
 	mc = this_cpu_ptr(heap->mcache);
 	if (kmh_mcache_enter(mc)) {
 		p = kmh_tiny_cut(mc, bytes);
+		mc->atomic = atomic;
 		if (!p && kmh_tiny_open(mc))
 			p = kmh_tiny_cut(mc, bytes);
 		kmh_mcache_leave(mc);
@@ -164,7 +165,7 @@ void *kmh_tiny_alloc(struct kmheap *heap, size_t bytes, gfp_t gfp)
 	might_alloc(gfp);
 	if (!kmh_gfp_ok(gfp))
 		return NULL;
-	p = kmh_tiny_try(heap, bytes);
+	p = kmh_tiny_try(heap, bytes, !kmh_alloc_may_grow(gfp));
 	if (unlikely(!p))
 		return kmh_alloc_slow(heap, kmh_spanclass(kmh_size_to_class(bytes), true), gfp);
 	if (want_init_on_alloc(gfp))

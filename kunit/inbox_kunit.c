@@ -142,7 +142,7 @@ static void alloc_one_takes_what_others_have(struct kunit *test)
 	unsigned long free = free_pages_now(test);
 
 	preempt_disable();
-	q = kmh_mcentral_alloc_one(node(test), SPANCLASS);
+	q = kmh_mcentral_alloc_one(node(test), SPANCLASS, false);
 	preempt_enable();
 	KUNIT_EXPECT_NOT_NULL(test, q);
 	KUNIT_EXPECT_EQ(test, free_pages_now(test), free);

@@ -88,6 +88,7 @@ void kmh_kunit_books(struct kunit *test, struct kmh_kunit_books *b)
 	struct kmheap *heap;
 	struct kmh_arena *a;
 
+	flush_workqueue(kmh_grow_wq);
 	flush_workqueue(kmh_wq);
 	KUNIT_ASSERT_EQ(test, kmh_global_stats(&sum, &b->nheaps), 0);
 	b->narenas = atomic_long_read(&kmh_backend_narenas);
@@ -300,6 +301,7 @@ void kmh_kunit_settle(struct kmheap *heap)
 	heap = kmh_heap_or_default(heap);
 	while ((node = kmh_next_node(heap, &nid)))
 		irq_work_sync(&node->mheap.kick);
+	flush_workqueue(kmh_grow_wq);
 	flush_workqueue(kmh_wq);
 }
 

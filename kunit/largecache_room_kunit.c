@@ -166,12 +166,14 @@ static void growing_is_for_heaps_that_fetch_often(struct kunit *test)
 static void the_worker_fetches_what_others_have_parked(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned long kib = READ_ONCE(kmh_reserve_max_kib);
 	struct kmh_mheap *mh = mheap(test);
 	unsigned int n;
 	void *first, *p;
 
 	kmh_kunit_no_worker(heap);
 	WRITE_ONCE(mh->low_pages, 0);
+	WRITE_ONCE(kmh_reserve_max_kib, 0);	/* or the refusal is reason enough to grow */
 	first = fill(heap, 65536, &n);
 	kmh_kunit_elsewhere(test, empty, first);
 	KUNIT_EXPECT_NULL(test, kmheap_alloc(heap, 200000, GFP_NOWAIT));
@@ -179,6 +181,7 @@ static void the_worker_fetches_what_others_have_parked(struct kunit *test)
 	mh->ahead_after = jiffies;
 	KUNIT_EXPECT_NULL(test, kmheap_alloc(heap, 200000, GFP_NOWAIT));
 	kmh_kunit_settle(heap);
+	WRITE_ONCE(kmh_reserve_max_kib, kib);
 	KUNIT_EXPECT_EQ(test, mh->ngrown, 1UL);
 	p = kmheap_alloc(heap, 200000, GFP_NOWAIT);
 	KUNIT_EXPECT_NOT_NULL(test, p);

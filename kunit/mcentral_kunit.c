@@ -263,7 +263,8 @@ static void alloc_one_without_pages_fails(struct kunit *test)
 	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
 	for (;;) {
 		preempt_disable();
-		p = kmh_mcentral_alloc_one(heap->nodes[numa_mem_id()], kmh_spanclass(44, false));
+		p = kmh_mcentral_alloc_one(heap->nodes[numa_mem_id()], kmh_spanclass(44, false),
+					   false);
 		preempt_enable();
 		if (!p || n > 1000)
 			break;

@@ -142,7 +142,7 @@ static inline struct kmh_mspan *span_of(struct kunit *test, unsigned int spancla
 		unsigned long seen = READ_ONCE(mh->ngrown);
 
 		s = kmh_mheap_alloc_span(mh, NULL, spanclass, class->npages, class->align_pages,
-					 NULL);
+					 false, NULL);
 		if (s)
 			break;
 		KUNIT_ASSERT_EQ(test, kmh_mheap_grow(mh, class->npages, class->align_pages, seen,
@@ -182,7 +182,7 @@ static inline void *alloc_one(struct kunit *test, unsigned int spanclass)
 	void *p;
 
 	preempt_disable();
-	p = kmh_mcentral_alloc_one(node(test), spanclass);
+	p = kmh_mcentral_alloc_one(node(test), spanclass, false);
 	preempt_enable();
 	return p;
 }

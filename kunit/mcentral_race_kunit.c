@@ -393,7 +393,7 @@ static void raced_doubles_thread(void *arg, unsigned int i)
 		unsigned long p;
 
 		preempt_disable();
-		p = (unsigned long)kmh_mcentral_alloc_one(r->node, SPANCLASS);
+		p = (unsigned long)kmh_mcentral_alloc_one(r->node, SPANCLASS, false);
 		preempt_enable();
 		if (!p)
 			continue;

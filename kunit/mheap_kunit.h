@@ -70,7 +70,7 @@ static inline struct kmh_mspan *alloc_span(struct kmh_mheap *mh, unsigned int sp
 	struct kmh_mspan *s;
 
 	preempt_disable();
-	s = kmh_mheap_alloc_span(mh, NULL, spanclass, npages, align, zeroed);
+	s = kmh_mheap_alloc_span(mh, NULL, spanclass, npages, align, false, zeroed);
 	preempt_enable();
 	if (s && spanclass == KMH_SPANCLASS_LARGE)
 		s->large_bytes = npages << KMH_PAGE_SHIFT;

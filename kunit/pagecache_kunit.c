@@ -91,7 +91,7 @@ static struct kmh_mspan *alloc_span_cached(struct kmheap *heap, unsigned long np
 	preempt_disable();
 	mc = this_cpu_ptr(heap->mcache);
 	kmh_mcache_enter(mc);
-	s = kmh_mheap_alloc_span(mheap_of(heap), mc, LARGE, npages, align, NULL);
+	s = kmh_mheap_alloc_span(mheap_of(heap), mc, LARGE, npages, align, false, NULL);
 	kmh_mcache_leave(mc);
 	preempt_enable();
 	if (s)
@@ -192,7 +192,7 @@ static void pagecache_pages_are_not_zeroed(struct kunit *test)
 		mc = this_cpu_ptr(heap->mcache);
 		kmh_mcache_enter(mc);
 		cached = mc->pages.bits;
-		s[i] = kmh_mheap_alloc_span(mh, mc, LARGE, 1, 1, &zeroed);
+		s[i] = kmh_mheap_alloc_span(mh, mc, LARGE, 1, 1, false, &zeroed);
 		kmh_mcache_leave(mc);
 		preempt_enable();
 		KUNIT_ASSERT_NOT_NULL(test, s[i]);

@@ -97,6 +97,17 @@ struct kmheap_stats {
 	u64 allocs;
 	u64 frees;
 	u64 refused_allocs;
+	u64 reserve_bytes;
+	u64 reserve_peak_bytes;
+	u64 reserve_missing_bytes;
+	u64 reserve_served_task;
+	u64 reserve_served_softirq;
+	u64 reserve_served_hardirq;
+	u64 reserve_served_nmi;
+	u64 reserve_refused_task;
+	u64 reserve_refused_softirq;
+	u64 reserve_refused_hardirq;
+	u64 reserve_refused_nmi;
 	u64 double_frees;
 	u64 invalid_frees;
 	u64 wrong_size_frees;

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Objects for NMIs that get no lock.
+ *
+ * An NMI only tries locks: what it has interrupted may hold them. So objects of the kinds that
+ * NMIs of a heap have asked for, or may, lie ready on shelves, a shelf for each kind, and are
+ * taken off and put back with one exchange. The worker refills the shelves. Objects on a shelf
+ * are live as far as their slots know, and free in the figures of the heap.
+ *
+ * None in a collected heap: a collection would free them.
+ */
+#include <linux/jiffies.h>
+#include <linux/minmax.h>
+#include <linux/sizes.h>
+
+#include "internal.h"
+
+/* Objects of a kind: so many, or so many bytes, whichever is less, but four at least. */
+#define KMH_SHELF_OBJECTS	16U
+#define KMH_SHELF_BYTES		SZ_64K
+
+struct kmh_shelf {
+	void *slot[KMH_SHELF_OBJECTS];	/* xchg() out, cmpxchg() in */
+};
+
+static size_t kmh_nmi_bytes(unsigned int kind)
+{
+	if (kind < KMH_NR_SPANCLASSES)
+		return kmh_classes[kmh_spanclass_class(kind)].size;
+	return (kind - KMH_NR_SPANCLASSES + 1) << KMH_PAGE_SHIFT;
+}
+
+static unsigned int kmh_nmi_objects(unsigned int kind)
+{
+	return clamp_t(unsigned int, KMH_SHELF_BYTES / kmh_nmi_bytes(kind), 4, KMH_SHELF_OBJECTS);
+}
+
+/**
+ * kmh_nmi_ask() - an NMI allocates past the window
+ * @heap: the heap.
+ * @kind: what.
+ *
+ * Context: NMI.
+ */
+void kmh_nmi_ask(struct kmheap *heap, unsigned int kind)
+{
+	struct kmh_nmi *nmi = &heap->nmi;
+
+	WRITE_ONCE(nmi->used, jiffies);
+	if (test_bit(kind, nmi->wanted) || kmh_heap_collected(heap))
+		return;
+	set_bit(kind, nmi->wanted);
+	kmh_mheap_kick(&kmh_heap_node(heap, numa_node_id())->mheap);
+}
+
+/**
+ * kmh_nmi_take() - an object from a shelf
+ * @heap: the heap.
+ * @kind: what.
+ *
+ * Context: Any, but there is something in NMI only.
+ * Return: the object, or NULL.
+ */
+void *kmh_nmi_take(struct kmheap *heap, unsigned int kind)
+{
+	struct kmh_shelf *shelf;
+	void *p = NULL;
+	unsigned int i;
+
+	if (likely(!in_nmi()))
+		return NULL;
+	/* Acquire: pairs with the exchange in kmh_nmi_shelf(). */
+	shelf = smp_load_acquire(&heap->nmi.shelf[kind]);
+	for (i = 0; shelf && !p && i < KMH_SHELF_OBJECTS; i++)
+		if (READ_ONCE(shelf->slot[i]))
+			p = xchg(&shelf->slot[i], NULL);
+	if (p)
+		kmh_reserve_served(heap);
+	kmh_mheap_kick(&kmh_heap_node(heap, numa_node_id())->mheap);
+	return p;
+}
+
+/* The shelf of a kind; two workers may make it at the same time. */
+static struct kmh_shelf *kmh_nmi_shelf(struct kmheap *heap, unsigned int kind)
+{
+	struct kmh_shelf *shelf = READ_ONCE(heap->nmi.shelf[kind]), *old;
+
+	if (shelf)
+		return shelf;
+	shelf = kmh_backend_zalloc(sizeof(*shelf), GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN,
+				   NUMA_NO_NODE);
+	if (!shelf)
+		return NULL;
+	old = cmpxchg(&heap->nmi.shelf[kind], NULL, shelf);	/* see kmh_nmi_take() */
+	if (!old) {
+		kmh_heap_account_metadata(heap, sizeof(*shelf));
+		return shelf;
+	}
+	kmh_backend_free(shelf);
+	return old;
+}
+
+/* Not counted as an allocation that was refused: nobody has asked. */
+static void *kmh_nmi_alloc(struct kmheap *heap, unsigned int kind)
+{
+	struct kmh_node *node = kmh_heap_node(heap, numa_node_id());
+
+	if (kind < KMH_NR_SPANCLASSES)
+		return kmh_alloc_try(heap, node, kind, false);
+	return kmh_large_try(heap, kmh_nmi_bytes(kind),
+			     GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
+}
+
+static bool kmh_nmi_fill_kind(struct kmheap *heap, unsigned int kind)
+{
+	struct kmh_shelf *shelf = kmh_nmi_shelf(heap, kind);
+	unsigned int i;
+	void *p;
+
+	for (i = 0; shelf && i < kmh_nmi_objects(kind); i++) {
+		if (READ_ONCE(shelf->slot[i]))
+			continue;
+		p = READ_ONCE(heap->nmi.stopped) ? NULL : kmh_nmi_alloc(heap, kind);
+		if (!p)
+			return false;
+		if (cmpxchg(&shelf->slot[i], NULL, p))
+			kmheap_free(p);
+	}
+	return shelf;
+}
+
+static bool kmh_nmi_class_in_use(struct kmheap *heap, unsigned int spanclass)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		if (READ_ONCE(per_cpu_ptr(heap->mcache, cpu)->taken[spanclass]))
+			return true;
+	return false;
+}
+
+/*
+ * Fill all shelves that are wanted, and in a heap that NMIs use those of all classes that have
+ * been allocated from: an NMI may want one of them next. Context: process context; sleeps.
+ */
+void kmh_nmi_fill(struct kmheap *heap)
+{
+	unsigned int kind;
+
+	if (!kmh_nmi_in_use(heap))
+		return;
+	for (kind = KMH_SPANCLASS_TINY + 1; kind < KMH_NR_SPANCLASSES; kind++)
+		if (kmh_nmi_class_in_use(heap, kind))
+			set_bit(kind, heap->nmi.wanted);
+	for_each_set_bit(kind, heap->nmi.wanted, KMH_NMI_KINDS)
+		if (!kmh_nmi_fill_kind(heap, kind))
+			return;
+}
+
+static void kmh_shelf_empty(struct kmh_shelf *shelf)
+{
+	unsigned int i;
+
+	for (i = 0; shelf && i < KMH_SHELF_OBJECTS; i++)
+		kmheap_free(xchg(&shelf->slot[i], NULL));
+}
+
+/* Free all objects and forget what was wanted. Context: process context. */
+void kmh_nmi_drain(struct kmheap *heap)
+{
+	unsigned int kind;
+
+	for (kind = 0; kind < KMH_NMI_KINDS; kind++) {
+		clear_bit(kind, heap->nmi.wanted);
+		kmh_shelf_empty(READ_ONCE(heap->nmi.shelf[kind]));
+	}
+}
+
+/* For good; the heap has no users any more. Context: process context; sleeps. */
+void kmh_nmi_stop(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	int nid = -1;
+
+	WRITE_ONCE(heap->nmi.stopped, true);
+	while (heap->nodes && (node = kmh_next_node(heap, &nid))) {
+		irq_work_sync(&node->mheap.kick);
+		flush_work(&node->mheap.work);	/* one that did not see it yet */
+	}
+	kmh_nmi_drain(heap);
+}
+
+void kmh_nmi_free(struct kmheap *heap)
+{
+	unsigned int kind;
+
+	for (kind = 0; kind < KMH_NMI_KINDS; kind++)
+		kmh_backend_free(heap->nmi.shelf[kind]);
+}
+
+bool kmh_nmi_in_use(const struct kmheap *heap)
+{
+	return !bitmap_empty(heap->nmi.wanted, KMH_NMI_KINDS);
+}
+
+static unsigned int kmh_nmi_walk_kind(const struct kmh_shelf *shelf, unsigned int kind,
+				      struct kmh_heap_walk *w)
+{
+	size_t bytes = kmh_nmi_bytes(kind);
+	unsigned int i, n = 0;
+
+	for (i = 0; i < KMH_SHELF_OBJECTS; i++)
+		n += !!READ_ONCE(shelf->slot[i]);
+	w->st.live_objects -= n;
+	w->st.live_bytes -= n * bytes;
+	w->st.cached_bytes += n * bytes;
+	w->st.allocs -= n;
+	if (kind < KMH_NR_SPANCLASSES) {
+		struct kmh_class_stats *c = &w->class[kmh_spanclass_class(kind)];
+
+		c->live -= n;
+		c->free += n;
+		c->allocs -= n;
+	} else {
+		w->large_objects -= n;
+	}
+	return n;
+}
+
+/* The walk has taken what is on the shelves for live. Context: process context. */
+void kmh_nmi_walk(struct kmheap *heap, struct kmh_heap_walk *w)
+{
+	unsigned int kind;
+
+	for (kind = 0; kind < KMH_NMI_KINDS; kind++) {
+		const struct kmh_shelf *shelf = READ_ONCE(heap->nmi.shelf[kind]);
+		unsigned int n = 0;
+
+		if (shelf)
+			n = kmh_nmi_walk_kind(shelf, kind, w);
+		if (test_bit(kind, heap->nmi.wanted) && n < kmh_nmi_objects(kind))
+			w->st.reserve_missing_bytes += (kmh_nmi_objects(kind) - n) *
+						       kmh_nmi_bytes(kind);
+	}
+}

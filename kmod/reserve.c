@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The reserve: free pages for those who cannot sleep.
+ *
+ * Who can sleep leaves the reserve alone and grows the heap instead, as below the kernel's own
+ * watermarks. Below the reserve and what is grown ahead (mh->low_pages) the worker refills.
+ *
+ * How deep it has to be is measured: @drawn is what callers that cannot sleep have taken since
+ * the worker last found everything there, so what they take while the worker is on its way, and
+ * the reserve is made twice that. A refusal doubles what there is besides. So a heap without
+ * such callers, or with few, has no reserve. What has not been needed for a while is halved.
+ *
+ * Pages are of use in runs only. Of a reserve that is deep enough for a burst one run is as long
+ * as all of it, so that the burst finds what it wants whatever it is made of.
+ */
+#include <linux/jiffies.h>
+#include <linux/moduleparam.h>
+#include <linux/preempt.h>
+#include <linux/sizes.h>
+
+#include "internal.h"
+
+/* A reserve that has not been needed for so long is halved. */
+#define KMH_RESERVE_DECAY	(60 * HZ)
+
+/* Of a heap's limit at most so much is in reserve. */
+#define KMH_RESERVE_LIMIT_SHARE	8
+
+unsigned long kmh_reserve_max_kib = 8192;
+module_param_named(reserve_max_kib, kmh_reserve_max_kib, ulong, 0644);
+MODULE_PARM_DESC(reserve_max_kib,
+		 "KiB of free pages that a heap keeps on a node at most for callers that cannot sleep (default 8192; 0: none)");
+
+static enum kmh_context kmh_context_now(void)
+{
+	if (in_nmi())
+		return KMH_CONTEXT_NMI;
+	if (in_hardirq())
+		return KMH_CONTEXT_HARDIRQ;
+	return in_serving_softirq() ? KMH_CONTEXT_SOFTIRQ : KMH_CONTEXT_TASK;
+}
+
+/* A caller that cannot sleep has got what an ordinary one might not have. Any context. */
+void kmh_reserve_served(struct kmheap *heap)
+{
+	atomic_long_inc(&heap->reserve.served[kmh_context_now()]);
+}
+
+/* NULL goes to a caller that cannot sleep, if @gfp says so. Any context. */
+void kmh_reserve_refused(struct kmheap *heap, gfp_t gfp)
+{
+	if (!kmh_alloc_may_grow(gfp))
+		atomic_long_inc(&heap->reserve.refused[kmh_context_now()]);
+}
+
+/* The same, counted among all refusals. */
+void kmh_refused(struct kmheap *heap, gfp_t gfp)
+{
+	atomic_long_inc(&heap->refused);
+	kmh_reserve_refused(heap, gfp);
+}
+
+static unsigned long kmh_reserve_max(const struct kmh_mheap *mh)
+{
+	unsigned long most = READ_ONCE(kmh_reserve_max_kib) >> (KMH_PAGE_SHIFT - 10);
+	size_t limit = READ_ONCE(mh->heap->limit_bytes);
+
+	return limit ? min(most, limit / KMH_RESERVE_LIMIT_SHARE >> KMH_PAGE_SHIFT) : most;
+}
+
+/**
+ * kmh_reserve_draw_locked() - a caller that cannot sleep wants pages
+ * @mh: the page heap, locked.
+ * @npages: how many.
+ * @served: he has got them.
+ *
+ * Return: true when the worker is to look after it.
+ */
+bool kmh_reserve_draw_locked(struct kmh_mheap *mh, unsigned long npages, bool served)
+{
+	struct kmh_reserve *r = &mh->reserve;
+	unsigned long ready = mh->low_pages + r->pages, want;
+
+	lockdep_assert_held(&mh->lock);
+	/* Nobody refills now, so nothing can be learned. */
+	if (time_before(jiffies, READ_ONCE(mh->ahead_after)))
+		return false;
+	r->drawn += npages;
+	if (served && 4 * r->drawn <= ready)
+		return false;
+	r->used = jiffies;
+	want = max(2 * r->drawn, served ? 0 : 2 * ready);
+	if (want > ready) {
+		want = min(want - mh->low_pages, kmh_reserve_max(mh));
+		WRITE_ONCE(r->pages, max(r->pages, want));
+		WRITE_ONCE(r->peak, max(r->peak, r->pages));
+	}
+	return true;
+}
+
+/* How long a run has to be free; 0 when there is no reserve. No arena of its own for it. */
+unsigned long kmh_reserve_run(const struct kmh_mheap *mh)
+{
+	return min(READ_ONCE(mh->reserve.pages), kmh_arena_bytes / 2 >> KMH_PAGE_SHIFT);
+}
+
+/* The worker has found everything there, or cannot help it. */
+void kmh_reserve_refilled(struct kmh_mheap *mh)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&mh->lock, flags);
+	mh->reserve.drawn = 0;
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	if (READ_ONCE(mh->reserve.pages) || kmh_nmi_in_use(mh->heap))
+		queue_delayed_work(kmh_wq, &mh->reserve.decay, KMH_RESERVE_DECAY);
+}
+
+/**
+ * kmh_reserve_decay() - halve a reserve that has not been needed for a while
+ * @mh: the page heap.
+ *
+ * Context: Process context.
+ * Return: true when there is some of it left.
+ */
+bool kmh_reserve_decay(struct kmh_mheap *mh)
+{
+	struct kmh_reserve *r = &mh->reserve;
+	unsigned long flags, left;
+
+	raw_spin_lock_irqsave(&mh->lock, flags);
+	if (time_after_eq(jiffies, r->used + KMH_RESERVE_DECAY))
+		WRITE_ONCE(r->pages, r->pages / 2);
+	/* The parameter may have been set to less. */
+	WRITE_ONCE(r->pages, min(r->pages, kmh_reserve_max(mh)));
+	left = r->pages;
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	if (time_after_eq(jiffies, READ_ONCE(mh->heap->nmi.used) + KMH_RESERVE_DECAY))
+		kmh_nmi_drain(mh->heap);
+	kmh_scavenge_ask(mh->heap);
+	return left || kmh_nmi_in_use(mh->heap);
+}
+
+static void kmh_reserve_work(struct work_struct *work)
+{
+	struct kmh_mheap *mh = container_of(to_delayed_work(work), struct kmh_mheap,
+					    reserve.decay);
+
+	if (kmh_reserve_decay(mh))
+		queue_delayed_work(kmh_wq, &mh->reserve.decay, KMH_RESERVE_DECAY);
+}
+
+void kmh_reserve_init(struct kmh_mheap *mh)
+{
+	INIT_DELAYED_WORK(&mh->reserve.decay, kmh_reserve_work);
+}
+
+/* The worker that starts it has been stopped. */
+void kmh_reserve_stop(struct kmh_mheap *mh)
+{
+	cancel_delayed_work_sync(&mh->reserve.decay);
+}
+
+/* Context: process context. */
+void kmh_reserve_stats(struct kmheap *heap, struct kmheap_stats *st)
+{
+	struct kmh_reserve_counts *n = &heap->reserve;
+	struct kmh_node *node;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid))) {
+		struct kmh_mheap *mh = &node->mheap;
+		unsigned long pages = READ_ONCE(mh->reserve.pages);
+
+		st->reserve_bytes += (u64)pages << KMH_PAGE_SHIFT;
+		st->reserve_peak_bytes += (u64)READ_ONCE(mh->reserve.peak) << KMH_PAGE_SHIFT;
+		if (pages)
+			st->reserve_missing_bytes += kmh_mheap_missing_bytes(mh) +
+						     kmh_mspan_pools_missing_bytes();
+	}
+	st->reserve_served_task = atomic_long_read(&n->served[KMH_CONTEXT_TASK]);
+	st->reserve_served_softirq = atomic_long_read(&n->served[KMH_CONTEXT_SOFTIRQ]);
+	st->reserve_served_hardirq = atomic_long_read(&n->served[KMH_CONTEXT_HARDIRQ]);
+	st->reserve_served_nmi = atomic_long_read(&n->served[KMH_CONTEXT_NMI]);
+	st->reserve_refused_task = atomic_long_read(&n->refused[KMH_CONTEXT_TASK]);
+	st->reserve_refused_softirq = atomic_long_read(&n->refused[KMH_CONTEXT_SOFTIRQ]);
+	st->reserve_refused_hardirq = atomic_long_read(&n->refused[KMH_CONTEXT_HARDIRQ]);
+	st->reserve_refused_nmi = atomic_long_read(&n->refused[KMH_CONTEXT_NMI]);
+}

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit: what is kept ready for callers that cannot sleep. */
+#include <linux/completion.h>
+#include <linux/irq_work.h>
+#include <linux/preempt.h>
+#include <linux/sizes.h>
+#include <linux/string.h>
+
+#include "mheap_kunit.h"
+
+static struct kmheap_stats stats_of(struct kmheap *heap)
+{
+	struct kmheap_stats st;
+
+	kmheap_stats(heap, &st);
+	return st;
+}
+
+/* ---- how deep */
+
+static bool draw(struct kmh_mheap *mh, unsigned long npages, bool served)
+{
+	unsigned long flags;
+	bool kick;
+
+	raw_spin_lock_irqsave(&mh->lock, flags);
+	kick = kmh_reserve_draw_locked(mh, npages, served);
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	return kick;
+}
+
+static void depth_follows_what_is_drawn(struct kunit *test)
+{
+	struct kmh_mheap *mh = mheap(test);
+	struct kmh_reserve *r = &mh->reserve;
+
+	kmh_kunit_settle(mh->heap);
+	mh->low_pages = 16;
+	KUNIT_EXPECT_FALSE(test, draw(mh, 4, true));	/* a quarter of what is ready */
+	KUNIT_EXPECT_TRUE(test, draw(mh, 4, true));	/* half of it: refill, no deeper */
+	KUNIT_EXPECT_EQ(test, r->pages, 0UL);
+	KUNIT_EXPECT_TRUE(test, draw(mh, 2, true));	/* more */
+	KUNIT_EXPECT_EQ(test, r->pages, 2 * 10 - 16UL);
+	KUNIT_EXPECT_TRUE(test, draw(mh, 30, true));
+	KUNIT_EXPECT_EQ(test, r->pages, 2 * 40 - 16UL);
+	kmh_reserve_refilled(mh);
+	KUNIT_EXPECT_EQ(test, r->drawn, 0UL);
+	KUNIT_EXPECT_FALSE(test, draw(mh, 20, true));	/* 80 are ready */
+	KUNIT_EXPECT_EQ(test, r->pages, 64UL);
+	KUNIT_EXPECT_TRUE(test, draw(mh, 1, false));	/* a refusal doubles */
+	KUNIT_EXPECT_EQ(test, r->pages, 2 * 80 - 16UL);
+	KUNIT_EXPECT_EQ(test, r->peak, 144UL);
+}
+
+static void depth_is_bounded(struct kunit *test)
+{
+	struct kmheap *heap = heap_new(test, "reserve-limit", SZ_8M);
+	unsigned long kib = READ_ONCE(kmh_reserve_max_kib);
+	struct kmh_mheap *mh = mheap_of(heap);
+
+	kmh_kunit_settle(heap);
+	draw(mh, 100000, false);
+	KUNIT_EXPECT_EQ(test, mh->reserve.pages, SZ_1M / KMH_PAGE_SIZE);	/* of the limit */
+	WRITE_ONCE(kmh_reserve_max_kib, 256);
+	kmh_reserve_decay(mh);
+	KUNIT_EXPECT_EQ(test, mh->reserve.pages, SZ_256K / KMH_PAGE_SIZE);
+	WRITE_ONCE(kmh_reserve_max_kib, 0);
+	KUNIT_EXPECT_FALSE(test, kmh_reserve_decay(mh));
+	draw(mh, 100000, false);
+	KUNIT_EXPECT_EQ(test, mh->reserve.pages, 0UL);
+	WRITE_ONCE(kmh_reserve_max_kib, kib);
+	kmheap_destroy(heap);
+}
+
+static void depth_decays(struct kunit *test)
+{
+	struct kmh_mheap *mh = mheap(test);
+	struct kmh_reserve *r = &mh->reserve;
+
+	kmh_kunit_settle(mh->heap);
+	r->pages = 100;
+	r->used = jiffies;
+	KUNIT_EXPECT_TRUE(test, kmh_reserve_decay(mh));
+	KUNIT_EXPECT_EQ(test, r->pages, 100UL);
+	r->used = jiffies - 3600 * HZ;
+	KUNIT_EXPECT_TRUE(test, kmh_reserve_decay(mh));
+	KUNIT_EXPECT_EQ(test, r->pages, 50UL);
+	while (kmh_reserve_decay(mh))
+		;
+	KUNIT_EXPECT_EQ(test, r->pages, 0UL);
+}
+
+/* ---- for whom */
+
+static void who_can_sleep_leaves_it_alone(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mheap *mh = mheap(test);
+	struct kmh_mspan *s, *spans = NULL;
+	unsigned long keep;
+
+	kmh_kunit_no_worker(heap);
+	keep = mh->pa.nfree / 2;
+	mh->reserve.pages = keep;
+	while ((s = alloc_span(mh, SPANCLASS, 1, 1, NULL))) {
+		s->dead = spans;
+		spans = s;
+	}
+	KUNIT_EXPECT_EQ(test, mh->pa.nfree, keep);
+	preempt_disable();
+	s = kmh_mheap_alloc_span(mh, NULL, SPANCLASS, 1, 1, true, NULL);
+	preempt_enable();
+	KUNIT_EXPECT_NOT_NULL(test, s);
+	KUNIT_EXPECT_EQ(test, mh->pa.nfree, keep - 1);
+	s->dead = spans;
+	spans = s;
+	/* There are pages, but not for him. */
+	KUNIT_EXPECT_EQ(test, grow(mh, 1, 1), 0);
+	KUNIT_EXPECT_EQ(test, narenas(heap), 2U);
+	KUNIT_EXPECT_EQ(test, grow(mh, 1, 1), 0);
+	KUNIT_EXPECT_EQ(test, narenas(heap), 2U);
+	while ((s = spans)) {
+		spans = s->dead;
+		kmh_mheap_free_span(s);
+	}
+}
+
+#define BURST	48U
+
+struct burst {
+	struct kmheap *heap;
+	unsigned int nrefused;
+	void *p[BURST];
+};
+
+static void burst(struct burst *b)
+{
+	static const size_t sizes[] = { 8, 200, 4096, 32768, 65536, 1024, 16384, 50000 };
+	unsigned int i;
+
+	for (i = 0; i < BURST; i++) {
+		b->p[i] = kmheap_alloc(b->heap, sizes[i % ARRAY_SIZE(sizes)], GFP_ATOMIC);
+		b->nrefused += !b->p[i];
+	}
+}
+
+/* Bursts of about 1 MiB that the worker refills after. */
+static void bursts_are_served_when_the_depth_is_found(struct kunit *test)
+{
+	struct burst *b = kunit_kzalloc(test, sizeof(*b), GFP_KERNEL);
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int round, first = 0;
+	struct kmheap_stats st;
+	unsigned long flags;
+
+	KUNIT_ASSERT_NOT_NULL(test, b);
+	b->heap = heap;
+	for (round = 0; round < 60; round++) {
+		local_irq_save(flags);
+		burst(b);
+		local_irq_restore(flags);
+		if (round < 20)
+			first = b->nrefused;
+		kmh_kunit_settle(heap);
+		st = stats_of(heap);
+		if (round >= 20)
+			KUNIT_EXPECT_EQ(test, st.reserve_missing_bytes, 0ULL);
+		kmheap_free_bulk(BURST, b->p);
+		if (round % 4 == 3)
+			kmh_mheap_release_spans(mheap(test));
+	}
+	KUNIT_EXPECT_GT(test, first, 0U);	/* of 256 KiB */
+	KUNIT_EXPECT_EQ(test, b->nrefused, first);
+	KUNIT_EXPECT_GT(test, st.reserve_bytes, 0ULL);
+	KUNIT_EXPECT_GE(test, st.reserve_peak_bytes, st.reserve_bytes);
+	KUNIT_EXPECT_EQ(test, st.reserve_refused_task, (u64)first);
+	KUNIT_EXPECT_EQ(test, st.refused_allocs, (u64)first);
+	KUNIT_EXPECT_GT(test, st.reserve_served_task, 0ULL);
+	KUNIT_EXPECT_EQ(test, st.reserve_served_hardirq + st.reserve_refused_hardirq, 0ULL);
+}
+
+struct irq_client {
+	struct irq_work work;
+	struct completion done;
+	struct burst b;
+};
+
+static void irq_client(struct irq_work *work)
+{
+	struct irq_client *c = container_of(work, struct irq_client, work);
+
+	burst(&c->b);
+	complete(&c->done);
+}
+
+static void contexts_are_told_apart(struct kunit *test)
+{
+	struct irq_client *c = kunit_kzalloc(test, sizeof(*c), GFP_KERNEL);
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmheap_stats st;
+
+	KUNIT_ASSERT_NOT_NULL(test, c);
+	kmh_kunit_no_worker(heap);
+	c->work = IRQ_WORK_INIT_HARD(irq_client);
+	c->b.heap = heap;
+	init_completion(&c->done);
+	irq_work_queue(&c->work);
+	KUNIT_ASSERT_NE(test, wait_for_completion_timeout(&c->done, 60 * HZ), 0UL);
+	irq_work_sync(&c->work);
+	st = stats_of(heap);
+	KUNIT_EXPECT_GT(test, c->b.nrefused, 0U);
+	KUNIT_EXPECT_EQ(test, st.reserve_refused_hardirq, (u64)c->b.nrefused);
+	KUNIT_EXPECT_GT(test, st.reserve_served_hardirq, 0ULL);
+	KUNIT_EXPECT_EQ(test, st.reserve_refused_task + st.reserve_refused_softirq +
+			      st.reserve_refused_nmi, 0ULL);
+	KUNIT_EXPECT_EQ(test, st.reserve_served_task + st.reserve_served_softirq +
+			      st.reserve_served_nmi, 0ULL);
+	kmheap_free_bulk(BURST, c->b.p);
+}
+
+/* ---- NMI */
+
+/* As an NMI would that has interrupted the holder of every lock. */
+static void *alloc_in_nmi(struct kmheap *heap, size_t bytes)
+{
+	struct kmh_node *node = kmh_heap_node(heap, numa_node_id());
+	unsigned int spanclass = KMH_SPANCLASS_LARGE;
+	unsigned long flags;
+	void *p;
+
+	if (bytes <= KMHEAP_MAX_SMALL)
+		spanclass = kmh_spanclass(kmh_size_to_class(bytes), false);
+	raw_spin_lock_irqsave(&node->central[spanclass].lock, flags);
+	raw_spin_lock(&node->mheap.lock);
+	WRITE_ONCE(this_cpu_ptr(heap->mcache)->busy, 1);
+	__preempt_count_add(NMI_OFFSET);
+	p = kmheap_alloc(heap, bytes, GFP_ATOMIC | __GFP_ZERO);
+	__preempt_count_sub(NMI_OFFSET);
+	WRITE_ONCE(this_cpu_ptr(heap->mcache)->busy, 0);
+	raw_spin_unlock(&node->mheap.lock);
+	raw_spin_unlock_irqrestore(&node->central[spanclass].lock, flags);
+	return p;
+}
+
+static void nmi_without_a_lock(struct kunit *test, size_t bytes)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmheap_stats before = stats_of(heap), st;
+	unsigned int n, round;
+	void *p[32];
+
+	KUNIT_EXPECT_NULL(test, alloc_in_nmi(heap, bytes));	/* nobody knew */
+	for (round = 0; round < 3; round++) {
+		kmh_kunit_balanced(test, heap, &st);
+		KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+		KUNIT_EXPECT_EQ(test, st.reserve_missing_bytes, 0ULL);
+		for (n = 0; n < ARRAY_SIZE(p); n++) {
+			p[n] = alloc_in_nmi(heap, bytes);
+			if (!p[n])
+				break;
+			KUNIT_EXPECT_EQ(test, kmheap_size(p[n]), kmh_kunit_class_bytes(bytes));
+			KUNIT_EXPECT_NULL(test, memchr_inv(p[n], 0, bytes));
+			kmh_kunit_fill(p[n]);
+		}
+		KUNIT_EXPECT_GE(test, n, 4U);
+		KUNIT_EXPECT_LE(test, n, 16U);
+		kmh_kunit_balanced(test, heap, &st);
+		KUNIT_EXPECT_EQ(test, st.live_objects, (u64)n);
+		while (n)
+			kmheap_free_sized(p[--n], bytes);
+	}
+	st = stats_of(heap);
+	KUNIT_EXPECT_EQ(test, st.reserve_refused_nmi, before.reserve_refused_nmi + 4);
+	KUNIT_EXPECT_EQ(test, st.refused_allocs, before.refused_allocs + 4);
+	KUNIT_EXPECT_GE(test, st.reserve_served_nmi, before.reserve_served_nmi + 12);
+	kmheap_shrink(heap);
+	kmh_kunit_balanced(test, heap, &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+	KUNIT_EXPECT_FALSE(test, kmh_nmi_in_use(heap));
+}
+
+static void nmi_takes_from_the_shelf(struct kunit *test)
+{
+	static const size_t sizes[] = { 8, 100, 1024, 8192, 32768, 40960, 65536 };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		nmi_without_a_lock(test, sizes[i]);
+}
+
+/* What nobody has taken dies with the heap and is no leak. */
+static void shelves_go_with_the_heap(struct kunit *test)
+{
+	struct kmheap *heap = heap_new(test, "shelves", 0);
+	struct kmheap_stats st;
+
+	KUNIT_EXPECT_NULL(test, alloc_in_nmi(heap, 100));
+	KUNIT_EXPECT_NULL(test, alloc_in_nmi(heap, 40000));
+	kmh_kunit_balanced(test, heap, &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+	KUNIT_EXPECT_TRUE(test, kmh_nmi_in_use(heap));
+	kmheap_destroy(heap);
+}
+
+static struct kunit_case reserve_cases[] = {
+	KUNIT_CASE(depth_follows_what_is_drawn),
+	KUNIT_CASE(depth_is_bounded),
+	KUNIT_CASE(depth_decays),
+	KUNIT_CASE(who_can_sleep_leaves_it_alone),
+	KUNIT_CASE(bursts_are_served_when_the_depth_is_found),
+	KUNIT_CASE(contexts_are_told_apart),
+	KUNIT_CASE(nmi_takes_from_the_shelf),
+	KUNIT_CASE(shelves_go_with_the_heap),
+	{ }
+};
+
+static struct kunit_suite reserve_suite = {
+	.name = "kmheap_reserve",
+	.init = mheap_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = reserve_cases,
+};
+
+kunit_test_suite(reserve_suite);
