@@ -1,0 +1,110 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# timeout: 900
+# long-timeout: 3600
+# kmheap and a client are loaded and unloaded while every CPU allocates, with deferred frees
+# and work items pending, heaps coming and going, and debugfs being read. Every other time the
+# client leaves its objects behind: the report counts them to the byte. The long form is a
+# thousand cycles.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/client.sh"
+
+cycles=${KMHEAP_LONG:+1000}
+cycles=${cycles:-20}
+plan 8
+
+# Reads everything there is, for as long as it may; a heap and its files may go meanwhile.
+reader() {
+	while [ ! -e /tmp/unload.stop ]; do
+		cat "$KMHEAP_DEBUGFS"/heaps/*/* "$KMHEAP_DEBUGFS/stats" >/dev/null 2>&1
+		cat "$KMHEAP_DEBUGFS/validate" 2>/dev/null | grep -vx ok >>/tmp/unload.findings
+		echo >>/tmp/unload.reads
+	done
+}
+
+# A reader that has a file open keeps kmheap loaded until it has read it.
+cycle() {
+	load kmheap && load fire_client leave=$(($1 % 2)) && unload fire_client &&
+		within 60 unload kmheap
+}
+
+cycles() {
+	i=0
+	while [ $i -lt "$1" ]; do
+		cycle $i || {
+			echo "in cycle $i"
+			return 1
+		}
+		i=$((i + 1))
+	done
+}
+
+# What the client says it leaves, and what the report after it says.
+leaks() {
+	log_of_test | awk '
+		function count(name) {	# the number before "live objects" or "objects", and the bytes
+			match($0, /[0-9]+ (live )?objects of [0-9]+ bytes/)
+			name = substr($0, RSTART, RLENGTH)
+			sub(/live /, "", name)
+			return name
+		}
+		/fire_client: / { n++; left = count(); open = /leaves/ }
+		/heap fire destroyed with/ {
+			if (!open || count() != left) {
+				print "left:", left, "reported:", $0
+				bad = 1
+			}
+			open = 0
+			reported++
+		}
+		/heap passing.* destroyed with/ { print; bad = 1 }
+		END {
+			print n, "cycles,", reported, "reports"
+			exit bad || n != '"$1"' || reported != '"$(($1 / 2))"'
+		}'
+}
+
+areas() {
+	awk '$3 ~ /\[kmheap\]|^kmh_|^0x/ { print; n++ } END { exit n > 0 }' /proc/vmallocinfo
+}
+
+# The lists of free pages of the CPUs, which hold tens of MiB after so much coming and going,
+# become shorter by an eighth each time that the figures are refreshed.
+settle() {
+	echo 3 >/proc/sys/vm/drop_caches
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		cat /proc/sys/vm/stat_refresh
+	done
+}
+# grown NAME BEFORE KIB: a figure of meminfo is not that much more than it was.
+grown() {
+	settle
+	is "growth of $1 in KiB" $(($(kib "$1") - $2)) -le "$3"
+}
+shrunk() {
+	settle
+	is "loss of $1 in KiB" $(($2 - $(kib "$1"))) -le "$3"
+}
+
+rm -f /tmp/unload.*
+reader &
+reader=$!
+check "a few cycles, for what the kernel allocates once" cycles 4
+settle
+free=$(kib MemFree)
+slab=$(kib SUnreclaim)
+start=$(now_ms)
+check "$cycles cycles of load and unload under fire" cycles "$cycles"
+note "$cycles cycles in $(($(now_ms) - start)) ms"
+touch /tmp/unload.stop
+wait $reader
+check "debugfs was read meanwhile" is reads "$(wc -l </tmp/unload.reads)" -ge "$cycles"
+check "the validators were content" is findings "$(cat /tmp/unload.findings)" = ""
+check "every leak was reported, to the byte, and nothing else" leaks $((cycles + 4))
+check "no area of kmheap is left" areas
+no_leak() {
+	shrunk MemFree "$free" 4096 && grown SUnreclaim "$slab" 4096
+}
+check "no memory is missing" within 30 no_leak
+note "MemFree $free KiB before, $(kib MemFree) after; SUnreclaim $slab before, $(kib SUnreclaim) after"
+check "no kernel report" quiet
