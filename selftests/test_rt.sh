@@ -1,0 +1,40 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# timeout: 300
+# kernels: 6.12-rt 6.1-rt
+# count: yes
+# How long kmheap keeps others waiting, in instructions (a nanosecond each): a timer's interrupt,
+# and the highest thread. Beside nothing, and what the kernel's own allocators do.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/client.sh"
+
+plan 5
+
+figure() {
+	answer rt_client "$1"
+}
+
+# Each time the timer came the thread did: there is something to read off.
+measure() {
+	tell rt_client measure "$1" "$2" && is "times" "$(figure times)" -ge 300 &&
+		is thread_ns "$(figure thread_ns)" -ge 1 || return 1
+	note "$1: interrupt at most $(figure irq_ns) instructions late, thread $(figure thread_ns)," \
+		"in $(figure times) times, $(figure steps) steps" >&3
+}
+exec 3>&1
+
+load kmheap
+load rt_client
+check "with nothing to do" measure nothing 100
+check "the kernel's allocators" measure kernel 300
+check "kmheap" measure kmheap 600
+at_rest() {
+	valid && balanced rt && is live_objects "$(stat live_objects rt)" = 0
+}
+check "nothing is live, the figures add up" steady at_rest
+unload rt_client
+unload kmheap
+no_survivors() {
+	fails said 'destroyed' && quiet
+}
+check "no survivors, no kernel report" no_survivors
