@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # timeout: 900
-# long-timeout: 3600
+# long-timeout: 7200
 # kmheap and a client are loaded and unloaded while every CPU allocates, with deferred frees
 # and work items pending, heaps coming and going, and debugfs being read. Every other time the
 # client leaves its objects behind: the report counts them to the byte. The long form is a
