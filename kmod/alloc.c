@@ -113,16 +113,27 @@ refused:
 	return NULL;
 }
 
-/* In the mcache's section, with the window's slots set aside. Comes out of both. */
+/*
+ * In the mcache's section, with nothing set aside. Comes out of both. With the section at hand
+ * it goes on to a refill, but for kmh_alloc_slow()'s kind of heap.
+ */
 static noinline void *kmh_alloc_reload(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
 {
 	struct kmh_mcache *mc = this_cpu_ptr(heap->mcache);
 	void *p = kmh_mcache_take(mc, spanclass);
+	bool refilled = false;
 
+	if (!p && likely(!(heap->flags & KMHEAP_HWCACHE_ALIGN))) {
+		refilled = kmh_mcache_refill(mc, spanclass);
+		if (likely(refilled))
+			p = kmh_mcache_take(mc, spanclass);
+	}
 	kmh_mcache_leave(mc);
 	preempt_enable();
 	if (unlikely(!p))
 		return kmh_alloc_slow(heap, spanclass, gfp);
+	if (unlikely(refilled))
+		might_alloc(gfp);
 	if (want_init_on_alloc(gfp))
 		kmh_clear(p, kmh_spanclass_size[spanclass]);
 	return p;

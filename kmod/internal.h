@@ -100,21 +100,24 @@ bool kmh_pagecache_alloc(struct kmh_pagecache *pc, unsigned int npages, unsigned
  * generation h, which is even; what its spans are swept for; and whether a collection is
  * marking. Set (h / 2) % 2 of @partial and @full holds what this generation has
  * swept, the other one what it has not.
+ *
+ * Two cache lines: what every refill and announcement reads and seldom anyone writes, and what
+ * every refill writes.
  */
 struct kmh_mcentral {
-	raw_spinlock_t lock;
-	unsigned int npartial;		/* length of both partial sets */
 	unsigned long phase;		/* written under @lock, read anywhere */
-	struct list_head partial[2];
 	struct list_head full[2];
-	atomic_t nsweeping;		/* spans off the lists and in no mcache; users of any */
-	u8 dirty[2];			/* some span has bits in this deferred set */
-	atomic_long_t nested_allocs;	/* by interrupts that found their mcache busy */
-
 	struct kmh_inbox inbox;		/* announced spans that no CPU has filled */
+	u8 dirty[2];			/* some span has bits in this deferred set */
 	u8 spanclass;			/* its place in the node */
 	bool inboxes;			/* some CPU's may have something */
+
+	raw_spinlock_t lock ____cacheline_aligned;
+	unsigned int npartial;		/* length of both partial sets */
+	struct list_head partial[2];
+	atomic_t nsweeping;		/* spans off the lists and in no mcache; users of any */
 	unsigned int steal;		/* the CPU whose inbox was looked at last, by others */
+	atomic_long_t nested_allocs;	/* by interrupts that found their mcache busy */
 };
 
 static inline unsigned long kmh_mcentral_phase(const struct kmh_mcentral *c)
@@ -124,7 +127,7 @@ static inline unsigned long kmh_mcentral_phase(const struct kmh_mcentral *c)
 
 static inline unsigned int kmh_mcentral_gen(const struct kmh_mcentral *c)
 {
-	return kmh_phase_gen(kmh_mcentral_phase(c));
+	return kmh_phase_gen(READ_ONCE(c->phase));	/* orders nothing */
 }
 
 void kmh_mcentral_init(struct kmh_mcentral *c, unsigned int spanclass);
