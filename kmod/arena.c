@@ -111,10 +111,15 @@ unbook:
  */
 void kmh_arena_destroy(struct kmh_arena *a)
 {
-	kmh_heap_account_metadata(a->heap, -(long)a->meta_bytes);
-	kmh_heap_unbook(a->heap, a->bytes);
+	struct kmheap *heap = a->heap;
+	bool left = a->left;
+
+	kmh_heap_account_metadata(heap, -(long)a->meta_bytes);
+	kmh_heap_unbook(heap, a->bytes);
 	kmh_backend_free_arena(a->vbase);
 	kmh_backend_free(a);
+	if (left)
+		kmh_limit_left(heap);
 }
 
 /* Has it the run that the reserve wants? Then the worker would fetch another one. */
@@ -161,9 +166,13 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 		WRITE_ONCE(mh->reserve.pages, 0);
 	}
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
-	if (empty)	/* nobody can allocate from it any more */
-		kmh_arenamap_set(a->first, a->npages, &kmh_span_gone);
-	return empty;
+	if (!empty)
+		return false;
+	/* Nobody can allocate from it any more. */
+	a->left = true;
+	kmh_limit_leave(a->heap);
+	kmh_arenamap_set(a->first, a->npages, &kmh_span_gone);
+	return true;
 }
 
 /* What was detached, a grace period ago. Returns its bytes. */
@@ -455,6 +464,67 @@ size_t kmh_arena_release_idle(struct kmheap *heap, size_t bytes, unsigned int *n
 		++*n;
 	}
 	mutex_unlock(&heap->arenas_mutex);
+	return kmh_arena_destroy_all(&gone);
+}
+
+/**
+ * kmh_arena_detach_some() - as many arenas without a page in use as it takes
+ * @heap: the heap.
+ * @bytes: how much at least, if there is so much.
+ * @idle: leave what growing ahead would fetch again at once.
+ * @gone: where to put them, for kmh_arena_destroy_some().
+ *
+ * The youngest first.
+ *
+ * Context: Process context; sleeps.
+ * Return: how much it is.
+ */
+size_t kmh_arena_detach_some(struct kmheap *heap, size_t bytes, bool idle,
+			     struct list_head *gone)
+{
+	struct kmh_arena *a, *next;
+	size_t done = 0;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry_safe_reverse(a, next, &heap->arenas, list) {
+		if (done >= bytes)
+			break;
+		if (!kmh_arena_detach_free(a, idle))
+			continue;
+		list_move(&a->list, gone);
+		done += a->bytes;
+	}
+	mutex_unlock(&heap->arenas_mutex);
+	return done;
+}
+
+/* What was detached, of whichever heaps. Sleeps for a grace period if there is any. */
+size_t kmh_arena_destroy_some(struct list_head *gone)
+{
+	return kmh_arena_destroy_all(gone);
+}
+
+/**
+ * kmh_arena_release_some() - give them back
+ * @heap: the heap.
+ * @bytes: how much at least, if there is so much.
+ * @idle: as for kmh_arena_detach_some().
+ * @n: set to how many, or NULL.
+ *
+ * Context: Process context; sleeps for a grace period if there is any.
+ * Return: bytes given back.
+ */
+size_t kmh_arena_release_some(struct kmheap *heap, size_t bytes, bool idle, unsigned int *n)
+{
+	struct list_head *at;
+	LIST_HEAD(gone);
+
+	kmh_arena_detach_some(heap, bytes, idle, &gone);
+	if (n) {
+		*n = 0;
+		list_for_each(at, &gone)
+			(*n)++;
+	}
 	return kmh_arena_destroy_all(&gone);
 }
 

@@ -81,6 +81,8 @@ static int kmh_stats_show(struct seq_file *m, void *unused)
 	seq_printf(m, "shrunk_bytes %ld\n", atomic_long_read(&kmh_shrunk_bytes));
 	seq_printf(m, "oom_bytes %ld\n", atomic_long_read(&kmh_oom_bytes));
 	seq_printf(m, "suppressed_reports %ld\n", atomic_long_read(&kmh_reports_suppressed));
+	seq_printf(m, "limit_bytes %zu\n", READ_ONCE(kmh_total_limit));
+	seq_printf(m, "limit_refusals %ld\n", atomic_long_read(&kmh_total_refusals));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(kmh_stats);
@@ -107,9 +109,70 @@ static int kmh_heap_stats_show(struct seq_file *m, void *unused)
 	seq_printf(m, "idle_drains %ld\n", atomic_long_read(&heap->idle.drains));
 	seq_printf(m, "limit_bytes %llu\n", st.limit_bytes);
 	seq_printf(m, "owner %s\n", heap->owner ? module_name(heap->owner) : "none");
+	seq_printf(m, "limit_refusals %ld\n", atomic_long_read(&heap->limit.refusals));
+	seq_printf(m, "soft_limit_bytes %zu\n", READ_ONCE(heap->limit.soft_bytes));
+	seq_printf(m, "soft_limit_events %ld\n", atomic_long_read(&heap->limit.soft_events));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(kmh_heap_stats);
+
+/* ---- limits: a number in each file, of bytes */
+
+static ssize_t kmh_write_limit(struct file *file, const char __user *user, size_t count,
+			       int (*set)(struct kmheap *heap, size_t bytes))
+{
+	struct seq_file *m = file->private_data;
+	char text[32] = "";
+	size_t bytes;
+	int err;
+
+	if (count >= sizeof(text))
+		return -EINVAL;
+	if (copy_from_user(text, user, count))
+		return -EFAULT;
+	if (strlen(text) != count)
+		return -EINVAL;
+	err = kmh_limit_parse(text, &bytes) ?: set(m->private, bytes);
+	return err ?: count;
+}
+
+#define KMH_LIMIT_FILE(name, value, set_fn)						\
+static int kmh_##name##_show(struct seq_file *m, void *unused)				\
+{											\
+	struct kmheap *heap __maybe_unused = m->private;				\
+											\
+	seq_printf(m, "%zu\n", READ_ONCE(value));					\
+	return 0;									\
+}											\
+											\
+static ssize_t kmh_##name##_write(struct file *file, const char __user *user,		\
+				  size_t count, loff_t *pos)				\
+{											\
+	return kmh_write_limit(file, user, count, set_fn);				\
+}											\
+											\
+static int kmh_##name##_open(struct inode *inode, struct file *file)			\
+{											\
+	return single_open(file, kmh_##name##_show, inode->i_private);			\
+}											\
+											\
+static const struct file_operations kmh_##name##_fops = {				\
+	.owner = THIS_MODULE,								\
+	.open = kmh_##name##_open,							\
+	.read = seq_read,								\
+	.write = kmh_##name##_write,							\
+	.llseek = seq_lseek,								\
+	.release = single_release,							\
+}
+
+static int kmh_set_total(struct kmheap *unused, size_t bytes)
+{
+	return kmh_limit_set_total(bytes);
+}
+
+KMH_LIMIT_FILE(hard_limit, heap->limit_bytes, kmheap_set_limit);
+KMH_LIMIT_FILE(soft_limit, heap->limit.soft_bytes, kmh_limit_set_soft);
+KMH_LIMIT_FILE(total_limit, kmh_total_limit, kmh_set_total);
 
 /* ---- classes */
 
@@ -390,6 +453,8 @@ void kmh_debugfs_add_heap(struct kmheap *heap)
 	debugfs_create_file("arenas", 0444, heap->dir, heap, &kmh_arenas_fops);
 	debugfs_create_file("spans", 0444, heap->dir, heap, &kmh_spans_fops);
 	debugfs_create_file_unsafe("shrink", 0600, heap->dir, heap, &kmh_shrink_fops);
+	debugfs_create_file("limit_bytes", 0644, heap->dir, heap, &kmh_hard_limit_fops);
+	debugfs_create_file("soft_limit_bytes", 0644, heap->dir, heap, &kmh_soft_limit_fops);
 }
 
 /* Returns when nobody reads them any more. */
@@ -404,6 +469,7 @@ void kmh_debugfs_init(void)
 	kmh_dir = debugfs_create_dir("kmheap", NULL);
 	kmh_heaps_dir = debugfs_create_dir("heaps", kmh_dir);
 	debugfs_create_file("stats", 0444, kmh_dir, NULL, &kmh_stats_fops);
+	debugfs_create_file("limit_bytes", 0644, kmh_dir, NULL, &kmh_total_limit_fops);
 	debugfs_create_file("validate", 0400, kmh_dir, NULL, &kmh_validate_fops);
 	debugfs_create_file_unsafe("shrink", 0600, kmh_dir, NULL, &kmh_shrink_fops);
 	debugfs_create_file_unsafe("fail_nth", 0600, kmh_dir, NULL, &kmh_fail_nth_fops);

@@ -25,33 +25,6 @@ void kmh_heap_account_metadata(struct kmheap *heap, long bytes)
 	atomic_long_add(bytes, &heap->metadata_bytes);
 }
 
-/**
- * kmh_heap_book() - count bytes that are about to be taken from the kernel
- * @heap: the heap.
- * @bytes: size of an arena.
- *
- * Booked first and taken then, so that growers on several nodes together keep the
- * limit. Each arena is counted with the most metadata that can come with it: 960
- * bytes a page if it were all tiny spans, so an eighth.
- *
- * Return: false, and nothing booked, when the heap's limit forbids it.
- */
-bool kmh_heap_book(struct kmheap *heap, size_t bytes)
-{
-	size_t limit = READ_ONCE(heap->limit_bytes);
-	unsigned long now = atomic_long_add_return(bytes, &heap->arena_bytes);
-
-	if (!limit || now + now / 8 + heap->base_metadata_bytes <= limit)
-		return true;
-	kmh_heap_unbook(heap, bytes);
-	return false;
-}
-
-void kmh_heap_unbook(struct kmheap *heap, size_t bytes)
-{
-	atomic_long_sub(bytes, &heap->arena_bytes);
-}
-
 /* ---- create */
 
 static int kmh_attr_check(const char *name, const struct kmheap_attr *attr)
@@ -172,6 +145,7 @@ static void kmh_heap_free_nodes(struct kmheap *heap)
 /* The structure and what hangs off it; no arenas left, no users. */
 static void kmh_heap_free(struct kmheap *heap)
 {
+	atomic_long_sub(heap->base_metadata_bytes, &kmh_total_base);
 	kmh_mcache_destroy(heap);
 	kmh_heap_free_nodes(heap);
 	kmh_heap_put_sentinels(heap);
@@ -203,6 +177,7 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	kmh_scavenge_init(heap);
 	kmh_idle_init(heap);
 	kmh_arena_leave_init(heap);
+	kmh_limit_init(heap);
 	kmh_heap_account_metadata(heap, sizeof(*heap) + strlen(name) + 1);
 
 	heap->name = kmh_backend_zalloc(strlen(name) + 1, GFP_KERNEL, NUMA_NO_NODE);
@@ -212,6 +187,7 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	if (kmh_heap_init_sentinels(heap) || kmh_heap_init_nodes(heap) || kmh_mcache_init(heap))
 		goto fail;
 	heap->base_metadata_bytes = atomic_long_read(&heap->metadata_bytes);
+	atomic_long_add(heap->base_metadata_bytes, &kmh_total_base);
 	return heap;
 fail:
 	kmh_heap_free(heap);
@@ -263,7 +239,10 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 		return ERR_PTR(-ENOMEM);
 	/* The first arena now, so that callers who cannot sleep find pages. */
 	err = kmh_mheap_grow(&kmh_heap_node(heap, numa_node_id())->mheap, 1, 1, 0, GFP_KERNEL);
-	if (err && heap->limit_bytes)
+	if (err && kmh_total_limit)
+		pr_err("heap %s: no first arena; total_limit is %zu bytes\n", name,
+		       kmh_total_limit);
+	else if (err && heap->limit_bytes)
 		pr_err("heap %s: no first arena; the limit of %zu bytes must hold %lu and tables of %zu\n",
 		       name, heap->limit_bytes, KMH_ARENA_MIN_BYTES, heap->base_metadata_bytes);
 	if (!err)
@@ -360,6 +339,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	int nid = -1;
 
 	kmh_shrink_unregister(heap);
+	kmh_limit_stop(heap);
 	kmheap_rcu_barrier(heap);
 	kmh_nmi_stop(heap);
 	if (report)
@@ -372,6 +352,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	while ((node = kmh_next_node(heap, &nid)))
 		kmh_mheap_stop(&node->mheap);
 	kmh_scavenge_stop(heap);	/* what a worker has asked for before it was stopped */
+	kmh_limit_end(heap);
 	kmh_largecache_drain_idle(heap);
 	kmh_heap_unmap(heap, &spans);
 	synchronize_rcu();
@@ -409,7 +390,7 @@ static bool kmh_heap_unpublish(struct kmheap *heap)
  * Objects that are still live are reported (how many, how many bytes, of which size
  * classes) and freed with the rest; their finalizers run. Deferred frees are waited for.
  * Whoever may still free into the heap must be done: a free that comes later is reported
- * as such and ignored.
+ * as such and ignored. The callback of a soft limit is waited for.
  *
  * Context: Process context; sleeps.
  */
@@ -419,6 +400,9 @@ void kmheap_destroy(struct kmheap *heap)
 	if (IS_ERR_OR_NULL(heap))
 		return;
 	if (WARN(heap == kmh_default_heap, "kmheap: the default heap cannot be destroyed\n"))
+		return;
+	if (WARN(kmh_limit_in_trim(&heap->limit),
+		 "kmheap: heap %s: its own callback cannot destroy it\n", heap->name))
 		return;
 	if (WARN(!kmh_heap_unpublish(heap), "kmheap: %p is not a heap; destroyed twice?\n", heap))
 		return;

@@ -17,6 +17,7 @@
  *  5. mcentral->lock		raw, interrupts saved; NMI only tries
  *  6. mheap->lock		raw, interrupts saved; NMI only tries
  *  7. kmh_fixalloc.lock	raw, interrupts saved; NMI only tries
+ *     heap->limit.lock		a spinlock, process context; inside 1 to 3, nothing inside it
  *
  * Any of 5 to 7 may be taken with or without the ones before it. The first heap
  * takes 5 and 6 once in this order (kmh_teach_lock_order()), so lockdep reports
@@ -44,6 +45,7 @@
 #include "compat.h"
 #include "finding.h"
 #include "fixalloc.h"
+#include "limit.h"
 #include "mcache.h"
 #include "reserve.h"
 #include "mspan.h"
@@ -213,6 +215,7 @@ struct kmh_arena {
 	unsigned long first;		/* first heap page: the guard */
 	unsigned long npages;		/* heap pages, the guard included */
 	unsigned long zeroed_from;	/* pages from here on are known to be zero */
+	bool left;			/* the page heap; booked until it is gone */
 	bool dedicated;			/* made for one object over half an arena */
 	bool empties;			/* in a drain, by a guess; under arenas_mutex */
 	unsigned long cookie;		/* leaving: the grace period to wait for */
@@ -228,6 +231,10 @@ struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp
 void kmh_arena_destroy(struct kmh_arena *a);
 size_t kmh_arena_release_free(struct kmheap *heap, bool dedicated_only);
 size_t kmh_arena_release_idle(struct kmheap *heap, size_t bytes, unsigned int *n);
+size_t kmh_arena_release_some(struct kmheap *heap, size_t bytes, bool idle, unsigned int *n);
+size_t kmh_arena_detach_some(struct kmheap *heap, size_t bytes, bool idle,
+			     struct list_head *gone);
+size_t kmh_arena_destroy_some(struct list_head *gone);
 size_t kmh_arena_least_idle(struct kmheap *heap);
 bool kmh_arena_empties(const struct kmh_arena *a);
 size_t kmh_arena_count_idle_locked(struct kmh_mheap *mh);
@@ -358,6 +365,7 @@ struct kmheap {
 	struct kmh_scavenge scavenge;
 	struct kmh_shrink shrink;
 	struct kmh_idle idle;
+	struct kmh_limit limit;
 
 	/* collections; under sweep.mutex but for the counters */
 	unsigned long collections;
@@ -391,8 +399,6 @@ extern atomic_long_t kmh_misuses[KMH_NR_MISUSES];	/* of no heap, or of dead ones
 int kmh_heaps_init(void);
 void kmh_heaps_exit(void);
 void kmh_heap_account_metadata(struct kmheap *heap, long bytes);
-bool kmh_heap_book(struct kmheap *heap, size_t bytes);
-void kmh_heap_unbook(struct kmheap *heap, size_t bytes);
 
 static __always_inline struct kmheap *kmh_heap_or_default(struct kmheap *heap)
 {
@@ -538,6 +544,7 @@ struct kmh_heap_walk {
 };
 
 void kmh_heap_walk(struct kmheap *heap, struct kmh_heap_walk *w);
+u64 kmh_shared_bytes(void);
 int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps);
 void kmh_walk_pages(unsigned long page, unsigned long end,
 		    void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx);

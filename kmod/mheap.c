@@ -443,6 +443,7 @@ static int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsi
 	if (!g.dedicated && !g.patch)
 		WRITE_ONCE(mh->heap->next_arena_bytes, min(2 * a->bytes, kmh_arena_bytes));
 	kmh_mheap_add_arena(mh, a, g.patch);
+	kmh_limit_check(mh->heap);
 	return 0;
 }
 
@@ -531,14 +532,13 @@ static bool kmh_mheap_outgrown(struct kmh_mheap *mh, const struct kmh_room *room
 				     gfp | __GFP_NORETRY | __GFP_NOWARN);
 }
 
-/* kmh_mheap_grow() but for what is wanted. */
-static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room,
-			       unsigned long seen, gfp_t gfp)
+/* Under the mutex. 0 or -ENOMEM. */
+static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
+			      unsigned long seen, gfp_t gfp)
 {
 	struct mutex *held;	/* whichever kmh_grow_lock() took */
 	int err = 0;
 
-	gfp = current_gfp_context(gfp);
 	held = kmh_grow_lock(mh->heap, gfp);
 	if (!held)
 		return -ENOMEM;
@@ -551,6 +551,29 @@ static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room
 			      kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp & ~__GFP_ZERO) :
 			      kmh_mheap_grow_arena(mh, room->npages, room->align, gfp);
 	mutex_unlock(held);
+	return err;
+}
+
+/* kmh_mheap_grow() but for what is wanted. At a limit whatever is empty is given for it. */
+static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room,
+			       unsigned long seen, gfp_t gfp)
+{
+	size_t bytes;
+	int err;
+
+	gfp = current_gfp_context(gfp);
+	err = kmh_mheap_try_room(mh, room, seen, gfp);
+	if (likely(!err) || room->nfree)	/* ahead: not worth that */
+		return err;
+	bytes = kmh_grow_size(mh, room->npages, room->align).need;
+	seen = READ_ONCE(mh->ngrown);
+	if (kmh_limit_drain(mh->heap, bytes, gfp))
+		err = kmh_mheap_try_room(mh, room, seen, gfp);
+	seen = READ_ONCE(mh->ngrown);
+	if (err && kmh_limit_give_back(mh->heap, bytes, gfp))
+		err = kmh_mheap_try_room(mh, room, seen, gfp);
+	if (err)
+		kmh_limit_refuse(mh->heap, bytes);
 	return err;
 }
 

@@ -214,6 +214,13 @@ static size_t kmh_scavenge_allowance(struct kmh_scavenge *sc, unsigned int ms)
 	return sc->credit;
 }
 
+/* What has been given back because it was not needed. */
+void kmh_scavenge_count(struct kmheap *heap, size_t bytes, unsigned int narenas)
+{
+	atomic_long_add(bytes, &heap->scavenge.bytes);
+	atomic_long_add(narenas, &heap->scavenge.arenas);
+}
+
 /**
  * kmh_scavenge_step() - one step of the scavenger
  * @heap: the heap.
@@ -242,8 +249,7 @@ bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
 	if (use.total > keep)
 		done = kmh_arena_release_idle(heap, min(use.total - keep, allowed), &n);
 	sc->credit -= min(done, sc->credit);
-	atomic_long_add(done, &heap->scavenge.bytes);
-	atomic_long_add(n, &heap->scavenge.arenas);
+	kmh_scavenge_count(heap, done, n);
 	/* Is there one that may go when the peak has come down? */
 	least = kmh_arena_least_idle(heap);
 	return more || parked || (least && least + use.now + use.now / 10 <= use.total - done);

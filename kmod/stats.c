@@ -280,6 +280,12 @@ static void kmh_stats_add(struct kmheap_stats *sum, const struct kmheap_stats *s
 		to[i] += from[i];
 }
 
+/* Metadata that belongs to no heap. */
+u64 kmh_shared_bytes(void)
+{
+	return kmh_mspan_pools_idle_bytes() + kmh_magazines_idle_bytes() + kmh_arenamap_bytes();
+}
+
 /**
  * kmh_global_stats() - the sum over all heaps and what they share
  * @sum: filled in.
@@ -290,8 +296,7 @@ static void kmh_stats_add(struct kmheap_stats *sum, const struct kmheap_stats *s
  */
 int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps)
 {
-	u64 shared = kmh_mspan_pools_idle_bytes() + kmh_magazines_idle_bytes() +
-		     kmh_arenamap_bytes();
+	u64 shared = kmh_shared_bytes();
 	struct kmh_heap_walk *w = kvmalloc(sizeof(*w), GFP_KERNEL);
 	struct kmheap *heap;
 

@@ -153,6 +153,7 @@ extern unsigned long kmh_scavenge_rate;
 bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms);
 void kmh_scavenge_announced(struct kmheap *heap);
 void kmh_scavenge_arena(struct kmh_arena *a);
+void kmh_scavenge_count(struct kmheap *heap, size_t bytes, unsigned int narenas);
 void kmh_scavenge_kick(struct kmheap *heap);
 void kmh_scavenge_init(struct kmheap *heap);
 void kmh_scavenge_stop(struct kmheap *heap);

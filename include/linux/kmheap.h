@@ -141,6 +141,9 @@ struct kmheap_ticket {
 
 #define KMHEAP_TICKET_INIT	{ .next = NULL, .left = 0 }
 
+/* What the owner of a heap does that is @over_bytes larger than its soft limit. */
+typedef void (*kmheap_trim_fn)(struct kmheap *heap, size_t over_bytes, void *data);
+
 struct kmheap *kmheap_create(const char *name, const struct kmheap_attr *attr) __must_check;
 void kmheap_destroy(struct kmheap *heap);
 
@@ -449,6 +452,8 @@ void kmheap_weak_destroy(struct kmheap_weak *weak);
 size_t kmheap_size(const void *p);
 bool kmheap_lookup(const void *addr, struct kmheap_object *obj);
 size_t kmheap_shrink(struct kmheap *heap);
+int kmheap_set_limit(struct kmheap *heap, size_t bytes);
+int kmheap_set_soft_limit(struct kmheap *heap, size_t bytes, kmheap_trim_fn trim, void *data);
 void kmheap_stats(struct kmheap *heap, struct kmheap_stats *st);
 
 #ifdef DEFINE_FREE

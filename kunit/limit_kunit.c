@@ -1,0 +1,594 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Limits: what is given back before anything is refused, who is told, and when. */
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/jiffies.h>
+#include <linux/llist.h>
+#include <linux/sizes.h>
+
+#include "mheap_kunit.h"
+
+#define BYTES	1024U
+
+static size_t total_before;
+
+static int limit_init(struct kunit *test)
+{
+	total_before = kmh_total_limit;
+	return mheap_init(test);
+}
+
+static void limit_exit(struct kunit *test)
+{
+	WRITE_ONCE(kmh_total_limit, total_before);
+	kmh_kunit_exit(test);
+}
+
+/* A chain of objects through their first words. */
+static void *fill(struct kunit *test, struct kmheap *heap, void *head, size_t bytes)
+{
+	size_t done;
+
+	for (done = 0; done < bytes; done += BYTES) {
+		void **p = kmheap_alloc(heap, BYTES, GFP_KERNEL);
+
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		*p = head;
+		head = p;
+	}
+	return head;
+}
+
+static void drain(void *head)
+{
+	while (head) {
+		void *p = head;
+
+		head = *(void **)p;
+		kmheap_free(p);
+	}
+}
+
+static size_t footprint(struct kmheap *heap)
+{
+	return atomic_long_read(&heap->arena_bytes) + atomic_long_read(&heap->metadata_bytes);
+}
+
+static long refused(struct kmheap *heap)
+{
+	return atomic_long_read(&heap->refused);
+}
+
+static long events(struct kmheap *heap)
+{
+	return atomic_long_read(&heap->limit.soft_events);
+}
+
+/* ---- numbers */
+
+static void parse_takes_numbers_and_nothing_else(struct kunit *test)
+{
+	static const struct {
+		const char *text;
+		size_t bytes;
+	} good[] = {
+		{ "0", 0 }, { "0\n", 0 }, { "524288", SZ_512K }, { "512k", SZ_512K },
+		{ "512K\n", SZ_512K }, { "8M", SZ_8M }, { "3g\n", 3UL << 30 }, { "1T", 1UL << 40 },
+		{ "0x80000", SZ_512K }, { "18446744073709551615", SIZE_MAX },
+		{ "16777215T", 16777215UL << 40 },
+	};
+	static const char * const bad[] = {
+		"", "\n", " ", "text", "-1", "+1", " 8M", "8M ", "8 M", "8MB", "8MM", "M", "8.5M",
+		"8M\n\n", "8\n9", "0x", "18446744073709551616", "16777216T", "8P", "0x8z",
+		"00000000000000000000000000000000000008",
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		size_t bytes = 12345;
+
+		KUNIT_EXPECT_EQ_MSG(test, kmh_limit_parse(good[i].text, &bytes), 0, "\"%s\"",
+				    good[i].text);
+		KUNIT_EXPECT_EQ_MSG(test, bytes, good[i].bytes, "\"%s\"", good[i].text);
+	}
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		size_t bytes = 12345;
+
+		KUNIT_EXPECT_EQ_MSG(test, kmh_limit_parse(bad[i], &bytes), -EINVAL, "\"%s\"",
+				    bad[i]);
+		KUNIT_EXPECT_EQ_MSG(test, bytes, 12345UL, "\"%s\"", bad[i]);
+	}
+}
+
+static void too_small_a_limit_is_refused(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	static const size_t bad[] = { 1, 4096, KMH_LIMIT_MIN_BYTES - 1 };
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ(test, kmheap_set_limit(heap, SZ_64M), 0);
+	KUNIT_EXPECT_EQ(test, kmheap_set_soft_limit(heap, SZ_32M, NULL, NULL), 0);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		KUNIT_EXPECT_EQ(test, kmheap_set_limit(heap, bad[i]), -EINVAL);
+		KUNIT_EXPECT_EQ(test, kmheap_set_soft_limit(heap, bad[i], NULL, NULL), -EINVAL);
+		KUNIT_EXPECT_EQ(test, kmh_limit_set_soft(heap, bad[i]), -EINVAL);
+		KUNIT_EXPECT_EQ(test, kmh_limit_set_total(bad[i]), -EINVAL);
+	}
+	KUNIT_EXPECT_EQ(test, heap->limit_bytes, (size_t)SZ_64M);
+	KUNIT_EXPECT_EQ(test, heap->limit.soft_bytes, (size_t)SZ_32M);
+	KUNIT_EXPECT_EQ(test, kmh_total_limit, total_before);
+	KUNIT_EXPECT_EQ(test, kmheap_set_limit(heap, 0), 0);
+	KUNIT_EXPECT_EQ(test, heap->limit_bytes, 0UL);
+}
+
+/* ---- hard limits */
+
+/* A limit below what the heap has takes nothing from it; only growth is refused. */
+static void limit_at_run_time(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	void *p, *head = fill(test, heap, NULL, SZ_4M);
+	size_t before;
+
+	kmh_kunit_no_worker(heap);
+	before = footprint(heap);
+	KUNIT_EXPECT_EQ(test, kmheap_set_limit(heap, SZ_1M), 0);
+	KUNIT_EXPECT_EQ(test, footprint(heap), before);
+	p = kmheap_alloc(heap, 3 * SZ_1M, GFP_KERNEL);
+	KUNIT_EXPECT_NULL(test, p);
+	KUNIT_EXPECT_EQ(test, refused(heap), 1L);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.refusals), 1L);
+	KUNIT_EXPECT_EQ(test, kmheap_set_limit(heap, 0), 0);
+	p = kmheap_alloc(heap, 3 * SZ_1M, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	kmheap_free(p);
+	drain(head);
+}
+
+/* Many small arenas are empty and one large one is wanted: they go, and nothing is refused. */
+static void limit_gives_empty_arenas_back_first(struct kunit *test)
+{
+	struct kmheap *heap = heap_new(test, "kunit-limited", SZ_8M);
+	void *p;
+
+	drain(fill(test, heap, NULL, SZ_4M));
+	KUNIT_EXPECT_GT(test, footprint(heap), (size_t)SZ_4M);
+	p = kmheap_alloc(heap, 6 * SZ_1M, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	KUNIT_EXPECT_EQ(test, refused(heap), 0L);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.refusals), 0L);
+	KUNIT_EXPECT_LE(test, footprint(heap), (size_t)SZ_8M);
+	kmheap_free(p);
+	/* And the other way round: the large one has not gone yet. */
+	drain(fill(test, heap, NULL, SZ_4M));
+	KUNIT_EXPECT_EQ(test, refused(heap), 0L);
+	kmheap_destroy(heap);
+}
+
+/* An arena in its grace period is waited for. */
+static void limit_waits_for_arenas_that_leave(struct kunit *test)
+{
+	struct kmheap *heap = heap_new(test, "kunit-limited", SZ_8M);
+	unsigned int i;
+
+	for (i = 0; i < 20; i++) {
+		void *p = kmheap_alloc(heap, SZ_4M + i * SZ_64K, GFP_KERNEL);
+
+		KUNIT_EXPECT_NOT_NULL_MSG(test, p, "round %u", i);
+		kmheap_free(p);
+	}
+	KUNIT_EXPECT_EQ(test, refused(heap), 0L);
+	KUNIT_EXPECT_LE(test, footprint(heap), (size_t)SZ_8M);
+	kmheap_destroy(heap);
+}
+
+static void free_chain_here(void *head)
+{
+	drain(head);
+}
+
+/* Slots that other CPUs cache are fetched before a heap refuses. */
+static void limit_drains_other_cpus_first(struct kunit *test)
+{
+	struct kmheap *heap = heap_new(test, "kunit-limited", SZ_4M);
+	struct kmheap_stats st;
+	void *head = NULL, **p;
+
+	while ((p = kmheap_alloc(heap, BYTES, GFP_KERNEL))) {
+		*p = head;
+		head = p;
+	}
+	KUNIT_EXPECT_EQ(test, refused(heap), 1L);
+	KUNIT_EXPECT_GT(test, atomic_long_read(&heap->limit.refusals), 0L);
+	kmh_kunit_elsewhere(test, free_chain_here, head);
+	head = fill(test, heap, NULL, SZ_2M);
+	drain(head);
+	p = kmheap_alloc(heap, 3 * SZ_1M, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	kmheap_free(p);
+	kmheap_stats(heap, &st);
+	KUNIT_EXPECT_EQ(test, st.refused_allocs, 1ULL);
+	kmheap_destroy(heap);
+}
+
+static bool nothing_leaves(struct kmheap *heap)
+{
+	return !atomic_read(&heap->limit.nleaving);
+}
+
+/* The heaps' bases and arenas are all there is in the module's books. */
+static void total_adds_up(struct kunit *test)
+{
+	unsigned long arenas = 0, base = 0;
+	struct kmheap *heap;
+
+	flush_workqueue(kmh_wq);
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(heap, &kmh_heaps, list) {
+		KUNIT_EXPECT_TRUE(test, nothing_leaves(heap));
+		arenas += atomic_long_read(&heap->arena_bytes);
+		base += heap->base_metadata_bytes;
+	}
+	mutex_unlock(&kmh_heaps_mutex);
+	KUNIT_EXPECT_EQ(test, (unsigned long)atomic_long_read(&kmh_total_bytes), arenas);
+	KUNIT_EXPECT_EQ(test, (unsigned long)atomic_long_read(&kmh_total_base), base);
+}
+
+static u64 total_footprint(struct kunit *test)
+{
+	struct kmheap_stats st;
+	unsigned int n;
+
+	KUNIT_ASSERT_EQ(test, kmh_global_stats(&st, &n), 0);
+	return st.footprint_bytes;
+}
+
+/* Two heaps without limits of their own share what the module may have. */
+static void total_limit_holds_for_all_heaps(struct kunit *test)
+{
+	struct kmheap *a = kmh_kunit_heap(test), *b = heap_new(test, "kunit-b", 0);
+	long before = atomic_long_read(&kmh_total_refusals);
+	void *head_a, *head_b = NULL, **p;
+	size_t limit;
+
+	total_adds_up(test);
+	limit = total_footprint(test) + 12 * SZ_1M;
+	KUNIT_EXPECT_EQ(test, kmh_limit_set_total(limit), 0);
+	head_a = fill(test, a, NULL, SZ_2M);
+	while ((p = kmheap_alloc(b, BYTES, GFP_KERNEL))) {
+		*p = head_b;
+		head_b = p;
+	}
+	kmh_kunit_settle(b);
+	KUNIT_EXPECT_LE(test, total_footprint(test), (u64)limit);
+	KUNIT_EXPECT_EQ(test, refused(b), 1L);
+	/* The worker tries as well. */
+	KUNIT_EXPECT_GT(test, atomic_long_read(&kmh_total_refusals), before);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&b->limit.refusals), 0L);
+	KUNIT_EXPECT_GT(test, footprint(b), (size_t)SZ_4M);
+	/* What one has freed, though it keeps it, is there for the other. */
+	drain(head_b);
+	p = kmheap_alloc(a, SZ_4M, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	KUNIT_EXPECT_EQ(test, refused(a), 0L);
+	KUNIT_EXPECT_LE(test, total_footprint(test), (u64)limit);
+	kmheap_free(p);
+	drain(head_a);
+	kmheap_destroy(b);
+	total_adds_up(test);
+}
+
+static void total_limit_refuses_a_heap(struct kunit *test)
+{
+	struct kmheap *heap;
+
+	KUNIT_EXPECT_EQ(test, kmh_limit_set_total(KMH_LIMIT_MIN_BYTES), 0);
+	heap = kmheap_create("kunit-late", NULL);
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(heap), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, kmh_limit_set_total(0), 0);
+	heap = kmheap_create("kunit-late", NULL);
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(heap), 0);
+	kmheap_destroy(heap);
+	total_adds_up(test);
+}
+
+/* Threads in two heaps at the module's limit: it holds at every moment, and nothing is lost. */
+struct crowd {
+	struct kmheap *heap[2];
+	unsigned long limit;
+	atomic_t nover, ngot;
+};
+
+static void crowd_thread(void *arg, unsigned int i)
+{
+	struct crowd *c = arg;
+	unsigned int n;
+
+	for (n = 0; n < 40; n++) {
+		void *p = kmheap_alloc(c->heap[i % 2], (1 + (n + i) % 3) * SZ_1M + SZ_64K,
+				       GFP_KERNEL);
+
+		if (atomic_long_read(&kmh_total_bytes) + atomic_long_read(&kmh_total_base) >
+		    c->limit + 3 * SZ_4M)	/* what others book, to find that it is too much */
+			atomic_inc(&c->nover);
+		if (p)
+			atomic_inc(&c->ngot);
+		kmheap_free(p);
+		cond_resched();
+	}
+}
+
+static void total_limit_in_a_crowd(struct kunit *test)
+{
+	struct crowd c = { .heap = { kmh_kunit_heap(test), heap_new(test, "kunit-b", 0) } };
+
+	c.limit = total_footprint(test) + 6 * SZ_1M;
+	KUNIT_EXPECT_EQ(test, kmh_limit_set_total(c.limit), 0);
+	kmh_kunit_threads(test, 4, crowd_thread, &c);
+	KUNIT_EXPECT_EQ(test, atomic_read(&c.nover), 0);
+	KUNIT_EXPECT_GT(test, atomic_read(&c.ngot), 40);
+	kmh_kunit_settle(c.heap[1]);
+	KUNIT_EXPECT_LE(test, total_footprint(test), (u64)c.limit);
+	kmheap_destroy(c.heap[1]);
+	total_adds_up(test);
+}
+
+/* ---- the soft limit */
+
+struct owner {
+	struct llist_head spare;	/* what it can do without */
+	size_t over;
+	unsigned int ncalls;
+	bool in_task;
+	struct completion called, go;	/* @go only if it is to wait */
+	void (*also)(struct kmheap *heap, struct owner *o);
+};
+
+static struct owner *owner_new(struct kunit *test)
+{
+	struct owner *o = kunit_kzalloc(test, sizeof(*o), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, o);
+	init_completion(&o->called);
+	init_completion(&o->go);
+	return o;
+}
+
+/* Any thread; objects are chained as those of fill() are. */
+static void trim_spare(struct owner *o)
+{
+	drain(llist_del_all(&o->spare));
+}
+
+static void trim(struct kmheap *heap, size_t over_bytes, void *data)
+{
+	struct owner *o = data;
+
+	o->ncalls++;
+	o->over = over_bytes;
+	o->in_task = in_task() && !irqs_disabled();
+	trim_spare(o);
+	if (o->also)
+		o->also(heap, o);
+	complete(&o->called);
+}
+
+static bool called(struct owner *o)
+{
+	return wait_for_completion_timeout(&o->called, 60 * HZ);
+}
+
+static void settle(struct kmheap *heap)
+{
+	flush_delayed_work(&heap->limit.work);
+	kmh_kunit_settle(heap);
+}
+
+static void soft_limit_tells_the_owner_once(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct owner *o = owner_new(test);
+	size_t done;
+	void *p;
+	long i;
+
+	KUNIT_EXPECT_EQ(test, kmheap_set_soft_limit(heap, SZ_8M, trim, o), 0);
+	drain(fill(test, heap, NULL, SZ_4M));
+	settle(heap);
+	KUNIT_EXPECT_EQ(test, o->ncalls, 0U);
+	for (i = 1; i <= 3; i++) {
+		for (done = 0; events(heap) < i && done < SZ_16M; done += BYTES) {
+			p = kmheap_alloc(heap, BYTES, GFP_KERNEL);
+			KUNIT_ASSERT_NOT_NULL(test, p);
+			llist_add(p, &o->spare);
+		}
+		KUNIT_EXPECT_GT(test, done, (size_t)SZ_4M);
+		KUNIT_EXPECT_TRUE(test, called(o));
+		settle(heap);
+		KUNIT_EXPECT_EQ(test, (long)o->ncalls, i);
+		KUNIT_EXPECT_EQ(test, events(heap), i);
+		KUNIT_EXPECT_TRUE(test, o->in_task);
+		KUNIT_EXPECT_GT(test, o->over, 0UL);
+		KUNIT_EXPECT_LE(test, o->over, (size_t)SZ_8M);
+		/* The owner has trimmed, and what that left empty has gone. */
+		KUNIT_EXPECT_LE(test, footprint(heap), (size_t)SZ_8M);
+		trim_spare(o);
+		kmheap_shrink(heap);
+	}
+	KUNIT_EXPECT_GT(test, atomic_long_read(&heap->scavenge.bytes), 0L);
+	KUNIT_EXPECT_EQ(test, refused(heap), 0L);
+}
+
+/* An owner who frees nothing is not called for every arena. */
+static void soft_limit_does_not_nag(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct owner *o = owner_new(test);
+	void *head;
+
+	KUNIT_EXPECT_EQ(test, kmheap_set_soft_limit(heap, SZ_2M, trim, o), 0);
+	head = fill(test, heap, NULL, 12 * SZ_1M);
+	KUNIT_EXPECT_TRUE(test, called(o));
+	settle(heap);
+	KUNIT_EXPECT_EQ(test, o->ncalls, 1U);
+	/* Set anew, and over at once. */
+	KUNIT_EXPECT_EQ(test, kmheap_set_soft_limit(heap, footprint(heap) - SZ_64K, trim, o), 0);
+	KUNIT_EXPECT_TRUE(test, called(o));
+	settle(heap);
+	KUNIT_EXPECT_EQ(test, o->ncalls, 2U);
+	head = fill(test, heap, head, SZ_4M);
+	settle(heap);
+	KUNIT_EXPECT_EQ(test, o->ncalls, 2U);
+	KUNIT_EXPECT_EQ(test, events(heap), 2L);
+	KUNIT_EXPECT_EQ(test, refused(heap), 0L);
+	drain(head);
+}
+
+/* Nobody to tell: what is empty goes as soon as the heap grows again. */
+static void soft_limit_without_a_callback(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	void *head = fill(test, heap, NULL, 12 * SZ_1M), *p;
+
+	drain(head);
+	settle(heap);
+	KUNIT_EXPECT_GT(test, footprint(heap), 12UL * SZ_1M);
+	KUNIT_EXPECT_EQ(test, kmh_limit_set_soft(heap, SZ_8M), 0);
+	settle(heap);
+	KUNIT_EXPECT_LE(test, footprint(heap), (size_t)SZ_8M);
+	KUNIT_EXPECT_EQ(test, events(heap), 1L);
+	/* Larger objects than fit below it are no reason to refuse. */
+	p = kmheap_alloc(heap, SZ_16M, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	kmheap_free(p);
+	settle(heap);
+	KUNIT_EXPECT_LE(test, footprint(heap), (size_t)SZ_8M);
+}
+
+static void use_everything(struct kmheap *heap, struct owner *o)
+{
+	void *p = kmheap_alloc(heap, SZ_8M, GFP_KERNEL);
+
+	kmheap_free(p);
+	kmheap_shrink(heap);
+	kmheap_rcu_barrier(heap);
+	if (kmheap_set_limit(heap, SZ_64M) || kmheap_set_soft_limit(heap, SZ_16M, trim, o))
+		o->ncalls += 1000;
+	if (kmheap_set_soft_limit(heap, 0, NULL, NULL))
+		o->ncalls += 1000;
+}
+
+static void callback_may_do_anything_but_destroy(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct owner *o = owner_new(test);
+
+	o->also = use_everything;
+	KUNIT_EXPECT_EQ(test, kmheap_set_soft_limit(heap, SZ_4M, trim, o), 0);
+	drain(fill(test, heap, NULL, SZ_8M));
+	KUNIT_EXPECT_TRUE(test, called(o));
+	settle(heap);
+	KUNIT_EXPECT_EQ(test, o->ncalls, 1U);
+	KUNIT_EXPECT_EQ(test, heap->limit.soft_bytes, 0UL);
+	KUNIT_EXPECT_EQ(test, heap->limit_bytes, (size_t)SZ_64M);
+	kmheap_set_limit(heap, 0);
+}
+
+/* Says that it is there, and is there for a while. */
+static void linger(struct kmheap *heap, struct owner *o)
+{
+	complete(&o->called);
+	msleep(50);
+	WRITE_ONCE(o->ncalls, o->ncalls + 10);
+}
+
+static void unsetting_waits_for_the_callback(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct owner *o = owner_new(test);
+	void *head;
+
+	o->also = linger;
+	KUNIT_EXPECT_EQ(test, kmheap_set_soft_limit(heap, SZ_4M, trim, o), 0);
+	head = fill(test, heap, NULL, SZ_8M);
+	KUNIT_EXPECT_TRUE(test, called(o));
+	KUNIT_EXPECT_EQ(test, kmheap_set_soft_limit(heap, 0, NULL, NULL), 0);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(o->ncalls), 11U);
+	head = fill(test, heap, head, SZ_8M);
+	settle(heap);
+	KUNIT_EXPECT_EQ(test, o->ncalls, 11U);
+	KUNIT_EXPECT_EQ(test, events(heap), 1L);
+	drain(head);
+}
+
+static void destroy_waits_for_the_callback(struct kunit *test)
+{
+	unsigned int i;
+
+	for (i = 0; i < 4; i++) {
+		struct kmheap *heap = heap_new(test, "kunit-soft", 0);
+		struct owner *o = owner_new(test);
+
+		o->also = linger;
+		KUNIT_EXPECT_EQ(test, kmheap_set_soft_limit(heap, SZ_1M, trim, o), 0);
+		drain(fill(test, heap, NULL, SZ_4M));
+		if (i % 2)
+			KUNIT_EXPECT_TRUE(test, called(o));
+		kmheap_destroy(heap);
+		/* It has run to its end, or not at all. */
+		KUNIT_EXPECT_EQ(test, READ_ONCE(o->ncalls) % 11, 0U);
+		if (i % 2)
+			KUNIT_EXPECT_EQ(test, o->ncalls, 11U);
+	}
+	total_adds_up(test);
+}
+
+/* What an operator writes leaves the owner's callback where it is. */
+static void operator_sets_the_number_alone(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct owner *o = owner_new(test);
+	void *head;
+
+	KUNIT_EXPECT_EQ(test, kmheap_set_soft_limit(heap, SZ_64M, trim, o), 0);
+	head = fill(test, heap, NULL, SZ_8M);
+	settle(heap);
+	KUNIT_EXPECT_EQ(test, o->ncalls, 0U);
+	KUNIT_EXPECT_EQ(test, kmh_limit_set_soft(heap, SZ_2M), 0);
+	KUNIT_EXPECT_TRUE(test, called(o));
+	KUNIT_EXPECT_EQ(test, kmh_limit_set_soft(heap, 0), 0);
+	settle(heap);
+	KUNIT_EXPECT_EQ(test, o->ncalls, 1U);
+	KUNIT_EXPECT_EQ(test, kmh_limit_set_soft(heap, SZ_4M), 0);
+	KUNIT_EXPECT_TRUE(test, called(o));
+	drain(head);
+}
+
+static struct kunit_case limit_cases[] = {
+	KUNIT_CASE(parse_takes_numbers_and_nothing_else),
+	KUNIT_CASE(too_small_a_limit_is_refused),
+	KUNIT_CASE(limit_at_run_time),
+	KUNIT_CASE(limit_gives_empty_arenas_back_first),
+	KUNIT_CASE(limit_waits_for_arenas_that_leave),
+	KUNIT_CASE(limit_drains_other_cpus_first),
+	KUNIT_CASE(total_limit_holds_for_all_heaps),
+	KUNIT_CASE(total_limit_refuses_a_heap),
+	KUNIT_CASE(total_limit_in_a_crowd),
+	KUNIT_CASE(soft_limit_tells_the_owner_once),
+	KUNIT_CASE(soft_limit_does_not_nag),
+	KUNIT_CASE(soft_limit_without_a_callback),
+	KUNIT_CASE(callback_may_do_anything_but_destroy),
+	KUNIT_CASE(unsetting_waits_for_the_callback),
+	KUNIT_CASE(destroy_waits_for_the_callback),
+	KUNIT_CASE(operator_sets_the_number_alone),
+	{}
+};
+
+static struct kunit_suite limit_suite = {
+	.name = "kmheap_limit",
+	.init = limit_init,
+	.exit = limit_exit,
+	.test_cases = limit_cases,
+};
+
+kunit_test_suite(limit_suite);
