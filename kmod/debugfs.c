@@ -112,6 +112,7 @@ static int kmh_heap_stats_show(struct seq_file *m, void *unused)
 	seq_printf(m, "limit_refusals %ld\n", atomic_long_read(&heap->limit.refusals));
 	seq_printf(m, "soft_limit_bytes %zu\n", READ_ONCE(heap->limit.soft_bytes));
 	seq_printf(m, "soft_limit_events %ld\n", atomic_long_read(&heap->limit.soft_events));
+	seq_printf(m, "scavenged_bytes_per_second %zu\n", kmh_scavenge_pace(heap));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(kmh_heap_stats);

@@ -17,7 +17,8 @@
  *  5. mcentral->lock		raw, interrupts saved; NMI only tries
  *  6. mheap->lock		raw, interrupts saved; NMI only tries
  *  7. kmh_fixalloc.lock	raw, interrupts saved; NMI only tries
- *     heap->limit.lock		a spinlock, process context; inside 1 to 3, nothing inside it
+ *     heap->limit.lock		spinlocks, process context; inside 1 to 3, nothing inside them
+ *     heap->scavenge.recent_lock
  *
  * Any of 5 to 7 may be taken with or without the ones before it. The first heap
  * takes 5 and 6 once in this order (kmh_teach_lock_order()), so lockdep reports

@@ -17,10 +17,13 @@
  * a span, or gives one back, asks for the next one, and finds with one load that somebody has
  * done so already.
  */
+#define pr_fmt(fmt) "kmheap: " fmt
+
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/moduleparam.h>
 #include <linux/sizes.h>
+#include <linux/string.h>
 
 #include "internal.h"
 
@@ -44,10 +47,41 @@
 /* Parked large objects that nobody has taken for so long become pages, in ms. */
 #define KMH_SCAVENGE_PARKED_MS	5000U
 
+/* The pace that the stats show is that of the last so many ms. */
+#define KMH_SCAVENGE_PACE_MS	8192U
+
+/* Rates that make sense: a small arena in four seconds, and more than there is. */
+#define KMH_SCAVENGE_RATE_MIN	SZ_64K
+#define KMH_SCAVENGE_RATE_MAX	BIT(40)
+
 unsigned long kmh_scavenge_rate = SZ_64M;
-module_param_named(scavenge_rate, kmh_scavenge_rate, ulong, 0644);
+
+static int kmh_scavenge_rate_set(const char *text, const struct kernel_param *kp)
+{
+	size_t rate;
+
+	if (!kmh_limit_parse(text, &rate) &&
+	    (!rate || (rate >= KMH_SCAVENGE_RATE_MIN && rate <= KMH_SCAVENGE_RATE_MAX))) {
+		WRITE_ONCE(kmh_scavenge_rate, rate);
+		return 0;
+	}
+	pr_err("scavenge_rate=%.*s: must be 0 (none) or from %u to %lu\n",
+	       (int)strcspn(text, "\n"), text, KMH_SCAVENGE_RATE_MIN, KMH_SCAVENGE_RATE_MAX);
+	return -EINVAL;
+}
+
+static int kmh_scavenge_rate_get(char *text, const struct kernel_param *kp)
+{
+	return sprintf(text, "%lu\n", READ_ONCE(kmh_scavenge_rate));
+}
+
+static const struct kernel_param_ops kmh_scavenge_rate_ops = {
+	.set = kmh_scavenge_rate_set,
+	.get = kmh_scavenge_rate_get,
+};
+module_param_cb(scavenge_rate, &kmh_scavenge_rate_ops, NULL, 0644);
 MODULE_PARM_DESC(scavenge_rate,
-		 "bytes a second that unused memory of a heap goes back to the kernel with (default 64 MiB; 0: not at all)");
+		 "bytes a second that unused memory of a heap goes back to the kernel with, from 64 KiB to 1 TiB (default 64 MiB; 0: not at all)");
 
 /* What the page heaps say of a heap; in bytes. */
 struct kmh_use {
@@ -214,9 +248,36 @@ static size_t kmh_scavenge_allowance(struct kmh_scavenge *sc, unsigned int ms)
 	return sc->credit;
 }
 
-/* What has been given back because it was not needed. */
+/* What counts of the bytes given back lately: less and less, to nothing. */
+static size_t kmh_scavenge_recent(const struct kmh_scavenge *sc)
+{
+	unsigned int ms = jiffies_to_msecs(jiffies - sc->recent_at);
+
+	if (ms >= KMH_SCAVENGE_PACE_MS)
+		return 0;
+	return sc->recent_bytes - mult_frac(sc->recent_bytes, ms, KMH_SCAVENGE_PACE_MS);
+}
+
+/* Bytes a second that have been given back lately. Context: process context. */
+size_t kmh_scavenge_pace(struct kmheap *heap)
+{
+	size_t recent;
+
+	spin_lock(&heap->scavenge.recent_lock);
+	recent = kmh_scavenge_recent(&heap->scavenge);
+	spin_unlock(&heap->scavenge.recent_lock);
+	return mult_frac(recent, MSEC_PER_SEC, KMH_SCAVENGE_PACE_MS);
+}
+
+/* What has been given back because it was not needed. Context: process context. */
 void kmh_scavenge_count(struct kmheap *heap, size_t bytes, unsigned int narenas)
 {
+	struct kmh_scavenge *sc = &heap->scavenge;
+
+	spin_lock(&sc->recent_lock);
+	sc->recent_bytes = kmh_scavenge_recent(sc) + bytes;
+	sc->recent_at = jiffies;
+	spin_unlock(&sc->recent_lock);
 	atomic_long_add(bytes, &heap->scavenge.bytes);
 	atomic_long_add(narenas, &heap->scavenge.arenas);
 }
@@ -308,6 +369,8 @@ void kmh_scavenge_init(struct kmheap *heap)
 {
 	struct kmh_scavenge *sc = &heap->scavenge;
 
+	spin_lock_init(&sc->recent_lock);
+	sc->recent_at = jiffies;
 	sc->last = jiffies;
 	sc->not_before = jiffies;
 	init_irq_work(&sc->kick, kmh_scavenge_kicked);

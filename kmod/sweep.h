@@ -12,6 +12,7 @@
 #include <linux/llist.h>
 #include <linux/mutex.h>
 #include <linux/rhashtable-types.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
@@ -146,6 +147,9 @@ struct kmh_scavenge {
 	unsigned int parked_ms;		/* since it has been so */
 	atomic_long_t bytes;		/* given back, ever */
 	atomic_long_t arenas;
+	spinlock_t recent_lock;		/* the two below; a leaf */
+	size_t recent_bytes;		/* given back, decaying since */
+	unsigned long recent_at;	/* jiffies */
 };
 
 extern unsigned long kmh_scavenge_rate;
@@ -153,6 +157,7 @@ extern unsigned long kmh_scavenge_rate;
 bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms);
 void kmh_scavenge_announced(struct kmheap *heap);
 void kmh_scavenge_arena(struct kmh_arena *a);
+size_t kmh_scavenge_pace(struct kmheap *heap);
 void kmh_scavenge_count(struct kmheap *heap, size_t bytes, unsigned int narenas);
 void kmh_scavenge_kick(struct kmheap *heap);
 void kmh_scavenge_init(struct kmheap *heap);

@@ -206,6 +206,27 @@ static void rate_bounds_what_goes(struct kunit *test)
 	KUNIT_EXPECT_GE(test, scavenged(heap), (size_t)SZ_2M);
 }
 
+/* The figure follows what went: so many bytes a second while it does, nothing afterwards. */
+static void pace_is_what_went_lately(struct kunit *test)
+{
+	struct kmheap *heap = heap_without_worker(test);
+	unsigned long ago = msecs_to_jiffies(1000);
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ(test, kmh_scavenge_pace(heap), 0UL);
+	for (i = 0; i < 60; i++) {
+		heap->scavenge.recent_at = jiffies - ago;
+		kmh_scavenge_count(heap, SZ_1M, 1);
+	}
+	KUNIT_EXPECT_GT(test, kmh_scavenge_pace(heap), (size_t)SZ_1M * 7 / 10);
+	KUNIT_EXPECT_LT(test, kmh_scavenge_pace(heap), (size_t)SZ_1M * 11 / 10);
+	heap->scavenge.recent_at = jiffies - 4 * ago;
+	KUNIT_EXPECT_LT(test, kmh_scavenge_pace(heap), (size_t)SZ_1M * 6 / 10);
+	heap->scavenge.recent_at = jiffies - 9 * ago;
+	KUNIT_EXPECT_EQ(test, kmh_scavenge_pace(heap), 0UL);
+	KUNIT_EXPECT_EQ(test, scavenged(heap), 60UL * SZ_1M);
+}
+
 static void parked_objects_go_when_nobody_wants_them(struct kunit *test)
 {
 	struct kmheap *heap = heap_without_worker(test);
@@ -368,6 +389,7 @@ static struct kunit_case reclaim_cases[] = {
 	KUNIT_CASE(swinging_load_does_not_thrash),
 	KUNIT_CASE(peak_between_steps_is_seen),
 	KUNIT_CASE(rate_bounds_what_goes),
+	KUNIT_CASE(pace_is_what_went_lately),
 	KUNIT_CASE(parked_objects_go_when_nobody_wants_them),
 	KUNIT_CASE(worker_comes_after_frees_and_rests_afterwards),
 	KUNIT_CASE(worker_stays_away_at_rate_0),

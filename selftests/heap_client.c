@@ -12,6 +12,7 @@
 #include <linux/kmheap.h>
 #include <linux/kthread.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
@@ -32,6 +33,9 @@ struct held_heap {
 	struct kmheap *heap;
 	void *run;			/* of pages; one a heap */
 	unsigned long run_pages;
+	struct llist_head spare;	/* what a soft limit may take; objects chained */
+	unsigned int trims;		/* calls of its callback, and the latest one's figure */
+	size_t trim_bytes;
 	char name[32];
 };
 
@@ -173,6 +177,65 @@ static int heap_alloc_cmd(char *args)
 		err = heap_hold(h, bytes);
 	client_say("allocated %lu\n", err ? i - 1 : i);
 	return err;
+}
+
+/* spare NAME BYTES COUNT: objects that the callback of a soft limit frees */
+static int heap_spare_cmd(char *args)
+{
+	struct held_heap *h = heap_find(strsep(&args, " "));
+	unsigned long bytes, count, i;
+	void *p;
+
+	if (!h || !args)
+		return -ENOENT;
+	if (sscanf(args, "%lu %lu", &bytes, &count) != 2 || bytes < sizeof(struct llist_node))
+		return -EINVAL;
+	for (i = 0; i < count; i++) {
+		p = kmheap_alloc(h->heap, bytes, GFP_KERNEL);
+		if (!p)
+			return -ENOSPC;
+		llist_add(p, &h->spare);
+	}
+	return 0;
+}
+
+static void heap_trim(struct kmheap *heap, size_t over_bytes, void *data)
+{
+	struct held_heap *h = data;
+	struct llist_node *n = llist_del_all(&h->spare);
+
+	while (n) {
+		struct llist_node *next = n->next;
+
+		kmheap_free(n);
+		n = next;
+	}
+	WRITE_ONCE(h->trim_bytes, over_bytes);
+	WRITE_ONCE(h->trims, h->trims + 1);
+}
+
+/* soft NAME BYTES: a soft limit with a callback; 0 for none */
+static int heap_soft_cmd(char *args)
+{
+	struct held_heap *h = heap_find(strsep(&args, " "));
+	unsigned long bytes;
+
+	if (!h || !args)
+		return -ENOENT;
+	if (kstrtoul(args, 0, &bytes))
+		return -EINVAL;
+	return kmheap_set_soft_limit(h->heap, bytes, heap_trim, h);
+}
+
+/* trims NAME: how often the callback was called, and with what last */
+static int heap_trims_cmd(char *args)
+{
+	struct held_heap *h = heap_find(args);
+
+	if (!h)
+		return -ENOENT;
+	client_say("trims %u\nover_bytes %zu\n", READ_ONCE(h->trims), READ_ONCE(h->trim_bytes));
+	return 0;
 }
 
 /* NAME COUNT: the newest first; says how many */
@@ -418,6 +481,9 @@ static const struct client_command heap_commands[] = {
 	{ "destroy", heap_destroy_cmd },
 	{ "alloc", heap_alloc_cmd },
 	{ "free", heap_free_cmd },
+	{ "spare", heap_spare_cmd },
+	{ "soft", heap_soft_cmd },
+	{ "trims", heap_trims_cmd },
 	{ "rcu", heap_rcu_cmd },
 	{ "barrier", heap_barrier_cmd },
 	{ "reader", heap_reader_cmd },
