@@ -126,5 +126,7 @@ int bench_grow(void);
 int bench_mixed(void);
 int bench_memory(void);
 int bench_growth(void);
+int bench_pack(void);
+int bench_swing(void);
 
 #endif /* _KMHEAP_BENCH_H */

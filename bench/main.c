@@ -39,6 +39,8 @@ static const struct bench_case cases[] = {
 	{ "mixed", bench_mixed },
 	{ "memory", bench_memory },
 	{ "growth", bench_growth },
+	{ "pack", bench_pack },
+	{ "swing", bench_swing },
 };
 
 static char *cases_wanted = "";

@@ -72,15 +72,34 @@ static bool kmh_mspan_foldable(struct kmh_mspan *s)
 	return false;
 }
 
+/*
+ * Refills come last to spans of arenas with more free pages than the mean, so that these
+ * arenas become empty and the others full. A guess: nobody holds the page heap's lock.
+ */
+static bool kmh_mcentral_comes_last(const struct kmh_mspan *s)
+{
+	const struct kmh_pagealloc *pa = &s->mheap->pa;
+	const struct kmh_parange *r = &s->arena->range;
+
+	if (KMHEAP_BENCH && kmh_bench_lifo)
+		return false;
+	return READ_ONCE(r->nfree) * READ_ONCE(pa->npages) > READ_ONCE(pa->nfree) * r->npages;
+}
+
 /* Both: false, and nothing done, in NMI when the lock is taken. */
 static bool kmh_mcentral_list_partial(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	unsigned long flags;
+	unsigned int set;
 
 	if (!kmh_lock_irqsave(&c->lock, flags))
 		return false;
 	atomic_set(&s->home, KMH_HOME_PARTIAL);
-	list_add(&s->list, &c->partial[kmh_mcentral_set_locked(c, s)]);
+	set = kmh_mcentral_set_locked(c, s);
+	if (kmh_mcentral_comes_last(s))
+		list_add_tail(&s->list, &c->partial[set]);
+	else
+		list_add(&s->list, &c->partial[set]);
 	c->npartial++;
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 	return true;

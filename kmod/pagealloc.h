@@ -19,6 +19,7 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
+#include "benchmark.h"
 #include "finding.h"
 
 #ifndef KMH_PAGE_SHIFT
@@ -77,6 +78,7 @@ struct kmh_pagealloc {
 	/* Bit c of nonempty[s]: bucket[s][c] has a range. Step 0 is the fullest. */
 	unsigned long nonempty[KMH_PA_STEPS][(KMH_PA_CLASSES + 63) / 64];
 	struct hlist_head bucket[KMH_PA_STEPS][KMH_PA_CLASSES];
+	bool by_address;		/* only if KMHEAP_BENCH: the lowest range that fits */
 };
 
 void kmh_pa_init(struct kmh_pagealloc *pa);
