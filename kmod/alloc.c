@@ -94,23 +94,21 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 		p = kmh_alloc_try(heap, node, spanclass, atomic);
 		if (!p && atomic)
 			p = kmh_nmi_take(heap, spanclass);
-		if (p)
+		if (p || atomic)
 			break;
-		if (atomic)
-			goto refused;
 		if (kmh_mspan_pools_short(spanclass) &&
 		    !kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp & ~__GFP_ZERO))
 			continue;
 		if (kmh_mheap_grow(&node->mheap, class->npages, class->align_pages, seen, gfp))
-			goto refused;
+			break;
 	}
-	if (want_init_on_alloc(gfp))
+	if (!p)
+		p = kmh_node_alloc_elsewhere(heap, node, spanclass, gfp);
+	if (!p)
+		kmh_refused(heap, gfp);
+	else if (want_init_on_alloc(gfp))
 		kmh_clear(p, class->size);
 	return p;
-
-refused:
-	kmh_refused(heap, gfp);
-	return NULL;
 }
 
 /*
@@ -253,24 +251,19 @@ void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, 
 	return p;
 }
 
-/* kmheap_alloc_node(): see <linux/kmheap.h>. */
-void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int nid)
+/* Of a node that exists; where the kernel fell back, of another one. */
+static void *kmh_alloc_node(struct kmheap *heap, size_t size, gfp_t gfp, int nid)
 {
 	unsigned int spanclass;
 	void *p;
 
-	heap = kmh_heap_or_default(heap);
-	if (nid == NUMA_NO_NODE)
-		return kmheap_alloc_any_noprof(heap, size, gfp);
-	if (WARN_ONCE(nid < 0 || nid >= nr_node_ids, "kmheap: no node %d\n", nid))
-		return NULL;
 	if (kmh_heap_sanitized(heap)) {
 		p = kmh_sanitize_alloc(heap, size, 1, gfp, nid, false);
 		return p || gfp & __GFP_THISNODE ? p : kmheap_alloc_any_noprof(heap, size, gfp);
 	}
 	if (size > KMHEAP_MAX_SMALL)
 		return kmh_large_alloc(heap, size, 1, gfp, nid, KMH_SPAN_LARGE, false);
-	if (!size || kmh_heap_node(heap, nid) == kmh_heap_node(heap, numa_node_id()))
+	if (kmh_heap_node(heap, nid) == kmh_heap_node(heap, numa_node_id()))
 		return kmheap_alloc_any_noprof(heap, size, gfp);
 
 	might_alloc(gfp);
@@ -284,6 +277,29 @@ void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int 
 		p = kmheap_alloc_any_noprof(heap, size, gfp);
 	else if (!p)
 		kmh_reserve_refused(heap, gfp);
+	return p;
+}
+
+/* kmheap_alloc_node(): see <linux/kmheap.h>. */
+void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int nid)
+{
+	void *p;
+
+	heap = kmh_heap_or_default(heap);
+	if (nid == NUMA_NO_NODE)
+		return kmheap_alloc_any_noprof(heap, size, gfp);
+	if (WARN_ONCE(nid < 0 || nid >= nr_node_ids, "kmheap: no node %d\n", nid))
+		return NULL;
+	if (!size)
+		return ZERO_SIZE_PTR;
+	p = kmh_alloc_node(heap, size, gfp, nid);
+	/* An arena that grew when its node was full may be of another one. */
+	if (p && gfp & __GFP_THISNODE &&
+	    !kmh_node_holds(p, size, kmh_heap_node(heap, nid)->mheap.nid)) {
+		kmheap_free(p);
+		kmh_refused(heap, gfp);
+		p = NULL;
+	}
 	return p;
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_node_noprof);

@@ -2,6 +2,7 @@
 /* What kmheap takes from the kernel: arenas, tables, metadata chunks. */
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/topology.h>
 #include <linux/vmalloc.h>
 
 #include "backend.h"
@@ -43,7 +44,9 @@ bool kmh_backend_should_fail(void)
  *	pages up to PMD_SIZE and the excess could not be used, so only multiples of
  *	PMD_SIZE ask for them.
  * @gfp: how hard to try.
- * @nid: node the memory should come from.
+ * @nid: node the memory should come from; has to, under __GFP_THISNODE.
+ *
+ * Of another node than the caller's it may be mapped in small pages.
  *
  * Context: Process context; sleeps.
  * Return: page-aligned memory with old contents (zeroes under init_on_alloc), or NULL.
@@ -55,7 +58,9 @@ void *kmh_backend_arena(size_t bytes, gfp_t gfp, int nid)
 	gfp &= KMH_ARENA_GFP;
 	if (kmh_backend_should_fail())
 		return NULL;
-	if (IS_ALIGNED(bytes, PMD_SIZE))
+	if (nid != numa_mem_id())
+		base = kmh_vmap_node(bytes, gfp, nid);
+	else if (IS_ALIGNED(bytes, PMD_SIZE))
 		base = kmh_vmalloc_huge_node(bytes, gfp, nid);
 	else
 		base = __vmalloc(bytes, gfp);

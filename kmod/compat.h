@@ -7,6 +7,8 @@
 #ifndef _KMHEAP_COMPAT_H
 #define _KMHEAP_COMPAT_H
 
+#include <linux/gfp.h>
+#include <linux/mm.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
 #include <linux/version.h>
@@ -19,15 +21,38 @@
 /*
  * kmh_vmalloc_huge_node() - vmalloc_huge() on a node
  *
- * vmalloc_huge_node() is a macro (allocation profiling) from 6.16 on. Before
- * that vmalloc_huge() takes the memory from the caller's node; the grow worker
- * is queued on the node it grows, so the result is the same but for the caller
- * that grows a foreign node itself. Goes when 6.12 does.
+ * vmalloc_huge_node() is a macro (allocation profiling) from 6.16 on. Before that memory of
+ * another node than the caller's is to be had page by page: kmh_vmap_node(). Goes when 6.12
+ * does.
  */
 #ifdef vmalloc_huge_node
 #define kmh_vmalloc_huge_node(bytes, gfp, nid)	vmalloc_huge_node(bytes, gfp, nid)
+#define kmh_vmap_node(bytes, gfp, nid)		vmalloc_huge_node(bytes, gfp, nid)
 #else
 #define kmh_vmalloc_huge_node(bytes, gfp, nid)	((void)(nid), vmalloc_huge(bytes, gfp))
+/* The pages and their table go with vfree(). */
+static inline void *kmh_vmap_node(size_t bytes, gfp_t gfp, int nid)
+{
+	unsigned int n, npages = bytes >> PAGE_SHIFT;
+	struct page **pages = kvmalloc_array(npages, sizeof(*pages), gfp & ~__GFP_THISNODE);
+	void *base = NULL;
+
+	if (!pages)
+		return NULL;
+	for (n = 0; n < npages; n++) {
+		pages[n] = alloc_pages_node(nid, gfp, 0);
+		if (!pages[n])
+			break;
+	}
+	if (n == npages)
+		base = vmap(pages, npages, VM_MAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
+	if (base)
+		return base;
+	while (n)
+		__free_page(pages[--n]);
+	kvfree(pages);
+	return NULL;
+}
 #endif
 
 /*

@@ -458,6 +458,13 @@ static inline struct kmh_node *kmh_next_node(struct kmheap *heap, int *nid)
 	return NULL;
 }
 
+/* ------------------------------------------------------------------ node.c */
+
+int kmh_node_next_nearest(struct kmheap *heap, int from, int last);
+void *kmh_node_alloc_elsewhere(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,
+			       gfp_t gfp);
+bool kmh_node_holds(const void *p, size_t bytes, int nid);
+
 /* ---------------------------------------------------------------- locate.c */
 
 /* The object an address lies in; base 0 when in none. */

@@ -63,6 +63,22 @@ static struct kmh_mspan *kmh_large_span(struct kmh_mheap *mh, unsigned long npag
 	}
 }
 
+/* Of @nid; for who cannot grow it of the nearest node that has pages. */
+static struct kmh_mspan *kmh_large_span_near(struct kmheap *heap, int nid, unsigned long npages,
+					     unsigned long align, gfp_t gfp, bool *zeroed)
+{
+	struct kmh_mheap *mh = &kmh_heap_node(heap, nid)->mheap;
+	struct kmh_mspan *s = kmh_large_span(mh, npages, align, gfp, zeroed);
+	int from = mh->nid;
+
+	nid = from;
+	if (gfp & __GFP_THISNODE || kmh_alloc_may_grow(gfp))
+		return s;
+	while (!s && (nid = kmh_node_next_nearest(heap, from, nid)) != NUMA_NO_NODE)
+		s = kmh_large_span(&kmh_heap_node(heap, nid)->mheap, npages, align, gfp, zeroed);
+	return s;
+}
+
 /* What was parked is an object again: no claim on it, then no free pages any more. */
 static __always_inline void kmh_large_become(struct kmh_mspan *s, size_t bytes,
 					     enum kmh_span_state state, bool noscan)
@@ -83,10 +99,11 @@ static noinline struct kmh_mspan *kmh_large_fresh(struct kmheap *heap, size_t by
 
 	if (!kmh_large_size_ok(bytes, gfp))
 		return NULL;
-	node = kmh_heap_node(heap, nid == NUMA_NO_NODE ? numa_node_id() : nid);
-	s = kmh_large_span(&node->mheap, npages, max(1UL, align >> KMH_PAGE_SHIFT), gfp, zeroed);
+	s = kmh_large_span_near(heap, nid == NUMA_NO_NODE ? numa_node_id() : nid, npages,
+				max(1UL, align >> KMH_PAGE_SHIFT), gfp, zeroed);
 	if (!s)
 		return NULL;
+	node = container_of(s->mheap, struct kmh_node, mheap);
 	s->large_bytes = bytes;
 	s->noscan = noscan;
 	WRITE_ONCE(s->state, state);

@@ -1,0 +1,127 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# timeout: 600
+# nodes: 224 224 0
+# Memory of nodes: on the caller's, on the one that is named, on the nearest one when that is
+# full, and on no other where the caller insists. Node 2 has a CPU and no memory.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/client.sh"
+
+plan 19
+
+figure() {
+	answer numa_client "$1"
+}
+
+# on CPU COMMAND...: as tell, from that CPU.
+on() {
+	on_cpu=$1
+	shift
+	taskset $((1 << on_cpu)) sh -c "echo $* >/sys/module/numa_client/parameters/run"
+}
+
+# all_on NODE: all pages of the last allocation are there.
+all_on() {
+	is refused "$(figure refused)" = 0 && is "pages on node $1" "$(figure "node$1")" -ge 1 &&
+		is "pages on node $((1 - $1))" "$(figure node$((1 - $1)))" = 0
+}
+is_on() {
+	on "$1" here && is "node of CPU $1" "$(figure node)" = "$2"
+}
+
+# node_bytes NODE: of arenas there.
+node_bytes() {
+	awk -v nid="$1" 'NF == 6 && NR > 1 && $3 == nid { sum += $2 } END { print sum + 0 }' \
+		"$KMHEAP_DEBUGFS/heaps/numa/arenas"
+}
+
+at_rest() {
+	is live_objects "$(stat live_objects numa)" = 0 && balanced numa && valid
+}
+# Everything freed from CPU 0, whichever node it is of.
+freed() {
+	on 0 free && steady at_rest
+}
+# What is free is in the page heap of its node: nothing is in use.
+gone_home() {
+	freed && tell numa_client shrink && is spans "$(stat spans numa)" = 0 &&
+		is cached_bytes "$(stat cached_bytes numa)" = 0
+}
+
+check "nodes 0 and 1 have memory" is nodes "$(cat /sys/devices/system/node/has_memory)" = 0-1
+load kmheap
+load numa_client
+check "there are CPUs on nodes 0, 1 and 2" eval 'is_on 0 0 && is_on 1 1 && is_on 2 2'
+
+here() {
+	on 0 alloc -1 4096 kernel && all_on 0 && on 1 alloc -1 4096 kernel && all_on 1
+}
+check "memory is of the caller's node" here
+shown() {
+	is "bytes on node 0" "$(node_bytes 0)" -ge 4194304 &&
+		is "bytes on node 1" "$(node_bytes 1)" -ge 4194304
+}
+check "debugfs shows the nodes of the arenas" shown
+check "remote frees go home" gone_home
+
+there() {
+	on 0 alloc 1 4096 "$1" && all_on 1 && on 1 alloc 0 4096 "$1" && all_on 0
+}
+check "memory is of the node that is named" there kernel
+check "what is freed elsewhere" freed
+again() {
+	on 0 alloc 1 1024 atomic_thisnode && all_on 1 && on 1 alloc 0 1024 atomic_thisnode && all_on 0
+}
+check "is had again on its node, without growing" again
+check "all of it goes back" gone_home
+check "__GFP_THISNODE takes memory of that node" there thisnode
+check "all of that goes back too" gone_home
+
+without_memory() {
+	on 2 alloc -1 2048 kernel && all_on 0 && on 1 alloc 2 2048 thisnode && all_on 0
+}
+check "a node without memory stands for the first one" without_memory
+
+# Who cannot sleep finds what another node has: node 1 may have nothing at all.
+no_growing() {
+	gone_home && on 0 alloc 0 2048 kernel && on 1 alloc -1 16 atomic &&
+		is refused "$(figure refused)" = 0
+}
+check "who cannot sleep is served by another node" no_growing
+
+full() {
+	gone_home && on 0 alloc 1 1000000 thisnode || return 1
+	note "node 1 is full after $(figure kib) KiB" >&3
+	is refused "$(figure refused)" = 1 && is "KiB of node 1" "$(figure kib)" -ge 65536 &&
+		is "pages of node 0" "$(figure node0)" = 0
+}
+exec 3>&1
+check "__GFP_THISNODE refuses when the node is full" full
+next() {
+	on 1 alloc 1 16384 kernel && is refused "$(figure refused)" = 0 &&
+		is "pages of node 0" "$(figure node0)" -ge 1000
+}
+check "others get memory of the next node" next
+insists() {
+	on 1 alloc 1 16384 thisnode
+	is refused "$(figure refused)" = 1 && is "pages of node 0" "$(figure node0)" = 0
+}
+check "which __GFP_THISNODE still does not" insists
+check "all of it goes back at the end" gone_home
+
+# The scavenger gives both nodes' memory back.
+scavenged() {
+	is "bytes on node 0" "$(node_bytes 0)" -le 12582912 &&
+		is "bytes on node 1" "$(node_bytes 1)" -le 12582912
+}
+scavenges() {
+	on 0 alloc -1 24576 kernel && on 1 alloc -1 24576 kernel && fails scavenged >/dev/null &&
+		freed && within 120 scavenged
+}
+check "the scavenger empties both nodes" scavenges
+unload numa_client
+unload kmheap
+no_survivors() {
+	fails said 'destroyed' && fails said 'oom-killer' && quiet
+}
+check "no survivors, nobody killed, no kernel report" no_survivors
