@@ -7,7 +7,8 @@
  * taken off and put back with one exchange. The worker refills the shelves. Objects on a shelf
  * are live as far as their slots know, and free in the figures of the heap.
  *
- * None in a collected heap: a collection would free them.
+ * None in a collected heap: a collection would free them. And none in a sanitized one, to which
+ * objects come and from which they go by kmh_sanitize_alloc() and kmh_sanitize_free().
  */
 #include <linux/jiffies.h>
 #include <linux/minmax.h>
@@ -47,7 +48,7 @@ void kmh_nmi_ask(struct kmheap *heap, unsigned int kind)
 	struct kmh_nmi *nmi = &heap->nmi;
 
 	WRITE_ONCE(nmi->used, jiffies);
-	if (test_bit(kind, nmi->wanted) || kmh_heap_collected(heap))
+	if (test_bit(kind, nmi->wanted) || kmh_heap_collected(heap) || kmh_heap_sanitized(heap))
 		return;
 	set_bit(kind, nmi->wanted);
 	kmh_mheap_kick(&kmh_heap_node(heap, numa_node_id())->mheap);

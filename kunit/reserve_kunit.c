@@ -112,8 +112,10 @@ static void who_can_sleep_leaves_it_alone(struct kunit *test)
 	preempt_enable();
 	KUNIT_EXPECT_NOT_NULL(test, s);
 	KUNIT_EXPECT_EQ(test, mh->pa.nfree, keep - 1);
-	s->dead = spans;
-	spans = s;
+	if (s) {
+		s->dead = spans;
+		spans = s;
+	}
 	/* There are pages, but not for him. */
 	KUNIT_EXPECT_EQ(test, grow(mh, 1, 1), 0);
 	KUNIT_EXPECT_EQ(test, narenas(heap), 2U);
