@@ -122,6 +122,7 @@ static noinline void *kmh_alloc_reload(struct kmheap *heap, unsigned long spancl
 	bool refilled = false;
 
 	if (!p && likely(!(heap->flags & KMHEAP_HWCACHE_ALIGN))) {
+		mc->atomic = !kmh_alloc_may_grow(gfp);
 		refilled = kmh_mcache_refill(mc, spanclass);
 		if (likely(refilled))
 			p = kmh_mcache_take(mc, spanclass);

@@ -220,6 +220,25 @@ static void contexts_are_told_apart(struct kunit *test)
 	kmheap_free_bulk(BURST, c->b.p);
 }
 
+/* Whoever was here before him. */
+static void who_can_sleep_is_not_counted(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmheap_stats before, st;
+	void *p[64];
+	unsigned int i;
+
+	kmheap_free(kmheap_alloc(heap, 64, GFP_ATOMIC));
+	before = stats_of(heap);
+	KUNIT_EXPECT_EQ(test, before.reserve_served_task, 1ULL);
+	for (i = 0; i < ARRAY_SIZE(p); i++)
+		p[i] = kmheap_alloc(heap, 8192, GFP_KERNEL);
+	st = stats_of(heap);
+	KUNIT_EXPECT_EQ(test, st.reserve_served_task, before.reserve_served_task);
+	KUNIT_EXPECT_GT(test, st.spans, before.spans);
+	kmheap_free_bulk(ARRAY_SIZE(p), p);
+}
+
 /* ---- NMI */
 
 /* As an NMI would that has interrupted the holder of every lock. */
@@ -311,6 +330,7 @@ static struct kunit_case reserve_cases[] = {
 	KUNIT_CASE(who_can_sleep_leaves_it_alone),
 	KUNIT_CASE(bursts_are_served_when_the_depth_is_found),
 	KUNIT_CASE(contexts_are_told_apart),
+	KUNIT_CASE(who_can_sleep_is_not_counted),
 	KUNIT_CASE(nmi_takes_from_the_shelf),
 	KUNIT_CASE(shelves_go_with_the_heap),
 	{ }
