@@ -10,7 +10,7 @@
 . "$(dirname "$0")/client.sh"
 
 cycles=${KMHEAP_LONG:+1000}
-cycles=${cycles:-20}
+cycles=${cycles:-10}
 plan 8
 
 # Reads everything there is, for as long as it may; a heap and its files may go meanwhile.
