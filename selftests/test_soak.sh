@@ -45,7 +45,7 @@ pressure() {
 }
 
 # How often there was pressure, or a CPU went.
-times() {
+count_of() {
 	wc -l <"/tmp/soak.$1"
 }
 
@@ -54,8 +54,8 @@ watch() {
 	end=$(($(now_ms) + seconds * 1000))
 	minute=$(($(now_ms) + 60000))
 	period=0
-	while [ "$(now_ms)" -lt $end ] || [ "$period" -lt 9 ] || [ "$(times pressure)" -lt 3 ] ||
-		[ "$(times offline)" -lt 3 ]; do
+	while [ "$(now_ms)" -lt $end ] || [ "$period" -lt 9 ] || [ "$(count_of pressure)" -lt 3 ] ||
+		[ "$(count_of offline)" -lt 3 ]; do
 		valid && tell soak_client figures || return 1
 		period=$(figure periods)
 		echo "$period $(now_ms) $(stat footprint_bytes soak)" >>/tmp/soak.samples
@@ -125,9 +125,9 @@ check "valid all the time" watch
 touch /tmp/soak.stop
 wait $hotplug $pressure
 check "the footprint did not grow" slope
-check "CPUs went and came" is "times offline" "$(times offline)" -ge 3
+check "CPUs went and came" is "times offline" "$(count_of offline)" -ge 3
 check "all CPUs are back" is online "$(cat /sys/devices/system/cpu/online)" = "$all"
-check "memory was short" is "times" "$(times pressure)" -ge 3
+check "memory was short" is "times" "$(count_of pressure)" -ge 3
 check "the load ends" tell soak_client stop
 sed 's/^/# /' /sys/module/soak_client/parameters/run
 check "contents were right at every free" is mismatches "$(figure mismatches)" = 0
