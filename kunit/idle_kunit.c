@@ -101,8 +101,9 @@ static void put(void *arg)
 static void freeing_cpu_is_drained(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
-	unsigned int cpu = other_cpu(), i;
+	unsigned int cpu = other_cpu(), i, spanclass = kmh_spanclass(kmh_size_to_class(256), false);
 	static void *p[512];
+	u64 bytes, n;
 
 	for (i = 0; i < ARRAY_SIZE(p); i++) {
 		p[i] = kmheap_alloc(heap, 256, GFP_KERNEL);
@@ -115,6 +116,11 @@ static void freeing_cpu_is_drained(struct kunit *test)
 	kmh_kunit_elsewhere(test, put, p[0]);
 	KUNIT_EXPECT_TRUE(test, keeps(heap, cpu));
 	KUNIT_EXPECT_NE(test, per_cpu_ptr(heap->mcache, cpu)->large.parked.npages, 0UL);
+	n = kmh_magazine_len(per_cpu_ptr(heap->mcache, cpu), spanclass);
+	KUNIT_EXPECT_GT(test, n, 0ULL);
+	bytes = cpu_cache_bytes(heap);
+	kmh_magazines_flush_all(heap);
+	KUNIT_EXPECT_EQ(test, cpu_cache_bytes(heap), bytes - n * 256);
 	kmh_idle_step(heap);
 	kmh_idle_step(heap);
 	KUNIT_EXPECT_FALSE(test, keeps(heap, cpu));
