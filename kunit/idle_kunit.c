@@ -60,9 +60,11 @@ static void idle_cpu_is_drained(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 	struct use there = { .heap = heap }, here = { .heap = heap };
-	unsigned int cpu = other_cpu();
+	unsigned int cpu;
 
 	kmh_kunit_no_worker(heap);
+	migrate_disable();	/* here and there are one CPU each */
+	cpu = other_cpu();
 	kmh_kunit_elsewhere(test, alloc_some, &there);
 	alloc_some(&here);
 	kmh_kunit_elsewhere(test, free_some, &there);
@@ -89,6 +91,7 @@ static void idle_cpu_is_drained(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, kmh_idle_step(heap));
 	KUNIT_EXPECT_EQ(test, ndrains(heap), 2L);
 	KUNIT_EXPECT_EQ(test, cpu_cache_bytes(heap), 0ULL);
+	migrate_enable();
 	kmh_kunit_validate(test);
 }
 
@@ -101,10 +104,12 @@ static void put(void *arg)
 static void freeing_cpu_is_drained(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
-	unsigned int cpu = other_cpu(), i, spanclass = kmh_spanclass(kmh_size_to_class(256), false);
+	unsigned int spanclass = kmh_spanclass(kmh_size_to_class(256), false), cpu, i;
 	static void *p[512];
 	u64 bytes, n;
 
+	migrate_disable();	/* so that elsewhere is one CPU */
+	cpu = other_cpu();
 	for (i = 0; i < ARRAY_SIZE(p); i++) {
 		p[i] = kmheap_alloc(heap, 256, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, p[i]);
@@ -114,6 +119,7 @@ static void freeing_cpu_is_drained(struct kunit *test)
 	p[0] = kmheap_alloc(heap, SZ_128K, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, p[0]);
 	kmh_kunit_elsewhere(test, put, p[0]);
+	migrate_enable();
 	KUNIT_EXPECT_TRUE(test, keeps(heap, cpu));
 	KUNIT_EXPECT_NE(test, per_cpu_ptr(heap->mcache, cpu)->large.parked.npages, 0UL);
 	n = kmh_magazine_len(per_cpu_ptr(heap->mcache, cpu), spanclass);

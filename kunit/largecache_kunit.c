@@ -259,10 +259,11 @@ static void nothing_is_parked_where_the_mcache_is_busy(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 	void *p = alloc(test, heap, 65536), *q = alloc(test, heap, 65536), *r;
-	struct kmh_mcache *mc = raw_cpu_ptr(heap->mcache);
+	struct kmh_mcache *mc;
 
-	kmheap_free(q);
 	preempt_disable();
+	mc = this_cpu_ptr(heap->mcache);
+	kmheap_free(q);
 	mc->busy = 1;
 	kmheap_free(p);
 	r = kmheap_alloc(heap, 65536, GFP_NOWAIT);
