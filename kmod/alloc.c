@@ -112,27 +112,39 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 }
 
 /*
- * In the mcache's section, with nothing set aside. Comes out of both. With the section at hand
- * it goes on to a refill, but for kmh_alloc_slow()'s kind of heap.
+ * In the mcache's section, with nothing in the cached span. Comes out of both. With the section
+ * at hand it goes on to a refill, but for kmh_alloc_slow()'s kind of heap.
  */
-static noinline void *kmh_alloc_reload(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
+static noinline void *kmh_alloc_refill(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
 {
 	struct kmh_mcache *mc = this_cpu_ptr(heap->mcache);
-	void *p = kmh_mcache_take(mc, spanclass);
-	bool refilled = false;
+	void *p = NULL;
 
-	if (!p && likely(!(heap->flags & KMHEAP_HWCACHE_ALIGN))) {
+	if (likely(!(heap->flags & KMHEAP_HWCACHE_ALIGN))) {
 		mc->atomic = !kmh_alloc_may_grow(gfp);
-		refilled = kmh_mcache_refill(mc, spanclass);
-		if (likely(refilled))
+		if (kmh_mcache_refill(mc, spanclass))
 			p = kmh_mcache_take(mc, spanclass);
 	}
 	kmh_mcache_leave(mc);
 	preempt_enable();
 	if (unlikely(!p))
 		return kmh_alloc_slow(heap, spanclass, gfp);
-	if (unlikely(refilled))
-		might_alloc(gfp);
+	might_alloc(gfp);
+	if (want_init_on_alloc(gfp))
+		kmh_clear(p, kmh_spanclass_size[spanclass]);
+	return p;
+}
+
+/* In the mcache's section, with nothing set aside. Comes out of both. */
+static noinline void *kmh_alloc_reload(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
+{
+	struct kmh_mcache *mc = this_cpu_ptr(heap->mcache);
+	void *p = kmh_mcache_take(mc, spanclass);
+
+	if (unlikely(!p))
+		return kmh_alloc_refill(heap, spanclass, gfp);
+	kmh_mcache_leave(mc);
+	preempt_enable();
 	if (want_init_on_alloc(gfp))
 		kmh_clear(p, kmh_spanclass_size[spanclass]);
 	return p;

@@ -469,6 +469,7 @@ struct kmh_room {
 	unsigned long npages;		/* a run of so many */
 	unsigned long align;		/* so aligned */
 	unsigned long nfree;		/* and so many free in all */
+	bool ahead;			/* and nobody waits for it */
 };
 
 /* Is there room now? */
@@ -558,20 +559,25 @@ static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room,
 			       unsigned long seen, gfp_t gfp)
 {
+	unsigned int tries;
 	size_t bytes;
 	int err;
 
 	gfp = current_gfp_context(gfp);
 	err = kmh_mheap_try_room(mh, room, seen, gfp);
-	if (likely(!err) || room->nfree)	/* ahead: not worth that */
+	if (likely(!err) || room->ahead)
 		return err;
 	bytes = kmh_grow_size(mh, room->npages, room->align).need;
 	seen = READ_ONCE(mh->ngrown);
 	if (kmh_limit_drain(mh->heap, bytes, gfp))
 		err = kmh_mheap_try_room(mh, room, seen, gfp);
-	seen = READ_ONCE(mh->ngrown);
-	if (err && kmh_limit_give_back(mh->heap, bytes, gfp))
+	/* More than once, because the worker may book in between. */
+	for (tries = 3; err && tries; tries--) {
+		seen = READ_ONCE(mh->ngrown);
+		if (!kmh_limit_give_back(mh->heap, bytes, gfp))
+			break;
 		err = kmh_mheap_try_room(mh, room, seen, gfp);
+	}
 	if (err)
 		kmh_limit_refuse(mh->heap, bytes);
 	return err;
@@ -615,7 +621,7 @@ int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long ali
  */
 int kmh_mheap_grow_ahead(struct kmh_mheap *mh, unsigned long nfree, gfp_t gfp)
 {
-	struct kmh_room room = { .npages = 1, .align = 1, .nfree = nfree };
+	struct kmh_room room = { .npages = 1, .align = 1, .nfree = nfree, .ahead = true };
 
 	return kmh_mheap_make_room(mh, &room, READ_ONCE(mh->ngrown), gfp);
 }
@@ -626,6 +632,7 @@ static struct kmh_room kmh_mheap_ahead(const struct kmh_mheap *mh)
 	return (struct kmh_room){
 		.npages = kmh_reserve_run(mh) ?: 1, .align = 1,
 		.nfree = READ_ONCE(mh->low_pages) + READ_ONCE(mh->reserve.pages),
+		.ahead = true,
 	};
 }
 
@@ -657,6 +664,17 @@ static int kmh_mheap_refill(struct kmh_mheap *mh, gfp_t gfp)
 	return err;
 }
 
+/*
+ * The last of the memory is not for later: who needs some now would have somebody killed. A
+ * 32nd of it, and room for the next arena, stay with the kernel.
+ */
+static bool kmh_memory_is_short(void)
+{
+	unsigned long least = totalram_pages() / 32 + (kmh_arena_bytes >> PAGE_SHIFT);
+
+	return si_mem_available() < (long)least;
+}
+
 /* Grow ahead of need, and refill span metadata, for those who cannot. */
 static void kmh_mheap_work(struct work_struct *work)
 {
@@ -666,7 +684,7 @@ static void kmh_mheap_work(struct work_struct *work)
 	int err;
 
 	kmh_mheap_drain_pending(mh);
-	err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
+	err = kmh_memory_is_short() ? -ENOMEM : kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
 	missed = xchg(&mh->missed_pages, 0);	/* a grower since @seen has dealt with it */
 	if (!err && missed)
 		err = kmh_mheap_grow(mh, missed, 1, seen, gfp);

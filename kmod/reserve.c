@@ -26,10 +26,23 @@
 /* Of a heap's limit at most so much is in reserve. */
 #define KMH_RESERVE_LIMIT_SHARE	8
 
-unsigned long kmh_reserve_max_kib = 8192;
-module_param_named(reserve_max_kib, kmh_reserve_max_kib, ulong, 0644);
+/* 1 GiB is more than any burst. */
+#define KMH_RESERVE_MOST_KIB	SZ_1M
+
+unsigned int kmh_reserve_max_kib = 8192;
+
+static int kmh_reserve_max_set(const char *text, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(text, kp, 0, KMH_RESERVE_MOST_KIB);
+}
+
+static const struct kernel_param_ops kmh_reserve_max_ops = {
+	.set = kmh_reserve_max_set,
+	.get = param_get_uint,
+};
+module_param_cb(reserve_max_kib, &kmh_reserve_max_ops, &kmh_reserve_max_kib, 0644);
 MODULE_PARM_DESC(reserve_max_kib,
-		 "KiB of free pages that a heap keeps on a node at most for callers that cannot sleep (default 8192; 0: none)");
+		 "KiB of free pages that a heap keeps on a node at most for callers that cannot sleep (default 8192, at most 1048576; 0: none)");
 
 static enum kmh_context kmh_context_now(void)
 {

@@ -54,7 +54,7 @@ struct kmh_nmi {
 	bool stopped;
 };
 
-extern unsigned long kmh_reserve_max_kib;
+extern unsigned int kmh_reserve_max_kib;
 
 void kmh_reserve_init(struct kmh_mheap *mh);
 void kmh_reserve_stop(struct kmh_mheap *mh);

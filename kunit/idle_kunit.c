@@ -107,18 +107,19 @@ static void freeing_cpu_is_drained(struct kunit *test)
 	unsigned int spanclass = kmh_spanclass(kmh_size_to_class(256), false), cpu, i;
 	static void *p[512];
 	u64 bytes, n;
+	void *large;
 
 	migrate_disable();	/* so that elsewhere is one CPU */
 	cpu = other_cpu();
+	large = kmheap_alloc(heap, SZ_128K, GFP_KERNEL);	/* growing flushes magazines */
+	KUNIT_ASSERT_NOT_NULL(test, large);
 	for (i = 0; i < ARRAY_SIZE(p); i++) {
 		p[i] = kmheap_alloc(heap, 256, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, p[i]);
 	}
 	for (i = 0; i < ARRAY_SIZE(p); i++)
 		kmh_kunit_elsewhere(test, put, p[i]);
-	p[0] = kmheap_alloc(heap, SZ_128K, GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, p[0]);
-	kmh_kunit_elsewhere(test, put, p[0]);
+	kmh_kunit_elsewhere(test, put, large);
 	migrate_enable();
 	KUNIT_EXPECT_TRUE(test, keeps(heap, cpu));
 	KUNIT_EXPECT_NE(test, per_cpu_ptr(heap->mcache, cpu)->large.parked.npages, 0UL);

@@ -293,16 +293,32 @@ void kmh_kunit_look_again(struct kmheap *heap)
 	preempt_enable();
 }
 
-void kmh_kunit_settle(struct kmheap *heap)
+static bool is_settled(struct kmheap *heap)
 {
 	struct kmh_node *node;
 	int nid = -1;
 
-	heap = kmh_heap_or_default(heap);
 	while ((node = kmh_next_node(heap, &nid)))
-		irq_work_sync(&node->mheap.kick);
-	flush_workqueue(kmh_grow_wq);
-	flush_workqueue(kmh_wq);
+		if (irq_work_is_busy(&node->mheap.kick) || work_busy(&node->mheap.work))
+			return false;
+	return true;
+}
+
+/* A worker that misses something kicks the next one. */
+void kmh_kunit_settle(struct kmheap *heap)
+{
+	unsigned long end = jiffies + 30 * HZ;
+	struct kmh_node *node;
+	int nid;
+
+	heap = kmh_heap_or_default(heap);
+	do {
+		nid = -1;
+		while ((node = kmh_next_node(heap, &nid)))
+			irq_work_sync(&node->mheap.kick);
+		flush_workqueue(kmh_grow_wq);
+		flush_workqueue(kmh_wq);
+	} while (!is_settled(heap) && time_before(jiffies, end));
 }
 
 void kmh_kunit_no_worker(struct kmheap *heap)

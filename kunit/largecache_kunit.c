@@ -261,6 +261,7 @@ static void nothing_is_parked_where_the_mcache_is_busy(struct kunit *test)
 	void *p = alloc(test, heap, 65536), *q = alloc(test, heap, 65536), *r;
 	struct kmh_mcache *mc;
 
+	kmh_kunit_no_worker(heap);	/* it would fetch what is parked */
 	preempt_disable();
 	mc = this_cpu_ptr(heap->mcache);
 	kmheap_free(q);

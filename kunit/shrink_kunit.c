@@ -202,6 +202,8 @@ static void count_is_what_scan_takes(struct kunit *test)
 	KUNIT_EXPECT_GT(test, npages << PAGE_SHIFT, LOAD_BYTES / 2);
 	KUNIT_EXPECT_LT(test, npages << PAGE_SHIFT, before);
 	do {
+		/* The worker that gives them back holds arenas_mutex now and then. */
+		KUNIT_EXPECT_TRUE(test, wait_for(none_leaving, heap));
 		heap->shrink.not_before = jiffies;
 		n = scan(heap, 1);	/* an arena each */
 		if (n != SHRINK_STOP)
@@ -345,7 +347,7 @@ static void scan_only_tries_the_lock(struct kunit *test)
 static void scan_in_reclaim(struct kunit *test)
 {
 	struct kmheap *heap = heap_alone(test);
-	unsigned long n, total = 0;
+	unsigned long n, total = 0, end = jiffies + 60 * HZ;
 	unsigned int flags;
 
 	unload(load(test, heap), 0);
@@ -356,7 +358,11 @@ static void scan_in_reclaim(struct kunit *test)
 		total += 256;
 		heap->shrink.not_before = jiffies;
 	}
-	kmh_shrink_oom();
+	/* The worker that gives arenas back holds arenas_mutex now and then. */
+	while (arena_bytes(heap) && time_before(jiffies, end)) {
+		kmh_shrink_oom();
+		usleep_range(1000, 2000);
+	}
 	memalloc_noreclaim_restore(flags);
 	fs_reclaim_release(GFP_KERNEL);
 	KUNIT_EXPECT_GT(test, total, 0UL);

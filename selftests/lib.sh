@@ -78,6 +78,15 @@ loaded() {
 	grep -q "^$1 " /proc/modules
 }
 
+# full_length: on one kernel tests that take long do all they can, on the others they do less.
+full_length() {
+	case $(uname -r) in
+	*-rt-*) false ;;
+	6.12.*) true ;;
+	*) false ;;
+	esac
+}
+
 # stat NAME [HEAP]: one figure of stats, of the module or of one heap.
 stat() {
 	awk -v name="$1" '$1 == name { print $2; found = 1 } END { exit !found }' \

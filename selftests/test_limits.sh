@@ -71,7 +71,11 @@ parameters_refuse() {
 		for text in text -1 1 65535 1099511627777 2T 64MB; do
 			refuses $parameters/scavenge_rate "$text" || return 1
 		done && wrote $parameters/scavenge_rate 128M $((128 * mib)) &&
-		wrote $parameters/scavenge_rate 0 0 && wrote $parameters/scavenge_rate 64M $((64 * mib))
+		wrote $parameters/scavenge_rate 0 0 && wrote $parameters/scavenge_rate 64M $((64 * mib)) &&
+		for text in text -1 1048577 8M; do
+			refuses $parameters/reserve_max_kib "$text" || return 1
+		done && wrote $parameters/reserve_max_kib 1048576 1048576 &&
+		wrote $parameters/reserve_max_kib 8192 8192
 }
 check "nor do the parameters" parameters_refuse
 none() {

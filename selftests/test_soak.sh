@@ -3,6 +3,7 @@
 # timeout: 300
 # long-timeout: 7200
 # memory: 512M
+# kernels: 6.12
 # A load that stays the same while its sizes drift, CPUs come and go, and memory gets short and
 # is free again: the footprint does not grow. Twenty seconds, in the long form ten minutes, or
 # KMHEAP_SOAK_MINUTES from the kernel's command line; at least eight periods of the drift.

@@ -10,7 +10,8 @@
 . "$(dirname "$0")/client.sh"
 
 cycles=${KMHEAP_LONG:+1000}
-cycles=${cycles:-10}
+full_length && cycles=${cycles:-10}
+cycles=${cycles:-4}
 plan 8
 
 # Reads everything there is, for as long as it may; a heap and its files may go meanwhile.
