@@ -173,4 +173,21 @@ static inline void kmh_shrinker_destroy(struct shrinker *s)
 #define kmh_reclaimed(state)	((state)->reclaimed_slab)
 #endif
 
+/*
+ * kmh_hrtimer_setup() - a timer and its function, for the selftests
+ *
+ * One call from 6.13 on. Users include <linux/hrtimer.h>. Goes when 6.12 does.
+ */
+#if KERNEL_VERSION(6, 13, 0) <= LINUX_VERSION_CODE
+#define kmh_hrtimer_setup(timer, fn, clock, mode)	hrtimer_setup(timer, fn, clock, mode)
+#else
+#define kmh_hrtimer_setup(timer, fn, clock, mode)	\
+({							\
+	struct hrtimer *__timer = (timer);		\
+							\
+	hrtimer_init(__timer, clock, mode);		\
+	__timer->function = (fn);			\
+})
+#endif
+
 #endif /* _KMHEAP_COMPAT_H */

@@ -165,6 +165,8 @@ void kmh_mcentral_sweep_announced(struct kmh_mcentral *c);
 
 /* ------------------------------------------------------------------ mheap.c */
 
+extern size_t kmh_arena_bytes;		/* size of a full-grown arena */
+
 /* The page heap of one node. */
 struct kmh_mheap {
 	raw_spinlock_t lock;
@@ -188,21 +190,42 @@ struct kmh_mheap {
 	struct work_struct work;
 };
 
+/* An object over half an arena gets an arena of its own. */
+static inline bool kmh_wants_own_arena(unsigned long npages)
+{
+	return npages > kmh_arena_bytes / 2 >> KMH_PAGE_SHIFT;
+}
+
+static inline struct kmh_pagealloc *kmh_mheap_pa(struct kmh_mheap *mh, unsigned long npages)
+{
+	return kmh_wants_own_arena(npages) ? &mh->own_pa : &mh->pa;
+}
+
+/* Pages that callers in any context can have: parked ones of the node are a lock away. */
+static inline unsigned long kmh_mheap_nfree(const struct kmh_mheap *mh)
+{
+	return READ_ONCE(mh->pa.nfree) + READ_ONCE(mh->store.npages);
+}
+
 void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid);
 void kmh_mheap_stop(struct kmh_mheap *mh);
 struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *mc,
 				       unsigned int spanclass, unsigned long npages,
 				       unsigned long align, bool atomic, bool *zeroed);
 void kmh_mheap_kick(struct kmh_mheap *mh);
-u64 kmh_mheap_missing_bytes(struct kmh_mheap *mh);
 void kmh_mheap_free_span(struct kmh_mspan *s);
 void kmh_mheap_give_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc);
-int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
-		   unsigned long seen, gfp_t gfp);
-int kmh_mheap_grow_ahead(struct kmh_mheap *mh, unsigned long nfree, gfp_t gfp);
 void kmh_mheap_drain_pending(struct kmh_mheap *mh);
 bool kmh_mheap_release_spans(struct kmh_mheap *mh);
 unsigned int kmh_mheap_validate(struct kmh_mheap *mh, kmh_finding_fn finding, void *ctx);
+
+/* ------------------------------------------------------------------- grow.c */
+
+void kmh_grow_init(struct kmh_mheap *mh);
+u64 kmh_mheap_missing_bytes(struct kmh_mheap *mh);
+int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
+		   unsigned long seen, gfp_t gfp);
+int kmh_mheap_grow_ahead(struct kmh_mheap *mh, unsigned long nfree, gfp_t gfp);
 
 /* ------------------------------------------------------------------ arena.c */
 
@@ -393,7 +416,6 @@ extern struct list_head kmh_heaps;
 extern struct mutex kmh_heaps_mutex;
 extern struct workqueue_struct *kmh_wq;
 extern struct workqueue_struct *kmh_grow_wq;	/* for those who cannot: before anything else */
-extern size_t kmh_arena_bytes;		/* size of a full-grown arena */
 extern size_t kmh_default_limit;
 extern atomic_long_t kmh_misuses[KMH_NR_MISUSES];	/* of no heap, or of dead ones */
 

@@ -12,8 +12,8 @@
 #include <linux/sched/mm.h>
 #include <linux/shrinker.h>
 #include <linux/sizes.h>
-#include <linux/version.h>
 
+#include "../kmod/compat.h"
 #include "client.h"
 
 static struct kmheap *over_heap;
@@ -203,40 +203,7 @@ static unsigned long over_scan(struct shrinker *shrinker, struct shrink_control 
 	return 8;
 }
 
-#if KERNEL_VERSION(6, 7, 0) <= LINUX_VERSION_CODE
 static struct shrinker *over_shrinker;
-
-static int over_shrinker_add(void)
-{
-	over_shrinker = shrinker_alloc(0, "kmheap-overcommit");
-	if (!over_shrinker)
-		return -ENOMEM;
-	over_shrinker->count_objects = over_count;
-	over_shrinker->scan_objects = over_scan;
-	over_shrinker->seeks = DEFAULT_SEEKS;
-	shrinker_register(over_shrinker);
-	return 0;
-}
-
-static void over_shrinker_remove(void)
-{
-	shrinker_free(over_shrinker);
-}
-#else
-static struct shrinker over_shrinker = {
-	.count_objects = over_count, .scan_objects = over_scan, .seeks = DEFAULT_SEEKS,
-};
-
-static int over_shrinker_add(void)
-{
-	return register_shrinker(&over_shrinker, "kmheap-overcommit");
-}
-
-static void over_shrinker_remove(void)
-{
-	unregister_shrinker(&over_shrinker);
-}
-#endif
 
 static bool over_recursing;
 
@@ -247,7 +214,7 @@ static void over_stop_recursion(void)
 	if (!over_recursing)
 		return;
 	over_recursing = false;
-	over_shrinker_remove();
+	kmh_shrinker_destroy(over_shrinker);
 	for (i = 0; i < OVER_KEPT; i++)
 		over_let_go(i);
 }
@@ -264,7 +231,8 @@ static int over_recurse_cmd(char *args)
 		client_say("refused %lu\nbad %lu\n", over_refused, over_bad);
 		return 0;
 	}
-	err = over_shrinker_add();
+	over_shrinker = kmh_shrinker_create("overcommit", over_count, over_scan, NULL);
+	err = over_shrinker ? 0 : -ENOMEM;
 	over_recursing = !err;
 	return err;
 }

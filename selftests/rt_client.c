@@ -14,9 +14,9 @@
 #include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include <linux/version.h>
 #include <linux/vmalloc.h>
 
+#include "../kmod/compat.h"
 #include "client.h"
 
 #define RT_PERIOD_NS	200000
@@ -176,22 +176,12 @@ static const struct client_command late_commands[] = {
 	{}
 };
 
-static void late_timer_init(void)
-{
-#if KERNEL_VERSION(6, 13, 0) <= LINUX_VERSION_CODE
-	hrtimer_setup(&late_timer, late_fire, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
-#else
-	hrtimer_init(&late_timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
-	late_timer.function = late_fire;
-#endif
-}
-
 static int __init late_init(void)
 {
 	const struct kmheap_attr attr = { .owner = THIS_MODULE };
 
 	client_commands = late_commands;
-	late_timer_init();
+	kmh_hrtimer_setup(&late_timer, late_fire, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
 	late_heap = kmheap_create("rt", &attr);
 	return PTR_ERR_OR_ZERO(late_heap);
 }
