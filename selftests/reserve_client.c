@@ -35,10 +35,6 @@ static const size_t storm_sizes[] = {
 	256, 1024, 8, 3000, 32, 640, 64, 6000, 400, 2048, 512, 4096, 512, 1024, 100, 65536,
 };
 
-static const size_t storm_nmi_sizes[] = {
-	8, 64, 200, 1024, 4096, 16384, 32768, 65536, 40000, 8192, 2048, 512,
-};
-
 struct storm_cpu {
 	struct irq_work work;
 	struct tasklet_struct tasklet;
@@ -98,6 +94,10 @@ static void storm_hardirq(struct irq_work *work)
 }
 
 #ifdef CONFIG_X86_LOCAL_APIC
+static const size_t storm_nmi_sizes[] = {
+	8, 64, 200, 1024, 4096, 16384, 32768, 65536, 40000, 8192, 2048, 512,
+};
+
 static int storm_nmi(unsigned int type, struct pt_regs *regs)
 {
 	struct storm_cpu *c = this_cpu_ptr(storm_cpus);
