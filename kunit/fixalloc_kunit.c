@@ -416,7 +416,7 @@ static void destroy_then_use_again(struct kunit *test)
 }
 
 #define NR_THREADS	4
-#define NR_ROUNDS	20000
+#define NR_ROUNDS	(IS_ENABLED(CONFIG_KASAN) ? 5000 : 20000)
 #define NR_HELD		8
 
 struct fix_thread {

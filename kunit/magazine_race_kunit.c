@@ -113,8 +113,9 @@ static void disturb(struct replace *r, struct rnd_state *rnd)
 static void replace_thread(void *arg, unsigned int i)
 {
 	struct replace *r = arg;
+	/* Under KASAN grace periods make the long form last a minute. */
+	u64 round, rounds = r->rcu && IS_ENABLED(CONFIG_KASAN) ? ROUNDS / 8 : ROUNDS;
 	struct rnd_state rnd;
-	u64 round;
 
 	prandom_seed_state(&rnd, 4711 + i);
 	if (i >= r->nworkers) {
@@ -122,7 +123,7 @@ static void replace_thread(void *arg, unsigned int i)
 			disturb(r, &rnd);
 		return;
 	}
-	for (round = 1; round <= ROUNDS; round++) {
+	for (round = 1; round <= rounds; round++) {
 		replace_one(r, &rnd, round << 8 | i);
 		if (round % 64 == 0)
 			cond_resched();
