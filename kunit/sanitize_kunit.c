@@ -293,7 +293,8 @@ static void quarantine_gives_way(struct kunit *test)
 	kmheap_free_bulk(n, p);
 	KUNIT_EXPECT_GT(test, quarantined(heap), 0UL);
 	again = fill_up(heap, p, 1000);
-	KUNIT_EXPECT_GE(test, again, n / 10 * 9);	/* arenas of other sizes hold some more or less */
+	/* Arenas of other sizes hold some more or less. */
+	KUNIT_EXPECT_GE(test, again, n / 10 * 9);
 	kmheap_free_bulk(again, p);
 	kmheap_destroy(heap);
 }
