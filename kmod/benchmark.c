@@ -23,12 +23,7 @@ EXPORT_SYMBOL_GPL(kmh_bench_no_scavenger);
 /* As kmheap_shrink(), but no arena goes. */
 void kmh_bench_drain(struct kmheap *heap)
 {
-	struct kmh_node *node;
-	int nid = -1;
-
-	kmh_mcache_drain_all(heap);
-	while ((node = kmh_next_node(heap, &nid)))
-		kmh_mheap_release_spans(&node->mheap);
+	kmh_heap_drain(heap);
 }
 EXPORT_SYMBOL_GPL(kmh_bench_drain);
 

@@ -151,17 +151,6 @@ static bool kmh_limit_worth_it(const struct kmheap *heap, size_t bytes)
 	       !(current->flags & PF_MEMALLOC);
 }
 
-/* What CPUs and central lists of a heap keep becomes pages. */
-static void kmh_limit_drain_heap(struct kmheap *heap)
-{
-	struct kmh_node *node;
-	int nid = -1;
-
-	kmh_mcache_drain_all(heap);
-	while ((node = kmh_next_node(heap, &nid)))
-		kmh_mheap_release_spans(&node->mheap);
-}
-
 /**
  * kmh_limit_drain() - the first thing to try when a heap could not grow
  * @heap: the heap.
@@ -175,7 +164,7 @@ bool kmh_limit_drain(struct kmheap *heap, size_t bytes, gfp_t gfp)
 {
 	if (likely(!kmh_limit_worth_it(heap, bytes)))
 		return false;
-	kmh_limit_drain_heap(heap);
+	kmh_heap_drain(heap);
 	return true;
 }
 
@@ -194,7 +183,7 @@ static size_t kmh_limit_take_from_others(struct kmheap *heap, size_t bytes, bool
 		if (other == heap)
 			continue;
 		if (drain)
-			kmh_limit_drain_heap(other);
+			kmh_heap_drain(other);
 		done += kmh_arena_detach_some(other, bytes - done, true, &gone);
 		if (done >= bytes)
 			break;
@@ -293,7 +282,7 @@ static void kmh_limit_scavenge(struct kmheap *heap)
 		if (!over)
 			return;
 		if (i)
-			kmh_limit_drain_heap(heap);
+			kmh_heap_drain(heap);
 		done = kmh_arena_release_some(heap, over, true, &n);
 		kmh_scavenge_count(heap, done, n);
 	}

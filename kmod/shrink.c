@@ -36,6 +36,17 @@
 atomic_long_t kmh_shrunk_bytes;
 atomic_long_t kmh_oom_bytes;
 
+/* What CPUs and central lists of a heap keep becomes pages. Context: process context; sleeps. */
+void kmh_heap_drain(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	int nid = -1;
+
+	kmh_mcache_drain_all(heap);
+	while ((node = kmh_next_node(heap, &nid)))
+		kmh_mheap_release_spans(&node->mheap);
+}
+
 /**
  * kmheap_shrink() - give unused memory back to the kernel
  * @heap: the heap; NULL for the default heap.
@@ -49,17 +60,13 @@ atomic_long_t kmh_oom_bytes;
  */
 size_t kmheap_shrink(struct kmheap *heap)
 {
-	struct kmh_node *node;
 	size_t bytes;
-	int nid = -1;
 
 	might_sleep();
 	heap = kmh_heap_or_default(heap);
 	if (kmh_heap_sanitized(heap))
 		kmh_quarantine_drain(heap);
-	kmh_mcache_drain_all(heap);
-	while ((node = kmh_next_node(heap, &nid)))
-		kmh_mheap_release_spans(&node->mheap);
+	kmh_heap_drain(heap);
 	bytes = kmh_arena_release_free(heap, false);
 	atomic_long_add(bytes, &heap->shrink.asked_bytes);
 	atomic_long_add(bytes, &kmh_shrunk_bytes);

@@ -30,6 +30,7 @@ int kmh_shrink_register(struct kmheap *heap);
 void kmh_shrink_unregister(struct kmheap *heap);
 int kmh_shrink_init(void);
 void kmh_shrink_exit(void);
+void kmh_heap_drain(struct kmheap *heap);
 size_t kmh_shrink_all(void);
 unsigned long kmh_shrink_count(struct kmheap *heap, int nid);
 unsigned long kmh_shrink_scan(struct kmheap *heap, struct shrink_control *sc);

@@ -69,8 +69,8 @@ areas() {
 	awk '$3 ~ /\[kmheap\]|^kmh_|^0x/ { print; n++ } END { exit n > 0 }' /proc/vmallocinfo
 }
 
-# The lists of free pages of the CPUs, which hold tens of MiB after so much coming and going,
-# become shorter by an eighth each time that the figures are refreshed.
+# The lists of free pages of the CPUs, which MemFree does not count, become shorter each time
+# that the figures are refreshed.
 settle() {
 	echo 3 >/proc/sys/vm/drop_caches
 	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
