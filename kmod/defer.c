@@ -41,6 +41,9 @@
  */
 #define KMH_DEFER_ROOM		(32UL << 20)
 
+/* What a grace period is expedited for when memory is short. */
+#define KMH_DEFER_WORTH		(1L << 20)
+
 /* ---- how much is pending */
 
 /**
@@ -61,7 +64,8 @@ bool kmh_defer_excess(const struct kmheap *heap)
 
 static bool kmh_defer_hurry(const struct kmheap *heap)
 {
-	return atomic_long_read(&heap->defer.pending) > (long)kmh_defer_limit(heap) / 2;
+	return READ_ONCE(heap->defer.short_of_memory) ||
+	       atomic_long_read(&heap->defer.pending) > (long)kmh_defer_limit(heap) / 2;
 }
 
 /* The sweep has seen @bytes of expired objects. */
@@ -391,6 +395,7 @@ unsigned long kmh_defer_step(struct kmheap *heap)
 		kmh_defer_close(heap);
 	}
 	if (kmh_defer_hurry(heap)) {
+		WRITE_ONCE(d->short_of_memory, false);
 		atomic_long_inc(&d->expedited);
 		cond_synchronize_rcu_expedited(d->cookie);
 	} else if (!poll_state_synchronize_rcu(d->cookie)) {
@@ -434,6 +439,22 @@ void kmh_defer_relieve(struct kmheap *heap)
 	       (heap->defer.waiting || kmh_defer_filling(&heap->defer)))
 		kmh_defer_wait(heap, true);
 	mutex_unlock(&heap->sweep.mutex);
+}
+
+/**
+ * kmh_defer_reclaim() - memory is short: what waits shall not wait long
+ * @heap: the heap.
+ *
+ * Context: Any; reclaim comes here often. Waits for nothing: the worker does.
+ */
+void kmh_defer_reclaim(struct kmheap *heap)
+{
+	struct kmh_defer *d = &heap->defer;
+
+	if (atomic_long_read(&d->pending) < KMH_DEFER_WORTH || READ_ONCE(d->short_of_memory))
+		return;
+	WRITE_ONCE(d->short_of_memory, true);
+	irq_work_queue(&d->kick);
 }
 
 /**

@@ -123,7 +123,8 @@ static bool kmh_shrink_may_drain(struct kmheap *heap)
  * @nid: on which node.
  *
  * Arenas without a page in use, and those whose pages are all kept somewhere, which the scan
- * drains; but not what is left for those who cannot sleep.
+ * drains; but not what is left for those who cannot sleep. What waits for a grace period is not
+ * among them, but waits no longer than an expedited one from here on.
  *
  * Context: Reclaim.
  * Return: pages of the kernel; SHRINK_EMPTY for none, 0 when that cannot be told now.
@@ -135,6 +136,7 @@ unsigned long kmh_shrink_count(struct kmheap *heap, int nid)
 
 	if (mh->nid != nid)	/* memoryless */
 		return SHRINK_EMPTY;
+	kmh_defer_reclaim(heap);
 	if (!mutex_trylock(&heap->arenas_mutex))
 		return 0;
 	bytes = kmh_arena_count_idle_locked(mh);

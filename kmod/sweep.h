@@ -93,6 +93,7 @@ struct kmh_defer {
 	size_t min_limit;		/* so much may be pending in the smallest heap */
 	atomic_long_t pending;		/* bytes, about */
 	bool pressed;			/* the worker has been told to hurry */
+	bool short_of_memory;		/* reclaim asks for what waits */
 	atomic_long_t expedited;	/* grace periods that were pressed, ever */
 	struct irq_work kick;
 };
@@ -103,6 +104,7 @@ bool kmh_defer_excess(const struct kmheap *heap);
 void kmh_defer_expired(struct kmheap *heap, unsigned long bytes);
 unsigned long kmh_defer_step(struct kmheap *heap);
 void kmh_defer_relieve(struct kmheap *heap);
+void kmh_defer_reclaim(struct kmheap *heap);
 void kmh_defer_init(struct kmheap *heap);
 
 /* ---------------------------------------------------------------- special.c */

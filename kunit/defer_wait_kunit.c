@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* KUnit: who waits for deferred frees: readers, barriers, growth, the end of a heap. */
 #include <linux/delay.h>
+#include <linux/sizes.h>
 #include <linux/string.h>
+#include <linux/topology.h>
 
 #include "mcache_kunit.h"
 #include "sweep_kunit.h"
@@ -329,6 +331,30 @@ static void worker_presses_by_itself(struct kunit *test)
 	expect_all_free(test);
 }
 
+/* Reclaim asks what could go: what is pending is pressed for, if it is worth it. */
+static void reclaim_presses_the_grace_period(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	void **p = pressing_objects(test);
+	int nid = numa_mem_id();
+	unsigned int i;
+
+	sweep_by_hand(heap);
+	heap->defer.min_limit = SZ_1G;
+	for (i = 0; i < 16; i++)
+		kmheap_free_rcu(p[i]);
+	kmh_shrink_count(heap, nid);
+	KUNIT_EXPECT_FALSE(test, heap->defer.short_of_memory);
+	for (; i < NR_PRESSING; i++)
+		kmheap_free_rcu(p[i]);
+	kmh_shrink_count(heap, nid);
+	KUNIT_EXPECT_TRUE(test, heap->defer.short_of_memory);
+	KUNIT_EXPECT_FALSE_MSG(test, defer_step(heap), "nothing left to wait for");
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->defer.expedited), 1L);
+	KUNIT_EXPECT_FALSE(test, heap->defer.short_of_memory);
+	expect_all_free(test);
+}
+
 /* ---- the end of a heap */
 
 static void destroy_waits_for_what_is_pending(struct kunit *test)
@@ -427,6 +453,7 @@ static struct kunit_case defer_wait_cases[] = {
 	KUNIT_CASE(growth_waits_for_what_is_pending),
 	KUNIT_CASE(growth_without_io_does_not_wait),
 	KUNIT_CASE(worker_presses_by_itself),
+	KUNIT_CASE(reclaim_presses_the_grace_period),
 	KUNIT_CASE(destroy_waits_for_what_is_pending),
 	KUNIT_CASE(defer_takes_no_memory),
 	{ }
