@@ -79,6 +79,15 @@ kib() {
 	awk -v name="$1:" '$1 == name { print $2 }' /proc/meminfo
 }
 
+# Free memory in KiB, with what lies on the lists of the CPUs. kmheap gives back what it keeps
+# ready for callers that cannot sleep.
+free_kib() {
+	[ ! -e "$KMHEAP_DEBUGFS/shrink" ] || echo 1 >"$KMHEAP_DEBUGFS/shrink"
+	echo 3 >/proc/sys/vm/drop_caches
+	echo 1 >/proc/sys/vm/stat_refresh
+	awk -v free="$(kib MemFree)" '$1 == "count:" { free += 4 * $2 } END { print free }' /proc/zoneinfo
+}
+
 # Seconds since boot, with hundredths cut off by the caller's arithmetic: in ms.
 now_ms() {
 	awk '{ printf "%d\n", $1 * 1000 }' /proc/uptime

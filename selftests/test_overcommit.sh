@@ -14,15 +14,6 @@ figure() {
 	answer overcommit_client "$1"
 }
 
-# Free memory in KiB, with what lies on the lists of the CPUs. kmheap gives back what it keeps
-# ready for callers that cannot sleep.
-free_kib() {
-	[ ! -e "$KMHEAP_DEBUGFS/shrink" ] || echo 1 >"$KMHEAP_DEBUGFS/shrink"
-	echo 3 >/proc/sys/vm/drop_caches
-	echo 1 >/proc/sys/vm/stat_refresh
-	awk -v free="$(kib MemFree)" '$1 == "count:" { free += 4 * $2 } END { print free }' /proc/zoneinfo
-}
-
 # one_round KIND [SCOPE]: it got most of what was free, and the contents were right.
 least=0
 one_round() {

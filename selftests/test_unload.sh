@@ -69,30 +69,16 @@ areas() {
 	awk '$3 ~ /\[kmheap\]|^kmh_|^0x/ { print; n++ } END { exit n > 0 }' /proc/vmallocinfo
 }
 
-# The lists of free pages of the CPUs, which MemFree does not count, become shorter each time
-# that the figures are refreshed.
-settle() {
-	echo 3 >/proc/sys/vm/drop_caches
-	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-		cat /proc/sys/vm/stat_refresh
-	done
-}
-# grown NAME BEFORE KIB: a figure of meminfo is not that much more than it was.
+# grown WHAT BY KIB: no more than that.
 grown() {
-	settle
-	is "growth of $1 in KiB" $(($(kib "$1") - $2)) -le "$3"
-}
-shrunk() {
-	settle
-	is "loss of $1 in KiB" $(($2 - $(kib "$1"))) -le "$3"
+	is "growth of $1 in KiB" "$2" -le "$3"
 }
 
 rm -f /tmp/unload.*
 reader &
 reader=$!
 check "a few cycles, for what the kernel allocates once" cycles 4
-settle
-free=$(kib MemFree)
+free=$(free_kib)
 slab=$(kib SUnreclaim)
 start=$(now_ms)
 check "$cycles cycles of load and unload under fire" cycles "$cycles"
@@ -104,8 +90,9 @@ check "the validators were content" is findings "$(cat /tmp/unload.findings)" = 
 check "every leak was reported, to the byte, and nothing else" leaks $((cycles + 4))
 check "no area of kmheap is left" areas
 no_leak() {
-	shrunk MemFree "$free" 4096 && grown SUnreclaim "$slab" 4096
+	grown "what is not free" $((free - $(free_kib))) 4096 &&
+		grown SUnreclaim $(($(kib SUnreclaim) - slab)) 4096
 }
 check "no memory is missing" within 30 no_leak
-note "MemFree $free KiB before, $(kib MemFree) after; SUnreclaim $slab before, $(kib SUnreclaim) after"
+note "free $free KiB before, $(free_kib) after; SUnreclaim $slab before, $(kib SUnreclaim) after"
 check "no kernel report" quiet
