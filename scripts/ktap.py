@@ -170,8 +170,9 @@ def summary(steps):
         passed += found["passed"]
         failed += len(found["failures"])
         names += ["%s: %s" % (step, name) for name in found["failures"]]
+    sys.stdout.flush()
     for name in names:
-        print("FAILED %s" % name)
+        print("FAILED %s" % name, file=sys.stderr)
     print("%d passed, %d failed" % (passed, failed))
     return 1 if failed or not passed else 0
 
