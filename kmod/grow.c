@@ -202,6 +202,12 @@ static bool kmh_mheap_find_room(struct kmh_mheap *mh, const struct kmh_room *roo
 	return kmh_mheap_has_room(mh, room);
 }
 
+/* Pages of spans that are empty anyway: nobody is interrupted for them. */
+static bool kmh_mheap_find_empty(struct kmh_mheap *mh, const struct kmh_room *room)
+{
+	return kmh_mheap_release_spans(mh) && kmh_mheap_has_room(mh, room);
+}
+
 /* Has the heap been too small a moment ago already? Then an arena without further ado. */
 static bool kmh_mheap_outgrown(struct kmh_mheap *mh, const struct kmh_room *room, gfp_t gfp)
 {
@@ -224,7 +230,8 @@ static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 	if (held == &mh->heap->grow_noio_mutex)
 		gfp &= ~(__GFP_FS | __GFP_IO);
 	/* With the pages there it may be span metadata that was not; a new arena brings some. */
-	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_outgrown(mh, room, gfp))
+	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_find_empty(mh, room) &&
+	    !kmh_mheap_outgrown(mh, room, gfp))
 		err = kmh_mheap_find_room(mh, room, gfp) ?
 			      kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp & ~__GFP_ZERO) :
 			      kmh_mheap_grow_arena(mh, room->npages, room->align, gfp);

@@ -162,6 +162,24 @@ static void growing_is_for_heaps_that_fetch_often(struct kunit *test)
 	heap->limit_bytes = 0;
 }
 
+/* Then, too, pages of spans that are empty anyway are taken first. */
+static void growing_takes_what_is_empty_first(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mheap *mh = mheap(test);
+	unsigned int n;
+	void *p;
+
+	kmh_kunit_no_worker(heap);
+	kmh_kunit_elsewhere(test, empty, fill(heap, 8192, &n));
+	KUNIT_ASSERT_GE(test, n, 20U);
+	mh->fetched = jiffies + HZ;
+	p = kmheap_alloc(heap, 100000, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	KUNIT_EXPECT_EQ(test, mh->ngrown, 1UL);
+	kmheap_free(p);
+}
+
 /* The worker, for those who cannot wait for other CPUs. */
 static void the_worker_fetches_what_others_have_parked(struct kunit *test)
 {
@@ -333,6 +351,7 @@ static struct kunit_case largecache_room_cases[] = {
 	KUNIT_CASE(what_a_cpu_keeps_adapts),
 	KUNIT_CASE(growing_takes_no_more_than_it_needs),
 	KUNIT_CASE(growing_is_for_heaps_that_fetch_often),
+	KUNIT_CASE(growing_takes_what_is_empty_first),
 	KUNIT_CASE(the_worker_fetches_what_others_have_parked),
 	KUNIT_CASE(the_store_counts_as_free),
 	KUNIT_CASE(no_arena_when_the_run_can_be_had),
