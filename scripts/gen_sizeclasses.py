@@ -268,8 +268,8 @@ def write_or_check(path, text, check):
 
 def parse_args():
     parser = argparse.ArgumentParser(description="Generate and prove kmheap's size classes.")
-    parser.add_argument("--min-objects", type=int, default=4, metavar="N",
-                        help="objects a span should hold (default 4)")
+    parser.add_argument("--min-objects", type=int, default=2, metavar="N",
+                        help="objects a span should hold (default 2)")
     parser.add_argument("--max-span-kib", type=int, default=64, metavar="KIB",
                         help="longest span, unless one object needs more (default 64)")
     parser.add_argument("--go", action="store_true", help="the span lengths of the Go runtime")
