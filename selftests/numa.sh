@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0
+# Sourced after client.sh by the tests that have more than one node and numa_client.
+# shellcheck shell=sh
+
+figure() {
+	answer numa_client "$1"
+}
+
+# on CPU COMMAND...: as tell, from that CPU.
+on() {
+	on_cpu=$1
+	shift
+	taskset $((1 << on_cpu)) sh -c "echo $* >/sys/module/numa_client/parameters/run"
+}
+
+# all_on NODE: all pages of the last allocation are there.
+all_on() {
+	is refused "$(figure refused)" = 0 && is "pages on node $1" "$(figure "node$1")" -ge 1 &&
+		is "pages on node $((1 - $1))" "$(figure node$((1 - $1)))" = 0
+}
+
+# node_bytes NODE: of arenas there.
+node_bytes() {
+	awk -v nid="$1" 'NF == 6 && NR > 1 && $3 == nid { sum += $2 } END { print sum + 0 }' \
+		"$KMHEAP_DEBUGFS/heaps/numa/arenas"
+}
+
+at_rest() {
+	is live_objects "$(stat live_objects numa)" = 0 && balanced numa && valid
+}
+# Everything freed from CPU 0, whichever node it is of.
+freed() {
+	on 0 free && steady at_rest
+}
+# What is free is in the page heap of its node: nothing is in use.
+gone_home() {
+	freed && tell numa_client shrink && is spans "$(stat spans numa)" = 0 &&
+		is cached_bytes "$(stat cached_bytes numa)" = 0
+}
+
+# there KIND: 4 MiB of the node that is named, from CPUs 0 and 1.
+there() {
+	on 0 alloc 1 4096 "$1" && all_on 1 && on 1 alloc 0 4096 "$1" && all_on 0
+}
+
+# Node 1 to its end, by a caller that insists on it; then one that does not, from CPU 1, and one
+# that does.
+full() {
+	gone_home && on 0 alloc 1 1000000 thisnode || return 1
+	note "node 1 is full after $(figure kib) KiB" >&3
+	is refused "$(figure refused)" = 1 && is "KiB of node 1" "$(figure kib)" -ge 65536 &&
+		is "pages of node 0" "$(figure node0)" = 0
+}
+next() {
+	on 1 alloc 1 16384 kernel && is refused "$(figure refused)" = 0 &&
+		is "pages of node 0" "$(figure node0)" -ge 1000
+}
+insists() {
+	on 1 alloc 1 16384 thisnode
+	is refused "$(figure refused)" = 1 && is "pages of node 0" "$(figure node0)" = 0
+}
