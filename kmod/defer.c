@@ -26,6 +26,7 @@
 #include <linux/export.h>
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
+#include <linux/sizes.h>
 
 #include "internal.h"
 
@@ -42,7 +43,7 @@
 #define KMH_DEFER_ROOM		(32UL << 20)
 
 /* What a grace period is expedited for when memory is short. */
-#define KMH_DEFER_WORTH		(1L << 20)
+#define KMH_DEFER_WORTH		((long)SZ_1M)
 
 /* ---- how much is pending */
 
