@@ -79,13 +79,22 @@ kib() {
 	awk -v name="$1:" '$1 == name { print $2 }' /proc/meminfo
 }
 
-# Free memory in KiB, with what lies on the lists of the CPUs. kmheap gives back what it keeps
-# ready for callers that cannot sleep.
+# Free memory in KiB, with what lies on the lists of the CPUs: tens of MiB at times.
 free_kib() {
-	[ ! -e "$KMHEAP_DEBUGFS/shrink" ] || echo 1 >"$KMHEAP_DEBUGFS/shrink"
-	echo 3 >/proc/sys/vm/drop_caches
 	echo 1 >/proc/sys/vm/stat_refresh
 	awk -v free="$(kib MemFree)" '$1 == "count:" { free += 4 * $2 } END { print free }' /proc/zoneinfo
+}
+
+# The same when nobody keeps what he could give back, kmheap and page cache included.
+settled_kib() {
+	[ ! -e "$KMHEAP_DEBUGFS/shrink" ] || echo 1 >"$KMHEAP_DEBUGFS/shrink"
+	echo 3 >/proc/sys/vm/drop_caches
+	free_kib
+}
+
+# memory_back BEFORE KIB: no more than that is missing of what was settled.
+memory_back() {
+	is "KiB missing" $(($1 - $(settled_kib))) -le "$2"
 }
 
 # Seconds since boot, with hundredths cut off by the caller's arithmetic: in ms.

@@ -62,13 +62,13 @@ tell large_client heap 0
 arenas_at_start=$(stat arenas large)
 areas_at_start=$(area_bytes)
 check "takes 600 MiB" tell large_client alloc $((600 * mib))
-free_with=$(kib MemFree)
+free_with=$(free_kib)
 check "which are an arena of their own" is arenas "$(stat arenas large)" = $((arenas_at_start + 1))
 check "which the arenas file shows" grep -q ' 1$' "$KMHEAP_DEBUGFS/heaps/large/arenas"
 check "gives them back" tell large_client free
 check "soon, and all of them" within 5 given_back
 free_again() {
-	is "KiB free" "$(kib MemFree)" -ge $((free_with + 590 * kib))
+	is "KiB free" "$(free_kib)" -ge $((free_with + 590 * kib))
 }
 check "to the kernel" within 5 free_again
 

@@ -16,15 +16,13 @@ check "nodes 0 and 1 have memory" is nodes "$(cat /sys/devices/system/node/has_m
 load kmheap
 load numa_client
 
-# The first CPU of a node.
-cpu_of() {
-	sed 's/[-,].*//' "/sys/devices/system/node/node$1/cpulist"
-}
 here() {
-	for node in 0 1; do
-		cpu=$(cpu_of $node)
-		is "node of CPU $cpu" "$(on "$cpu" here && figure node)" = "$node" &&
-			on "$cpu" alloc -1 4096 kernel && all_on $node || return 1
+	cpu=0
+	while [ $cpu -lt "$(nproc)" ]; do
+		on $cpu here
+		node=$(figure node)
+		on $cpu alloc -1 4096 kernel && all_on "$node" || return 1
+		cpu=$((cpu + 1))
 	done
 }
 check "memory is of the caller's node" here

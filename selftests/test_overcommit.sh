@@ -35,12 +35,12 @@ loaded_once() {
 		unload overcommit_client && unload kmheap
 }
 check "once, for what the kernel allocates once" loaded_once
-unloaded=$(free_kib)
+unloaded=$(settled_kib)
 least=$((unloaded / 2))
 
 # missing KIB: as much is free as at that time, but for 1 % of it.
 missing() {
-	missing_kib=$(($1 - $(free_kib)))
+	missing_kib=$(($1 - $(settled_kib)))
 	echo "# missing: $missing_kib KiB" >&3
 	is "KiB missing of $1" "$missing_kib" -le $(($1 / 100))
 }
@@ -49,7 +49,7 @@ missing() {
 load kmheap
 load overcommit_client
 check "and once more, for what kmheap allocates once" rounds noretry nowait
-start=$(free_kib)
+start=$(settled_kib)
 note "free before loading: $unloaded KiB; loaded, at the start: $start KiB"
 for kind in noretry mayfail nofs; do
 	check "five times $kind" rounds $kind $kind $kind $kind $kind

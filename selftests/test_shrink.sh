@@ -71,7 +71,7 @@ check "and they can be used again" load_all
 check "and be emptied" unload_all
 
 # ---- the kernel's shrinkers: all of them, once
-free_before=$(kib MemFree)
+free_before=$(free_kib)
 drop() {
 	echo 2 >/proc/sys/vm/drop_caches
 	is reclaimed_bytes "$(stat reclaimed_bytes held)" -ge $((40 * mib))
@@ -80,7 +80,7 @@ left() {
 	is leaving_bytes "$(stat leaving_bytes held)" = 0 && balanced held
 }
 freed() {
-	is "KiB free" "$(kib MemFree)" -ge $((free_before + 38 * 1024))
+	is "KiB free" "$(free_kib)" -ge $((free_before + 38 * 1024))
 }
 check "drop_caches takes what is unused" drop
 check "after a grace period it has left" within 30 left

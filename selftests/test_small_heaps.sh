@@ -16,13 +16,6 @@ footprint() {
 	tell heap_client stats "$1" && value footprint_bytes
 }
 
-# What the kernel has to say about memory, once its deferred frees are done.
-available() {
-	sleep 1
-	echo 3 >/proc/sys/vm/drop_caches
-	kib MemAvailable
-}
-
 check "has 4 CPUs" is CPUs "$(nproc)" = 4
 load kmheap
 load heap_client
@@ -58,14 +51,15 @@ tell heap_client many 50 10 100
 start=$(now_ms)
 tell heap_client none
 note "50 heaps destroyed in $(($(now_ms) - start)) ms"
-before=$(available)
+before=$(settled_kib)
 start=$(now_ms)
 check "$heaps heaps of 10 objects" tell heap_client many $heaps 10 100
 made=$(now_ms)
 check "all of them" is heaps "$(stat heaps)" = $((heaps + 1))
-during=$(available)
+echo 3 >/proc/sys/vm/drop_caches
+during=$(free_kib)
 note "$heaps heaps in $((made - start)) ms: footprint $(($(stat footprint_bytes) / kib)) KiB," \
-	"live $(($(stat live_bytes) / kib)) KiB, MemAvailable from $before to $during KiB"
+	"live $(($(stat live_bytes) / kib)) KiB, free from $before to $during KiB"
 check "their objects are all" is live_objects "$(stat live_objects)" = $((heaps * 10))
 check "at most 512 KiB each" is footprint "$(stat footprint_bytes)" -le $((heaps * 512 * kib))
 check "what the kernel misses is near that" \
@@ -85,9 +79,8 @@ echo 0 >/sys/kernel/rcu_expedited
 echo "$normal" >/sys/kernel/rcu_normal
 unload heap_client
 unload kmheap
-after=$(available)
-note "MemAvailable: $before KiB before, $after KiB after all is unloaded"
-check "memory is back" is "KiB missing" $((before - after)) -le 8192
+check "memory is back" within 30 memory_back "$before" 8192
+note "free: $before KiB before, $(settled_kib) KiB after all is unloaded"
 no_survivors() {
 	log_of_test | grep 'destroyed with' >/tmp/survivors
 	# The heaps of one() and every() went with their objects.

@@ -69,16 +69,11 @@ areas() {
 	awk '$3 ~ /\[kmheap\]|^kmh_|^0x/ { print; n++ } END { exit n > 0 }' /proc/vmallocinfo
 }
 
-# grown WHAT BY KIB: no more than that.
-grown() {
-	is "growth of $1 in KiB" "$2" -le "$3"
-}
-
 rm -f /tmp/unload.*
 reader &
 reader=$!
 check "a few cycles, for what the kernel allocates once" cycles 4
-free=$(free_kib)
+free=$(settled_kib)
 slab=$(kib SUnreclaim)
 start=$(now_ms)
 check "$cycles cycles of load and unload under fire" cycles "$cycles"
@@ -90,9 +85,8 @@ check "the validators were content" is findings "$(cat /tmp/unload.findings)" = 
 check "every leak was reported, to the byte, and nothing else" leaks $((cycles + 4))
 check "no area of kmheap is left" areas
 no_leak() {
-	grown "what is not free" $((free - $(free_kib))) 4096 &&
-		grown SUnreclaim $(($(kib SUnreclaim) - slab)) 4096
+	memory_back "$free" 4096 && is "growth of SUnreclaim" $(($(kib SUnreclaim) - slab)) -le 4096
 }
 check "no memory is missing" within 30 no_leak
-note "free $free KiB before, $(free_kib) after; SUnreclaim $slab before, $(kib SUnreclaim) after"
+note "free $free KiB before, $(settled_kib) after; SUnreclaim $slab before, $(kib SUnreclaim) after"
 check "no kernel report" quiet
