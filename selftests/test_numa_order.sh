@@ -1,0 +1,70 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# timeout: 300
+# nodes: 256 256
+# append: numa=fake=4
+# kernels: 6.12 6.12-rt
+# Four nodes that the kernel makes of two, so that each has one that is near and two that are
+# not: who cannot grow the heap takes what the nearest node has.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/client.sh"
+. "$(dirname "$0")/numa.sh"
+
+plan 7
+
+check "nodes 0 to 3 have memory" is nodes "$(cat /sys/devices/system/node/has_memory)" = 0-3
+load kmheap scavenge_rate=0 idle_drain_ms=0
+# The heap's first arena is of a node that is not near CPU 1.
+taskset 1 insmod "$KMHEAP_MODULES/numa_client.ko"
+
+distance() {
+	awk -v to="$2" '{ print $(to + 1) }' "/sys/devices/system/node/node$1/distance"
+}
+# Sets home, near and far, for CPU 1. The near one is not the first one, or it would be taken in
+# any order.
+order() {
+	on 1 here || return 1
+	home=$(figure node) near='' far=''
+	for node in 0 1 2 3; do
+		[ "$node" != "$home" ] || continue
+		if [ "$(distance "$home" $node)" -lt 20 ]; then near="$near$node"; else far="$far $node"; fi
+	done
+	note "node $home, near it $near, not near it$far" >&3
+	# shellcheck disable=SC2086
+	is near "${#near}" = 1 && set -- $far && is far $# = 2 && is "first node" "$1" -lt "$near"
+}
+exec 3>&1
+# Not in check's subshell: it sets variables.
+if order >/tmp/order.log; then
+	pass "one node is near and two are not"
+else
+	fail "one node is near and two are not" "$(cat /tmp/order.log)"
+fi
+
+# Free memory everywhere but at home.
+provided() {
+	for node in $near $far; do
+		on 1 alloc "$node" 2048 kernel || return 1
+	done
+	on 1 free && is "bytes at home" "$(node_bytes "$home")" = 0 &&
+		for node in $near $far; do
+			is "bytes on node $node" "$(node_bytes "$node")" -ge 1048576 || return 1
+		done
+}
+check "there is memory on all nodes but one" provided
+# The worker may have made some there meanwhile.
+nearest() {
+	on 1 alloc -1 1 atomic && is refused "$(figure refused)" = 0 &&
+		is "pages of the near node" "$(figure "node$near")" -ge 1 &&
+		for node in $far; do
+			is "pages of node $node" "$(figure "node$node")" = 0 || return 1
+		done
+}
+check "who cannot grow gets memory of the nearest one" nearest
+check "all of it goes back" gone_home
+unload numa_client
+check "kmheap is unloaded" unload kmheap
+no_survivors() {
+	fails said 'destroyed|oom-killer' && quiet
+}
+check "no survivors, nobody killed, no kernel report" no_survivors
