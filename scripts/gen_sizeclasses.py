@@ -97,6 +97,11 @@ def choose_npages(size, min_objects, max_span):
     return go_npages(size)       # no good tail under the cap: rather a long span than waste
 
 
+def least_objects(size, args):
+    """Twice as many of a power of two: these are asked for most, and one at a time."""
+    return args.min_objects << (is_power_of_2(size) and size <= PAGE)
+
+
 class SizeClass:
     def __init__(self, index, size, npages, prev):
         self.index = index
@@ -124,7 +129,7 @@ def make_classes(args):
     prev = 0
     for index, (size, npages) in enumerate(go_sizes(), 1):
         if not args.go:
-            npages = choose_npages(size, args.min_objects, args.max_span_kib << 10)
+            npages = choose_npages(size, least_objects(size, args), args.max_span_kib << 10)
         classes.append(SizeClass(index, size, npages, prev))
         prev = size
     return classes
