@@ -136,7 +136,7 @@ static void alloc_and_free_in_hardirq(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, h.old);
 	init_completion(&h.done);
 	irq_work_queue(&h.work);
-	KUNIT_ASSERT_NE(test, wait_for_completion_timeout(&h.done, 10 * HZ), 0UL);
+	KUNIT_ASSERT_NE(test, wait_for_completion_timeout(&h.done, 60 * HZ), 0UL);
 	irq_work_sync(&h.work);
 	KUNIT_EXPECT_TRUE(test, h.was_hardirq);
 	KUNIT_EXPECT_EQ(test, kmheap_size(h.old), 0UL);

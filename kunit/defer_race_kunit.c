@@ -39,7 +39,7 @@ static void from_irq(struct caller *c)
 {
 	c->work = IRQ_WORK_INIT_HARD(defer_in_irq);
 	irq_work_queue(&c->work);
-	wait_for_completion_timeout(&c->done, 10 * HZ);
+	wait_for_completion_timeout(&c->done, 60 * HZ);
 	irq_work_sync(&c->work);
 }
 
@@ -54,7 +54,7 @@ static void from_softirq(struct caller *c)
 {
 	tasklet_setup(&c->tasklet, defer_in_tasklet);
 	tasklet_schedule(&c->tasklet);
-	wait_for_completion_timeout(&c->done, 10 * HZ);
+	wait_for_completion_timeout(&c->done, 60 * HZ);
 	tasklet_kill(&c->tasklet);
 }
 
@@ -369,7 +369,7 @@ static void flip_one(struct flips *f)
 
 static void flip_thread(void *arg, unsigned int i)
 {
-	unsigned long end = jiffies + 30 * HZ, seen;
+	unsigned long end = jiffies + 200 * HZ, seen;
 	struct flips *f = arg;
 	unsigned int k, n;
 
@@ -379,7 +379,7 @@ static void flip_thread(void *arg, unsigned int i)
 			cpu_relax();
 		cond_resched();
 	}
-	for (n = 0; !i && n < 20000 && !f->nboth && time_before(jiffies, end); n++) {
+	for (n = 0; !i && n < 1000000 && !f->nboth && time_before(jiffies, end); n++) {
 		/* When the other CPU is seen to be at it. */
 		seen = READ_ONCE(f->heap->defer.gen);
 		while (READ_ONCE(f->heap->defer.gen) == seen && time_before(jiffies, end))

@@ -21,7 +21,7 @@ struct hold {
 
 static void hold_reader(struct hold *h)
 {
-	unsigned long end = jiffies + 10 * HZ;
+	unsigned long end = jiffies + 60 * HZ;
 
 	rcu_read_lock();
 	atomic_set(&h->step, 1);
