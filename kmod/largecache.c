@@ -525,16 +525,16 @@ unsigned int kmh_largecache_validate(struct kmheap *heap, kmh_finding_fn finding
 {
 	const struct kmh_mspan *bad;
 	struct kmh_parked_sum was, now;
-	unsigned int tries, n = 0;
+	unsigned int looks, n = 0;
 	unsigned long found;
 
-	for (tries = 0; tries < 5; tries++) {
+	for (looks = 0; looks < KMH_FINDING_LOOKS; looks++) {
 		was = kmh_parked_by_list(heap);
 		found = kmh_parked_by_address(heap, &bad);
 		now = kmh_parked_by_list(heap);
 		if ((found == now.npages && !bad) || memcmp(&was, &now, sizeof(was)))
 			return 0;
-		usleep_range(200, 500);
+		kmh_finding_pause();
 	}
 	if (found != now.npages) {
 		finding(ctx, "heap %s: %lu pages are parked, its arenas have %lu of them",

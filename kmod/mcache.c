@@ -313,14 +313,28 @@ static struct kmh_mspan *kmh_mcache_stray(const struct kmh_mcache *mc, unsigned 
 	return NULL;
 }
 
+/* One that is on its way in or out does not stay. */
+static struct kmh_mspan *kmh_mcache_lasting_stray(const struct kmh_mcache *mc,
+						  unsigned int spanclass)
+{
+	struct kmh_mspan *s = kmh_mcache_stray(mc, spanclass);
+	unsigned int looks;
+
+	for (looks = 1; s && looks < KMH_FINDING_LOOKS; looks++) {
+		kmh_finding_pause();
+		if (kmh_mcache_stray(mc, spanclass) != s)
+			return NULL;
+	}
+	return s;
+}
+
 /**
  * kmh_mcache_validate() - what cached spans must agree on with their cache
  * @heap: the heap.
  * @finding: called for each violation.
  * @ctx: passed through.
  *
- * Context: Process context. CPUs go on meanwhile; what is looked at twice and
- * changed in between is no finding.
+ * Context: Process context; sleeps. CPUs go on meanwhile.
  * Return: number of findings.
  */
 unsigned int kmh_mcache_validate(struct kmheap *heap, kmh_finding_fn finding, void *ctx)
@@ -331,12 +345,9 @@ unsigned int kmh_mcache_validate(struct kmheap *heap, kmh_finding_fn finding, vo
 		struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
 
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
-			struct kmh_mspan *s = kmh_mcache_stray(mc, i);
+			struct kmh_mspan *s = kmh_mcache_lasting_stray(mc, i);
 
 			if (!s)
-				continue;
-			usleep_range(100, 300);	/* on its way in or out? */
-			if (kmh_mcache_stray(mc, i) != s)
 				continue;
 			finding(ctx,
 				"heap %s cpu %u span class %u: cached span %p has class %u, home %d, owner %p",

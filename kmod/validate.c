@@ -3,11 +3,9 @@
  * The validators of all tiers, run over one heap or all.
  *
  * They may run while the heap is in use. What can be checked under a tier's lock is;
- * the rest looks twice, because a span on its way from one home to another is no
- * finding.
+ * the rest is looked at again (KMH_FINDING_LOOKS), because a span on its way from one home
+ * to another is no finding.
  */
-#include <linux/delay.h>
-
 #include "internal.h"
 
 struct kmh_check {
@@ -18,22 +16,21 @@ struct kmh_check {
 	void *ctx;
 };
 
-/* For the first of two looks. */
+/* For all looks but the last. */
 static __printf(2, 3) void kmh_no_finding(void *ctx, const char *fmt, ...)
 {
 }
 
 /* Every page of a span leads back to it, and lies in its arena. */
-static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c,
-				    kmh_finding_fn finding)
+static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c)
 {
 	unsigned long first = s->base >> KMH_PAGE_SHIFT, i;
 
 	if (s->arena != c->arena || s->heap != c->heap ||
 	    first < c->arena->range.first ||
 	    first + s->npages > c->arena->range.first + c->arena->range.npages) {
-		finding(c->ctx, "heap %s: span %p at %p is not of the arena it lies in",
-			c->heap->name, s, (void *)s->base);
+		c->finding(c->ctx, "heap %s: span %p at %p is not of the arena it lies in",
+			   c->heap->name, s, (void *)s->base);
 		return 1;
 	}
 	for (i = 0; i < s->npages; i++) {
@@ -45,53 +42,63 @@ static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c,
 		smp_rmb();	/* or just being published? */
 		if (kmh_span_of_page(first + i) == s)
 			continue;
-		finding(c->ctx, "heap %s: page %lu of span %p leads elsewhere", c->heap->name, i,
-			s);
+		c->finding(c->ctx, "heap %s: page %lu of span %p leads elsewhere", c->heap->name,
+			   i, s);
 		return 1;
 	}
 	return 0;
 }
 
 /* The bits at a span's first page agree with it. The caller knows its arena. */
-static unsigned int kmh_check_bits(struct kmh_mspan *s, struct kmh_check *c,
-				   kmh_finding_fn finding)
+static unsigned int kmh_check_bits(struct kmh_mspan *s, struct kmh_check *c)
 {
 	unsigned long page = (s->base >> KMH_PAGE_SHIFT) - c->arena->first;
 	unsigned int n = 0;
 
 	if (!test_bit(page, c->arena->page_inuse)) {
-		finding(c->ctx, "heap %s: span %p begins at page %lu, which is not in use",
-			c->heap->name, s, page);
+		c->finding(c->ctx, "heap %s: span %p begins at page %lu, which is not in use",
+			   c->heap->name, s, page);
 		n++;
 	}
 	if (test_bit(page, c->arena->page_specials) != !!READ_ONCE(s->nspecials)) {
-		finding(c->ctx, "heap %s: span %p has %u specials, its page's bit differs",
-			c->heap->name, s, READ_ONCE(s->nspecials));
+		c->finding(c->ctx, "heap %s: span %p has %u specials, its page's bit differs",
+			   c->heap->name, s, READ_ONCE(s->nspecials));
 		n++;
 	}
 	return n;
-}
-
-static unsigned int kmh_look_at_span(struct kmh_mspan *s, struct kmh_check *c,
-				     kmh_finding_fn finding)
-{
-	unsigned int n = kmh_check_pages(s, c, finding);
-
-	if (!n)
-		n = kmh_check_bits(s, c, finding);
-	return n + kmh_mspan_validate(s, finding, c->ctx);
 }
 
 /* Nothing holds the span: it may be freed and made anew while it is looked at. */
 static void kmh_check_span(struct kmh_mspan *s, void *ctx)
 {
 	struct kmh_check *c = ctx;
+	unsigned int n = kmh_check_pages(s, c);
 
-	if (!kmh_look_at_span(s, c, kmh_no_finding))
-		return;
-	udelay(5);	/* cannot sleep: preemption is off */
-	if (kmh_span_of(s->base) == s)
-		c->n += kmh_look_at_span(s, c, c->finding);
+	if (!n)
+		n = kmh_check_bits(s, c);
+	c->n += n + kmh_mspan_validate(s, c->finding, c->ctx);
+}
+
+static unsigned int kmh_look_at_spans(const struct kmh_check *c, kmh_finding_fn finding)
+{
+	struct kmh_check look = { .heap = c->heap, .arena = c->arena, .finding = finding,
+				  .ctx = c->ctx };
+
+	kmh_walk_spans(c->arena, kmh_check_span, &look);
+	return look.n;
+}
+
+/* Spans are looked at with preemption off, so all of them again rather than each. */
+static void kmh_check_spans(struct kmh_check *c)
+{
+	unsigned int looks;
+
+	for (looks = 1; looks < KMH_FINDING_LOOKS; looks++) {
+		if (!kmh_look_at_spans(c, kmh_no_finding))
+			return;
+		kmh_finding_pause();
+	}
+	c->n += kmh_look_at_spans(c, c->finding);
 }
 
 /* Pages of @a that spans cover, parked ones too. The page heap's lock keeps the spans. */
@@ -131,20 +138,20 @@ static struct kmh_page_count kmh_count_pages(struct kmh_arena *a)
 /*
  * pages = in use + free + cached. Pages that the page heap counts as in use and no
  * span covers are in page caches, 64 a CPU at most, or on their way into a span: the
- * second kind does not stay, so only what is seen three times counts.
+ * second kind does not stay.
  */
 static void kmh_check_arena(struct kmh_check *c)
 {
 	unsigned long cached_max = KMH_PA_GROUP_PAGES * num_possible_cpus();
 	struct kmh_page_count n;
-	unsigned int tries;
+	unsigned int looks;
 
-	kmh_walk_spans(c->arena, kmh_check_span, c);
-	for (tries = 0; tries < 3; tries++) {
+	kmh_check_spans(c);
+	for (looks = 0; looks < KMH_FINDING_LOOKS; looks++) {
 		n = kmh_count_pages(c->arena);
 		if (n.inuse >= n.spans && n.inuse - n.spans <= cached_max)
 			return;
-		usleep_range(1000, 2000);
+		kmh_finding_pause();
 	}
 	c->finding(c->ctx, "heap %s: arena %p has %lu pages in use, its spans cover %lu",
 		   c->heap->name, c->arena->vbase, n.inuse, n.spans);
