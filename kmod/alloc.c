@@ -383,6 +383,14 @@ char *kmheap_strdup_noprof(struct kmheap *heap, const char *s, gfp_t gfp)
 }
 EXPORT_SYMBOL_GPL(kmheap_strdup_noprof);
 
+/* Has it as many bytes as are wanted, or has it got them? */
+static bool kmh_realloc_in_place(const struct kmheap_object *obj, size_t size, gfp_t gfp)
+{
+	if (kmh_heap_sanitized(obj->heap))
+		return kmh_sanitize_resize(obj, size, gfp);
+	return size <= obj->bytes;
+}
+
 /* kmheap_realloc(): see <linux/kmheap.h>. */
 void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp_t gfp)
 {
@@ -399,7 +407,7 @@ void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp
 		kmh_report_bad_pointer("kmheap_realloc()", p, _RET_IP_);
 		return NULL;
 	}
-	if (size <= obj.bytes)
+	if (kmh_realloc_in_place(&obj, size, gfp))
 		return (void *)p;
 	new = obj.data ? kmheap_alloc_data_noprof(obj.heap, size, gfp) :
 			 kmheap_alloc_any_noprof(obj.heap, size, gfp);

@@ -260,7 +260,9 @@ static bool kmh_size_fits(const struct kmh_mspan *s, const struct kmh_where *at,
 	if (bytes == at->bytes)
 		return true;
 	/* Where KASAN is told, the usable size is what was asked for. */
-	if (!bytes || bytes > at->bytes || (KMH_KASAN && kmh_heap_sanitized(s->heap)))
+	if (KMH_KASAN && kmh_heap_sanitized(s->heap))
+		return kmh_sanitize_may_be(s, at, bytes);
+	if (!bytes || bytes > at->bytes)
 		return false;
 	switch (s->state) {
 	case KMH_SPAN_LARGE:

@@ -71,15 +71,15 @@ static void kmh_kasan_set(unsigned long addr, size_t bytes, u8 code)
 	__memset(kmh_shadow(addr), code, bytes >> KASAN_SHADOW_SCALE_SHIFT);
 }
 
-/* The first @size of @bytes may be touched. */
-static void kmh_kasan_open(unsigned long addr, size_t size, size_t bytes)
+/* The first @size of @bytes may be touched; what is behind them is @redzone. */
+static void kmh_kasan_open(unsigned long addr, size_t size, size_t bytes, u8 redzone)
 {
 	size_t whole = round_down(size, KMH_GRANULE), end = round_up(size, KMH_GRANULE);
 
 	kmh_kasan_set(addr, whole, 0);
 	if (whole < end)
 		*kmh_shadow(addr + whole) = size - whole;
-	kmh_kasan_set(addr + end, bytes - end, KMH_KASAN_REDZONE);
+	kmh_kasan_set(addr + end, bytes - end, redzone);
 }
 
 /* How many of @bytes may be touched. */
@@ -95,20 +95,21 @@ static size_t kmh_kasan_extent(unsigned long addr, size_t bytes)
 	return n < bytes && READ_ONCE(*shadow) < KMH_GRANULE ? n + READ_ONCE(*shadow) : n;
 }
 
-static bool kmh_kasan_is_free(unsigned long addr)
+static bool kmh_kasan_is(unsigned long addr, u8 code)
 {
-	return READ_ONCE(*kmh_shadow(addr)) == KMH_KASAN_FREE;
+	return READ_ONCE(*kmh_shadow(addr)) == code;
 }
 #else
+#define KMH_GRANULE	1UL
 static inline void kmh_kasan_set(unsigned long addr, size_t bytes, u8 code) { }
-static inline void kmh_kasan_open(unsigned long addr, size_t size, size_t bytes) { }
+static inline void kmh_kasan_open(unsigned long addr, size_t size, size_t bytes, u8 redzone) { }
 
 static inline size_t kmh_kasan_extent(unsigned long addr, size_t bytes)
 {
 	return bytes;
 }
 
-static inline bool kmh_kasan_is_free(unsigned long addr)
+static inline bool kmh_kasan_is(unsigned long addr, u8 code)
 {
 	return false;
 }
@@ -198,15 +199,63 @@ void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t g
 	if (s->state == KMH_SPAN_LARGE)
 		s->large_bytes = size;
 	bytes = kmh_slot_bytes(s);
-	kmh_kasan_open((unsigned long)p, size, bytes);
+	kmh_kasan_open((unsigned long)p, size, bytes, KMH_KASAN_REDZONE);
 	kmh_kmemleak_alloc(heap, p, KMH_KASAN ? size : bytes, gfp, noscan);
 	return p;
+}
+
+/* Whoever asks for @size gets an address like that of @p, and there is room for the redzone. */
+static bool kmh_sanitize_fits(const void *p, size_t size, size_t bytes)
+{
+	return size <= bytes - KMH_REDZONE_BYTES &&
+	       (!is_power_of_2(size) ||
+		IS_ALIGNED((unsigned long)p, min(size, (size_t)KMHEAP_MAX_SMALL)));
+}
+
+/**
+ * kmh_sanitize_resize() - give a live object of a sanitized heap another size where it is
+ * @obj: the object; the caller's.
+ * @size: bytes, not 0.
+ * @gfp: for kmemleak.
+ *
+ * What is taken from it is wiped: nobody who wipes it later would know of it.
+ *
+ * Context: What @gfp says.
+ * Return: false, and nothing done, when it has to move.
+ */
+bool kmh_sanitize_resize(const struct kmheap_object *obj, size_t size, gfp_t gfp)
+{
+	unsigned long addr = (unsigned long)obj->base;
+	size_t bytes;
+
+	if (!KMH_KASAN || size == obj->bytes)
+		return size <= obj->bytes;
+	bytes = kmh_slot_bytes(kmh_span_of(addr));
+	if (size > obj->bytes && !kmh_sanitize_fits(obj->base, size, bytes))
+		return false;
+	if (KMH_KMEMLEAK && in_nmi())
+		return size < obj->bytes;
+	if (size < obj->bytes)
+		kmh_clear(obj->base + size, obj->bytes - size);
+	kmh_kasan_open(addr, size, bytes, KMH_KASAN_RESIZED);
+	kmemleak_free(obj->base);
+	kmh_kmemleak_alloc(obj->heap, obj->base, size, gfp, obj->data);
+	return true;
+}
+
+/* Is @bytes a size that the object @at may be freed with? Once resized it has had several. */
+bool kmh_sanitize_may_be(const struct kmh_mspan *s, const struct kmh_where *at, size_t bytes)
+{
+	unsigned long behind = round_up(at->base + at->bytes, KMH_GRANULE);
+
+	return kmh_kasan_is(behind, KMH_KASAN_RESIZED) && bytes &&
+	       bytes <= kmh_slot_bytes(s) - KMH_REDZONE_BYTES;
 }
 
 /* A run of pages for a client. kmemleak is not told, as for those of the kernel. */
 void kmh_sanitize_pages(const void *p, size_t bytes)
 {
-	kmh_kasan_open((unsigned long)p, bytes, bytes);
+	kmh_kasan_open((unsigned long)p, bytes, bytes, KMH_KASAN_REDZONE);
 }
 
 /* What kmh_locate() has found to be live: how long is it, and is it in quarantine? */
@@ -318,7 +367,7 @@ static bool kmh_quarantine_push_locked(struct kmh_quarantine *q, unsigned long a
 	struct kmh_quarantined *new = (struct kmh_quarantined *)addr;
 
 	lockdep_assert_held(&q->lock);
-	if (kmh_kasan_is_free(addr))
+	if (kmh_kasan_is(addr, KMH_KASAN_FREE))
 		return false;
 	kmh_kasan_set(addr, bytes, KMH_KASAN_FREE);
 	new->next = NULL;

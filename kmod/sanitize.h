@@ -24,6 +24,7 @@
 struct kmh_mspan;
 struct kmh_where;
 struct kmheap;
+struct kmheap_object;
 
 /* A freed object that is kept for a while, and its first word. */
 struct kmh_quarantined {
@@ -48,6 +49,7 @@ struct kmh_sanitize {
 /* What the shadow says of memory that is not to be touched, as for the objects of SLUB. */
 #define KMH_KASAN_FREE		0xfb	/* KASAN_SLAB_FREE */
 #define KMH_KASAN_REDZONE	0xfc	/* KASAN_SLAB_REDZONE */
+#define KMH_KASAN_RESIZED	0xfe	/* KASAN_PAGE_REDZONE, which is reported as that is */
 
 extern bool kmh_sanitize_heaps;		/* heaps that are made from now on */
 extern unsigned int kmh_quarantine_kib;
@@ -56,6 +58,8 @@ void kmh_sanitize_init(struct kmheap *heap);
 void kmh_sanitize_arena(const void *vbase, size_t bytes);
 void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
 			 bool noscan);
+bool kmh_sanitize_resize(const struct kmheap_object *obj, size_t size, gfp_t gfp);
+bool kmh_sanitize_may_be(const struct kmh_mspan *s, const struct kmh_where *at, size_t bytes);
 void kmh_sanitize_pages(const void *p, size_t bytes);
 void kmh_sanitize_locate(struct kmh_where *at);
 void kmh_sanitize_deferred(unsigned long addr);

@@ -157,6 +157,81 @@ static void copies_and_bulks_have_redzones(struct kunit *test)
 		expect_gone(test, p[i], 100);
 }
 
+static void *resize(struct kunit *test, void *p, size_t size)
+{
+	p = kmheap_realloc(NULL, p, size, GFP_KERNEL);
+	expect_object(test, p, size);
+	return p;
+}
+
+/* The redzone follows the size, as far as there is room; what comes back is clean. */
+static void resizing_moves_the_redzone(struct kunit *test)
+{
+	static const size_t both[] = { 100, 50000 };
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int i;
+
+	only_with_kasan(test);
+	for (i = 0; i < ARRAY_SIZE(both); i++) {
+		size_t size = both[i], half = size / 2, slot;
+		u8 *p = kmheap_alloc(heap, size, GFP_KERNEL);
+		const struct kmh_mspan *s = kmh_span_of((unsigned long)p);
+
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		slot = s->elemsize ?: s->npages << KMH_PAGE_SHIFT;
+		memset(p, 0xa5, size);
+		KUNIT_EXPECT_PTR_EQ(test, resize(test, p, half), (void *)p);
+		KUNIT_EXPECT_EQ(test, how_long(p + half, slot - half, false), slot - half);
+		KUNIT_EXPECT_PTR_EQ(test, resize(test, p, size), (void *)p);
+		KUNIT_EXPECT_NULL(test, memchr_inv(p, 0xa5, half));
+		KUNIT_EXPECT_NULL(test, memchr_inv(p + half, 0, size - half));
+		KUNIT_EXPECT_PTR_EQ(test, resize(test, p, slot - 16), (void *)p);
+		KUNIT_EXPECT_PTR_NE(test, resize(test, p, slot - 15), (void *)p);
+		expect_gone(test, p, slot);
+	}
+	kmheap_rcu_barrier(heap);
+}
+
+/* Where a size promises an alignment, who has room but not the alignment moves. */
+static void resizing_keeps_alignment(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	void *p[8];
+	unsigned int i;
+
+	only_with_kasan(test);
+	KUNIT_ASSERT_EQ(test, kmheap_alloc_bulk(heap, 60, GFP_KERNEL, 8, p), 8UL);
+	for (i = 0; i < 8; i++)
+		p[i] = resize(test, p[i], 64);
+	kmheap_free_bulk(8, p);
+}
+
+/* All sizes that it has had are right, as elsewhere those of its class are. */
+static void resized_objects_have_many_sizes(struct kunit *test)
+{
+	static const size_t both[] = { 100, 50000 };
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int i, j;
+
+	only_with_kasan(test);
+	for (i = 0; i < ARRAY_SIZE(both); i++) {
+		size_t ok[] = { both[i], both[i] / 2 };
+
+		for (j = 0; j < 2; j++) {
+			void *p = resize(test, kmheap_alloc(heap, both[i], GFP_KERNEL),
+					 both[i] / 2);
+
+			kmheap_free_sized(p, both[i] * 2);
+			kmh_kunit_reports(test, KMH_WRONG_SIZE_FREE, 1);
+			kmheap_free_sized(p, 0);
+			kmh_kunit_reports(test, KMH_WRONG_SIZE_FREE, 1);
+			expect_object(test, p, both[i] / 2);
+			kmheap_free_sized(p, ok[j]);
+			expect_gone(test, p, both[i]);
+		}
+	}
+}
+
 static void page_runs_are_open(struct kunit *test)
 {
 	u8 *p = kmheap_alloc_pages(kmh_kunit_heap(test), 3, GFP_KERNEL);
@@ -470,6 +545,9 @@ static struct kunit_case sanitize_cases[] = {
 	KUNIT_CASE(constant_sizes_have_redzones),
 	KUNIT_CASE(aligned_objects_have_redzones),
 	KUNIT_CASE(copies_and_bulks_have_redzones),
+	KUNIT_CASE(resizing_moves_the_redzone),
+	KUNIT_CASE(resizing_keeps_alignment),
+	KUNIT_CASE(resized_objects_have_many_sizes),
 	KUNIT_CASE(page_runs_are_open),
 	KUNIT_CASE(size_must_be_exact),
 	KUNIT_CASE(quarantine_holds_what_was_freed),

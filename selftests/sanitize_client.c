@@ -27,6 +27,17 @@ static noinline void poke(u8 *p, size_t at)
 	WRITE_ONCE(p[at], 0x5a);
 }
 
+/* Half of it is given up and, if @again, taken back; then the byte behind it is read. */
+static void resize(u8 *p, size_t size, bool again)
+{
+	p = kmheap_realloc(heap, p, size / 2, GFP_KERNEL);
+	if (again)
+		p = kmheap_realloc(heap, p, size, GFP_KERNEL);
+	size = again ? size : size / 2;
+	poke(p, size - 1);
+	client_say("got %u\n", peek(p, size));
+}
+
 static int kasan_cmd(char *args)
 {
 	char *which = strsep(&args, " ");
@@ -43,6 +54,8 @@ static int kasan_cmd(char *args)
 		client_say("got %u\n", peek(p, size + 15));
 	else if (!strcmp(args, "write"))
 		poke(p, size);
+	else if (!strcmp(args, "shrunk") || !strcmp(args, "regrown"))
+		resize(p, size, !strcmp(args, "regrown"));
 	kmheap_free(p);
 	if (!strcmp(args, "free"))
 		client_say("got %u\n", peek(p, 0));

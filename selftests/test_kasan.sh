@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-plan 13
+plan 17
 
 load kmheap
 load sanitize_client
@@ -30,6 +30,10 @@ for size in small power large; do
 	check "$size object: one byte behind it" reports $size over slab-out-of-bounds Read
 	check "$size object: 16 bytes behind it" reports $size over16 slab-out-of-bounds Read
 	check "$size object: written behind it" reports $size write slab-out-of-bounds Write
+done
+for size in small large; do
+	check "$size object: made smaller, behind it" reports $size shrunk slab-out-of-bounds Read
+	check "$size object: larger again, behind it" reports $size regrown slab-out-of-bounds Read
 done
 
 # Out of bounds by one, and then freed: the redzone is not the next object's.
