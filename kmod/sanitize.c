@@ -187,7 +187,7 @@ void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t g
 	if (!kmh_gfp_ok(gfp))
 		return NULL;
 	if (KMH_KMEMLEAK && in_nmi()) {
-		atomic_long_inc(&heap->refused);
+		kmh_refused(heap, gfp);
 		return NULL;
 	}
 	do {

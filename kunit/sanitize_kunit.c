@@ -529,6 +529,27 @@ static void interrupts_take_part(struct kunit *test)
 	kmheap_free(in.p);
 }
 
+/* kmemleak has locks that an NMI cannot take. */
+static void nmi_is_refused_with_kmemleak(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmheap_stats st;
+	unsigned long flags;
+	void *p;
+
+	if (!KMH_KMEMLEAK)
+		kunit_skip(test, "a kernel without kmemleak");
+	local_irq_save(flags);
+	__preempt_count_add(NMI_OFFSET);
+	p = kmheap_alloc(heap, 40, GFP_ATOMIC);
+	__preempt_count_sub(NMI_OFFSET);
+	local_irq_restore(flags);
+	KUNIT_EXPECT_NULL(test, p);
+	kmheap_stats(heap, &st);
+	KUNIT_EXPECT_EQ(test, st.refused_allocs, 1ULL);
+	KUNIT_EXPECT_EQ(test, st.reserve_refused_nmi, 1ULL);
+}
+
 /* The heap of a case is made as it is where there are no suites. */
 static int sanitize_init(struct kunit *test)
 {
@@ -559,6 +580,7 @@ static struct kunit_case sanitize_cases[] = {
 	KUNIT_CASE(finalizers_read_the_object),
 	KUNIT_CASE(threads_never_trip),
 	KUNIT_CASE(interrupts_take_part),
+	KUNIT_CASE(nmi_is_refused_with_kmemleak),
 	{}
 };
 
