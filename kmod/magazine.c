@@ -90,6 +90,13 @@ static struct kmh_magazine *kmh_magazine_new(struct kmh_mcache *mc, unsigned int
 	return m;
 }
 
+/* Of another node than this CPU allocates from: it goes home. */
+static __always_inline bool kmh_magazine_is_far(const struct kmh_mcache *mc,
+						const struct kmh_mspan *s)
+{
+	return nr_node_ids > 1 && s->mheap != &mc->node->mheap;
+}
+
 /**
  * kmh_magazine_put() - remember an object of a full span instead of announcing that
  * @s: the span.
@@ -106,7 +113,8 @@ bool kmh_magazine_put(struct kmh_mspan *s, unsigned long addr)
 	struct kmh_magazine *m;
 	bool put;
 
-	if (unlikely(READ_ONCE(mc->no_magazines)) || !kmh_mcache_enter(mc))
+	if (unlikely(READ_ONCE(mc->no_magazines)) || kmh_magazine_is_far(mc, s) ||
+	    !kmh_mcache_enter(mc))
 		return false;
 	m = mc->magazine[spanclass] ?: kmh_magazine_new(mc, spanclass);
 	put = likely(m) && m->n < KMH_MAGAZINE_OBJECTS;

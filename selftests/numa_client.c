@@ -102,6 +102,13 @@ static int numa_free_cmd(char *args)
 	return 0;
 }
 
+/* again NID KIB KIND: both, and nobody drains this CPU's cache in between */
+static int numa_again_cmd(char *args)
+{
+	numa_free_cmd(NULL);
+	return numa_alloc_cmd(args);
+}
+
 static int numa_shrink_cmd(char *args)
 {
 	client_say("bytes %zu\n", kmheap_shrink(numa_heap));
@@ -119,6 +126,7 @@ static int numa_here_cmd(char *args)
 static const struct client_command numa_commands[] = {
 	{ "alloc", numa_alloc_cmd },
 	{ "free", numa_free_cmd },
+	{ "again", numa_again_cmd },
 	{ "shrink", numa_shrink_cmd },
 	{ "here", numa_here_cmd },
 	{}

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/client.sh"
 . "$(dirname "$0")/numa.sh"
 
-plan 19
+plan 20
 
 is_on() {
 	on "$1" here && is "node of CPU $1" "$(figure node)" = "$2"
@@ -37,6 +37,14 @@ again() {
 }
 check "is had again on its node, without growing" again
 check "all of it goes back" gone_home
+
+# CPU 0 frees what is of node 1, and keeps none of it for itself. Its own node has room: who grows
+# empties all magazines.
+not_kept() {
+	on 0 alloc 0 4096 kernel && all_on 0 && on 0 again 1 4096 kernel && all_on 1 &&
+		on 0 again 0 2048 thisnode && all_on 0
+}
+check "who frees memory of another node does not get it" not_kept
 check "__GFP_THISNODE takes memory of that node" there thisnode
 check "all of that goes back too" gone_home
 
