@@ -10,7 +10,7 @@
 . "$(dirname "$0")/client.sh"
 . "$(dirname "$0")/numa.sh"
 
-plan 7
+plan 9
 
 check "nodes 0 to 3 have memory" is nodes "$(cat /sys/devices/system/node/has_memory)" = 0-3
 load kmheap scavenge_rate=0 idle_drain_ms=0
@@ -43,6 +43,7 @@ fi
 
 # Free memory everywhere but at home.
 provided() {
+	on 1 free && tell numa_client shrink || return 1
 	for node in $near $far; do
 		on 1 alloc "$node" 2048 kernel || return 1
 	done
@@ -61,6 +62,15 @@ nearest() {
 		done
 }
 check "who cannot grow gets memory of the nearest one" nearest
+check "there is memory on all nodes but one again" within 30 provided
+# Or nothing at all.
+own() {
+	on 1 alloc -1 1 atomic_thisnode &&
+		for node in $near $far; do
+			is "pages of node $node" "$(figure "node$node")" = 0 || return 1
+		done
+}
+check "who insists on the own node gets none of another" own
 check "all of it goes back" gone_home
 unload numa_client
 check "kmheap is unloaded" unload kmheap
