@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# timeout: 200
+# append: nohz_full=2
+# kernels: 6.12
+# A CPU that runs without a tick is not interrupted for what it keeps: nobody drains it but who
+# asks for it.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/client.sh"
+
+plan 7
+
+# use CPU: it keeps 640 KiB and more.
+use() {
+	for command in "alloc held 200 500" "alloc held 65536 10" "free held 510"; do
+		taskset $((1 << $1)) sh -c \
+			"echo $command >/sys/module/heap_client/parameters/run" || return 1
+	done
+}
+
+check "CPU 2 runs without a tick" is nohz_full "$(cat /sys/devices/system/cpu/nohz_full)" = 2
+load kmheap idle_drain_ms=300 scavenge_rate=0
+load heap_client
+tell heap_client create held
+both() {
+	use 1 && use 2 && is cpu_cache_bytes "$(stat cpu_cache_bytes held)" -ge $((2 * 655360))
+}
+check "two CPUs keep something" both
+one_drained() {
+	is idle_drains "$(stat idle_drains held)" -ge 1 &&
+		is cpu_cache_bytes "$(stat cpu_cache_bytes held)" -lt $((2 * 655360))
+}
+check "the one with a tick is drained" within 60 one_drained
+sleep 3		# ten times what it takes
+other_keeps() {
+	is cpu_cache_bytes "$(stat cpu_cache_bytes held)" -ge 655360
+}
+check "the other one is not" other_keeps
+shrunk() {
+	echo 1 >"$KMHEAP_DEBUGFS/heaps/held/shrink" &&
+		is cpu_cache_bytes "$(stat cpu_cache_bytes held)" = 0
+}
+check "a request drains it" shrunk
+check "validates, adds up" steady eval 'valid && balanced held'
+unload heap_client
+unload kmheap
+check "no kernel report" quiet
