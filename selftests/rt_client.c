@@ -27,6 +27,7 @@ static struct hrtimer late_timer;
 static struct task_struct *late_task;
 static ktime_t late_expected, late_fired;
 static bool late_due;
+static void (*late_also)(void);		/* what the interrupt does besides */
 static u64 late_irq, late_thread, late_times;
 
 /* ---- who must not be kept waiting */
@@ -38,6 +39,10 @@ static enum hrtimer_restart late_fire(struct hrtimer *timer)
 	late_irq = max_t(u64, late_irq, ktime_to_ns(ktime_sub(now, late_expected)));
 	late_times++;
 	late_fired = now;
+	if (late_also) {
+		late_also();
+		late_fired = ktime_get();
+	}
 	WRITE_ONCE(late_due, true);
 	wake_up_process(late_task);
 	/* Not from when it should have been: a late one would make the next one late. */
@@ -108,14 +113,28 @@ static void late_kmheap(u32 r)
 		kmheap_shrink(late_heap);
 }
 
+/*
+ * The interrupt allocates, too, wherever it has interrupted the load: who waits for a lock there
+ * would have to sleep.
+ */
+static void *late_held;
+
+static void late_kmheap_in_interrupt(void)
+{
+	kmheap_free(late_held);
+	late_held = kmheap_alloc(late_heap, 16UL << late_times % 12, GFP_ATOMIC);
+}
+
 static const struct {
 	const char *name;
 	void (*step)(u32 r);
 	void (*free)(const void *p);
+	void (*also)(void);
 } late_loads[] = {
 	{ "nothing", late_nothing, kvfree },
 	{ "kernel", late_kernel, kvfree },
 	{ "kmheap", late_kmheap, kmheap_free },
+	{ "interrupts", late_kmheap, kmheap_free, late_kmheap_in_interrupt },
 };
 
 static int late_start(void)
@@ -154,6 +173,7 @@ static int late_measure_cmd(char *args)
 			break;
 	if (i == ARRAY_SIZE(late_loads))
 		return -EINVAL;
+	late_also = late_loads[i].also;
 	err = late_start();
 	if (err)
 		return err;
@@ -162,6 +182,8 @@ static int late_measure_cmd(char *args)
 		cond_resched();
 	}
 	late_stop();
+	kmheap_free(late_held);
+	late_held = NULL;
 	for (j = 0; j < RT_LIVE; j++) {
 		late_loads[i].free(late_live[j]);
 		late_live[j] = NULL;

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-plan 5
+plan 6
 
 figure() {
 	answer rt_client "$1"
@@ -28,6 +28,8 @@ load rt_client
 check "with nothing to do" measure nothing 100
 check "the kernel's allocators" measure kernel 300
 check "kmheap" measure kmheap 600
+# A lock that sleeps is a bug wherever an interrupt could want it.
+check "kmheap, with an interrupt that allocates" measure interrupts 600
 at_rest() {
 	valid && balanced rt && is live_objects "$(stat live_objects rt)" = 0
 }
