@@ -152,8 +152,8 @@ static noinline void kmh_free_slow(unsigned long addr, struct kmh_mspan *s, unsi
 	struct kmh_where at = {};
 
 	/* A large object, if it is one and live: the claim tells. */
-	if (s->state == KMH_SPAN_LARGE && s->base == addr && !kmh_heap_sanitized(s->heap) &&
-	    kmh_large_claim(s) == KMH_FREE_OK) {
+	if (data_race(s->state == KMH_SPAN_LARGE && s->base == addr) &&
+	    !kmh_heap_sanitized(s->heap) && kmh_large_claim(s) == KMH_FREE_OK) {
 		preempt_enable();
 		kmh_large_free(s);
 		return;
@@ -287,7 +287,7 @@ static noinline void kmh_free_sized_slow(unsigned long addr, struct kmh_mspan *s
 {
 	struct kmh_where at;
 
-	if (s->state >= KMH_SPAN_SMALL) {
+	if (READ_ONCE(s->state) >= KMH_SPAN_SMALL) {
 		kmh_locate(s, addr, &at);
 		if (at.base == addr && at.state == KMHEAP_OBJECT_LIVE &&
 		    !kmh_size_fits(s, &at, size)) {

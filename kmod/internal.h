@@ -523,7 +523,7 @@ void kmh_tiny_close(struct kmh_mcache *mc);
 enum kmh_free_result kmh_tiny_free(struct kmh_mspan *s, unsigned long addr);
 enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr);
 size_t kmh_tiny_extent(const struct kmh_mspan *s, unsigned long addr, unsigned long *base,
-		       bool *live);
+		       unsigned int *block, bool *live);
 unsigned int kmh_tiny_live(const struct kmh_mspan *s);
 void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid,
 		      enum kmh_span_state state, bool noscan);

@@ -83,8 +83,8 @@ static struct kmh_mspan *kmh_large_span_near(struct kmheap *heap, int nid, unsig
 static __always_inline void kmh_large_become(struct kmh_mspan *s, size_t bytes,
 					     enum kmh_span_state state, bool noscan)
 {
-	s->large_bytes = bytes;
-	s->noscan = noscan;
+	WRITE_ONCE(s->large_bytes, bytes);
+	WRITE_ONCE(s->noscan, noscan);
 	atomic_long_set(&s->w[0].remote, 0);
 	WRITE_ONCE(s->state, state);
 }
@@ -104,8 +104,8 @@ static noinline struct kmh_mspan *kmh_large_fresh(struct kmheap *heap, size_t by
 	if (!s)
 		return NULL;
 	node = container_of(s->mheap, struct kmh_node, mheap);
-	s->large_bytes = bytes;
-	s->noscan = noscan;
+	WRITE_ONCE(s->large_bytes, bytes);
+	WRITE_ONCE(s->noscan, noscan);
 	WRITE_ONCE(s->state, state);
 	atomic_dec(&node->central[KMH_SPANCLASS_LARGE].nsweeping);
 	if (state == KMH_SPAN_LARGE)

@@ -19,12 +19,28 @@ static enum kmheap_object_state kmh_slot_state(const struct kmh_mspan *s, unsign
 
 static void kmh_locate_slot(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)
 {
-	at->slot = (addr - s->base) / s->elemsize;
-	if (at->slot >= s->nelems)	/* the tail behind the last object */
+	unsigned int bytes = READ_ONCE(s->elemsize);
+	unsigned long base = READ_ONCE(s->base);
+
+	if (!bytes)		/* recycled, for a large object */
 		return;
-	at->base = kmh_mspan_slot_addr(s, at->slot);
-	at->bytes = s->elemsize;
+	at->slot = (addr - base) / bytes;
+	if (at->slot >= READ_ONCE(s->nelems))	/* the tail behind the last object */
+		return;
+	at->base = base + (unsigned long)at->slot * bytes;
+	at->bytes = bytes;
 	at->state = kmh_slot_state(s, at->slot);
+}
+
+static void kmh_locate_tiny(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)
+{
+	bool live;
+
+	at->bytes = kmh_tiny_extent(s, addr, &at->base, &at->slot, &live);
+	if (!at->bytes || (live && kmh_slot_live(s, at->slot)))
+		return;
+	at->state = kmh_mspan_slot_waits(s, at->slot) ? KMHEAP_OBJECT_DEFERRED :
+							KMHEAP_OBJECT_FREE;
 }
 
 /*
@@ -34,29 +50,25 @@ static void kmh_locate_slot(const struct kmh_mspan *s, unsigned long addr, struc
 void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)
 {
 	u8 state = READ_ONCE(s->state);
-	bool live;
+	unsigned long base = READ_ONCE(s->base);
+	u32 npages = READ_ONCE(s->npages);
 
 	*at = (struct kmh_where){ .state = KMHEAP_OBJECT_LIVE };
-	if (addr - s->base >= (unsigned long)s->npages << KMH_PAGE_SHIFT)
+	if (addr - base >= (unsigned long)npages << KMH_PAGE_SHIFT)
 		return;		/* the span was recycled under a racing lookup */
 	switch (state) {
 	case KMH_SPAN_SMALL:
 		kmh_locate_slot(s, addr, at);
 		break;
 	case KMH_SPAN_TINY:
-		at->slot = (addr - s->base) / s->elemsize;
-		at->bytes = kmh_tiny_extent(s, addr, &at->base, &live);
-		if (live && kmh_slot_live(s, at->slot))
-			break;
-		at->state = kmh_mspan_slot_waits(s, at->slot) ? KMHEAP_OBJECT_DEFERRED :
-								KMHEAP_OBJECT_FREE;
+		kmh_locate_tiny(s, addr, at);
 		break;
 	case KMH_SPAN_LARGE:
 	case KMH_SPAN_MANUAL:
 	case KMH_SPAN_FREED:
 		at->slot = 0;
-		at->base = s->base;
-		at->bytes = (size_t)s->npages << KMH_PAGE_SHIFT;
+		at->base = base;
+		at->bytes = (size_t)npages << KMH_PAGE_SHIFT;
 		if (state == KMH_SPAN_MANUAL)
 			at->state = KMHEAP_OBJECT_PAGES;
 		if (state == KMH_SPAN_FREED || atomic_long_read(&s->w[0].remote))
@@ -112,7 +124,7 @@ static void kmh_misuse_sentinel(unsigned long addr, const struct kmh_mspan *s, u
  */
 bool kmh_may_free(struct kmh_mspan *s, unsigned long addr, struct kmh_where *at, unsigned long ip)
 {
-	if (s->state < KMH_SPAN_SMALL) {
+	if (READ_ONCE(s->state) < KMH_SPAN_SMALL) {
 		kmh_misuse_sentinel(addr, s, ip);
 		return false;
 	}
@@ -151,14 +163,15 @@ bool kmheap_lookup(const void *addr, struct kmheap_object *obj)
 
 	preempt_disable();
 	s = kmh_span_of((unsigned long)addr);
-	if (s->state >= KMH_SPAN_SMALL) {
+	if (READ_ONCE(s->state) >= KMH_SPAN_SMALL) {
 		kmh_locate(s, (unsigned long)addr, &at);
-		obj->heap = s->heap;
+		obj->heap = READ_ONCE(s->heap);
 		obj->base = (void *)at.base;
 		obj->bytes = at.bytes;
 		obj->state = at.state;
-		obj->data = s->state == KMH_SPAN_LARGE ? s->noscan :
-			    kmh_spanclass_noscan(s->spanclass);
+		obj->data = READ_ONCE(s->state) == KMH_SPAN_LARGE ?
+			    READ_ONCE(s->noscan) :
+			    kmh_spanclass_noscan(READ_ONCE(s->spanclass));
 	}
 	preempt_enable();
 	return at.base;

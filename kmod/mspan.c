@@ -210,7 +210,7 @@ struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
 		return NULL;
 	s->pool = pool;
 	s->nwords = kmh_spanclass_words(spanclass);
-	s->state = KMH_SPAN_FREED;
+	WRITE_ONCE(s->state, KMH_SPAN_FREED);
 	if (spanclass != KMH_SPANCLASS_TINY)
 		return s;
 
@@ -220,7 +220,8 @@ struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
 		return NULL;
 	}
 	memset(s->tiny, 0, KMH_TINY_STATE_BYTES);
-	s->state = KMH_SPAN_TINY;	/* what kmh_mspan_put() goes by */
+	smp_wmb();	/* pointer, state: pairs with kmh_tiny_states() */
+	WRITE_ONCE(s->state, KMH_SPAN_TINY);	/* what kmh_mspan_put() goes by */
 	return s;
 }
 
@@ -232,6 +233,7 @@ void kmh_mspan_put(struct kmh_mspan *s)
 	/* A late reader finds a span without slots that is not to be announced. */
 	WRITE_ONCE(s->nfast, 0);
 	WRITE_ONCE(s->state, KMH_SPAN_FREED);
+	smp_wmb();	/* then its words are used for another: pairs with kmh_tiny_states() */
 	WRITE_ONCE(s->owner, NULL);
 	atomic_set(&s->home, KMH_HOME_CACHED);
 	kmh_fixalloc_put(&kmh_span_pool[s->pool], s);
@@ -248,15 +250,15 @@ static void kmh_mspan_init_slots(struct kmh_mspan *s)
 	unsigned int i;
 
 	for (i = 0; i < s->nwords; i++) {
-		s->w[i].free = kmh_mspan_word_mask(s, i);
+		WRITE_ONCE(s->w[i].free, kmh_mspan_word_mask(s, i));
 		atomic_long_set(&s->w[i].remote, 0);
 		atomic_long_set(kmh_mspan_deferred(s, i, 0), 0);
 		atomic_long_set(kmh_mspan_deferred(s, i, 1), 0);
 		atomic_long_set(kmh_mspan_mark(s, i), 0);
 	}
-	s->dirty[0] = 0;
-	s->dirty[1] = 0;
-	s->nspecials = 0;
+	WRITE_ONCE(s->dirty[0], 0);
+	WRITE_ONCE(s->dirty[1], 0);
+	WRITE_ONCE(s->nspecials, 0);
 }
 
 /*
@@ -278,7 +280,8 @@ unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s)
  * @base: address of the first page.
  * @npages: length in heap pages.
  *
- * The caller publishes it in the arenas map afterwards.
+ * The caller publishes it in the arenas map afterwards. Who has followed a stale pointer reads
+ * it already: see struct kmh_mspan.
  *
  * Context: Any.
  */
@@ -286,9 +289,9 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 {
 	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
 
-	s->base = base;
-	s->npages = npages;
-	s->spanclass = spanclass;
+	WRITE_ONCE(s->base, base);
+	WRITE_ONCE(s->npages, npages);
+	WRITE_ONCE(s->spanclass, spanclass);
 	WRITE_ONCE(s->owner, NULL);
 	atomic_set(&s->home, KMH_HOME_CACHED);
 	atomic_set(&s->sweepgen, 0);
@@ -296,30 +299,30 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 
 	switch (spanclass) {
 	case KMH_SPANCLASS_LARGE:
-		s->state = KMH_SPAN_LARGE;
-		s->elemsize = 0;
-		s->noscan = false;
-		s->nelems = 1;
-		s->nfast = 0;
+		WRITE_ONCE(s->state, KMH_SPAN_LARGE);
+		WRITE_ONCE(s->elemsize, 0);
+		WRITE_ONCE(s->noscan, false);
+		WRITE_ONCE(s->nelems, 1);
+		WRITE_ONCE(s->nfast, 0);
 		break;
 	case KMH_SPANCLASS_TINY:
-		s->state = KMH_SPAN_TINY;
-		s->elemsize = 16;
-		s->divmul = 1U << 28;
-		s->nelems = KMH_PAGE_SIZE / 16;
-		s->nfast = 0;
+		WRITE_ONCE(s->state, KMH_SPAN_TINY);
+		WRITE_ONCE(s->elemsize, 16);
+		WRITE_ONCE(s->divmul, 1U << 28);
+		WRITE_ONCE(s->nelems, KMH_PAGE_SIZE / 16);
+		WRITE_ONCE(s->nfast, 0);
 		break;
 	default:
-		s->state = KMH_SPAN_SMALL;
-		s->elemsize = class->size;
-		s->divmul = class->divmul;
-		s->nelems = class->nelems;
-		s->nfast = kmh_mspan_fast_slots(s);
-		s->keeper = NULL;
+		WRITE_ONCE(s->state, KMH_SPAN_SMALL);
+		WRITE_ONCE(s->elemsize, class->size);
+		WRITE_ONCE(s->divmul, class->divmul);
+		WRITE_ONCE(s->nelems, class->nelems);
+		WRITE_ONCE(s->nfast, kmh_mspan_fast_slots(s));
+		WRITE_ONCE(s->keeper, NULL);
 	}
 	kmh_mspan_init_slots(s);
 	if (spanclass == KMH_SPANCLASS_LARGE)
-		s->w[0].free = 0;
+		WRITE_ONCE(s->w[0].free, 0);
 }
 
 /**

@@ -272,10 +272,12 @@ static __always_inline unsigned long kmh_slots_avail(const struct kmh_slots *w)
 static __always_inline bool kmh_mspan_slot_at(const struct kmh_mspan *s, unsigned long addr,
 					      unsigned long *slot)
 {
-	u64 product = (addr - s->base) * s->divmul;
+	/* A span that is being recycled fails one of the compares. */
+	u64 product = data_race((addr - s->base) * s->divmul);
 
 	*slot = product >> 32;
-	return (u32)product < s->divmul && (u32)*slot < s->nfast;
+	/* Likewise. */
+	return data_race((u32)product < s->divmul && (u32)*slot < s->nfast);
 }
 
 static inline unsigned long kmh_mspan_slot_addr(const struct kmh_mspan *s, unsigned int slot)

@@ -34,9 +34,11 @@ void kmh_walk_pages(unsigned long page, unsigned long end,
 
 		preempt_disable();
 		s = kmh_span_of_page(page);
-		if (s->state >= KMH_SPAN_SMALL && s->base >> KMH_PAGE_SHIFT == page) {
+		if (READ_ONCE(s->state) >= KMH_SPAN_SMALL &&
+		    READ_ONCE(s->base) >> KMH_PAGE_SHIFT == page) {
 			step = max_t(unsigned long, READ_ONCE(s->npages), 1);
-			fn(s, ctx);
+			/* It may become another one meanwhile: figures of several moments. */
+			data_race((fn(s, ctx), 0));
 		}
 		preempt_enable();
 		page += step;

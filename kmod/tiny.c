@@ -35,6 +35,21 @@ static atomic_t *kmh_tiny_word(const struct kmh_mspan *s, unsigned int block, un
 	return &s->tiny[block / 4];
 }
 
+/*
+ * The states of a span that nothing keeps; NULL when it has been recycled, and what stands in
+ * the place of the pointer is something else. They are type-stable, as the span is.
+ */
+static const atomic_t *kmh_tiny_states(const struct kmh_mspan *s)
+{
+	const atomic_t *tiny = READ_ONCE(s->tiny);
+
+	smp_rmb();	/* pairs with the one in kmh_mspan_put() */
+	if (READ_ONCE(s->state) != KMH_SPAN_TINY)
+		return NULL;
+	smp_rmb();	/* twice? pairs with the one in kmh_mspan_get() */
+	return READ_ONCE(s->tiny) == tiny ? tiny : NULL;
+}
+
 static unsigned int kmh_tiny_state(const struct kmh_mspan *s, unsigned int block)
 {
 	unsigned int shift;
@@ -123,7 +138,7 @@ static void *kmh_tiny_cut(struct kmh_mcache *mc, size_t bytes)
 	first = off / KMH_TINY_GRANULE;
 	end = DIV_ROUND_UP(off + bytes, KMH_TINY_GRANULE);
 	mc->tiny_off = end * KMH_TINY_GRANULE;
-	mc->tiny_allocs++;
+	data_race(mc->tiny_allocs++);	/* figures read it */
 	kmh_tiny_set(mc->tiny_span, mc->tiny_slot,
 		     BIT(first) | kmh_tiny_boundary(first) | kmh_tiny_boundary(end));
 	return (void *)(kmh_mspan_slot_addr(mc->tiny_span, mc->tiny_slot) + off);
@@ -178,24 +193,28 @@ void *kmh_tiny_alloc(struct kmheap *heap, size_t bytes, gfp_t gfp)
  * @s: the span.
  * @addr: any address in it.
  * @base: where to put the object's first byte.
+ * @block: where to put the block that it lies in.
  * @live: where to say whether it is live.
  *
  * Context: Any; preemption off.
- * Return: its usable bytes.
+ * Return: its usable bytes; 0, and nothing put anywhere, when the span is no tiny one any more.
  */
 size_t kmh_tiny_extent(const struct kmh_mspan *s, unsigned long addr, unsigned long *base,
-		       bool *live)
+		       unsigned int *block, bool *live)
 {
-	unsigned long off = addr - s->base;
-	unsigned int block = off / KMH_TINY_BLOCK;
-	unsigned int first = off % KMH_TINY_BLOCK / KMH_TINY_GRANULE;
-	unsigned int state = kmh_tiny_state(s, block), end;
+	const atomic_t *tiny = kmh_tiny_states(s);
+	unsigned long off = addr - READ_ONCE(s->base);
+	unsigned int first = off % KMH_TINY_BLOCK / KMH_TINY_GRANULE, state, end;
 
+	if (!tiny || off >= KMH_PAGE_SIZE)
+		return 0;
+	*block = off / KMH_TINY_BLOCK;
+	state = (u32)atomic_read(&tiny[*block / 4]) >> (*block % 4 * 8) & KMH_TINY_BYTE;
 	while (first && !(state & kmh_tiny_boundary(first)))
 		first--;
 	for (end = first + 1; end < 4 && !(state & kmh_tiny_boundary(end)); end++)
 		;
-	*base = kmh_mspan_slot_addr(s, block) + first * KMH_TINY_GRANULE;
+	*base = addr - off % KMH_TINY_BLOCK + first * KMH_TINY_GRANULE;
 	*live = state & BIT(first);
 	return (end - first) * KMH_TINY_GRANULE;
 }
@@ -225,12 +244,13 @@ enum kmh_free_result kmh_tiny_free(struct kmh_mspan *s, unsigned long addr)
 	return kmh_free_slot(s, block);
 }
 
-/* Objects live in a tiny span. Context: any; exact at rest. */
+/* Objects live in a tiny span, which may be none any more. Context: any; exact at rest. */
 unsigned int kmh_tiny_live(const struct kmh_mspan *s)
 {
+	const atomic_t *tiny = kmh_tiny_states(s);
 	unsigned int i, n = 0;
 
-	for (i = 0; i < KMH_PAGE_SIZE / KMH_TINY_BLOCK / 4; i++)
-		n += hweight32(atomic_read(&s->tiny[i]) & 0x0f0f0f0f);
+	for (i = 0; tiny && i < KMH_PAGE_SIZE / KMH_TINY_BLOCK / 4; i++)
+		n += hweight32(atomic_read(&tiny[i]) & 0x0f0f0f0f);
 	return n;
 }

@@ -390,6 +390,35 @@ static void zeroed_when_asked(struct kunit *test)
 	kmheap_free_bulk(ARRAY_SIZE(p), p);
 }
 
+/* Whoever looks at an address without keeping it may find its span in the middle of a change. */
+static void looked_at_while_its_span_is_recycled(struct kunit *test)
+{
+	struct kmheap_object obj;
+	void *p = tiny(test, 8);
+	struct kmh_mspan *s = span_of(p);
+	atomic_t *tiny = s->tiny, *other = kunit_kzalloc(test, KMH_PAGE_SIZE / BLOCK, GFP_KERNEL);
+	unsigned long base, addr = (unsigned long)p;
+	unsigned int block;
+	bool live;
+
+	kmh_kunit_no_worker(kmh_kunit_heap(test));
+	KUNIT_EXPECT_EQ(test, kmh_tiny_live(s), 1U);
+	KUNIT_ASSERT_NOT_NULL(test, other);
+	memset(other, 0xff, KMH_PAGE_SIZE / BLOCK);
+	s->tiny = other;		/* what stands in its place by then */
+	s->state = KMH_SPAN_SMALL;
+	KUNIT_EXPECT_EQ(test, kmh_tiny_live(s), 0U);
+	KUNIT_EXPECT_EQ(test, kmh_tiny_extent(s, addr, &base, &block, &live), (size_t)0);
+	s->elemsize = 0;
+	KUNIT_EXPECT_FALSE(test, kmheap_lookup(p, &obj));
+	s->elemsize = BLOCK;
+	s->tiny = tiny;
+	s->state = KMH_SPAN_TINY;
+	KUNIT_EXPECT_EQ(test, kmh_tiny_live(s), 1U);
+	KUNIT_EXPECT_EQ(test, kmh_tiny_extent(s, addr, &base, &block, &live), (size_t)8);
+	kmheap_free(p);
+}
+
 static struct kunit_case tiny_cases[] = {
 	KUNIT_CASE(packing),
 	KUNIT_CASE(sizes_that_are_packed),
@@ -401,6 +430,7 @@ static struct kunit_case tiny_cases[] = {
 	KUNIT_CASE(busy_mcache_gives_ordinary_objects),
 	KUNIT_CASE(busy_mcache_frees_blocks),
 	KUNIT_CASE(zeroed_when_asked),
+	KUNIT_CASE(looked_at_while_its_span_is_recycled),
 	{ }
 };
 
