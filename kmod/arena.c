@@ -162,7 +162,7 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 		kmh_pa_remove(kmh_arena_pa(a), &a->range, false);
 	/* Who gives everything back does not want it back at once; the next arena sets it. */
 	if (!mh->pa.npages) {
-		mh->low_pages = 0;
+		WRITE_ONCE(mh->low_pages, 0);
 		WRITE_ONCE(mh->reserve.pages, 0);
 	}
 	raw_spin_unlock_irqrestore(&mh->lock, flags);

@@ -36,7 +36,7 @@ static struct kmh_leaf *kmh_leaf_new(gfp_t gfp)
 	kmemleak_ignore(leaf);	/* nothing points to it: only biased[] knows where it is */
 	for (i = 0; i < KMH_LEAF_PAGES; i++)
 		leaf->span[i] = &kmh_span_none;
-	kmh_map_bytes += sizeof(*leaf);
+	WRITE_ONCE(kmh_map_bytes, kmh_map_bytes + sizeof(*leaf));
 	return leaf;
 }
 
@@ -63,7 +63,7 @@ static struct kmh_arenamap *kmh_arenamap_new(unsigned long base, unsigned long n
 	map->nr = nr;
 	for (i = 0; i < nr; i++)
 		map->biased[i] = (unsigned long)kmh_empty_leaf - kmh_leaf_bias(map, i);
-	kmh_map_bytes += bytes;
+	WRITE_ONCE(kmh_map_bytes, kmh_map_bytes + bytes);
 	return map;
 }
 

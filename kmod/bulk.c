@@ -51,7 +51,7 @@ static __always_inline unsigned int kmh_mcslot_take_some(struct kmh_mcslot *c, s
 	}
 	/* As in kmh_mcslot_take(), for all of them at once. */
 	data_race(c->word->free ^= c->avail ^ avail);
-	c->avail = avail;
+	data_race(c->avail = avail);	/* figures read it */
 	return done;
 }
 

@@ -71,7 +71,7 @@ int kmheap_collect_begin(struct kmheap *heap)
 	kmh_sweep_wait_for_users(heap);
 	while (!kmh_sweep_caches(heap, kmh_collect_blacken))
 		;
-	heap->begin_ns = max(heap->begin_ns, ktime_get_ns() - start);
+	WRITE_ONCE(heap->begin_ns, max(heap->begin_ns, ktime_get_ns() - start));
 	mutex_unlock(&heap->sweep.mutex);
 	return 0;
 }
@@ -156,7 +156,7 @@ int kmheap_collect_end(struct kmheap *heap)
 	kmh_sweep_open(heap, KMH_SWEEP_MARKS);
 	WRITE_ONCE(heap->collections, heap->collections + 1);
 	mod_delayed_work(kmh_wq, &heap->sweep.work, 0);
-	heap->end_ns = max(heap->end_ns, ktime_get_ns() - start);
+	WRITE_ONCE(heap->end_ns, max(heap->end_ns, ktime_get_ns() - start));
 	mutex_unlock(&heap->sweep.mutex);
 	return 0;
 }

@@ -101,7 +101,7 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a, bool 
 	kmh_pa_add(kmh_arena_pa(a), &a->range);
 	/* Ahead means: an eighth of the last arena, at least four of the smallest spans. */
 	if (!a->dedicated && !patch)
-		mh->low_pages = max(4UL, a->npages / 8);
+		WRITE_ONCE(mh->low_pages, max(4UL, a->npages / 8));
 	WRITE_ONCE(mh->missed_pages, 0);
 	WRITE_ONCE(mh->ngrown, mh->ngrown + 1);
 	raw_spin_unlock_irqrestore(&mh->lock, flags);

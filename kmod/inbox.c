@@ -55,7 +55,7 @@ static void kmh_inbox_add(struct kmh_mcentral *c, struct kmh_mspan *s)
  */
 void kmh_mcentral_announce(struct kmh_mspan *s)
 {
-	struct kmh_mcache __percpu *mcache = s->mcache;
+	struct kmh_mcache __percpu *mcache = READ_ONCE(s->mcache);
 	int home = atomic_read(&s->home);
 
 	/* Between the two the span is nowhere: kmh_sweep_wait_for_announcers(). */
@@ -78,7 +78,7 @@ static struct kmh_mspan *kmh_inbox_pop_locked(struct kmh_mcentral *c, struct kmh
 
 	lockdep_assert_held(&c->lock);
 	if (llist_empty(&in->ripe))
-		in->ripe.first = llist_del_all(&in->announced);
+		WRITE_ONCE(in->ripe.first, llist_del_all(&in->announced));
 	n = in->ripe.first;
 	if (!n)
 		return NULL;
@@ -167,7 +167,8 @@ static void kmh_mcentral_sweep_inbox(struct kmh_mcentral *c, struct kmh_inbox *i
 	if (!in)
 		return;
 	raw_spin_lock_irqsave(&c->lock, flags);
-	all[0] = __llist_del_all(&in->ripe);
+	all[0] = in->ripe.first;
+	WRITE_ONCE(in->ripe.first, NULL);
 	all[1] = llist_del_all(&in->announced);
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 	for (i = 0; i < 2; i++) {

@@ -241,8 +241,8 @@ struct kmh_mspan *kmh_largecache_take(struct kmheap *heap, unsigned long npages,
 		    IS_ALIGNED(lc->parked.head[npages - 1]->base, align) &&
 		    (nid == NUMA_NO_NODE || kmh_heap_node(heap, nid) == mc->node)) {
 			s = kmh_parked_pop(&lc->parked, npages);
-			lc->takes++;
-			lc->allocs += count;
+			data_race(lc->takes++);		/* figures read both */
+			data_race(lc->allocs += count);	/* likewise */
 		}
 		kmh_mcache_leave(mc);
 	}

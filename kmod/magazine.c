@@ -72,9 +72,18 @@ static void kmh_magazine_announce(struct kmheap *heap, unsigned long addr)
 	struct kmh_mspan *s = kmh_span_of(addr);
 
 	/* A span of another heap, or of none: ours has been empty meanwhile. */
-	if (READ_ONCE(s->state) == KMH_SPAN_SMALL && s->mcache == heap->mcache &&
+	if (READ_ONCE(s->state) == KMH_SPAN_SMALL && READ_ONCE(s->mcache) == heap->mcache &&
 	    kmh_mspan_unannounced(s))
 		kmh_mcentral_announce(s);
+}
+
+/* The last entry of those there are. */
+static __always_inline unsigned long kmh_magazine_pop(struct kmh_magazine *m)
+{
+	unsigned long n = m->n - 1;
+
+	WRITE_ONCE(m->n, n);
+	return m->object[n];
 }
 
 static struct kmh_magazine *kmh_magazine_new(struct kmh_mcache *mc, unsigned int spanclass)
@@ -83,7 +92,7 @@ static struct kmh_magazine *kmh_magazine_new(struct kmh_mcache *mc, unsigned int
 
 	if (!m)
 		return NULL;
-	m->n = 0;
+	WRITE_ONCE(m->n, 0);
 	kmh_heap_account_metadata(mc->heap, sizeof(*m));
 	WRITE_ONCE(mc->magazine[spanclass], m);
 	kmh_idle_ask(mc->heap);
@@ -108,8 +117,8 @@ static __always_inline bool kmh_magazine_is_far(const struct kmh_mcache *mc,
  */
 bool kmh_magazine_put(struct kmh_mspan *s, unsigned long addr)
 {
-	struct kmh_mcache *mc = this_cpu_ptr(s->mcache);
-	unsigned int spanclass = s->spanclass;
+	struct kmh_mcache *mc = this_cpu_ptr(READ_ONCE(s->mcache));
+	unsigned int spanclass = READ_ONCE(s->spanclass);
 	struct kmh_magazine *m;
 	bool put;
 
@@ -118,8 +127,10 @@ bool kmh_magazine_put(struct kmh_mspan *s, unsigned long addr)
 		return false;
 	m = mc->magazine[spanclass] ?: kmh_magazine_new(mc, spanclass);
 	put = likely(m) && m->n < KMH_MAGAZINE_OBJECTS;
-	if (put)
-		m->object[m->n++] = addr;
+	if (put) {
+		m->object[m->n] = addr;
+		WRITE_ONCE(m->n, m->n + 1);
+	}
 	kmh_mcache_leave(mc);
 	return put;
 }
@@ -129,8 +140,10 @@ static __always_inline bool kmh_magazine_fits(const struct kmh_mcache *mc, unsig
 					      const struct kmh_mspan *s, unsigned long addr,
 					      unsigned long *slot)
 {
-	return kmh_mspan_slot_at(s, addr, slot) && s->spanclass == spanclass &&
-	       s->mcache == mc->percpu && !READ_ONCE(mc->no_magazines);
+	return kmh_mspan_slot_at(s, addr, slot) &&
+	       /* Of a stale span, perhaps: looked at again once the slot is ours. */
+	       data_race(s->spanclass == spanclass && s->mcache == mc->percpu) &&
+	       !READ_ONCE(mc->no_magazines);
 }
 
 /*
@@ -198,10 +211,10 @@ void *kmh_magazine_get(struct kmh_mcache *mc, unsigned int spanclass)
 	struct kmh_magazine *m = mc->magazine[spanclass];
 
 	while (m && m->n) {
-		unsigned long addr = m->object[--m->n];
+		unsigned long addr = kmh_magazine_pop(m);
 
 		if (likely(kmh_magazine_claim(mc, spanclass, addr))) {
-			mc->taken[spanclass]++;
+			data_race(mc->taken[spanclass]++);	/* figures read it */
 			return (void *)addr;
 		}
 	}
@@ -217,7 +230,7 @@ void kmh_magazines_flush(struct kmh_mcache *mc)
 		struct kmh_magazine *m = mc->magazine[i];
 
 		while (m && m->n)
-			kmh_magazine_announce(mc->heap, m->object[--m->n]);
+			kmh_magazine_announce(mc->heap, kmh_magazine_pop(m));
 	}
 }
 

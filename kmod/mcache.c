@@ -39,8 +39,9 @@ static void kmh_mcslot_uncache(struct kmh_mcache *mc, struct kmh_mcslot *c)
 
 	if (!s)
 		return;
-	mc->taken[c - mc->slot] -= hweight_long(c->avail);
-	c->avail = 0;
+	/* Figures read it. */
+	data_race(mc->taken[c - mc->slot] -= hweight_long(c->avail));
+	WRITE_ONCE(c->avail, 0);
 	c->word = &kmh_no_slots;
 	WRITE_ONCE(c->span, NULL);
 	kmh_mcache_uncache(mc, s);
@@ -69,7 +70,7 @@ static struct kmh_mspan *kmh_mcache_next_span(struct kmh_mcache *mc, unsigned in
 	n = kmh_mcentral_cache_spans(mc->node, spanclass, mc);
 	if (!n)
 		return NULL;
-	mc->refills[spanclass]++;
+	data_race(mc->refills[spanclass]++);	/* figures read it */
 	kmh_idle_ask(mc->heap);
 	llist_for_each_entry(s, n, node)
 		WRITE_ONCE(s->owner, mc);

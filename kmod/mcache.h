@@ -133,7 +133,7 @@ static __always_inline bool kmh_mcslot_take(struct kmh_mcslot *c, unsigned long 
 
 	if (unlikely(!avail))
 		return false;
-	c->avail = rest;
+	data_race(c->avail = rest);	/* figures read it; WRITE_ONCE() costs instructions here */
 	bit = avail ^ rest;
 	OPTIMIZER_HIDE_VAR(bit);	/* one operation on memory, not three */
 	/* Plain, so that it is one instruction where there is one: an aligned long. */
@@ -163,8 +163,9 @@ static __always_inline bool kmh_mcache_reload(struct kmh_mcache *mc, unsigned in
 	if (!avail)
 		return false;
 	avail &= ~0UL >> (KMH_WORD_SLOTS - n) << (__ffs(avail) & -n);
-	c->avail = avail;
-	mc->taken[spanclass] += hweight_long(avail);
+	data_race(c->avail = avail);	/* as in kmh_mcslot_take() */
+	/* Likewise. */
+	data_race(mc->taken[spanclass] += hweight_long(avail));
 	return true;
 }
 

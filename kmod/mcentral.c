@@ -100,7 +100,7 @@ static bool kmh_mcentral_list_partial(struct kmh_mcentral *c, struct kmh_mspan *
 		list_add_tail(&s->list, &c->partial[set]);
 	else
 		list_add(&s->list, &c->partial[set]);
-	c->npartial++;
+	WRITE_ONCE(c->npartial, c->npartial + 1);
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 	return true;
 }
@@ -170,7 +170,7 @@ static struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c,
 	if (!s)
 		return NULL;
 	list_del_init(&s->list);
-	c->npartial--;
+	WRITE_ONCE(c->npartial, c->npartial - 1);
 	atomic_set(&s->home, KMH_HOME_CACHED);
 	return s;
 }
@@ -182,7 +182,7 @@ static bool kmh_mcentral_take_partial_locked(struct kmh_mcentral *c, struct kmh_
 	if (atomic_read(&s->home) != KMH_HOME_PARTIAL)
 		return false;
 	list_del_init(&s->list);
-	c->npartial--;
+	WRITE_ONCE(c->npartial, c->npartial - 1);
 	atomic_set(&s->home, KMH_HOME_CACHED);
 	return true;
 }

@@ -238,10 +238,10 @@ struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *
 	}
 	if (atomic)
 		kmh_reserve_served(mh->heap);
-	s->heap = mh->heap;
-	s->mheap = mh;
-	s->arena = kmh_range_arena(run.range);
-	s->mcache = mh->heap->mcache;
+	WRITE_ONCE(s->heap, mh->heap);
+	WRITE_ONCE(s->mheap, mh);
+	WRITE_ONCE(s->arena, kmh_range_arena(run.range));
+	WRITE_ONCE(s->mcache, mh->heap->mcache);
 	kmh_mspan_init(s, spanclass, run.page << KMH_PAGE_SHIFT, npages);
 	kmh_mheap_date_span(s);
 	kmh_heap_account_metadata(mh->heap, kmh_mspan_bytes(s));
@@ -293,7 +293,7 @@ void kmh_mheap_give_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc)
 	raw_spin_lock_irqsave(&mh->lock, flags);
 	kmh_pa_give64(&mh->pa, pc->range, pc->base, pc->bits);
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
-	pc->bits = 0;
+	WRITE_ONCE(pc->bits, 0);
 }
 
 /* Send every empty span of every class back; true when that freed pages. */

@@ -221,8 +221,8 @@ void kmh_pa_init(struct kmh_pagealloc *pa)
 void kmh_pa_add(struct kmh_pagealloc *pa, struct kmh_parange *r)
 {
 	list_add_tail(&r->ranges, &pa->ranges);
-	pa->npages += r->npages;
-	pa->nfree += r->nfree;
+	WRITE_ONCE(pa->npages, pa->npages + r->npages);
+	WRITE_ONCE(pa->nfree, pa->nfree + r->nfree);
 	pa->nranges++;
 	index_update(pa, r);
 }
@@ -243,8 +243,8 @@ bool kmh_pa_remove(struct kmh_pagealloc *pa, struct kmh_parange *r, bool force)
 		return false;
 	index_del(pa, r);
 	list_del_init(&r->ranges);
-	pa->npages -= r->npages;
-	pa->nfree -= r->nfree;
+	WRITE_ONCE(pa->npages, pa->npages - r->npages);
+	WRITE_ONCE(pa->nfree, pa->nfree - r->nfree);
 	pa->nranges--;
 	return true;
 }
@@ -301,7 +301,7 @@ bool kmh_pa_alloc(struct kmh_pagealloc *pa, unsigned long npages, unsigned long 
 	if (!from || WARN_ON_ONCE(start == KMH_PARANGE_NONE))
 		return false;
 	kmh_parange_set(from, start, npages);
-	pa->nfree -= npages;
+	WRITE_ONCE(pa->nfree, pa->nfree - npages);
 	index_update(pa, from);
 	*r = from;
 	*page = from->first + start;
@@ -329,7 +329,7 @@ bool kmh_pa_free(struct kmh_pagealloc *pa, struct kmh_parange *r, unsigned long 
 	if (find_next_zero_bit(r->bits, start + npages, start) < start + npages)
 		return false;
 	kmh_parange_clear(r, start, npages);
-	pa->nfree += npages;
+	WRITE_ONCE(pa->nfree, pa->nfree + npages);
 	index_update(pa, r);
 	return true;
 }
@@ -359,8 +359,8 @@ bool kmh_pa_take64(struct kmh_pagealloc *pa, struct kmh_parange **r, unsigned lo
 	if (WARN_ON_ONCE(start == KMH_PARANGE_NONE))
 		return false;
 	start = ALIGN_DOWN(start, KMH_PA_GROUP_PAGES);
-	*bits = kmh_parange_set_word(from, start);
-	pa->nfree -= hweight64(*bits);
+	WRITE_ONCE(*bits, kmh_parange_set_word(from, start));
+	WRITE_ONCE(pa->nfree, pa->nfree - hweight64(*bits));
 	index_update(pa, from);
 	*r = from;
 	*base = from->first + start;
@@ -391,7 +391,7 @@ void kmh_pa_give64(struct kmh_pagealloc *pa, struct kmh_parange *r, unsigned lon
 			 bits & ~r->bits[start / KMH_PA_GROUP_PAGES]))
 		return;
 	kmh_parange_clear_word(r, start, bits);
-	pa->nfree += hweight64(bits);
+	WRITE_ONCE(pa->nfree, pa->nfree + hweight64(bits));
 	index_update(pa, r);
 }
 

@@ -39,7 +39,7 @@ bool kmh_pagecache_alloc(struct kmh_pagecache *pc, unsigned int npages, unsigned
 	if (!runs)
 		return false;
 	bit = __ffs64(runs);
-	pc->bits &= ~(GENMASK_ULL(npages - 1, 0) << bit);
+	WRITE_ONCE(pc->bits, pc->bits & ~(GENMASK_ULL(npages - 1, 0) << bit));
 	*page = pc->base + bit;
 	return true;
 }

@@ -466,7 +466,7 @@ unsigned long kmh_parange_find_aligned(const struct kmh_parange *r, unsigned lon
 void kmh_parange_set(struct kmh_parange *r, unsigned long start, unsigned long npages)
 {
 	bitmap_set(r->bits, start, npages);
-	r->nfree -= npages;
+	WRITE_ONCE(r->nfree, r->nfree - npages);
 	if (start == r->hint)
 		r->hint += npages;
 	range_update(r, start, npages);
@@ -483,7 +483,7 @@ void kmh_parange_set(struct kmh_parange *r, unsigned long start, unsigned long n
 void kmh_parange_clear(struct kmh_parange *r, unsigned long start, unsigned long npages)
 {
 	bitmap_clear(r->bits, start, npages);
-	r->nfree += npages;
+	WRITE_ONCE(r->nfree, r->nfree + npages);
 	r->hint = min(r->hint, start);
 	range_update(r, start, npages);
 }
@@ -502,7 +502,7 @@ u64 kmh_parange_set_word(struct kmh_parange *r, unsigned long start)
 	u64 free = ~*word;
 
 	*word = ~0UL;
-	r->nfree -= hweight64(free);
+	WRITE_ONCE(r->nfree, r->nfree - hweight64(free));
 	r->hint = min(start + KMH_PA_GROUP_PAGES, r->npages);
 	range_update(r, start, 1);
 	return free;
@@ -519,7 +519,7 @@ u64 kmh_parange_set_word(struct kmh_parange *r, unsigned long start)
 void kmh_parange_clear_word(struct kmh_parange *r, unsigned long start, u64 bits)
 {
 	r->bits[start / KMH_PA_GROUP_PAGES] &= ~bits;
-	r->nfree += hweight64(bits);
+	WRITE_ONCE(r->nfree, r->nfree + hweight64(bits));
 	r->hint = min(r->hint, start + __ffs(bits));
 	range_update(r, start, 1);
 }

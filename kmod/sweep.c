@@ -330,7 +330,7 @@ void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what)
 
 	lockdep_assert_held(&heap->sweep.mutex);
 	atomic_long_set(&heap->sweep.debt, 0);
-	heap->sweep.generations++;
+	WRITE_ONCE(heap->sweep.generations, heap->sweep.generations + 1);
 	WRITE_ONCE(heap->sweep.what, what);
 
 	while ((node = kmh_next_node(heap, &nid))) {
