@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# timeout: 120
+# timeout: 300
 # Allocation and free in every context, gfp flags and scopes, and the worker that
 # grows the heap for those who cannot.
 . "$(dirname "$0")/lib.sh"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# timeout: 120
+# timeout: 400
 # Loading, parameters, references, and that unloading gives everything back.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
