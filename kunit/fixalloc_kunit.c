@@ -10,8 +10,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "../kmod/backend.h"
-#include "../kmod/fixalloc.h"
+#include "kunit_util.h"
 
 #define ITEM_BYTES	200
 #define ITEM_ALIGN	64UL
@@ -416,7 +415,7 @@ static void destroy_then_use_again(struct kunit *test)
 }
 
 #define NR_THREADS	4
-#define NR_ROUNDS	(IS_ENABLED(CONFIG_KASAN) ? 5000 : 20000)
+#define NR_ROUNDS	(KMH_KUNIT_SLOW ? 5000 : 20000)
 #define NR_HELD		8
 
 struct fix_thread {

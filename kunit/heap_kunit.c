@@ -508,7 +508,7 @@ static void shrink_after_remote_frees(struct kunit *test)
 
 static void many_small_heaps(struct kunit *test)
 {
-	unsigned int i, j, n, total = IS_ENABLED(CONFIG_KASAN) ? AT_ONCE : NR_HEAPS;
+	unsigned int i, j, n, total = KMH_KUNIT_SLOW ? AT_ONCE : NR_HEAPS;
 	struct kmheap **heap = kunit_kcalloc(test, AT_ONCE, sizeof(*heap), GFP_KERNEL);
 	struct kmheap_stats sum;
 	unsigned int nheaps;

@@ -11,6 +11,9 @@
 
 #include "../kmod/internal.h"
 
+/* Where every access is looked at, long cases take a fraction of their rounds. */
+#define KMH_KUNIT_SLOW	(IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN))
+
 /* What the module holds; the same before and after a case, or something leaks. */
 struct kmh_kunit_books {
 	unsigned int nheaps;
