@@ -374,7 +374,8 @@ struct watch {
 	struct kmheap_weak *weak[NR_WATCHED], *doomed[NR_WATCHED];
 	struct rw_semaphore sem;	/* held for writing while @doomed are made and destroyed */
 	bool ended, done;
-	unsigned int nlost, nrisen, nerrors;
+	atomic_t nlost, nrisen;		/* by both readers */
+	unsigned int nerrors;
 };
 
 static void watch_reader(struct watch *w)
@@ -387,8 +388,10 @@ static void watch_reader(struct watch *w)
 			/* Pairs with the release in watch_round(). */
 			bool ended = smp_load_acquire(&w->ended);
 
-			w->nlost += kmheap_weak_get(w->weak[i]) != w->kept[i];
-			w->nrisen += kmheap_weak_get(w->doomed[i]) && ended;
+			if (kmheap_weak_get(w->weak[i]) != w->kept[i])
+				atomic_inc(&w->nlost);
+			if (kmheap_weak_get(w->doomed[i]) && ended)
+				atomic_inc(&w->nrisen);
 		}
 		up_read(&w->sem);
 		cond_resched();
@@ -452,8 +455,8 @@ static void get_while_collecting(struct kunit *test)
 	}
 	watch_renew(w);
 	kmh_kunit_threads(test, 3, watch_thread, w);
-	KUNIT_EXPECT_EQ(test, w->nlost, 0U);
-	KUNIT_EXPECT_EQ(test, w->nrisen, 0U);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w->nlost), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w->nrisen), 0);
 	KUNIT_EXPECT_EQ(test, w->nerrors, 0U);
 	for (i = 0; i < NR_WATCHED; i++) {
 		kmheap_free(w->kept[i]);
