@@ -39,11 +39,7 @@ static void **kmh_ticket_append(void **end, size_t n, void **p)
 	return end;
 }
 
-/**
- * kmheap_prefill_noprof() - what kmheap_prefill() becomes
- *
- * See <linux/kmheap.h>.
- */
+/* kmheap_prefill(): see <linux/kmheap.h>. */
 int kmheap_prefill_noprof(struct kmheap_ticket *t, struct kmheap *heap, size_t size, size_t n,
 			  gfp_t gfp)
 {

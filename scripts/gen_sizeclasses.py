@@ -98,7 +98,7 @@ def choose_npages(size, min_objects, max_span):
 
 
 def least_objects(size, args):
-    """Twice as many of a power of two: these are asked for most, and one at a time."""
+    """Twice as many of 4 and 8 KiB (smaller powers of two have them): their pairs need it."""
     return args.min_objects << (is_power_of_2(size) and size <= PAGE)
 
 
