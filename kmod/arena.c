@@ -78,7 +78,8 @@ static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t
  * The arena is booked and in the arenas map, but in no list and no page allocator.
  *
  * Context: Process context; sleeps. Under a grow mutex.
- * Return: the arena; NULL when the heap's limit or the kernel says no.
+ * Return: the arena; ERR_PTR(-EDQUOT) when a limit says no, ERR_PTR(-ENOMEM) when the kernel
+ * does.
  */
 struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp)
 {
@@ -87,7 +88,7 @@ struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp
 
 	gfp &= ~__GFP_ZERO;
 	if (!kmh_heap_book(mh->heap, bytes))
-		return NULL;
+		return ERR_PTR(-EDQUOT);
 	vbase = kmh_backend_arena(bytes, gfp, mh->nid);
 	if (!vbase)
 		goto unbook;
@@ -99,7 +100,7 @@ struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp
 	kmh_backend_free_arena(vbase);
 unbook:
 	kmh_heap_unbook(mh->heap, bytes);
-	return NULL;
+	return ERR_PTR(-ENOMEM);
 }
 
 /**

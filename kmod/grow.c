@@ -74,7 +74,7 @@ static struct kmh_grow_size kmh_grow_size(struct kmh_mheap *mh, unsigned long np
 /*
  * One arena of at least @g.need bytes. Sizes above that are a convenience: they
  * are tried without pressing the kernel for memory, down by halves; only the last
- * try is made as the caller's gfp says.
+ * try is made as the caller's gfp says. An arena or an ERR_PTR().
  */
 static struct kmh_arena *kmh_mheap_new_arena(struct kmh_mheap *mh, struct kmh_grow_size g,
 					     gfp_t gfp)
@@ -84,7 +84,7 @@ static struct kmh_arena *kmh_mheap_new_arena(struct kmh_mheap *mh, struct kmh_gr
 
 	for (; bytes > g.need; bytes = max(bytes / 2, g.need)) {
 		a = kmh_arena_create(mh, bytes, gfp | __GFP_NORETRY | __GFP_NOWARN);
-		if (a)
+		if (!IS_ERR(a))
 			return a;
 	}
 	return kmh_arena_create(mh, g.need, gfp);
@@ -114,8 +114,8 @@ static int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsi
 	struct kmh_grow_size g = kmh_grow_size(mh, npages, align);
 	struct kmh_arena *a = kmh_mheap_new_arena(mh, g, gfp);
 
-	if (!a)
-		return -ENOMEM;
+	if (IS_ERR(a))
+		return PTR_ERR(a);
 	a->dedicated = g.dedicated;
 	if (!g.dedicated && !g.patch)
 		WRITE_ONCE(mh->heap->next_arena_bytes, min(2 * a->bytes, kmh_arena_bytes));
@@ -216,7 +216,7 @@ static bool kmh_mheap_outgrown(struct kmh_mheap *mh, const struct kmh_room *room
 				     gfp | __GFP_NORETRY | __GFP_NOWARN);
 }
 
-/* Under the mutex. 0 or -ENOMEM. */
+/* Under the mutex. 0, -ENOMEM, or -EDQUOT when it is a limit that forbids an arena. */
 static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 			      unsigned long seen, gfp_t gfp)
 {
@@ -249,22 +249,22 @@ static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room
 
 	gfp = current_gfp_context(gfp);
 	err = kmh_mheap_try_room(mh, room, seen, gfp);
-	if (likely(!err) || room->ahead)
-		return err;
+	if (err != -EDQUOT || room->ahead)
+		return err ? -ENOMEM : 0;
 	bytes = kmh_grow_size(mh, room->npages, room->align).need;
 	seen = READ_ONCE(mh->ngrown);
-	if (kmh_limit_drain(mh->heap, bytes, gfp))
+	if (kmh_limit_drain(mh->heap, bytes))
 		err = kmh_mheap_try_room(mh, room, seen, gfp);
 	/* More than once, because the worker may book in between. */
-	for (tries = 3; err && tries; tries--) {
+	for (tries = 3; err == -EDQUOT && tries; tries--) {
 		seen = READ_ONCE(mh->ngrown);
 		if (!kmh_limit_give_back(mh->heap, bytes, gfp))
 			break;
 		err = kmh_mheap_try_room(mh, room, seen, gfp);
 	}
-	if (err)
+	if (err == -EDQUOT)
 		kmh_limit_refuse(mh->heap, bytes);
-	return err;
+	return err ? -ENOMEM : 0;
 }
 
 /**

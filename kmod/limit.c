@@ -143,28 +143,29 @@ static size_t kmh_total_excess(size_t bytes)
 	return kmh_limit_excess(&kmh_total_bytes, bytes, kmh_total_room());
 }
 
-/* A limit is in the way of @bytes, and would not be in an empty heap. Reclaim does not wait. */
+/* @bytes would not be too many for an empty heap. Reclaim does not wait. */
 static bool kmh_limit_worth_it(const struct kmheap *heap, size_t bytes)
 {
-	return (kmh_heap_excess(heap, bytes) || kmh_total_excess(bytes)) &&
-	       bytes <= kmh_heap_room(heap) && bytes <= kmh_total_room() &&
+	return bytes <= kmh_heap_room(heap) && bytes <= kmh_total_room() &&
 	       !(current->flags & PF_MEMALLOC);
 }
 
 /**
- * kmh_limit_drain() - the first thing to try when a heap could not grow
+ * kmh_limit_drain() - the first thing to try when a limit forbade an arena
  * @heap: the heap.
  * @bytes: size of the smallest arena that would do.
- * @gfp: of the caller, with its scope; allows sleeping.
+ *
+ * What was in the way may have left since, with nothing to do here but to try again.
  *
  * Context: Process context; sleeps. No lock held but the caller's own.
  * Return: true when it is worth trying again: pages may have become free.
  */
-bool kmh_limit_drain(struct kmheap *heap, size_t bytes, gfp_t gfp)
+bool kmh_limit_drain(struct kmheap *heap, size_t bytes)
 {
-	if (likely(!kmh_limit_worth_it(heap, bytes)))
+	if (!kmh_limit_worth_it(heap, bytes))
 		return false;
-	kmh_heap_drain(heap);
+	if (kmh_heap_excess(heap, bytes) || kmh_total_excess(bytes))
+		kmh_heap_drain(heap);
 	return true;
 }
 
@@ -217,10 +218,11 @@ bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
 	bool may_wait = (gfp & (__GFP_FS | __GFP_IO)) == (__GFP_FS | __GFP_IO);
 	size_t excess;
 
-	if (likely(!kmh_limit_worth_it(heap, bytes)))
+	if (!kmh_limit_worth_it(heap, bytes))
 		return false;
 	excess = max(kmh_heap_excess(heap, bytes), kmh_total_excess(bytes));
-	kmh_arena_release_some(heap, excess, false, NULL);
+	if (excess)
+		kmh_arena_release_some(heap, excess, false, NULL);
 	excess = kmh_total_excess(bytes);
 	if (excess && may_wait && kmh_limit_take_from_others(heap, excess, false) < excess) {
 		excess = kmh_total_excess(bytes);
@@ -231,13 +233,13 @@ bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
 	return !kmh_heap_excess(heap, bytes) && !kmh_total_excess(bytes);
 }
 
-/* An arena of @bytes was not to be had. Is it a limit that forbade it? */
+/* A limit forbade an arena of @bytes to the end. Which? It may have been raised since. */
 void kmh_limit_refuse(struct kmheap *heap, size_t bytes)
 {
-	if (kmh_heap_excess(heap, bytes))
-		atomic_long_inc(&heap->limit.refusals);
-	else if (kmh_total_excess(bytes))
+	if (kmh_total_excess(bytes) && !kmh_heap_excess(heap, bytes))
 		atomic_long_inc(&kmh_total_refusals);
+	else
+		atomic_long_inc(&heap->limit.refusals);
 }
 
 /* ---- the soft limit */

@@ -35,7 +35,7 @@ void kmh_heap_unbook(struct kmheap *heap, size_t bytes);
 void kmh_limit_leave(struct kmheap *heap);
 void kmh_limit_left(struct kmheap *heap);
 
-bool kmh_limit_drain(struct kmheap *heap, size_t bytes, gfp_t gfp);
+bool kmh_limit_drain(struct kmheap *heap, size_t bytes);
 bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp);
 void kmh_limit_refuse(struct kmheap *heap, size_t bytes);
 void kmh_limit_check(struct kmheap *heap);
