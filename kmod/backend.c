@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What kmheap takes from the kernel: arenas, tables, metadata chunks. */
 #include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/topology.h>
 #include <linux/vmalloc.h>
@@ -38,6 +40,62 @@ bool kmh_backend_should_fail(void)
 			 __GFP_NORETRY | __GFP_RETRY_MAYFAIL | __GFP_NOMEMALLOC | \
 			 __GFP_THISNODE)
 
+/* So much looks available, as slabs that could be reclaimed do, when nothing is. */
+#define KMH_NOT_AVAILABLE	SZ_8M
+
+/**
+ * kmh_memory_is_short() - the kernel has not much left
+ * @bytes: that are about to be taken from it.
+ *
+ * Context: Any.
+ * Return: true when less than a 32nd of the memory would stay with the kernel.
+ */
+bool kmh_memory_is_short(size_t bytes)
+{
+	unsigned long least = totalram_pages() / 32 + ((bytes + KMH_NOT_AVAILABLE) >> PAGE_SHIFT);
+
+	return si_mem_available() < (long)least;
+}
+
+/* A gfp that asks for NULL before anybody is killed, when there is nothing to be had. */
+static bool kmh_gfp_may_fail(gfp_t gfp)
+{
+	return gfp & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL);
+}
+
+/*
+ * vmalloc() in steps, page by page, of any node. The page tables are the point: vmalloc()
+ * allocates them without the caller's gfp, so that the OOM killer runs (or under GFP_NOFS
+ * nothing ends) for somebody who has asked for a try. Here they come from the kernel's
+ * reserves, one page for some hundred, or not at all; as vmalloc() does it itself for
+ * GFP_NOWAIT from 6.19 on. vfree() takes all of it back.
+ */
+static void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
+{
+	unsigned int n, npages = bytes >> PAGE_SHIFT, flags;
+	struct page **pages = kmalloc_array(npages, sizeof(*pages), gfp & ~__GFP_ZERO);
+	void *base = NULL;
+
+	if (!pages)
+		return NULL;
+	for (n = 0; n < npages; n++) {
+		pages[n] = alloc_pages_node(nid, gfp, 0);
+		if (!pages[n])
+			break;
+	}
+	if (n == npages) {
+		flags = memalloc_noreclaim_save();
+		base = vmap(pages, npages, VM_MAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
+		memalloc_noreclaim_restore(flags);
+	}
+	if (base)
+		return base;
+	while (n)
+		__free_page(pages[--n]);
+	kfree(pages);
+	return NULL;
+}
+
 /**
  * kmh_backend_arena() - one vmalloc area
  * @bytes: a multiple of PAGE_SIZE. vmalloc_huge() rounds what it maps with huge
@@ -46,24 +104,27 @@ bool kmh_backend_should_fail(void)
  * @gfp: how hard to try.
  * @nid: node the memory should come from; has to, under __GFP_THISNODE.
  *
- * Of another node than the caller's it may be mapped in small pages.
+ * Mapped in small pages when memory is short, and before 6.16 of another node than the caller's.
  *
  * Context: Process context; sleeps.
  * Return: page-aligned memory with old contents (zeroes under init_on_alloc), or NULL.
  */
 void *kmh_backend_arena(size_t bytes, gfp_t gfp, int nid)
 {
+	bool here = nid == numa_mem_id();
 	void *base;
 
 	gfp &= KMH_ARENA_GFP;
 	if (kmh_backend_should_fail())
 		return NULL;
-	if (nid != numa_mem_id())
-		base = kmh_vmap_node(bytes, gfp, nid);
-	else if (IS_ALIGNED(bytes, PMD_SIZE))
+	if (kmh_gfp_may_fail(gfp) && kmh_memory_is_short(bytes))
+		base = kmh_backend_pieces(bytes, gfp, nid);
+	else if (IS_ALIGNED(bytes, PMD_SIZE) && (here || KMH_HUGE_ON_ANY_NODE))
 		base = kmh_vmalloc_huge_node(bytes, gfp, nid);
-	else
+	else if (here)
 		base = __vmalloc(bytes, gfp);
+	else
+		base = kmh_backend_pieces(bytes, gfp, nid);
 	if (base)
 		atomic_long_inc(&kmh_backend_narenas);
 	return base;
@@ -74,6 +135,12 @@ void kmh_backend_free_arena(void *base)
 {
 	atomic_long_dec(&kmh_backend_narenas);
 	vfree(base);
+}
+
+/* kvmalloc_node() that kills nobody. */
+static void *kmh_backend_small_pieces(size_t bytes, gfp_t gfp, int nid)
+{
+	return kmalloc_node(bytes, gfp, nid) ?: kmh_backend_pieces(PAGE_ALIGN(bytes), gfp, nid);
 }
 
 /**
@@ -91,7 +158,10 @@ void *kmh_backend_zalloc(size_t bytes, gfp_t gfp, int nid)
 
 	if (kmh_backend_should_fail())
 		return NULL;
-	p = kvzalloc_node(bytes, gfp, nid);
+	if (kmh_gfp_may_fail(gfp) && kmh_memory_is_short(bytes))
+		p = kmh_backend_small_pieces(bytes, gfp | __GFP_ZERO, nid);
+	else
+		p = kvzalloc_node(bytes, gfp, nid);
 	if (p)
 		atomic_long_inc(&kmh_backend_ntables);
 	return p;

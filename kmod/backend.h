@@ -24,6 +24,7 @@ extern atomic_long_t kmh_backend_narenas;
 extern atomic_long_t kmh_backend_ntables;
 
 bool kmh_backend_should_fail(void);
+bool kmh_memory_is_short(size_t bytes);
 
 void *kmh_backend_arena(size_t bytes, gfp_t gfp, int nid);
 void kmh_backend_free_arena(void *base);

@@ -21,38 +21,15 @@
 /*
  * kmh_vmalloc_huge_node() - vmalloc_huge() on a node
  *
- * vmalloc_huge_node() is a macro (allocation profiling) from 6.16 on. Before that memory of
- * another node than the caller's is to be had page by page: kmh_vmap_node(). Goes when 6.12
- * does.
+ * vmalloc_huge_node() is a macro (allocation profiling) from 6.16 on. Before that it is the
+ * caller's node and no other. Goes when 6.12 does.
  */
 #ifdef vmalloc_huge_node
+#define KMH_HUGE_ON_ANY_NODE			true
 #define kmh_vmalloc_huge_node(bytes, gfp, nid)	vmalloc_huge_node(bytes, gfp, nid)
-#define kmh_vmap_node(bytes, gfp, nid)		vmalloc_huge_node(bytes, gfp, nid)
 #else
+#define KMH_HUGE_ON_ANY_NODE			false
 #define kmh_vmalloc_huge_node(bytes, gfp, nid)	((void)(nid), vmalloc_huge(bytes, gfp))
-/* The pages and their table go with vfree(). */
-static inline void *kmh_vmap_node(size_t bytes, gfp_t gfp, int nid)
-{
-	unsigned int n, npages = bytes >> PAGE_SHIFT;
-	struct page **pages = kvmalloc_array(npages, sizeof(*pages), gfp & ~__GFP_THISNODE);
-	void *base = NULL;
-
-	if (!pages)
-		return NULL;
-	for (n = 0; n < npages; n++) {
-		pages[n] = alloc_pages_node(nid, gfp, 0);
-		if (!pages[n])
-			break;
-	}
-	if (n == npages)
-		base = vmap(pages, npages, VM_MAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
-	if (base)
-		return base;
-	while (n)
-		__free_page(pages[--n]);
-	kvfree(pages);
-	return NULL;
-}
 #endif
 
 /*

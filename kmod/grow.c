@@ -348,17 +348,6 @@ static int kmh_mheap_refill(struct kmh_mheap *mh, gfp_t gfp)
 	return err;
 }
 
-/*
- * The last of the memory is not for later: who needs some now would have somebody killed. A
- * 32nd of it, and room for the next arena, stay with the kernel.
- */
-static bool kmh_memory_is_short(void)
-{
-	unsigned long least = totalram_pages() / 32 + (kmh_arena_bytes >> PAGE_SHIFT);
-
-	return si_mem_available() < (long)least;
-}
-
 /* Grow ahead of need, and refill span metadata, for those who cannot. */
 static void kmh_mheap_work(struct work_struct *work)
 {
@@ -368,7 +357,8 @@ static void kmh_mheap_work(struct work_struct *work)
 	int err;
 
 	kmh_mheap_drain_pending(mh);
-	err = kmh_memory_is_short() ? -ENOMEM : kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
+	/* The last of the memory is not for later: who needs some now would have somebody killed. */
+	err = kmh_memory_is_short(0) ? -ENOMEM : kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
 	missed = xchg(&mh->missed_pages, 0);	/* a grower since @seen has dealt with it */
 	if (!err && missed)
 		err = kmh_mheap_grow(mh, missed, 1, seen, gfp);
