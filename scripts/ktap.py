@@ -5,11 +5,14 @@
 Writes STEP.ktap (the text) and STEP.json (passed, failed, the names of the
 failures) into the results folder. Only innermost results count. It is a failure
 when a plan is not kept, when a suite fails with no failing case in it, and when
-there is no result at all: silence never passes.
+there is no result at all: silence never passes. "# vm: once more" takes back what has come
+since the last document began: that guest is started again.
 
 ktap.py --summary STEP...: add up, name every failing case, end with
-"N passed, N failed". A step without a judgement counts as one failure.
+"N passed, N failed", after what the scripts that gave up have said. A step without
+a judgement counts as one failure.
 """
+import copy
 import json
 import os
 import re
@@ -20,6 +23,8 @@ PLAN = re.compile(r"^(\s*)1\.\.(\d+)")
 VERSION = re.compile(r"^(\s*)K?TAP version")
 NOTHING = "no test ran"
 GAVE_UP = re.compile(r"^(vm|module|setup|initramfs|sparse|kernel[a-z-]*|check-[a-z]*): ")
+MOST_WORDS = 15
+ONCE_MORE = "# vm: once more"
 SUBTEST = re.compile(r"^\s*# Subtest: (.*)")
 
 
@@ -40,6 +45,7 @@ class Judge:
         self.failures = []
         self.levels = []
         self.subtest = ""
+        self.before = None
 
     def fail(self, name):
         self.failures.append(name)
@@ -69,7 +75,14 @@ class Judge:
         self.close_to(indent)
         if self.levels and self.levels[-1].indent == indent:
             self.close(self.levels.pop())
+        if not indent:
+            self.before = None
+            self.before = copy.deepcopy(self.__dict__)
         self.level(indent)
+
+    def once_more(self):
+        if self.before:
+            self.__dict__.update(copy.deepcopy(self.before))
 
     def plan(self, indent, count):
         self.close_to(indent)
@@ -90,6 +103,8 @@ class Judge:
             self.passed += 1
 
     def line(self, text):
+        if text == ONCE_MORE:
+            return self.once_more()
         match = SUBTEST.match(text)
         if match:
             self.subtest = match.group(1)
@@ -143,25 +158,34 @@ def read_step(step):
             rc = status.read().strip()
     except OSError:
         rc = "missing"
-    why = reason(base)
-    if rc != "0" and found["failures"] in ([], [NOTHING]):
-        found["failures"] = [why or "ended with status %s, see %s.log" % (rc, base)]
+    if rc != "0":
+        words = last_words(base) or ["ended with status %s, see %s.log" % (rc, base)]
+        found["words"] = words[:MOST_WORDS]
+        if found["failures"] in ([], [NOTHING]):
+            found["failures"] = words[:1]
     return found
 
 
-def reason(base):
-    """Why a step did not get to its end, in the words of the script that gave up."""
+def last_words(base):
+    """The script that gave up last: what it said, and what it shows of the guest below that."""
+    words = []
     try:
         with open(base + ".log", encoding="utf-8", errors="replace") as log:
-            said = [line.strip() for line in log if GAVE_UP.match(line)]
+            for line in log:
+                if GAVE_UP.match(line):
+                    words = []
+                elif not words or not line.startswith("    "):
+                    continue
+                words.append(line.rstrip())
     except OSError:
-        return None
-    return said[-1] if said else None
+        pass
+    return words
 
 
 def summary(steps):
     passed = failed = 0
     names = []
+    words = []
     print()
     for step in steps:
         found = read_step(step)
@@ -169,10 +193,11 @@ def summary(steps):
               (step, found["passed"], len(found["failures"]), found["skipped"]))
         passed += found["passed"]
         failed += len(found["failures"])
-        names += ["%s: %s" % (step, name) for name in found["failures"]]
+        names += ["FAILED %s: %s" % (step, name) for name in found["failures"]]
+        words += found.get("words", [])
     sys.stdout.flush()
-    for name in names:
-        print("FAILED %s" % name, file=sys.stderr)
+    for line in words + names:
+        print(line, file=sys.stderr)
     print("%d passed, %d failed" % (passed, failed))
     return 1 if failed or not passed else 0
 
