@@ -70,7 +70,7 @@ static bool kmh_gfp_may_fail(gfp_t gfp)
  * reserves, one page for some hundred, or not at all; as vmalloc() does it itself for
  * GFP_NOWAIT from 6.19 on. vfree() takes all of it back.
  */
-static void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
+void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
 {
 	unsigned int n, npages = bytes >> PAGE_SHIFT, flags;
 	struct page **pages = kmalloc_array(npages, sizeof(*pages), gfp & ~__GFP_ZERO);
@@ -140,6 +140,7 @@ void kmh_backend_free_arena(void *base)
 /* kvmalloc_node() that kills nobody. */
 static void *kmh_backend_small_pieces(size_t bytes, gfp_t gfp, int nid)
 {
+	gfp |= __GFP_NOWARN;
 	return kmalloc_node(bytes, gfp, nid) ?: kmh_backend_pieces(PAGE_ALIGN(bytes), gfp, nid);
 }
 

@@ -2,6 +2,10 @@
 /* Arenas: what a heap takes from the kernel, when, and how it gives it back. */
 #include <linux/jiffies.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/sizes.h>
+#include <linux/string.h>
+#include <linux/vmalloc.h>
 
 #include "mheap_kunit.h"
 
@@ -31,6 +35,33 @@ static void arena_sizes_double(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, grow_anyway(mheap(test)), 0);
 	KUNIT_EXPECT_EQ(test, arena(heap, i + 2)->bytes, 4UL << 20);
 	atomic_long_sub(1088UL << 20, &heap->arena_bytes);
+}
+
+/* What arenas and tables are made of when memory is short. */
+static void pieces_are_one_area(struct kunit *test)
+{
+	size_t bytes = SZ_1M + PAGE_SIZE, i, n = bytes / sizeof(u64);
+	u64 *p = kmh_backend_pieces(bytes, GFP_KERNEL | __GFP_NORETRY | __GFP_ZERO,
+				    numa_mem_id());
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	KUNIT_EXPECT_TRUE(test, is_vmalloc_addr(p));
+	KUNIT_EXPECT_NULL(test, memchr_inv(p, 0, bytes));
+	for (i = 0; i < n; i++)
+		p[i] = i;
+	for (i = 0; i < n && p[i] == i; i++)
+		;
+	KUNIT_EXPECT_EQ(test, i, n);
+	KUNIT_EXPECT_EQ(test, current->flags & PF_MEMALLOC, 0U);
+	vfree(p);
+	p = kmh_backend_pieces(SZ_1T, GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN, numa_mem_id());
+	KUNIT_EXPECT_NULL(test, p);
+}
+
+static void memory_is_short_of_all_there_is(struct kunit *test)
+{
+	KUNIT_EXPECT_FALSE(test, kmh_memory_is_short(0));
+	KUNIT_EXPECT_TRUE(test, kmh_memory_is_short(totalram_pages() << PAGE_SHIFT));
 }
 
 /* Where pages are free, but not in a run, a small arena does. */
@@ -418,6 +449,8 @@ static void grow_against_release(struct kunit *test)
 }
 
 static struct kunit_case arena_cases[] = {
+	KUNIT_CASE(pieces_are_one_area),
+	KUNIT_CASE(memory_is_short_of_all_there_is),
 	KUNIT_CASE(arena_sizes_double),
 	KUNIT_CASE(grow_for_want_of_a_run),
 	KUNIT_CASE(arena_shape),
