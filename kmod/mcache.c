@@ -23,6 +23,31 @@ static void kmh_mcslot_set_word(struct kmh_mcslot *c, struct kmh_slots *w)
 	c->word = w;
 }
 
+/**
+ * kmh_mcslot_turn() - make another word of the cached span the window
+ * @c: a class whose window is empty, in the section.
+ *
+ * One with slots that this CPU has freed: nothing is folded or swept, which is refill's.
+ *
+ * Return: false when there is none.
+ */
+bool kmh_mcslot_turn(struct kmh_mcslot *c)
+{
+	struct kmh_slots *w = c->word;
+	struct kmh_mspan *s = c->span;
+	unsigned int i;
+
+	for (i = 1; s && i < s->nwords; i++) {
+		if (++w == s->w + s->nwords)
+			w = s->w;
+		if (!kmh_slots_avail(w))
+			continue;
+		kmh_mcslot_set_word(c, w);
+		return true;
+	}
+	return false;
+}
+
 /* Give up a span; in the caller's section, or the CPU is dead. */
 static void kmh_mcache_uncache(struct kmh_mcache *mc, struct kmh_mspan *s)
 {

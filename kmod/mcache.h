@@ -104,6 +104,7 @@ struct kmh_mcache {
 extern struct kmh_slots kmh_no_slots;
 
 void *kmh_magazine_get(struct kmh_mcache *mc, unsigned int spanclass);
+bool kmh_mcslot_turn(struct kmh_mcslot *c);
 
 static __always_inline bool kmh_mcache_enter(struct kmh_mcache *mc)
 {
@@ -175,14 +176,20 @@ static inline unsigned long kmh_mcache_allocs(const struct kmh_mcache *mc, unsig
 	return READ_ONCE(mc->taken[spanclass]) - hweight_long(READ_ONCE(mc->slot[spanclass].avail));
 }
 
-/* The same from the window, or an object freed here; NULL: kmh_mcache_refill() then. */
+/*
+ * The same from the window, or an object freed here, or from another word of the span; NULL:
+ * kmh_mcache_refill() then.
+ */
 static inline void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass)
 {
 	struct kmh_mcslot *c = &mc->slot[spanclass];
 	void *p;
 
-	if (!c->avail && !kmh_mcache_reload(mc, spanclass))
-		return kmh_magazine_get(mc, spanclass);
+	if (!c->avail && !kmh_mcache_reload(mc, spanclass)) {
+		p = kmh_magazine_get(mc, spanclass);
+		if (p || !kmh_mcslot_turn(c) || !kmh_mcache_reload(mc, spanclass))
+			return p;
+	}
 	return kmh_mcslot_take(c, spanclass, &p) ? p : NULL;
 }
 

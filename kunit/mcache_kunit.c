@@ -137,6 +137,27 @@ static void drain_gives_back_what_was_set_aside(struct kunit *test)
 	expect_all_free(test);
 }
 
+/* Words with free slots in them come first; what others have freed is folded after that. */
+static void turn_leaves_remote_frees_to_refill(struct kunit *test)
+{
+	void **p = fill_span(test);
+	struct frees f = { p, 70, 71 };
+	struct kmh_mspan *s = mcslot(test)->span;
+
+	kmh_kunit_elsewhere(test, free_elsewhere, &f);
+	kmheap_free(p[0]);
+	kmheap_free(p[130]);
+	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[0]);
+	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[130]);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&s->w[1].remote), (long)BIT(70 - 64));
+	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[70]);
+	KUNIT_EXPECT_PTR_EQ(test, mcslot(test)->word, &s->w[1]);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&s->w[1].remote), 0L);
+	KUNIT_EXPECT_EQ(test, mcache(test)->refills[SPANCLASS], 1UL);
+	free_range(p, 0, NR_SLOTS);
+	expect_all_free(test);
+}
+
 /* A slot freed outside the window is found when the walk comes round. */
 static void free_behind_window_is_found_by_wrap(struct kunit *test)
 {
@@ -517,6 +538,7 @@ static struct kunit_case mcache_cases[] = {
 	KUNIT_CASE(batch_sizes),
 	KUNIT_CASE(free_of_a_slot_set_aside_is_double),
 	KUNIT_CASE(drain_gives_back_what_was_set_aside),
+	KUNIT_CASE(turn_leaves_remote_frees_to_refill),
 	KUNIT_CASE(free_behind_window_is_found_by_wrap),
 	KUNIT_CASE(refill_folds_its_own_span_first),
 	KUNIT_CASE(refill_takes_announced_span),
