@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What kmheap takes from the kernel: arenas, tables, metadata chunks. */
 #include <linux/mm.h>
+#include <linux/preempt.h>
 #include <linux/sched/mm.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -111,12 +112,14 @@ void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
  */
 void *kmh_backend_arena(size_t bytes, gfp_t gfp, int nid)
 {
-	bool here = nid == numa_mem_id();
 	void *base;
+	bool here;
 
 	gfp &= KMH_ARENA_GFP;
 	if (kmh_backend_should_fail())
 		return NULL;
+	migrate_disable();	/* to where vmalloc() would take memory of another node */
+	here = nid == numa_mem_id();
 	if (kmh_gfp_may_fail(gfp) && kmh_memory_is_short(bytes))
 		base = kmh_backend_pieces(bytes, gfp, nid);
 	else if (IS_ALIGNED(bytes, PMD_SIZE) && (here || KMH_HUGE_ON_ANY_NODE))
@@ -125,6 +128,7 @@ void *kmh_backend_arena(size_t bytes, gfp_t gfp, int nid)
 		base = __vmalloc(bytes, gfp);
 	else
 		base = kmh_backend_pieces(bytes, gfp, nid);
+	migrate_enable();
 	if (base)
 		atomic_long_inc(&kmh_backend_narenas);
 	return base;
