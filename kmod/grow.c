@@ -357,7 +357,7 @@ static void kmh_mheap_work(struct work_struct *work)
 	int err;
 
 	kmh_mheap_drain_pending(mh);
-	/* The last of the memory is not for later: who needs some now would have somebody killed. */
+	/* Not the last of the memory: who needs some now would have somebody killed. */
 	err = kmh_memory_is_short(0) ? -ENOMEM : kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
 	missed = xchg(&mh->missed_pages, 0);	/* a grower since @seen has dealt with it */
 	if (!err && missed)
