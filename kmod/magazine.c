@@ -26,14 +26,22 @@
  */
 #include <linux/cpumask.h>
 #include <linux/rcupdate.h>
+#include <linux/sizes.h>
 
 #include "internal.h"
 
-/* With the allocator's link two cache lines. */
-#define KMH_MAGAZINE_OBJECTS	14U
+/*
+ * As many as a live set of changing sizes needs, so that fewer than one allocation in a
+ * thousand goes to the mcentral; with the allocator's link eight cache lines. Fewer of large
+ * classes, and under PREEMPT_RT: a flush takes all of them in one interrupt.
+ */
+#define KMH_MAGAZINE_OBJECTS	62U
+#define KMH_MAGAZINE_BYTES	SZ_256K
+#define KMH_MAGAZINE_LEAST	14U
 
 struct kmh_magazine {
-	unsigned long n;
+	unsigned int n;
+	unsigned int max;
 	unsigned long object[KMH_MAGAZINE_OBJECTS];
 };
 
@@ -80,7 +88,7 @@ static void kmh_magazine_announce(struct kmheap *heap, unsigned long addr)
 /* The last entry of those there are. */
 static __always_inline unsigned long kmh_magazine_pop(struct kmh_magazine *m)
 {
-	unsigned long n = m->n - 1;
+	unsigned int n = m->n - 1;
 
 	WRITE_ONCE(m->n, n);
 	return m->object[n];
@@ -93,6 +101,9 @@ static struct kmh_magazine *kmh_magazine_new(struct kmh_mcache *mc, unsigned int
 	if (!m)
 		return NULL;
 	WRITE_ONCE(m->n, 0);
+	m->max = IS_ENABLED(CONFIG_PREEMPT_RT) ? KMH_MAGAZINE_LEAST :
+		 clamp(KMH_MAGAZINE_BYTES / kmh_spanclass_size[spanclass], KMH_MAGAZINE_LEAST,
+		       KMH_MAGAZINE_OBJECTS);
 	kmh_heap_account_metadata(mc->heap, sizeof(*m));
 	WRITE_ONCE(mc->magazine[spanclass], m);
 	kmh_idle_ask(mc->heap);
@@ -126,7 +137,7 @@ bool kmh_magazine_put(struct kmh_mspan *s, unsigned long addr)
 	    !kmh_mcache_enter(mc))
 		return false;
 	m = mc->magazine[spanclass] ?: kmh_magazine_new(mc, spanclass);
-	put = likely(m) && m->n < KMH_MAGAZINE_OBJECTS;
+	put = likely(m) && m->n < m->max;
 	if (put) {
 		m->object[m->n] = addr;
 		WRITE_ONCE(m->n, m->n + 1);

@@ -173,6 +173,7 @@ static void growing_takes_what_is_empty_first(struct kunit *test)
 	kmh_kunit_no_worker(heap);
 	kmh_kunit_elsewhere(test, empty, fill(heap, 8192, &n));
 	KUNIT_ASSERT_GE(test, n, 20U);
+	kmh_magazines_flush_all(heap);
 	mh->fetched = jiffies + HZ;
 	p = kmheap_alloc(heap, 100000, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, p);

@@ -10,7 +10,7 @@
 #include "sweep_kunit.h"
 
 #define BYTES		1024U		/* SPANCLASS: 8 slots, one page */
-#define MAGAZINE	14U		/* objects */
+#define MAGAZINE	62U		/* objects */
 
 static inline struct kmh_mcache *mcache(struct kunit *test)
 {
