@@ -150,13 +150,18 @@ static bool kmh_arena_is_idle(struct kmh_arena *a)
 	       !kmh_arena_has_run_locked(a);
 }
 
-/* Take @a out of its page allocator if nothing in it is in use. */
+/*
+ * Take @a out of its page allocator if nothing in it is in use. Not when survivors' finalizers
+ * run: they free what has been freed already, and is to be found as such.
+ */
 static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 {
 	struct kmh_mheap *mh = a->mheap;
 	unsigned long flags;
 	bool empty;
 
+	if (READ_ONCE(mh->heap->specials.ending))
+		return false;
 	raw_spin_lock_irqsave(&mh->lock, flags);
 	empty = idle ? kmh_arena_is_idle(a) : a->range.nfree == a->range.npages;
 	if (empty)

@@ -293,6 +293,40 @@ static void destroy_runs_a_chain_of_finalizers(struct kunit *test)
 	kmh_kunit_no_reports(test);
 }
 
+/* What somebody else is about to free as well: dead already, perhaps, and its arena empty. */
+static void free_again(void *p, void *heap)
+{
+	void **owned = p;
+
+	kmh_arena_release_free(heap, false);
+	kmheap_free(*owned);
+}
+
+static void nothing_at_all(void *p, void *arg)
+{
+}
+
+/* Arenas stay while finalizers free what is dead: else it would be no double free. */
+static void destroy_keeps_the_arenas_of_the_dead(struct kunit *test)
+{
+	struct kmheap *heap = kmheap_create("kunit-short", NULL);
+	void *large, **p;
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	large = kmheap_alloc(heap, SZ_4M, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, large);
+	KUNIT_ASSERT_EQ(test, kmheap_set_finalizer(large, nothing_at_all, NULL), 0);
+	for (i = 0; i < 32; i++) {
+		p = kmheap_alloc(heap, sizeof(*p), GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		*p = large;
+		KUNIT_ASSERT_EQ(test, kmheap_set_finalizer(p, free_again, heap), 0);
+	}
+	kmheap_destroy(heap);
+	kmh_kunit_no_reports(test);
+}
+
 /* ---- errors */
 
 static void set_finalizer_errors(struct kunit *test)
@@ -375,6 +409,7 @@ static struct kunit_case special_cases[] = {
 	KUNIT_CASE(finalizer_waits_for_readers),
 	KUNIT_CASE(destroy_runs_finalizers),
 	KUNIT_CASE(destroy_runs_a_chain_of_finalizers),
+	KUNIT_CASE(destroy_keeps_the_arenas_of_the_dead),
 	KUNIT_CASE(set_finalizer_errors),
 	KUNIT_CASE(take_back),
 	{ }
