@@ -68,15 +68,18 @@ static bool kmh_gfp_may_fail(gfp_t gfp)
  * vmalloc() in steps, page by page, of any node. The page tables are the point: vmalloc()
  * allocates them without the caller's gfp, so that the OOM killer runs (or under GFP_NOFS
  * nothing ends) for somebody who has asked for a try. Here they come from the kernel's
- * reserves, one page for some hundred, or not at all; as vmalloc() does it itself for
- * GFP_NOWAIT from 6.19 on. vfree() takes all of it back.
+ * reserves, one page for 512, or not at all; as with vmalloc() itself in 7.3. vfree() takes
+ * all of it back.
  */
 void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
 {
-	unsigned int n, npages = bytes >> PAGE_SHIFT, flags;
-	struct page **pages = kmalloc_array(npages, sizeof(*pages), gfp & ~__GFP_ZERO);
+	unsigned int n, npages = bytes >> PAGE_SHIFT, flags = memalloc_noreclaim_save();
+	struct page **pages = kvmalloc_array(npages, sizeof(*pages),
+					     (gfp & ~(__GFP_ZERO | __GFP_THISNODE)) |
+					     __GFP_NOMEMALLOC);
 	void *base = NULL;
 
+	memalloc_noreclaim_restore(flags);
 	if (!pages)
 		return NULL;
 	for (n = 0; n < npages; n++) {
@@ -93,7 +96,7 @@ void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
 		return base;
 	while (n)
 		__free_page(pages[--n]);
-	kfree(pages);
+	kvfree(pages);
 	return NULL;
 }
 
