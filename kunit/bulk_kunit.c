@@ -108,9 +108,8 @@ static void bulk_of_every_class(struct kunit *test)
 			else
 				bulk_free(&b);
 			frees += N;
-			kmheap_stats(heap, &st);
-			KUNIT_EXPECT_EQ_MSG(test, st.live_objects, 0ULL, "class %u, %s", class,
-					    orders[i / 2].name);
+			KUNIT_EXPECT_EQ_MSG(test, live_objects(test, heap), 0ULL, "class %u, %s",
+					    class, orders[i / 2].name);
 		}
 	}
 	kmh_kunit_balanced(test, heap, &st);
@@ -201,7 +200,7 @@ static void bulk_takes_what_is_there(struct kunit *test)
 	n = 1 + kmheap_alloc_bulk(heap, 1024, GFP_NOWAIT, 1999, p + 1);
 	KUNIT_EXPECT_GT(test, n, 100UL);
 	KUNIT_EXPECT_LT(test, n, 2000UL);
-	kmheap_stats(heap, &st);
+	kmh_kunit_stats(heap, &st);
 	KUNIT_EXPECT_EQ(test, st.refused_allocs, 1ULL);
 	KUNIT_EXPECT_EQ(test, st.live_objects, (u64)n);
 	KUNIT_EXPECT_EQ(test, kmheap_alloc_bulk(heap, 1024, GFP_KERNEL, 0, NULL), 0UL);
@@ -436,7 +435,7 @@ static void free_race(struct kunit *test)
 		bulk_alloc(test, heap, 64, N, b.p);
 		kmh_kunit_threads(test, 2, free_race_thread, &b);
 		kmh_mcache_drain_all(heap);
-		kmheap_stats(heap, &st);
+		kmh_kunit_stats(heap, &st);
 		KUNIT_ASSERT_EQ(test, st.double_frees, (u64)round * N);
 		KUNIT_ASSERT_EQ(test, st.live_objects, 0ULL);
 	}

@@ -276,7 +276,7 @@ static void limit_frees_make_room(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, st.refused_allocs, i + 1ULL);
 		KUNIT_EXPECT_GE_MSG(test, st.live_bytes, 1ULL << 20, "%zu bytes", sizes[i]);
 		free_chain(first);
-		kmheap_stats(heap, &st);
+		kmh_kunit_stats(heap, &st);
 		KUNIT_EXPECT_EQ(test, st.live_bytes, 0ULL);
 		/* What is empty but cached elsewhere is fetched by a shrink at the latest. */
 		kmheap_shrink(heap);

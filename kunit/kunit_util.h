@@ -61,6 +61,7 @@ void kmh_kunit_no_reports(struct kunit *test);
 void kmh_kunit_validate(struct kunit *test);
 
 /* Nobody uses @heap: its figures add up exactly. */
+void kmh_kunit_stats(struct kmheap *heap, struct kmheap_stats *st);
 void kmh_kunit_balanced(struct kunit *test, struct kmheap *heap, struct kmheap_stats *st);
 
 void kmh_kunit_books(struct kunit *test, struct kmh_kunit_books *b);

@@ -72,7 +72,7 @@ static void realloc_keeps_contents(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	realloc_walk(test, p, false);
-	kmheap_stats(kmh_kunit_heap(test), &st);
+	kmh_kunit_stats(kmh_kunit_heap(test), &st);
 	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
 }
 
@@ -83,7 +83,7 @@ static void realloc_data_stays_data(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	realloc_walk(test, p, true);
-	kmheap_stats(kmh_kunit_heap(test), &st);
+	kmh_kunit_stats(kmh_kunit_heap(test), &st);
 	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
 }
 
@@ -120,7 +120,7 @@ static void realloc_zero_frees(struct kunit *test)
 		KUNIT_EXPECT_PTR_EQ(test, kmheap_realloc(heap, p, 0, GFP_KERNEL), ZERO_SIZE_PTR);
 		KUNIT_EXPECT_EQ(test, kmheap_size(p), 0UL);
 	}
-	kmheap_stats(heap, &st);
+	kmh_kunit_stats(heap, &st);
 	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
 }
 

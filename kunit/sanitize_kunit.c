@@ -324,7 +324,7 @@ static void quarantine_is_drained_by(struct kunit *test, void (*how)(struct kmhe
 	KUNIT_EXPECT_GT(test, quarantined(heap), 0UL);
 	how(heap);
 	KUNIT_EXPECT_EQ(test, quarantined(heap), 0UL);
-	kmheap_stats(heap, &st);
+	kmh_kunit_stats(heap, &st);
 	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
 }
 
@@ -495,7 +495,7 @@ static void threads_never_trip(struct kunit *test)
 	kmh_kunit_threads(test, 4, stress_thread, &st);
 	KUNIT_EXPECT_EQ(test, atomic_read(&st.nbad), 0);
 	kmheap_rcu_barrier(st.heap);
-	kmheap_stats(st.heap, &stats);
+	kmh_kunit_stats(st.heap, &stats);
 	KUNIT_EXPECT_EQ(test, stats.live_objects, 0ULL);
 }
 
