@@ -66,8 +66,8 @@ static bool kmh_gfp_may_fail(gfp_t gfp)
 
 /*
  * vmalloc() in steps, page by page, of any node. The page tables are the point: vmalloc()
- * allocates them without the caller's gfp, so that the OOM killer runs (or under GFP_NOFS
- * nothing ends) for somebody who has asked for a try. Here they come from the kernel's
+ * allocates them without the caller's gfp, so that the OOM killer runs (or under GFP_NOFS it
+ * tries without end) for somebody who has asked for a try. Here they come from the kernel's
  * reserves, one page for 512, or not at all; as with vmalloc() itself in 7.3. vfree() takes
  * all of it back.
  */

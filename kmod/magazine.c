@@ -31,9 +31,9 @@
 #include "internal.h"
 
 /*
- * As many as a live set of changing sizes needs, so that fewer than one allocation in a
- * thousand goes to the mcentral; with the allocator's link eight cache lines. Fewer of large
- * classes, and under PREEMPT_RT: a flush takes all of them in one interrupt.
+ * As many as a live set of changing sizes needs, so that a trip to the mcentral is not what
+ * one allocation in a thousand takes; with the allocator's link eight cache lines. Fewer of
+ * large classes, and under PREEMPT_RT: a flush takes all of them in one interrupt.
  */
 #define KMH_MAGAZINE_OBJECTS	62U
 #define KMH_MAGAZINE_BYTES	SZ_256K
