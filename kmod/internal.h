@@ -55,6 +55,7 @@
 #include "shrink.h"
 #include "sizeclass.h"
 #include "sweep.h"
+#include "testpoint.h"
 
 #ifndef KMH_PAGE_SHIFT
 #define KMH_PAGE_SHIFT		13

@@ -87,6 +87,78 @@ void kmh_kunit_balanced(struct kunit *test, struct kmheap *heap, struct kmheap_s
 	KUNIT_EXPECT_EQ(test, st->allocs - st->frees, st->live_objects);
 }
 
+void (*kmh_test_point_hook)(const char *place);
+
+/* What a case wants done at a place, once. */
+static struct kmh_kunit_point {
+	const char *place;
+	struct task_struct *task;	/* NULL: any */
+	void (*fn)(void *arg);
+	void *arg;
+	atomic_t passed;
+} kmh_kunit_points[4];
+static unsigned int kmh_kunit_npoints;
+
+/* Any context. */
+static void kmh_kunit_point_hook(const char *place)
+{
+	struct kmh_kunit_point *p;
+	unsigned int i, n = smp_load_acquire(&kmh_kunit_npoints);
+
+	for (i = 0; i < n; i++) {
+		p = &kmh_kunit_points[i];
+		if (strcmp(p->place, place) || (p->task && p->task != current) ||
+		    atomic_cmpxchg(&p->passed, 0, 1))
+			continue;
+		p->fn(p->arg);
+	}
+}
+
+static void kmh_kunit_arm(struct kunit *test, const char *place, struct task_struct *task,
+			  void (*fn)(void *arg), void *arg)
+{
+	unsigned int n = kmh_kunit_npoints;
+
+	KUNIT_ASSERT_LT(test, n, (unsigned int)ARRAY_SIZE(kmh_kunit_points));
+	kmh_kunit_points[n].place = place;
+	kmh_kunit_points[n].task = task;
+	kmh_kunit_points[n].fn = fn;
+	kmh_kunit_points[n].arg = arg;
+	atomic_set(&kmh_kunit_points[n].passed, 0);
+	smp_store_release(&kmh_kunit_npoints, n + 1);	/* pairs with the hook's load */
+	WRITE_ONCE(kmh_test_point_hook, kmh_kunit_point_hook);
+}
+
+void kmh_kunit_at(struct kunit *test, const char *place, void (*fn)(void *arg), void *arg)
+{
+	kmh_kunit_arm(test, place, current, fn, arg);
+}
+
+void kmh_kunit_at_any(struct kunit *test, const char *place, void (*fn)(void *arg), void *arg)
+{
+	kmh_kunit_arm(test, place, NULL, fn, arg);
+}
+
+bool kmh_kunit_passed(const char *place)
+{
+	unsigned int i;
+
+	for (i = 0; i < kmh_kunit_npoints; i++)
+		if (!strcmp(kmh_kunit_points[i].place, place))
+			return atomic_read(&kmh_kunit_points[i].passed);
+	return false;
+}
+
+/* A case that has something done where a task may sleep waits for that task by itself. */
+static void kmh_kunit_disarm(void)
+{
+	if (!kmh_kunit_npoints)
+		return;
+	WRITE_ONCE(kmh_test_point_hook, NULL);
+	synchronize_rcu();
+	WRITE_ONCE(kmh_kunit_npoints, 0);
+}
+
 /* Metadata is exact but for span pools, which grow by whole chunks and never shrink. */
 void kmh_kunit_books(struct kunit *test, struct kmh_kunit_books *b)
 {
@@ -167,6 +239,7 @@ void kmh_kunit_exit(struct kunit *test)
 
 	if (!k)
 		return;
+	kmh_kunit_disarm();
 	atomic_long_set(&kmh_fail_nth, 0);
 	if (k->heap) {
 		kmh_kunit_validate(test);

@@ -114,6 +114,19 @@ void kmh_kunit_stay(struct kunit *test);
 void kmh_kunit_look_again(struct kmheap *heap);
 struct kmh_mspan *kmh_kunit_cache_span(struct kmh_node *node, unsigned int spanclass);
 
+/*
+ * The first time that the calling task, in any context of its CPU, passes kmh_test_point(@place),
+ * call @fn(@arg) there: it does what another party would do at that moment, by itself or by
+ * waiting, in the context it finds there, for a thread on another CPU. Four places at a time;
+ * they are disarmed when the case ends. kmh_kunit_passed() tells whether it was called, which
+ * a case has to expect, or it shows nothing.
+ */
+void kmh_kunit_at(struct kunit *test, const char *place, void (*fn)(void *arg), void *arg);
+
+/* As kmh_kunit_at(), for whichever task passes first. */
+void kmh_kunit_at_any(struct kunit *test, const char *place, void (*fn)(void *arg), void *arg);
+bool kmh_kunit_passed(const char *place);
+
 /* Wait for the workers: what has been kicked is done. */
 void kmh_kunit_settle(struct kmheap *heap);
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Places in lockless code where a KUnit case can act as another CPU, an interrupt or a
+ * preemption would: between a look and what is done about it. In product builds nothing of
+ * this is there.
+ */
+#ifndef _KMHEAP_TESTPOINT_H
+#define _KMHEAP_TESTPOINT_H
+
+#ifdef KMHEAP_KUNIT
+
+/* Called with the name of each place that is passed while a case has armed one. */
+extern void (*kmh_test_point_hook)(const char *place);
+
+#define kmh_test_point(place)						\
+do {									\
+	void (*__hook)(const char *) = READ_ONCE(kmh_test_point_hook);	\
+									\
+	if (unlikely(__hook))						\
+		__hook(place);						\
+} while (0)
+
+#else
+#define kmh_test_point(place)	do { } while (0)
+#endif
+
+#endif /* _KMHEAP_TESTPOINT_H */
