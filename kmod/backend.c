@@ -73,7 +73,7 @@ static bool kmh_gfp_may_fail(gfp_t gfp)
  */
 void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
 {
-	unsigned int n, npages = bytes >> PAGE_SHIFT, flags = memalloc_noreclaim_save();
+	unsigned int n, npages = DIV_ROUND_UP(bytes, PAGE_SIZE), flags = memalloc_noreclaim_save();
 	struct page **pages = kvmalloc_array(npages, sizeof(*pages),
 					     (gfp & ~(__GFP_ZERO | __GFP_THISNODE)) |
 					     __GFP_NOMEMALLOC);

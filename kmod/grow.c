@@ -47,9 +47,7 @@ static struct kmh_grow_size kmh_grow_size(struct kmh_mheap *mh, unsigned long np
 					  unsigned long align)
 {
 	struct kmheap *heap = mh->heap;
-	/* The guard, the alignment, and a base that is only PAGE_SIZE-aligned. */
-	unsigned long extra = 1 + (align - 1) + (PAGE_SIZE < KMH_PAGE_SIZE);
-	struct kmh_grow_size g = { .need = (npages + extra) << KMH_PAGE_SHIFT };
+	struct kmh_grow_size g = { .need = kmh_arena_need(npages, align, PAGE_SIZE) };
 
 	if (kmh_wants_own_arena(npages)) {
 		/* Huge pages only where rounding up to them costs less than an eighth. */
@@ -82,7 +80,7 @@ static struct kmh_arena *kmh_mheap_new_arena(struct kmh_mheap *mh, struct kmh_gr
 	size_t bytes = g.want;
 	struct kmh_arena *a;
 
-	for (; bytes > g.need; bytes = max(bytes / 2, g.need)) {
+	for (; bytes > g.need; bytes = max(round_up(bytes / 2, PAGE_SIZE), g.need)) {
 		a = kmh_arena_create(mh, bytes, gfp | __GFP_NORETRY | __GFP_NOWARN);
 		if (!IS_ERR(a))
 			return a;

@@ -222,6 +222,20 @@ unsigned int kmh_mheap_validate(struct kmh_mheap *mh, kmh_finding_fn finding, vo
 
 /* ------------------------------------------------------------------- grow.c */
 
+/*
+ * Bytes that hold a run of @npages heap pages, aligned to @align of them, behind the guard,
+ * wherever vmalloc puts it: at a multiple of the kernel's page size. That may be smaller than a
+ * heap page, and then the first heap page begins behind the base; or larger, and then what is
+ * taken are pages of the kernel, all of each.
+ */
+static inline size_t kmh_arena_need(unsigned long npages, unsigned long align,
+				    size_t kernel_page)
+{
+	unsigned long extra = 1 + (align - 1) + (kernel_page < KMH_PAGE_SIZE);
+
+	return round_up((npages + extra) << KMH_PAGE_SHIFT, kernel_page);
+}
+
 void kmh_grow_init(struct kmh_mheap *mh);
 u64 kmh_mheap_missing_bytes(struct kmh_mheap *mh);
 int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long align,

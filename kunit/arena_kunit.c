@@ -58,6 +58,47 @@ static void pieces_are_one_area(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, p);
 }
 
+static void pieces_map_the_last_byte(struct kunit *test)
+{
+	static const size_t sizes[] = { 1, PAGE_SIZE - 1, PAGE_SIZE + 1, SZ_1M + PAGE_SIZE / 2 };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		void *p = kmh_backend_pieces(sizes[i], GFP_KERNEL, numa_mem_id());
+
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		KUNIT_EXPECT_NOT_NULL_MSG(test, vmalloc_to_page(p + sizes[i] - 1),
+					  "%zu bytes", sizes[i]);
+		vfree(p);
+	}
+}
+
+/*
+ * The arithmetic for every page size that a kernel may have. vmalloc gives pages of the
+ * kernel's size, whole ones, at a multiple of that size.
+ */
+static void arena_need_holds_the_run_everywhere(struct kunit *test)
+{
+	size_t kernel_page, need, base;
+	unsigned long npages, align;
+
+	for (kernel_page = SZ_4K; kernel_page <= SZ_64K; kernel_page *= 2)
+		for (npages = 1; npages < 70; npages++)
+			for (align = 1; align <= 16; align *= 2)
+				for (base = SZ_1M; base < SZ_1M + SZ_256K; base += kernel_page) {
+					unsigned long first = DIV_ROUND_UP(base, KMH_PAGE_SIZE);
+					unsigned long run = round_up(first + 1, align);
+
+					need = kmh_arena_need(npages, align, kernel_page);
+					if (IS_ALIGNED(need, kernel_page) &&
+					    (run + npages) << KMH_PAGE_SHIFT <= base + need)
+						continue;
+					KUNIT_FAIL(test, "%lu pages by %lu at %zx on pages of %zu",
+						   npages, align, base, kernel_page);
+					return;
+				}
+}
+
 static void memory_is_short_of_all_there_is(struct kunit *test)
 {
 	KUNIT_EXPECT_FALSE(test, kmh_memory_is_short(0));
@@ -451,6 +492,8 @@ static void grow_against_release(struct kunit *test)
 
 static struct kunit_case arena_cases[] = {
 	KUNIT_CASE(pieces_are_one_area),
+	KUNIT_CASE(pieces_map_the_last_byte),
+	KUNIT_CASE(arena_need_holds_the_run_everywhere),
 	KUNIT_CASE(memory_is_short_of_all_there_is),
 	KUNIT_CASE(arena_sizes_double),
 	KUNIT_CASE(grow_for_want_of_a_run),
