@@ -625,6 +625,14 @@ void kmh_report_broken(const struct kmh_mspan *s, const char *what);
 extern void (*kmh_report_hook)(const struct kmh_report *r);
 extern atomic_long_t kmh_reports_suppressed;
 
+/* ------------------------------------------------------------------ param.c */
+
+struct kernel_param_ops;
+
+extern const struct kernel_param_ops kmh_bytes_param_ops;
+extern const struct kernel_param_ops kmh_kib_param_ops;
+int kmh_kib_parse(const char *text, unsigned int most, unsigned int *kib);
+
 /* ---------------------------------------------------------------- debugfs.c */
 
 #ifdef CONFIG_DEBUG_FS

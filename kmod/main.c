@@ -15,13 +15,13 @@ size_t kmh_default_limit;
 struct workqueue_struct *kmh_wq;
 struct workqueue_struct *kmh_grow_wq;
 
-static unsigned long arena_size = 4UL << 20;
-module_param(arena_size, ulong, 0444);
+static size_t arena_size = 4UL << 20;
+module_param_cb(arena_size, &kmh_bytes_param_ops, &arena_size, 0444);
 MODULE_PARM_DESC(arena_size,
 		 "bytes of a full-grown arena: a power of two from 2 MiB to 1 GiB (default 4 MiB)");
 
-static unsigned long default_limit;
-module_param(default_limit, ulong, 0444);
+static size_t default_limit;
+module_param_cb(default_limit, &kmh_bytes_param_ops, &default_limit, 0444);
 MODULE_PARM_DESC(default_limit,
 		 "hard limit in bytes on the footprint of heaps created without one: 0 for none (default), else at least 512 KiB");
 
@@ -29,12 +29,12 @@ static int kmh_check_params(void)
 {
 	if (!is_power_of_2(arena_size) || arena_size < KMH_ARENA_FULL_MIN_BYTES ||
 	    arena_size > KMH_ARENA_MAX_BYTES) {
-		pr_err("arena_size=%lu: must be a power of two from %lu to %lu\n", arena_size,
+		pr_err("arena_size=%zu: must be a power of two from %lu to %lu\n", arena_size,
 		       KMH_ARENA_FULL_MIN_BYTES, KMH_ARENA_MAX_BYTES);
 		return -EINVAL;
 	}
 	if (default_limit && default_limit < KMH_LIMIT_MIN_BYTES) {
-		pr_err("default_limit=%lu: must be 0 (none) or at least %lu\n", default_limit,
+		pr_err("default_limit=%zu: must be 0 (none) or at least %lu\n", default_limit,
 		       KMH_LIMIT_MIN_BYTES);
 		return -EINVAL;
 	}

@@ -33,7 +33,7 @@ unsigned int kmh_reserve_max_kib = 8192;
 
 static int kmh_reserve_max_set(const char *text, const struct kernel_param *kp)
 {
-	return param_set_uint_minmax(text, kp, 0, KMH_RESERVE_MOST_KIB);
+	return kmh_kib_parse(text, KMH_RESERVE_MOST_KIB, kp->arg);
 }
 
 static const struct kernel_param_ops kmh_reserve_max_ops = {

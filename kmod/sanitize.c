@@ -44,7 +44,7 @@ MODULE_PARM_DESC(sanitize,
 
 unsigned int kmh_quarantine_kib = 256;
 #if KMH_KASAN
-module_param_named(kasan_quarantine_kib, kmh_quarantine_kib, uint, 0644);
+module_param_cb(kasan_quarantine_kib, &kmh_kib_param_ops, &kmh_quarantine_kib, 0644);
 MODULE_PARM_DESC(kasan_quarantine_kib,
 		 "KiB of freed objects that each heap keeps poisoned before it uses them again (default 256)");
 #endif

@@ -100,6 +100,32 @@ static void parse_takes_numbers_and_nothing_else(struct kunit *test)
 	}
 }
 
+static void kib_in_words(struct kunit *test)
+{
+	static const struct {
+		const char *text;
+		unsigned int kib;
+	} good[] = {
+		{ "0", 0 }, { "8192\n", 8192 }, { "8M", 8192 }, { "64k\n", 64 }, { "1G", SZ_1M },
+		{ "0x1f", 31 }, { "1048576", SZ_1M },
+	};
+	static const char * const bad[] = { "", "-1", "text", "8M ", "1048577", "2G", "1T", "M" };
+	unsigned int i, kib;
+
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		kib = 12345;
+		KUNIT_EXPECT_EQ_MSG(test, kmh_kib_parse(good[i].text, SZ_1M, &kib), 0, "\"%s\"",
+				    good[i].text);
+		KUNIT_EXPECT_EQ_MSG(test, kib, good[i].kib, "\"%s\"", good[i].text);
+	}
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		kib = 12345;
+		KUNIT_EXPECT_EQ_MSG(test, kmh_kib_parse(bad[i], SZ_1M, &kib), -EINVAL, "\"%s\"",
+				    bad[i]);
+		KUNIT_EXPECT_EQ_MSG(test, kib, 12345U, "\"%s\"", bad[i]);
+	}
+}
+
 static void too_small_a_limit_is_refused(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -577,6 +603,7 @@ static void operator_sets_the_number_alone(struct kunit *test)
 
 static struct kunit_case limit_cases[] = {
 	KUNIT_CASE(parse_takes_numbers_and_nothing_else),
+	KUNIT_CASE(kib_in_words),
 	KUNIT_CASE(too_small_a_limit_is_refused),
 	KUNIT_CASE(limit_at_run_time),
 	KUNIT_CASE(limit_gives_empty_arenas_back_first),

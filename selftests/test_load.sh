@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-plan 36
+plan 41
 
 # refused "MESSAGE" PARAM=VALUE...: insmod fails, says why, and leaves nothing.
 refused() {
@@ -73,7 +73,7 @@ for value in 0 1 3 12345678 1048576 2147483648 4294967296 18446744073709551615; 
 	check "arena_size=$value is refused" refused "arena_size=$value: $allowed" "arena_size=$value"
 done
 malformed() {
-	for value in text 4M -1 "" 99999999999999999999 2097152x; do
+	for value in text 4X 4MM -1 "" 99999999999999999999 2097152x; do
 		refused "kmheap: .$value. invalid for parameter .arena_size." \
 			"arena_size=$value" || return 1
 	done
@@ -86,6 +86,17 @@ done
 check "arena_size=2097152 is accepted" accepted arena_size 2097152
 check "arena_size=16777216 is accepted" accepted arena_size 16777216
 check "default_limit=524288 is accepted" accepted default_limit 524288
+
+# in_words NAME TEXT VALUE: a size may be written with K, M, G or T.
+in_words() {
+	load kmheap "$1=$2" || return 1
+	is "$1" "$(cat "/sys/module/kmheap/parameters/$1")" = "$3" && unload kmheap
+}
+check "arena_size=4M is accepted" in_words arena_size 4M 4194304
+check "default_limit=64M is accepted" in_words default_limit 64M 67108864
+check "total_limit=1g is accepted" in_words total_limit 1g 1073741824
+check "reserve_max_kib=64M is accepted" in_words reserve_max_kib 64M 65536
+check "reserve_max_kib=64 is KiB" in_words reserve_max_kib 64 64
 
 default_limited() {
 	load kmheap default_limit=8388608 && is limit_bytes "$(stat limit_bytes default)" = 8388608 &&
