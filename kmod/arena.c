@@ -29,7 +29,8 @@ static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_
 	unsigned long npages = kmh_end_page(vbase, bytes) - first;
 	size_t map = BITS_TO_LONGS(npages) * sizeof(long);
 	size_t range = ALIGN(kmh_parange_bytes(npages - 1), sizeof(long));
-	size_t meta = ALIGN(sizeof(struct kmh_arena), 64) + range + 3 * map;
+	size_t pages = (bytes >> PAGE_SHIFT) * sizeof(struct page *);
+	size_t meta = ALIGN(sizeof(struct kmh_arena), 64) + range + 3 * map + pages;
 	struct kmh_arena *a = kmh_backend_zalloc(meta, gfp, mh->nid);
 
 	if (!a)
@@ -49,6 +50,8 @@ static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_
 	a->page_inuse = (void *)a + ALIGN(sizeof(struct kmh_arena), 64) + range;
 	a->page_marks = (void *)a->page_inuse + map;
 	a->page_specials = (void *)a->page_marks + map;
+	a->pages = (void *)a->page_specials + map;
+	kmh_arena_remember(a);
 	return a;
 }
 
@@ -117,7 +120,7 @@ void kmh_arena_destroy(struct kmh_arena *a)
 
 	kmh_heap_account_metadata(heap, -(long)a->meta_bytes);
 	kmh_heap_unbook(heap, a->bytes);
-	kmh_backend_free_arena(a->vbase);
+	kmh_arena_give_to_kernel(a);
 	kmh_backend_free(a);
 	if (left)
 		kmh_limit_left(heap);

@@ -144,6 +144,12 @@ void kmh_backend_free_arena(void *base)
 	vfree(base);
 }
 
+/* Somebody else has freed it. */
+void kmh_backend_forget_arena(void)
+{
+	atomic_long_dec(&kmh_backend_narenas);
+}
+
 /* kvmalloc_node() that kills nobody. */
 static void *kmh_backend_small_pieces(size_t bytes, gfp_t gfp, int nid)
 {

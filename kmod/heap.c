@@ -170,6 +170,7 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	mutex_init(&heap->grow_noio_mutex);
 	mutex_init(&heap->arenas_mutex);
 	INIT_LIST_HEAD(&heap->arenas);
+	INIT_LIST_HEAD(&heap->lost);
 	INIT_LIST_HEAD(&heap->list);
 	kmh_sweep_init(heap);
 	kmh_defer_init(heap);
@@ -304,6 +305,7 @@ static void kmh_heap_unmap(struct kmheap *heap, struct kmh_mspan **spans)
 		kmh_walk_spans(a, kmh_collect_span, spans);
 		kmh_arenamap_set(a->first, a->npages, &kmh_span_gone);
 	}
+	kmh_lost_unmap(heap, kmh_collect_span, spans);
 	mutex_unlock(&heap->arenas_mutex);
 }
 
@@ -315,6 +317,7 @@ static void kmh_heap_free_arenas(struct kmheap *heap)
 		list_del(&a->list);
 		kmh_arena_destroy(a);
 	}
+	kmh_lost_free(heap);
 }
 
 /* Misuse that was counted here stays in the module's totals. */
@@ -341,6 +344,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	kmh_shrink_unregister(heap);
 	kmh_limit_stop(heap);
 	kmheap_rcu_barrier(heap);
+	kmh_lost_find(heap);
 	kmh_nmi_stop(heap);
 	if (report)
 		kmh_report_survivors(heap);
@@ -358,7 +362,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	synchronize_rcu();
 	while ((s = spans)) {
 		spans = s->dead;
-		if (kmh_heap_sanitized(heap))
+		if (kmh_heap_sanitized(heap) && !s->arena->lost)
 			kmh_sanitize_span_gone(s);
 		kmh_mspan_put(s);
 	}

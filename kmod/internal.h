@@ -7,7 +7,7 @@
  * back into kmheap.
  *
  *  1. kmh_heaps_mutex		list of heaps; debugfs, module notifier, cpuhp
- *     kmh_special_mutex	specials come and go; none of 1 to 3 with it
+ *     kmh_special_mutex	specials come and go; kmh_heaps_mutex may be held, none of 2 and 3
  *  2. heap->grow_mutex		one grower at a time, callers that may enter FS/IO
  *     heap->grow_noio_mutex	the same for callers that may not; never both held
  *     heap->sweep.mutex	generations and collections; inside 2 or alone
@@ -150,6 +150,7 @@ bool kmh_mcentral_is_swept(struct kmh_mcentral *c);
 void kmh_mcentral_advance(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking);
 void kmh_mcentral_set_phase(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking);
 void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass);
+void kmh_mcentral_drop_lost(struct kmh_mcentral *c);
 unsigned int kmh_mcentral_validate(struct kmh_node *node, unsigned int spanclass,
 				   kmh_finding_fn finding, void *ctx);
 
@@ -256,13 +257,15 @@ struct kmh_arena {
 	unsigned long zeroed_from;	/* pages from here on are known to be zero */
 	bool left;			/* the page heap; booked until it is gone */
 	bool dedicated;			/* made for one object over half an arena */
+	bool lost;			/* somebody else has freed it; under the page heap's lock */
 	bool empties;			/* in a drain, by a guess; under arenas_mutex */
 	unsigned long cookie;		/* leaving: the grace period to wait for */
-	struct list_head list;		/* heap->arenas or ->leaving, under arenas_mutex */
+	struct list_head list;		/* heap->arenas, ->leaving or ->lost, under arenas_mutex */
 	/* A bit for each heap page, counted from @first, set at the first of a span: */
 	unsigned long *page_inuse;	/* a span begins here */
 	unsigned long *page_marks;	/* ... and has a marked object */
 	unsigned long *page_specials;	/* ... and has an object with a special */
+	struct page **pages;		/* the kernel's pages, from @vbase on */
 	struct kmh_parange range;	/* the pages behind the guard */
 };
 
@@ -294,6 +297,14 @@ static inline struct kmh_arena *kmh_range_arena(struct kmh_parange *r)
 {
 	return container_of(r, struct kmh_arena, range);
 }
+
+/* ------------------------------------------------------------------- lost.c */
+
+void kmh_arena_remember(struct kmh_arena *a);
+void kmh_arena_give_to_kernel(struct kmh_arena *a);
+unsigned int kmh_lost_find(struct kmheap *heap);
+void kmh_lost_unmap(struct kmheap *heap, void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx);
+void kmh_lost_free(struct kmheap *heap);
 
 /* --------------------------------------------------------------- arenamap.c */
 
@@ -415,6 +426,7 @@ struct kmheap {
 	struct mutex arenas_mutex;	/* the lists below */
 	struct list_head arenas;
 	struct list_head leaving;	/* out of the page heap; each waits for its grace period */
+	struct list_head lost;		/* freed by somebody else: lost.c */
 	struct delayed_work leave;
 
 	struct list_head list;		/* kmh_heaps, under kmh_heaps_mutex */

@@ -216,6 +216,8 @@ enum kmh_free_result kmh_large_claim(struct kmh_mspan *s)
  */
 void kmh_large_release(struct kmh_mspan *s)
 {
+	if (unlikely(READ_ONCE(s->state) == KMH_SPAN_GONE))
+		return;
 	if (READ_ONCE(s->nspecials) && kmh_special_die(s, s->base))
 		return;
 	if (want_init_on_free())

@@ -137,9 +137,17 @@ static void kmh_mcentral_settle_full(struct kmh_mcentral *c, struct kmh_mspan *s
 	preempt_enable();
 }
 
+/* Its pages are somebody else's: nowhere is where it belongs. See lost.c. */
+static bool kmh_mspan_is_lost(const struct kmh_mspan *s)
+{
+	return READ_ONCE(s->state) == KMH_SPAN_GONE;
+}
+
 /* Put a folded span where it belongs. */
 static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
+	if (unlikely(kmh_mspan_is_lost(s)))
+		return;
 	if (!kmh_mspan_has_avail(s)) {
 		kmh_mcentral_settle_full(c, s);
 	} else if (!kmh_mcentral_list_partial(c, s)) {	/* in NMI */
@@ -151,6 +159,8 @@ static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
 /* A swept span whose sweeper has no use for it. */
 static void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
+	if (unlikely(kmh_mspan_is_lost(s)))
+		return;
 	if (!kmh_mspan_has_avail(s))
 		kmh_mcentral_settle_full(c, s);
 	else if (kmh_mspan_empty(s))
@@ -235,6 +245,8 @@ static void kmh_mcentral_ready(struct kmh_mspan *s)
 {
 	unsigned int own = atomic_read(&s->sweepgen);
 
+	if (unlikely(kmh_mspan_is_lost(s)))
+		return;
 	if (own & 1)	/* claimed: h - 1 */
 		kmh_sweep_span(s, own + 1, kmh_mcentral_phase(kmh_mspan_mcentral(s)));
 	else
@@ -322,11 +334,11 @@ static struct llist_node *kmh_mcentral_take(struct kmh_mcentral *c, struct kmh_m
 		llist_for_each_entry_safe(s, next, popped, node) {
 			budget--;
 			kmh_mcentral_ready(s);
-			if (likely(kmh_mspan_has_avail(s))) {
+			if (likely(kmh_mspan_has_avail(s) && !kmh_mspan_is_lost(s))) {
 				*end = &s->node;
 				end = &s->node.next;
 			} else {
-				kmh_mcentral_settle_full(c, s);
+				kmh_mcentral_settle(c, s);
 				atomic_dec(&c->nsweeping);
 			}
 		}
@@ -663,6 +675,25 @@ void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass)
 		kmh_mcentral_settle(c, s);
 	}
 	atomic_dec(&c->nsweeping);
+}
+
+/* Spans whose pages somebody else has freed leave the sets. Context: any but NMI. */
+void kmh_mcentral_drop_lost(struct kmh_mcentral *c)
+{
+	struct kmh_mspan *s, *next;
+	unsigned int set;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&c->lock, flags);
+	for (set = 0; set < 2; set++) {
+		list_for_each_entry_safe(s, next, &c->partial[set], list)
+			if (kmh_mspan_is_lost(s))
+				kmh_mcentral_take_partial_locked(c, s);
+		list_for_each_entry_safe(s, next, &c->full[set], list)
+			if (kmh_mspan_is_lost(s))
+				kmh_mcentral_unlist_locked(c, s);
+	}
+	raw_spin_unlock_irqrestore(&c->lock, flags);
 }
 
 /* One set's spans agree with it. Returns their number. */

@@ -42,6 +42,8 @@ static void kmh_mheap_free_span_locked(struct kmh_mheap *mh, struct kmh_mspan *s
 	struct kmh_arena *a = s->arena;
 
 	lockdep_assert_held(&mh->lock);
+	if (unlikely(a->lost))
+		return;
 	if (!kmh_pa_free(kmh_arena_pa(a), &a->range, s->base >> KMH_PAGE_SHIFT, s->npages))
 		kmh_report_broken(s, "pages of a span were not in use");
 	if (a->dedicated && a->range.nfree == a->range.npages)
@@ -267,6 +269,8 @@ void kmh_mheap_free_span(struct kmh_mspan *s)
 	unsigned long page = (s->base >> KMH_PAGE_SHIFT) - s->arena->first, flags;
 	struct kmh_mheap *mh = s->mheap;
 
+	if (unlikely(READ_ONCE(s->arena->lost)))
+		return;		/* lost.c has its descriptor */
 	kmh_scavenge_ask(mh->heap);
 	clear_bit(page, s->arena->page_inuse);
 	if (unlikely(test_bit(page, s->arena->page_marks)))
@@ -291,7 +295,8 @@ void kmh_mheap_give_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc)
 	if (!pc->bits)
 		return;
 	raw_spin_lock_irqsave(&mh->lock, flags);
-	kmh_pa_give64(&mh->pa, pc->range, pc->base, pc->bits);
+	if (likely(!kmh_range_arena(pc->range)->lost))
+		kmh_pa_give64(&mh->pa, pc->range, pc->base, pc->bits);
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
 	WRITE_ONCE(pc->bits, 0);
 }

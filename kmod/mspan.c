@@ -268,6 +268,8 @@ static void kmh_mspan_init_slots(struct kmh_mspan *s)
  */
 unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s)
 {
+	if (s->state == KMH_SPAN_GONE)
+		return 0;
 	if (s->heap && (kmh_heap_collected(s->heap) || kmh_heap_sanitized(s->heap)))
 		return 0;
 	return want_init_on_free() ? 0 : s->nelems;

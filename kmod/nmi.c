@@ -166,6 +166,25 @@ static void kmh_shelf_empty(struct kmh_shelf *shelf)
 		kmheap_free(xchg(&shelf->slot[i], NULL));
 }
 
+/* What lies in pages that somebody else has freed is not to be had any more; see lost.c. */
+void kmh_nmi_forget_lost(struct kmheap *heap)
+{
+	unsigned int kind, i;
+
+	for (kind = 0; kind < KMH_NMI_KINDS; kind++) {
+		struct kmh_shelf *shelf = READ_ONCE(heap->nmi.shelf[kind]);
+
+		for (i = 0; shelf && i < KMH_SHELF_OBJECTS; i++) {
+			void *p = READ_ONCE(shelf->slot[i]);
+
+			preempt_disable();
+			if (p && kmh_span_of((unsigned long)p)->state == KMH_SPAN_GONE)
+				cmpxchg(&shelf->slot[i], p, NULL);
+			preempt_enable();
+		}
+	}
+}
+
 /* Free all objects and forget what was wanted. Context: process context. */
 void kmh_nmi_drain(struct kmheap *heap)
 {

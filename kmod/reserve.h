@@ -71,6 +71,7 @@ void kmh_nmi_ask(struct kmheap *heap, unsigned int kind);
 void *kmh_nmi_take(struct kmheap *heap, unsigned int kind);
 void kmh_nmi_fill(struct kmheap *heap);
 void kmh_nmi_drain(struct kmheap *heap);
+void kmh_nmi_forget_lost(struct kmheap *heap);
 void kmh_nmi_stop(struct kmheap *heap);
 void kmh_nmi_free(struct kmheap *heap);
 bool kmh_nmi_in_use(const struct kmheap *heap);

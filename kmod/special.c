@@ -602,6 +602,35 @@ static unsigned int kmh_special_first(struct kmheap *heap, void **p)
 	return n;
 }
 
+/*
+ * Objects in pages that somebody else has freed (lost.c) have no special any more: nothing is
+ * left to be finalized, and weak handles say so. Context: process context; sleeps.
+ */
+void kmh_special_forget_lost(struct kmheap *heap)
+{
+	struct kmh_special *lost[KMH_SPECIAL_BATCH], *sp;
+	struct rhashtable_iter iter;
+	unsigned int n, i;
+
+	do {
+		n = 0;
+		mutex_lock(&kmh_special_mutex);
+		if (heap->specials.ready) {
+			rhashtable_walk_enter(&heap->specials.table, &iter);
+			rhashtable_walk_start(&iter);
+			while (n < KMH_SPECIAL_BATCH && (sp = rhashtable_walk_next(&iter)))
+				if (!IS_ERR(sp) && sp->span->state == KMH_SPAN_GONE &&
+				    atomic_read(&sp->state) == KMH_SPECIAL_ARMED)
+					lost[n++] = sp;
+			rhashtable_walk_stop(&iter);
+			rhashtable_walk_exit(&iter);
+		}
+		for (i = 0; i < n; i++)
+			kmh_special_disarm(heap, lost[i]);
+		mutex_unlock(&kmh_special_mutex);
+	} while (n == KMH_SPECIAL_BATCH);
+}
+
 /**
  * kmh_special_stop() - the finalizers of what is left when a heap ends
  * @heap: the heap; without users but the finalizers, which may free and allocate in it.

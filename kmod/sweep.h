@@ -129,6 +129,7 @@ unsigned long kmh_special_held(struct kmh_mspan *s, unsigned int word, unsigned 
 void kmh_special_flush(struct kmheap *heap);
 void kmh_special_init(struct kmheap *heap);
 void kmh_special_stop(struct kmheap *heap);
+void kmh_special_forget_lost(struct kmheap *heap);
 
 /* ---------------------------------------------------------------- reclaim.c */
 

@@ -190,10 +190,14 @@ static void kmh_check_arenas(struct kmh_check *c)
 unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void *ctx)
 {
 	struct kmh_check c = { .heap = heap, .finding = finding, .ctx = ctx };
+	unsigned int i, lost = kmh_lost_find(heap);
 	struct kmh_node *node;
-	unsigned int i;
 	int nid = -1;
 
+	if (lost) {
+		finding(ctx, "heap %s: %u arenas were freed by somebody else", heap->name, lost);
+		c.n++;
+	}
 	while ((node = kmh_next_node(heap, &nid))) {
 		c.n += kmh_mheap_validate(&node->mheap, finding, ctx);
 		for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++)

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit: arenas that somebody else has freed, as kvfree() and kfree_rcu() of an object do. */
+#include <linux/vmalloc.h>
+
+#include "kunit_util.h"
+
+#define LARGE_BYTES	(64UL << 10)
+
+static unsigned int nfindings;
+
+static __printf(2, 3) void count_finding(void *ctx, const char *fmt, ...)
+{
+	nfindings++;
+}
+
+static unsigned int findings(struct kmheap *heap)
+{
+	nfindings = 0;
+	kmh_validate_heap(heap, count_finding, NULL);
+	return nfindings;
+}
+
+/* The arena that an object lies in, as the range of its addresses. */
+struct where {
+	unsigned long start, end;
+};
+
+static struct where where(const void *p)
+{
+	const struct kmh_arena *a = kmh_span_of((unsigned long)p)->arena;
+
+	return (struct where){ (unsigned long)a->vbase, (unsigned long)a->vbase + a->bytes };
+}
+
+static bool within(const struct where *w, const void *p)
+{
+	return (unsigned long)p >= w->start && (unsigned long)p < w->end;
+}
+
+/* One object of each kind, all of one arena; the large one is what is freed wrongly. */
+struct mix {
+	void *small, *tiny, *large, *pages;
+	struct where at;
+};
+
+static void make(struct kunit *test, struct kmheap *heap, struct mix *m)
+{
+	m->small = kmheap_alloc(heap, 200, GFP_KERNEL);
+	m->tiny = kmheap_alloc_data(heap, 4, GFP_KERNEL);
+	m->large = kmheap_alloc(heap, LARGE_BYTES, GFP_KERNEL);
+	m->pages = kmheap_alloc_pages(heap, 2, GFP_KERNEL);
+	KUNIT_ASSERT_TRUE(test, m->small && m->tiny && m->large && m->pages);
+	m->at = where(m->large);
+	KUNIT_ASSERT_TRUE(test, within(&m->at, m->small) && within(&m->at, m->tiny) &&
+			  within(&m->at, m->pages));
+}
+
+/* What is allocated now is of other arenas, and can be written to. */
+static void expect_heap_goes_on(struct kunit *test, struct kmheap *heap, const struct where *lost)
+{
+	static const size_t bytes[] = { 4, 16, 200, 4096, 8192, LARGE_BYTES };
+	void *p[64];
+	unsigned int i, k;
+
+	for (k = 0; k < ARRAY_SIZE(bytes); k++) {
+		for (i = 0; i < ARRAY_SIZE(p); i++) {
+			p[i] = i % 2 ? kmheap_alloc(heap, bytes[k], GFP_KERNEL) :
+				       kmheap_alloc_data(heap, bytes[k], GFP_KERNEL);
+			KUNIT_ASSERT_NOT_NULL(test, p[i]);
+			KUNIT_ASSERT_FALSE_MSG(test, within(lost, p[i]), "%zu bytes", bytes[k]);
+			memset(p[i], 0x5a, bytes[k]);
+		}
+		for (i = 0; i < ARRAY_SIZE(p); i++)
+			kmheap_free(p[i]);
+	}
+}
+
+/* The validators see it once; later frees are reported, and nothing of it is handed out. */
+static void validators_find_it(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmheap_stats st;
+	void *parked, *kept;
+	struct mix m;
+
+	make(test, heap, &m);
+	parked = kmheap_alloc(heap, LARGE_BYTES, GFP_KERNEL);
+	kmheap_free(parked);
+	/* Too long for what is left of the first arena: of another one. */
+	kept = kmheap_alloc(heap, 512 << 10, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, kept);
+	KUNIT_ASSERT_FALSE(test, within(&m.at, kept));
+	kmh_kunit_no_worker(heap);
+	KUNIT_EXPECT_EQ(test, findings(heap), 0U);
+
+	vfree(m.large);
+	KUNIT_EXPECT_EQ(test, findings(heap), 1U);
+	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	KUNIT_EXPECT_EQ(test, findings(heap), 0U);
+	kmh_kunit_no_reports(test);
+
+	kmheap_free(m.small);
+	kmheap_free(m.tiny);
+	kmheap_free(m.large);
+	kmheap_free_pages(m.pages, 2);
+	kmh_kunit_reports(test, KMH_INVALID_FREE, 4);
+	KUNIT_EXPECT_EQ(test, kmheap_size(m.large), (size_t)0);
+	memset(kept, 1, 512 << 10);
+	expect_heap_goes_on(test, heap, &m.at);
+	kmheap_free(kept);
+	kmh_kunit_balanced(test, heap, &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+	kmheap_shrink(heap);
+	kmh_kunit_balanced(test, heap, &st);
+	KUNIT_EXPECT_EQ(test, st.arenas, 0ULL);
+}
+
+static void scavenger_finds_it(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct mix m;
+
+	make(test, heap, &m);
+	vfree(m.large);
+	kmh_scavenge_step(heap, 1);
+	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	kmh_scavenge_step(heap, 1);
+	kmh_kunit_no_reports(test);
+	expect_heap_goes_on(test, heap, &m.at);
+}
+
+/* An area at @start, where one has just been freed; NULL when the kernel will not. */
+static void *vmalloc_at(unsigned long start, size_t bytes)
+{
+	void *v[16], *found = NULL;
+	unsigned int i;
+
+	vm_unmap_aliases();	/* the addresses may be had again */
+	for (i = 0; i < ARRAY_SIZE(v) && !found; i++) {
+		v[i] = vmalloc(bytes);
+		if ((unsigned long)v[i] == start)
+			found = v[i];
+	}
+	while (i--)
+		if (v[i] != found)
+			vfree(v[i]);
+	return found;
+}
+
+/* An area that has the addresses now is left alone, by whomever the arena is given back. */
+static void area_at_the_same_address_stays(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct where at;
+	void *p, *v;
+
+	p = kmheap_alloc(heap, 3 << 20, GFP_KERNEL);	/* an arena of its own */
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	at = where(p);
+	kmh_kunit_settle(heap);
+	vfree(p);
+	v = vmalloc_at(at.start, at.end - at.start);
+	if (!v)
+		kunit_info(test, "the kernel gave other addresses\n");
+	kmheap_free(p);		/* the last object: the worker gives the arena back */
+	kmh_kunit_settle(heap);
+	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	if (v) {
+		KUNIT_EXPECT_NOT_NULL(test, vmalloc_to_page(v));
+		memset(v, 2, at.end - at.start);
+		vfree(v);
+	}
+}
+
+/* Weak handles lead nowhere, and nobody waits for finalizers at the end. */
+static void finalizer(void *p, void *arg)
+{
+	++*(unsigned int *)arg;
+}
+
+static void specials_go_too(struct kunit *test)
+{
+	struct kmheap *heap = kmheap_create("kunit-lost", NULL);
+	unsigned int nrun = 0;
+	struct kmheap_weak *weak;
+	struct mix m;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
+	make(test, heap, &m);
+	KUNIT_ASSERT_EQ(test, kmheap_set_finalizer(m.small, finalizer, &nrun), 0);
+	KUNIT_ASSERT_EQ(test, kmheap_set_finalizer(m.large, finalizer, &nrun), 0);
+	weak = kmheap_weak_create(m.small);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(weak));
+	vfree(m.large);
+	kmheap_destroy(heap);
+	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	KUNIT_EXPECT_EQ(test, nrun, 0U);
+	KUNIT_EXPECT_NULL(test, kmheap_weak_get(weak));
+	kmheap_weak_destroy(weak);
+}
+
+/* The mark in a page of the kernel is gone with the arena: its next owner finds none. */
+static void pages_go_back_unmarked(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct page *page;
+	void *p = kmheap_alloc(heap, 3 << 20, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	page = vmalloc_to_page((void *)where(p).start);
+	KUNIT_EXPECT_NE(test, page_private(page), 0UL);
+	get_page(page);
+	kmheap_free(p);
+	kmh_kunit_settle(heap);
+	KUNIT_EXPECT_EQ(test, page_ref_count(page), 1);
+	KUNIT_EXPECT_EQ(test, page_private(page), 0UL);
+	put_page(page);
+}
+
+static struct kunit_case lost_cases[] = {
+	KUNIT_CASE(validators_find_it),
+	KUNIT_CASE(scavenger_finds_it),
+	KUNIT_CASE(area_at_the_same_address_stays),
+	KUNIT_CASE(specials_go_too),
+	KUNIT_CASE(pages_go_back_unmarked),
+	{ }
+};
+
+static struct kunit_suite lost_suite = {
+	.name = "kmheap_lost",
+	.init = kmh_kunit_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = lost_cases,
+};
+
+kunit_test_suite(lost_suite);
