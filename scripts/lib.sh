@@ -70,3 +70,14 @@ watched() {
 		die "$label failed after $((SECONDS - start)) s; the log is $log"
 	fi
 }
+
+# keep_busy: with KMHEAP_LOAD=N, N processes that do nothing else, until this script ends.
+keep_busy() {
+	local i
+
+	for ((i = 0; i < ${KMHEAP_LOAD:-0}; i++)); do
+		while kill -0 $$ 2>/dev/null; do
+			for ((j = 0; j < 100000; j++)); do :; done
+		done </dev/null >/dev/null 2>&1 &
+	done
+}
