@@ -10,7 +10,7 @@
 . "$(dirname "$0")/client.sh"
 . "$(dirname "$0")/numa.sh"
 
-plan 9
+plan 10
 
 check "nodes 0 to 3 have memory" is nodes "$(cat /sys/devices/system/node/has_memory)" = 0-3
 load kmheap scavenge_rate=0 idle_drain_ms=0
@@ -41,7 +41,7 @@ else
 	fail "one node is near and two are not" "$(cat /tmp/order.log)"
 fi
 
-# Free memory everywhere but at home.
+# Free memory everywhere but at home, where nobody has asked for any so far.
 provided() {
 	on 1 free && tell numa_client shrink || return 1
 	for node in $near $far; do
@@ -53,24 +53,44 @@ provided() {
 		done
 }
 check "there is memory on all nodes but one" provided
-# The worker may have made some there meanwhile.
+
+# Whoever finds nothing at home wakes the worker, which grows the heap there before the next look,
+# or even before the second look of the same allocation. So nobody may grow: the limit is less than
+# what the heaps had when they were empty, so it is not worth giving anything back for it, either.
+# A caller that can sleep does all that the worker would do.
+limit_of_all() {
+	echo "$1" >/sys/module/kmheap/parameters/total_limit
+}
+arenas() {
+	grep -c '' "$KMHEAP_DEBUGFS/heaps/numa/arenas"
+}
+no_growing() {
+	limit_of_all 512K && before=$(arenas) && on 1 alloc -1 1 thisnode &&
+		is refused "$(figure refused)" = 1 && is "lines of arenas" "$(arenas)" = "$before"
+}
+check "nobody can make any there" no_growing
 nearest() {
 	on 1 alloc -1 1 atomic && is refused "$(figure refused)" = 0 &&
+		is "pages at home" "$(figure "node$home")" = 0 &&
 		is "pages of the near node" "$(figure "node$near")" -ge 1 &&
 		for node in $far; do
 			is "pages of node $node" "$(figure "node$node")" = 0 || return 1
 		done
 }
 check "who cannot grow gets memory of the nearest one" nearest
-check "there is memory on all nodes but one again" within 30 provided
-# Or nothing at all.
+# Nothing at all, then.
 own() {
-	on 1 alloc -1 1 atomic_thisnode &&
-		for node in $near $far; do
+	on 1 alloc -1 1 atomic_thisnode && is refused "$(figure refused)" = 1 &&
+		for node in 0 1 2 3; do
 			is "pages of node $node" "$(figure "node$node")" = 0 || return 1
 		done
 }
 check "who insists on the own node gets none of another" own
+nothing_at_home() {
+	is "bytes at home" "$(node_bytes "$home")" = 0
+}
+check "there is still nothing at home" nothing_at_home
+limit_of_all 0
 check "all of it goes back" gone_home
 unload numa_client
 check "kmheap is unloaded" unload kmheap
