@@ -226,6 +226,9 @@ void *kmheap_alloc_any_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_any_noprof);
 
+/* Heaps in which small data are objects like others. */
+#define KMH_NOT_PACKED	(KMHEAP_HWCACHE_ALIGN | KMHEAP_COLLECTED | KMH_HEAP_UNPACKED)
+
 /* kmheap_alloc_data(): see <linux/kmheap.h>. */
 void *kmheap_alloc_data_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 {
@@ -234,7 +237,7 @@ void *kmheap_alloc_data_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 		return kmh_sanitize_alloc(heap, size, 1, gfp, NUMA_NO_NODE, true);
 	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL))
 		return kmh_alloc_not_small(heap, size, true, gfp);
-	if (size <= KMH_MAX_TINY && !(heap->flags & (KMHEAP_HWCACHE_ALIGN | KMHEAP_COLLECTED)))
+	if (size <= KMH_MAX_TINY && !(heap->flags & KMH_NOT_PACKED))
 		return kmh_tiny_alloc(heap, size, gfp);
 	return kmh_alloc_small(heap, kmh_spanclass(kmh_size_to_class(size), true), gfp);
 }

@@ -67,26 +67,32 @@ enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot)
 
 /* ---- free */
 
+#ifdef KMHEAP_KUNIT
+bool kmh_test_wipes;
+#endif
+
 /*
  * An object with a finalizer stays as it is until that has run; the fold leaves its
- * slot alone. What a collection may find dead is claimed in the remote word, where the
- * sweep claims it too.
+ * slot alone, and the worker wipes it. A weak handle may be destroyed at any moment, and
+ * with it the special that keeps the slot: its object is wiped before the claim, as one
+ * without any special is. What a collection may find dead is claimed in the remote word,
+ * where the sweep claims it too.
  */
 static enum kmh_free_result kmh_free_small(struct kmh_mspan *s, unsigned long addr,
 					   const struct kmh_where *at)
 {
+	bool special = unlikely(READ_ONCE(s->nspecials)) && kmh_special_exists(s, addr);
 	enum kmh_free_result res;
 
-	if (unlikely(READ_ONCE(s->nspecials)) && kmh_special_exists(s, addr)) {
+	if (!special || !kmh_special_finalizes(s, addr))
+		kmh_slot_dead(s, addr);
+	if (special) {
+		kmh_test_point("claim of an object with a special");
 		res = kmh_mspan_free_remote(s, at->slot);
 		if (res == KMH_FREE_OK)
 			kmh_special_die(s, addr);
 		return res;
 	}
-	if (want_init_on_free())
-		kmh_clear((void *)addr, at->bytes);
-	if (kmh_heap_sanitized(s->heap))
-		kmh_sanitize_dead(addr, s->elemsize);
 	return kmh_heap_collected(s->heap) ? kmh_mspan_free_remote(s, at->slot) :
 					     kmh_free_slot(s, at->slot);
 }
@@ -113,8 +119,6 @@ void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_
 		preempt_enable();
 		break;
 	case KMH_SPAN_TINY:
-		if (want_init_on_free())
-			memset((void *)addr, 0, at->bytes);
 		res = kmh_tiny_free(s, addr);
 		preempt_enable();
 		break;

@@ -160,7 +160,7 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 
 	if (!heap)
 		return NULL;
-	heap->flags = attr->flags;
+	heap->flags = attr->flags | (kmh_wants_wipe() ? KMH_HEAP_UNPACKED : 0);
 	heap->owner = attr->owner;
 	heap->limit_bytes = attr->limit_bytes ?: kmh_default_limit;
 	heap->next_arena_bytes = min(KMH_ARENA_MIN_BYTES, kmh_arena_bytes);

@@ -473,6 +473,27 @@ static __always_inline bool kmh_heap_sanitized(const struct kmheap *heap)
 	return KMH_SANITIZE && unlikely(heap->sanitize.on);
 }
 
+#ifdef KMHEAP_KUNIT
+extern bool kmh_test_wipes;	/* heaps made from now on, as if the kernel ran with init_on_free */
+#else
+#define kmh_test_wipes	false
+#endif
+
+/* Does the kernel want memory wiped when it is freed? Documentation/api.rst lists the frees. */
+static __always_inline bool kmh_wants_wipe(void)
+{
+	return want_init_on_free() || kmh_test_wipes;
+}
+
+/* Nobody reads the object in slot @addr of a small span any more. Its slot is not free yet. */
+static inline void kmh_slot_dead(const struct kmh_mspan *s, unsigned long addr)
+{
+	if (kmh_wants_wipe())
+		kmh_clear((void *)addr, s->elemsize);
+	if (kmh_heap_sanitized(s->heap))
+		kmh_sanitize_dead(addr, s->elemsize);
+}
+
 /* Something was freed that the scavenger might turn into pages. One load, nearly always. */
 static __always_inline void kmh_scavenge_ask(struct kmheap *heap)
 {
@@ -534,6 +555,13 @@ void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
 
 #define KMH_MAX_TINY		12UL	/* 16 with its rounding needs a block anyway */
 #define KMH_TINY_GRANULE	4UL
+
+/*
+ * An internal bit of heap->flags: data is not packed, because the kernel wants freed memory wiped.
+ * Where packed objects in one block are freed after a grace period, none of them could be wiped
+ * before the last of them is free, as a CPU may still cut objects from the block.
+ */
+#define KMH_HEAP_UNPACKED	BIT(31)
 
 /* What vmalloc space cannot promise. */
 #define KMH_GFP_ZONES		(__GFP_DMA | __GFP_DMA32)

@@ -220,7 +220,7 @@ void kmh_large_release(struct kmh_mspan *s)
 		return;
 	if (READ_ONCE(s->nspecials) && kmh_special_die(s, s->base))
 		return;
-	if (want_init_on_free())
+	if (kmh_wants_wipe())
 		kmh_clear_chunked((void *)s->base, (size_t)s->npages << KMH_PAGE_SHIFT, false);
 	if (kmh_heap_sanitized(s->heap))
 		kmh_sanitize_dead(s->base, (size_t)s->npages << KMH_PAGE_SHIFT);
@@ -237,7 +237,7 @@ void kmh_large_release(struct kmh_mspan *s)
  */
 void kmh_large_free(struct kmh_mspan *s)
 {
-	if (unlikely(READ_ONCE(s->nspecials)) || want_init_on_free() ||
+	if (unlikely(READ_ONCE(s->nspecials)) || kmh_wants_wipe() ||
 	    kmh_heap_sanitized(s->heap) || !kmh_largecache_park(s))
 		kmh_large_release(s);
 }

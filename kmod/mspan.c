@@ -272,7 +272,7 @@ unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s)
 		return 0;
 	if (s->heap && (kmh_heap_collected(s->heap) || kmh_heap_sanitized(s->heap)))
 		return 0;
-	return want_init_on_free() ? 0 : s->nelems;
+	return kmh_wants_wipe() ? 0 : s->nelems;
 }
 
 /**

@@ -370,6 +370,8 @@ static bool kmh_quarantine_push_locked(struct kmh_quarantine *q, unsigned long a
 	if (kmh_kasan_is(addr, KMH_KASAN_FREE))
 		return false;
 	kmh_kasan_set(addr, bytes, KMH_KASAN_FREE);
+	if (kmh_wants_wipe())
+		kmh_clear(new, bytes);
 	new->next = NULL;
 	if (q->bytes)
 		q->last->next = new;

@@ -100,6 +100,25 @@ bool kmh_special_exists(struct kmh_mspan *s, unsigned long addr)
 	return found;
 }
 
+/**
+ * kmh_special_finalizes() - will a finalizer read an object after it has been freed?
+ * @s: its span; nspecials is not 0.
+ * @addr: the object; its caller is about to free it, so nobody sets or takes back a finalizer.
+ *
+ * Context: Any.
+ */
+bool kmh_special_finalizes(struct kmh_mspan *s, unsigned long addr)
+{
+	struct kmh_special *sp;
+	bool reads;
+
+	rcu_read_lock();
+	sp = kmh_special_find(s, addr);
+	reads = sp && READ_ONCE(sp->fn);
+	rcu_read_unlock();
+	return reads;
+}
+
 static bool kmh_special_move(struct kmh_special *sp, int from, int to)
 {
 	return atomic_cmpxchg(&sp->state, from, to) == from;
@@ -260,8 +279,10 @@ static void kmh_special_remove(struct kmheap *heap, struct kmh_special *sp)
 static void kmh_special_disarm(struct kmheap *heap, struct kmh_special *sp)
 {
 	lockdep_assert_held(&kmh_special_mutex);
-	if (kmh_special_move(sp, KMH_SPECIAL_ARMED, KMH_SPECIAL_LEAVING))
-		kmh_special_remove(heap, sp);
+	if (!kmh_special_move(sp, KMH_SPECIAL_ARMED, KMH_SPECIAL_LEAVING))
+		return;
+	kmh_test_point("a special leaves a live object");
+	kmh_special_remove(heap, sp);
 }
 
 static int kmh_special_make_table(struct kmheap *heap)
@@ -377,8 +398,8 @@ int kmheap_set_finalizer(void *p, kmheap_finalizer_fn fn, void *arg)
 	} else if (fn && sp->fn) {
 		err = -EEXIST;
 	} else {
-		sp->fn = fn;
 		sp->arg = arg;
+		WRITE_ONCE(sp->fn, fn);
 		if (!fn && !sp->weak)
 			kmh_special_disarm(sp->span->heap, sp);
 	}
@@ -396,10 +417,8 @@ static void kmh_special_finish(struct kmheap *heap, struct kmh_special *sp)
 		sp->fn((void *)sp->addr, sp->arg);
 		atomic_long_inc(&heap->specials.finalized);
 	}
-	if (s->state != KMH_SPAN_LARGE && want_init_on_free())
-		kmh_clear((void *)sp->addr, s->elemsize);
-	if (s->state != KMH_SPAN_LARGE && kmh_heap_sanitized(heap))
-		kmh_sanitize_dead(sp->addr, s->elemsize);
+	if (s->state != KMH_SPAN_LARGE)
+		kmh_slot_dead(s, sp->addr);
 	mutex_lock(&kmh_special_mutex);
 	kmh_special_remove(heap, sp);
 	mutex_unlock(&kmh_special_mutex);

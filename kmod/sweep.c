@@ -75,18 +75,16 @@ static void kmh_sweep_bury(struct kmh_mspan *s, unsigned int word, unsigned long
 {
 	unsigned int bit;
 
-	if (likely(!READ_ONCE(s->nspecials)) && !want_init_on_free() &&
-	    !kmh_heap_sanitized(s->heap))
+	if (likely(!READ_ONCE(s->nspecials)) && !kmh_wants_wipe() && !kmh_heap_sanitized(s->heap))
 		return;
 	for_each_set_bit(bit, &slots, KMH_WORD_SLOTS) {
 		unsigned long addr = kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit);
 
-		if (READ_ONCE(s->nspecials) && kmh_special_die(s, addr))
-			continue;
-		if (want_init_on_free())
-			kmh_clear((void *)addr, s->elemsize);
-		if (kmh_heap_sanitized(s->heap))
-			kmh_sanitize_dead(addr, s->elemsize);
+		/* As in kmh_free_small(). */
+		if (!READ_ONCE(s->nspecials) || !kmh_special_finalizes(s, addr))
+			kmh_slot_dead(s, addr);
+		if (READ_ONCE(s->nspecials))
+			kmh_special_die(s, addr);
 	}
 }
 

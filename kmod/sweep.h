@@ -122,6 +122,7 @@ struct kmh_specials {
 };
 
 bool kmh_special_exists(struct kmh_mspan *s, unsigned long addr);
+bool kmh_special_finalizes(struct kmh_mspan *s, unsigned long addr);
 bool kmh_special_die(struct kmh_mspan *s, unsigned long addr);
 void kmh_special_forget(struct kmh_mspan *s, unsigned long addr);
 void kmh_special_survive(struct kmh_mspan *s, unsigned long addr, unsigned int gen);

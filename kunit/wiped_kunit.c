@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit: where the kernel wants freed memory wiped, nothing is left by any way out. */
+#include <linux/delay.h>
+
+#include "../selftests/ways_out.h"
+#include "kunit_util.h"
+
+/* A heap like those of a kernel that runs with init_on_free, where this one does not. */
+static struct kmheap *wiping_heap(struct kunit *test, const char *name, unsigned int flags)
+{
+	struct kmheap_attr attr = { .flags = flags };
+	struct kmheap *heap;
+
+	WRITE_ONCE(kmh_test_wipes, true);
+	heap = kmheap_create(name, &attr);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	kmh_kunit_no_worker(heap);
+	return heap;
+}
+
+static int wiped_init(struct kunit *test)
+{
+	kmh_kunit_stay(test);
+	return kmh_kunit_init(test);
+}
+
+static void wiped_exit(struct kunit *test)
+{
+	WRITE_ONCE(kmh_test_wipes, false);
+	kmh_kunit_exit(test);
+}
+
+struct seen {
+	struct kunit *test;
+	unsigned int n;
+};
+
+static void see_left(void *ctx, const char *way, size_t bytes, bool data, size_t nleft)
+{
+	struct seen *seen = ctx;
+
+	seen->n++;
+	KUNIT_EXPECT_EQ_MSG(seen->test, nleft, 0UL, "%s, %zu bytes%s", way, bytes,
+			    data ? " of data" : "");
+}
+
+/* An arena with a live object in it stays. */
+static void every_way_out(struct kunit *test)
+{
+	struct seen seen = { .test = test };
+	struct ways_out w = { .left = see_left, .ctx = &seen };
+	void *pin;
+
+	w.heap = wiping_heap(test, "wiped", 0);
+	w.collected = wiping_heap(test, "wiped_collected", KMHEAP_COLLECTED);
+	pin = kmheap_alloc(w.heap, 100, GFP_KERNEL);
+	w.root = kmheap_alloc(w.collected, 100, GFP_KERNEL);
+	KUNIT_ASSERT_TRUE(test, pin && w.root);
+	ways_out_walk(&w);
+	KUNIT_EXPECT_EQ(test, seen.n, (unsigned int)WAYS_OUT_NLEFT);
+	kmheap_free(pin);
+	kmheap_free(w.root);
+	kmheap_destroy(w.heap);
+	kmheap_destroy(w.collected);
+}
+
+/* ---- a weak handle goes while its object is freed */
+
+struct parting {
+	struct kmheap_weak *weak;
+	void *p;
+	bool rcu;
+	bool begun, done;
+};
+
+/* In the middle of the free, on its CPU: until the other one is through. */
+static void let_the_handle_go(void *arg)
+{
+	struct parting *parting = arg;
+	unsigned int i;
+
+	WRITE_ONCE(parting->begun, true);
+	for (i = 0; i < 10000 && !READ_ONCE(parting->done); i++)
+		mdelay(1);
+}
+
+static void part(void *arg, unsigned int i)
+{
+	struct parting *parting = arg;
+
+	if (i) {
+		while (!READ_ONCE(parting->begun))
+			cond_resched();
+		kmheap_weak_destroy(parting->weak);
+		WRITE_ONCE(parting->done, true);
+	} else {
+		kmheap_free(parting->p);
+		WRITE_ONCE(parting->begun, true);	/* should it not have passed there */
+	}
+}
+
+static void handle_goes_before_the_claim(struct kunit *test)
+{
+	struct kmheap *heap = wiping_heap(test, "wiped", 0);
+	struct parting parting = { .p = kmheap_alloc(heap, 64, GFP_KERNEL) };
+
+	KUNIT_ASSERT_NOT_NULL(test, ways_out_soiled(parting.p, 64));
+	parting.weak = kmheap_weak_create(parting.p);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, parting.weak);
+	kmh_kunit_at_any(test, "claim of an object with a special", let_the_handle_go, &parting);
+	kmh_kunit_threads(test, 2, part, &parting);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("claim of an object with a special"));
+	KUNIT_EXPECT_TRUE(test, parting.done);
+	kmheap_rcu_barrier(heap);
+	KUNIT_EXPECT_EQ(test, ways_out_left(parting.p, 64), 0UL);
+	kmheap_destroy(heap);
+}
+
+static void free_parting(void *arg)
+{
+	struct parting *parting = arg;
+
+	if (parting->rcu)
+		kmheap_free_rcu(parting->p);
+	else
+		kmheap_free(parting->p);
+}
+
+/* The free finds a special that is about to leave. */
+static void freed_while_leaving(struct kunit *test, bool rcu)
+{
+	struct kmheap *heap = wiping_heap(test, "wiped", 0);
+	struct parting parting = { .p = kmheap_alloc(heap, 64, GFP_KERNEL), .rcu = rcu };
+
+	KUNIT_ASSERT_NOT_NULL(test, ways_out_soiled(parting.p, 64));
+	parting.weak = kmheap_weak_create(parting.p);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, parting.weak);
+	kmh_kunit_at(test, "a special leaves a live object", free_parting, &parting);
+	kmheap_weak_destroy(parting.weak);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("a special leaves a live object"));
+	kmheap_rcu_barrier(heap);
+	KUNIT_EXPECT_EQ(test, ways_out_left(parting.p, 64), 0UL);
+	kmheap_destroy(heap);
+}
+
+static void freed_while_its_handle_goes(struct kunit *test)
+{
+	freed_while_leaving(test, false);
+}
+
+static void deferred_while_its_handle_goes(struct kunit *test)
+{
+	freed_while_leaving(test, true);
+}
+
+static struct kunit_case wiped_cases[] = {
+	KUNIT_CASE(every_way_out),
+	KUNIT_CASE(handle_goes_before_the_claim),
+	KUNIT_CASE(freed_while_its_handle_goes),
+	KUNIT_CASE(deferred_while_its_handle_goes),
+	{ }
+};
+
+static struct kunit_suite wiped_suite = {
+	.name = "kmheap_wiped",
+	.init = wiped_init,
+	.exit = wiped_exit,
+	.test_cases = wiped_cases,
+};
+
+kunit_test_suite(wiped_suite);
