@@ -394,6 +394,28 @@ static bool kmh_realloc_in_place(const struct kmheap_object *obj, size_t size, g
 	return size <= obj->bytes;
 }
 
+/*
+ * An object with a finalizer or a weak handle cannot move: these are of its address, and who
+ * cannot sleep could not take them along.
+ */
+static bool kmh_realloc_may_move(const struct kmheap_object *obj)
+{
+	unsigned long addr = (unsigned long)obj->base;
+	struct kmh_mspan *s = kmh_span_of(addr);	/* stays: the object is the caller's */
+
+	if (likely(!READ_ONCE(s->nspecials)) || !kmh_special_exists(s, addr))
+		return true;
+	atomic_long_inc(&obj->heap->refused);
+	return false;
+}
+
+/* What is behind @size bytes may become part of the object later: see krealloc(). */
+static void kmh_realloc_clear(const struct kmheap_object *obj, size_t size, gfp_t gfp)
+{
+	if (size < obj->bytes && want_init_on_alloc(gfp))
+		kmh_clear_chunked(obj->base + size, obj->bytes - size, kmh_alloc_may_grow(gfp));
+}
+
 /* kmheap_realloc(): see <linux/kmheap.h>. */
 void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp_t gfp)
 {
@@ -410,8 +432,12 @@ void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp
 		kmh_report_bad_pointer("kmheap_realloc()", p, _RET_IP_);
 		return NULL;
 	}
-	if (kmh_realloc_in_place(&obj, size, gfp))
-		return (void *)p;
+	if (kmh_realloc_in_place(&obj, size, gfp)) {
+		kmh_realloc_clear(&obj, size, gfp);
+		return obj.base;
+	}
+	if (!kmh_realloc_may_move(&obj))
+		return NULL;
 	new = obj.data ? kmheap_alloc_data_noprof(obj.heap, size, gfp) :
 			 kmheap_alloc_any_noprof(obj.heap, size, gfp);
 	if (!new)

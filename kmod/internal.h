@@ -580,6 +580,7 @@ enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr);
 size_t kmh_tiny_extent(const struct kmh_mspan *s, unsigned long addr, unsigned long *base,
 		       unsigned int *block, bool *live);
 unsigned int kmh_tiny_live(const struct kmh_mspan *s);
+void kmh_clear_chunked(void *p, size_t bytes, bool may_sleep);
 void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid,
 		      enum kmh_span_state state, bool noscan);
 void *kmh_large_try(struct kmheap *heap, size_t bytes, gfp_t gfp);

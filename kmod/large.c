@@ -13,7 +13,8 @@
 /* Cleared in one go: about 25 us at 10 GB/s, the length Go settled on. */
 #define KMH_CLEAR_BYTES		(256UL << 10)
 
-static void kmh_clear_chunked(void *p, size_t bytes, bool may_sleep)
+/* memset() to 0 of any length, with a chance for others to run in between. */
+void kmh_clear_chunked(void *p, size_t bytes, bool may_sleep)
 {
 	size_t here;
 

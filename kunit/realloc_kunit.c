@@ -147,6 +147,81 @@ static void realloc_zeroes_what_is_added(struct kunit *test)
 	kmheap_free(p);
 }
 
+/* The same when it has been smaller in between, in place or on the way to another place. */
+static void realloc_zeroes_what_comes_back(struct kunit *test)
+{
+	static const struct {
+		size_t bytes;
+		bool data;
+	} rows[] = {
+		{ 12, true }, { 8, true }, { 64 }, { 100 }, { 1000, true }, { 32768 }, { 100000 },
+	};
+	struct kmheap *heap = kmh_kunit_heap(test);
+	const gfp_t gfp = GFP_KERNEL | __GFP_ZERO;
+	unsigned int i, to;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		size_t bytes = rows[i].bytes, less = bytes / 2 - 1;
+		const size_t back[] = { bytes, 3 * bytes };
+
+		for (to = 0; to < ARRAY_SIZE(back); to++) {
+			u8 *p = rows[i].data ? kmheap_alloc_data(heap, bytes, gfp) :
+					       kmheap_alloc(heap, bytes, gfp);
+
+			KUNIT_ASSERT_NOT_NULL(test, p);
+			memset(p, 0xa5, bytes);
+			p = kmheap_realloc(NULL, p, less, gfp);
+			p = kmheap_realloc(NULL, p, back[to], gfp);
+			KUNIT_ASSERT_NOT_NULL(test, p);
+			KUNIT_EXPECT_NULL_MSG(test, memchr_inv(p, 0xa5, less), "%zu bytes", bytes);
+			KUNIT_EXPECT_NULL_MSG(test, memchr_inv(p + less, 0, back[to] - less),
+					      "%zu to %zu to %zu bytes", bytes, less, back[to]);
+			kmheap_free(p);
+		}
+	}
+}
+
+static void count_call(void *p, void *arg)
+{
+	++*(unsigned int *)arg;
+}
+
+/* Neither runs a finalizer nor ends a weak handle; without them the object may move. */
+static void realloc_moves_no_side_data(struct kunit *test)
+{
+	static const size_t sizes[] = { 50, 30000, 50000 };
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmheap_weak *weak;
+	struct kmheap_stats st;
+	unsigned int i, calls;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		void *p = kmheap_alloc(heap, sizes[i], GFP_KERNEL);
+		size_t usable = kmheap_size(p);
+
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		kmh_kunit_fill(p);
+		calls = 0;
+		KUNIT_ASSERT_EQ(test, kmheap_set_finalizer(p, count_call, &calls), 0);
+		weak = kmheap_weak_create(p);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, weak);
+		KUNIT_EXPECT_PTR_EQ(test, kmheap_realloc(NULL, p, usable, GFP_KERNEL), p);
+		KUNIT_EXPECT_NULL(test, kmheap_realloc(NULL, p, 2 * usable, GFP_KERNEL));
+		KUNIT_ASSERT_EQ(test, kmheap_set_finalizer(p, NULL, NULL), 0);
+		KUNIT_EXPECT_NULL(test, kmheap_realloc(NULL, p, 2 * usable, GFP_ATOMIC));
+		kmheap_rcu_barrier(heap);
+		KUNIT_EXPECT_EQ(test, calls, 0U);
+		KUNIT_EXPECT_PTR_EQ(test, kmheap_weak_get(weak), p);
+		KUNIT_EXPECT_TRUE(test, kmh_kunit_filled(p));
+		kmheap_weak_destroy(weak);
+		p = kmheap_realloc(NULL, p, 2 * usable, GFP_KERNEL);
+		KUNIT_EXPECT_NOT_NULL(test, p);
+		kmheap_free(p);
+	}
+	kmheap_stats(heap, &st);
+	KUNIT_EXPECT_EQ(test, st.refused_allocs, 2ULL * ARRAY_SIZE(sizes));
+}
+
 static void realloc_fails_and_keeps(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -190,6 +265,8 @@ static struct kunit_case realloc_cases[] = {
 	KUNIT_CASE(realloc_null_allocates),
 	KUNIT_CASE(realloc_zero_frees),
 	KUNIT_CASE(realloc_zeroes_what_is_added),
+	KUNIT_CASE(realloc_zeroes_what_comes_back),
+	KUNIT_CASE(realloc_moves_no_side_data),
 	KUNIT_CASE(realloc_fails_and_keeps),
 	KUNIT_CASE(realloc_bad_pointer_is_reported),
 	{ }

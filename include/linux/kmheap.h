@@ -316,13 +316,16 @@ void *kmheap_alloc_array_noprof(struct kmheap *heap, size_t n, size_t size, gfp_
  * @p: the object; NULL or ZERO_SIZE_PTR to allocate one.
  * @size: bytes; 0 frees @p.
  * @gfp: as for kmheap_alloc(). As with krealloc(), __GFP_ZERO clears what is added
- *	only if every allocation of the object asked for it.
+ *	only if every allocation of the object, by this function too, asked for it.
  *
- * The object stays where it is while @size fits. Data stays data.
+ * The object stays where it is while @size fits, at the alignment it has. Data stays data.
+ * A move gives what kmheap_alloc() of @size gives: an alignment or a node that was asked for
+ * is lost.
  *
  * Context: What @gfp says.
  * Return: the object; ZERO_SIZE_PTR for size 0; NULL, and @p as it was, when memory ran
- * out or @p is no live object (reported).
+ * out, when an object with a finalizer or a weak handle would have to move (both counted in
+ * refused_allocs), or when @p is no live object (reported).
  */
 #define kmheap_realloc(heap, p, size, gfp) \
 	kmheap_hooks(kmheap_realloc_noprof(heap, p, size, gfp))
