@@ -130,6 +130,14 @@ void kmh_sanitize_arena(const void *vbase, size_t bytes)
 
 /* ---- allocation */
 
+/* What kmheap_alloc() of @size bytes promises. */
+static size_t kmh_promised_align(size_t size)
+{
+	size_t align = size & -size;
+
+	return size > KMHEAP_MAX_SMALL ? min(align, KMH_PAGE_SIZE) : align;
+}
+
 /* A slot, or pages, with room for the redzone, aligned as @size promises and @align wants. */
 static void *kmh_sanitize_place(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
 				bool noscan)
@@ -137,8 +145,7 @@ static void *kmh_sanitize_place(struct kmheap *heap, size_t size, size_t align, 
 	size_t padded = max(size, size + KMH_REDZONE_BYTES);	/* not past the end */
 	unsigned int class = 0, spanclass;
 
-	if (is_power_of_2(size))
-		align = max(align, min(size, (size_t)KMHEAP_MAX_SMALL));
+	align = max(align, kmh_promised_align(size));
 	if (padded <= KMHEAP_MAX_SMALL)
 		class = kmh_size_to_class_aligned(padded, align);
 	if (!class)
@@ -208,8 +215,7 @@ void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t g
 static bool kmh_sanitize_fits(const void *p, size_t size, size_t bytes)
 {
 	return size <= bytes - KMH_REDZONE_BYTES &&
-	       (!is_power_of_2(size) ||
-		IS_ALIGNED((unsigned long)p, min(size, (size_t)KMHEAP_MAX_SMALL)));
+	       IS_ALIGNED((unsigned long)p, kmh_promised_align(size));
 }
 
 /**

@@ -6,11 +6,11 @@
 #include <linux/align.h>
 #include <linux/bits.h>
 #include <linux/build_bug.h>
+#include <linux/export.h>
 #include <linux/kernel.h>
-#include <linux/kmheap_classes.h>
 #include <linux/log2.h>
 
-#include "sizeclass.h"
+#include "internal.h"
 
 #define KMH_CLASS(class, bytes, mul, objects, pages, align, words)	\
 	[class] = {							\
@@ -29,6 +29,10 @@ const struct kmh_sizeclass kmh_classes[KMH_NR_CLASSES] ____cacheline_aligned = {
 
 const u16 kmh_spanclass_size[KMH_NR_SPANCLASSES] ____cacheline_aligned = KMH_SPANCLASS_SIZES;
 const u8 kmh_class_lookup[KMH_CLASS_LOOKUP_LEN] ____cacheline_aligned = KMH_CLASS_LOOKUP;
+
+/* See <linux/kmheap.h>. */
+const u8 KMHEAP_CLASSES_SYMBOL = KMH_NR_CLASSES;
+EXPORT_SYMBOL_GPL(KMHEAP_CLASSES_SYMBOL);
 
 static_assert(sizeof(struct kmh_sizeclass) == 16);
 static_assert(KMH_NR_CLASSES == 68);

@@ -99,9 +99,9 @@ static void alloc_constant_sizes_more(struct kunit *test)
 	const_around(test, 2688);
 	const_around(test, 4096);
 	const_around(test, 8192);
-	const_around(test, 13568);
+	const_around(test, 13312);
 	const_around(test, 16384);
-	const_around(test, 27264);
+	const_around(test, 25088);
 	const_around(test, 32768);
 	const_size(test, 100000);
 }
@@ -517,7 +517,7 @@ static void remote_free(void *p)
 
 static void lookup_interior_and_state(struct kunit *test)
 {
-	static const size_t sizes[] = { 8, 24, 100, 6528, 27264, 32768, 40000, 300000 };
+	static const size_t sizes[] = { 8, 24, 100, 6656, 25088, 32768, 40000, 300000 };
 	struct kmheap *heap = kmh_kunit_heap(test);
 	struct kmheap_object obj;
 	unsigned int i;

@@ -286,11 +286,11 @@ static void limit_frees_make_room(struct kunit *test)
 
 /* ---- destroy */
 
-/* 22 * 112 + 3 * 5376 + 2 * 16 + 50000 + 3145728 bytes; tiny ones count their block. */
+/* 22 * 112 + 3 * 5120 + 2 * 16 + 50000 + 3145728 bytes; tiny ones count their block. */
 static const char * const survivors_say[] = {
-	"heap kunit-survivors destroyed with 33 live objects of 3214352 bytes (owner kmheap)",
+	"heap kunit-survivors destroyed with 33 live objects of 3213584 bytes (owner kmheap)",
 	"heap kunit-survivors: 22 of 112 bytes",
-	"heap kunit-survivors: 3 of 5376 bytes",
+	"heap kunit-survivors: 3 of 5120 bytes",
 	"heap kunit-survivors: 6 tiny ones",
 	"heap kunit-survivors: 2 large ones",
 };
@@ -325,7 +325,7 @@ static void destroy_reports_survivors(struct kunit *test)
 	kmh_heap_walk(heap, w);
 	KUNIT_EXPECT_EQ(test, w->st.live_objects, 20 + 3 + 6 + 2 + 2ULL);
 	KUNIT_EXPECT_EQ(test, w->st.live_bytes,
-			22 * 112 + 3 * 5376 + 2 * 16 + 50000 + (3ULL << 20));
+			22 * 112 + 3 * 5120 + 2 * 16 + 50000 + (3ULL << 20));
 	KUNIT_EXPECT_EQ(test, w->tiny_objects, 6ULL);
 	KUNIT_EXPECT_EQ(test, w->large_objects, 2ULL);
 	KUNIT_EXPECT_EQ(test, w->class[kmheap_size_class(100)].live, 22ULL);

@@ -257,14 +257,13 @@ static void alloc_one_without_pages_fails(struct kunit *test)
 {
 	const struct kmheap_attr attr = { .limit_bytes = KMH_LIMIT_MIN_BYTES };
 	struct kmheap *heap = kmheap_create("kunit-limited", &attr);
-	unsigned int n = 0;
+	unsigned int sc = kmh_spanclass(kmh_size_to_class(4096), false), n = 0;
 	void *p, *last = NULL;
 
 	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
 	for (;;) {
 		preempt_disable();
-		p = kmh_mcentral_alloc_one(heap->nodes[numa_mem_id()], kmh_spanclass(44, false),
-					   false);
+		p = kmh_mcentral_alloc_one(heap->nodes[numa_mem_id()], sc, false);
 		preempt_enable();
 		if (!p || n > 1000)
 			break;

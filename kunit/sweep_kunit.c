@@ -401,8 +401,9 @@ static void pay_by_debt_and_credit(struct kunit *test)
 /* Taking fresh pages is what is paid for: eight pages swept for each. */
 static void fresh_pages_are_paid_for(struct kunit *test)
 {
-	const unsigned int wide = kmh_spanclass(44, false);	/* several pages a span */
-	unsigned int npages = kmh_classes[44].npages, i, budget;
+	const unsigned int class = kmh_size_to_class(4096);	/* several pages a span */
+	const unsigned int wide = kmh_spanclass(class, false);
+	unsigned int npages = kmh_classes[class].npages, i, budget;
 	struct kmh_mcentral *c = central(test, SPANCLASS);
 	struct kmh_mspan *s[40], *fresh;
 

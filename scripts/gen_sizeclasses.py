@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """Generate the size class tables of kmheap and prove them.
 
-The sizes are those of the Go runtime; the steps follow the algorithm described
-in golang/go, src/runtime/mksizeclasses.go (BSD-3-Clause), none of whose text is
-used here. How many pages a span of a class gets is kmheap's own choice: Go
-gives a span as few pages as keep the tail waste at or under 12.5 %, which
-leaves one or two objects in the spans of the middle classes, and a refill per
-object or two.
+The sizes up to 1 KiB are those of the Go runtime; the steps follow the algorithm
+described in golang/go, src/runtime/mksizeclasses.go (BSD-3-Clause), none of whose
+text is used here. Above, Go's classes would break a promise of kmalloc(): an
+object is aligned to the largest power of two that divides its size. So there the
+sizes are chosen, as many as Go has, with the least mean waste of all that keep the
+promise and round up by 12.5 % at most. How many pages a span of a class gets is
+kmheap's own choice: Go gives a span as few pages as keep the tail waste at or
+under 12.5 %, which leaves one or two objects in the spans of the middle classes,
+and a refill per object or two.
 
     gen_sizeclasses.py            write both headers
     gen_sizeclasses.py --check    exit 1 when the committed ones differ
@@ -18,6 +21,8 @@ is committed.
 """
 
 import argparse
+import functools
+import hashlib
 import pathlib
 import sys
 
@@ -44,6 +49,11 @@ def is_power_of_2(n):
     return n > 0 and n & (n - 1) == 0
 
 
+def divisor(n):
+    """The largest power of two that divides n: the alignment that kmalloc(n) promises."""
+    return n & -n
+
+
 def tail_ok(npages, size):
     """At most one eighth of the span is left over behind its last object."""
     span = npages * PAGE
@@ -59,32 +69,68 @@ def go_npages(size):
 
 def size_step(size):
     """Distance from a power of two to the next candidate size."""
-    if size >= 2048:
-        return 256
     if size >= 128:
         return size // 8
     return 16 if size >= 32 else 8
 
 
 def go_sizes():
-    """The 67 object sizes, each with the pages Go gives its span."""
-    found = []                   # [size, npages]
+    """The object sizes that Go has up to SMALL_MAX."""
+    found = []                   # (size, (pages of its span, objects in it))
     step = size = 8
-    while size <= MAX_SMALL:
+    while size <= SMALL_MAX:
         if is_power_of_2(size):
             step = size_step(size)
         npages = go_npages(size)
-        nelems = npages * PAGE // size
-        if found and found[-1][1] == npages and npages * PAGE // found[-1][0] == nelems:
-            found[-1][0] = size  # as many objects in the same span: only the larger stays
-        else:
-            found.append([size, npages])
+        shape = npages, npages * PAGE // size
+        if found and found[-1][1] == shape:
+            found.pop()          # as many objects in the same span: only the larger stays
+        found.append((size, shape))
         size += step
-    for entry in found:          # grow into the tail while the count stays the same
-        span = entry[1] * PAGE
-        grown = span // (span // entry[0]) // LARGE_STEP * LARGE_STEP
-        entry[0] = max(entry[0], grown)
-    return found
+    return [size for size, _ in found]
+
+
+def may_follow(size, prev):
+    """
+    May @size be the class above @prev? All sizes in between get its objects: none may promise
+    more alignment (then the step is no longer than what divides @size), none may be rounded
+    up by more than an eighth of the class, and powers of two are classes of their own.
+    """
+    step = size - prev
+    between = range(prev + LARGE_STEP, size, LARGE_STEP)
+    return (step <= divisor(size) and (step - 1) * 8 <= size and
+            not any(map(is_power_of_2, between)))
+
+
+def chosen_sizes(count, npages_of):
+    """
+    @count sizes over SMALL_MAX up to MAX_SMALL with the least mean waste of memory, rounding and
+    tail together; requests twice as large are taken to be half as frequent. Shortest path.
+    """
+    sizes = range(SMALL_MAX + LARGE_STEP, MAX_SMALL + 1, LARGE_STEP)
+    freq, asked = [0.0], [0]     # sums of 1 / size, and of size * (1 / size)
+    for size in range(1, MAX_SMALL + 1):
+        freq.append(freq[-1] + 1 / size)
+        asked.append(asked[-1] + 1)
+
+    def waste(prev, size):
+        span = npages_of(size) * PAGE
+        taken = span / (span // size)    # bytes of memory for each object
+        return freq[size] - freq[prev] - (asked[size] - asked[prev]) / taken
+
+    best = {SMALL_MAX: (0.0, ())}
+    for _ in range(count):
+        longer = {}
+        for size in sizes:
+            ways = [(sofar + waste(prev, size), path + (size,))
+                    for prev, (sofar, path) in best.items()
+                    if prev < size and may_follow(size, prev)]
+            if ways:
+                longer[size] = min(ways)
+        best = longer
+    if MAX_SMALL not in best:
+        die(f"no {count} sizes from {SMALL_MAX} to {MAX_SMALL} bytes keep the rules")
+    return list(best[MAX_SMALL][1])
 
 
 def choose_npages(size, min_objects, max_span):
@@ -114,7 +160,7 @@ class SizeClass:
         self.align_pages = max(1, size // PAGE) if is_power_of_2(size) else 1
         self.tail = self.span - self.nelems * size
         self.max_waste = ((size - prev - 1) * self.nelems + self.tail) / self.span
-        self.min_align = min(size & -size, self.align_pages * PAGE)
+        self.min_align = min(divisor(size), self.align_pages * PAGE)
 
     def row(self):
         return (f"{self.index:5}  {self.size:9}  {self.span:10}  {self.npages:5}  {self.nelems:7}"
@@ -125,12 +171,18 @@ ROW_HEAD = "class  bytes/obj  bytes/span  pages  objects  tail waste  max waste 
 
 
 def make_classes(args):
+    @functools.cache
+    def npages_of(size):
+        if args.go:
+            return go_npages(size)
+        return choose_npages(size, least_objects(size, args), args.max_span_kib << 10)
+
     classes = [SizeClass(0, TINY_BYTES, 1, TINY_BYTES - 1)]
+    sizes = go_sizes()
+    sizes += chosen_sizes(NR_CLASSES - 1 - len(sizes), npages_of)
     prev = 0
-    for index, (size, npages) in enumerate(go_sizes(), 1):
-        if not args.go:
-            npages = choose_npages(size, least_objects(size, args), args.max_span_kib << 10)
-        classes.append(SizeClass(index, size, npages, prev))
+    for index, size in enumerate(sizes, 1):
+        classes.append(SizeClass(index, size, npages_of(size), prev))
         prev = size
     return classes
 
@@ -176,6 +228,16 @@ def prove(classes, lookup):
         found = lookup[lookup_index(size)]
         if classes[found].size < size or (found > 1 and classes[found - 1].size >= size):
             die(f"size {size} looks up class {found}")
+        if classes[found].min_align < divisor(size):
+            die(f"size {size} is aligned to {classes[found].min_align} bytes")
+        if size > SMALL_MAX and (classes[found].size - size) * 8 > classes[found].size:
+            die(f"size {size} is rounded up to {classes[found].size}")
+
+
+def client_hash(classes):
+    """Of all that is compiled into a client: which class a size has, and its bytes."""
+    text = f"{MAX_SMALL}: " + " ".join(str(c.size) for c in classes)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def params(args):
@@ -206,7 +268,8 @@ def macro_list(name, values):
 
 
 def table_header(args, classes, lookup):
-    text = ("The size classes: object sizes of the Go runtime, span lengths of kmheap.\n\n"
+    text = (f"The size classes: up to {SMALL_MAX} bytes those of the Go runtime, above and in the\n"
+            "lengths of spans kmheap's own.\n\n"
             + ROW_HEAD + "\n" + "\n".join(c.row() for c in classes[1:])
             + "\n\nMax waste is the share of a full span that is lost when every object in it\n"
               "is one byte larger than the class below, rounding and tail together.\n\n"
@@ -244,6 +307,10 @@ def client_header(args, classes):
     out += ["#ifndef _LINUX_KMHEAP_CLASSES_H", "#define _LINUX_KMHEAP_CLASSES_H", "",
             "#include <linux/compiler.h>", "#include <linux/types.h>", "",
             f"#define KMHEAP_MAX_SMALL\t{MAX_SMALL}\t/* larger objects have pages of their own */",
+            "", "/*",
+            " * Exported by kmheap.ko and wanted by every client: a client that was built for",
+            " * other size classes does not load. The digits are a hash of them.", " */",
+            f"#define KMHEAP_CLASSES_SYMBOL\tkmheap_built_for_size_classes_{client_hash(classes)}",
             "", "/*",
             " * Smallest class that holds size bytes, 1 to 67; 0 when size is over",
             " * KMHEAP_MAX_SMALL. For constant sizes, where it folds to a number; with any other",

@@ -63,7 +63,7 @@ check "the same for each heap" balanced_heaps
 # shellcheck disable=SC2016
 columns='NR == 1 { for (n = 1; n <= NF; n++) c[$n] = n; n = NF; next }'
 
-# The figures of what this test allocated: 1000 of 112, 20 of 5376, 1 large of 50000 asked.
+# The figures of what this test allocated: 1000 of 112, 20 of 5120, 1 large of 50000 asked.
 known() {
 	is live_objects "$(stat live_objects shown)" = 1021 || return 1
 	is allocs "$(stat allocs shown)" = 1023 && is frees "$(stat frees shown)" = 2 || return 1
@@ -209,7 +209,7 @@ manual_gone() {
 }
 check "and is gone when it has been freed" manual_gone
 
-# ---- deferred frees: one large object of 7 pages and 5 of 5376
+# ---- deferred frees: one large object of 7 pages and 5 of 5120
 limit_shown() {
 	arenas_form || return 1
 	limit=$(($(cut -d' ' -f2 /tmp/arenas) / 8))
@@ -222,10 +222,10 @@ check "deferred_limit_bytes is an eighth of the arenas, at least a 64th of the m
 generations=$(stat generations shown)
 deferred_shown() {
 	is deferred_objects "$(stat deferred_objects shown)" = 6 || return 1
-	is deferred_bytes "$(stat deferred_bytes shown)" = $((7 * 8192 + 5 * 5376)) || return 1
+	is deferred_bytes "$(stat deferred_bytes shown)" = $((7 * 8192 + 5 * 5120)) || return 1
 	is live_objects "$(stat live_objects shown)" = 1015 || return 1
 	is frees "$(stat frees shown)" = 8 && balanced shown || return 1
-	is "deferred of 5376" "$(column deferred 5376)" = 5 && is live "$(column live 5376)" = 15 || return 1
+	is "deferred of 5120" "$(column deferred 5120)" = 5 && is live "$(column live 5120)" = 15 || return 1
 	is "large span" "$(homes large)" = "1 7 0 1" || return 1
 	is "slots of spans" "$(homes any | cut -d' ' -f3,4)" = "1015 6" && spans_form
 }
@@ -237,11 +237,11 @@ tell heap_client barrier shown
 deferred_gone() {
 	is deferred_objects "$(stat deferred_objects shown)" = 0 || return 1
 	is deferred_bytes "$(stat deferred_bytes shown)" = 0 && balanced shown || return 1
-	is "deferred of 5376" "$(column deferred 5376)" = 0 || return 1
+	is "deferred of 5120" "$(column deferred 5120)" = 0 || return 1
 	is "slots of spans" "$(homes any | cut -d' ' -f3,4)" = "1015 0"
 }
 deferred_free() {
-	deferred_gone && is live "$(column live 5376)" = 15 || return 1
+	deferred_gone && is live "$(column live 5120)" = 15 || return 1
 	is generations "$(stat generations shown)" -gt "$generations" || return 1
 	is swept_spans "$(stat swept_spans shown)" -gt 0
 }

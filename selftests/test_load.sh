@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-plan 41
+plan 42
 
 # refused "MESSAGE" PARAM=VALUE...: insmod fails, says why, and leaves nothing.
 refused() {
@@ -116,6 +116,11 @@ held() {
 		said 'heap held destroyed with 10 live objects'
 }
 check "a heap keeps kmheap loaded" held
+stale() {
+	fails load stale_client 2>/dev/null && fails loaded stale_client &&
+		said 'stale_client: Unknown symbol kmheap_built_for_size_classes_00000000'
+}
+check "a client that was built for other size classes does not load" stale
 check "its client goes first, then kmheap" eval 'unload heap_client && unload kmheap'
 
 forgotten() {

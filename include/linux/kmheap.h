@@ -27,6 +27,16 @@
 
 #include <linux/kmheap_classes.h>
 
+/*
+ * Classes of constant sizes are compiled into clients. This makes every client want the symbol
+ * of the classes that it was built for, so that the kernel does not load it beside a kmheap.ko
+ * that has others.
+ */
+extern const u8 KMHEAP_CLASSES_SYMBOL;
+#ifndef _KMHEAP_INTERNAL_H
+static const u8 *const kmheap_classes_wanted __used = &KMHEAP_CLASSES_SYMBOL;
+#endif
+
 struct kmheap;			/* opaque; NULL names the default heap */
 struct module;
 
@@ -216,8 +226,8 @@ void *kmheap_alloc_array_noprof(struct kmheap *heap, size_t n, size_t size, gfp_
  *	are kept. __GFP_NOFAIL is not: it warns and may still give NULL. DMA zones
  *	give NULL with a warning. Other flags have no effect.
  *
- * Objects of a power-of-two size up to 32 KiB are aligned to it, all others to at
- * least 8 bytes. Objects over 32 KiB come in pages of 8 KiB and are page-aligned.
+ * Objects of up to 32 KiB are aligned to the largest power of two that divides @size, at
+ * least 8 bytes. Objects over 32 KiB come in pages of 8 KiB and are aligned to those.
  *
  * Context: Any, NMI included, if @gfp does not allow sleeping; callers that cannot
  * sleep get what is there without asking the kernel.

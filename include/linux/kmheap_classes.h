@@ -14,6 +14,12 @@
 #define KMHEAP_MAX_SMALL	32768	/* larger objects have pages of their own */
 
 /*
+ * Exported by kmheap.ko and wanted by every client: a client that was built for
+ * other size classes does not load. The digits are a hash of them.
+ */
+#define KMHEAP_CLASSES_SYMBOL	kmheap_built_for_size_classes_6ea15d1c
+
+/*
  * Smallest class that holds size bytes, 1 to 67; 0 when size is over
  * KMHEAP_MAX_SMALL. For constant sizes, where it folds to a number; with any other
  * it is a chain of compares.
@@ -92,63 +98,63 @@ static __always_inline unsigned int kmheap_size_class(size_t size)
 		return 35;
 	if (size <= 1536)
 		return 36;
-	if (size <= 1792)
+	if (size <= 1664)
 		return 37;
-	if (size <= 2048)
+	if (size <= 1792)
 		return 38;
-	if (size <= 2304)
+	if (size <= 2048)
 		return 39;
-	if (size <= 2688)
+	if (size <= 2304)
 		return 40;
-	if (size <= 3072)
+	if (size <= 2560)
 		return 41;
-	if (size <= 3200)
+	if (size <= 2688)
 		return 42;
-	if (size <= 3456)
+	if (size <= 3072)
 		return 43;
-	if (size <= 4096)
+	if (size <= 3328)
 		return 44;
-	if (size <= 4864)
+	if (size <= 3584)
 		return 45;
-	if (size <= 5376)
+	if (size <= 4096)
 		return 46;
-	if (size <= 6144)
+	if (size <= 4608)
 		return 47;
-	if (size <= 6528)
+	if (size <= 5120)
 		return 48;
-	if (size <= 6784)
+	if (size <= 5376)
 		return 49;
-	if (size <= 6912)
+	if (size <= 6144)
 		return 50;
-	if (size <= 8192)
+	if (size <= 6656)
 		return 51;
-	if (size <= 9472)
+	if (size <= 7168)
 		return 52;
-	if (size <= 9728)
+	if (size <= 8192)
 		return 53;
-	if (size <= 10240)
+	if (size <= 9216)
 		return 54;
-	if (size <= 10880)
+	if (size <= 10240)
 		return 55;
-	if (size <= 12288)
+	if (size <= 10752)
 		return 56;
-	if (size <= 13568)
+	if (size <= 12288)
 		return 57;
-	if (size <= 14336)
+	if (size <= 13312)
 		return 58;
-	if (size <= 16384)
+	if (size <= 14336)
 		return 59;
-	if (size <= 18432)
+	if (size <= 16384)
 		return 60;
-	if (size <= 19072)
+	if (size <= 18432)
 		return 61;
 	if (size <= 20480)
 		return 62;
-	if (size <= 21760)
+	if (size <= 21504)
 		return 63;
 	if (size <= 24576)
 		return 64;
-	if (size <= 27264)
+	if (size <= 25088)
 		return 65;
 	if (size <= 28672)
 		return 66;
@@ -162,9 +168,9 @@ static const u16 kmheap_class_bytes[] __maybe_unused = {
 	16, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 144,
 	160, 176, 192, 208, 224, 240, 256, 288, 320, 352, 384, 416,
 	448, 480, 512, 576, 640, 704, 768, 896, 1024, 1152, 1280, 1408,
-	1536, 1792, 2048, 2304, 2688, 3072, 3200, 3456, 4096, 4864, 5376, 6144,
-	6528, 6784, 6912, 8192, 9472, 9728, 10240, 10880, 12288, 13568, 14336, 16384,
-	18432, 19072, 20480, 21760, 24576, 27264, 28672, 32768,
+	1536, 1664, 1792, 2048, 2304, 2560, 2688, 3072, 3328, 3584, 4096, 4608,
+	5120, 5376, 6144, 6656, 7168, 8192, 9216, 10240, 10752, 12288, 13312, 14336,
+	16384, 18432, 20480, 21504, 24576, 25088, 28672, 32768,
 };
 
 #endif /* _LINUX_KMHEAP_CLASSES_H */
