@@ -6,13 +6,15 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 
 .PHONY: all help run check check-quick check-long models shell bench clean
 
-all: $(KDIR)/Makefile
+all:
+	@case "$(CURDIR)$(KDIR)" in *[[:space:]:]*) \
+		echo "The kernel's build takes no folder with a space or a colon in its name; 'make run' does." >&2; \
+		exit 1 ;; esac
+	@[ -e "$(KDIR)/Makefile" ] || { \
+		echo "No kernel to build against in $(KDIR): install its headers or set KDIR=." >&2; \
+		echo "'make run' needs neither: it fetches a kernel and boots it." >&2; \
+		exit 1; }
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
-
-$(KDIR)/Makefile:
-	@echo "No kernel to build against in $(KDIR): install its headers or set KDIR=." >&2
-	@echo "'make run' needs neither: it fetches a kernel and boots it." >&2
-	@false
 
 help:
 	@echo "make              build kmheap.ko and the samples (KDIR=, ARCH= honoured)"

@@ -10,7 +10,8 @@ since the last document began: that guest is started again.
 
 ktap.py --summary STEP...: add up, name every failing case, end with
 "N passed, N failed", after what the scripts that gave up have said. A step without
-a judgement counts as one failure.
+a judgement counts as one failure. How long each step took, and what for, is what the
+scripts have noted in STEP.times.
 """
 import copy
 import json
@@ -182,15 +183,36 @@ def last_words(base):
     return words
 
 
+def read_times(step):
+    """Seconds of a step: in all, and by what for."""
+    spent = {}
+    try:
+        with open(os.path.join(results_dir(), step) + ".times", encoding="utf-8") as times:
+            for line in times:
+                what, seconds = line.split()
+                spent[what] = spent.get(what, 0) + int(seconds)
+    except (OSError, ValueError):
+        pass
+    return spent
+
+
+def row(step, found, spent):
+    columns = ["%6d" % spent[what] if what in spent else "     -"
+               for what in ("all", "kernels", "modules", "guests")]
+    return "%-20s %7d %7d %8d %s" % (step, found["passed"], len(found["failures"]),
+                                     found["skipped"], " ".join("%8s" % c for c in columns))
+
+
 def summary(steps):
     passed = failed = 0
     names = []
     words = []
     print()
+    print("%-20s %7s %7s %8s %8s %8s %8s %8s" % ("step", "passed", "failed", "skipped", "seconds",
+                                                 "kernels", "modules", "guests"))
     for step in steps:
         found = read_step(step)
-        print("%-20s %5d passed %4d failed %4d skipped" %
-              (step, found["passed"], len(found["failures"]), found["skipped"]))
+        print(row(step, found, read_times(step)))
         passed += found["passed"]
         failed += len(found["failures"])
         names += ["FAILED %s: %s" % (step, name) for name in found["failures"]]

@@ -7,13 +7,9 @@
 
 set -euo pipefail
 
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cache=${KMHEAP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kmheap}
-jobs=${KMHEAP_JOBS:-$(nproc)}
-results=${KMHEAP_RESULTS:-$top/results}
-export KMHEAP_CACHE=$cache KMHEAP_RESULTS=$results
-
-mkdir -p "$cache"
+# What apt, the compiler and the tools say is read here, in one language.
+export LC_ALL=C
+unset LANGUAGE
 
 say() {
 	printf '%s\n' "$*" >&2
@@ -22,6 +18,72 @@ say() {
 die() {
 	say "${0##*/}: $*"
 	exit 1
+}
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Without HOME, bash knows the home folder from the list of users.
+: "${HOME:=$(unset HOME && echo ~)}"
+export HOME
+cache=${KMHEAP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kmheap}
+jobs=${KMHEAP_JOBS:-$(nproc)}
+results=${KMHEAP_RESULTS:-$top/results}
+export KMHEAP_CACHE=$cache KMHEAP_RESULTS=$results
+
+case $cache in
+*[[:space:]:,]*) die "kernels cannot be built in $cache: please set KMHEAP_CACHE to a folder without spaces, colons and commas in its name" ;;
+/*) ;;
+*) die "no home folder: please set KMHEAP_CACHE to a folder for kernels and builds" ;;
+esac
+case $results in
+*,*) die "QEMU cannot write to $results: please set KMHEAP_RESULTS to a folder without a comma in its name" ;;
+esac
+mkdir -p "$cache" 2>/dev/null || die "cannot make the folder $cache: please set KMHEAP_CACHE to another one"
+
+# The script that the person has called answers Ctrl-C, in one line; those that it has
+# called end, and say nothing.
+if [ "${KMHEAP_OUTERMOST:-$$}" = $$ ]; then
+	export KMHEAP_OUTERMOST=$$
+	trap 'trap "" INT TERM; say "${0##*/}: interrupted"; exit 130' INT TERM
+else
+	trap 'exit 130' INT TERM
+fi
+
+# room FOLDER MIB: make FOLDER, and give up when there is less than that left in it. For the
+# space of what comes next; a disk that is full breaks tools in ways that nobody understands.
+room() {
+	local left
+
+	mkdir -p "$1" 2>/dev/null || die "cannot make the folder $1"
+	left=$(df -Pm "$1" | awk 'NR == 2 { print $4 }')
+	[ "$left" -ge "$2" ] || die "no space in $1: $left MiB are left, and $2 are needed"
+}
+
+# alone NAME: what writes $results/NAME.* holds this lock until it ends, and so do the
+# processes that it has started.
+alone() {
+	local lock=$results/.$1.lock fd
+
+	mkdir -p "$results" 2>/dev/null || die "cannot make the folder $results"
+	exec {fd}>"$lock"
+	if ! flock -n "$fd"; then
+		say "${0##*/}: another one writes $results/$1.*; waiting for its end"
+		flock "$fd"
+	fi
+}
+
+# spent WHAT SECONDS: a note for the table that "make check" ends with.
+spent() {
+	[ -z "${KMHEAP_TIMES:-}" ] || echo "$1 $2" >>"$KMHEAP_TIMES"
+}
+
+# compilers ARCH: make sure that there is one for it; sets cross, what make is told of it.
+compilers() {
+	cross=()
+	"$top/scripts/setup" build
+	if [ "$1" = arm64 ]; then
+		"$top/scripts/setup" arm64
+		cross=(CROSS_COMPILE=aarch64-linux-gnu-)
+	fi
 }
 
 as_root() {
@@ -37,17 +99,15 @@ short_hash() {
 	sha256sum | cut -c1-12
 }
 
-# progress LABEL LOG: a line every ten seconds for as long as this script runs. Its
-# sleep ends with it, for it would keep the locks and pipes of the script open.
+# progress LABEL LOG: a line every ten seconds for as long as this script runs. It sleeps
+# for a second at a time, for meanwhile the locks and pipes of the script are open.
 progress() {
-	local seconds=0 nap=
+	local seconds=0
 
-	trap '[ -z "$nap" ] || kill "$nap" 2>/dev/null; exit' TERM
-	while kill -0 $$ 2>/dev/null; do
-		sleep 10 &
-		nap=$!
-		wait "$nap"
-		seconds=$((seconds + 10))
+	trap 'exit' TERM
+	while sleep 1 && kill -0 $$ 2>/dev/null; do
+		seconds=$((seconds + 1))
+		[ $((seconds % 10)) -eq 0 ] || continue
 		say "$1: $seconds s, $(grep -cE '^ +(CC|AS|AR|LD|HOSTCC)' "$2" || :) objects"
 	done
 }

@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+# once: yes
 # timeout: 300
 # A collected heap: threads, hardirqs and softirqs of every CPU allocate, move, free
 # and forget objects while a collector marks and sweeps, and the validators run. What

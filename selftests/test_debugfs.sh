@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+# once: yes
 # timeout: 120
 # Files, formats, equations and refusals of /sys/kernel/debug/kmheap.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+# once: yes
 # timeout: 600
 # A CPU that is to come or to go fails at one of its states, and the kernel rolls back, while
 # every CPU allocates and frees: nothing is stranded on it and nobody notices.

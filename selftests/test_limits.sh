@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+# once: yes
 # timeout: 120
 # Limits as an operator and an owner see them: files and parameters that are written at run time,
 # what is refused and what is given back first, the callback of a soft limit, the module's limit.

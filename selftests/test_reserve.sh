@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+# once: yes
 # timeout: 900
 # Storms from hardirq, softirq and NMI on all CPUs: at a rate that the refill can keep up with
 # nothing is refused, above it every refusal is counted, and afterwards nothing is again.

@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+# once: yes
 # timeout: 180
 # Small heaps stay small: one object within 512 KiB, a thousand heaps in 1 GiB.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+# once: yes
 # timeout: 240
 # The sample client samples/sysgraph.c with the files and links of this guest's
 # sysfs, in which devices, drivers, buses and classes point to each other. What each

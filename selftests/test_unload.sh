@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+# once: yes
 # timeout: 900
 # long-timeout: 7200
 # kmheap and a client are loaded and unloaded while every CPU allocates, with deferred frees
