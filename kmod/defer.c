@@ -142,6 +142,7 @@ static void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned lon
 		/* Acquire: who sees the flag knows that the rest has been told. */
 		if (unlikely(!smp_load_acquire(&s->dirty[gen & 1])))
 			kmh_defer_dirty(s, gen & 1);
+		kmh_test_point("defer_slot: before the second look");
 		gen = READ_ONCE(*now);
 	} while (unlikely(gen != before));
 	/*
@@ -309,6 +310,7 @@ void kmheap_free_rcu(const void *p)
 		return;
 	}
 	uncounted = kmh_cpu_add_return(s->mcache->deferred, cpu, s->elemsize);
+	kmh_test_point("free_rcu: before the second look");
 	/*
 	 * No acquire (a fence on User-Mode Linux): as the generation is still the same, the
 	 * grace period that its set waits for orders what has been told; defer-told.litmus.

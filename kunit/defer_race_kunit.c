@@ -341,64 +341,50 @@ static void neighbours_in_a_block_are_counted_once(struct kunit *test)
 }
 
 /*
- * The sets change roles between the two looks of a free: its slot is in both then. One CPU
- * flips as fast as it can, and nobody sweeps.
+ * The sets change roles between the two looks of a free: its slot is in both then. Nobody
+ * sweeps.
  */
-struct flips {
+struct flip {
 	struct kmheap *heap;
-	bool stop;
-	unsigned int nboth, nneither;
+	unsigned int n;
 };
 
-static void flip_one(struct flips *f)
+static void flip_sets(void *arg)
 {
-	void *p = kmheap_alloc(f->heap, 8, GFP_KERNEL);
-	struct kmh_mspan *s = kmh_span_of((unsigned long)p);
-	unsigned int slot;
-	bool in[2];
+	struct flip *f = arg;
 
-	if (!p)
-		return;
-	slot = ((unsigned long)p - s->base) / 8;
-	kmheap_free_rcu(p);
-	in[0] = atomic_long_read(kmh_mspan_deferred(s, slot / 64, 0)) & BIT(slot % 64);
-	in[1] = atomic_long_read(kmh_mspan_deferred(s, slot / 64, 1)) & BIT(slot % 64);
-	f->nboth += in[0] && in[1];
-	f->nneither += !in[0] && !in[1];
-}
-
-static void flip_thread(void *arg, unsigned int i)
-{
-	unsigned long end = jiffies + 200 * HZ, seen;
-	struct flips *f = arg;
-	unsigned int k, n;
-
-	while (i && !READ_ONCE(f->stop)) {
-		WRITE_ONCE(f->heap->defer.gen, f->heap->defer.gen + 1);
-		for (k = 0; k < 20; k++)
-			cpu_relax();
-		cond_resched();
-	}
-	for (n = 0; !i && n < 1000000 && !f->nboth && time_before(jiffies, end); n++) {
-		/* When the other CPU is seen to be at it. */
-		seen = READ_ONCE(f->heap->defer.gen);
-		while (READ_ONCE(f->heap->defer.gen) == seen && time_before(jiffies, end))
-			cond_resched();
-		for (k = 0; k < 100; k++)
-			flip_one(f);
-	}
-	WRITE_ONCE(f->stop, true);
+	WRITE_ONCE(f->heap->defer.gen, f->heap->defer.gen + 1);
+	f->n++;
 }
 
 static void sets_flip_during_a_free(struct kunit *test)
 {
-	struct flips f = { .heap = kmh_kunit_heap(test) };
+	static const char * const places[] = { "free_rcu: before the second look",
+					       "defer_slot: before the second look" };
+	struct flip f = { .heap = kmh_kunit_heap(test) };
 	struct kmheap_stats st;
+	unsigned int i;
 
 	sweep_by_hand(f.heap);
-	kmh_kunit_threads(test, 2, flip_thread, &f);
-	KUNIT_EXPECT_GT_MSG(test, f.nboth, 0U, "the second look never sees the flip");
-	KUNIT_EXPECT_EQ(test, f.nneither, 0U);
+	/* At either place, and each time the other set is the first one. */
+	for (i = 0; i < 4; i++) {
+		void *p = kmheap_alloc(f.heap, 8, GFP_KERNEL);
+		struct kmh_mspan *s = kmh_span_of((unsigned long)p);
+		unsigned int slot;
+
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		slot = ((unsigned long)p - s->base) / 8;
+		kmh_kunit_at(test, places[i / 2], flip_sets, &f);
+		if (i / 2)
+			KUNIT_EXPECT_EQ(test, defer_slot(s, slot), (int)KMH_FREE_OK);
+		else
+			kmheap_free_rcu(p);
+		KUNIT_EXPECT_EQ_MSG(test, f.n, i + 1, "%s is not passed", places[i / 2]);
+		KUNIT_EXPECT_TRUE(test, atomic_long_read(kmh_mspan_deferred(s, slot / 64, 0)) &
+				  BIT(slot % 64));
+		KUNIT_EXPECT_TRUE(test, atomic_long_read(kmh_mspan_deferred(s, slot / 64, 1)) &
+				  BIT(slot % 64));
+	}
 	/*
 	 * In whichever sets they are, all of them come back; but no set was empty when it
 	 * began to be filled, so that has to be said again.
