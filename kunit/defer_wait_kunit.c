@@ -84,7 +84,7 @@ static void worker_frees_what_has_expired(struct kunit *test)
 {
 	static const size_t sizes[] = { 64, 100000, 8192 };
 	struct kmheap *heap = kmh_kunit_heap(test);
-	unsigned int round, tries;
+	unsigned int round;
 
 	for (round = 0; round < 6; round++) {
 		void *p = kmheap_alloc(heap, sizes[round % 3], GFP_KERNEL);
@@ -93,8 +93,7 @@ static void worker_frees_what_has_expired(struct kunit *test)
 		if (round < 3)
 			kmh_mcache_drain_all(heap);
 		kmheap_free_rcu(p);
-		for (tries = 0; tries < 1000 && state_of(p) == KMHEAP_OBJECT_DEFERRED; tries++)
-			msleep(20);
+		kmh_kunit_wait_for(test, state_of(p) != KMHEAP_OBJECT_DEFERRED);
 		KUNIT_EXPECT_EQ_MSG(test, (int)state_of(p), (int)KMHEAP_OBJECT_FREE, "round %u",
 				    round);
 	}
@@ -319,12 +318,14 @@ static void worker_presses_by_itself(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 	void **p = pressing_objects(test);
-	unsigned int i, tries;
+	unsigned int i;
 
+	/* All at once: whoever is slow may see the worker free each by itself, and no excess. */
+	mutex_lock(&heap->sweep.mutex);
 	for (i = 0; i < NR_PRESSING; i++)
 		kmheap_free_rcu(p[i]);
-	for (tries = 0; tries < 1000 && state_of(p[0]) == KMHEAP_OBJECT_DEFERRED; tries++)
-		msleep(20);
+	mutex_unlock(&heap->sweep.mutex);
+	kmh_kunit_wait_for(test, state_of(p[0]) != KMHEAP_OBJECT_DEFERRED);
 	KUNIT_EXPECT_GE(test, atomic_long_read(&heap->defer.expedited), 1L);
 	KUNIT_EXPECT_EQ(test, (int)state_of(p[0]), (int)KMHEAP_OBJECT_FREE);
 	kmheap_rcu_barrier(heap);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* CPUs that have stopped allocating give up what they keep; others are left alone. */
-#include <linux/delay.h>
-#include <linux/jiffies.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/sizes.h>
+#include <linux/string.h>
 
 #include "mheap_kunit.h"
 
@@ -142,23 +143,45 @@ static bool rests(struct kmheap *heap)
 	       !work_busy(&heap->idle.work.work);
 }
 
-static bool wait_for(bool (*what)(struct kmheap *heap), struct kmheap *heap)
+/* The look that is due comes now. */
+static void look_now(struct kmheap *heap)
 {
-	unsigned long end = jiffies + 60 * HZ;
-
-	while (!what(heap)) {
-		if (time_after(jiffies, end))
-			return false;
-		mod_delayed_work(kmh_wq, &heap->idle.work, 0);	/* not for a period each */
-		flush_delayed_work(&heap->idle.work);
-		usleep_range(500, 1000);
-	}
-	return true;
+	mod_delayed_work(kmh_wq, &heap->idle.work, 0);
+	flush_delayed_work(&heap->idle.work);
 }
 
 static bool all_drained(struct kmheap *heap)
 {
+	look_now(heap);
 	return !cpu_cache_bytes(heap);
+}
+
+/* Looks come when the case wants one, and by themselves when it has long been over. */
+static void set_period(struct kunit *test, const char *ms)
+{
+	unsigned int i;
+
+	for (i = 0; i < THIS_MODULE->num_kp; i++) {
+		const struct kernel_param *kp = &THIS_MODULE->kp[i];
+
+		if (strcmp(kp->name, "idle_drain_ms"))
+			continue;
+		KUNIT_EXPECT_EQ(test, kp->ops->set(ms, kp), 0);
+		return;
+	}
+	KUNIT_FAIL(test, "there is no parameter idle_drain_ms");
+}
+
+static int idle_init(struct kunit *test)
+{
+	set_period(test, "3600000");
+	return mheap_init(test);
+}
+
+static void idle_exit(struct kunit *test)
+{
+	kmh_kunit_exit(test);
+	set_period(test, "2000");
 }
 
 static bool asked(struct kmheap *heap)
@@ -180,18 +203,16 @@ static void worker_comes_and_rests(struct kunit *test)
 	free_some(&u);
 	p = kmheap_alloc(heap, SZ_256K, GFP_KERNEL);
 	KUNIT_EXPECT_NOT_NULL(test, p);
-	KUNIT_EXPECT_TRUE(test, wait_for(all_drained, heap));
+	kmh_kunit_wait_for(test, all_drained(heap));
 	KUNIT_EXPECT_GE(test, ndrains(heap), 1L);
 	/* One more look after the request has been taken back, and no other. */
-	mod_delayed_work(kmh_wq, &heap->idle.work, 0);
-	flush_delayed_work(&heap->idle.work);
-	mod_delayed_work(kmh_wq, &heap->idle.work, 0);
-	flush_delayed_work(&heap->idle.work);
+	look_now(heap);
+	look_now(heap);
 	KUNIT_EXPECT_TRUE(test, rests(heap));
 	/* To park an object is to keep something, and takes no slow path of allocation. */
 	kmh_kunit_elsewhere(test, put, p);
 	KUNIT_EXPECT_TRUE(test, asked(heap));
-	KUNIT_EXPECT_TRUE(test, wait_for(all_drained, heap));
+	kmh_kunit_wait_for(test, all_drained(heap));
 	kmheap_destroy(heap);
 }
 
@@ -221,8 +242,8 @@ static struct kunit_case idle_cases[] = {
 
 static struct kunit_suite idle_suite = {
 	.name = "kmheap_idle",
-	.init = mheap_init,
-	.exit = kmh_kunit_exit,
+	.init = idle_init,
+	.exit = idle_exit,
 	.test_cases = idle_cases,
 };
 

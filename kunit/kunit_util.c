@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/completion.h>
 #include <linux/cpu.h>
+#include <linux/delay.h>
 #include <linux/kthread.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
@@ -372,6 +373,20 @@ void kmh_kunit_look_again(struct kmheap *heap)
 	preempt_enable();
 }
 
+struct kmh_kunit_wait kmh_kunit_wait_begin(void)
+{
+	return (struct kmh_kunit_wait){ .end = jiffies + 60 * HZ };
+}
+
+/* A host that stands still for a minute does not end the wait: there has to be another look. */
+bool kmh_kunit_wait_more(struct kmh_kunit_wait *w)
+{
+	if (++w->looks > 1000 && time_after(jiffies, w->end))
+		return false;
+	usleep_range(1000, 2000);
+	return true;
+}
+
 static bool is_settled(struct kmheap *heap)
 {
 	struct kmh_node *node;
@@ -386,7 +401,7 @@ static bool is_settled(struct kmheap *heap)
 /* A worker that misses something kicks the next one. */
 void kmh_kunit_settle(struct kmheap *heap)
 {
-	unsigned long end = jiffies + 30 * HZ;
+	struct kmh_kunit_wait wait = kmh_kunit_wait_begin();
 	struct kmh_node *node;
 	int nid;
 
@@ -397,7 +412,7 @@ void kmh_kunit_settle(struct kmheap *heap)
 			irq_work_sync(&node->mheap.kick);
 		flush_workqueue(kmh_grow_wq);
 		flush_workqueue(kmh_wq);
-	} while (!is_settled(heap) && time_before(jiffies, end));
+	} while (!is_settled(heap) && kmh_kunit_wait_more(&wait));
 }
 
 void kmh_kunit_no_worker(struct kmheap *heap)

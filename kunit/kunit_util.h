@@ -130,4 +130,28 @@ bool kmh_kunit_passed(const char *place);
 /* Wait for the workers: what has been kicked is done. */
 void kmh_kunit_settle(struct kmheap *heap);
 
+struct kmh_kunit_wait {
+	unsigned long end;		/* jiffies */
+	unsigned int looks;
+};
+
+struct kmh_kunit_wait kmh_kunit_wait_begin(void);
+bool kmh_kunit_wait_more(struct kmh_kunit_wait *w);
+
+/*
+ * Wait until @condition holds, which a worker or another CPU will bring about. A host may be as
+ * slow as it likes: only after a minute and a thousand looks does the case fail, and it says what
+ * never came. Sleeps between looks. True when the condition holds.
+ */
+#define kmh_kunit_wait_for(test, condition)				\
+({									\
+	struct kmh_kunit_wait __wait = kmh_kunit_wait_begin();		\
+	bool __holds;							\
+									\
+	while (!(__holds = (condition)) && kmh_kunit_wait_more(&__wait))	\
+		;							\
+	KUNIT_EXPECT_TRUE_MSG(test, __holds, "waited in vain for: " #condition);	\
+	__holds;							\
+})
+
 #endif /* _KMHEAP_KUNIT_UTIL_H */

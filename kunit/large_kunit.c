@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* KUnit: objects over 32 KiB. */
-#include <linux/delay.h>
 #include <linux/string.h>
 
 #include "kunit_util.h"
@@ -148,8 +147,8 @@ static void dedicated_arena_goes_back(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 	u64 before = narenas(heap);
-	unsigned int i, tries;
 	struct kmheap_stats st;
+	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		long booked = atomic_long_read(&heap->arena_bytes);
@@ -161,13 +160,7 @@ static void dedicated_arena_goes_back(struct kunit *test)
 		expect_zero(test, p, sizes[i]);
 		KUNIT_EXPECT_EQ(test, narenas(heap), before + 1);
 		kmheap_free(p);
-		for (tries = 0; tries < 250; tries++) {
-			if (atomic_long_read(&heap->arena_bytes) == booked)
-				break;
-			msleep(20);
-		}
-		KUNIT_ASSERT_EQ_MSG(test, atomic_long_read(&heap->arena_bytes), booked,
-				    "%zu bytes", sizes[i]);
+		kmh_kunit_wait_for(test, atomic_long_read(&heap->arena_bytes) == booked);
 		KUNIT_EXPECT_EQ(test, narenas(heap), before);
 	}
 	kmh_kunit_balanced(test, heap, &st);

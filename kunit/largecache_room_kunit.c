@@ -153,7 +153,7 @@ static void growing_is_for_heaps_that_fetch_often(struct kunit *test)
 	for (i = 0; i < 2; i++) {
 		heap->limit_bytes = i ? 0 : atomic_long_read(&heap->arena_bytes);
 		kmh_kunit_elsewhere(test, empty, fill(heap, 65536, &n));
-		mh->fetched = jiffies + HZ;
+		mh->fetched = jiffies + 1000 * HZ;
 		p = kmheap_alloc(heap, 65536, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, p);
 		KUNIT_EXPECT_EQ(test, mh->ngrown, 1UL + i);
@@ -174,7 +174,7 @@ static void growing_takes_what_is_empty_first(struct kunit *test)
 	kmh_kunit_elsewhere(test, empty, fill(heap, 8192, &n));
 	KUNIT_ASSERT_GE(test, n, 20U);
 	kmh_magazines_flush_all(heap);
-	mh->fetched = jiffies + HZ;
+	mh->fetched = jiffies + 1000 * HZ;
 	p = kmheap_alloc(heap, 100000, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	KUNIT_EXPECT_EQ(test, mh->ngrown, 1UL);

@@ -183,7 +183,7 @@ static void replace_many_with_deferred_frees(struct kunit *test)
  * they get; entries are hints, so all slots are put in again and again.
  */
 #define CLAIMS		100000U		/* and as many folded slots */
-#define DUEL_TIME	(10 * HZ)	/* but no longer than that */
+#define DUEL_TIME	(10 * HZ)	/* but no longer than that, once both have had some */
 
 struct duel {
 	struct kmh_mspan *s;
@@ -270,8 +270,11 @@ static void duel_fold(struct duel *d)
 
 static bool duel_goes_on(const struct duel *d, unsigned long end)
 {
-	return (READ_ONCE(d->nclaimed) < CLAIMS || READ_ONCE(d->nfolded) < CLAIMS) &&
-	       time_before(jiffies, end);
+	unsigned int nclaimed = READ_ONCE(d->nclaimed), nfolded = READ_ONCE(d->nfolded);
+
+	if (nclaimed >= CLAIMS && nfolded >= CLAIMS)
+		return false;
+	return time_before(jiffies, nclaimed && nfolded ? end : end + 60 * HZ);
 }
 
 static void duel_thread(void *arg, unsigned int i)

@@ -159,7 +159,7 @@ static void nested_interrupt(struct kunit *test)
 		.victim = alloc(test),
 	};
 	struct kmh_mspan *s = mcslot(test)->span;
-	unsigned long end = jiffies + 5 * HZ;
+	unsigned long end = jiffies + 60 * HZ;
 
 	preempt_disable();
 	kmh_mcache_enter(mcache(test));

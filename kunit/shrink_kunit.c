@@ -88,16 +88,22 @@ static bool none_leaving(struct kmheap *heap)
 	return !kmh_arena_leaving_bytes(heap);
 }
 
-static bool wait_for(bool (*what)(struct kmheap *heap), struct kmheap *heap)
+/* What leaves has left, and the worker that gives it back holds arenas_mutex no more. */
+static void wait_for_the_leaving(struct kunit *test, struct kmheap *heap)
 {
-	unsigned long end = jiffies + 60 * HZ;
+	kmh_kunit_wait_for(test, none_leaving(heap));
+	flush_delayed_work(&heap->leave);
+}
 
-	while (!what(heap)) {
-		if (time_after(jiffies, end))
-			return false;
-		usleep_range(2000, 5000);
-	}
-	return true;
+static void nobody_gives_back(struct work_struct *work)
+{
+}
+
+/* From here on what leaves the heap stays until the case, or the heap's end, gives it back. */
+static void give_back_by_hand(struct kmheap *heap)
+{
+	cancel_delayed_work_sync(&heap->leave);
+	heap->leave.work.func = nobody_gives_back;
 }
 
 /* ---- what is where */
@@ -202,8 +208,7 @@ static void count_is_what_scan_takes(struct kunit *test)
 	KUNIT_EXPECT_GT(test, npages << PAGE_SHIFT, LOAD_BYTES / 2);
 	KUNIT_EXPECT_LT(test, npages << PAGE_SHIFT, before);
 	do {
-		/* The worker that gives them back holds arenas_mutex now and then. */
-		KUNIT_EXPECT_TRUE(test, wait_for(none_leaving, heap));
+		wait_for_the_leaving(test, heap);	/* a scan only tries the mutex */
 		heap->shrink.not_before = jiffies;
 		n = scan(heap, 1);	/* an arena each */
 		if (n != SHRINK_STOP)
@@ -212,7 +217,7 @@ static void count_is_what_scan_takes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, done, npages);
 	KUNIT_EXPECT_EQ(test, count(heap), SHRINK_EMPTY);
 	KUNIT_EXPECT_EQ(test, reclaimed(heap), done << PAGE_SHIFT);
-	KUNIT_EXPECT_TRUE(test, wait_for(none_leaving, heap));
+	kmh_kunit_wait_for(test, none_leaving(heap));
 	KUNIT_EXPECT_LE(test, arena_bytes(heap), before - (done << PAGE_SHIFT));
 	kmh_kunit_validate(test);
 	/* What callers that cannot sleep count on is still there. */
@@ -234,7 +239,7 @@ static void live_objects_stay(struct kunit *test)
 	unload(p, keep);
 	heap->shrink.not_before = jiffies;
 	scan(heap, ULONG_MAX >> PAGE_SHIFT);
-	KUNIT_EXPECT_TRUE(test, wait_for(none_leaving, heap));
+	kmh_kunit_wait_for(test, none_leaving(heap));
 	kmh_kunit_validate(test);
 	for (i = 0; i < NOBJS; i += keep) {
 		KUNIT_EXPECT_TRUE(test, kmh_kunit_filled(p[i]));
@@ -301,7 +306,7 @@ static void arenas_wait_for_readers(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, early, 0UL);
 	KUNIT_EXPECT_NE(test, n, SHRINK_STOP);
 	left = arena_bytes(heap);
-	KUNIT_EXPECT_TRUE(test, wait_for(none_leaving, heap));
+	kmh_kunit_wait_for(test, none_leaving(heap));
 	KUNIT_EXPECT_LE(test, arena_bytes(heap), left);
 	kmh_kunit_validate(test);
 }
@@ -347,9 +352,10 @@ static void scan_only_tries_the_lock(struct kunit *test)
 static void scan_in_reclaim(struct kunit *test)
 {
 	struct kmheap *heap = heap_alone(test);
-	unsigned long n, total = 0, end = jiffies + 60 * HZ;
+	unsigned long n, total = 0;
 	unsigned int flags;
 
+	give_back_by_hand(heap);
 	unload(load(test, heap), 0);
 	fs_reclaim_acquire(GFP_KERNEL);
 	flags = memalloc_noreclaim_save();
@@ -358,11 +364,7 @@ static void scan_in_reclaim(struct kunit *test)
 		total += 256;
 		heap->shrink.not_before = jiffies;
 	}
-	/* The worker that gives arenas back holds arenas_mutex now and then. */
-	while (arena_bytes(heap) && time_before(jiffies, end)) {
-		kmh_shrink_oom();
-		usleep_range(1000, 2000);
-	}
+	kmh_shrink_oom();
 	memalloc_noreclaim_restore(flags);
 	fs_reclaim_release(GFP_KERNEL);
 	KUNIT_EXPECT_GT(test, total, 0UL);
@@ -374,15 +376,12 @@ static void scan_reports_progress(struct kunit *test)
 {
 	struct kmheap *heap = heap_alone(test);
 	struct reclaim_state rs = { };
-	unsigned int tries = 50;
 	unsigned long n;
 
-	do {	/* The worker, a tick later, may have been here first. */
-		unload(load(test, heap), 0);
-		n = scan(heap, 1);
-		KUNIT_ASSERT_NE(test, n, SHRINK_STOP);
-		cancel_delayed_work_sync(&heap->leave);
-	} while (!kmh_arena_leaving_bytes(heap) && --tries);
+	give_back_by_hand(heap);
+	unload(load(test, heap), 0);
+	n = scan(heap, 1);
+	KUNIT_ASSERT_NE(test, n, SHRINK_STOP);
 	synchronize_rcu();
 	synchronize_rcu();	/* a cookie may ask for all of the next one */
 	KUNIT_EXPECT_EQ(test, kmh_arena_leaving_bytes(heap), n << PAGE_SHIFT);
@@ -397,16 +396,18 @@ static void oom_takes_everything(struct kunit *test)
 	struct kmheap *heap = heap_alone(test);
 	size_t bytes;
 
+	give_back_by_hand(heap);
 	unload(load(test, heap), 0);
 	bytes = arena_bytes(heap);
 	KUNIT_EXPECT_GE(test, kmh_shrink_oom() << PAGE_SHIFT, bytes);
 	KUNIT_EXPECT_EQ(test, arena_bytes(heap), 0UL);
 	/* And life goes on. */
 	unload(load(test, heap), 0);
-	/* What is leaving goes, too, by this or by the worker. */
-	scan(heap, 1);
+	/* What is leaving goes, too. */
+	KUNIT_EXPECT_NE(test, scan(heap, 1), SHRINK_STOP);
+	KUNIT_EXPECT_FALSE(test, none_leaving(heap));
 	kmh_shrink_oom();
-	KUNIT_EXPECT_TRUE(test, wait_for(none_leaving, heap));
+	KUNIT_EXPECT_TRUE(test, none_leaving(heap));
 	KUNIT_EXPECT_EQ(test, arena_bytes(heap), 0UL);
 }
 

@@ -263,8 +263,7 @@ static void finalizer_frees_the_next(struct kunit *test)
 	for (i = 1; i < NR_LINKS; i++)
 		l[i - 1].next = &l[i];
 	kmheap_free(l[0].p);
-	for (i = 0; i < 1000 && !READ_ONCE(l[NR_LINKS - 1].ncalls); i++)
-		usleep_range(1000, 2000);
+	kmh_kunit_wait_for(test, READ_ONCE(l[NR_LINKS - 1].ncalls));
 	expect_no_specials(test, heap);
 	expect_links_ended(test, l);
 }
