@@ -13,7 +13,8 @@
 # when a module is still loaded afterwards, or when the plan is not kept.
 # A test that provokes kernel warnings on purpose holds a line
 # "# provokes: warnings"; it runs in a boot of its own without panic_on_warn.
-# "# timeout: SECONDS" replaces the default of 60. Numbers of CPUs: nproc.
+# "# timeout: SECONDS", on a host with nothing else to do, replaces the default of 60; a test is
+# ended after four times that. Numbers of CPUs: nproc.
 # shellcheck shell=sh
 
 KMHEAP_MODULES=${KMHEAP_MODULES:-/modules}
