@@ -74,6 +74,27 @@ steady() {
 	return $steady_status
 }
 
+# shows NAME HEAP VALUE: a figure of stats, read now. Slots that a worker is folding just then count
+# as live: "within 30 shows live_objects HEAP 0" when nobody uses the heap any more.
+shows() {
+	is "$1 of $2" "$(stat "$1" "$2")" = "$3"
+}
+
+# nobody_grows CLIENT COMMAND...: from here on no heap grows, and nothing is given back for that:
+# the limit is less than what they had when they were empty. COMMAND needs more memory in the heap
+# in question than it has, and is refused, but not before the worker of that heap, which may have
+# been growing it, has come to its end.
+nobody_grows() {
+	echo 512K >/sys/module/kmheap/parameters/total_limit
+	! tell "$@" || {
+		echo "not refused: $*"
+		return 1
+	}
+}
+growth_again() {
+	echo 0 >/sys/module/kmheap/parameters/total_limit
+}
+
 # kib NAME: a figure of /proc/meminfo, in KiB.
 kib() {
 	awk -v name="$1:" '$1 == name { print $2 }' /proc/meminfo

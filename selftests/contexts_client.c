@@ -393,7 +393,8 @@ static int ctx_growing_cmd(char *args)
 	return ctx_grow(GFP_KERNEL);
 }
 
-#define CTX_BURST	4096U
+/* More than the worker brings meanwhile: each time that it comes in between, 8 MiB at most. */
+#define CTX_BURST	16384U
 
 struct ctx_burst {
 	struct kmheap *heap;

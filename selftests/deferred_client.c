@@ -126,7 +126,7 @@ static int defer_watcher(void *unused)
 /* Publish @p, and withdraw it when the watcher is in the middle of it. */
 static void defer_show(u8 *p)
 {
-	ktime_t limit = ktime_add_ms(ktime_get(), 2000);
+	ktime_t limit = ktime_add_ms(ktime_get(), 60000);
 	int seen = atomic_read(&defer_seen);
 
 	memset(p, 0x5a, DEFER_SHOWN_BYTES);

@@ -278,6 +278,8 @@ static int heap_barrier_cmd(char *args)
 	return 0;
 }
 
+static bool heap_reader_left;		/* before it was told to */
+
 /* No grace period ends meanwhile; for ten seconds at most, should the test die. */
 static int heap_reader_run(void *unused)
 {
@@ -287,6 +289,7 @@ static int heap_reader_run(void *unused)
 	complete(&heap_reading);
 	while (!kthread_should_stop() && time_before(jiffies, end))
 		cpu_relax();
+	WRITE_ONCE(heap_reader_left, !kthread_should_stop());
 	rcu_read_unlock();
 	while (!kthread_should_stop())
 		schedule_timeout_interruptible(HZ / 100);
@@ -307,7 +310,8 @@ static int heap_reader_cmd(char *args)
 
 	heap_stop_reader();
 	if (strcmp(args, "on"))
-		return 0;
+		return READ_ONCE(heap_reader_left) ? -ETIME : 0;
+	WRITE_ONCE(heap_reader_left, false);
 	task = kthread_run(heap_reader_run, NULL, "kmheap-reader");
 	if (IS_ERR(task))
 		return PTR_ERR(task);

@@ -28,7 +28,7 @@ while tell collect_client figures && [ "$(figure running)" = 1 ]; do
 	bytes=$(stat footprint_bytes collect)
 	[ "$bytes" -le "$most" ] || most=$bytes
 	reads=$((reads + 1))
-	sleep 0.2
+	[ $reads -lt 3 ] || sleep 0.2	# three have to come before a fast host is done
 done
 check "the validators are content at every moment" is findings "$findings" = ""
 check "the validators ran meanwhile" is "number of runs" "$reads" -ge 3
@@ -47,7 +47,7 @@ check "hardirqs and softirqs took part" \
 
 # After a collection in which nobody allocates, what is marked is what is live.
 held=$(figure held)
-check "live is what the table holds" is live_objects "$(stat live_objects collect)" = "$held"
+check "live is what the table holds" within 30 shows live_objects collect "$held"
 check "the figures add up" eval 'valid && balanced collect'
 check "all is forgotten and collected" tell collect_client clear
 collected() {
@@ -57,7 +57,7 @@ collected() {
 		is marked_objects "$(stat marked_objects collect)" = "$(figure marked)" &&
 		is collections "$(stat collections collect)" = $((collections + 2))
 }
-check "each forgotten object was collected, once" collected
+check "each forgotten object was collected, once" within 30 collected
 misuses() {
 	for name in double_frees invalid_frees wrong_size_frees; do
 		is $name "$(stat $name)" = 0 || return 1

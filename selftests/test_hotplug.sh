@@ -30,7 +30,10 @@ one_cycle() {
 	tell stress_client figures && running=$(figure ops) || return 1
 	valid || return 1
 	cpu $target 1 || return 1
-	is "operations done meanwhile" "$(tell stress_client figures && figure ops)" -gt "$running"
+	within 60 goes_on
+}
+goes_on() {
+	tell stress_client figures && is "operations done meanwhile" "$(figure ops)" -gt "$running"
 }
 all_cycles() {
 	i=0
@@ -56,12 +59,14 @@ alone() {
 	is online "$(online)" = 0 && valid
 }
 check "all CPUs but one go under stress" alone
-sleep 1
+worked() {
+	tell stress_client figures && is operations "$(figure ops)" -ge 500000
+}
+check "it is some work" within 300 worked
 check "the stress ends" tell stress_client stop
 sed 's/^/# /' /sys/module/stress_client/parameters/run
 check "contents were right at every free" is mismatches "$(figure mismatches)" = 0
-check "it was some work" is operations "$(figure ops)" -ge 500000
-check "nothing is live" is live_objects "$(stat live_objects stress)" = 0
+check "nothing is live" within 30 shows live_objects stress 0
 check "validates with CPUs offline" valid
 check "the figures add up" balanced stress
 
@@ -74,7 +79,8 @@ all_free() {
 nothing_stranded() {
 	footprint=$(stat footprint_bytes stress)
 	tell stress_client shrink || return 1
-	is "bytes given back" "$(figure bytes)" -ge $((footprint / 2)) &&
+	# The scavenger gives back as well.
+	is "bytes left" "$(stat footprint_bytes stress)" -le $((footprint / 2 + 4194304)) &&
 		is spans "$(stat spans stress)" = 0 &&
 		is cached_bytes "$(stat cached_bytes stress)" = 0 && all_free
 }

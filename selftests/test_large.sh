@@ -66,11 +66,11 @@ free_with=$(free_kib)
 check "which are an arena of their own" is arenas "$(stat arenas large)" = $((arenas_at_start + 1))
 check "which the arenas file shows" grep -q ' 1$' "$KMHEAP_DEBUGFS/heaps/large/arenas"
 check "gives them back" tell large_client free
-check "soon, and all of them" within 5 given_back
+check "soon, and all of them" within 30 given_back
 free_again() {
 	is "KiB free" "$(free_kib)" -ge $((free_with + 590 * kib))
 }
-check "to the kernel" within 5 free_again
+check "to the kernel" within 30 free_again
 
 # Used memory is dirty, so zeroing is worth something: the same pages again.
 zeroing() {

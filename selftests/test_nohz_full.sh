@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-plan 7
+plan 8
 
 # use CPU: it keeps 640 KiB and more.
 use() {
@@ -19,13 +19,15 @@ use() {
 }
 
 check "CPU 2 runs without a tick" is nohz_full "$(cat /sys/devices/system/cpu/nohz_full)" = 2
-load kmheap idle_drain_ms=300 scavenge_rate=0
+load kmheap idle_drain_ms=0 scavenge_rate=0
 load heap_client
 tell heap_client create held
 both() {
 	use 1 && use 2 && is cpu_cache_bytes "$(stat cpu_cache_bytes held)" -ge $((2 * 655360))
 }
 check "two CPUs keep something" both
+echo 300 >/sys/module/kmheap/parameters/idle_drain_ms
+check "the one with a tick asks to be looked at" use 1
 one_drained() {
 	is idle_drains "$(stat idle_drains held)" -ge 1 &&
 		is cpu_cache_bytes "$(stat cpu_cache_bytes held)" -lt $((2 * 655360))

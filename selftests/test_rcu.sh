@@ -48,7 +48,7 @@ while tell rcu_client figures && [ "$(figure running)" = 1 ]; do
 	pending=$(stat deferred_bytes rcu)
 	[ "$pending" -le "$most" ] || most=$pending
 	reads=$((reads + 1))
-	sleep 0.2
+	[ $reads -lt 3 ] || sleep 0.2	# three have to come before a fast host is done
 done
 check "the validators are content at every moment" is findings "$findings" = ""
 check "the validators ran meanwhile" is "number of runs" "$reads" -ge 3
@@ -67,12 +67,12 @@ held=$(figure held)
 
 check "all deferred frees can be waited for" tell rcu_client barrier
 check "then nothing is deferred" nothing_deferred rcu
-check "live is what the slots hold" is live_objects "$(stat live_objects rcu)" = "$held"
+check "live is what the slots hold" within 30 shows live_objects rcu "$held"
 check "the figures add up" at_rest rcu
 clear() {
-	tell rcu_client clear && is live_objects "$(stat live_objects rcu)" = 0 &&
+	tell rcu_client clear && within 30 shows live_objects rcu 0 &&
 		tell rcu_client barrier && nothing_deferred rcu &&
-		is live_objects "$(stat live_objects rcu)" = 0 && at_rest rcu
+		shows live_objects rcu 0 && at_rest rcu
 }
 check "nothing is live when the slots were cleared" clear
 check "no free was taken for a misuse" no_misuse
@@ -103,7 +103,7 @@ note "a barrier with nothing to wait for: $(deferred microseconds) us"
 
 # Nobody calls a barrier, allocates or frees: all the same they end.
 alone() {
-	tell deferred_client pend 1000 && within 10 nothing_deferred deferred
+	tell deferred_client pend 1000 && within 60 nothing_deferred deferred
 }
 check "deferred frees end by themselves" alone
 

@@ -9,7 +9,7 @@
 mib=1048576
 d=$KMHEAP_DEBUGFS
 h=$d/heaps/held
-plan 30
+plan 31
 
 load kmheap scavenge_rate=0 idle_drain_ms=0
 load heap_client
@@ -37,6 +37,8 @@ unload_all() {
 
 # ---- on request
 check "objects of all sizes" load_all
+# Or the worker, which is late on a busy host, would bring some of what is given back.
+check "nobody grows the heap for now" nobody_grows heap_client alloc held 100000000 1
 check "all but some are freed" tell heap_client free held 7000
 levels() {
 	is cpu_cache_bytes "$(stat cpu_cache_bytes held)" -gt 0 &&
@@ -67,6 +69,7 @@ all_heaps() {
 		is "bytes shrunk of all" "$(cat "$d/shrink")" -gt "$(cat "$h/shrink")"
 }
 check "one write for all heaps" all_heaps
+growth_again
 check "and they can be used again" load_all
 check "and be emptied" unload_all
 
@@ -82,9 +85,9 @@ left() {
 freed() {
 	is "KiB free" "$(free_kib)" -ge $((free_before + 38 * 1024))
 }
-check "drop_caches takes what is unused" drop
+check "drop_caches takes what is unused" within 30 drop	# or finds a worker there
 check "after a grace period it has left" within 30 left
-check "and is the kernel's" within 10 freed
+check "and is the kernel's" within 30 freed
 atomic_rest() {
 	is page_heap_bytes "$(stat page_heap_bytes held)" -gt 0 && valid
 }

@@ -34,7 +34,7 @@ while tell stress_client figures && [ "$(figure running)" = 1 ]; do
 	findings=$(valid) || break
 	cat "$KMHEAP_DEBUGFS/stats" "$KMHEAP_DEBUGFS/heaps/stress/classes" >/dev/null
 	reads=$((reads + 1))
-	sleep 0.2
+	[ $reads -lt 3 ] || sleep 0.2	# three have to come before a fast host is done
 done
 check "the validators are content at every moment" is findings "$findings" = ""
 check "the validators ran meanwhile" is "number of runs" "$reads" -ge 3
@@ -65,7 +65,7 @@ misuses() {
 	is allocs "$(stat allocs stress)" = "$(stat frees stress)"
 	is "double frees of no heap" "$(stat double_frees)" = 0
 }
-check "nothing is live, no free was taken for a misuse" misuses
+check "nothing is live, no free was taken for a misuse" within 30 misuses
 check "the figures add up" balanced stress
 check "validates at the end" valid
 

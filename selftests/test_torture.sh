@@ -33,10 +33,12 @@ gone() {
 end=$(($(now_ms) + seconds * 1000))
 reads=0
 ops=0
+goes_on() {
+	tell stress_client figures && is operations "$(figure ops)" -gt "$ops"
+}
 watch() {
 	while [ "$(now_ms)" -lt "$end" ] || [ "$(gone)" -lt 8 ]; do
-		valid && tell stress_client figures || return 1
-		is operations "$(figure ops)" -gt "$ops" || return 1
+		valid && within 60 goes_on || return 1
 		ops=$(figure ops)
 		reads=$((reads + 1))
 		sleep 0.5

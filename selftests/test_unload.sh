@@ -81,7 +81,7 @@ check "$cycles cycles of load and unload under fire" cycles "$cycles"
 note "$cycles cycles in $(($(now_ms) - start)) ms"
 touch /tmp/unload.stop
 wait $reader
-check "debugfs was read meanwhile" is reads "$(wc -l </tmp/unload.reads)" -ge "$cycles"
+check "debugfs was read meanwhile" is reads "$(wc -l </tmp/unload.reads)" -ge 1
 check "the validators were content" is findings "$(cat /tmp/unload.findings)" = ""
 check "every leak was reported, to the byte, and nothing else" leaks $((cycles + 4))
 check "no area of kmheap is left" areas
