@@ -13,12 +13,14 @@
 
 #include "internal.h"
 
-/* False when the request cannot be served because of its flags. */
-bool kmh_gfp_ok(gfp_t gfp)
+/* False, and a refusal counted, when the request cannot be served because of its flags. */
+bool kmh_gfp_ok(struct kmheap *heap, gfp_t gfp)
 {
 	if (WARN_ONCE(gfp & KMH_GFP_ZONES,
-		      "kmheap: no DMA zones here: vmalloc memory; gfp %pGg\n", &gfp))
+		      "kmheap: no DMA zones here: vmalloc memory; gfp %pGg\n", &gfp)) {
+		kmh_refused(heap, gfp);
 		return false;
+	}
 	WARN_ONCE(gfp & __GFP_NOFAIL,
 		  "kmheap: __GFP_NOFAIL is not kept; the caller must check; gfp %pGg\n", &gfp);
 	return true;
@@ -180,7 +182,7 @@ static __always_inline void *kmh_alloc_fast(struct kmheap *heap, unsigned long s
 /* A request that must be zeroed, or whose flags may not do. Zeroing comes last. */
 static noinline void *kmh_alloc_careful(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
 {
-	if (unlikely(gfp & (__GFP_NOFAIL | KMH_GFP_ZONES)) && !kmh_gfp_ok(gfp))
+	if (unlikely(gfp & (__GFP_NOFAIL | KMH_GFP_ZONES)) && !kmh_gfp_ok(heap, gfp))
 		return NULL;
 	return kmh_alloc_fast(heap, spanclass, gfp, want_init_on_alloc(gfp));
 }
@@ -243,7 +245,10 @@ void *kmheap_alloc_data_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_data_noprof);
 
-/* Past the mcache, from the lists of a certain node; grows that node. Context: what @gfp says. */
+/*
+ * Past the mcache, from the lists of a certain node; grows that node. NULL is not counted: there
+ * are other nodes. Context: what @gfp says.
+ */
 void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, int nid)
 {
 	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
@@ -260,9 +265,7 @@ void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, 
 		    kmh_mheap_grow(&node->mheap, class->npages, class->align_pages, seen, gfp))
 			break;
 	}
-	if (!p)
-		atomic_long_inc(&heap->refused);
-	else if (want_init_on_alloc(gfp))
+	if (p && want_init_on_alloc(gfp))
 		kmh_clear(p, class->size);
 	return p;
 }
@@ -275,7 +278,10 @@ static void *kmh_alloc_node(struct kmheap *heap, size_t size, gfp_t gfp, int nid
 
 	if (kmh_heap_sanitized(heap)) {
 		p = kmh_sanitize_alloc(heap, size, 1, gfp, nid, false);
-		return p || gfp & __GFP_THISNODE ? p : kmheap_alloc_any_noprof(heap, size, gfp);
+		if (p || gfp & (__GFP_THISNODE | KMH_GFP_ZONES))
+			return p;
+		kmh_unrefused(heap, gfp);
+		return kmheap_alloc_any_noprof(heap, size, gfp);
 	}
 	if (size > KMHEAP_MAX_SMALL)
 		return kmh_large_alloc(heap, size, 1, gfp, nid, KMH_SPAN_LARGE, false);
@@ -283,7 +289,7 @@ static void *kmh_alloc_node(struct kmheap *heap, size_t size, gfp_t gfp, int nid
 		return kmheap_alloc_any_noprof(heap, size, gfp);
 
 	might_alloc(gfp);
-	if (!kmh_gfp_ok(gfp))
+	if (!kmh_gfp_ok(heap, gfp))
 		return NULL;
 	spanclass = kmh_spanclass(kmh_size_to_class(size), false);
 	if (heap->flags & KMHEAP_HWCACHE_ALIGN)
@@ -292,7 +298,7 @@ static void *kmh_alloc_node(struct kmheap *heap, size_t size, gfp_t gfp, int nid
 	if (!p && !(gfp & __GFP_THISNODE))
 		p = kmheap_alloc_any_noprof(heap, size, gfp);
 	else if (!p)
-		kmh_reserve_refused(heap, gfp);
+		kmh_refused(heap, gfp);
 	return p;
 }
 

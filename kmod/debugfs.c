@@ -91,8 +91,10 @@ static int kmh_heap_stats_show(struct seq_file *m, void *unused)
 {
 	struct kmheap *heap = m->private;
 	struct kmheap_stats st;
+	int err = kmheap_stats(heap, &st);
 
-	kmheap_stats(heap, &st);
+	if (err)
+		return err;
 	kmh_show_stats(m, &st);
 	seq_printf(m, "expedited_grace_periods %ld\n",
 		   atomic_long_read(&heap->defer.expedited));
@@ -180,17 +182,17 @@ KMH_LIMIT_FILE(total_limit, kmh_total_limit, kmh_set_total);
 static void kmh_show_class(struct seq_file *m, unsigned int i, const struct kmh_class_stats *c)
 {
 	const struct kmh_sizeclass *class = &kmh_classes[i];
-	u64 tail = (c->pages << KMH_PAGE_SHIFT) - c->spans * class->nelems * class->size;
+	u64 tail = kmh_less(c->pages << KMH_PAGE_SHIFT, c->spans * class->nelems * class->size);
 
 	seq_printf(m, "%5u %5u %5u %9llu %9llu %9llu %9llu %9llu ", i, class->size,
 		   class->npages, c->spans, c->live, c->free, c->remote, c->deferred);
 	seq_printf(m, "%12llu %12llu %9llu %9llu\n", c->allocs,
-		   c->allocs > c->live ? c->allocs - c->live : 0, c->refills, tail);
+		   kmh_less(c->allocs, c->live), c->refills, tail);
 }
 
 static int kmh_classes_show(struct seq_file *m, void *unused)
 {
-	struct kmh_heap_walk *w = kvzalloc(sizeof(*w), GFP_KERNEL);
+	struct kmh_heap_walk *w = kmh_heap_walk_new();
 	unsigned int i;
 
 	if (!w)
@@ -203,7 +205,7 @@ static int kmh_classes_show(struct seq_file *m, void *unused)
 	seq_printf(m, "tiny_objects %llu\n", w->tiny_objects);
 	seq_printf(m, "large_objects %llu\n", w->large_objects);
 	seq_printf(m, "page_runs %llu\n", w->manual_runs);
-	kvfree(w);
+	kmh_backend_free(w);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(kmh_classes);

@@ -571,7 +571,7 @@ void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spa
 void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t gfp);
 unsigned int kmh_aligned_spanclass(unsigned int spanclass);
 void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, int nid);
-bool kmh_gfp_ok(gfp_t gfp);
+bool kmh_gfp_ok(struct kmheap *heap, gfp_t gfp);
 bool kmh_alloc_may_grow(gfp_t gfp);
 void *kmh_tiny_alloc(struct kmheap *heap, size_t bytes, gfp_t gfp);
 void kmh_tiny_close(struct kmh_mcache *mc);
@@ -608,6 +608,15 @@ static __always_inline void kmh_might_alloc(gfp_t gfp)
 
 /* ------------------------------------------------------------------ stats.c */
 
+/*
+ * The difference of two figures that nobody has stopped between: of different moments, perhaps,
+ * and never less than nothing. For all that is printed or handed out.
+ */
+static inline u64 kmh_less(u64 all, u64 part)
+{
+	return all > part ? all - part : 0;
+}
+
 /* One size class of one heap (both span classes together). */
 struct kmh_class_stats {
 	u64 spans;
@@ -629,6 +638,7 @@ struct kmh_heap_walk {
 	struct kmh_class_stats class[KMH_NR_CLASSES];
 };
 
+struct kmh_heap_walk *kmh_heap_walk_new(void);
 void kmh_heap_walk(struct kmheap *heap, struct kmh_heap_walk *w);
 u64 kmh_shared_bytes(void);
 int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps);

@@ -171,8 +171,8 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 
 	might_alloc(gfp);
 	npages += !IS_ALIGNED(bytes, KMH_PAGE_SIZE);
-	if (unlikely(!kmh_gfp_ok(gfp)))
-		goto refused;
+	if (unlikely(!kmh_gfp_ok(heap, gfp)))
+		return NULL;
 	s = kmh_largecache_take(heap, npages, align, nid, state == KMH_SPAN_LARGE);
 	if (likely(s)) {
 		kmh_large_become(s, bytes, state, noscan);

@@ -480,7 +480,7 @@ void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n)
 		n->remote += hweight_long(r & ~d);
 		n->deferred += hweight_long(d);
 	}
-	n->live -= n->free + n->remote + n->deferred;
+	n->live = kmh_less(n->live, n->free + n->remote + n->deferred);
 }
 
 /* Is every slot free? Exact for the sweeper after a fold. */

@@ -231,18 +231,18 @@ static unsigned int kmh_nmi_walk_kind(const struct kmh_shelf *shelf, unsigned in
 
 	for (i = 0; i < KMH_SHELF_OBJECTS; i++)
 		n += !!READ_ONCE(shelf->slot[i]);
-	w->st.live_objects -= n;
-	w->st.live_bytes -= n * bytes;
+	w->st.live_objects = kmh_less(w->st.live_objects, n);
+	w->st.live_bytes = kmh_less(w->st.live_bytes, n * bytes);
 	w->st.cached_bytes += n * bytes;
-	w->st.allocs -= n;
+	w->st.allocs = kmh_less(w->st.allocs, n);
 	if (kind < KMH_NR_SPANCLASSES) {
 		struct kmh_class_stats *c = &w->class[kmh_spanclass_class(kind)];
 
-		c->live -= n;
+		c->live = kmh_less(c->live, n);
 		c->free += n;
-		c->allocs -= n;
+		c->allocs = kmh_less(c->allocs, n);
 	} else {
-		w->large_objects -= n;
+		w->large_objects = kmh_less(w->large_objects, n);
 	}
 	return n;
 }

@@ -143,7 +143,7 @@ void kmh_report_broken(const struct kmh_mspan *s, const char *what)
  */
 void kmh_report_survivors(struct kmheap *heap)
 {
-	struct kmh_heap_walk *w = kvzalloc(sizeof(*w), GFP_KERNEL);
+	struct kmh_heap_walk *w = kmh_heap_walk_new();
 	unsigned int i;
 
 	if (!w) {
@@ -157,7 +157,8 @@ void kmh_report_survivors(struct kmheap *heap)
 			heap->owner ? heap->owner->name : "none");
 	if (w->st.live_objects) {
 		pr_warn("heap %s destroyed with %llu live objects of %llu bytes (owner %s)\n",
-			heap->name, w->st.live_objects, w->st.live_bytes - w->st.manual_bytes,
+			heap->name, w->st.live_objects,
+			kmh_less(w->st.live_bytes, w->st.manual_bytes),
 			heap->owner ? heap->owner->name : "none");
 		for (i = 0; i < KMH_NR_CLASSES; i++)
 			if (i && w->class[i].live)
@@ -168,5 +169,5 @@ void kmh_report_survivors(struct kmheap *heap)
 		if (w->large_objects)
 			pr_warn("heap %s: %llu large ones\n", heap->name, w->large_objects);
 	}
-	kvfree(w);
+	kmh_backend_free(w);
 }

@@ -60,7 +60,7 @@ void kmh_reserve_served(struct kmheap *heap)
 }
 
 /* NULL goes to a caller that cannot sleep, if @gfp says so. Any context. */
-void kmh_reserve_refused(struct kmheap *heap, gfp_t gfp)
+static void kmh_reserve_refused(struct kmheap *heap, gfp_t gfp)
 {
 	if (!kmh_alloc_may_grow(gfp))
 		atomic_long_inc(&heap->reserve.refused[kmh_context_now()]);
@@ -71,6 +71,14 @@ void kmh_refused(struct kmheap *heap, gfp_t gfp)
 {
 	atomic_long_inc(&heap->refused);
 	kmh_reserve_refused(heap, gfp);
+}
+
+/* What has been counted so was no refusal: there is something else to try. */
+void kmh_unrefused(struct kmheap *heap, gfp_t gfp)
+{
+	atomic_long_dec(&heap->refused);
+	if (!kmh_alloc_may_grow(gfp))
+		atomic_long_dec(&heap->reserve.refused[kmh_context_now()]);
 }
 
 static unsigned long kmh_reserve_max(const struct kmh_mheap *mh)

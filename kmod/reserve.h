@@ -63,8 +63,8 @@ unsigned long kmh_reserve_run(const struct kmh_mheap *mh);
 void kmh_reserve_refilled(struct kmh_mheap *mh);
 bool kmh_reserve_decay(struct kmh_mheap *mh);
 void kmh_reserve_served(struct kmheap *heap);
-void kmh_reserve_refused(struct kmheap *heap, gfp_t gfp);
 void kmh_refused(struct kmheap *heap, gfp_t gfp);
+void kmh_unrefused(struct kmheap *heap, gfp_t gfp);
 void kmh_reserve_stats(struct kmheap *heap, struct kmheap_stats *st);
 
 void kmh_nmi_ask(struct kmheap *heap, unsigned int kind);

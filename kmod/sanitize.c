@@ -138,12 +138,16 @@ static size_t kmh_promised_align(size_t size)
 	return size > KMHEAP_MAX_SMALL ? min(align, KMH_PAGE_SIZE) : align;
 }
 
-/* A slot, or pages, with room for the redzone, aligned as @size promises and @align wants. */
+/*
+ * A slot, or pages, with room for the redzone, aligned as @size promises and @align wants; or
+ * NULL, which has been counted.
+ */
 static void *kmh_sanitize_place(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
 				bool noscan)
 {
 	size_t padded = max(size, size + KMH_REDZONE_BYTES);	/* not past the end */
 	unsigned int class = 0, spanclass;
+	void *p;
 
 	align = max(align, kmh_promised_align(size));
 	if (padded <= KMHEAP_MAX_SMALL)
@@ -155,7 +159,10 @@ static void *kmh_sanitize_place(struct kmheap *heap, size_t size, size_t align, 
 		return kmh_alloc_slow(heap, spanclass, gfp);
 	if (heap->flags & KMHEAP_HWCACHE_ALIGN)
 		spanclass = kmh_aligned_spanclass(spanclass);
-	return kmh_alloc_on_node(heap, spanclass, gfp, nid);
+	p = kmh_alloc_on_node(heap, spanclass, gfp, nid);
+	if (!p)
+		kmh_refused(heap, gfp);
+	return p;
 }
 
 /*
@@ -191,15 +198,17 @@ void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t g
 	if (!size)
 		return ZERO_SIZE_PTR;
 	might_alloc(gfp);
-	if (!kmh_gfp_ok(gfp))
+	if (!kmh_gfp_ok(heap, gfp))
 		return NULL;
 	if (KMH_KMEMLEAK && in_nmi()) {
 		kmh_refused(heap, gfp);
 		return NULL;
 	}
-	do {
+	p = kmh_sanitize_place(heap, size, align, gfp, nid, noscan);
+	while (!p && kmh_quarantine_drain(heap)) {
+		kmh_unrefused(heap, gfp);
 		p = kmh_sanitize_place(heap, size, align, gfp, nid, noscan);
-	} while (!p && kmh_quarantine_drain(heap));
+	}
 	if (!p)
 		return NULL;
 	s = kmh_span_of((unsigned long)p);	/* stays: the object is ours */

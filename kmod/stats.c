@@ -7,8 +7,9 @@
  * of slightly different moments; at rest they add up exactly.
  */
 #include <linux/export.h>
+#include <linux/minmax.h>
 #include <linux/sched.h>
-#include <linux/slab.h>
+#include <linux/string.h>
 
 #include "internal.h"
 
@@ -80,7 +81,7 @@ static void kmh_walk_large(struct kmh_mspan *s, struct kmh_heap_walk *w)
 		w->st.live_objects++;
 	}
 	w->st.live_bytes += s->large_bytes;
-	w->st.waste_bytes += bytes - s->large_bytes;
+	w->st.waste_bytes += kmh_less(bytes, s->large_bytes);
 }
 
 static void kmh_walk_slots(struct kmh_mspan *s, struct kmh_heap_walk *w)
@@ -108,7 +109,8 @@ static void kmh_walk_slots(struct kmh_mspan *s, struct kmh_heap_walk *w)
 		if (kmh_mspan_idle(s))
 			w->st.central_bytes += (u64)s->npages << KMH_PAGE_SHIFT;
 	}
-	w->st.waste_bytes += ((u64)s->npages << KMH_PAGE_SHIFT) - (u64)s->nelems * s->elemsize;
+	w->st.waste_bytes += kmh_less((u64)s->npages << KMH_PAGE_SHIFT,
+				      (u64)s->nelems * s->elemsize);
 	if (s->state == KMH_SPAN_TINY) {
 		unsigned int objects = kmh_tiny_live(s);
 
@@ -135,14 +137,13 @@ static void kmh_walk_arena(struct kmh_arena *a, struct kmh_heap_walk *w)
 {
 	struct kmh_walk_ctx c = { .w = w };
 	unsigned long nfree = READ_ONCE(a->range.nfree);
-	u64 inuse = a->range.npages - nfree;
+	u64 inuse = kmh_less(a->range.npages, nfree);
 
 	kmh_walk_spans(a, kmh_walk_span, &c);
 	w->st.arenas++;
 	w->st.free_bytes += (u64)nfree << KMH_PAGE_SHIFT;
 	/* In use for the page heap, in no span: in a CPU's page cache, or parked. */
-	if (inuse > c.span_pages)
-		w->st.cached_bytes += (inuse - c.span_pages) << KMH_PAGE_SHIFT;
+	w->st.cached_bytes += kmh_less(inuse, c.span_pages) << KMH_PAGE_SHIFT;
 	w->st.waste_bytes += a->bytes - ((u64)a->range.npages << KMH_PAGE_SHIFT);
 	w->st.footprint_bytes += a->bytes;
 	w->st.page_heap_bytes += (u64)nfree << KMH_PAGE_SHIFT;
@@ -206,6 +207,12 @@ static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 	w->st.allocs += atomic_long_read(&heap->large_allocs);
 }
 
+/* Zeroed, for kmh_backend_free(). Context: process context; sleeps. Return: it or NULL. */
+struct kmh_heap_walk *kmh_heap_walk_new(void)
+{
+	return kmh_backend_zalloc(sizeof(struct kmh_heap_walk), GFP_KERNEL, NUMA_NO_NODE);
+}
+
 /**
  * kmh_heap_walk() - everything that can be counted in a heap
  * @heap: the heap; the caller keeps it alive.
@@ -237,7 +244,7 @@ void kmh_heap_walk(struct kmheap *heap, struct kmh_heap_walk *w)
 	st->footprint_bytes += st->metadata_bytes;
 	st->limit_bytes = READ_ONCE(heap->limit_bytes);
 	/* Every object ever made and not live has been freed. */
-	st->frees = st->allocs > st->live_objects ? st->allocs - st->live_objects : 0;
+	st->frees = kmh_less(st->allocs, st->live_objects);
 	st->deferred_limit_bytes = kmh_defer_limit(heap);
 	st->generations = READ_ONCE(heap->sweep.generations);
 	st->swept_spans = atomic_long_read(&heap->sweep.spans);
@@ -252,24 +259,30 @@ void kmh_heap_walk(struct kmheap *heap, struct kmh_heap_walk *w)
 }
 
 /**
- * kmheap_stats() - a heap in figures
+ * kmheap_stats_sized() - what kmheap_stats() becomes; call that
  * @heap: the heap; NULL for the default heap.
- * @st: filled in; all zero when memory for the walk ran out.
+ * @st: the caller's struct kmheap_stats, which may be an older or a newer one than ours: fields
+ *	are only ever added at its end.
+ * @bytes: its size. As much as there is on both sides is filled in, and the rest of it is zero.
+ *
+ * No struct kmheap_stats in the prototype: modversions would take its growth for another function.
  *
  * Context: Process context; sleeps. Takes time in proportion to the heap.
+ * Return: 0; -ENOMEM, and all zero, when memory for the walk ran out.
  */
-void kmheap_stats(struct kmheap *heap, struct kmheap_stats *st)
+int kmheap_stats_sized(struct kmheap *heap, void *st, size_t bytes)
 {
-	struct kmh_heap_walk *w = kvzalloc(sizeof(*w), GFP_KERNEL);
+	struct kmh_heap_walk *w = kmh_heap_walk_new();
 
-	memset(st, 0, sizeof(*st));
+	memset(st, 0, bytes);
 	if (!w)
-		return;
+		return -ENOMEM;
 	kmh_heap_walk(kmh_heap_or_default(heap), w);
-	*st = w->st;
-	kvfree(w);
+	memcpy(st, &w->st, min(bytes, sizeof(w->st)));
+	kmh_backend_free(w);
+	return 0;
 }
-EXPORT_SYMBOL_GPL(kmheap_stats);
+EXPORT_SYMBOL_GPL(kmheap_stats_sized);
 
 static void kmh_stats_add(struct kmheap_stats *sum, const struct kmheap_stats *st)
 {
@@ -299,7 +312,7 @@ u64 kmh_shared_bytes(void)
 int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps)
 {
 	u64 shared = kmh_shared_bytes();
-	struct kmh_heap_walk *w = kvmalloc(sizeof(*w), GFP_KERNEL);
+	struct kmh_heap_walk *w = kmh_heap_walk_new();
 	struct kmheap *heap;
 
 	memset(sum, 0, sizeof(*sum));
@@ -314,7 +327,7 @@ int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps)
 		++*nheaps;
 	}
 	mutex_unlock(&kmh_heaps_mutex);
-	kvfree(w);
+	kmh_backend_free(w);
 
 	sum->metadata_bytes += shared;
 	sum->footprint_bytes += shared;

@@ -178,7 +178,7 @@ void *kmh_tiny_alloc(struct kmheap *heap, size_t bytes, gfp_t gfp)
 	void *p;
 
 	might_alloc(gfp);
-	if (!kmh_gfp_ok(gfp))
+	if (!kmh_gfp_ok(heap, gfp))
 		return NULL;
 	p = kmh_tiny_try(heap, bytes, !kmh_alloc_may_grow(gfp));
 	if (unlikely(!p))

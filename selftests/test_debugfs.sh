@@ -8,7 +8,7 @@
 
 d=$KMHEAP_DEBUGFS
 h=$d/heaps/shown
-plan 43
+plan 46
 
 load kmheap
 load heap_client
@@ -339,6 +339,26 @@ fail_nth_works() {
 	tell heap_client create failing && tell heap_client destroy failing && valid
 }
 check "fail_nth makes one allocation fail" fail_nth_works
+
+# A file that cannot be filled says so. A worker may take the failure away: then once more.
+fails_without_memory() {
+	for try in 1 2 3; do
+		echo 1 >"$d/fail_nth" || return 1
+		if ! cat "$1" >/tmp/unfilled 2>/tmp/errors; then
+			grep -q 'Cannot allocate memory\|Out of memory' /tmp/errors || {
+				cat /tmp/errors
+				return 1
+			}
+			is "bytes of $1" "$(wc -c </tmp/unfilled)" = 0 && cat "$1" >/tmp/filled
+			return
+		fi
+	done
+	echo "$1 is filled without memory, $try times"
+	return 1
+}
+for file in stats heaps/shown/stats heaps/shown/classes; do
+	check "$file says when there is no memory for it" fails_without_memory "$d/$file"
+done
 
 no_file() {
 	! echo 1 2>/dev/null >"$d/nothing" && ! mkdir "$d/heaps/mine" 2>/dev/null

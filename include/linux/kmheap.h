@@ -90,7 +90,7 @@ struct kmheap_object {
  *
  * footprint_bytes = live_bytes + free_bytes + cached_bytes + deferred_bytes +
  * waste_bytes + metadata_bytes, exactly when nobody allocates meanwhile.
- * Documentation/debugfs.rst says what each one counts.
+ * Documentation/debugfs.rst says what each one counts. New fields come at the end.
  */
 struct kmheap_stats {
 	u64 footprint_bytes;
@@ -467,7 +467,21 @@ bool kmheap_lookup(const void *addr, struct kmheap_object *obj);
 size_t kmheap_shrink(struct kmheap *heap);
 int kmheap_set_limit(struct kmheap *heap, size_t bytes);
 int kmheap_set_soft_limit(struct kmheap *heap, size_t bytes, kmheap_trim_fn trim, void *data);
-void kmheap_stats(struct kmheap *heap, struct kmheap_stats *st);
+int kmheap_stats_sized(struct kmheap *heap, void *st, size_t bytes);
+
+/**
+ * kmheap_stats() - a heap in figures
+ * @heap: the heap; NULL for the default heap.
+ * @st: filled in. A client that was built with an older header gets the fields that it knows; of
+ *	one that was built with a newer header those that the module does not know are zero.
+ *
+ * Context: Process context; sleeps. Takes time in proportion to the heap.
+ * Return: 0; -ENOMEM, and all zero, when memory for the walk ran out.
+ */
+static inline int kmheap_stats(struct kmheap *heap, struct kmheap_stats *st)
+{
+	return kmheap_stats_sized(heap, st, sizeof(*st));
+}
 
 #ifdef DEFINE_FREE
 /* void *p __free(kmheap) = kmheap_alloc(...): freed when p leaves its scope. */
