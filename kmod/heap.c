@@ -3,10 +3,12 @@
 #define pr_fmt(fmt) "kmheap: " fmt
 
 #include <linux/cpuhotplug.h>
+#include <linux/ctype.h>
 #include <linux/debugfs.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
 #include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -27,12 +29,23 @@ void kmh_heap_account_metadata(struct kmheap *heap, long bytes)
 
 /* ---- create */
 
+/* A file name, and a word in lines of text. */
+static bool kmh_name_ok(const char *name)
+{
+	size_t len = name ? strnlen(name, KMH_NAME_MAX + 1) : 0, i;
+
+	for (i = 0; i < len; i++)
+		if (!isascii(name[i]) || !isprint(name[i]) || name[i] == '/')
+			return false;
+	return len && len <= KMH_NAME_MAX && name[0] != '.';
+}
+
 static int kmh_attr_check(const char *name, const struct kmheap_attr *attr)
 {
-	if (!name || !*name || strlen(name) > KMH_NAME_MAX || strchr(name, '/') ||
-	    name[0] == '.') {
-		pr_err("heap name \"%s\": 1 to %u characters, no '/', no leading '.'\n",
-		       name ?: "(null)", KMH_NAME_MAX);
+	if (!kmh_name_ok(name)) {
+		name = name ?: "(null)";
+		pr_err("heap name \"%*pE\": 1 to %u characters of printable ASCII, no '/', no leading '.'\n",
+		       (int)strnlen(name, KMH_NAME_MAX + 1), name, KMH_NAME_MAX);
 		return -EINVAL;
 	}
 	if (attr->flags & ~(KMHEAP_COLLECTED | KMHEAP_HWCACHE_ALIGN)) {
@@ -258,7 +271,8 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 
 /**
  * kmheap_create() - make a heap
- * @name: its name in debugfs and in reports; 1 to 63 characters without '/'. Copied.
+ * @name: its name in debugfs and in reports; 1 to 63 characters of printable ASCII (blanks
+ *	included) without '/', the first one no '.'. Copied.
  * @attr: flags, limit, owner; NULL for all defaults.
  *
  * A heap shares no arena with another one. It holds a reference on kmheap.ko,

@@ -372,7 +372,7 @@ static int kmh_total_limit_set(const char *text, const struct kernel_param *kp)
 
 	if (!kmh_limit_parse(text, &bytes) && !kmh_limit_set_total(bytes))
 		return 0;
-	pr_err("total_limit=%.*s: must be 0 (none) or at least %lu\n",
+	pr_err("total_limit=%*pE: must be 0 (none) or at least %lu\n",
 	       (int)strcspn(text, "\n"), text, KMH_LIMIT_MIN_BYTES);
 	return -EINVAL;
 }

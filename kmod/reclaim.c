@@ -65,7 +65,7 @@ static int kmh_scavenge_rate_set(const char *text, const struct kernel_param *kp
 		WRITE_ONCE(kmh_scavenge_rate, rate);
 		return 0;
 	}
-	pr_err("scavenge_rate=%.*s: must be 0 (none) or from %u to %lu\n",
+	pr_err("scavenge_rate=%*pE: must be 0 (none) or from %u to %lu\n",
 	       (int)strcspn(text, "\n"), text, KMH_SCAVENGE_RATE_MIN, KMH_SCAVENGE_RATE_MAX);
 	return -EINVAL;
 }
