@@ -10,6 +10,7 @@
 
 #include "backend.h"
 #include "compat.h"
+#include "testpoint.h"
 
 atomic_long_t kmh_fail_nth;
 atomic_long_t kmh_failures_injected;
@@ -172,6 +173,7 @@ void *kmh_backend_zalloc(size_t bytes, gfp_t gfp, int nid)
 
 	if (kmh_backend_should_fail())
 		return NULL;
+	kmh_test_point("backend: a table");
 	if (kmh_gfp_may_fail(gfp) && kmh_memory_is_short(bytes))
 		p = kmh_backend_small_pieces(bytes, gfp | __GFP_ZERO, nid);
 	else

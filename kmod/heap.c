@@ -105,6 +105,28 @@ static void kmh_teach_lock_order(struct kmh_node *node)
 	raw_spin_unlock_irqrestore(&node->central[0].lock, flags);
 }
 
+/*
+ * Show lockdep that each of these is taken in reclaim: by a shrinker of a client that frees, gives
+ * up weak handles or shrinks a heap, or by one of ours, or that a heap's end waits for it. From
+ * then on it reports the first allocation under one of them that may enter reclaim.
+ */
+static void kmh_teach_reclaim(struct kmheap *heap)
+{
+	struct mutex *taken[] = {
+		&kmh_heaps_mutex, &kmh_special_mutex, &heap->sweep.mutex, &heap->arenas_mutex,
+	};
+	unsigned int i;
+
+	if (!IS_ENABLED(CONFIG_PROVE_LOCKING))
+		return;
+	fs_reclaim_acquire(GFP_KERNEL);
+	for (i = 0; i < ARRAY_SIZE(taken); i++) {
+		mutex_lock(taken[i]);
+		mutex_unlock(taken[i]);
+	}
+	fs_reclaim_release(GFP_KERNEL);
+}
+
 static struct kmh_node *kmh_node_create(struct kmheap *heap, int nid)
 {
 	struct kmh_node *node = kmh_backend_zalloc(sizeof(*node), GFP_KERNEL, nid);
@@ -163,6 +185,7 @@ static void kmh_heap_free(struct kmheap *heap)
 	kmh_heap_free_nodes(heap);
 	kmh_heap_put_sentinels(heap);
 	kmh_nmi_free(heap);
+	kmh_special_exit(heap);
 	kmh_backend_free(heap->name);
 	kmh_backend_free(heap);
 }
@@ -187,7 +210,6 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	INIT_LIST_HEAD(&heap->list);
 	kmh_sweep_init(heap);
 	kmh_defer_init(heap);
-	kmh_special_init(heap);
 	kmh_scavenge_init(heap);
 	kmh_idle_init(heap);
 	kmh_arena_leave_init(heap);
@@ -198,6 +220,8 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	if (!heap->name)
 		goto fail;
 	memcpy(heap->name, name, strlen(name));
+	if (kmh_special_init(heap))
+		goto fail;
 	if (kmh_heap_init_sentinels(heap) || kmh_heap_init_nodes(heap) || kmh_mcache_init(heap))
 		goto fail;
 	heap->base_metadata_bytes = atomic_long_read(&heap->metadata_bytes);
@@ -385,45 +409,78 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	kmh_heap_free(heap);
 }
 
-static bool kmh_heap_unpublish(struct kmheap *heap)
+static bool kmh_heap_is_listed_locked(const struct kmheap *heap)
 {
 	struct kmheap *h;
-	bool found = false;
+
+	lockdep_assert_held(&kmh_heaps_mutex);
+	list_for_each_entry(h, &kmh_heaps, list)
+		if (h == heap)
+			return true;
+	return false;
+}
+
+/*
+ * From here on the heap is the caller's to end, if it is one: nothing is read of @heap before
+ * that is known. Return: 0; -ENOENT for no heap, or one that somebody is ending; -EBUSY for
+ * the callback of its soft limit.
+ */
+static int kmh_heap_begin_end(struct kmheap *heap)
+{
+	int err = 0;
 
 	mutex_lock(&kmh_heaps_mutex);
-	list_for_each_entry(h, &kmh_heaps, list)
-		found |= h == heap;
-	if (found)
-		list_del_init(&heap->list);
+	if (!kmh_heap_is_listed_locked(heap) || heap->ending)
+		err = -ENOENT;
+	else if (kmh_limit_in_trim(&heap->limit))
+		err = -EBUSY;
+	else
+		WRITE_ONCE(heap->ending, true);
 	mutex_unlock(&kmh_heaps_mutex);
-	if (found)
-		kmh_debugfs_remove_heap(heap);
-	return found;
+	return err;
+}
+
+/* The files go first: whoever takes the name afterwards finds their folder gone. */
+static void kmh_heap_unpublish(struct kmheap *heap)
+{
+	kmh_debugfs_remove_heap(heap);
+	kmh_test_point("heap: half gone");
+	mutex_lock(&kmh_heaps_mutex);
+	list_del_init(&heap->list);
+	mutex_unlock(&kmh_heaps_mutex);
 }
 
 /**
  * kmheap_destroy() - end a heap
- * @heap: the heap; NULL and ERR_PTR do nothing.
+ * @heap: the heap; NULL and ERR_PTR do nothing. What is no heap, or one that is being destroyed or
+ *	has been, is warned about and not read.
  *
  * Objects that are still live are reported (how many, how many bytes, of which size
  * classes) and freed with the rest; their finalizers run. Deferred frees are waited for.
  * Whoever may still free into the heap must be done: a free that comes later is reported
- * as such and ignored. The callback of a soft limit is waited for.
+ * as such and ignored. The callback of a soft limit is waited for. kmheap_weak_destroy() may come
+ * at any time.
+ *
+ * Its name is free again when this returns, or a little earlier.
  *
  * Context: Process context; sleeps.
  */
 void kmheap_destroy(struct kmheap *heap)
 {
+	int err;
+
 	might_sleep();
 	if (IS_ERR_OR_NULL(heap))
 		return;
 	if (WARN(heap == kmh_default_heap, "kmheap: the default heap cannot be destroyed\n"))
 		return;
-	if (WARN(kmh_limit_in_trim(&heap->limit),
-		 "kmheap: heap %s: its own callback cannot destroy it\n", heap->name))
+	err = kmh_heap_begin_end(heap);
+	if (WARN(err == -EBUSY, "kmheap: heap %s: its own callback cannot destroy it\n",
+		 heap->name))
 		return;
-	if (WARN(!kmh_heap_unpublish(heap), "kmheap: %p is not a heap; destroyed twice?\n", heap))
+	if (WARN(err, "kmheap: %p is not a heap; destroyed twice?\n", heap))
 		return;
+	kmh_heap_unpublish(heap);
 	kmh_heap_teardown(heap, true);
 	module_put(THIS_MODULE);
 }
@@ -448,7 +505,7 @@ static struct kmheap *kmh_heap_of_owner(struct module *owner)
 
 	mutex_lock(&kmh_heaps_mutex);
 	list_for_each_entry(heap, &kmh_heaps, list)
-		if (heap->owner == owner)
+		if (heap->owner == owner && !heap->ending)
 			found = heap;
 	mutex_unlock(&kmh_heaps_mutex);
 	return found;
@@ -480,6 +537,7 @@ int kmh_heaps_init(void)
 	kmh_default_heap = kmh_heap_create("default", &attr);
 	if (IS_ERR(kmh_default_heap))
 		return PTR_ERR(kmh_default_heap);
+	kmh_teach_reclaim(kmh_default_heap);
 	err = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "kmheap:dead", NULL, kmh_cpu_dead);
 	if (err < 0)
 		goto no_cpuhp;
@@ -497,6 +555,7 @@ no_oom:
 no_notifier:
 	cpuhp_remove_state_nocalls(kmh_cpuhp_state);
 no_cpuhp:
+	kmh_heap_begin_end(kmh_default_heap);
 	kmh_heap_unpublish(kmh_default_heap);
 	kmh_heap_teardown(kmh_default_heap, false);
 	return err;
@@ -507,6 +566,7 @@ void kmh_heaps_exit(void)
 	kmh_shrink_exit();
 	unregister_module_notifier(&kmh_module_nb);
 	cpuhp_remove_state_nocalls(kmh_cpuhp_state);
+	kmh_heap_begin_end(kmh_default_heap);
 	kmh_heap_unpublish(kmh_default_heap);
 	kmh_heap_teardown(kmh_default_heap, true);
 }

@@ -7,6 +7,9 @@
  * keep, arenas without a page in use, and arenas that are on their way to the kernel already
  * are waited for. That takes no lock that a grower holds.
  *
+ * Metadata that comes with no arena (finalizers, weak handles) is booked as well: it lessens the
+ * room for arenas, and is refused when the arenas that there are would have too little.
+ *
  * A soft limit refuses nothing. A heap that grows past it tells its owner once, from a work
  * item, and then gives back what is empty, after each arena that it has grown by.
  */
@@ -52,7 +55,9 @@ static size_t kmh_limit_room(size_t limit, size_t base)
 
 static size_t kmh_heap_room(const struct kmheap *heap)
 {
-	return kmh_limit_room(READ_ONCE(heap->limit_bytes), heap->base_metadata_bytes);
+	size_t base = heap->base_metadata_bytes + atomic_long_read(&heap->limit.side_bytes);
+
+	return kmh_limit_room(READ_ONCE(heap->limit_bytes), base);
 }
 
 static size_t kmh_total_room(void)
@@ -61,12 +66,19 @@ static size_t kmh_total_room(void)
 			      atomic_long_read(&kmh_total_base) + kmh_shared_bytes());
 }
 
-static bool kmh_book(atomic_long_t *booked, size_t bytes, size_t room)
+/*
+ * Who books an arena adds it first and then reads what the rest leaves room for; who books
+ * something else does it the other way round. The additions are fully ordered, so of two that
+ * exceed a limit together one sees the other.
+ */
+static bool kmh_heap_is_within(const struct kmheap *heap, size_t arenas)
 {
-	if (atomic_long_add_return(bytes, booked) <= room)
-		return true;
-	atomic_long_sub(bytes, booked);
-	return false;
+	return arenas <= kmh_heap_room(heap);
+}
+
+static bool kmh_total_is_within(size_t arenas)
+{
+	return arenas <= kmh_total_room();
 }
 
 /**
@@ -81,10 +93,11 @@ static bool kmh_book(atomic_long_t *booked, size_t bytes, size_t room)
  */
 bool kmh_heap_book(struct kmheap *heap, size_t bytes)
 {
-	if (!kmh_book(&heap->arena_bytes, bytes, kmh_heap_room(heap)))
-		return false;
-	if (kmh_book(&kmh_total_bytes, bytes, kmh_total_room()))
-		return true;
+	if (kmh_heap_is_within(heap, atomic_long_add_return(bytes, &heap->arena_bytes))) {
+		if (kmh_total_is_within(atomic_long_add_return(bytes, &kmh_total_bytes)))
+			return true;
+		atomic_long_sub(bytes, &kmh_total_bytes);
+	}
 	atomic_long_sub(bytes, &heap->arena_bytes);
 	return false;
 }
@@ -94,13 +107,12 @@ static size_t kmh_heap_footprint(const struct kmheap *heap)
 	return atomic_long_read(&heap->arena_bytes) + atomic_long_read(&heap->metadata_bytes);
 }
 
-void kmh_heap_unbook(struct kmheap *heap, size_t bytes)
+/* The heap has become smaller. */
+static void kmh_limit_lessened(struct kmheap *heap)
 {
 	struct kmh_limit *l = &heap->limit;
 	size_t soft;
 
-	atomic_long_sub(bytes, &kmh_total_bytes);
-	atomic_long_sub(bytes, &heap->arena_bytes);
 	if (likely(!READ_ONCE(l->over)))
 		return;
 	spin_lock(&l->lock);
@@ -108,6 +120,45 @@ void kmh_heap_unbook(struct kmheap *heap, size_t bytes)
 	if (kmh_heap_footprint(heap) <= soft - soft / KMH_LIMIT_HYSTERESIS)
 		WRITE_ONCE(l->over, false);
 	spin_unlock(&l->lock);
+}
+
+void kmh_heap_unbook(struct kmheap *heap, size_t bytes)
+{
+	atomic_long_sub(bytes, &kmh_total_bytes);
+	atomic_long_sub(bytes, &heap->arena_bytes);
+	kmh_limit_lessened(heap);
+}
+
+/**
+ * kmh_heap_try_book_side() - count metadata that comes with no arena and is about to be taken
+ * @heap: the heap, which has an arena.
+ * @bytes: how much; counted in metadata_bytes, too.
+ *
+ * Context: Any.
+ * Return: false, and nothing booked, when the heap's limit or the module's forbids it.
+ */
+bool kmh_heap_try_book_side(struct kmheap *heap, size_t bytes)
+{
+	atomic_long_add_return(bytes, &heap->limit.side_bytes);
+	if (kmh_heap_is_within(heap, atomic_long_read(&heap->arena_bytes))) {
+		atomic_long_add_return(bytes, &kmh_total_base);
+		if (kmh_total_is_within(atomic_long_read(&kmh_total_bytes))) {
+			kmh_heap_account_metadata(heap, bytes);
+			return true;
+		}
+		atomic_long_sub(bytes, &kmh_total_base);
+	}
+	atomic_long_sub(bytes, &heap->limit.side_bytes);
+	return false;
+}
+
+/* @bytes that have been booked so are given back. Context: process context. */
+void kmh_heap_unbook_side(struct kmheap *heap, size_t bytes)
+{
+	kmh_heap_account_metadata(heap, -(long)bytes);
+	atomic_long_sub(bytes, &kmh_total_base);
+	atomic_long_sub(bytes, &heap->limit.side_bytes);
+	kmh_limit_lessened(heap);
 }
 
 /* An arena has left its page heap, and is booked until its grace period is over. */
@@ -240,6 +291,28 @@ void kmh_limit_refuse(struct kmheap *heap, size_t bytes)
 		atomic_long_inc(&kmh_total_refusals);
 	else
 		atomic_long_inc(&heap->limit.refusals);
+}
+
+/**
+ * kmh_heap_book_side() - kmh_heap_try_book_side() that makes room
+ * @heap: the heap.
+ * @bytes: how much.
+ *
+ * Empty arenas go when a limit is in the way; what CPUs keep stays. Tells the soft limit.
+ *
+ * Context: Process context; sleeps. No lock held but the caller's own.
+ * Return: false, and nothing booked, when a limit forbids it to the end.
+ */
+bool kmh_heap_book_side(struct kmheap *heap, size_t bytes)
+{
+	if (!kmh_heap_try_book_side(heap, bytes) &&
+	    !(kmh_limit_give_back(heap, bytes, current_gfp_context(GFP_KERNEL)) &&
+	      kmh_heap_try_book_side(heap, bytes))) {
+		kmh_limit_refuse(heap, bytes);
+		return false;
+	}
+	kmh_limit_check(heap);
+	return true;
 }
 
 /* ---- the soft limit */

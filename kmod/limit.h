@@ -21,17 +21,21 @@ struct kmh_limit {
 	atomic_long_t soft_events;	/* crossings, ever */
 	atomic_long_t refusals;		/* growths that a hard limit refused, ever */
 	atomic_t nleaving;		/* arenas between the page heap and the kernel */
+	atomic_long_t side_bytes;	/* of metadata that comes with no arena */
 	struct delayed_work work;
 };
 
 /* Of all heaps together. */
 extern atomic_long_t kmh_total_bytes;		/* as heap->arena_bytes */
-extern atomic_long_t kmh_total_base;		/* as heap->base_metadata_bytes */
+extern atomic_long_t kmh_total_base;	/* as heap->base_metadata_bytes and limit.side_bytes */
 extern atomic_long_t kmh_total_refusals;
 extern size_t kmh_total_limit;
 
 bool kmh_heap_book(struct kmheap *heap, size_t bytes);
 void kmh_heap_unbook(struct kmheap *heap, size_t bytes);
+bool kmh_heap_try_book_side(struct kmheap *heap, size_t bytes);
+bool kmh_heap_book_side(struct kmheap *heap, size_t bytes);
+void kmh_heap_unbook_side(struct kmheap *heap, size_t bytes);
 void kmh_limit_leave(struct kmheap *heap);
 void kmh_limit_left(struct kmheap *heap);
 

@@ -24,58 +24,40 @@
  *					is his to free
  *
  * All by exchange: a weak handle may be destroyed while its object is freed.
+ *
+ * Nothing is allocated under kmh_special_mutex but what the table takes with GFP_ATOMIC: a client's
+ * shrinker that frees what has a weak handle destroys the handle, and so takes the mutex in
+ * reclaim. Records are booked and allocated first, and given back when they are not needed.
  */
 #include <linux/export.h>
 #include <linux/irq_work.h>
 #include <linux/kmemleak.h>
-#include <linux/refcount.h>
-#include <linux/rhashtable.h>
+#include <linux/slab.h>
 
-#include "internal.h"
-
-enum {
-	KMH_SPECIAL_ARMED,
-	KMH_SPECIAL_DEAD,
-	KMH_SPECIAL_LEAVING,
-	KMH_SPECIAL_LEFT,
-	KMH_SPECIAL_DONE,
-};
-
-struct kmh_special {
-	struct rhash_head node;
-	unsigned long addr;
-	struct kmh_mspan *span;
-	atomic_t state;
-	unsigned int survived;		/* the generation whose sweep has found it marked */
-	kmheap_finalizer_fn fn;
-	void *arg;
-	struct kmheap_weak *weak;	/* under kmh_special_mutex; read under RCU */
-	struct llist_node dead;
-	struct rcu_head rcu;
-};
-
-struct kmheap_weak {
-	void *p;			/* NULL when the object is gone; read anywhere */
-	struct kmh_special *special;	/* under kmh_special_mutex; NULL likewise */
-	refcount_t refs;		/* kmheap_weak_create() gives the same one again */
-	struct rcu_head rcu;
-};
+#include "special.h"
 
 static const struct rhashtable_params kmh_special_params = {
 	.key_len = sizeof(unsigned long),
 	.key_offset = offsetof(struct kmh_special, addr),
 	.head_offset = offsetof(struct kmh_special, node),
+	.nelem_hint = 1,		/* most heaps have none */
 	.automatic_shrinking = true,
 };
 
 /*
- * Specials come and go under this. Outermost: it is held while nothing else is, and
- * what is taken under it comes from the kernel.
+ * Buckets of the table for each special at most: between 30 % and 75 % of the buckets are in
+ * use, and while a table of which 30 % are is replaced by one of half its size there are both.
  */
-static DEFINE_MUTEX(kmh_special_mutex);
+#define KMH_SPECIAL_BUCKETS	5
+
+/*
+ * Specials come and go under this, in all heaps: a weak handle may outlive its heap. Outermost,
+ * held while nothing else is, and also taken in reclaim.
+ */
+DEFINE_MUTEX(kmh_special_mutex);
 
 /* Under RCU. Not those that are done. */
-static struct kmh_special *kmh_special_find(struct kmh_mspan *s, unsigned long addr)
+struct kmh_special *kmh_special_find(struct kmh_mspan *s, unsigned long addr)
 {
 	struct kmh_special *sp;
 
@@ -213,6 +195,82 @@ unsigned long kmh_special_held(struct kmh_mspan *s, unsigned int word, unsigned 
 	return held;
 }
 
+/* ---- records, before the mutex is taken */
+
+/* What a special is booked with: its record and its share of the table. */
+static size_t kmh_special_bytes(void)
+{
+	return kmalloc_size_roundup(sizeof(struct kmh_special)) +
+	       KMH_SPECIAL_BUCKETS * sizeof(struct rhash_lock_head *);
+}
+
+size_t kmh_weak_bytes(void)
+{
+	return kmalloc_size_roundup(sizeof(struct kmheap_weak));
+}
+
+static void *kmh_special_record(struct kmheap *heap, size_t bytes, size_t booked)
+{
+	void *p;
+
+	if (!kmh_heap_book_side(heap, booked))
+		return NULL;
+	p = kmh_backend_zalloc(bytes, GFP_KERNEL, NUMA_NO_NODE);
+	if (!p)
+		kmh_heap_unbook_side(heap, booked);
+	return p;
+}
+
+/*
+ * A heap with specials has no magazines. Two callers may both find none, and then both see to
+ * it, so that each goes on only when it is done.
+ */
+static void kmh_special_first_of(struct kmheap *heap)
+{
+	/* Acquire: pairs with the release below. */
+	if (smp_load_acquire(&heap->specials.used))
+		return;
+	kmh_magazines_end(heap);
+	smp_store_release(&heap->specials.used, true);	/* magazines, flag: as above */
+}
+
+/**
+ * kmh_special_stock_fill() - have the records that a special may need
+ * @stock: what is missing, and in which heap; an object of it is the caller's.
+ *
+ * Context: Process context; sleeps. Without kmh_special_mutex.
+ * Return: 0 or -ENOMEM.
+ */
+int kmh_special_stock_fill(struct kmh_special_stock *stock)
+{
+	struct kmheap *heap = stock->heap;
+
+	kmh_special_first_of(heap);
+	if (!stock->special)
+		stock->special = kmh_special_record(heap, sizeof(*stock->special),
+						    kmh_special_bytes());
+	if (stock->want_weak && !stock->weak)
+		stock->weak = kmh_special_record(heap, sizeof(*stock->weak), kmh_weak_bytes());
+	/* They hold the object's address, and are no references to it. */
+	kmemleak_ignore(stock->special);
+	if (stock->weak)
+		kmemleak_no_scan(stock->weak);
+	return stock->special && (stock->weak || !stock->want_weak) ? 0 : -ENOMEM;
+}
+
+/* Give back the records that have not been used. Context: process context. */
+void kmh_special_stock_end(struct kmh_special_stock *stock)
+{
+	if (stock->special) {
+		kmh_backend_free(stock->special);
+		kmh_heap_unbook_side(stock->heap, kmh_special_bytes());
+	}
+	if (stock->weak) {
+		kmh_backend_free(stock->weak);
+		kmh_heap_unbook_side(stock->heap, kmh_weak_bytes());
+	}
+}
+
 /* ---- coming and going; under kmh_special_mutex */
 
 static unsigned long kmh_special_page(const struct kmh_mspan *s)
@@ -263,20 +321,23 @@ static void kmh_special_remove(struct kmheap *heap, struct kmh_special *sp)
 
 	lockdep_assert_held(&kmh_special_mutex);
 	if (sp->weak) {
+		/* From here on it is of no heap. */
+		kmh_heap_unbook_side(heap, kmh_weak_bytes());
 		sp->weak->special = NULL;
 		WRITE_ONCE(sp->weak->p, NULL);
 	}
 	was = kmh_special_count_out(sp);
+	kmh_test_point("special: done, and still in the table");
 	if (large && was != KMH_SPECIAL_LEAVING)
 		kmh_large_release(s);
 	rhashtable_remove_fast(&heap->specials.table, &sp->node, kmh_special_params);
 	atomic_long_dec(&heap->specials.n);
-	kmh_heap_account_metadata(heap, -(long)sizeof(*sp));
+	kmh_heap_unbook_side(heap, kmh_special_bytes());
 	kmh_backend_free_rcu(sp, rcu);
 }
 
 /* Take it back from an object that is live, as far as the caller knows. */
-static void kmh_special_disarm(struct kmheap *heap, struct kmh_special *sp)
+void kmh_special_disarm(struct kmheap *heap, struct kmh_special *sp)
 {
 	lockdep_assert_held(&kmh_special_mutex);
 	if (!kmh_special_move(sp, KMH_SPECIAL_ARMED, KMH_SPECIAL_LEAVING))
@@ -285,54 +346,42 @@ static void kmh_special_disarm(struct kmheap *heap, struct kmh_special *sp)
 	kmh_special_remove(heap, sp);
 }
 
-static int kmh_special_make_table(struct kmheap *heap)
-{
-	int err;
-
-	lockdep_assert_held(&kmh_special_mutex);
-	if (heap->specials.ready)
-		return 0;
-	if (kmh_backend_should_fail())
-		return -ENOMEM;
-	err = rhashtable_init(&heap->specials.table, &kmh_special_params);
-	if (err)
-		return err;
-	kmh_magazines_end(heap);
-	heap->specials.ready = true;
-	return 0;
-}
-
-static struct kmh_special *kmh_special_new(struct kmh_mspan *s, unsigned long addr)
+static struct kmh_special *kmh_special_new(struct kmh_mspan *s, unsigned long addr,
+					   struct kmh_special_stock *stock)
 {
 	struct kmheap *heap = s->heap;
-	struct kmh_special *sp;
+	struct kmh_special *sp = stock->special;
 
 	lockdep_assert_held(&kmh_special_mutex);
-	if (s->nspecials == U16_MAX || kmh_special_make_table(heap))
-		return NULL;
-	sp = kmh_backend_zalloc(sizeof(*sp), GFP_KERNEL, NUMA_NO_NODE);
+	if (s->nspecials == U16_MAX)
+		return ERR_PTR(-ENOMEM);
 	if (!sp)
-		return NULL;
-	kmemleak_ignore(sp);	/* holds the object's address, and is no reference to it */
+		return ERR_PTR(-EAGAIN);
 	sp->addr = addr;
 	sp->span = s;
 	sp->survived = 1;	/* no generation: those are even */
-	if (rhashtable_insert_fast(&heap->specials.table, &sp->node, kmh_special_params)) {
-		kmh_backend_free(sp);
-		return NULL;
-	}
+	if (rhashtable_insert_fast(&heap->specials.table, &sp->node, kmh_special_params))
+		return ERR_PTR(-ENOMEM);
+	stock->special = NULL;
 	kmh_special_count_in(s);
 	atomic_long_inc(&heap->specials.n);
-	kmh_heap_account_metadata(heap, sizeof(*sp));
 	return sp;
 }
 
-/*
- * The special of a live object, made if need be. ERR_PTR: -EINVAL for what is no such
- * object (reported) or one that cannot have any, -ENOMEM.
+/**
+ * kmh_special_of() - the special of a live object
+ * @who: the exported function, for a report.
+ * @p: the object; the caller's.
+ * @stock: what to make one of if there is none; NULL not to.
+ * @ip: whom to report.
+ *
+ * Context: Process context; kmh_special_mutex held.
+ * Return: the special; NULL when there is none and none is to be made; ERR_PTR: -EINVAL for
+ * what is no such object (reported) or one that cannot have any, -ESHUTDOWN when its heap is
+ * being destroyed and one was to be made, -EAGAIN when @stock has not got what it takes, -ENOMEM.
  */
-static struct kmh_special *kmh_special_of(const char *who, const void *p, bool make,
-					  unsigned long ip)
+struct kmh_special *kmh_special_of(const char *who, const void *p,
+				   struct kmh_special_stock *stock, unsigned long ip)
 {
 	unsigned long addr = (unsigned long)p;
 	struct kmh_special *sp = NULL;
@@ -354,17 +403,39 @@ static struct kmh_special *kmh_special_of(const char *who, const void *p, bool m
 	if (!can)
 		return ERR_PTR(-EINVAL);
 	/* The caller holds the object, so its span stays from here on. */
+	if (stock && READ_ONCE(s->heap->ending))
+		return ERR_PTR(-ESHUTDOWN);
+	if (stock)
+		stock->heap = s->heap;
 	if (s->nspecials) {
 		rcu_read_lock();
 		sp = kmh_special_find(s, addr);
 		rcu_read_unlock();
 	}
-	if (!sp && make)
-		sp = kmh_special_new(s, addr) ?: ERR_PTR(-ENOMEM);
+	if (!sp && stock)
+		sp = kmh_special_new(s, addr, stock);
 	return sp;
 }
 
 /* ---- finalizers */
+
+static int kmh_finalizer_set_locked(void *p, kmheap_finalizer_fn fn, void *arg,
+				    struct kmh_special_stock *stock, unsigned long ip)
+{
+	struct kmh_special *sp = kmh_special_of("kmheap_set_finalizer", p, fn ? stock : NULL, ip);
+
+	if (IS_ERR(sp))
+		return PTR_ERR(sp);
+	if (!sp || (!fn && !sp->fn))
+		return -ENOENT;
+	if (fn && sp->fn)
+		return -EEXIST;
+	sp->arg = arg;
+	WRITE_ONCE(sp->fn, fn);
+	if (!fn && !sp->weak)
+		kmh_special_disarm(sp->span->heap, sp);
+	return 0;
+}
 
 /**
  * kmheap_set_finalizer() - have a function called when an object is dead
@@ -377,33 +448,28 @@ static struct kmh_special *kmh_special_of(const char *who, const void *p, bool m
  *
  * @fn may allocate, free and take mutexes, but not call kmheap_rcu_barrier() or
  * kmheap_destroy() for this heap, which wait for it. kmheap_destroy() calls the
- * finalizers of the objects that are left.
+ * finalizers of the objects that are left; from then on no object of the heap gets one.
  *
  * Context: Process context; sleeps.
  * Return: 0; -EEXIST when there is one already, -ENOENT when there is none to take back,
- * -EINVAL when @p can have none, -ENOMEM.
+ * -EINVAL when @p can have none, -ESHUTDOWN when the heap is being destroyed, -ENOMEM, also
+ * when a limit forbids it.
  */
 int kmheap_set_finalizer(void *p, kmheap_finalizer_fn fn, void *arg)
 {
-	struct kmh_special *sp;
-	int err = 0;
+	struct kmh_special_stock stock = { };
+	int err;
 
 	might_sleep();
-	mutex_lock(&kmh_special_mutex);
-	sp = kmh_special_of(__func__, p, fn, _RET_IP_);
-	if (IS_ERR(sp)) {
-		err = PTR_ERR(sp);
-	} else if (!sp || (!fn && !sp->fn)) {
-		err = -ENOENT;
-	} else if (fn && sp->fn) {
-		err = -EEXIST;
-	} else {
-		sp->arg = arg;
-		WRITE_ONCE(sp->fn, fn);
-		if (!fn && !sp->weak)
-			kmh_special_disarm(sp->span->heap, sp);
-	}
-	mutex_unlock(&kmh_special_mutex);
+	do {
+		mutex_lock(&kmh_special_mutex);
+		err = kmh_finalizer_set_locked(p, fn, arg, &stock, _RET_IP_);
+		mutex_unlock(&kmh_special_mutex);
+		if (err != -EAGAIN)
+			break;
+		err = kmh_special_stock_fill(&stock);
+	} while (!err);
+	kmh_special_stock_end(&stock);
 	return err;
 }
 EXPORT_SYMBOL_GPL(kmheap_set_finalizer);
@@ -448,154 +514,39 @@ static void kmh_special_kicked(struct irq_work *kick)
  * kmh_special_flush() - wait for the finalizers of what is known to be dead
  * @heap: the heap.
  *
+ * What dies meanwhile, perhaps by one of these finalizers, is not waited for.
+ *
  * Context: Process context; sleeps.
  */
 void kmh_special_flush(struct kmheap *heap)
 {
-	do {
-		irq_work_sync(&heap->specials.kick);
-		flush_work(&heap->specials.work);
-	} while (!llist_empty(&heap->specials.dead) || work_busy(&heap->specials.work));
+	irq_work_sync(&heap->specials.kick);
+	flush_work(&heap->specials.work);
 }
-
-/* ---- weak handles */
-
-/**
- * kmheap_weak_create() - a handle that does not keep its object
- * @p: a live object, held by the caller; not packed data (up to 12 bytes).
- *
- * All handles of an object are the same one, counted.
- *
- * Context: Process context; sleeps.
- * Return: the handle; ERR_PTR: -EINVAL when @p can have none, -ENOMEM.
- */
-struct kmheap_weak *kmheap_weak_create(void *p)
-{
-	struct kmheap_weak *weak = NULL;
-	struct kmh_special *sp;
-
-	might_sleep();
-	mutex_lock(&kmh_special_mutex);
-	sp = kmh_special_of(__func__, p, true, _RET_IP_);
-	if (IS_ERR(sp)) {
-		weak = ERR_CAST(sp);
-		goto out;
-	}
-	weak = sp->weak;
-	if (weak) {
-		refcount_inc(&weak->refs);
-		goto out;
-	}
-	weak = kmh_backend_zalloc(sizeof(*weak), GFP_KERNEL, NUMA_NO_NODE);
-	if (weak) {
-		kmemleak_no_scan(weak);
-		weak->p = p;
-		weak->special = sp;
-		refcount_set(&weak->refs, 1);
-		smp_store_release(&sp->weak, weak);	/* for kmh_special_bury() */
-	} else {
-		weak = ERR_PTR(-ENOMEM);
-		if (!sp->fn)
-			kmh_special_disarm(sp->span->heap, sp);
-	}
-out:
-	mutex_unlock(&kmh_special_mutex);
-	return weak;
-}
-EXPORT_SYMBOL_GPL(kmheap_weak_create);
-
-/*
- * Is a collection about to free the object, though the sweep has not come to it? An
- * unswept object is doomed unless it is marked. The sweep says who survives before it
- * clears the marks, so a mark that is gone is looked for there.
- */
-static bool kmh_special_doomed(struct kmh_mspan *s, struct kmh_special *sp)
-{
-	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
-	unsigned int gen = kmh_phase_gen(phase), own = atomic_read(&s->sweepgen), slot;
-
-	if (kmh_phase_what(phase) != KMH_SWEEP_MARKS || own == gen || own == gen + 3)
-		return false;
-	slot = s->elemsize ? (sp->addr - s->base) / s->elemsize : 0;
-	if (slot >= s->nelems)	/* the object died meanwhile, and its span is another one */
-		return true;
-	if (atomic_long_read(kmh_mspan_mark(s, slot / KMH_WORD_SLOTS)) &
-	    BIT(slot % KMH_WORD_SLOTS))
-		return false;
-	smp_rmb();	/* mark, survivor: pairs with the barrier in kmh_sweep_marks() */
-	/* Or a later one: the class may have advanced since its generation was read. */
-	return (int)(READ_ONCE(sp->survived) - gen) < 0;
-}
-
-/**
- * kmheap_weak_get() - the object of a weak handle
- * @weak: the handle.
- *
- * The caller sees to it that the object, if it is still there, stays: under
- * rcu_read_lock() where it is freed with kmheap_free_rcu(); under whatever keeps a
- * collection from ending where it is collected. During a collection what this gives is
- * a root: mark it.
- *
- * Context: Any, NMI included. Lock-free.
- * Return: the object; NULL once it has been freed, or found unmarked by a collection.
- */
-void *kmheap_weak_get(const struct kmheap_weak *weak)
-{
-	void *p = READ_ONCE(weak->p);
-	struct kmh_special *sp;
-	struct kmh_mspan *s;
-
-	if (!p)
-		return NULL;
-	rcu_read_lock();
-	preempt_disable();
-	s = kmh_span_of((unsigned long)p);
-	if (s->state >= KMH_SPAN_SMALL && kmh_heap_collected(s->heap)) {
-		sp = kmh_special_find(s, (unsigned long)p);
-		if (!sp || kmh_special_doomed(s, sp))
-			p = NULL;
-	}
-	preempt_enable();
-	rcu_read_unlock();
-	return p && READ_ONCE(weak->p) ? p : NULL;
-}
-EXPORT_SYMBOL_GPL(kmheap_weak_get);
-
-/**
- * kmheap_weak_destroy() - give up a weak handle
- * @weak: from kmheap_weak_create(); NULL and ERR_PTR do nothing. Its object and its heap
- *	may be gone.
- *
- * Context: Process context; sleeps.
- */
-void kmheap_weak_destroy(struct kmheap_weak *weak)
-{
-	struct kmh_special *sp;
-
-	might_sleep();
-	if (IS_ERR_OR_NULL(weak))
-		return;
-	mutex_lock(&kmh_special_mutex);
-	if (refcount_dec_and_test(&weak->refs)) {
-		sp = weak->special;
-		if (sp) {
-			WRITE_ONCE(sp->weak, NULL);
-			if (!sp->fn)
-				kmh_special_disarm(sp->span->heap, sp);
-		}
-		kmh_backend_free_rcu(weak, rcu);
-	}
-	mutex_unlock(&kmh_special_mutex);
-}
-EXPORT_SYMBOL_GPL(kmheap_weak_destroy);
 
 /* ---- the heap */
 
-void kmh_special_init(struct kmheap *heap)
+/* Context: process context; sleeps. Return: 0 or -ENOMEM. */
+int kmh_special_init(struct kmheap *heap)
 {
+	struct rhashtable *table = &heap->specials.table;
+	struct bucket_table *buckets;
+
 	init_llist_head(&heap->specials.dead);
 	init_irq_work(&heap->specials.kick, kmh_special_kicked);
 	INIT_WORK(&heap->specials.work, kmh_special_work);
+	if (kmh_backend_should_fail() || rhashtable_init(table, &kmh_special_params))
+		return -ENOMEM;
+	buckets = rcu_dereference_protected(table->tbl, true);
+	kmh_heap_account_metadata(heap, struct_size(buckets, buckets, buckets->size));
+	return 0;
+}
+
+/* No lookup in the table can be under way. */
+void kmh_special_exit(struct kmheap *heap)
+{
+	if (rcu_access_pointer(heap->specials.table.tbl))
+		rhashtable_destroy(&heap->specials.table);
 }
 
 /* Freed between two looks at the table. */
@@ -634,45 +585,57 @@ void kmh_special_forget_lost(struct kmheap *heap)
 	do {
 		n = 0;
 		mutex_lock(&kmh_special_mutex);
-		if (heap->specials.ready) {
-			rhashtable_walk_enter(&heap->specials.table, &iter);
-			rhashtable_walk_start(&iter);
-			while (n < KMH_SPECIAL_BATCH && (sp = rhashtable_walk_next(&iter)))
-				if (!IS_ERR(sp) && sp->span->state == KMH_SPAN_GONE &&
-				    atomic_read(&sp->state) == KMH_SPECIAL_ARMED)
-					lost[n++] = sp;
-			rhashtable_walk_stop(&iter);
-			rhashtable_walk_exit(&iter);
-		}
+		rhashtable_walk_enter(&heap->specials.table, &iter);
+		rhashtable_walk_start(&iter);
+		while (n < KMH_SPECIAL_BATCH && (sp = rhashtable_walk_next(&iter)))
+			if (!IS_ERR(sp) && sp->span->state == KMH_SPAN_GONE &&
+			    atomic_read(&sp->state) == KMH_SPECIAL_ARMED)
+				lost[n++] = sp;
+		rhashtable_walk_stop(&iter);
+		rhashtable_walk_exit(&iter);
 		for (i = 0; i < n; i++)
 			kmh_special_disarm(heap, lost[i]);
 		mutex_unlock(&kmh_special_mutex);
 	} while (n == KMH_SPECIAL_BATCH);
 }
 
+/*
+ * Whoever had taken kmh_special_mutex for a special of the heap, for a weak handle perhaps, is
+ * done: what comes now finds the special gone.
+ */
+static void kmh_special_pass(void)
+{
+	mutex_lock(&kmh_special_mutex);
+	mutex_unlock(&kmh_special_mutex);
+}
+
 /**
  * kmh_special_stop() - the finalizers of what is left when a heap ends
- * @heap: the heap; without users but the finalizers, which may free and allocate in it.
+ * @heap: the heap, ending; without users but the finalizers, which may free and allocate in it.
  *
- * What has a special is freed like any object, so that it goes through the worker.
+ * What has a special is freed like any object, so that it goes through the worker. No object
+ * gets another special, so this ends.
  *
  * Context: Process context; sleeps.
  */
 void kmh_special_stop(struct kmheap *heap)
 {
 	void *p[KMH_SPECIAL_BATCH];
-	unsigned int n;
+	long left;
 
 	kmh_special_flush(heap);
-	if (!heap->specials.ready)
+	if (!READ_ONCE(heap->specials.used))
 		return;
 	WRITE_ONCE(heap->specials.ending, true);
-	while ((n = kmh_special_first(heap, p))) {
-		kmheap_free_bulk(n, p);
+	while ((left = atomic_long_read(&heap->specials.n))) {
+		kmheap_free_bulk(kmh_special_first(heap, p), p);
 		kmh_special_flush(heap);
+		kmh_special_pass();
+		/* Those that are left may have been freed by kmheap_free_rcu(). */
+		if (atomic_long_read(&heap->specials.n) == left)
+			kmheap_rcu_barrier(heap);
 	}
-	/* Deferred ones, of finalizers, wait for their grace period as before. */
+	/* Objects that finalizers have deferred wait for their grace period as before. */
 	kmheap_rcu_barrier(heap);
-	rhashtable_destroy(&heap->specials.table);
-	heap->specials.ready = false;
+	kmh_special_pass();
 }

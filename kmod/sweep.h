@@ -109,9 +109,11 @@ void kmh_defer_init(struct kmheap *heap);
 
 /* ---------------------------------------------------------------- special.c */
 
-/* The side data of a heap's objects, by address. Made with the first one. */
+extern struct mutex kmh_special_mutex;
+
+/* The side data of a heap's objects, by address. */
 struct kmh_specials {
-	bool ready;			/* @table exists; under kmh_special_mutex */
+	bool used;			/* there has been one; no magazines any more */
 	bool ending;			/* kmheap_destroy() frees what is left */
 	struct rhashtable table;
 	atomic_long_t n;
@@ -128,9 +130,10 @@ void kmh_special_forget(struct kmh_mspan *s, unsigned long addr);
 void kmh_special_survive(struct kmh_mspan *s, unsigned long addr, unsigned int gen);
 unsigned long kmh_special_held(struct kmh_mspan *s, unsigned int word, unsigned long slots);
 void kmh_special_flush(struct kmheap *heap);
-void kmh_special_init(struct kmheap *heap);
+int kmh_special_init(struct kmheap *heap);
 void kmh_special_stop(struct kmheap *heap);
 void kmh_special_forget_lost(struct kmheap *heap);
+void kmh_special_exit(struct kmheap *heap);
 
 /* ---------------------------------------------------------------- reclaim.c */
 

@@ -140,6 +140,40 @@ static void create_copies_the_name(struct kunit *test)
 	kmheap_destroy(b);
 }
 
+/* Whoever takes the name of a heap that goes gets its folder, or is told that it is taken. */
+struct namesake {
+	struct kunit *test;
+	unsigned int ngot;
+};
+
+static void take_the_name(void *arg)
+{
+	struct namesake *n = arg;
+	struct kmheap *heap = kmheap_create("kunit-name", NULL);
+
+	if (IS_ERR(heap)) {
+		KUNIT_EXPECT_EQ(n->test, PTR_ERR(heap), (long)-EEXIST);
+		return;
+	}
+	n->ngot++;
+	if (IS_ENABLED(CONFIG_DEBUG_FS))
+		KUNIT_EXPECT_NOT_ERR_OR_NULL(n->test, heap->dir);
+	kmheap_destroy(heap);
+}
+
+static void a_name_comes_with_its_folder(struct kunit *test)
+{
+	struct kmheap *heap = kmheap_create("kunit-name", NULL);
+	struct namesake n = { .test = test };
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	kmh_kunit_at(test, "heap: half gone", take_the_name, &n);
+	kmheap_destroy(heap);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("heap: half gone"));
+	take_the_name(&n);
+	KUNIT_EXPECT_GE(test, n.ngot, 1U);
+}
+
 static void destroy_of_nothing(struct kunit *test)
 {
 	kmheap_destroy(NULL);
@@ -546,6 +580,7 @@ static void many_small_heaps(struct kunit *test)
 static struct kunit_case heap_cases[] = {
 	KUNIT_CASE(create_table),
 	KUNIT_CASE(create_copies_the_name),
+	KUNIT_CASE(a_name_comes_with_its_folder),
 	KUNIT_CASE(destroy_of_nothing),
 	KUNIT_CASE(heaps_share_no_arena),
 	KUNIT_CASE(limit_holds),

@@ -294,6 +294,14 @@ static int misuse_destroy_twice(unsigned int times)
 	return 0;
 }
 
+/* What was never a heap, and must not be read to find that out. */
+static int misuse_destroy_wild(unsigned int times)
+{
+	kmheap_destroy(misuse_hide(ZERO_SIZE_PTR));
+	kmheap_destroy(misuse_hide((void *)0xdead000000000100UL));
+	return 0;
+}
+
 static int misuse_destroy_default(unsigned int times)
 {
 	struct kmheap_object obj;
@@ -322,6 +330,8 @@ static int misuse_create(unsigned int times)
 		{ "", {}, -EINVAL },
 		{ "a/b", {}, -EINVAL },
 		{ ".hidden", {}, -EINVAL },
+		{ "a\nkmheap: heap forged", {}, -EINVAL },
+		{ "\033[2J", {}, -EINVAL },
 		{ misuse_long_name, {}, -EINVAL },
 		{ "flags", { .flags = 0x80000000 }, -EINVAL },
 		{ "limit", { .limit_bytes = 4096 }, -EINVAL },
@@ -365,16 +375,32 @@ static int misuse_nofail(unsigned int times)
 	return err;
 }
 
+/* Each of them is one refusal; the test counts them. */
+#define MISUSE_DMA_WAYS	7
+
 static int misuse_dma(unsigned int times)
 {
 	int err = 0;
 
-	while (times--) {
-		void *small = kmheap_alloc(misuse_heap, 64, GFP_KERNEL | GFP_DMA);
-		void *large = kmheap_alloc(misuse_heap, 50000, GFP_KERNEL | GFP_DMA32);
+	const gfp_t dma = GFP_KERNEL | GFP_DMA, dma32 = GFP_KERNEL | GFP_DMA32;
 
-		err = misuse_expect_null(small) ?: err;
-		err = misuse_expect_null(large) ?: err;
+	while (times--) {
+		void *p[] = {
+			kmheap_alloc(misuse_heap, 64, dma),
+			kmheap_alloc(misuse_heap, 50000, dma32),
+			kmheap_alloc_data(misuse_heap, 8, dma),
+			kmheap_alloc_aligned(misuse_heap, 64, 64, dma32),
+			kmheap_alloc_node(misuse_heap, 64, dma, numa_node_id()),
+			kmheap_alloc_pages(misuse_heap, 2, dma),
+			NULL,
+		};
+		unsigned int i;
+
+		if (kmheap_alloc_bulk(misuse_heap, 64, dma, 1, &p[MISUSE_DMA_WAYS - 1]))
+			err = -EUCLEAN;
+		BUILD_BUG_ON(ARRAY_SIZE(p) != MISUSE_DMA_WAYS);
+		for (i = 0; i < ARRAY_SIZE(p); i++)
+			err = misuse_expect_null(p[i]) ?: err;
 	}
 	return err;
 }
@@ -505,6 +531,7 @@ static const struct {
 	{ "race", misuse_race },
 	{ "race_rcu", misuse_race_rcu },
 	{ "destroy_twice", misuse_destroy_twice },
+	{ "destroy_wild", misuse_destroy_wild },
 	{ "destroy_default", misuse_destroy_default },
 	{ "create", misuse_create },
 	{ "nofail", misuse_nofail },

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/client.sh"
 
 times=100
-plan 46
+plan 49
 
 load kmheap
 load misuse_client
@@ -123,10 +123,18 @@ heap_misuse() {
 	tell misuse_client misuse "$1" "${3:-1}" && reported 1 "$2" && valid
 }
 check "destroying a heap twice" heap_misuse destroy_twice 'is not a heap; destroyed twice'
+wild_heaps() {
+	mark
+	tell misuse_client misuse destroy_wild 1 && reported 2 'is not a heap; destroyed twice' && valid
+}
+check "destroying what was never a heap" wild_heaps
 check "destroying the default heap" heap_misuse destroy_default 'the default heap cannot be destroyed'
 check "the default heap is still there" is heap "$(stat live_objects default)" -ge 0
 check "__GFP_NOFAIL" heap_misuse nofail '__GFP_NOFAIL is not kept' $times
+refused=$(stat refused_allocs misuse)
 check "DMA zones" heap_misuse dma 'no DMA zones here' $times
+check "each way to ask for them is counted as refused" \
+	counted refused_allocs misuse "$refused" $((7 * times))
 check "bad alignment" heap_misuse align 'alignment [0-9]*: a power of two up to 1048576' $times
 check "an empty ticket" heap_misuse ticket 'more is taken of a ticket than was reserved' $times
 check "bad node" heap_misuse node 'no node -?[0-9]*' $times
@@ -146,7 +154,8 @@ bad_heaps() {
 		is heaps "$(stat heaps)" = 2
 }
 check "names and attributes that make no sense are refused" bad_heaps
-for text in 'heap name "a/b": 1 to 63 characters' 'heap name "\(null\)"' 'flags 0x80000000, only' \
+for text in 'heap name "a/b": 1 to 63 characters' 'heap name "\(null\)"' \
+	'heap name "a\\nkmheap: heap forged"' 'flags 0x80000000, only' \
 	'limit of 4096 bytes, at least 524288'; do
 	check "with a message: $text" said "$text"
 done
