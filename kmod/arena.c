@@ -89,7 +89,6 @@ struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp
 	struct kmh_arena *a;
 	void *vbase;
 
-	gfp &= ~__GFP_ZERO;
 	if (!kmh_heap_book(mh->heap, bytes))
 		return ERR_PTR(-EDQUOT);
 	vbase = kmh_backend_arena(bytes, gfp, mh->nid);

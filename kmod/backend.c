@@ -34,13 +34,40 @@ bool kmh_backend_should_fail(void)
 }
 
 /*
- * Only these say how hard to try; the rest of a caller's gfp speaks of the
- * object (zeroing) or of zones that vmalloc space cannot promise. __GFP_ACCOUNT
- * would charge whoever happened to trigger the growth for everyone's objects.
+ * How hard to try, and nothing else. The rest of a caller's gfp speaks of an object (zeroing,
+ * mobility, who is charged) or of zones, and what is taken here serves many objects of many
+ * callers: __GFP_ACCOUNT would charge whoever happened to trigger the growth for all of them, and
+ * keep that memory cgroup for as long as the module is loaded. The kernel's reserves
+ * (__GFP_HIGH, __GFP_MEMALLOC) are for less than an arena.
  */
-#define KMH_ARENA_GFP	(__GFP_RECLAIM | __GFP_IO | __GFP_FS | __GFP_NOWARN | \
-			 __GFP_NORETRY | __GFP_RETRY_MAYFAIL | __GFP_NOMEMALLOC | \
-			 __GFP_THISNODE)
+#define KMH_GFP_EFFORT	(__GFP_RECLAIM | __GFP_IO | __GFP_FS | __GFP_NOWARN | __GFP_NORETRY | \
+			 __GFP_RETRY_MAYFAIL | __GFP_NOMEMALLOC | __GFP_NOLOCKDEP)
+
+#ifdef KMHEAP_KUNIT
+gfp_t kmh_backend_gfps;
+#endif
+
+/* The kernel is given @gfp, perhaps with what says how much to clear. */
+static void kmh_backend_note(gfp_t gfp)
+{
+#ifdef KMHEAP_KUNIT
+	WRITE_ONCE(kmh_backend_gfps, READ_ONCE(kmh_backend_gfps) | gfp);
+#endif
+}
+
+/**
+ * kmh_backend_gfp() - what of a caller's gfp the kernel gets to see
+ * @gfp: the caller's.
+ *
+ * Everything in this file that allocates passes its gfp through here, so nobody else has to.
+ * Documentation/api.rst has a table of all flags.
+ *
+ * Context: Any.
+ */
+gfp_t kmh_backend_gfp(gfp_t gfp)
+{
+	return gfp & KMH_GFP_EFFORT;
+}
 
 /* So much looks available, as slabs that could be reclaimed do, when nothing is. */
 #define KMH_NOT_AVAILABLE	SZ_8M
@@ -70,19 +97,21 @@ static bool kmh_gfp_may_fail(gfp_t gfp)
  * allocates them without the caller's gfp, so that the OOM killer runs (or under GFP_NOFS it
  * tries without end) for somebody who has asked for a try. Here they come from the kernel's
  * reserves, one page for 512, or not at all; as with vmalloc() itself in 7.3. vfree() takes
- * all of it back.
+ * all of it back. @gfp has been through kmh_backend_gfp(), or is that and __GFP_THISNODE.
  */
 void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
 {
+	/* Without reclaim, which calls back; only who is in reclaim has the reserves for it. */
+	gfp_t table = current->flags & PF_MEMALLOC ? gfp : gfp | __GFP_NOMEMALLOC;
 	unsigned int n, npages = DIV_ROUND_UP(bytes, PAGE_SIZE), flags = memalloc_noreclaim_save();
 	struct page **pages = kvmalloc_array(npages, sizeof(*pages),
-					     (gfp & ~(__GFP_ZERO | __GFP_THISNODE)) |
-					     __GFP_NOMEMALLOC);
+					     table & ~(__GFP_ZERO | __GFP_THISNODE));
 	void *base = NULL;
 
 	memalloc_noreclaim_restore(flags);
 	if (!pages)
 		return NULL;
+	kmh_backend_note(gfp);
 	for (n = 0; n < npages; n++) {
 		pages[n] = alloc_pages_node(nid, gfp, 0);
 		if (!pages[n])
@@ -101,6 +130,29 @@ void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
 	return NULL;
 }
 
+/*
+ * What only the page allocator can keep: vmalloc() takes neither a node to insist on nor
+ * __GFP_NOMEMALLOC (7.x warns), and for reclaim, which gets the last pages there are, it rounds
+ * up to huge ones.
+ */
+static bool kmh_backend_wants_pieces(gfp_t gfp, bool here)
+{
+	return current->flags & PF_MEMALLOC || gfp & __GFP_THISNODE ||
+	       !(here || KMH_HUGE_ON_ANY_NODE);
+}
+
+/* vmalloc() has nothing to do with these. */
+static void *kmh_backend_vmalloc(size_t bytes, gfp_t gfp, int nid, bool here)
+{
+	gfp &= ~__GFP_NOMEMALLOC;
+	kmh_backend_note(gfp);
+	if (IS_ALIGNED(bytes, PMD_SIZE))
+		return kmh_vmalloc_huge_node(bytes, gfp, nid);
+	if (here)
+		return __vmalloc(bytes, gfp);
+	return kmh_backend_pieces(bytes, gfp, nid);
+}
+
 /**
  * kmh_backend_arena() - one vmalloc area
  * @bytes: a multiple of PAGE_SIZE. vmalloc_huge() rounds what it maps with huge
@@ -116,22 +168,23 @@ void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
  */
 void *kmh_backend_arena(size_t bytes, gfp_t gfp, int nid)
 {
+	gfp_t thisnode = 0;
 	void *base;
 	bool here;
 
-	gfp &= KMH_ARENA_GFP;
+	/* With one node every page is of it. */
+	if (num_node_state(N_MEMORY) > 1)
+		thisnode = gfp & __GFP_THISNODE;
+	gfp = kmh_backend_gfp(gfp);
 	if (kmh_backend_should_fail())
 		return NULL;
 	migrate_disable();	/* to where vmalloc() would take memory of another node */
 	here = nid == numa_mem_id();
-	if (kmh_gfp_may_fail(gfp) && kmh_memory_is_short(bytes))
-		base = kmh_backend_pieces(bytes, gfp, nid);
-	else if (IS_ALIGNED(bytes, PMD_SIZE) && (here || KMH_HUGE_ON_ANY_NODE))
-		base = kmh_vmalloc_huge_node(bytes, gfp, nid);
-	else if (here)
-		base = __vmalloc(bytes, gfp);
+	if (kmh_backend_wants_pieces(gfp | thisnode, here) ||
+	    (kmh_gfp_may_fail(gfp) && kmh_memory_is_short(bytes)))
+		base = kmh_backend_pieces(bytes, gfp | thisnode, nid);
 	else
-		base = kmh_backend_pieces(bytes, gfp, nid);
+		base = kmh_backend_vmalloc(bytes, gfp, nid, here);
 	migrate_enable();
 	if (base)
 		atomic_long_inc(&kmh_backend_narenas);
@@ -155,6 +208,7 @@ void kmh_backend_forget_arena(void)
 static void *kmh_backend_small_pieces(size_t bytes, gfp_t gfp, int nid)
 {
 	gfp |= __GFP_NOWARN;
+	kmh_backend_note(gfp);
 	return kmalloc_node(bytes, gfp, nid) ?: kmh_backend_pieces(PAGE_ALIGN(bytes), gfp, nid);
 }
 
@@ -171,9 +225,11 @@ void *kmh_backend_zalloc(size_t bytes, gfp_t gfp, int nid)
 {
 	void *p;
 
+	gfp = kmh_backend_gfp(gfp);
 	if (kmh_backend_should_fail())
 		return NULL;
 	kmh_test_point("backend: a table");
+	kmh_backend_note(gfp);
 	if (kmh_gfp_may_fail(gfp) && kmh_memory_is_short(bytes))
 		p = kmh_backend_small_pieces(bytes, gfp | __GFP_ZERO, nid);
 	else
@@ -200,8 +256,10 @@ void kmh_backend_free(void *p)
  */
 void *kmh_backend_pages(unsigned int order, gfp_t gfp)
 {
+	gfp = kmh_backend_gfp(gfp);
 	if (kmh_backend_should_fail())
 		return NULL;
+	kmh_backend_note(gfp);
 	return (void *)__get_free_pages(gfp | __GFP_ZERO, order);
 }
 

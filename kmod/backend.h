@@ -23,6 +23,12 @@ extern atomic_long_t kmh_failures_injected;
 extern atomic_long_t kmh_backend_narenas;
 extern atomic_long_t kmh_backend_ntables;
 
+#ifdef KMHEAP_KUNIT
+/* All flags that the kernel has been given since a case has cleared them. */
+extern gfp_t kmh_backend_gfps;
+#endif
+
+gfp_t kmh_backend_gfp(gfp_t gfp);
 bool kmh_backend_should_fail(void);
 bool kmh_memory_is_short(size_t bytes);
 

@@ -233,7 +233,7 @@ int kmh_fixalloc_reserve(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp)
 
 	might_alloc(gfp);
 	while (nfree_drained(f) < nobjs) {
-		base = kmh_backend_pages(f->order, gfp | __GFP_ZERO);
+		base = kmh_backend_pages(f->order, gfp);
 		if (!base)
 			return -ENOMEM;
 		chunk_add(f, base);

@@ -231,7 +231,7 @@ static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_find_empty(mh, room) &&
 	    !kmh_mheap_outgrown(mh, room, gfp))
 		err = kmh_mheap_find_room(mh, room, gfp) ?
-			      kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp & ~__GFP_ZERO) :
+			      kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp) :
 			      kmh_mheap_grow_arena(mh, room->npages, room->align, gfp);
 	mutex_unlock(held);
 	return err;
