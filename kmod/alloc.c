@@ -32,7 +32,7 @@ bool kmh_alloc_may_grow(gfp_t gfp)
 	return gfpflags_allow_blocking(gfp) && !in_interrupt();
 }
 
-/* One attempt without growing; any context. @atomic: for a caller that cannot sleep. */
+/* One attempt without growing; any context. @atomic: see kmh_alloc_is_urgent(). */
 void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,
 		    bool atomic)
 {
@@ -93,7 +93,7 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 	for (;;) {
 		node = kmh_heap_node(heap, numa_node_id());
 		seen = READ_ONCE(node->mheap.ngrown);
-		p = kmh_alloc_try(heap, node, spanclass, atomic);
+		p = kmh_alloc_try(heap, node, spanclass, kmh_alloc_is_urgent(gfp));
 		if (!p && atomic)
 			p = kmh_nmi_take(heap, spanclass);
 		if (p || atomic)
@@ -123,7 +123,7 @@ static noinline void *kmh_alloc_refill(struct kmheap *heap, unsigned long spancl
 	void *p = NULL;
 
 	if (likely(!(heap->flags & KMHEAP_HWCACHE_ALIGN))) {
-		mc->atomic = !kmh_alloc_may_grow(gfp);
+		mc->atomic = kmh_alloc_is_urgent(gfp);
 		if (kmh_mcache_refill(mc, spanclass))
 			p = kmh_mcache_take(mc, spanclass);
 	}
@@ -259,7 +259,7 @@ void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, 
 	for (;;) {
 		seen = READ_ONCE(node->mheap.ngrown);
 		preempt_disable();
-		p = kmh_mcentral_alloc_one(node, spanclass, !kmh_alloc_may_grow(gfp));
+		p = kmh_mcentral_alloc_one(node, spanclass, kmh_alloc_is_urgent(gfp));
 		preempt_enable();
 		if (p || !kmh_alloc_may_grow(gfp) ||
 		    kmh_mheap_grow(&node->mheap, class->npages, class->align_pages, seen, gfp))

@@ -170,7 +170,7 @@ static int kmh_arenamap_cover_locked(unsigned long lo, unsigned long hi, gfp_t g
  * @gfp: how hard to try; must allow sleeping.
  *
  * Growing the map is rare (once per 16 MiB) and cannot enter the file system or
- * start I/O, so callers under any scope may share one mutex.
+ * start I/O, so callers under any scope may share one mutex. Reclaim only tries it.
  *
  * Context: Process context; sleeps.
  * Return: 0, -ENOMEM, or -ERANGE for addresses out of the map's reach.
@@ -181,7 +181,12 @@ int kmh_arenamap_cover(unsigned long first, unsigned long npages, gfp_t gfp)
 	unsigned long lo = first >> shift, hi = (first + npages - 1) >> shift;
 	int err;
 
-	mutex_lock(&kmh_arenamap_mutex);
+	/* Its holder may wait for reclaim, so reclaim does not wait for it. */
+	if (!(current->flags & PF_MEMALLOC))
+		mutex_lock(&kmh_arenamap_mutex);
+	else if (!mutex_trylock(&kmh_arenamap_mutex))
+		return -ENOMEM;
+	kmh_test_point("map is locked");
 	err = kmh_arenamap_cover_locked(lo, hi, gfp & ~(__GFP_FS | __GFP_IO));
 	mutex_unlock(&kmh_arenamap_mutex);
 	return err;

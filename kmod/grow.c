@@ -25,7 +25,7 @@ struct kmh_grow_size {
 	size_t need;		/* least that holds the request */
 	size_t want;		/* what would be good to have */
 	bool dedicated;
-	bool patch;		/* for want of a run, not of pages */
+	bool patch;		/* no measure for the next one */
 };
 
 /*
@@ -33,6 +33,13 @@ struct kmh_grow_size {
  * is not needed; but huge pages are worth two of them in a heap of any size.
  */
 #define KMH_ARENA_SHARE		16
+
+/*
+ * What an arena for reclaim has at least: reclaim gets the last pages that the kernel has, a few
+ * MiB, and others need them too. One heap page is the guard and one may be lost to alignment, so
+ * this is two or three spans of the smallest kind.
+ */
+#define KMH_ARENA_URGENT_BYTES	(32UL << 10)
 
 static size_t kmh_most_arena_bytes(struct kmheap *heap)
 {
@@ -49,6 +56,13 @@ static struct kmh_grow_size kmh_grow_size(struct kmh_mheap *mh, unsigned long np
 	struct kmheap *heap = mh->heap;
 	struct kmh_grow_size g = { .need = kmh_arena_need(npages, align, PAGE_SIZE) };
 
+	if (current->flags & PF_MEMALLOC) {
+		g.dedicated = kmh_wants_own_arena(npages);
+		g.need = max(g.need, KMH_ARENA_URGENT_BYTES);
+		g.want = g.need;
+		g.patch = true;
+		return g;
+	}
 	if (kmh_wants_own_arena(npages)) {
 		/* Huge pages only where rounding up to them costs less than an eighth. */
 		if (round_up(g.need, PMD_SIZE) - g.need < g.need / 8)
@@ -285,7 +299,7 @@ int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long ali
 	struct kmh_room room = { .npages = npages, .align = align };
 	unsigned long reserve = READ_ONCE(mh->reserve.pages);
 
-	if (reserve)	/* that is not for the caller */
+	if (reserve && !(current->flags & PF_MEMALLOC))	/* that is not for the caller */
 		room.nfree = npages + reserve;
 	return kmh_mheap_make_room(mh, &room, seen, gfp);
 }

@@ -578,6 +578,16 @@ unsigned int kmh_aligned_spanclass(unsigned int spanclass);
 void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, int nid);
 bool kmh_gfp_ok(struct kmheap *heap, gfp_t gfp);
 bool kmh_alloc_may_grow(gfp_t gfp);
+
+/*
+ * May the caller have what is kept for callers that cannot sleep? They themselves, and reclaim,
+ * as with what the kernel keeps below its watermarks.
+ */
+static inline bool kmh_alloc_is_urgent(gfp_t gfp)
+{
+	return !kmh_alloc_may_grow(gfp) || current->flags & PF_MEMALLOC;
+}
+
 void *kmh_tiny_alloc(struct kmheap *heap, size_t bytes, gfp_t gfp);
 void kmh_tiny_close(struct kmh_mcache *mc);
 enum kmh_free_result kmh_tiny_free(struct kmh_mspan *s, unsigned long addr);

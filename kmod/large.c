@@ -50,7 +50,7 @@ static struct kmh_mspan *kmh_large_span(struct kmh_mheap *mh, unsigned long npag
 		atomic_inc(nsweeping);
 		smp_mb__after_atomic();	/* pairs with that in kmh_sweep_wait_for_users() */
 		s = kmh_mheap_alloc_span(mh, NULL, KMH_SPANCLASS_LARGE, npages, align,
-					 !kmh_alloc_may_grow(gfp), zeroed);
+					 kmh_alloc_is_urgent(gfp), zeroed);
 		if (s)
 			return s;
 		atomic_dec(nsweeping);

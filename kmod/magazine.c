@@ -59,6 +59,8 @@ void kmh_magazines_exit(void)
 
 int kmh_magazines_reserve(unsigned int nobjs, gfp_t gfp)
 {
+	if (current->flags & PF_MEMALLOC)	/* reclaim does without */
+		return 0;
 	return kmh_fixalloc_reserve(&kmh_magazine_pool, nobjs, gfp);
 }
 

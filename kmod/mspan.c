@@ -97,6 +97,17 @@ static bool kmh_pool_below(unsigned int pool, unsigned int quarters)
 	       quarters * kmh_pool_goal(pool, KMH_SPAN_RESERVE);
 }
 
+/* For reclaim, which gets the last pages there are: what the next span needs, and no more. */
+static int kmh_mspan_pools_reserve_one(gfp_t gfp)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < KMH_SPAN_POOLS; i++)
+		err = kmh_fixalloc_reserve(&kmh_span_pool[i], 1, gfp);
+	return err ?: kmh_fixalloc_reserve(&kmh_tiny_pool, 1, gfp);
+}
+
 /**
  * kmh_mspan_pools_reserve() - make sure that spans can be had without allocating
  * @nobjs: how many of the common kinds (one slot word). The others hold 2 to 16
@@ -111,6 +122,8 @@ int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp)
 	unsigned int i;
 	int err;
 
+	if (current->flags & PF_MEMALLOC)
+		return kmh_mspan_pools_reserve_one(gfp);
 	for (i = 0; i < KMH_SPAN_POOLS; i++) {
 		err = kmh_fixalloc_reserve(&kmh_span_pool[i], kmh_pool_goal(i, nobjs), gfp);
 		if (err)
@@ -121,15 +134,16 @@ int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp)
 }
 
 /*
- * Is there no metadata for @spanclass for somebody who can sleep? What others have been short
- * of is left to them.
+ * Is there no metadata for @spanclass for a caller that can sleep? What others have been short
+ * of is left to them, but for reclaim. Context: process context.
  */
 bool kmh_mspan_pools_short(unsigned int spanclass)
 {
 	unsigned int pool = kmh_spanclass_pool(spanclass);
 
 	return !READ_ONCE(kmh_span_pool[pool].nfree) ||
-	       (READ_ONCE(kmh_pool_want[pool]) && kmh_pool_below(pool, 1)) ||
+	       (READ_ONCE(kmh_pool_want[pool]) && kmh_pool_below(pool, 1) &&
+		!(current->flags & PF_MEMALLOC)) ||
 	       (spanclass == KMH_SPANCLASS_TINY && !READ_ONCE(kmh_tiny_pool.nfree));
 }
 

@@ -63,7 +63,7 @@ void *kmh_node_alloc_elsewhere(struct kmheap *heap, struct kmh_node *node, unsig
 	while (!p && (nid = kmh_node_next_nearest(heap, from, nid)) != NUMA_NO_NODE) {
 		preempt_disable();
 		p = kmh_mcentral_alloc_one(kmh_heap_node(heap, nid), spanclass,
-					   !kmh_alloc_may_grow(gfp));
+					   kmh_alloc_is_urgent(gfp));
 		preempt_enable();
 	}
 	return p;

@@ -180,7 +180,7 @@ void *kmh_tiny_alloc(struct kmheap *heap, size_t bytes, gfp_t gfp)
 	might_alloc(gfp);
 	if (!kmh_gfp_ok(heap, gfp))
 		return NULL;
-	p = kmh_tiny_try(heap, bytes, !kmh_alloc_may_grow(gfp));
+	p = kmh_tiny_try(heap, bytes, kmh_alloc_is_urgent(gfp));
 	if (unlikely(!p))
 		return kmh_alloc_slow(heap, kmh_spanclass(kmh_size_to_class(bytes), true), gfp);
 	if (want_init_on_alloc(gfp))

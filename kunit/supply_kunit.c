@@ -115,10 +115,123 @@ static void flags_do_not_refuse(struct kunit *test)
 	}
 }
 
+/* ---- for reclaim */
+
+static void *reclaim_alloc(struct kmheap *heap, size_t bytes)
+{
+	unsigned int flags = memalloc_noreclaim_save();
+	void *p = kmheap_alloc(heap, bytes, GFP_KERNEL);
+
+	memalloc_noreclaim_restore(flags);
+	return p;
+}
+
+/* All pages of the heap, one by one. */
+static unsigned int take_pages(struct kmheap *heap, void **p, unsigned int max)
+{
+	unsigned int n;
+
+	for (n = 0; n < max && mheap_of(heap)->pa.nfree; n++)
+		p[n] = kmheap_alloc_pages(heap, 1, GFP_NOWAIT);
+	return n;
+}
+
+static void reclaim_takes_what_it_needs(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mheap *mh = mheap(test);
+	unsigned long low = mh->low_pages;
+	size_t next, small;
+	void *p[64], *q, *large;
+	unsigned int n;
+
+	kmh_kunit_no_worker(heap);
+	next = heap->next_arena_bytes;
+	n = take_pages(heap, p, ARRAY_SIZE(p));
+	q = reclaim_alloc(heap, 4096);
+	KUNIT_EXPECT_NOT_NULL(test, q);
+	KUNIT_ASSERT_EQ(test, narenas(heap), 2U);
+	small = arena(heap, 1)->bytes;
+	KUNIT_EXPECT_LE(test, small, (size_t)SZ_32K);
+	/* No measure for what comes after it. */
+	KUNIT_EXPECT_EQ(test, heap->next_arena_bytes, next);
+	KUNIT_EXPECT_EQ(test, mh->low_pages, low);
+	/* Nor is a large object rounded up to huge pages. */
+	large = reclaim_alloc(heap, 3 * SZ_1M + SZ_512K);
+	KUNIT_EXPECT_NOT_NULL(test, large);
+	KUNIT_ASSERT_EQ(test, narenas(heap), 3U);
+	KUNIT_EXPECT_LE(test, arena(heap, 2)->bytes,
+			(size_t)3 * SZ_1M + SZ_512K + 4 * KMH_PAGE_SIZE);
+	kmheap_free(large);
+	kmheap_free(q);
+	while (n--)
+		kmheap_free_pages(p[n], 1);
+}
+
+static void reclaim_takes_the_reserve_first(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mheap *mh = mheap(test);
+	void *p;
+
+	kmh_kunit_no_worker(heap);
+	mh->reserve.pages = mh->pa.nfree;
+	p = reclaim_alloc(heap, 32768);
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	KUNIT_EXPECT_EQ(test, narenas(heap), 1U);
+	kmheap_free(p);
+}
+
+struct map_waiter {
+	struct completion done;
+	struct kmh_arena *a;
+	int err;
+	bool ended;
+};
+
+static int map_waiter(void *arg)
+{
+	unsigned int flags = memalloc_noreclaim_save();
+	struct map_waiter *w = arg;
+
+	w->err = kmh_arenamap_cover(w->a->first, w->a->npages, GFP_KERNEL);
+	memalloc_noreclaim_restore(flags);
+	complete(&w->done);
+	return 0;
+}
+
+/* The map is being grown, and whoever does that may wait for reclaim. */
+static void map_is_locked(void *arg)
+{
+	struct map_waiter *w = arg;
+	struct task_struct *t = kthread_run(map_waiter, w, "kmheap_kunit/map");
+
+	w->ended = !IS_ERR(t) && wait_for_completion_timeout(&w->done, 5 * HZ);
+}
+
+static void reclaim_does_not_wait_for_the_map(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct map_waiter w = { .a = arena(heap, 0) };
+
+	init_completion(&w.done);
+	kmh_kunit_at(test, "map is locked", map_is_locked, &w);
+	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(w.a->first, w.a->npages, GFP_KERNEL), 0);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("map is locked"));
+	KUNIT_EXPECT_TRUE_MSG(test, w.ended, "it waits");
+	if (!w.ended)
+		wait_for_completion(&w.done);
+	else
+		KUNIT_EXPECT_EQ(test, w.err, -ENOMEM);
+}
+
 static struct kunit_case supply_cases[] = {
 	KUNIT_CASE(every_flag_has_its_row),
 	KUNIT_CASE(flags_reach_the_kernel_as_documented),
 	KUNIT_CASE(flags_do_not_refuse),
+	KUNIT_CASE(reclaim_takes_what_it_needs),
+	KUNIT_CASE(reclaim_takes_the_reserve_first),
+	KUNIT_CASE(reclaim_does_not_wait_for_the_map),
 	{ }
 };
 
