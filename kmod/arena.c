@@ -117,9 +117,10 @@ void kmh_arena_destroy(struct kmh_arena *a)
 	struct kmheap *heap = a->heap;
 	bool left = a->left;
 
-	kmh_heap_account_metadata(heap, -(long)a->meta_bytes);
-	kmh_heap_unbook(heap, a->bytes);
 	kmh_arena_give_to_kernel(a);
+	/* Now that it is gone another one may come, and not before. */
+	kmh_heap_unbook(heap, a->bytes);
+	kmh_heap_account_metadata(heap, -(long)a->meta_bytes);
 	kmh_backend_free(a);
 	if (left)
 		kmh_limit_left(heap);

@@ -194,6 +194,7 @@ void *kmh_backend_arena(size_t bytes, gfp_t gfp, int nid)
 /* Context: process context; vfree() may sleep. */
 void kmh_backend_free_arena(void *base)
 {
+	kmh_test_point("arena goes back");
 	atomic_long_dec(&kmh_backend_narenas);
 	vfree(base);
 }

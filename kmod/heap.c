@@ -180,7 +180,8 @@ static void kmh_heap_free_nodes(struct kmheap *heap)
 /* The structure and what hangs off it; no arenas left, no users. */
 static void kmh_heap_free(struct kmheap *heap)
 {
-	atomic_long_sub(heap->base_metadata_bytes, &kmh_total_base);
+	size_t base = heap->base_metadata_bytes;
+
 	kmh_mcache_destroy(heap);
 	kmh_heap_free_nodes(heap);
 	kmh_heap_put_sentinels(heap);
@@ -188,6 +189,7 @@ static void kmh_heap_free(struct kmheap *heap)
 	kmh_special_exit(heap);
 	kmh_backend_free(heap->name);
 	kmh_backend_free(heap);
+	atomic_long_sub(base, &kmh_total_base);
 }
 
 static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *attr)

@@ -225,6 +225,36 @@ static void reclaim_does_not_wait_for_the_map(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, w.err, -ENOMEM);
 }
 
+/* ---- what is booked */
+
+struct booked {
+	struct kmheap *heap;
+	long heap_bytes, total_bytes;
+};
+
+static void note_booked(void *arg)
+{
+	struct booked *b = arg;
+
+	b->heap_bytes = atomic_long_read(&b->heap->arena_bytes);
+	b->total_bytes = atomic_long_read(&kmh_total_bytes);
+}
+
+static void arena_is_booked_until_it_is_gone(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct booked before = { .heap = heap }, going = { .heap = heap };
+
+	kmh_kunit_no_worker(heap);
+	note_booked(&before);
+	kmh_kunit_at(test, "arena goes back", note_booked, &going);
+	KUNIT_EXPECT_GT(test, kmheap_shrink(heap), (size_t)0);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("arena goes back"));
+	KUNIT_EXPECT_EQ(test, going.heap_bytes, before.heap_bytes);
+	KUNIT_EXPECT_EQ(test, going.total_bytes, before.total_bytes);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->arena_bytes), 0L);
+}
+
 static struct kunit_case supply_cases[] = {
 	KUNIT_CASE(every_flag_has_its_row),
 	KUNIT_CASE(flags_reach_the_kernel_as_documented),
@@ -232,6 +262,7 @@ static struct kunit_case supply_cases[] = {
 	KUNIT_CASE(reclaim_takes_what_it_needs),
 	KUNIT_CASE(reclaim_takes_the_reserve_first),
 	KUNIT_CASE(reclaim_does_not_wait_for_the_map),
+	KUNIT_CASE(arena_is_booked_until_it_is_gone),
 	{ }
 };
 
