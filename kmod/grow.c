@@ -17,6 +17,12 @@
  */
 #define KMH_FETCH_PAUSE		DIV_ROUND_UP(HZ, 100)
 
+/*
+ * So many spans, and so many pages, are looked at for empty ones before the heap takes an arena:
+ * those that a full-grown arena has, so that a page costs the same in a heap of any size.
+ */
+#define KMH_GROW_LOOK		512U
+
 /* Nobody grows ahead again for this long after growing ahead has failed. */
 #define KMH_AHEAD_PAUSE		HZ
 
@@ -210,14 +216,20 @@ static bool kmh_mheap_find_room(struct kmh_mheap *mh, const struct kmh_room *roo
 	kmh_largestore_release(mh->heap);
 	kmh_magazines_flush_all(mh->heap);
 	kmh_sweep_reclaim(mh->heap, room->npages);
-	kmh_mheap_release_spans(mh);
+	kmh_mheap_release_some(mh, KMH_GROW_LOOK);
 	return kmh_mheap_has_room(mh, room);
 }
 
 /* Pages of spans that are empty anyway: nobody is interrupted for them. */
 static bool kmh_mheap_find_empty(struct kmh_mheap *mh, const struct kmh_room *room)
 {
-	return kmh_mheap_release_spans(mh) && kmh_mheap_has_room(mh, room);
+	return kmh_mheap_release_some(mh, KMH_GROW_LOOK) && kmh_mheap_has_room(mh, room);
+}
+
+/* Before the caller is told that there is nothing: all there is, however long it takes. */
+static bool kmh_mheap_find_last(struct kmh_mheap *mh, const struct kmh_room *room)
+{
+	return !room->ahead && kmh_mheap_release_spans(mh) && kmh_mheap_has_room(mh, room);
 }
 
 /* Has the heap been too small a moment ago already? Then an arena without further ado. */
@@ -247,6 +259,8 @@ static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 		err = kmh_mheap_find_room(mh, room, gfp) ?
 			      kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp) :
 			      kmh_mheap_grow_arena(mh, room->npages, room->align, gfp);
+	if (err && kmh_mheap_find_last(mh, room))
+		err = 0;
 	mutex_unlock(held);
 	return err;
 }

@@ -183,6 +183,35 @@ static void kmh_mcentral_sweep_inbox(struct kmh_mcentral *c, struct kmh_inbox *i
 	}
 }
 
+/**
+ * kmh_mcentral_sweep_some() - take in what is announced, or else waits for the sweep
+ * @c: whose.
+ * @most: so many spans.
+ *
+ * Context: Process context.
+ * Return: how many of @most are left.
+ */
+unsigned int kmh_mcentral_sweep_some(struct kmh_mcentral *c, unsigned int most)
+{
+	struct kmh_mspan *s = NULL;
+	unsigned long flags;
+
+	for (; most && kmh_mcentral_any_announced(c); most--) {
+		raw_spin_lock_irqsave(&c->lock, flags);
+		s = kmh_mcentral_pop_announced_locked(c, NULL) ?:
+			    kmh_mcentral_steal_locked(c, num_possible_cpus());
+		if (s)
+			kmh_mcentral_claim_locked(c, s);
+		raw_spin_unlock_irqrestore(&c->lock, flags);
+		if (!s)
+			break;
+		kmh_mcentral_sweep_claimed(s);
+	}
+	while (most && kmh_mcentral_sweep_one(c))
+		most--;
+	return most;
+}
+
 /* Exact under the lock alone: lists and flag are empty for a moment while a span is taken. */
 static bool kmh_mcentral_has_announced(struct kmh_mcentral *c, bool *inboxes)
 {

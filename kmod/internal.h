@@ -168,6 +168,7 @@ struct kmh_mspan *kmh_mcentral_pop_announced_locked(struct kmh_mcentral *c, stru
 struct kmh_mspan *kmh_mcentral_steal_locked(struct kmh_mcentral *c, unsigned int ncpus);
 bool kmh_mcentral_any_announced(struct kmh_mcentral *c);
 void kmh_mcentral_sweep_announced(struct kmh_mcentral *c);
+unsigned int kmh_mcentral_sweep_some(struct kmh_mcentral *c, unsigned int most);
 
 /* ------------------------------------------------------------------ mheap.c */
 
@@ -185,6 +186,7 @@ struct kmh_mheap {
 	struct kmh_reserve reserve;
 	struct kmh_parked store;	/* freed large objects that no CPU keeps */
 	unsigned long fetched;		/* jiffies: when what CPUs have parked was */
+	unsigned long look_page;	/* where growth looks for empty spans next; a guess */
 
 	struct llist_head pending;	/* spans whose free could not take @lock */
 	struct llist_head deferred[2];	/* large objects in the two deferred sets */
@@ -223,6 +225,7 @@ void kmh_mheap_free_span(struct kmh_mspan *s);
 void kmh_mheap_give_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc);
 void kmh_mheap_drain_pending(struct kmh_mheap *mh);
 bool kmh_mheap_release_spans(struct kmh_mheap *mh);
+bool kmh_mheap_release_some(struct kmh_mheap *mh, unsigned int most);
 unsigned int kmh_mheap_validate(struct kmh_mheap *mh, kmh_finding_fn finding, void *ctx);
 
 /* ------------------------------------------------------------------- grow.c */

@@ -301,7 +301,7 @@ void kmh_mheap_give_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc)
 	WRITE_ONCE(pc->bits, 0);
 }
 
-/* Send every empty span of every class back; true when that freed pages. */
+/* Send every empty span of every class back; true when that freed pages. Sleeps. */
 bool kmh_mheap_release_spans(struct kmh_mheap *mh)
 {
 	struct kmh_node *node = container_of(mh, struct kmh_node, mheap);
@@ -314,7 +314,32 @@ bool kmh_mheap_release_spans(struct kmh_mheap *mh)
 		if (READ_ONCE(c->npartial) || kmh_mcentral_any_announced(c) ||
 		    kmh_sweep_is_open(mh->heap))
 			kmh_mcentral_release_empty(node, i);
+		cond_resched();
 	}
+	kmh_mheap_drain_pending(mh);
+	return READ_ONCE(mh->pa.nfree) > before;
+}
+
+/**
+ * kmh_mheap_release_some() - send some empty spans back
+ * @mh: the page heap.
+ * @most: look at so many spans, of whatever class, and at so many pages for each one.
+ *
+ * What is announced comes first, because what has become empty may be there; then spans by
+ * address, from where the last look ended.
+ *
+ * Context: Process context; sleeps.
+ * Return: true when that freed pages.
+ */
+bool kmh_mheap_release_some(struct kmh_mheap *mh, unsigned int most)
+{
+	struct kmh_node *node = container_of(mh, struct kmh_node, mheap);
+	unsigned long before = READ_ONCE(mh->pa.nfree);
+	unsigned int i, left = most;
+
+	for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES && left; i++)
+		left = kmh_mcentral_sweep_some(&node->central[i], left);
+	kmh_scavenge_some(mh, most);
 	kmh_mheap_drain_pending(mh);
 	return READ_ONCE(mh->pa.nfree) > before;
 }

@@ -166,6 +166,49 @@ void kmh_scavenge_arena(struct kmh_arena *a)
 	}
 }
 
+/* Look at up to *@left pages of @mh from its @from-th on. Returns where it ended. */
+static unsigned long kmh_scavenge_from(struct kmh_mheap *mh, unsigned long from,
+				       unsigned long *left)
+{
+	unsigned long page, next, at = from;
+	struct kmh_arena *a;
+
+	lockdep_assert_held(&mh->heap->arenas_mutex);
+	list_for_each_entry(a, &mh->heap->arenas, list) {
+		if (a->mheap != mh || a->dedicated)
+			continue;
+		for (page = min(from, a->npages); page < a->npages && *left; page = next) {
+			next = kmh_scavenge_pages(a, page);
+			at += next - page;
+			*left -= min(*left, next - page);
+			cond_resched();
+		}
+		if (!*left)
+			break;
+		from -= min(from, a->npages);
+	}
+	return at;
+}
+
+/**
+ * kmh_scavenge_some() - empty spans become pages, for growth
+ * @mh: of which page heap.
+ * @npages: look at so many pages of it, from where the last look ended.
+ *
+ * Context: Process context; sleeps. Two at a time may look at the same pages.
+ */
+void kmh_scavenge_some(struct kmh_mheap *mh, unsigned long npages)
+{
+	unsigned long from = READ_ONCE(mh->look_page), at;
+
+	mutex_lock(&mh->heap->arenas_mutex);
+	at = kmh_scavenge_from(mh, from, &npages);
+	if (npages && from)
+		at = kmh_scavenge_from(mh, 0, &npages);
+	mutex_unlock(&mh->heap->arenas_mutex);
+	WRITE_ONCE(mh->look_page, npages ? 0 : at);
+}
+
 /*
  * Some of the heap, from where the last step ended. Returns true when there is more of it
  * before everything has been looked at since the last free.

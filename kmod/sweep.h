@@ -18,6 +18,7 @@
 
 struct kmheap;
 struct kmh_arena;
+struct kmh_mheap;
 struct kmh_mcache;
 struct kmh_mspan;
 
@@ -164,6 +165,7 @@ extern unsigned long kmh_scavenge_rate;
 bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms);
 void kmh_scavenge_announced(struct kmheap *heap);
 void kmh_scavenge_arena(struct kmh_arena *a);
+void kmh_scavenge_some(struct kmh_mheap *mh, unsigned long npages);
 size_t kmh_scavenge_pace(struct kmheap *heap);
 void kmh_scavenge_count(struct kmheap *heap, size_t bytes, unsigned int narenas);
 void kmh_scavenge_kick(struct kmheap *heap);

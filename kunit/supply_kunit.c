@@ -255,6 +255,116 @@ static void arena_is_booked_until_it_is_gone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->arena_bytes), 0L);
 }
 
+/* ---- beside many spans */
+
+#define NR_SPANS	2000U
+#define PER_SPAN	(KMH_PAGE_SIZE / 1024)
+
+/* Spans of @p that a fold has looked at since they were freed into from elsewhere. */
+static unsigned int nfolded(void **p)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < NR_SPANS; i++)
+		if (p[i])
+			n += !atomic_long_read(&kmh_span_of((unsigned long)p[i])->w[0].remote);
+	return n;
+}
+
+struct far_frees {
+	void **p;
+	unsigned int n;
+};
+
+static void free_far(void *arg)
+{
+	struct far_frees *f = arg;
+
+	kmheap_free_bulk(f->n, f->p);
+}
+
+/*
+ * @NR_SPANS partial spans, each with one live object that @keep has and one free that nobody has
+ * folded.
+ */
+static void make_partial(struct kunit *test, struct kmheap *heap, void **keep)
+{
+	struct far_frees f = { .p = kvcalloc(NR_SPANS * PER_SPAN, sizeof(void *), GFP_KERNEL) };
+	struct kmh_mspan *last = NULL;
+	unsigned int i, n = 0;
+	void **far = kvcalloc(NR_SPANS, sizeof(void *), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, f.p);
+	KUNIT_ASSERT_NOT_NULL(test, far);
+	for (i = 0; i < NR_SPANS * PER_SPAN; i++)
+		f.p[i] = kmheap_alloc(heap, 1024, GFP_KERNEL);
+	/* Objects of a span come one after the other. The first stays, the second goes later. */
+	for (i = 0; i < NR_SPANS * PER_SPAN; i++) {
+		struct kmh_mspan *s = kmh_span_of((unsigned long)f.p[i]);
+
+		if (s != last && n < NR_SPANS) {
+			last = s;
+			keep[n++] = f.p[i];
+			if (i + 1 < NR_SPANS * PER_SPAN &&
+			    kmh_span_of((unsigned long)f.p[i + 1]) == s)
+				far[n - 1] = f.p[++i];
+			continue;
+		}
+		kmheap_free(f.p[i]);
+	}
+	kmheap_shrink(heap);	/* all of them partial */
+	f.n = NR_SPANS;
+	kvfree(f.p);
+	f.p = far;
+	kmh_kunit_elsewhere(test, free_far, &f);
+	kvfree(far);
+}
+
+static void growth_looks_at_some_spans(struct kunit *test)
+{
+	void **keep = kvcalloc(NR_SPANS, sizeof(*keep), GFP_KERNEL);
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mheap *mh = mheap(test);
+	unsigned int before;
+
+	KUNIT_ASSERT_NOT_NULL(test, keep);
+	kmh_kunit_no_worker(heap);
+	make_partial(test, heap, keep);
+	before = nfolded(keep);
+	KUNIT_EXPECT_LT(test, before, NR_SPANS / 4);
+	KUNIT_EXPECT_EQ(test, grow(mh, 600, 1), 0);
+	KUNIT_EXPECT_LE(test, nfolded(keep), before + 512);
+	/* Who is told that there is nothing has had all of it looked at. */
+	atomic_long_set(&kmh_fail_nth, 1);
+	KUNIT_EXPECT_EQ(test, grow(mh, 600 + SZ_4M / KMH_PAGE_SIZE, 1), -ENOMEM);
+	atomic_long_set(&kmh_fail_nth, 0);
+	KUNIT_EXPECT_EQ(test, nfolded(keep), NR_SPANS);
+	kmheap_free_bulk(NR_SPANS, keep);
+	kvfree(keep);
+}
+
+/* In a heap of any size each empty span is found, a few at a time. */
+static void growth_comes_round(struct kunit *test)
+{
+	void **p = kvcalloc(NR_SPANS, sizeof(*p), GFP_KERNEL);
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mheap *mh = mheap(test);
+	unsigned int i, round;
+	unsigned long inuse;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	kmh_kunit_no_worker(heap);
+	for (i = 0; i < NR_SPANS; i++)
+		p[i] = kmheap_alloc(heap, 8192, GFP_KERNEL);
+	kmheap_free_bulk(NR_SPANS, p);
+	kmh_mcache_drain_all(heap);
+	inuse = mh->pa.npages - mh->pa.nfree;
+	for (round = 0; round < 2 * NR_SPANS / 512 + 2; round++)
+		kmh_mheap_release_some(mh, 512);
+	KUNIT_EXPECT_EQ_MSG(test, mh->pa.nfree, mh->pa.npages, "%lu were in use", inuse);
+	kvfree(p);
+}
+
 static struct kunit_case supply_cases[] = {
 	KUNIT_CASE(every_flag_has_its_row),
 	KUNIT_CASE(flags_reach_the_kernel_as_documented),
@@ -263,6 +373,8 @@ static struct kunit_case supply_cases[] = {
 	KUNIT_CASE(reclaim_takes_the_reserve_first),
 	KUNIT_CASE(reclaim_does_not_wait_for_the_map),
 	KUNIT_CASE(arena_is_booked_until_it_is_gone),
+	KUNIT_CASE(growth_looks_at_some_spans),
+	KUNIT_CASE(growth_comes_round),
 	{ }
 };
 
