@@ -154,6 +154,21 @@ static bool kmh_arena_is_idle(struct kmh_arena *a)
 }
 
 /*
+ * Nothing in it is in use, and the owner has not asked for a reserve that would not be there
+ * without it.
+ */
+static bool kmh_arena_is_empty_locked(struct kmh_arena *a)
+{
+	const struct kmh_mheap *mh = a->mheap;
+
+	if (a->range.nfree != a->range.npages)
+		return false;
+	return a->dedicated || likely(!mh->reserve.floor) ||
+	       (mh->pa.nfree - a->range.npages >= mh->reserve.floor &&
+		!kmh_arena_has_run_locked(a));
+}
+
+/*
  * Take @a out of its page allocator if nothing in it is in use. Not when survivors' finalizers
  * run: they free what has been freed already, and is to be found as such.
  */
@@ -166,13 +181,13 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 	if (READ_ONCE(mh->heap->specials.ending))
 		return false;
 	raw_spin_lock_irqsave(&mh->lock, flags);
-	empty = idle ? kmh_arena_is_idle(a) : a->range.nfree == a->range.npages;
+	empty = idle ? kmh_arena_is_idle(a) : kmh_arena_is_empty_locked(a);
 	if (empty)
 		kmh_pa_remove(kmh_arena_pa(a), &a->range, false);
 	/* Who gives everything back does not want it back at once; the next arena sets it. */
 	if (!mh->pa.npages) {
 		WRITE_ONCE(mh->low_pages, 0);
-		WRITE_ONCE(mh->reserve.pages, 0);
+		WRITE_ONCE(mh->reserve.pages, mh->reserve.floor);
 	}
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
 	if (!empty)

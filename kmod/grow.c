@@ -24,7 +24,7 @@
 #define KMH_GROW_LOOK		512U
 
 /* Nobody grows ahead again for this long after growing ahead has failed. */
-#define KMH_AHEAD_PAUSE		HZ
+#define KMH_AHEAD_PAUSE		(HZ / 10)
 
 /* Sizes of the next arena, in bytes. */
 struct kmh_grow_size {
@@ -78,6 +78,12 @@ static struct kmh_grow_size kmh_grow_size(struct kmh_mheap *mh, unsigned long np
 		return g;
 	}
 	g.want = min(READ_ONCE(heap->next_arena_bytes), kmh_most_arena_bytes(heap));
+	if (kmh_memory_is_short(g.want)) {	/* then no more than it takes */
+		g.need = max(g.need, KMH_ARENA_MIN_BYTES);
+		g.want = g.need;
+		g.patch = true;
+		return g;
+	}
 	/* So much is free, in runs that are too short? */
 	g.patch = g.want >= KMH_ARENA_FULL_MIN_BYTES && npages > 1 &&
 		  READ_ONCE(mh->pa.nfree) >= g.want / 2 >> KMH_PAGE_SHIFT;
@@ -374,17 +380,34 @@ static int kmh_mheap_refill(struct kmh_mheap *mh, gfp_t gfp)
 	return err;
 }
 
+/* All that the reserve is to have, now. Context: process context; sleeps. 0 or -ENOMEM. */
+int kmh_mheap_fill_reserve(struct kmh_mheap *mh, gfp_t gfp)
+{
+	int err = kmh_mheap_refill(mh, gfp);
+
+	return err ?: (kmh_mheap_missing_bytes(mh) ? -ENOMEM : 0);
+}
+
+/*
+ * With little left in the kernel, and for callers that cannot sleep alone: what there is above
+ * the kernel's watermarks, without reclaim, so that nobody is killed for what nobody may need.
+ */
+#define KMH_SPARE_GFP		(GFP_NOWAIT | __GFP_NORETRY | __GFP_NOWARN)
+
 /* Grow ahead of need, and refill span metadata, for those who cannot. */
 static void kmh_mheap_work(struct work_struct *work)
 {
 	struct kmh_mheap *mh = container_of(work, struct kmh_mheap, work);
-	gfp_t gfp = GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN;
+	bool spare = kmh_memory_is_short(0);
+	gfp_t gfp = spare ? KMH_SPARE_GFP : GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN;
 	unsigned long seen = READ_ONCE(mh->ngrown), missed;
 	int err;
 
 	kmh_mheap_drain_pending(mh);
-	/* Not the last of the memory: who needs some now would have somebody killed. */
-	err = kmh_memory_is_short(0) ? -ENOMEM : kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
+	err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
+	/* Callers that can sleep fetch the last of the memory themselves, when they need it. */
+	if (spare && !READ_ONCE(mh->reserve.drawn))
+		err = -ENOMEM;
 	missed = xchg(&mh->missed_pages, 0);	/* a grower since @seen has dealt with it */
 	if (!err && missed)
 		err = kmh_mheap_grow(mh, missed, 1, seen, gfp);

@@ -187,6 +187,7 @@ static void kmh_heap_free(struct kmheap *heap)
 	kmh_heap_put_sentinels(heap);
 	kmh_nmi_free(heap);
 	kmh_special_exit(heap);
+	kmh_reserve_forget(heap);
 	kmh_backend_free(heap->name);
 	kmh_backend_free(heap);
 	atomic_long_sub(base, &kmh_total_base);

@@ -84,10 +84,32 @@ void kmh_mspan_pools_destroy(void)
 	kmh_fixalloc_destroy(&kmh_tiny_pool);
 }
 
+/* For as many spans all owners of heaps together have asked for a reserve. */
+static atomic_long_t kmh_pool_kept;
+
+/* How many of a kind make up @nobjs of the common ones. */
+static unsigned int kmh_pool_share(unsigned int pool, unsigned int nobjs)
+{
+	return pool > 1 ? DIV_ROUND_UP(nobjs, 4) : nobjs;
+}
+
+/* How many of a kind are not for callers that can sleep, because of an owner. */
+static unsigned int kmh_pool_floor(unsigned int pool)
+{
+	return kmh_pool_share(pool, atomic_long_read(&kmh_pool_kept));
+}
+
 /* How many of a kind are to be free where @nobjs of the common ones are. */
 static unsigned int kmh_pool_goal(unsigned int pool, unsigned int nobjs)
 {
-	return max(pool > 1 ? DIV_ROUND_UP(nobjs, 4) : nobjs, READ_ONCE(kmh_pool_want[pool]));
+	return max(kmh_pool_share(pool, nobjs), READ_ONCE(kmh_pool_want[pool])) +
+	       kmh_pool_floor(pool);
+}
+
+/* Owners want the descriptors of so many spans more, or fewer, kept ready. */
+void kmh_mspan_pools_keep(long nspans)
+{
+	atomic_long_add(nspans, &kmh_pool_kept);
 }
 
 /* Is no more than @quarters quarters of what is to be free? */
@@ -130,6 +152,7 @@ int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp)
 			return err;
 		WRITE_ONCE(kmh_pool_raised[i], false);
 	}
+	nobjs += atomic_long_read(&kmh_pool_kept);
 	return kmh_fixalloc_reserve(&kmh_tiny_pool, DIV_ROUND_UP(nobjs, 16), gfp);
 }
 
@@ -142,8 +165,9 @@ bool kmh_mspan_pools_short(unsigned int spanclass)
 	unsigned int pool = kmh_spanclass_pool(spanclass);
 
 	return !READ_ONCE(kmh_span_pool[pool].nfree) ||
-	       (READ_ONCE(kmh_pool_want[pool]) && kmh_pool_below(pool, 1) &&
-		!(current->flags & PF_MEMALLOC)) ||
+	       (!(current->flags & PF_MEMALLOC) &&
+		(READ_ONCE(kmh_span_pool[pool].nfree) <= kmh_pool_floor(pool) ||
+		 (READ_ONCE(kmh_pool_want[pool]) && kmh_pool_below(pool, 1)))) ||
 	       (spanclass == KMH_SPANCLASS_TINY && !READ_ONCE(kmh_tiny_pool.nfree));
 }
 
@@ -165,8 +189,9 @@ bool kmh_mspan_pools_draw(unsigned int spanclass)
 		return false;
 	if (kmh_pool_below(pool, 2) && !READ_ONCE(kmh_pool_raised[pool])) {
 		WRITE_ONCE(kmh_pool_raised[pool], true);
-		WRITE_ONCE(kmh_pool_want[pool], min(2 * kmh_pool_goal(pool, KMH_SPAN_RESERVE),
-						    KMH_SPAN_RESERVE_MAX));
+		WRITE_ONCE(kmh_pool_want[pool],
+			   min(2 * (kmh_pool_goal(pool, KMH_SPAN_RESERVE) - kmh_pool_floor(pool)),
+			       KMH_SPAN_RESERVE_MAX));
 	}
 	return true;
 }

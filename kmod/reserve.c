@@ -10,9 +10,13 @@
  * the reserve is made twice that. A refusal doubles what there is besides. So a heap without
  * such callers, or with few, has no reserve. What has not been needed for a while is halved.
  *
+ * A burst that comes before anything has been learned finds what the owner has asked for with
+ * kmheap_set_reserve(): the reserve is never less deep than that, from the call on.
+ *
  * Pages are of use in runs only. Of a reserve that is deep enough for a burst one run is as long
  * as all of it, so that the burst finds what it wants whatever it is made of.
  */
+#include <linux/export.h>
 #include <linux/jiffies.h>
 #include <linux/moduleparam.h>
 #include <linux/preempt.h>
@@ -86,7 +90,9 @@ static unsigned long kmh_reserve_max(const struct kmh_mheap *mh)
 	unsigned long most = READ_ONCE(kmh_reserve_max_kib) >> (KMH_PAGE_SHIFT - 10);
 	size_t limit = READ_ONCE(mh->heap->limit_bytes);
 
-	return limit ? min(most, limit / KMH_RESERVE_LIMIT_SHARE >> KMH_PAGE_SHIFT) : most;
+	if (limit)
+		most = min(most, limit / KMH_RESERVE_LIMIT_SHARE >> KMH_PAGE_SHIFT);
+	return max(most, mh->reserve.floor);
 }
 
 /**
@@ -151,10 +157,10 @@ bool kmh_reserve_decay(struct kmh_mheap *mh)
 
 	raw_spin_lock_irqsave(&mh->lock, flags);
 	if (time_after_eq(jiffies, r->used + KMH_RESERVE_DECAY))
-		WRITE_ONCE(r->pages, r->pages / 2);
+		WRITE_ONCE(r->pages, max(r->pages / 2, r->floor));
 	/* The parameter may have been set to less. */
 	WRITE_ONCE(r->pages, min(r->pages, kmh_reserve_max(mh)));
-	left = r->pages;
+	left = r->pages - r->floor;
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
 	if (time_after_eq(jiffies, READ_ONCE(mh->heap->nmi.used) + KMH_RESERVE_DECAY))
 		kmh_nmi_drain(mh->heap);
@@ -180,6 +186,78 @@ void kmh_reserve_init(struct kmh_mheap *mh)
 void kmh_reserve_stop(struct kmh_mheap *mh)
 {
 	cancel_delayed_work_sync(&mh->reserve.decay);
+}
+
+/* ---- what the owner asks for */
+
+static void kmh_reserve_set_floor(struct kmh_mheap *mh, unsigned long pages)
+{
+	struct kmh_reserve *r = &mh->reserve;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&mh->lock, flags);
+	if (pages < r->floor)	/* what has been learned beside it stays */
+		WRITE_ONCE(r->pages, r->pages - (r->floor - pages));
+	r->floor = pages;
+	WRITE_ONCE(r->pages, max(r->pages, pages));
+	WRITE_ONCE(r->peak, max(r->peak, pages));
+	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	queue_delayed_work(kmh_wq, &r->decay, KMH_RESERVE_DECAY);	/* it may be less now */
+}
+
+/* For each node, and descriptors for as many spans. Returns what was kept before. */
+static unsigned long kmh_reserve_set_floors(struct kmheap *heap, unsigned long pages)
+{
+	unsigned long before = xchg(&heap->reserve.floor, pages);
+	struct kmh_node *node;
+	int nid = -1;
+
+	kmh_mspan_pools_keep((long)pages - (long)before);
+	while ((node = kmh_next_node(heap, &nid)))
+		kmh_reserve_set_floor(&node->mheap, pages);
+	return before;
+}
+
+/**
+ * kmheap_set_reserve() - keep memory ready for callers that cannot sleep
+ * @heap: the heap; NULL for the default heap.
+ * @bytes: on each node, in whole pages; 0 for none, at most 1 GiB and half of the heap's limit.
+ *
+ * A heap learns how much such callers take between two runs of the worker that grows it, and
+ * keeps as much; until then they may be refused. So much is kept from this call on, whatever
+ * they take, and given back by neither kmheap_shrink() nor reclaim. Callers that can sleep do
+ * not get it.
+ *
+ * Context: Process context; sleeps.
+ * Return: 0 when all of it is there; -EINVAL for too much, -ENOMEM when it is not to be had or a
+ * limit forbids it: then what was kept before is kept.
+ */
+int kmheap_set_reserve(struct kmheap *heap, size_t bytes)
+{
+	unsigned long pages = DIV_ROUND_UP(bytes, KMH_PAGE_SIZE), before;
+	struct kmh_node *node;
+	int nid = -1, err;
+	size_t limit;
+
+	might_sleep();
+	heap = kmh_heap_or_default(heap);
+	limit = READ_ONCE(heap->limit_bytes);
+	if (bytes > KMH_RESERVE_MOST_KIB * 1024UL || (limit && bytes > limit / 2))
+		return -EINVAL;
+	before = kmh_reserve_set_floors(heap, pages);
+	err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
+	while (!err && pages && (node = kmh_next_node(heap, &nid)))
+		err = kmh_mheap_fill_reserve(&node->mheap, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
+	if (err)
+		kmh_reserve_set_floors(heap, before);
+	return err;
+}
+EXPORT_SYMBOL_GPL(kmheap_set_reserve);
+
+/* The heap ends. */
+void kmh_reserve_forget(struct kmheap *heap)
+{
+	kmh_mspan_pools_keep(-(long)heap->reserve.floor);
 }
 
 /* Context: process context. */

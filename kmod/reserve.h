@@ -27,14 +27,16 @@ enum kmh_context {
 /* How deep a page heap's reserve is. Under its lock; @pages and @peak are read anywhere. */
 struct kmh_reserve {
 	unsigned long pages;		/* free pages that who can sleep does not get */
+	unsigned long floor;		/* so many at least, because the owner has asked for it */
 	unsigned long peak;		/* the most that has ever been */
 	unsigned long drawn;		/* pages, by who cannot sleep, since the last refill */
 	unsigned long used;		/* jiffies: when much of it was drawn */
 	struct delayed_work decay;
 };
 
-/* Of a heap, ever. */
+/* Of a heap; the counts are those of all its life. */
 struct kmh_reserve_counts {
+	unsigned long floor;		/* pages, as for each node */
 	atomic_long_t served[KMH_NR_CONTEXTS];	/* spans of fresh pages */
 	atomic_long_t refused[KMH_NR_CONTEXTS];
 };
@@ -57,6 +59,7 @@ struct kmh_nmi {
 extern unsigned int kmh_reserve_max_kib;
 
 void kmh_reserve_init(struct kmh_mheap *mh);
+void kmh_reserve_forget(struct kmheap *heap);
 void kmh_reserve_stop(struct kmh_mheap *mh);
 bool kmh_reserve_draw_locked(struct kmh_mheap *mh, unsigned long npages, bool served);
 unsigned long kmh_reserve_run(const struct kmh_mheap *mh);

@@ -255,6 +255,79 @@ static void arena_is_booked_until_it_is_gone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->arena_bytes), 0L);
 }
 
+/* ---- what an owner has asked for */
+
+#define BURST	48U
+
+/* About 1.5 MiB at once, without the worker: how many are refused. */
+static unsigned int burst_refused(struct kmheap *heap)
+{
+	static const size_t sizes[] = { 8, 200, 4096, 32768, 65536, 1024, 16384, 50000 };
+	unsigned int i, refused = 0;
+	unsigned long flags;
+	void *p[BURST];
+
+	local_irq_save(flags);
+	for (i = 0; i < BURST; i++) {
+		p[i] = kmheap_alloc(heap, sizes[i % ARRAY_SIZE(sizes)], GFP_ATOMIC);
+		refused += !p[i];
+	}
+	local_irq_restore(flags);
+	kmheap_free_bulk(BURST, p);
+	return refused;
+}
+
+static unsigned long kept_pages(struct kmheap *heap)
+{
+	return mheap_of(heap)->reserve.pages;
+}
+
+static void first_burst_is_served(struct kunit *test)
+{
+	struct kmheap *cold = heap_new(test, "supply-cold", 0);
+	struct kmheap *heap = heap_new(test, "supply-kept", 0);
+	struct kmh_mheap *mh = mheap_of(heap);
+
+	kmh_kunit_no_worker(cold);
+	KUNIT_EXPECT_GT_MSG(test, burst_refused(cold), 0U, "the case shows nothing");
+	kmheap_destroy(cold);
+
+	KUNIT_EXPECT_EQ(test, kmheap_set_reserve(heap, SZ_2M), 0);
+	kmh_kunit_no_worker(heap);
+	KUNIT_EXPECT_EQ(test, kmh_mheap_missing_bytes(mh), 0ULL);
+	KUNIT_EXPECT_EQ(test, burst_refused(heap), 0U);
+	/* It stays, whoever asks for what is not in use. */
+	kmheap_shrink(heap);
+	KUNIT_EXPECT_GE(test, mh->pa.nfree, SZ_2M / KMH_PAGE_SIZE);
+	while (kmh_reserve_decay(mh))
+		;
+	KUNIT_EXPECT_EQ(test, kept_pages(heap), SZ_2M / KMH_PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, burst_refused(heap), 0U);
+	/* Until it is not wanted any more. */
+	KUNIT_EXPECT_EQ(test, kmheap_set_reserve(heap, 0), 0);
+	KUNIT_EXPECT_EQ(test, kept_pages(heap), 0UL);
+	kmheap_shrink(heap);
+	KUNIT_EXPECT_EQ(test, narenas(heap), 0U);
+	kmheap_destroy(heap);
+}
+
+static void too_much_is_not_kept(struct kunit *test)
+{
+	struct kmheap *heap = heap_new(test, "supply-limit", SZ_4M);
+
+	KUNIT_EXPECT_EQ(test, kmheap_set_reserve(heap, SZ_2M + 1), -EINVAL);
+	KUNIT_EXPECT_EQ(test, kmheap_set_reserve(NULL, SZ_1G + 1), -EINVAL);
+	KUNIT_EXPECT_EQ(test, kmheap_set_reserve(heap, SZ_256K), 0);
+	KUNIT_EXPECT_EQ(test, kept_pages(heap), SZ_256K / KMH_PAGE_SIZE);
+	/* Another heap's memory: the total limit forbids it. */
+	KUNIT_EXPECT_EQ(test, kmheap_set_limit(heap, SZ_8M), 0);
+	atomic_long_add(SZ_8M, &heap->arena_bytes);
+	KUNIT_EXPECT_EQ(test, kmheap_set_reserve(heap, SZ_4M), -ENOMEM);
+	atomic_long_sub(SZ_8M, &heap->arena_bytes);
+	KUNIT_EXPECT_EQ(test, kept_pages(heap), SZ_256K / KMH_PAGE_SIZE);
+	kmheap_destroy(heap);
+}
+
 /* ---- beside many spans */
 
 #define NR_SPANS	2000U
@@ -373,6 +446,8 @@ static struct kunit_case supply_cases[] = {
 	KUNIT_CASE(reclaim_takes_the_reserve_first),
 	KUNIT_CASE(reclaim_does_not_wait_for_the_map),
 	KUNIT_CASE(arena_is_booked_until_it_is_gone),
+	KUNIT_CASE(first_burst_is_served),
+	KUNIT_CASE(too_much_is_not_kept),
 	KUNIT_CASE(growth_looks_at_some_spans),
 	KUNIT_CASE(growth_comes_round),
 	{ }

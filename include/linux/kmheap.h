@@ -467,6 +467,7 @@ bool kmheap_lookup(const void *addr, struct kmheap_object *obj);
 size_t kmheap_shrink(struct kmheap *heap);
 int kmheap_set_limit(struct kmheap *heap, size_t bytes);
 int kmheap_set_soft_limit(struct kmheap *heap, size_t bytes, kmheap_trim_fn trim, void *data);
+int kmheap_set_reserve(struct kmheap *heap, size_t bytes);
 int kmheap_stats_sized(struct kmheap *heap, void *st, size_t bytes);
 
 /**
