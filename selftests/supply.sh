@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0
+# What test_supply.sh and test_supply_6g.sh have in common.
+# shellcheck shell=sh
+
+load kmheap
+load supply_client
+
+of_client() {
+	answer supply_client "$1"
+}
+killed() {
+	log_of_test | grep -E 'Out of memory|oom-kill|Killed process'
+}
+
+answered() {
+	note "$(tr '\n' ' ' </sys/module/supply_client/parameters/run)"
+}
+
+# ---- memory in single pages
+check "objects from memory that is free in single pages" tell supply_client \
+	fragmented "$percent" 64 try
+answered
+check "take most of it" is taken_kib "$(of_client taken_kib)" -ge \
+	$(($(of_client free_kib) * percent / 100 * 9 / 10))
+check "and with an ordinary gfp" tell supply_client \
+	fragmented $((percent / 2)) 512 kernel
+answered
+check "half of it" is taken_kib "$(of_client taken_kib)" -ge \
+	$(($(of_client free_kib) * (percent / 2) / 100 - 1))
+check "and nobody is killed for it" fails killed
+
+# ---- what only reclaim gets
+check "one object in reclaim" tell supply_client memalloc 1 4096
+answered
+check "takes no more than it needs" is kmheap_took_kib "$(of_client kmheap_took_kib)" -le 256
+check "300 objects in reclaim" tell supply_client memalloc 300 4096
+answered
+check "are had where kmalloc() has them" is kmheap_got "$(of_client kmheap_got)" -ge \
+	"$(of_client kmalloc_got)"
+check "and take no more than twice as much" is kmheap_took_kib "$(of_client kmheap_took_kib)" -le \
+	$((2 * $(of_client kmalloc_took_kib) + 256))
+
+# ---- callers that cannot sleep
+served_as_kmalloc() {
+	answered
+	is kmheap_refused "$(of_client kmheap_refused)" -le "$(of_client kmalloc_refused)"
+}
+check "a burst of 1 MiB into a cold heap without a reserve" tell supply_client cold 256 4096 0
+answered
+check "a burst of 1 MiB into a cold heap with one" tell supply_client cold 256 4096 2097152
+check "is served as kmalloc() serves it" served_as_kmalloc
+check "a reserve of 1 MiB" tell supply_client reserve 1048576
+check "little memory is left" tell supply_client hog "$little"
+answered
+check "8 MiB in bursts, a short time apart" tell supply_client atomic 2000 4096 100 1
+check "are served as kmalloc() serves them" served_as_kmalloc
+tell supply_client reserve 0
+tell supply_client release
+
+# ---- growth beside spans that are in use
+check "allocations beside $spans partial spans" tell supply_client beside "$spans"
+answered
+
+unload supply_client
+unload kmheap
+no_reports() {
+	! log_of_test | grep -E 'BUG:|WARNING:|Oops|INFO: (possible|task|rcu|trying)|general protection'
+}
+check "no kernel report" no_reports

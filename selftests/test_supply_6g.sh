@@ -1,0 +1,14 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# timeout: 600
+# memory: 6G
+# kernels: 6.12
+# As test_supply.sh, where a small part of the memory is much.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/client.sh"
+
+little=150
+spans=24000
+percent=4	# of the memory that is free in single pages
+plan 19
+. "$(dirname "$0")/supply.sh"
