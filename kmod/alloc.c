@@ -88,7 +88,7 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 		spanclass = kmh_aligned_spanclass(spanclass);
 	class = &kmh_classes[kmh_spanclass_class(spanclass)];
 	might_alloc(gfp);
-	if (unlikely(in_nmi()))
+	if (kmh_nested())
 		kmh_nmi_ask(heap, spanclass);
 	for (;;) {
 		node = kmh_heap_node(heap, numa_node_id());

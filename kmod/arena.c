@@ -180,7 +180,7 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 
 	if (READ_ONCE(mh->heap->specials.ending))
 		return false;
-	raw_spin_lock_irqsave(&mh->lock, flags);
+	kmh_wait_lock_irqsave(&mh->lock, flags);
 	empty = idle ? kmh_arena_is_idle(a) : kmh_arena_is_empty_locked(a);
 	if (empty)
 		kmh_pa_remove(kmh_arena_pa(a), &a->range, false);
@@ -189,7 +189,7 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 		WRITE_ONCE(mh->low_pages, 0);
 		WRITE_ONCE(mh->reserve.pages, mh->reserve.floor);
 	}
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 	if (!empty)
 		return false;
 	/* Nobody can allocate from it any more. */
@@ -562,10 +562,10 @@ size_t kmh_arena_least_idle(struct kmheap *heap)
 	list_for_each_entry(a, &heap->arenas, list) {
 		unsigned long flags;
 
-		raw_spin_lock_irqsave(&a->mheap->lock, flags);
+		kmh_wait_lock_irqsave(&a->mheap->lock, flags);
 		if (kmh_arena_is_idle(a) && (!least || a->bytes < least))
 			least = a->bytes;
-		raw_spin_unlock_irqrestore(&a->mheap->lock, flags);
+		kmh_unlock_irqrestore(&a->mheap->lock, flags);
 	}
 	mutex_unlock(&heap->arenas_mutex);
 	return least;

@@ -29,6 +29,8 @@
 
 #include "backend.h"
 #include "fixalloc.h"
+#include "lock.h"
+#include "testpoint.h"
 
 /* The word behind an item. Accessed with READ_ONCE(), WRITE_ONCE() and cmpxchg(). */
 struct kmh_fixlink {
@@ -89,18 +91,6 @@ static void *chunk_base(const struct kmh_fixalloc *f, struct kmh_fixchunk *chunk
 {
 	return (void *)(chunk + 1) - chunk_bytes(f);
 }
-
-/*
- * A kernel without SMP has no state in its spinlocks, and a trylock there always
- * succeeds: an NMI may then have come in the middle of anything.
- */
-static bool fixalloc_may_lock(void)
-{
-	return IS_ENABLED(CONFIG_SMP) || !in_nmi();
-}
-
-#define fixalloc_trylock(f, flags) \
-	(fixalloc_may_lock() && raw_spin_trylock_irqsave(&(f)->lock, flags))
 
 /* Push @link, already claimed by the caller, on the pending list. Any context. */
 static void pending_push(struct kmh_fixalloc *f, struct kmh_fixlink *link)
@@ -197,24 +187,24 @@ static void chunk_add(struct kmh_fixalloc *f, void *base)
 	struct kmh_fixlink *last = chunk_carve(f, base);
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&f->lock, flags);
+	kmh_wait_lock_irqsave(&f->lock, flags);
 	chunk->next = f->chunks;
 	f->chunks = chunk;
 	last->next = f->free;
 	f->free = item_link(f, base);
 	WRITE_ONCE(f->nfree, f->nfree + f->per_chunk);
 	WRITE_ONCE(f->chunk_bytes, f->chunk_bytes + chunk_bytes(f));
-	raw_spin_unlock_irqrestore(&f->lock, flags);
+	kmh_unlock_irqrestore(&f->lock, flags);
 }
 
 static unsigned long nfree_drained(struct kmh_fixalloc *f)
 {
 	unsigned long flags, nfree;
 
-	raw_spin_lock_irqsave(&f->lock, flags);
+	kmh_wait_lock_irqsave(&f->lock, flags);
 	pending_drain_locked(f);
 	nfree = f->nfree;
-	raw_spin_unlock_irqrestore(&f->lock, flags);
+	kmh_unlock_irqrestore(&f->lock, flags);
 	return nfree;
 }
 
@@ -247,22 +237,19 @@ int kmh_fixalloc_reserve(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp)
  *
  * The item's bytes are as its last user left them, zeroes at first use.
  *
- * Context: Any. In NMI only tries the lock.
- * Return: the item; NULL when none is free, and in NMI when the lock is held.
+ * Context: Any. Nested (lock.h) only tries the lock.
+ * Return: the item; NULL when none is free, and nested when the lock is held.
  */
 void *kmh_fixalloc_get(struct kmh_fixalloc *f)
 {
 	struct kmh_fixlink *link;
 	unsigned long flags;
 
-	if (unlikely(in_nmi())) {
-		if (!fixalloc_trylock(f, flags))
-			return NULL;
-	} else {
-		raw_spin_lock_irqsave(&f->lock, flags);
-	}
+	if (!kmh_lock_irqsave(&f->lock, flags))
+		return NULL;
+	kmh_test_point("under the lock of a fixalloc");
 	link = pop_free_locked(f);
-	raw_spin_unlock_irqrestore(&f->lock, flags);
+	kmh_unlock_irqrestore(&f->lock, flags);
 	return link ? link_item(f, link) : NULL;
 }
 
@@ -292,13 +279,13 @@ void kmh_fixalloc_put(struct kmh_fixalloc *f, void *p)
 		report_refused(f, p, _RET_IP_);
 		return;
 	}
-	if (unlikely(!fixalloc_trylock(f, flags))) {
+	if (unlikely(!kmh_trylock_irqsave(&f->lock, flags))) {
 		pending_push(f, link);
 		return;
 	}
 	pending_drain_locked(f);
 	push_free_locked(f, link);
-	raw_spin_unlock_irqrestore(&f->lock, flags);
+	kmh_unlock_irqrestore(&f->lock, flags);
 }
 
 /**
@@ -395,10 +382,10 @@ unsigned int kmh_fixalloc_validate(struct kmh_fixalloc *f,
 	unsigned int nfindings = 0;
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&f->lock, flags);
+	kmh_wait_lock_irqsave(&f->lock, flags);
 	pending_drain_locked(f);
 	census_locked(f, &c);
-	raw_spin_unlock_irqrestore(&f->lock, flags);
+	kmh_unlock_irqrestore(&f->lock, flags);
 
 #define EXPECT(cond, fmt, ...)								\
 	do {										\

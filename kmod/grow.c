@@ -121,14 +121,14 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a, bool 
 	/* In the list and in the page heap at once for those who give arenas back. */
 	mutex_lock(&mh->heap->arenas_mutex);
 	list_add_tail(&a->list, &mh->heap->arenas);
-	raw_spin_lock_irqsave(&mh->lock, flags);
+	kmh_wait_lock_irqsave(&mh->lock, flags);
 	kmh_pa_add(kmh_arena_pa(a), &a->range);
 	/* Ahead means: an eighth of the last arena, at least four of the smallest spans. */
 	if (!a->dedicated && !patch)
 		WRITE_ONCE(mh->low_pages, max(4UL, a->npages / 8));
 	WRITE_ONCE(mh->missed_pages, 0);
 	WRITE_ONCE(mh->ngrown, mh->ngrown + 1);
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 	mutex_unlock(&mh->heap->arenas_mutex);
 }
 
@@ -181,12 +181,12 @@ static bool kmh_mheap_has_room(struct kmh_mheap *mh, const struct kmh_room *room
 	unsigned long page, flags;
 	bool ok;
 
-	raw_spin_lock_irqsave(&mh->lock, flags);
+	kmh_wait_lock_irqsave(&mh->lock, flags);
 	ok = kmh_mheap_nfree(mh) >= room->nfree &&
 	     kmh_pa_alloc(pa, room->npages, room->align, &range, &page);
 	if (ok)
 		kmh_pa_free(pa, range, page, room->npages);
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 	return ok;
 }
 
@@ -196,10 +196,10 @@ static bool kmh_mheap_has_parked(struct kmh_mheap *mh, const struct kmh_room *ro
 	unsigned long flags;
 	bool ok;
 
-	raw_spin_lock_irqsave(&mh->lock, flags);
+	kmh_wait_lock_irqsave(&mh->lock, flags);
 	ok = kmh_mheap_nfree(mh) >= room->nfree &&
 	     kmh_largestore_holds(&mh->store, room->npages, room->align);
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 	return ok;
 }
 

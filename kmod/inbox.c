@@ -218,10 +218,10 @@ static bool kmh_mcentral_has_announced(struct kmh_mcentral *c, bool *inboxes)
 	unsigned long flags;
 	bool has;
 
-	raw_spin_lock_irqsave(&c->lock, flags);
+	kmh_wait_lock_irqsave(&c->lock, flags);
 	*inboxes = READ_ONCE(c->inboxes);
 	has = *inboxes || !kmh_inbox_empty(&c->inbox);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
+	kmh_unlock_irqrestore(&c->lock, flags);
 	return has;
 }
 

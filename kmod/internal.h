@@ -14,9 +14,9 @@
  *  3. heap->arenas_mutex	list of arenas; holders do not allocate; reclaim only tries
  *     kmh_arenamap_mutex	growing the address map; inside 2, never with 3
  *  4. mcache section		preemption off and mcache->busy set, this CPU only
- *  5. mcentral->lock		raw, interrupts saved; NMI only tries
- *  6. mheap->lock		raw, interrupts saved; NMI only tries
- *  7. kmh_fixalloc.lock	raw, interrupts saved; NMI only tries
+ *  5. mcentral->lock		raw, interrupts saved; NMIs and tracers only try (lock.h)
+ *  6. mheap->lock		likewise
+ *  7. kmh_fixalloc.lock	likewise
  *     heap->limit.lock		spinlocks, process context; inside 1 to 3, nothing inside them
  *     heap->scavenge.recent_lock
  *
@@ -51,6 +51,7 @@
 #include "finding.h"
 #include "fixalloc.h"
 #include "limit.h"
+#include "lock.h"
 #include "mcache.h"
 #include "reserve.h"
 #include "mspan.h"
@@ -65,35 +66,6 @@
 #define KMH_PAGE_SHIFT		13
 #endif
 #define KMH_PAGE_SIZE		BIT(KMH_PAGE_SHIFT)
-
-/* Without SMP a trylock always succeeds, also on what the NMI interrupted. */
-static inline bool kmh_nmi_on_up(void)
-{
-	return !IS_ENABLED(CONFIG_SMP) && in_nmi();
-}
-
-/*
- * Take a tier's lock. False in NMI when it is taken: it may be held by what the NMI
- * interrupted. The macro tells sparse what the function did.
- */
-static inline bool __kmh_lock_irqsave(raw_spinlock_t *lock, unsigned long *flags)
-{
-	if (unlikely(in_nmi())) {
-		if (kmh_nmi_on_up() || !raw_spin_trylock_irqsave(lock, *flags))
-			return false;
-	} else {
-		raw_spin_lock_irqsave(lock, *flags);
-	}
-	__release(lock);
-	return true;
-}
-
-#define kmh_lock_irqsave(lock, flags)						\
-({										\
-	raw_spinlock_t *__lock = (lock);					\
-										\
-	__cond_lock(__lock, __kmh_lock_irqsave(__lock, &(flags)));		\
-})
 
 /* -------------------------------------------------------------- pagecache.c */
 

@@ -177,7 +177,7 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 	if (likely(s)) {
 		kmh_large_become(s, bytes, state, noscan);
 	} else {
-		s = unlikely(in_nmi()) ?
+		s = kmh_nested() ?
 			    kmh_large_in_nmi(heap, bytes, align, gfp, nid, state, noscan, &zeroed) :
 			    kmh_large_fresh(heap, bytes, align, gfp, nid, state, noscan, &zeroed);
 		if (!s)

@@ -133,7 +133,7 @@ static noinline bool kmh_largecache_spill(struct kmh_parked *p, struct kmh_mheap
 	unsigned long flags;
 	unsigned int n;
 
-	if (kmh_nmi_on_up() || !raw_spin_trylock_irqsave(&mh->lock, flags))
+	if (!kmh_trylock_irqsave(&mh->lock, flags))
 		return false;
 	kmh_parked_next_turn(p);
 	kmh_parked_next_turn(&mh->store);
@@ -145,7 +145,7 @@ static noinline bool kmh_largecache_spill(struct kmh_parked *p, struct kmh_mheap
 		kmh_parked_push(&mh->store, s);
 	}
 	mh->store.moves += n;
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 	kmh_free_parked(out);
 	kmh_scavenge_ask(mh->heap);
 	return true;
@@ -170,7 +170,7 @@ static noinline bool kmh_largecache_fill(struct kmh_largecache *lc, struct kmh_m
 		kmh_parked_push(p, kmh_parked_pop(&mh->store, npages));
 	}
 	mh->store.moves += n;
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 	kmh_idle_ask(mh->heap);
 	p->max = min(2 * p->max, lc->limit);
 	return n;
@@ -271,10 +271,10 @@ void kmh_largecache_to_store(struct kmh_mcache *mc)
 
 	if (!p->npages)
 		return;
-	raw_spin_lock_irqsave(&mh->lock, flags);
+	kmh_wait_lock_irqsave(&mh->lock, flags);
 	while ((s = kmh_parked_pop_any(p)))
 		kmh_parked_push(&mh->store, s);
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 }
 
 /* The shortest span of @npages or more. */
@@ -313,7 +313,7 @@ static bool kmh_largestore_release_some(struct kmh_mheap *mh, unsigned long npag
 		out = s;
 		s = --n ? kmh_parked_pop_any(store) : NULL;
 	}
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 	kmh_free_parked(out);
 	return any;
 }
@@ -334,7 +334,7 @@ bool kmh_largecache_flush(struct kmh_mheap *mh, struct kmh_mcache *mc, unsigned 
 {
 	bool entered = false;
 
-	if (in_nmi())
+	if (kmh_nested())
 		return false;
 	if (kmh_largestore_release_some(mh, npages))
 		return true;
@@ -482,7 +482,7 @@ static unsigned long kmh_parked_in_arena(struct kmh_arena *a, const struct kmh_m
 {
 	unsigned long page = a->range.first, end = page + a->range.npages, n = 0, flags;
 
-	raw_spin_lock_irqsave(&a->mheap->lock, flags);
+	kmh_wait_lock_irqsave(&a->mheap->lock, flags);
 	while (page < end) {
 		struct kmh_mspan *s = kmh_span_of_page(page);
 		unsigned long step = s->state >= KMH_SPAN_SMALL ? s->npages : 0;
@@ -495,7 +495,7 @@ static unsigned long kmh_parked_in_arena(struct kmh_arena *a, const struct kmh_m
 		}
 		page += step ?: 1;
 	}
-	raw_spin_unlock_irqrestore(&a->mheap->lock, flags);
+	kmh_unlock_irqrestore(&a->mheap->lock, flags);
 	return n;
 }
 

@@ -82,10 +82,10 @@ static void kmh_lost_close(struct kmh_arena *a)
 {
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&a->mheap->lock, flags);
+	kmh_wait_lock_irqsave(&a->mheap->lock, flags);
 	kmh_pa_remove(kmh_arena_pa(a), &a->range, true);
 	WRITE_ONCE(a->lost, true);
-	raw_spin_unlock_irqrestore(&a->mheap->lock, flags);
+	kmh_unlock_irqrestore(&a->mheap->lock, flags);
 }
 
 /*
@@ -100,14 +100,14 @@ static void kmh_lost_withdraw(struct kmh_arena *a)
 		struct kmh_mspan *s;
 		unsigned long step = 1;
 
-		raw_spin_lock_irqsave(&a->mheap->lock, flags);
+		kmh_wait_lock_irqsave(&a->mheap->lock, flags);
 		s = kmh_span_of_page(page);
 		if (s->arena == a && (s->state >= KMH_SPAN_SMALL || kmh_span_is_parked(s, page))) {
 			WRITE_ONCE(s->nfast, 0);
 			WRITE_ONCE(s->state, KMH_SPAN_GONE);
 			step = max_t(unsigned long, s->npages, 1);
 		}
-		raw_spin_unlock_irqrestore(&a->mheap->lock, flags);
+		kmh_unlock_irqrestore(&a->mheap->lock, flags);
 		page += step;
 	}
 }

@@ -15,6 +15,8 @@ size_t kmh_default_limit;
 struct workqueue_struct *kmh_wq;
 struct workqueue_struct *kmh_grow_wq;
 
+DEFINE_PER_CPU(unsigned int, kmh_nlocks);
+
 static size_t arena_size = 4UL << 20;
 module_param_cb(arena_size, &kmh_bytes_param_ops, &arena_size, 0444);
 MODULE_PARM_DESC(arena_size,

@@ -101,7 +101,7 @@ static bool kmh_mcentral_list_partial(struct kmh_mcentral *c, struct kmh_mspan *
 	else
 		list_add(&s->list, &c->partial[set]);
 	WRITE_ONCE(c->npartial, c->npartial + 1);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
+	kmh_unlock_irqrestore(&c->lock, flags);
 	return true;
 }
 
@@ -114,7 +114,7 @@ static bool kmh_mcentral_list_full(struct kmh_mcentral *c, struct kmh_mspan *s)
 	list_add(&s->list, &c->full[kmh_mcentral_set_locked(c, s)]);
 	/* Release: the next sweeper sees the free bits as they are left here. */
 	atomic_set_release(&s->home, KMH_HOME_LISTED);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
+	kmh_unlock_irqrestore(&c->lock, flags);
 	return true;
 }
 
@@ -328,9 +328,10 @@ static struct llist_node *kmh_mcentral_take(struct kmh_mcentral *c, struct kmh_m
 		if (!kmh_lock_irqsave(&c->lock, flags))
 			return NULL;
 		popped = kmh_mcentral_pop_chain_locked(c, mc, n, ncpus);
-		raw_spin_unlock_irqrestore(&c->lock, flags);
+		kmh_unlock_irqrestore(&c->lock, flags);
 		if (!popped)
 			return NULL;
+		kmh_test_point("under the lock of a class");
 		llist_for_each_entry_safe(s, next, popped, node) {
 			budget--;
 			kmh_mcentral_ready(s);
@@ -481,10 +482,10 @@ static void kmh_mcentral_store_phase(struct kmh_mcentral *c, unsigned int step,
 {
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&c->lock, flags);
+	kmh_wait_lock_irqsave(&c->lock, flags);
 	/* Release: pairs with the load in kmh_mcentral_phase(). */
 	smp_store_release(&c->phase, kmh_phase(kmh_mcentral_gen(c) + step, what, marking));
-	raw_spin_unlock_irqrestore(&c->lock, flags);
+	kmh_unlock_irqrestore(&c->lock, flags);
 }
 
 /**
@@ -617,7 +618,7 @@ bool kmh_mcentral_is_swept(struct kmh_mcentral *c)
 	unsigned long flags;
 	bool swept;
 
-	raw_spin_lock_irqsave(&c->lock, flags);
+	kmh_wait_lock_irqsave(&c->lock, flags);
 	set = !kmh_swept_set(c->phase);
 	swept = list_empty(&c->partial[set]) && list_empty(&c->full[set]) &&
 		!atomic_read(&c->nsweeping);
@@ -684,7 +685,7 @@ void kmh_mcentral_drop_lost(struct kmh_mcentral *c)
 	unsigned int set;
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&c->lock, flags);
+	kmh_wait_lock_irqsave(&c->lock, flags);
 	for (set = 0; set < 2; set++) {
 		list_for_each_entry_safe(s, next, &c->partial[set], list)
 			if (kmh_mspan_is_lost(s))
@@ -693,7 +694,7 @@ void kmh_mcentral_drop_lost(struct kmh_mcentral *c)
 			if (kmh_mspan_is_lost(s))
 				kmh_mcentral_unlist_locked(c, s);
 	}
-	raw_spin_unlock_irqrestore(&c->lock, flags);
+	kmh_unlock_irqrestore(&c->lock, flags);
 }
 
 /* One set's spans agree with it. Returns their number. */
@@ -738,7 +739,7 @@ unsigned int kmh_mcentral_validate(struct kmh_node *node, unsigned int spanclass
 	unsigned int n = 0, len = 0, i;
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&c->lock, flags);
+	kmh_wait_lock_irqsave(&c->lock, flags);
 	for (i = 0; i < 2; i++) {
 		len += kmh_mcentral_check_set_locked(node, spanclass, &c->partial[i],
 						     KMH_HOME_PARTIAL, &n, finding, ctx);
@@ -750,6 +751,6 @@ unsigned int kmh_mcentral_validate(struct kmh_node *node, unsigned int spanclass
 			c->npartial);
 		n++;
 	}
-	raw_spin_unlock_irqrestore(&c->lock, flags);
+	kmh_unlock_irqrestore(&c->lock, flags);
 	return n;
 }

@@ -73,9 +73,9 @@ void kmh_mheap_drain_pending(struct kmh_mheap *mh)
 {
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&mh->lock, flags);
+	kmh_wait_lock_irqsave(&mh->lock, flags);
 	kmh_mheap_drain_pending_locked(mh);
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 }
 
 /* Pages leave the page heap: are they known to be zero? From now on they are not. */
@@ -158,6 +158,7 @@ static bool kmh_mheap_find_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
 
 	if (!kmh_lock_irqsave(&mh->lock, flags))
 		return false;
+	kmh_test_point("under the lock of a page heap");
 	kmh_mheap_drain_pending_locked(mh);
 	ok = kmh_mheap_take_pages_locked(mh, want, run);
 	if (!ok && last)
@@ -167,7 +168,7 @@ static bool kmh_mheap_find_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
 	mh->peak_pages = max(mh->peak_pages, mh->pa.npages - mh->pa.nfree);
 	if (kmh_mheap_is_low_locked(mh, want, ok, last))
 		kmh_mheap_kick(mh);
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 	return ok;
 }
 
@@ -277,13 +278,13 @@ void kmh_mheap_free_span(struct kmh_mspan *s)
 		clear_bit(page, s->arena->page_marks);
 	/* Before the lock: the span is the caller's, and may have 131072 pages. */
 	kmh_arenamap_set(s->base >> KMH_PAGE_SHIFT, s->npages, mh->heap->freed);
-	if (kmh_nmi_on_up() || !raw_spin_trylock_irqsave(&mh->lock, flags)) {
+	if (!kmh_trylock_irqsave(&mh->lock, flags)) {
 		llist_add(&s->node, &mh->pending);
 		irq_work_queue(&mh->kick);
 		return;
 	}
 	kmh_mheap_free_span_locked(mh, s);
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 	kmh_mheap_put_span(mh, s);
 }
 
@@ -294,10 +295,10 @@ void kmh_mheap_give_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc)
 
 	if (!pc->bits)
 		return;
-	raw_spin_lock_irqsave(&mh->lock, flags);
+	kmh_wait_lock_irqsave(&mh->lock, flags);
 	if (likely(!kmh_range_arena(pc->range)->lost))
 		kmh_pa_give64(&mh->pa, pc->range, pc->base, pc->bits);
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 	WRITE_ONCE(pc->bits, 0);
 }
 
@@ -383,10 +384,10 @@ unsigned int kmh_mheap_validate(struct kmh_mheap *mh, kmh_finding_fn finding, vo
 	unsigned long flags;
 	unsigned int n;
 
-	raw_spin_lock_irqsave(&mh->lock, flags);
+	kmh_wait_lock_irqsave(&mh->lock, flags);
 	kmh_mheap_drain_pending_locked(mh);
 	n = kmh_pa_validate(&mh->pa, finding, ctx);
 	n += kmh_pa_validate(&mh->own_pa, finding, ctx);
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 	return n;
 }

@@ -68,7 +68,7 @@ void *kmh_nmi_take(struct kmheap *heap, unsigned int kind)
 	void *p = NULL;
 	unsigned int i;
 
-	if (likely(!in_nmi()))
+	if (!kmh_nested())
 		return NULL;
 	/* Acquire: pairs with the exchange in kmh_nmi_shelf(). */
 	shelf = smp_load_acquire(&heap->nmi.shelf[kind]);

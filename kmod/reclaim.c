@@ -102,7 +102,7 @@ static struct kmh_use kmh_scavenge_look(struct kmheap *heap)
 		struct kmh_mheap *mh = &node->mheap;
 		unsigned long flags, inuse;
 
-		raw_spin_lock_irqsave(&mh->lock, flags);
+		kmh_wait_lock_irqsave(&mh->lock, flags);
 		inuse = mh->pa.npages - mh->pa.nfree;
 		use.total += mh->pa.npages << KMH_PAGE_SHIFT;
 		use.now += inuse << KMH_PAGE_SHIFT;
@@ -110,7 +110,7 @@ static struct kmh_use kmh_scavenge_look(struct kmheap *heap)
 		use.parked += mh->store.npages << KMH_PAGE_SHIFT;
 		use.moves += mh->store.moves;
 		mh->peak_pages = inuse;
-		raw_spin_unlock_irqrestore(&mh->lock, flags);
+		kmh_unlock_irqrestore(&mh->lock, flags);
 	}
 	return use;
 }
@@ -149,7 +149,7 @@ static unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page)
 		    kmh_mcentral_try_claim_empty(s))
 			found[n++] = s;
 	}
-	raw_spin_unlock_irqrestore(&a->mheap->lock, flags);
+	kmh_unlock_irqrestore(&a->mheap->lock, flags);
 	while (n)
 		kmh_mcentral_release_claimed(found[--n]);
 	return min(page, end);

@@ -136,9 +136,9 @@ void kmh_reserve_refilled(struct kmh_mheap *mh)
 {
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&mh->lock, flags);
+	kmh_wait_lock_irqsave(&mh->lock, flags);
 	mh->reserve.drawn = 0;
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 	if (READ_ONCE(mh->reserve.pages) || kmh_nmi_in_use(mh->heap))
 		queue_delayed_work(kmh_wq, &mh->reserve.decay, KMH_RESERVE_DECAY);
 }
@@ -155,13 +155,13 @@ bool kmh_reserve_decay(struct kmh_mheap *mh)
 	struct kmh_reserve *r = &mh->reserve;
 	unsigned long flags, left;
 
-	raw_spin_lock_irqsave(&mh->lock, flags);
+	kmh_wait_lock_irqsave(&mh->lock, flags);
 	if (time_after_eq(jiffies, r->used + KMH_RESERVE_DECAY))
 		WRITE_ONCE(r->pages, max(r->pages / 2, r->floor));
 	/* The parameter may have been set to less. */
 	WRITE_ONCE(r->pages, min(r->pages, kmh_reserve_max(mh)));
 	left = r->pages - r->floor;
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 	if (time_after_eq(jiffies, READ_ONCE(mh->heap->nmi.used) + KMH_RESERVE_DECAY))
 		kmh_nmi_drain(mh->heap);
 	kmh_scavenge_ask(mh->heap);
@@ -195,13 +195,13 @@ static void kmh_reserve_set_floor(struct kmh_mheap *mh, unsigned long pages)
 	struct kmh_reserve *r = &mh->reserve;
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&mh->lock, flags);
+	kmh_wait_lock_irqsave(&mh->lock, flags);
 	if (pages < r->floor)	/* what has been learned beside it stays */
 		WRITE_ONCE(r->pages, r->pages - (r->floor - pages));
 	r->floor = pages;
 	WRITE_ONCE(r->pages, max(r->pages, pages));
 	WRITE_ONCE(r->peak, max(r->peak, pages));
-	raw_spin_unlock_irqrestore(&mh->lock, flags);
+	kmh_unlock_irqrestore(&mh->lock, flags);
 	queue_delayed_work(kmh_wq, &r->decay, KMH_RESERVE_DECAY);	/* it may be less now */
 }
 

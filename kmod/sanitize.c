@@ -348,7 +348,7 @@ static struct kmh_quarantined *kmh_quarantine_pop(struct kmheap *heap, size_t li
 		q->first = oldest->next;
 		q->bytes -= kmh_slot_bytes(kmh_span_of((unsigned long)oldest));
 	}
-	raw_spin_unlock_irqrestore(&q->lock, flags);
+	kmh_unlock_irqrestore(&q->lock, flags);
 	return oldest;
 }
 
@@ -432,7 +432,7 @@ void kmh_sanitize_free(struct kmh_mspan *s, unsigned long addr, const struct kmh
 	}
 	kmemleak_free((void *)addr);	/* before anyone can use it again */
 	mine = kmh_quarantine_push_locked(q, addr, bytes);
-	raw_spin_unlock_irqrestore(&q->lock, flags);
+	kmh_unlock_irqrestore(&q->lock, flags);
 	if (!mine)
 		kmh_misuse(KMH_DOUBLE_FREE, "freed twice", addr, s, at, ip);
 	preempt_enable();

@@ -383,7 +383,7 @@ static unsigned long kmh_reclaim_chunk(struct kmh_arena *a, unsigned long page, 
 {
 	unsigned long end = min(page + KMH_PA_CHUNK_PAGES, a->npages), flags;
 
-	raw_spin_lock_irqsave(&a->mheap->lock, flags);
+	kmh_wait_lock_irqsave(&a->mheap->lock, flags);
 	for_each_set_bit_from(page, a->page_inuse, end) {
 		struct kmh_mspan *s = kmh_span_of_page(a->first + page);
 		bool mine = false;
@@ -397,7 +397,7 @@ static unsigned long kmh_reclaim_chunk(struct kmh_arena *a, unsigned long page, 
 		if (mine)
 			r->span[r->n++] = s;
 	}
-	raw_spin_unlock_irqrestore(&a->mheap->lock, flags);
+	kmh_unlock_irqrestore(&a->mheap->lock, flags);
 	return min(page, end);
 }
 

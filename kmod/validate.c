@@ -128,10 +128,10 @@ static struct kmh_page_count kmh_count_pages(struct kmh_arena *a)
 	struct kmh_page_count n;
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&a->mheap->lock, flags);
+	kmh_wait_lock_irqsave(&a->mheap->lock, flags);
 	n.spans = kmh_span_pages_locked(a);
 	n.inuse = a->range.npages - a->range.nfree;
-	raw_spin_unlock_irqrestore(&a->mheap->lock, flags);
+	kmh_unlock_irqrestore(&a->mheap->lock, flags);
 	return n;
 }
 

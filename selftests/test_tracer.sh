@@ -1,0 +1,43 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# timeout: 240
+# The handler of a tracer allocates and frees where kmheap holds one of its own locks.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/client.sh"
+
+plan 11
+
+figure() {
+	answer tracer_client "$1"
+}
+: >/tmp/notes
+# traced SYMBOL: a second of work, all of it seen by the tracer.
+traced() {
+	tell tracer_client trace "$1" 1000 || return 1
+	echo "$1: $(tr '\n' ' ' </sys/module/tracer_client/parameters/run)" >>/tmp/notes
+	is hits "$(figure hits)" -ge 1 && steady at_rest
+}
+at_rest() {
+	valid && balanced tracer && is live_objects "$(stat live_objects tracer)" = 0
+}
+
+load kmheap
+load tracer_client
+# Without a lock, and under that of a class and of a page heap.
+for symbol in kmh_alloc_slow kmh_mheap_alloc_span kmh_mcentral_pop_announced_locked \
+	kmh_mcentral_claim_locked kmh_pa_alloc kmh_pa_free kmh_mheap_kick kmh_fixalloc_get; do
+	check "allocates and frees in $symbol()" traced "$symbol"
+done
+while read -r line; do
+	note "$line"
+done </tmp/notes
+no_misuse() {
+	for name in double_frees invalid_frees wrong_size_frees; do
+		is $name "$(stat $name)" = 0 || return 1
+	done
+}
+check "no free was taken for a misuse" no_misuse
+unload tracer_client
+unload kmheap
+check "nothing is loaded" fails loaded kmheap
+check "no kernel report" quiet
