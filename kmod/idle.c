@@ -21,7 +21,38 @@
 #include "internal.h"
 
 static unsigned int kmh_idle_ms = 2000;
-module_param_named(idle_drain_ms, kmh_idle_ms, uint, 0644);
+
+/* The next look comes within the new time, whatever it waited for. */
+static void kmh_idle_retime(struct kmheap *heap)
+{
+	unsigned int ms = READ_ONCE(kmh_idle_ms);
+
+	if (!ms || READ_ONCE(heap->idle.stopped))
+		return;
+	atomic_set(&heap->idle.asked, 1);
+	mod_delayed_work(kmh_wq, &heap->idle.work, msecs_to_jiffies(ms));
+}
+
+static int kmh_idle_ms_set(const char *text, const struct kernel_param *kp)
+{
+	int err = param_set_uint(text, kp);
+	struct kmheap *heap;
+
+	if (err)
+		return err;
+	/* A heap in the list has its worker. */
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(heap, &kmh_heaps, list)
+		kmh_idle_retime(heap);
+	mutex_unlock(&kmh_heaps_mutex);
+	return 0;
+}
+
+static const struct kernel_param_ops kmh_idle_ms_ops = {
+	.set = kmh_idle_ms_set,
+	.get = param_get_uint,
+};
+module_param_cb(idle_drain_ms, &kmh_idle_ms_ops, &kmh_idle_ms, 0644);
 MODULE_PARM_DESC(idle_drain_ms,
 		 "a CPU that has not allocated from a heap for so long is drained, after twice as long at most (default 2000; 0: not at all)");
 
@@ -102,6 +133,10 @@ static void kmh_idle_work(struct work_struct *work)
 
 	if (READ_ONCE(idle->stopped))
 		return;
+	if (!READ_ONCE(kmh_idle_ms)) {
+		atomic_set(&idle->asked, 0);
+		return;
+	}
 	any = kmh_idle_step(heap);
 	if (!any && idle->rests && !atomic_read(&idle->asked))
 		return;

@@ -56,6 +56,17 @@
 
 unsigned long kmh_scavenge_rate = SZ_64M;
 
+/* What was freed while there was no scavenger is looked at soon. */
+static void kmh_scavenge_kick_all(void)
+{
+	struct kmheap *heap;
+
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(heap, &kmh_heaps, list)
+		kmh_scavenge_kick(heap);
+	mutex_unlock(&kmh_heaps_mutex);
+}
+
 static int kmh_scavenge_rate_set(const char *text, const struct kernel_param *kp)
 {
 	size_t rate;
@@ -63,6 +74,7 @@ static int kmh_scavenge_rate_set(const char *text, const struct kernel_param *kp
 	if (!kmh_limit_parse(text, &rate) &&
 	    (!rate || (rate >= KMH_SCAVENGE_RATE_MIN && rate <= KMH_SCAVENGE_RATE_MAX))) {
 		WRITE_ONCE(kmh_scavenge_rate, rate);
+		kmh_scavenge_kick_all();
 		return 0;
 	}
 	pr_err("scavenge_rate=%*pE: must be 0 (none) or from %u to %lu\n",

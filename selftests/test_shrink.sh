@@ -9,7 +9,7 @@
 mib=1048576
 d=$KMHEAP_DEBUGFS
 h=$d/heaps/held
-plan 31
+plan 35
 
 load kmheap scavenge_rate=0 idle_drain_ms=0
 load heap_client
@@ -120,9 +120,28 @@ check "as long as it is not looked for" kept
 idle_drained() {
 	is cpu_cache_bytes "$(stat cpu_cache_bytes held)" = 0 && is idle_drains "$(stat idle_drains held)" -ge 1
 }
-echo 300 >/sys/module/kmheap/parameters/idle_drain_ms
+idle_ms=/sys/module/kmheap/parameters/idle_drain_ms
+echo 300 >$idle_ms
 check "it is used once more" on 1 alloc held 3000 1
 check "and drained when it is idle" within 60 idle_drained
+
+# Another time holds from now on, whatever was waited for.
+echo 600000 >$idle_ms
+check "it is used again, with ten minutes to go" use
+sleep 1
+keeps() {
+	is cpu_cache_bytes "$(stat cpu_cache_bytes held)" -gt 0
+}
+check "and keeps what it has" keeps
+echo 300 >$idle_ms
+emptied() {
+	is cpu_cache_bytes "$(stat cpu_cache_bytes held)" = 0
+}
+check "with a shorter time it is drained within that" within 5 emptied
+never() {
+	use && echo 0 >$idle_ms && sleep 2 && keeps
+}
+check "and not at all with none" never
 
 at_rest() {
 	unload_all && valid && balanced && is double_frees "$(stat double_frees)" = 0
