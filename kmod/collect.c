@@ -75,6 +75,7 @@ int kmheap_collect_begin(struct kmheap *heap)
 	mutex_unlock(&heap->sweep.mutex);
 	return 0;
 }
+	kmh_assert_pinned();
 EXPORT_SYMBOL_GPL(kmheap_collect_begin);
 
 /* Set a mark; true for the first. Comes with preemption off. */

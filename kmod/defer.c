@@ -131,6 +131,7 @@ static void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned lon
 	const unsigned long *now = &s->heap->defer.gen;
 	unsigned long before;
 
+	kmh_assert_pinned();
 	do {
 		before = gen;
 		/*
@@ -173,6 +174,7 @@ static __always_inline bool kmh_defer_claim(struct kmh_mspan *s, unsigned long s
  */
 enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot)
 {
+	kmh_assert_pinned();
 	if (unlikely(!kmh_slot_live(s, slot)))
 		return KMH_FREE_DOUBLE;
 	kmh_defer_slot(s, slot, READ_ONCE(s->heap->defer.gen));
@@ -194,6 +196,7 @@ enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr)
 {
 	unsigned int block = (addr - s->base) / s->elemsize;
 
+	kmh_assert_pinned();
 	kmh_defer_slot(s, block, READ_ONCE(s->heap->defer.gen));
 	return kmh_tiny_free(s, addr);
 }
@@ -221,6 +224,7 @@ noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigne
 	enum kmh_free_result res;
 	struct kmh_where at = {};
 
+	kmh_assert_pinned();
 	if (ZERO_OR_NULL_PTR((void *)addr) || !kmh_may_free(s, addr, &at, ip)) {
 		preempt_enable();
 		return;

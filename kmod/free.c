@@ -62,6 +62,7 @@ enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot)
 {
 	enum kmh_free_result res = kmh_free_local(s, slot, kmh_this_cpu_offset());
 
+	kmh_assert_pinned();
 	return res == KMH_FREE_FOREIGN ? kmh_mspan_free_remote(s, slot) : res;
 }
 
@@ -107,6 +108,7 @@ void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_
 {
 	enum kmh_free_result res;
 
+	kmh_assert_pinned();
 	switch (s->state) {
 	case KMH_SPAN_LARGE:
 		res = kmh_large_claim(s);
@@ -144,6 +146,7 @@ noinline void kmh_free_doubled(unsigned long addr, struct kmh_mspan *s, unsigned
 {
 	struct kmh_where at;
 
+	kmh_assert_pinned();
 	kmh_locate(s, addr, &at);
 	kmh_misuse(KMH_DOUBLE_FREE, at.state == KMHEAP_OBJECT_DEFERRED ?
 		   "freed already, waits for a grace period" : "freed already", addr, s, &at, ip);

@@ -56,6 +56,7 @@
 #include "reserve.h"
 #include "mspan.h"
 #include "pagealloc.h"
+#include "pinned.h"
 #include "sanitize.h"
 #include "shrink.h"
 #include "sizeclass.h"

@@ -209,6 +209,7 @@ enum kmh_free_result kmh_large_claim(struct kmh_mspan *s)
  * kmh_large_release() - give back a large object that has been claimed
  * @s: its span, which is the caller's alone: clearing it needs no lock and may be
  *	preempted.
+	kmh_assert_pinned();
  *
  * To the page heap, for those who want its pages there. With a finalizer it is the worker
  * who does that, later.

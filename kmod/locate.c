@@ -53,6 +53,7 @@ void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where 
 	unsigned long base = READ_ONCE(s->base);
 	u32 npages = READ_ONCE(s->npages);
 
+	kmh_assert_pinned();
 	*at = (struct kmh_where){ .state = KMHEAP_OBJECT_LIVE };
 	if (addr - base >= (unsigned long)npages << KMH_PAGE_SHIFT)
 		return;		/* the span was recycled under a racing lookup */
@@ -124,6 +125,7 @@ static void kmh_misuse_sentinel(unsigned long addr, const struct kmh_mspan *s, u
  */
 bool kmh_may_free(struct kmh_mspan *s, unsigned long addr, struct kmh_where *at, unsigned long ip)
 {
+	kmh_assert_pinned();
 	if (READ_ONCE(s->state) < KMH_SPAN_SMALL) {
 		kmh_misuse_sentinel(addr, s, ip);
 		return false;

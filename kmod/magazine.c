@@ -81,6 +81,7 @@ static void kmh_magazine_announce(struct kmheap *heap, unsigned long addr)
 {
 	struct kmh_mspan *s = kmh_span_of(addr);
 
+	kmh_assert_pinned();
 	/* A span of another heap, or of none: ours has been empty meanwhile. */
 	if (READ_ONCE(s->state) == KMH_SPAN_SMALL && READ_ONCE(s->mcache) == heap->mcache &&
 	    kmh_mspan_unannounced(s))
@@ -135,6 +136,7 @@ bool kmh_magazine_put(struct kmh_mspan *s, unsigned long addr)
 	struct kmh_magazine *m;
 	bool put;
 
+	kmh_assert_pinned();
 	if (unlikely(READ_ONCE(mc->no_magazines)) || kmh_magazine_is_far(mc, s) ||
 	    !kmh_mcache_enter(mc))
 		return false;

@@ -169,6 +169,7 @@ void kmh_mcache_drain_locked(struct kmh_mcache *mc)
 	struct kmh_mspan *s;
 	unsigned int i;
 
+	kmh_assert_pinned();
 	kmh_tiny_close(mc);
 	kmh_magazines_flush(mc);
 	kmh_magazines_free(mc);
@@ -263,10 +264,20 @@ void kmh_mcache_drain_all(struct kmheap *heap)
 	kmh_largestore_release(heap);
 }
 
-/* The CPU is dead and stays so meanwhile (cpuhp callback): nobody else touches it. */
+/**
+ * kmh_mcache_drain_dead() - drain the mcache of a CPU that is gone
+ * @heap: the heap.
+ * @cpu: dead, and stays so meanwhile (cpuhp callback): nobody else touches its mcache.
+ *
+ * With preemption off, as an interrupt on that CPU would do it: what comes out is announced.
+ *
+ * Context: Process context; may sleep.
+ */
 void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu)
 {
+	preempt_disable();
 	kmh_mcache_drain_locked(per_cpu_ptr(heap->mcache, cpu));
+	preempt_enable();
 	kmh_largestore_release(heap);
 }
 

@@ -11,6 +11,7 @@
 #include "finding.h"
 #include "largecache.h"
 #include "mspan.h"
+#include "pinned.h"
 #include "sizeclass.h"
 
 struct kmh_magazine;
@@ -110,6 +111,7 @@ static __always_inline bool kmh_mcache_enter(struct kmh_mcache *mc)
 {
 	if (unlikely(mc->busy))
 		return false;
+	kmh_assert_pinned();
 	WRITE_ONCE(mc->busy, 1);
 	barrier();	/* pairs with the one in kmh_mcache_leave() */
 	return true;

@@ -424,6 +424,7 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
 void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s)
 {
 	kmh_sweep_uncached(s);
+	kmh_assert_pinned();
 	kmh_mcentral_put(&node->central[s->spanclass], s);
 }
 

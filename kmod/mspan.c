@@ -379,6 +379,7 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
  */
 enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot)
 {
+	kmh_assert_pinned();
 	if (unlikely(!kmh_mspan_set_remote(s, slot)))
 		return KMH_FREE_DOUBLE;
 	if (kmh_mspan_unannounced(s))

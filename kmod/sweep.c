@@ -192,6 +192,7 @@ void kmh_sweep_if_stale(struct kmh_mspan *s)
 
 	if (likely(!kmh_sweep_stale(s)))
 		return;
+	kmh_assert_pinned();
 	phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
 	if (kmh_sweep_claim_cached(s, kmh_phase_gen(phase)))
 		kmh_sweep_span(s, kmh_phase_gen(phase) + 3, phase);
@@ -206,6 +207,7 @@ void kmh_sweep_uncached(struct kmh_mspan *s)
 	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
 	unsigned int gen = kmh_phase_gen(phase);
 
+	kmh_assert_pinned();
 	if (kmh_sweep_claim_cached(s, gen)) {
 		kmh_sweep_span(s, gen, phase);
 		return;

@@ -85,6 +85,7 @@ void kmh_tiny_close(struct kmh_mcache *mc)
 {
 	struct kmh_mspan *s = mc->tiny_span;
 
+	kmh_assert_pinned();
 	if (!s)
 		return;
 	mc->tiny_span = NULL;
@@ -206,6 +207,7 @@ size_t kmh_tiny_extent(const struct kmh_mspan *s, unsigned long addr, unsigned l
 	unsigned long off = addr - READ_ONCE(s->base);
 	unsigned int first = off % KMH_TINY_BLOCK / KMH_TINY_GRANULE, state, end;
 
+	kmh_assert_pinned();
 	if (!tiny || off >= KMH_PAGE_SIZE)
 		return 0;
 	*block = off / KMH_TINY_BLOCK;
@@ -234,6 +236,7 @@ enum kmh_free_result kmh_tiny_free(struct kmh_mspan *s, unsigned long addr)
 	unsigned int bit = BIT(off % KMH_TINY_BLOCK / KMH_TINY_GRANULE);
 	unsigned int before = kmh_tiny_clear(s, block, bit);
 
+	kmh_assert_pinned();
 	if (!(before & bit))
 		return KMH_FREE_DOUBLE;
 	if (before & ~bit & (KMH_TINY_LIVE | KMH_TINY_OPEN))

@@ -10,6 +10,10 @@
 
 #include "kunit_util.h"
 
+#ifndef CONFIG_PREEMPT_COUNT
+DEFINE_PER_CPU(unsigned int, kmh_pins);
+#endif
+
 static struct kmh_kunit *kmh_kunit_now;
 
 /* Any context; preemption off. */

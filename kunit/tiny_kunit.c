@@ -408,14 +408,18 @@ static void looked_at_while_its_span_is_recycled(struct kunit *test)
 	s->tiny = other;		/* what stands in its place by then */
 	s->state = KMH_SPAN_SMALL;
 	KUNIT_EXPECT_EQ(test, kmh_tiny_live(s), 0U);
+	preempt_disable();
 	KUNIT_EXPECT_EQ(test, kmh_tiny_extent(s, addr, &base, &block, &live), (size_t)0);
+	preempt_enable();
 	s->elemsize = 0;
 	KUNIT_EXPECT_FALSE(test, kmheap_lookup(p, &obj));
 	s->elemsize = BLOCK;
 	s->tiny = tiny;
 	s->state = KMH_SPAN_TINY;
 	KUNIT_EXPECT_EQ(test, kmh_tiny_live(s), 1U);
+	preempt_disable();
 	KUNIT_EXPECT_EQ(test, kmh_tiny_extent(s, addr, &base, &block, &live), (size_t)8);
+	preempt_enable();
 	kmheap_free(p);
 }
 
