@@ -31,14 +31,6 @@ static void kmh_collect_blacken(struct kmh_mcache *mc)
 	kmh_mcache_walk_spans(mc, kmh_mspan_blacken);
 }
 
-/* The last generation is swept to its end before the next thing happens. */
-static void kmh_collect_settle(struct kmheap *heap)
-{
-	do {
-		kmh_sweep_finish(heap);
-	} while (kmh_sweep_is_open(heap));
-}
-
 /**
  * kmheap_collect_begin() - begin a collection
  * @heap: a heap that was created with KMHEAP_COLLECTED.
@@ -60,22 +52,21 @@ int kmheap_collect_begin(struct kmheap *heap)
 	if (!kmh_heap_collected(heap))
 		return -EINVAL;
 	mutex_lock(&heap->sweep.mutex);
+	kmh_sweep_settle(heap);
 	if (heap->sweep.marking) {
 		mutex_unlock(&heap->sweep.mutex);
 		return -EBUSY;
 	}
-	kmh_collect_settle(heap);
 	start = ktime_get_ns();
 	kmh_collect_start_marking(heap);
 	/* Large objects that are being made: theirs must not be the generation that ends. */
-	kmh_sweep_wait_for_users(heap);
+	kmh_sweep_wait_for_trips(heap);
 	while (!kmh_sweep_caches(heap, kmh_collect_blacken))
-		;
+		kmh_sweep_let_go(heap);
 	WRITE_ONCE(heap->begin_ns, max(heap->begin_ns, ktime_get_ns() - start));
 	mutex_unlock(&heap->sweep.mutex);
 	return 0;
 }
-	kmh_assert_pinned();
 EXPORT_SYMBOL_GPL(kmheap_collect_begin);
 
 /* Set a mark; true for the first. Comes with preemption off. */
@@ -84,6 +75,7 @@ static bool kmh_mark_slot(struct kmh_mspan *s, unsigned int slot)
 	unsigned long bit = BIT(slot % KMH_WORD_SLOTS), page;
 	atomic_long_t *mark = kmh_mspan_mark(s, slot / KMH_WORD_SLOTS);
 
+	kmh_assert_pinned();
 	if (atomic_long_read(mark) & bit || atomic_long_fetch_or(bit, mark) & bit)
 		return false;
 	page = (s->base >> KMH_PAGE_SHIFT) - s->arena->first;
@@ -147,11 +139,11 @@ int kmheap_collect_end(struct kmheap *heap)
 	might_sleep();
 	heap = kmh_heap_or_default(heap);
 	mutex_lock(&heap->sweep.mutex);
+	kmh_sweep_settle(heap);		/* deferred frees that expired meanwhile */
 	if (!heap->sweep.marking) {
 		mutex_unlock(&heap->sweep.mutex);
 		return -EINVAL;
 	}
-	kmh_collect_settle(heap);	/* deferred frees that expired meanwhile */
 	start = ktime_get_ns();
 	heap->sweep.marking = false;
 	kmh_sweep_open(heap, KMH_SWEEP_MARKS);

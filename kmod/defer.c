@@ -483,15 +483,11 @@ void kmheap_rcu_barrier(struct kmheap *heap)
 		kmh_quarantine_drain(heap);
 	for (round = 0; round < 2; round++) {
 		mutex_lock(&heap->sweep.mutex);
-		do {
-			kmh_sweep_finish(heap);
-		} while (kmh_sweep_is_open(heap));
+		kmh_sweep_settle(heap);
 		/* The first round is for a set that was closed already. */
 		if (heap->defer.waiting || kmh_defer_filling(&heap->defer))
 			kmh_defer_wait(heap, false);
-		do {
-			kmh_sweep_finish(heap);
-		} while (kmh_sweep_is_open(heap));
+		kmh_sweep_settle(heap);
 		mutex_unlock(&heap->sweep.mutex);
 	}
 	kmh_special_flush(heap);

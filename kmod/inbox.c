@@ -26,7 +26,14 @@ static struct kmh_inbox *kmh_inbox_of(struct kmh_mcentral *c, unsigned int cpu)
 	struct kmh_node *node = kmh_mcentral_node(c);
 	struct kmh_mcache *mc = per_cpu_ptr(node->mheap.heap->mcache, cpu);
 
-	return mc->node == node ? &mc->inbox[c->spanclass] : NULL;
+	return READ_ONCE(mc->node) == node ? &mc->inbox[c->spanclass] : NULL;
+}
+
+static u8 *kmh_inbox_turns(struct kmh_mcentral *c, unsigned int cpu)
+{
+	struct kmheap *heap = kmh_mcentral_node(c)->mheap.heap;
+
+	return &per_cpu_ptr(heap->mcache, cpu)->turns[c->spanclass];
 }
 
 /* The caller has just made the span's home ANNOUNCED. */
@@ -58,8 +65,8 @@ void kmh_mcentral_announce(struct kmh_mspan *s)
 	struct kmh_mcache __percpu *mcache = READ_ONCE(s->mcache);
 	int home = atomic_read(&s->home);
 
-	/* Between the two the span is nowhere: kmh_sweep_wait_for_announcers(). */
-	kmh_cpu_add(mcache->announcing, 1);
+	/* Between the exchange and the list the span is nowhere. */
+	kmh_trip_begin(mcache);
 	while (home >= KMH_HOME_FULL) {
 		if (atomic_try_cmpxchg(&s->home, &home, KMH_HOME_ANNOUNCED)) {
 			kmh_scavenge_ask(s->heap);
@@ -67,22 +74,28 @@ void kmh_mcentral_announce(struct kmh_mspan *s)
 			break;
 		}
 	}
-	kmh_cpu_add(mcache->announcing, -1);
+	kmh_trip_end(mcache);
 }
 
-/* A batch at a time, so that what is announced meanwhile has time to be freed into. */
-static struct kmh_mspan *kmh_inbox_pop_locked(struct kmh_mcentral *c, struct kmh_inbox *in)
+/*
+ * A batch at a time, so that what is announced meanwhile has time to be freed into. @turns is that
+ * of the inbox.
+ */
+static struct kmh_mspan *kmh_inbox_pop_locked(struct kmh_mcentral *c, struct kmh_inbox *in,
+					      u8 *turns)
 {
 	struct llist_node *n;
 	struct kmh_mspan *s;
 
 	lockdep_assert_held(&c->lock);
-	if (llist_empty(&in->ripe))
+	if (llist_empty(&in->ripe)) {
 		WRITE_ONCE(in->ripe.first, llist_del_all(&in->announced));
 	n = in->ripe.first;
 	if (!n)
 		return NULL;
 	WRITE_ONCE(in->ripe.first, n->next);
+		++*turns;
+	}
 	s = llist_entry(n, struct kmh_mspan, node);
 	list_del_init(&s->list);	/* it may be on a full set still */
 	atomic_set(&s->home, KMH_HOME_CACHED);
@@ -101,8 +114,8 @@ struct kmh_mspan *kmh_mcentral_pop_announced_locked(struct kmh_mcentral *c, stru
 	struct kmh_mspan *s = NULL;
 
 	if (mc)
-		s = kmh_inbox_pop_locked(c, &mc->inbox[c->spanclass]);
-	return s ?: kmh_inbox_pop_locked(c, &c->inbox);
+		s = kmh_inbox_pop_locked(c, &mc->inbox[c->spanclass], &mc->turns[c->spanclass]);
+	return s ?: kmh_inbox_pop_locked(c, &c->inbox, &c->turns);
 }
 
 /**
@@ -132,7 +145,7 @@ struct kmh_mspan *kmh_mcentral_steal_locked(struct kmh_mcentral *c, unsigned int
 			c->steal = cpumask_first(cpu_possible_mask);
 		in = kmh_inbox_of(c, c->steal);
 		if (in)
-			s = kmh_inbox_pop_locked(c, in);
+			s = kmh_inbox_pop_locked(c, in, kmh_inbox_turns(c, c->steal));
 	}
 	if (s)
 		WRITE_ONCE(c->inboxes, true);	/* there may be more */
@@ -157,34 +170,71 @@ bool kmh_mcentral_any_announced(struct kmh_mcentral *c)
 	return false;
 }
 
-static void kmh_mcentral_sweep_inbox(struct kmh_mcentral *c, struct kmh_inbox *in)
-{
-	struct llist_node *all[2];
-	struct kmh_mspan *s, *next;
-	unsigned long flags;
-	unsigned int i;
+/* Spans that one trip takes out of an inbox, and sweeps. */
+#define KMH_INBOX_BATCH		16U
 
-	if (!in)
-		return;
-	raw_spin_lock_irqsave(&c->lock, flags);
-	all[0] = in->ripe.first;
-	WRITE_ONCE(in->ripe.first, NULL);
-	all[1] = llist_del_all(&in->announced);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
-	for (i = 0; i < 2; i++) {
-		llist_for_each_entry_safe(s, next, all[i], node) {
-			raw_spin_lock_irqsave(&c->lock, flags);
-			list_del_init(&s->list);
-			atomic_set(&s->home, KMH_HOME_CACHED);
-			kmh_mcentral_claim_locked(c, s);
-			raw_spin_unlock_irqrestore(&c->lock, flags);
-			kmh_mcentral_sweep_claimed(s);
-		}
+/*
+ * One trip to an inbox that had @since turns; false when it has none left of what was in it then:
+ * with the second turn since, all of that has been taken out.
+ */
+static bool kmh_inbox_sweep_some(struct kmh_mcentral *c, struct kmh_inbox *in, u8 *turns,
+				 u8 since)
+{
+	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
+	struct kmh_mspan *span[KMH_INBOX_BATCH], *s;
+	unsigned int n = 0, i;
+	unsigned long flags;
+
+	preempt_disable();
+	kmh_trip_begin(mcache);
+	kmh_wait_lock_irqsave(&c->lock, flags);
+	while (n < KMH_INBOX_BATCH && (u8)(*turns - since) < 2) {
+		s = kmh_inbox_pop_locked(c, in, turns);
+		if (!s)
+			break;
+		kmh_mcentral_claim_locked(c, s);
+		span[n++] = s;
 	}
 }
 
 /**
  * kmh_mcentral_sweep_some() - take in what is announced, or else waits for the sweep
+	kmh_unlock_irqrestore(&c->lock, flags);
+	for (i = 0; i < n; i++)
+		kmh_mcentral_sweep_claimed(span[i]);
+	kmh_trip_end(mcache);
+	preempt_enable();
+	return n == KMH_INBOX_BATCH;
+}
+
+static void kmh_mcentral_sweep_inbox(struct kmh_mcentral *c, struct kmh_inbox *in, u8 *turns)
+{
+	u8 since = READ_ONCE(*turns);
+
+	while (kmh_inbox_sweep_some(c, in, turns, since))
+		cond_resched();
+}
+
+/* One span that is announced, for whomever; false when there is none. */
+static bool kmh_mcentral_sweep_one_announced(struct kmh_mcentral *c)
+{
+	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
+	struct kmh_mspan *s;
+	unsigned long flags;
+
+	preempt_disable();
+	kmh_trip_begin(mcache);
+	kmh_wait_lock_irqsave(&c->lock, flags);
+	s = kmh_mcentral_pop_announced_locked(c, NULL) ?:
+		    kmh_mcentral_steal_locked(c, num_possible_cpus());
+	if (s)
+		kmh_mcentral_claim_locked(c, s);
+	kmh_unlock_irqrestore(&c->lock, flags);
+	if (s)
+		kmh_mcentral_sweep_claimed(s);
+	kmh_trip_end(mcache);
+	preempt_enable();
+	return s;
  * @c: whose.
  * @most: so many spans.
  *
@@ -193,20 +243,9 @@ static void kmh_mcentral_sweep_inbox(struct kmh_mcentral *c, struct kmh_inbox *i
  */
 unsigned int kmh_mcentral_sweep_some(struct kmh_mcentral *c, unsigned int most)
 {
-	struct kmh_mspan *s = NULL;
-	unsigned long flags;
-
-	for (; most && kmh_mcentral_any_announced(c); most--) {
-		raw_spin_lock_irqsave(&c->lock, flags);
-		s = kmh_mcentral_pop_announced_locked(c, NULL) ?:
-			    kmh_mcentral_steal_locked(c, num_possible_cpus());
-		if (s)
-			kmh_mcentral_claim_locked(c, s);
-		raw_spin_unlock_irqrestore(&c->lock, flags);
-		if (!s)
+	for (; most && kmh_mcentral_any_announced(c); most--)
+		if (!kmh_mcentral_sweep_one_announced(c))
 			break;
-		kmh_mcentral_sweep_claimed(s);
-	}
 	while (most && kmh_mcentral_sweep_one(c))
 		most--;
 	return most;
@@ -225,9 +264,13 @@ static bool kmh_mcentral_has_announced(struct kmh_mcentral *c, bool *inboxes)
 	return has;
 }
 
-/*
- * What is announced now, and not what will be meanwhile: swept if it has to be, and
- * put where it belongs. Context: process context.
+/**
+ * kmh_mcentral_sweep_announced() - take in what is announced now
+ * @c: whose.
+ *
+ * And not what will be meanwhile. Each span is swept if it has to be, and put where it belongs.
+ *
+ * Context: Process context; may sleep.
  */
 void kmh_mcentral_sweep_announced(struct kmh_mcentral *c)
 {
@@ -235,11 +278,29 @@ void kmh_mcentral_sweep_announced(struct kmh_mcentral *c)
 	bool inboxes;
 
 	if (!kmh_mcentral_has_announced(c, &inboxes))
+	struct kmh_inbox *in;
 		return;
-	atomic_inc(&c->nsweeping);
-	kmh_mcentral_sweep_inbox(c, &c->inbox);
-	if (inboxes)
-		for_each_possible_cpu(cpu)
-			kmh_mcentral_sweep_inbox(c, kmh_inbox_of(c, cpu));
-	atomic_dec(&c->nsweeping);
+	kmh_mcentral_sweep_inbox(c, &c->inbox, &c->turns);
+	if (!inboxes)
+		return;
+	for_each_possible_cpu(cpu) {
+		in = kmh_inbox_of(c, cpu);
+		if (in)
+			kmh_mcentral_sweep_inbox(c, in, kmh_inbox_turns(c, cpu));
+	}
+}
+
+/**
+ * kmh_mcentral_leave_inbox() - a CPU that is served from another node from now on
+ * @c: of the node that it was served from.
+ * @mc: of the CPU, which is offline and stays so; its node is another one already, for longer
+ *	than a grace period.
+ *
+ * Nobody adds to its inbox as one of @c any more. What is in there is put where it belongs.
+ *
+ * Context: Process context; may sleep.
+ */
+void kmh_mcentral_leave_inbox(struct kmh_mcentral *c, struct kmh_mcache *mc)
+{
+	kmh_mcentral_sweep_inbox(c, &mc->inbox[c->spanclass], &mc->turns[c->spanclass]);
 }

@@ -92,11 +92,11 @@ struct kmh_mcentral {
 	u8 dirty[2];			/* some span has bits in this deferred set */
 	u8 spanclass;			/* its place in the node */
 	bool inboxes;			/* some CPU's may have something */
+	u8 turns;			/* @inbox: how often @announced has become @ripe */
 
 	raw_spinlock_t lock ____cacheline_aligned;
 	unsigned int npartial;		/* length of both partial sets */
 	struct list_head partial[2];
-	atomic_t nsweeping;		/* spans off the lists and in no mcache; users of any */
 	unsigned int steal;		/* the CPU whose inbox was looked at last, by others */
 	atomic_long_t nested_allocs;	/* by interrupts that found their mcache busy */
 };
@@ -142,6 +142,7 @@ struct kmh_mspan *kmh_mcentral_steal_locked(struct kmh_mcentral *c, unsigned int
 bool kmh_mcentral_any_announced(struct kmh_mcentral *c);
 void kmh_mcentral_sweep_announced(struct kmh_mcentral *c);
 unsigned int kmh_mcentral_sweep_some(struct kmh_mcentral *c, unsigned int most);
+void kmh_mcentral_leave_inbox(struct kmh_mcentral *c, struct kmh_mcache *mc);
 
 /* ------------------------------------------------------------------ mheap.c */
 
@@ -188,6 +189,7 @@ static inline unsigned long kmh_mheap_nfree(const struct kmh_mheap *mh)
 	return READ_ONCE(mh->pa.nfree) + READ_ONCE(mh->store.npages);
 }
 
+void kmh_mheap_date_span(struct kmh_mspan *s);
 void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid);
 void kmh_mheap_stop(struct kmh_mheap *mh);
 struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *mc,

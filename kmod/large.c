@@ -36,24 +36,19 @@ static bool kmh_large_size_ok(size_t bytes, gfp_t gfp)
 	return false;
 }
 
-/* From the page heap. The span is counted in nsweeping until it is what it is to be. */
+/* From the page heap; kmh_large_date() is to come. */
 static struct kmh_mspan *kmh_large_span(struct kmh_mheap *mh, unsigned long npages,
 					unsigned long align, gfp_t gfp, bool *zeroed)
 {
-	struct kmh_node *node = container_of(mh, struct kmh_node, mheap);
-	atomic_t *nsweeping = &node->central[KMH_SPANCLASS_LARGE].nsweeping;
 	struct kmh_mspan *s;
 	unsigned long seen;
 
 	for (;;) {
 		seen = READ_ONCE(mh->ngrown);
-		atomic_inc(nsweeping);
-		smp_mb__after_atomic();	/* pairs with that in kmh_sweep_wait_for_users() */
 		s = kmh_mheap_alloc_span(mh, NULL, KMH_SPANCLASS_LARGE, npages, align,
 					 kmh_alloc_is_urgent(gfp), zeroed);
 		if (s)
 			return s;
-		atomic_dec(nsweeping);
 		if (!kmh_alloc_may_grow(gfp))
 			return NULL;
 		if (kmh_mspan_pools_short(KMH_SPANCLASS_LARGE) &&
@@ -90,12 +85,24 @@ static __always_inline void kmh_large_become(struct kmh_mspan *s, size_t bytes,
 	WRITE_ONCE(s->state, state);
 }
 
+/* The span is what it is to be: the sweep may find it from here on. */
+static void kmh_large_date(struct kmh_mspan *s)
+{
+	struct kmh_mcache __percpu *mcache = s->mcache;
+
+	preempt_disable();
+	kmh_trip_begin(mcache);
+	smp_mb();	/* trip, phase: see there */
+	kmh_mheap_date_span(s);
+	kmh_trip_end(mcache);
+	preempt_enable();
+}
+
 static noinline struct kmh_mspan *kmh_large_fresh(struct kmheap *heap, size_t bytes, size_t align,
 						  gfp_t gfp, int nid, enum kmh_span_state state,
 						  bool noscan, bool *zeroed)
 {
 	unsigned long npages = (bytes >> KMH_PAGE_SHIFT) + !IS_ALIGNED(bytes, KMH_PAGE_SIZE);
-	struct kmh_node *node;
 	struct kmh_mspan *s;
 
 	if (!kmh_large_size_ok(bytes, gfp))
@@ -104,11 +111,10 @@ static noinline struct kmh_mspan *kmh_large_fresh(struct kmheap *heap, size_t by
 				max(1UL, align >> KMH_PAGE_SHIFT), gfp, zeroed);
 	if (!s)
 		return NULL;
-	node = container_of(s->mheap, struct kmh_node, mheap);
 	WRITE_ONCE(s->large_bytes, bytes);
 	WRITE_ONCE(s->noscan, noscan);
 	WRITE_ONCE(s->state, state);
-	atomic_dec(&node->central[KMH_SPANCLASS_LARGE].nsweeping);
+	kmh_large_date(s);
 	if (state == KMH_SPAN_LARGE)
 		atomic_long_inc(&heap->large_allocs);
 	return s;
@@ -203,13 +209,13 @@ refused:
 enum kmh_free_result kmh_large_claim(struct kmh_mspan *s)
 {
 	return atomic_long_fetch_or(1, &s->w[0].remote) ? KMH_FREE_DOUBLE : KMH_FREE_OK;
+	kmh_assert_pinned();
 }
 
 /**
  * kmh_large_release() - give back a large object that has been claimed
  * @s: its span, which is the caller's alone: clearing it needs no lock and may be
  *	preempted.
-	kmh_assert_pinned();
  *
  * To the page heap, for those who want its pages there. With a finalizer it is the worker
  * who does that, later.

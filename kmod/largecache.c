@@ -354,14 +354,17 @@ out:
 	return kmh_largestore_release_some(mh, npages);
 }
 
-/* Everything in the stores goes back. Context: process context; sleeps. */
+/* Everything that is in the stores now goes back. Context: process context; sleeps. */
 void kmh_largestore_release(struct kmheap *heap)
 {
 	struct kmh_node *node;
 	int nid = -1;
 
 	while ((node = kmh_next_node(heap, &nid))) {
-		while (kmh_largestore_release_some(&node->mheap, KMH_WHATEVER))
+		/* Each time a page at least goes: what is parked meanwhile may stay. */
+		unsigned long left = READ_ONCE(node->mheap.store.npages);
+
+		while (left-- && kmh_largestore_release_some(&node->mheap, KMH_WHATEVER))
 			cond_resched();
 		kmh_mheap_drain_pending(&node->mheap);
 	}

@@ -83,9 +83,10 @@ struct kmh_mcache {
 
 	struct kmheap *heap;
 	struct kmh_mcache __percpu *percpu;	/* == heap->mcache */
-	struct kmh_node *node;
-	unsigned int announcing;	/* announcements under way; kmh_cpu_add() */
-	unsigned long deferred;		/* bytes not yet in heap->defer.pending; likewise */
+	struct kmh_node *node;		/* whose memory the CPU is served from */
+	unsigned int trips;		/* this CPU's; see kmh_trip_begin() */
+	unsigned int visited;		/* the last round of kmh_sweep_caches() that was here */
+	unsigned long deferred;		/* bytes not yet in heap->defer.pending; kmh_cpu_add() */
 	unsigned long marked;		/* objects, ever; likewise */
 	struct kmh_pagecache pages;
 	struct kmh_largecache large;
@@ -100,6 +101,7 @@ struct kmh_mcache {
 
 	/* Apart from the rule: under the locks of @node's mcentrals, and added to by anyone. */
 	struct kmh_inbox inbox[KMH_NR_SPANCLASSES] ____cacheline_aligned;
+	u8 turns[KMH_NR_SPANCLASSES];	/* of each: how often @announced has become @ripe */
 };
 
 extern struct kmh_slots kmh_no_slots;
@@ -109,9 +111,9 @@ bool kmh_mcslot_turn(struct kmh_mcslot *c);
 
 static __always_inline bool kmh_mcache_enter(struct kmh_mcache *mc)
 {
+	kmh_assert_pinned();
 	if (unlikely(mc->busy))
 		return false;
-	kmh_assert_pinned();
 	WRITE_ONCE(mc->busy, 1);
 	barrier();	/* pairs with the one in kmh_mcache_leave() */
 	return true;
@@ -121,6 +123,44 @@ static __always_inline void kmh_mcache_leave(struct kmh_mcache *mc)
 {
 	barrier();	/* pairs with the one in kmh_mcache_enter() */
 	WRITE_ONCE(mc->busy, 0);
+}
+
+/*
+ * A trip is what a CPU does with a span that is on no list and in no mcache: it has popped the
+ * span, or announces it, or makes it. Preemption is off from its beginning to its end, and what it
+ * does is bounded. A span in the hands of a CPU is where the sweep does not find it, so the sweep
+ * waits until each CPU is seen without a trip, or with another one: kmh_sweep_wait_for_trips().
+ *
+ * Trips nest: an interrupt has its own. The low bits of mcache->trips are how deep, the others
+ * count those that have ended and were in no other one. One inside another leaves the word as it
+ * was, so the outermost may end with a plain store.
+ */
+#define KMH_TRIP_DEPTH		0xffU
+
+static __always_inline void kmh_trip_begin(struct kmh_mcache __percpu *mcache)
+{
+	kmh_assert_pinned();
+	kmh_cpu_add(mcache->trips, 1);
+	barrier();
+}
+
+static __always_inline void kmh_trip_end(struct kmh_mcache __percpu *mcache)
+{
+	struct kmh_mcache *mc = this_cpu_ptr(mcache);
+	unsigned int trips = mc->trips;
+
+	if (likely((trips & KMH_TRIP_DEPTH) == 1))
+		/* Release: who sees it over sees what it has done. */
+		smp_store_release(&mc->trips, trips + KMH_TRIP_DEPTH);
+	else
+		WRITE_ONCE(mc->trips, trips - 1);
+}
+
+/* Is the outermost trip of @seen, if there was one, over at @now? */
+static inline bool kmh_trip_is_over(unsigned int seen, unsigned int now)
+{
+	return !(seen & KMH_TRIP_DEPTH) || !(now & KMH_TRIP_DEPTH) ||
+	       (seen ^ now) & ~KMH_TRIP_DEPTH;
 }
 
 /*

@@ -31,6 +31,11 @@ struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s)
 	return &node->central[s->spanclass];
 }
 
+static struct kmh_mcache __percpu *kmh_mcentral_mcache(struct kmh_mcentral *c)
+{
+	return container_of(c - c->spanclass, struct kmh_node, central[0])->mheap.heap->mcache;
+}
+
 /* ---- to the lists */
 
 /* Which set a span belongs on: that of its own generation. */
@@ -230,13 +235,12 @@ static struct kmh_mspan *kmh_mcentral_pop_full_locked(struct kmh_mcentral *c, un
 }
 
 /*
- * A span that has just been popped is the caller's. It is counted in nsweeping until it
- * is back on a list, or in an mcache: so long the generation that is open stays open.
+ * A span that has just been popped is the caller's. He is on a trip until it is back on a list,
+ * or in an mcache: so long the generation that is open stays open.
  */
 void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	lockdep_assert_held(&c->lock);
-	atomic_inc(&c->nsweeping);
 	kmh_sweep_claim(s, kmh_mcentral_gen(c));
 }
 
@@ -312,8 +316,8 @@ static bool kmh_mcentral_has_spans(struct kmh_mcentral *c)
 }
 
 /*
- * Up to @n swept spans with at least one slot to give each, counted in nsweeping; NULL
- * when there is none, or in NMI.
+ * Up to @n swept spans with at least one slot to give each; NULL when there is none, or in NMI.
+ * On a trip.
  */
 static struct llist_node *kmh_mcentral_take(struct kmh_mcentral *c, struct kmh_mcache *mc,
 					    unsigned int n, unsigned int ncpus)
@@ -327,11 +331,11 @@ static struct llist_node *kmh_mcentral_take(struct kmh_mcentral *c, struct kmh_m
 
 		if (!kmh_lock_irqsave(&c->lock, flags))
 			return NULL;
+		kmh_test_point("under the lock of a class");
 		popped = kmh_mcentral_pop_chain_locked(c, mc, n, ncpus);
 		kmh_unlock_irqrestore(&c->lock, flags);
 		if (!popped)
 			return NULL;
-		kmh_test_point("under the lock of a class");
 		llist_for_each_entry_safe(s, next, popped, node) {
 			budget--;
 			kmh_mcentral_ready(s);
@@ -340,7 +344,6 @@ static struct llist_node *kmh_mcentral_take(struct kmh_mcentral *c, struct kmh_m
 				end = &s->node.next;
 			} else {
 				kmh_mcentral_settle(c, s);
-				atomic_dec(&c->nsweeping);
 			}
 		}
 		*end = NULL;
@@ -350,21 +353,17 @@ static struct llist_node *kmh_mcentral_take(struct kmh_mcentral *c, struct kmh_m
 	return NULL;
 }
 
-/* A span of fresh pages; home CACHED, counted as well. */
+/* A span of fresh pages; home CACHED. On a trip. */
 static struct llist_node *kmh_mcentral_grow(struct kmh_node *node, unsigned int spanclass,
 					    struct kmh_mcache *mc, bool atomic)
 {
 	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
-	struct kmh_mcentral *c = &node->central[spanclass];
 	struct kmh_mspan *s;
 
-	atomic_inc(&c->nsweeping);
 	s = kmh_mheap_alloc_span(&node->mheap, mc, spanclass, class->npages, class->align_pages,
 				 atomic, NULL);
-	if (!s) {
-		atomic_dec(&c->nsweeping);
+	if (!s)
 		return NULL;
-	}
 	s->node.next = NULL;
 	return &s->node;
 }
@@ -382,7 +381,7 @@ static struct llist_node *kmh_mcentral_grow(struct kmh_node *node, unsigned int 
  * full, fresh pages. Several of the first two, so that the lock is taken once for them: after
  * TCMalloc's batches of objects (num_objects_to_move), but by span.
  *
- * Context: Any, in the section. In NMI locks are only tried.
+ * Context: Any, in the section; so preemption is off. In NMI locks are only tried.
  * Return: a chain through @node of spans with home CACHED and at least one free slot each;
  * NULL when there are no pages left or, in NMI, a lock was taken.
  */
@@ -392,9 +391,11 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
 	size_t bytes = kmh_classes[kmh_spanclass_class(spanclass)].npages * KMH_PAGE_SIZE;
 	unsigned int n = clamp_t(unsigned int, KMH_REFILL_BYTES / bytes, 1, KMH_REFILL_SPANS);
 	struct kmh_mcentral *c = &node->central[spanclass];
+	struct kmh_mcache __percpu *mcache = node->mheap.heap->mcache;
 	struct llist_node *first;
 	struct kmh_mspan *s;
 
+	kmh_trip_begin(mcache);
 	first = kmh_mcentral_take(c, mc, n, KMH_STEAL_CPUS) ?:
 		kmh_mcentral_grow(node, spanclass, mc, mc && mc->atomic) ?:
 		kmh_mcentral_take(c, mc, n, nr_cpu_ids);
@@ -406,8 +407,8 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
 		atomic_set(&s->sweepgen, atomic_read(&s->sweepgen) + 3);
 		if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
 			kmh_mspan_blacken(s);
-		atomic_dec(&c->nsweeping);
 	}
+	kmh_trip_end(mcache);
 	return first;
 }
 
@@ -423,8 +424,8 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
  */
 void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s)
 {
-	kmh_sweep_uncached(s);
 	kmh_assert_pinned();
+	kmh_sweep_uncached(s);
 	kmh_mcentral_put(&node->central[s->spanclass], s);
 }
 
@@ -460,19 +461,22 @@ static void *kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s)
  */
 void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool atomic)
 {
+	struct kmh_mcache __percpu *mcache = node->mheap.heap->mcache;
 	struct kmh_mcentral *c = &node->central[spanclass];
-	struct llist_node *n = kmh_mcentral_take(c, NULL, 1, KMH_STEAL_CPUS) ?:
-			       kmh_mcentral_grow(node, spanclass, NULL, atomic) ?:
-			       kmh_mcentral_take(c, NULL, 1, nr_cpu_ids);
+	struct llist_node *n;
 	struct kmh_mspan *s;
-	void *p;
+	void *p = NULL;
 
-	if (!n)
-		return NULL;
-	s = llist_entry(n, struct kmh_mspan, node);
-	p = kmh_mcentral_take_slot(c, s);
-	kmh_mcentral_settle(c, s);
-	atomic_dec(&c->nsweeping);
+	kmh_trip_begin(mcache);
+	n = kmh_mcentral_take(c, NULL, 1, KMH_STEAL_CPUS) ?:
+	    kmh_mcentral_grow(node, spanclass, NULL, atomic) ?:
+	    kmh_mcentral_take(c, NULL, 1, nr_cpu_ids);
+	if (n) {
+		s = llist_entry(n, struct kmh_mspan, node);
+		p = kmh_mcentral_take_slot(c, s);
+		kmh_mcentral_settle(c, s);
+	}
+	kmh_trip_end(mcache);
 	return p;
 }
 
@@ -512,7 +516,7 @@ void kmh_mcentral_set_phase(struct kmh_mcentral *c, enum kmh_sweep_what what, bo
  * Sweep a span that has been claimed, and put it where it belongs. An empty one stays
  * while its class has no other with free slots, because a class that was in use will
  * be: a load that swings by a few spans then finds the last one here instead of
- * fetching it from the page heap each time. Context: any.
+ * fetching it from the page heap each time. Context: any; on the trip that has claimed it.
  */
 void kmh_mcentral_sweep_claimed(struct kmh_mspan *s)
 {
@@ -523,7 +527,6 @@ void kmh_mcentral_sweep_claimed(struct kmh_mspan *s)
 		kmh_mcentral_put(c, s);
 	else
 		kmh_mcentral_settle(c, s);
-	atomic_dec(&c->nsweeping);
 }
 
 /**
@@ -531,6 +534,7 @@ void kmh_mcentral_sweep_claimed(struct kmh_mspan *s)
  * @s: a span that cannot go away, because the caller holds the page heap's lock. That
  *	comes after this one's, so it is only tried.
  *
+ * Context: On a trip.
  * Return: true when it was listed, and is for the caller to sweep.
  */
 bool kmh_mcentral_try_claim(struct kmh_mspan *s)
@@ -555,6 +559,7 @@ out:
  * kmh_mcentral_try_claim_empty() - claim a partial span that seems to be empty
  * @s: as for kmh_mcentral_try_claim().
  *
+ * Context: On a trip.
  * Return: true when it is for the caller to hand to kmh_mcentral_release_claimed().
  */
 bool kmh_mcentral_try_claim_empty(struct kmh_mspan *s)
@@ -580,7 +585,23 @@ void kmh_mcentral_release_claimed(struct kmh_mspan *s)
 
 	kmh_mcentral_ready(s);
 	kmh_mcentral_put(c, s);
-	atomic_dec(&c->nsweeping);
+}
+
+/* An unswept span, claimed, or NULL. */
+static struct kmh_mspan *kmh_mcentral_pop_unswept(struct kmh_mcentral *c)
+{
+	struct kmh_mspan *s;
+	unsigned long flags;
+	unsigned int set;
+
+	if (!kmh_lock_irqsave(&c->lock, flags))
+		return NULL;
+	set = !kmh_swept_set(c->phase);
+	s = kmh_mcentral_pop_partial_locked(c, set) ?: kmh_mcentral_pop_full_locked(c, set);
+	if (s)
+		kmh_mcentral_claim_locked(c, s);
+	kmh_unlock_irqrestore(&c->lock, flags);
+	return s;
 }
 
 /**
@@ -592,27 +613,26 @@ void kmh_mcentral_release_claimed(struct kmh_mspan *s)
  */
 unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c)
 {
-	unsigned int set = !kmh_swept_set(READ_ONCE(c->phase)), npages;
+	unsigned int set = !kmh_swept_set(READ_ONCE(c->phase)), npages = 0;
+	struct kmh_mcache __percpu *mcache;
 	struct kmh_mspan *s;
-	unsigned long flags;
 
 	if (list_empty(&c->partial[set]) && list_empty(&c->full[set]))
 		return 0;
-	if (!kmh_lock_irqsave(&c->lock, flags))
-		return 0;
-	set = !kmh_swept_set(c->phase);
-	s = kmh_mcentral_pop_partial_locked(c, set) ?: kmh_mcentral_pop_full_locked(c, set);
-	if (s)
-		kmh_mcentral_claim_locked(c, s);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
-	if (!s)
-		return 0;
-	npages = s->npages;
-	kmh_mcentral_sweep_claimed(s);
+	mcache = kmh_mcentral_mcache(c);
+	preempt_disable();
+	kmh_trip_begin(mcache);
+	s = kmh_mcentral_pop_unswept(c);
+	if (s) {
+		npages = s->npages;
+		kmh_mcentral_sweep_claimed(s);
+	}
+	kmh_trip_end(mcache);
+	preempt_enable();
 	return npages;
 }
 
-/* Has the generation reached every span that it could find? */
+/* Has the generation reached every span that it could find, but for those on a trip? */
 bool kmh_mcentral_is_swept(struct kmh_mcentral *c)
 {
 	unsigned int set;
@@ -621,19 +641,49 @@ bool kmh_mcentral_is_swept(struct kmh_mcentral *c)
 
 	kmh_wait_lock_irqsave(&c->lock, flags);
 	set = !kmh_swept_set(c->phase);
-	swept = list_empty(&c->partial[set]) && list_empty(&c->full[set]) &&
-		!atomic_read(&c->nsweeping);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
+	swept = list_empty(&c->partial[set]) && list_empty(&c->full[set]);
+	kmh_unlock_irqrestore(&c->lock, flags);
 	return swept;
 }
 
-/* Sort partial span @s: to go, or to stay. */
-static void kmh_mcentral_sort(struct kmh_mspan *s, struct list_head *seen, struct list_head *empty)
+/* Partial spans that are looked at by one hold of the lock, and those that one trip gives back. */
+#define KMH_RELEASE_LOOKS	32U
+#define KMH_RELEASE_BATCH	16U
+
+/*
+ * One trip through the swept partial spans, from the first one on: what seems to be empty goes,
+ * the others to the end of the list, in the order they were. Returns how many it has looked at,
+ * @left at most; 0 when there are none.
+ */
+static unsigned int kmh_mcentral_release_some(struct kmh_mcentral *c, unsigned int left)
 {
-	if (kmh_mspan_empty(s))
-		list_add(&s->list, empty);
-	else
-		list_add_tail(&s->list, seen);
+	struct kmh_mcache __percpu *mcache = kmh_mcentral_mcache(c);
+	struct kmh_mspan *span[KMH_RELEASE_BATCH], *s;
+	unsigned int n = 0, looks, i;
+	struct list_head *set;
+	unsigned long flags;
+
+	preempt_disable();
+	kmh_trip_begin(mcache);
+	kmh_wait_lock_irqsave(&c->lock, flags);
+	set = &c->partial[kmh_swept_set(c->phase)];
+	left = min(left, KMH_RELEASE_LOOKS);
+	for (looks = 0; looks < left && n < KMH_RELEASE_BATCH && !list_empty(set); looks++) {
+		s = list_first_entry(set, struct kmh_mspan, list);
+		if (!kmh_mspan_idle(s) && kmh_mspan_has_avail(s)) {
+			list_move_tail(&s->list, set);
+			continue;
+		}
+		kmh_mcentral_take_partial_locked(c, s);
+		kmh_mcentral_claim_locked(c, s);
+		span[n++] = s;
+	}
+	kmh_unlock_irqrestore(&c->lock, flags);
+	for (i = 0; i < n; i++)
+		kmh_mcentral_release_claimed(span[i]);
+	kmh_trip_end(mcache);
+	preempt_enable();
+	return looks;
 }
 
 /**
@@ -641,42 +691,25 @@ static void kmh_mcentral_sort(struct kmh_mspan *s, struct list_head *seen, struc
  * @node: whose.
  * @spanclass: which class.
  *
- * Looks at every listed span once. Spans that stay are put back at the end; an
- * allocation that comes meanwhile finds fewer of them and takes fresh pages at worst.
+ * Looks at as many listed spans as there are, and so at each one once where nobody takes or
+ * lists any meanwhile.
  *
- * Context: Any but NMI.
+ * Context: Process context; may sleep.
  */
 void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass)
 {
 	struct kmh_mcentral *c = &node->central[spanclass];
-	struct kmh_mspan *s, *next;
-	unsigned long flags;
-	LIST_HEAD(empty);
-	LIST_HEAD(seen);
+	unsigned int left, looks;
 
 	kmh_mcentral_sweep_announced(c);
 	while (kmh_mcentral_sweep_one(c))
 		;
-	atomic_inc(&c->nsweeping);
-	do {
-		raw_spin_lock_irqsave(&c->lock, flags);
-		s = kmh_mcentral_pop_partial_locked(c, kmh_swept_set(c->phase));
-		raw_spin_unlock_irqrestore(&c->lock, flags);
-		if (s) {
-			kmh_mspan_fold(s);
-			kmh_mcentral_sort(s, &seen, &empty);
-		}
-	} while (s);
-
-	list_for_each_entry_safe(s, next, &empty, list) {
-		list_del_init(&s->list);
-		kmh_mheap_free_span(s);
+	for (left = READ_ONCE(c->npartial); left; left -= looks) {
+		looks = kmh_mcentral_release_some(c, left);
+		if (!looks)
+			break;
+		cond_resched();
 	}
-	list_for_each_entry_safe_reverse(s, next, &seen, list) {	/* in the order they were */
-		list_del_init(&s->list);
-		kmh_mcentral_settle(c, s);
-	}
-	atomic_dec(&c->nsweeping);
 }
 
 /* Spans whose pages somebody else has freed leave the sets. Context: any but NMI. */

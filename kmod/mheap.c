@@ -201,14 +201,22 @@ static struct kmh_mspan *kmh_mheap_get_span(struct kmh_mheap *mh, unsigned int s
 	return s;
 }
 
-/* The span's generation, before anyone can find it. A large object is black by itself. */
-static void kmh_mheap_date_span(struct kmh_mspan *s)
+/**
+ * kmh_mheap_date_span() - the generation of a fresh span, and where the sweep finds it
+ * @s: what it is to be, and in the arenas map. A large object is black by itself.
+ *
+ * Context: On a trip, which began before a full barrier: pairs with the one in
+ * kmh_sweep_wait_for_trips(). A generation that has opened waits for this, or is seen here.
+ */
+void kmh_mheap_date_span(struct kmh_mspan *s)
 {
 	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
 
+	kmh_assert_pinned();
 	atomic_set(&s->sweepgen, kmh_phase_gen(phase));
 	if (unlikely(phase & KMH_PHASE_MARKING) && s->state == KMH_SPAN_LARGE)
 		atomic_long_set(kmh_mspan_mark(s, 0), 1);
+	set_bit((s->base >> KMH_PAGE_SHIFT) - s->arena->first, s->arena->page_inuse);
 }
 
 /**
@@ -221,9 +229,10 @@ static void kmh_mheap_date_span(struct kmh_mspan *s)
  * @atomic: for a caller that cannot sleep: from the reserve, too.
  * @zeroed: where to say whether every byte is known to be zero, or NULL.
  *
- * Context: Any. In NMI locks are only tried.
+ * Context: Any; on a trip but for a large object. In NMI locks are only tried.
  * Return: the span, published, home CACHED; NULL when there are no pages or no
- * metadata (the grow worker has been told), or a lock was taken.
+ * metadata (the grow worker has been told), or a lock was taken. One for a large object is yet
+ * to be dated.
  */
 struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *mc,
 				       unsigned int spanclass, unsigned long npages,
@@ -246,10 +255,12 @@ struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *
 	WRITE_ONCE(s->arena, kmh_range_arena(run.range));
 	WRITE_ONCE(s->mcache, mh->heap->mcache);
 	kmh_mspan_init(s, spanclass, run.page << KMH_PAGE_SHIFT, npages);
-	kmh_mheap_date_span(s);
-	kmh_heap_account_metadata(mh->heap, kmh_mspan_bytes(s));
 	kmh_arenamap_set(run.page, npages, s);
-	set_bit(run.page - s->arena->first, s->arena->page_inuse);
+	kmh_heap_account_metadata(mh->heap, kmh_mspan_bytes(s));
+	if (spanclass != KMH_SPANCLASS_LARGE) {
+		smp_mb__after_atomic();	/* trip, phase; the booking is an atomic addition */
+		kmh_mheap_date_span(s);
+	}
 	if (zeroed)
 		*zeroed = run.zeroed;
 	kmh_sweep_pay(mh->heap, npages);

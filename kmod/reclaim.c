@@ -144,14 +144,17 @@ void kmh_scavenge_announced(struct kmheap *heap)
 	}
 }
 
-/* One look, from heap page @page of an arena on. Returns where to go on. */
+/* One look, in one trip, from heap page @page of an arena on. Returns where to go on. */
 static unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page)
 {
 	unsigned long end = min(page + KMH_SCAVENGE_PAGES, a->npages), flags;
+	struct kmh_mcache __percpu *mcache = a->heap->mcache;
 	struct kmh_mspan *found[KMH_SCAVENGE_BATCH];
 	unsigned int n = 0;
 
-	raw_spin_lock_irqsave(&a->mheap->lock, flags);
+	preempt_disable();
+	kmh_trip_begin(mcache);
+	kmh_wait_lock_irqsave(&a->mheap->lock, flags);
 	for_each_set_bit_from(page, a->page_inuse, end) {
 		struct kmh_mspan *s = kmh_span_of_page(a->first + page);
 
@@ -164,6 +167,8 @@ static unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page)
 	kmh_unlock_irqrestore(&a->mheap->lock, flags);
 	while (n)
 		kmh_mcentral_release_claimed(found[--n]);
+	kmh_trip_end(mcache);
+	preempt_enable();
 	return min(page, end);
 }
 

@@ -158,8 +158,8 @@ static void kmh_sweep_marks(struct kmh_mspan *s, unsigned int gen)
  * Takes in remote frees, and what the open generation is for. Should the class have
  * advanced since the claim, the span is unswept again and the rest is done then.
  *
- * Context: The claimer's; in an mcache section or counted in nsweeping, either of
- * which keeps the open generation open.
+ * Context: The claimer's; in an mcache section or on a trip, either of which keeps the open
+ * generation open.
  */
 void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen, unsigned long phase)
 {
@@ -280,33 +280,50 @@ void kmh_sweep_pay(struct kmheap *heap, unsigned long npages)
 			break;
 }
 
+static void kmh_sweep_visit(struct kmh_mcache *mc)
+{
+	struct kmh_sweep *sw = &mc->heap->sweep;
+
+	sw->visit(mc);
+	WRITE_ONCE(mc->visited, sw->round);
+}
+
+static bool kmh_sweep_unvisited(const struct kmh_mcache *mc)
+{
+	return READ_ONCE(mc->visited) != mc->heap->sweep.round;
+}
+
 /**
  * kmh_sweep_caches() - call a function in every CPU's section
  * @heap: the heap.
  * @fn: must be harmless when called twice for one CPU.
  *
- * A CPU that is in its section when the interrupt arrives is asked again; sections are
- * short, so that ends. An mcache of a CPU that is not online is empty, and stays so:
- * hotplug waits.
+ * A CPU that is in its section when the interrupt arrives is asked again, and no other one with
+ * it: each has to be met between two sections once, and not all at the same time. An mcache of a
+ * CPU that is not online is empty, and stays so: hotplug waits.
  *
- * Context: Process context; sleeps.
- * Return: false when a CPU is coming or going just now, or was busy a thousand times.
+ * Context: Process context; sleeps. heap->sweep.mutex held.
+ * Return: false when a CPU is coming or going just now, or was busy a thousand times. The caller
+ * that comes again lets go of the mutex before (kmh_sweep_let_go()).
  */
 bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
 {
 	unsigned int tries, busy;
 
+	lockdep_assert_held(&heap->sweep.mutex);
+	heap->sweep.visit = fn;
+	heap->sweep.round++;
 	for (tries = 0; tries < 1000; tries++) {
 		/* Not waiting for it: a callback of hotplug may wait for our caller's mutex. */
 		if (!cpus_read_trylock())
-			break;
-		busy = kmh_mcache_visit(heap, fn, NULL).busy;
+			return false;
+		busy = kmh_mcache_visit(heap, kmh_sweep_visit, kmh_sweep_unvisited).busy;
 		cpus_read_unlock();
 		if (!busy)
 			return true;
+		kmh_test_point("a CPU was in its section");
 		usleep_range(50, 200);
 	}
-	usleep_range(500, 1000);	/* the caller is likely to come again */
 	return false;
 }
 
@@ -380,7 +397,7 @@ static bool kmh_reclaim_large(struct kmh_mspan *s)
  * Claim unswept spans from heap page @page of an arena on, until @r is full. A span
  * with a marked object will not come out empty, so with @small those are left to others.
  */
-static unsigned long kmh_reclaim_chunk(struct kmh_arena *a, unsigned long page, bool small,
+static unsigned long kmh_reclaim_claim(struct kmh_arena *a, unsigned long page, bool small,
 				       struct kmh_reclaim *r)
 {
 	unsigned long end = min(page + KMH_PA_CHUNK_PAGES, a->npages), flags;
@@ -403,15 +420,32 @@ static unsigned long kmh_reclaim_chunk(struct kmh_arena *a, unsigned long page, 
 	return min(page, end);
 }
 
-static void kmh_reclaim_spans(struct kmheap *heap, struct kmh_reclaim *r)
+/* The same, and sweep the small ones of them, in one trip. What is left in @r is large. */
+static unsigned long kmh_reclaim_chunk(struct kmh_arena *a, unsigned long page, bool small,
+				       struct kmh_reclaim *r)
+{
+	struct kmh_mcache __percpu *mcache = a->heap->mcache;
+	unsigned int i, n;
+
+	preempt_disable();
+	kmh_trip_begin(mcache);
+	page = kmh_reclaim_claim(a, page, small, r);
+	for (i = 0, n = r->n, r->n = 0; i < n; i++) {
+		if (r->span[i]->state == KMH_SPAN_LARGE)
+			r->span[r->n++] = r->span[i];
+		else
+			kmh_mcentral_sweep_claimed(r->span[i]);
+	}
+	kmh_trip_end(mcache);
+	preempt_enable();
+	return page;
+}
+
+static void kmh_reclaim_large_spans(struct kmheap *heap, struct kmh_reclaim *r)
 {
 	while (r->n) {
 		struct kmh_mspan *s = r->span[--r->n];
 
-		if (s->state != KMH_SPAN_LARGE) {
-			kmh_mcentral_sweep_claimed(s);
-			continue;
-		}
 		atomic_long_inc(&heap->collected);
 		atomic_long_add(s->large_bytes, &heap->collected_bytes);
 		kmh_large_release(s);
@@ -431,7 +465,7 @@ static void kmh_reclaim_arenas(struct kmheap *heap, unsigned long npages, bool s
 
 		for (page = 0; page < a->npages;) {
 			page = kmh_reclaim_chunk(a, page, small, &r);
-			kmh_reclaim_spans(heap, &r);
+			kmh_reclaim_large_spans(heap, &r);
 			got = READ_ONCE(a->range.nfree) - before;
 			if (npages && (long)got > 0 && got >= npages)
 				goto out;
@@ -478,35 +512,31 @@ static void kmh_sweep_listed(struct kmheap *heap)
 }
 
 /**
- * kmh_sweep_wait_for_users() - until every class has been seen without a user once
+ * kmh_sweep_wait_for_trips() - until every trip that is under way is over
  * @heap: the heap.
  *
- * Who has a span in his hands now, or allocates a large one, has put it back then.
+ * Whoever has a span in hand now has put it back then, and announcements that are half made are
+ * on their lists. What begins meanwhile is not waited for: a CPU that is seen without a trip, or
+ * with another one than at first, has ended the one that counts. So the wait is one trip of each
+ * CPU long, whatever they do.
  *
  * Context: Process context; sleeps.
  */
-void kmh_sweep_wait_for_users(struct kmheap *heap)
-{
-	struct kmh_node *node;
-	unsigned int i;
-	int nid = -1;
-
-	smp_mb();	/* phase, count: pairs with the barrier in kmh_large_span() */
-
-	while ((node = kmh_next_node(heap, &nid)))
-		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-			while (atomic_read(&node->central[i].nsweeping))
-				usleep_range(50, 200);
-}
-
-/* Announcements that are half made now are on their lists then. */
-static void kmh_sweep_wait_for_announcers(struct kmheap *heap)
+void kmh_sweep_wait_for_trips(struct kmheap *heap)
 {
 	unsigned int cpu;
 
-	for_each_possible_cpu(cpu)	/* acquire: their lists are read after it */
-		while (smp_load_acquire(&per_cpu_ptr(heap->mcache, cpu)->announcing))
+	smp_mb();	/* phase, trips: pairs with the barrier before kmh_mheap_date_span() */
+	for_each_possible_cpu(cpu) {
+		const unsigned int *trips = &per_cpu_ptr(heap->mcache, cpu)->trips;
+		unsigned int seen, now;
+
+		/* Acquire: what the trip has done is seen when it is over. */
+		seen = smp_load_acquire(trips);
+		/* Likewise. */
+		while (now = smp_load_acquire(trips), !kmh_trip_is_over(seen, now))
 			usleep_range(50, 200);
+	}
 }
 
 static bool kmh_sweep_is_done(struct kmheap *heap)
@@ -548,29 +578,60 @@ void kmh_sweep_finish(struct kmheap *heap)
 	if (!kmh_sweep_is_open(heap))
 		return;
 	/*
-	 * First those who had a span in their hands when its class advanced: it may have been
-	 * of the last generation, and go where nobody looks for it. Then the CPUs. Then those
-	 * announcements that are half made. Then what is listed is all there is.
+	 * First the trips with a span that was in somebody's hands when its class advanced: it may
+	 * have been of the last generation, and go where nobody looks for it. Then the CPUs. Then
+	 * the trips of announcements that are half made. Then what is listed is all there is; one
+	 * that is announced meanwhile stays on its full set until it comes up in the next round.
 	 */
-	kmh_sweep_wait_for_users(heap);
+	kmh_sweep_wait_for_trips(heap);
 	if (!kmh_sweep_caches(heap, kmh_sweep_mcache))
 		return;
-	kmh_sweep_wait_for_announcers(heap);
-	kmh_sweep_listed(heap);
+	do {
+		kmh_sweep_wait_for_trips(heap);
+		kmh_sweep_listed(heap);
+	} while (!kmh_sweep_is_done(heap));
+	kmh_sweep_wait_for_trips(heap);		/* others are sweeping what they have popped */
 	if (heap->sweep.what == KMH_SWEEP_MARKS)
 		kmh_reclaim_arenas(heap, 0, false);
-	while (!kmh_sweep_is_done(heap)) {	/* by others, who are at it */
-		usleep_range(50, 200);
-		kmh_sweep_listed(heap);
-	}
 	/*
-	 * Who has come since its class was found done, for an old span that was announced,
-	 * may have read the phase before: nothing may be deferred into that set until he is
-	 * done.
+	 * Who has come since, for an old span that was announced, may have read the phase before:
+	 * nothing may be deferred into that set until that is done.
 	 */
 	kmh_sweep_close_classes(heap);
-	kmh_sweep_wait_for_users(heap);
+	kmh_sweep_wait_for_trips(heap);
 	WRITE_ONCE(heap->sweep.what, KMH_SWEEP_REMOTE);
+}
+
+/**
+ * kmh_sweep_let_go() - give up the mutex for a moment
+ * @heap: the heap.
+ *
+ * A CPU that is coming or going keeps the sweep from its end, and a callback of hotplug may
+ * allocate, and wait for the mutex. So nobody who comes again until it ends holds it all the time.
+ *
+ * Context: Process context; sleeps. heap->sweep.mutex held, before and after.
+ */
+void kmh_sweep_let_go(struct kmheap *heap)
+{
+	mutex_unlock(&heap->sweep.mutex);
+	usleep_range(500, 1000);
+	mutex_lock(&heap->sweep.mutex);
+}
+
+/**
+ * kmh_sweep_settle() - come again until no generation is open
+ * @heap: the heap.
+ *
+ * Context: Process context; sleeps. heap->sweep.mutex held before and after, not all the time.
+ */
+void kmh_sweep_settle(struct kmheap *heap)
+{
+	for (;;) {
+		kmh_sweep_finish(heap);
+		if (!kmh_sweep_is_open(heap))
+			return;
+		kmh_sweep_let_go(heap);
+	}
 }
 
 /* Comes again while there is something to wait for. */

@@ -60,6 +60,8 @@ static inline unsigned int kmh_swept_set(unsigned long phase)
 /* The generation of a heap. */
 struct kmh_sweep {
 	struct mutex mutex;		/* advancing it; collections */
+	void (*visit)(struct kmh_mcache *mc);	/* kmh_sweep_caches(): what each CPU is to do */
+	unsigned int round;		/* ... and which call of it this is; both under @mutex */
 	enum kmh_sweep_what what;	/* of the open generation; written under @mutex */
 	bool marking;			/* between kmheap_collect_begin() and _end() */
 	atomic_t cursor;		/* where kmh_sweep_one() goes on */
@@ -74,11 +76,13 @@ void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen, unsigned long phase);
 void kmh_sweep_if_stale(struct kmh_mspan *s);
 void kmh_sweep_uncached(struct kmh_mspan *s);
 bool kmh_sweep_blackens(const struct kmh_mspan *s);
-void kmh_sweep_wait_for_users(struct kmheap *heap);
+void kmh_sweep_wait_for_trips(struct kmheap *heap);
 void kmh_sweep_pay(struct kmheap *heap, unsigned long npages);
 bool kmh_sweep_reclaim(struct kmheap *heap, unsigned long npages);
 void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what);
 void kmh_sweep_finish(struct kmheap *heap);
+void kmh_sweep_settle(struct kmheap *heap);
+void kmh_sweep_let_go(struct kmheap *heap);
 bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc));
 void kmh_sweep_init(struct kmheap *heap);
 void kmh_sweep_stop(struct kmheap *heap);

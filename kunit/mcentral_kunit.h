@@ -141,8 +141,10 @@ static inline struct kmh_mspan *span_of(struct kunit *test, unsigned int spancla
 	for (;;) {
 		unsigned long seen = READ_ONCE(mh->ngrown);
 
+		preempt_disable();
 		s = kmh_mheap_alloc_span(mh, NULL, spanclass, class->npages, class->align_pages,
 					 false, NULL);
+		preempt_enable();
 		if (s)
 			break;
 		KUNIT_ASSERT_EQ(test, kmh_mheap_grow(mh, class->npages, class->align_pages, seen,

@@ -71,9 +71,11 @@ static inline struct kmh_mspan *alloc_span(struct kmh_mheap *mh, unsigned int sp
 
 	preempt_disable();
 	s = kmh_mheap_alloc_span(mh, NULL, spanclass, npages, align, false, zeroed);
-	preempt_enable();
-	if (s && spanclass == KMH_SPANCLASS_LARGE)
+	if (s && spanclass == KMH_SPANCLASS_LARGE) {
 		s->large_bytes = npages << KMH_PAGE_SHIFT;
+		kmh_mheap_date_span(s);
+	}
+	preempt_enable();
 	return s;
 }
 

@@ -93,9 +93,11 @@ static struct kmh_mspan *alloc_span_cached(struct kmheap *heap, unsigned long np
 	kmh_mcache_enter(mc);
 	s = kmh_mheap_alloc_span(mheap_of(heap), mc, LARGE, npages, align, false, NULL);
 	kmh_mcache_leave(mc);
-	preempt_enable();
-	if (s)
+	if (s) {
 		s->large_bytes = npages << KMH_PAGE_SHIFT;
+		kmh_mheap_date_span(s);
+	}
+	preempt_enable();
 	return s;
 }
 
@@ -193,6 +195,8 @@ static void pagecache_pages_are_not_zeroed(struct kunit *test)
 		kmh_mcache_enter(mc);
 		cached = mc->pages.bits;
 		s[i] = kmh_mheap_alloc_span(mh, mc, LARGE, 1, 1, false, &zeroed);
+		if (s[i])
+			kmh_mheap_date_span(s[i]);
 		kmh_mcache_leave(mc);
 		preempt_enable();
 		KUNIT_ASSERT_NOT_NULL(test, s[i]);

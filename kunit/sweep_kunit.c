@@ -257,6 +257,16 @@ static void cached_span_is_swept_in_place(struct kunit *test)
 	}
 }
 
+static bool sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
+{
+	bool all;
+
+	mutex_lock(&heap->sweep.mutex);
+	all = kmh_sweep_caches(heap, fn);
+	mutex_unlock(&heap->sweep.mutex);
+	return all;
+}
+
 static void count_call(struct kmh_mcache *mc)
 {
 	this_cpu_inc(mc->heap->mcache->marked);
@@ -269,7 +279,7 @@ static void busy_cpu_keeps_the_generation_open(struct kunit *test)
 	unsigned int other = cpumask_any_but(cpu_online_mask, raw_smp_processor_id()), cpu;
 
 	KUNIT_ASSERT_LT(test, other, nr_cpu_ids);
-	KUNIT_EXPECT_TRUE(test, kmh_sweep_caches(heap, count_call));
+	KUNIT_EXPECT_TRUE(test, sweep_caches(heap, count_call));
 	for_each_online_cpu(cpu) {
 		KUNIT_EXPECT_GE(test, per_cpu_ptr(heap->mcache, cpu)->marked, 1UL);
 		KUNIT_EXPECT_EQ(test, per_cpu_ptr(heap->mcache, cpu)->busy, 0);
@@ -281,12 +291,43 @@ static void busy_cpu_keeps_the_generation_open(struct kunit *test)
 	kmh_sweep_finish(heap);
 	mutex_unlock(&heap->sweep.mutex);
 	KUNIT_EXPECT_TRUE(test, kmh_sweep_is_open(heap));
-	KUNIT_EXPECT_FALSE(test, kmh_sweep_caches(heap, count_call));
+	KUNIT_EXPECT_FALSE(test, sweep_caches(heap, count_call));
 	KUNIT_EXPECT_EQ(test, per_cpu_ptr(heap->mcache, other)->marked, 0UL);
 	per_cpu_ptr(heap->mcache, other)->busy = 0;
 	sweep_finish(test);
 	for_each_possible_cpu(cpu)
 		per_cpu_ptr(heap->mcache, cpu)->marked = 0;
+}
+
+/* One CPU is in its section at the first look, and the other one at all that follow. */
+static struct {
+	struct kmheap *heap;
+	unsigned int cpu, other;
+} turns;
+
+static void take_turns(void *unused)
+{
+	per_cpu_ptr(turns.heap->mcache, turns.other)->busy = 0;
+	per_cpu_ptr(turns.heap->mcache, turns.cpu)->busy = 1;
+}
+
+static void cpus_need_not_be_at_rest_together(struct kunit *test)
+{
+	unsigned int cpu;
+
+	turns.heap = kmh_kunit_heap(test);
+	turns.cpu = raw_smp_processor_id();
+	turns.other = cpumask_any_but(cpu_online_mask, turns.cpu);
+	KUNIT_ASSERT_LT(test, turns.other, nr_cpu_ids);
+	per_cpu_ptr(turns.heap->mcache, turns.other)->busy = 1;
+	kmh_kunit_at(test, "a CPU was in its section", take_turns, NULL);
+	KUNIT_EXPECT_TRUE(test, sweep_caches(turns.heap, count_call));
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("a CPU was in its section"));
+	per_cpu_ptr(turns.heap->mcache, turns.cpu)->busy = 0;
+	for_each_online_cpu(cpu)
+		KUNIT_EXPECT_EQ(test, per_cpu_ptr(turns.heap->mcache, cpu)->marked, 1UL);
+	for_each_possible_cpu(cpu)
+		per_cpu_ptr(turns.heap->mcache, cpu)->marked = 0;
 }
 
 /* ---- the end of a generation */
@@ -296,7 +337,7 @@ static struct {
 	struct kmh_mspan *s;
 	unsigned int calls, gen, npartial;
 	int home;
-	bool is_swept, claimed;
+	bool trip, claimed;
 } midst;
 
 static void midst_hook(const struct kmh_report *r)
@@ -307,7 +348,7 @@ static void midst_hook(const struct kmh_report *r)
 	midst.gen = gen_of(midst.s);
 	midst.home = atomic_read(&midst.s->home);
 	midst.npartial = c->npartial;
-	midst.is_swept = kmh_mcentral_is_swept(c);
+	midst.trip = this_cpu_read(midst.s->mcache->trips) & KMH_TRIP_DEPTH;
 	midst.claimed = kmh_sweep_claim(midst.s, kmh_mcentral_gen(c));
 }
 
@@ -331,7 +372,7 @@ static void sweep_one_is_not_over_before_it_ends(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, midst.gen, kmh_mcentral_gen(c) - 1);
 	KUNIT_EXPECT_EQ(test, midst.home, (int)KMH_HOME_CACHED);
 	KUNIT_EXPECT_EQ(test, midst.npartial, 0U);
-	KUNIT_EXPECT_FALSE_MSG(test, midst.is_swept, "the lists are empty, the sweep goes on");
+	KUNIT_EXPECT_TRUE_MSG(test, midst.trip, "the lists are empty, the sweep goes on");
 	KUNIT_EXPECT_FALSE(test, midst.claimed);
 	KUNIT_EXPECT_TRUE(test, kmh_mcentral_is_swept(c));
 	KUNIT_EXPECT_EQ(test, kmh_mcentral_sweep_one(c), 0U);
@@ -580,6 +621,7 @@ static struct kunit_case sweep_cases[] = {
 	KUNIT_CASE(open_makes_listed_spans_unswept),
 	KUNIT_CASE(cached_span_is_swept_in_place),
 	KUNIT_CASE(busy_cpu_keeps_the_generation_open),
+	KUNIT_CASE(cpus_need_not_be_at_rest_together),
 	KUNIT_CASE(sweep_one_is_not_over_before_it_ends),
 	KUNIT_CASE(pay_by_debt_and_credit),
 	KUNIT_CASE(fresh_pages_are_paid_for),

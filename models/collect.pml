@@ -30,11 +30,15 @@
 #define MARKS	2	/* swept for marks */
 #define GEN	4	/* twice a step of h */
 
+#define OWNER	1
+#define PAST	2
+
 byte phase = 8 * GEN;	/* all in one */
 byte sweepgen = 11;
 bool free, remote, mark;
 bool listed, cached = true;
-byte nsweeping;
+byte trips;		/* who is on one */
+byte awaited;		/* those that the worker waits for */
 bool busy;		/* the owner's mcache section */
 
 bool live = true;
@@ -90,15 +94,26 @@ inline sweep(to)
 	sweepgen = to
 }
 
+inline end_trip(who)
+{
+	d_step { trips = trips & ~who; awaited = awaited & ~who }
+}
+
+inline wait_for_trips()
+{
+	awaited = trips;
+	awaited == 0
+}
+
 /* Off the list, swept. Sets "mine". */
-inline take()
+inline take(who)
 {
 	atomic {
 		if
 		:: listed ->
 			listed = false;
 			mine = true;
-			nsweeping++;
+			trips = trips | who;
 			assert(!(sweepgen & 1));
 			if
 			:: sweepgen < h -> sweepgen = h - 1
@@ -140,7 +155,7 @@ proctype owner()
 		atomic { !busy -> busy = true };
 		if
 		:: !cached ->
-			take();
+			take(OWNER);
 			if
 			:: mine && free ->
 				sweepgen = sweepgen + 3;
@@ -152,8 +167,8 @@ proctype owner()
 				fi;
 #endif
 				cached = true;
-				nsweeping--
-			:: mine && !free -> listed = true; nsweeping--
+				end_trip(OWNER)
+			:: mine && !free -> listed = true; end_trip(OWNER)
 			:: !mine
 			fi
 		:: cached && free -> allocate()
@@ -192,7 +207,7 @@ proctype past()
 	bool mine, black;
 
 	since = begun;
-	take();
+	take(PAST);
 	if
 	:: mine ->
 		if
@@ -208,7 +223,7 @@ proctype past()
 		:: else
 		fi;
 		listed = true;
-		nsweeping--
+		end_trip(PAST)
 	:: else
 	fi
 }
@@ -226,7 +241,7 @@ proctype worker()
 	do
 	:: started == 2 -> break
 	:: else ->
-		assert(!listed || !mark || nsweeping);
+		assert(!listed || !mark || trips);
 		started++;
 		phase = phase | MARKING;
 #ifndef BROKEN_BEGIN
@@ -246,7 +261,7 @@ proctype worker()
 		phase = phase & ~MARKING;
 #endif
 		phase = (h + 2) * GEN | MARKS;
-		nsweeping == 0;
+		wait_for_trips();
 		atomic { !busy -> busy = true };
 		p = phase;
 		gen = p / GEN;
@@ -258,15 +273,16 @@ proctype worker()
 		busy = false;
 		do
 		:: listed && sweepgen != h ->
-			take();
+			take(0);
 			if
-			:: mine -> listed = true; nsweeping--; forget()
+			:: mine -> listed = true; forget()
 			:: else
 			fi
-		:: atomic { !(listed && sweepgen != h) && nsweeping == 0 -> break }
+		:: !(listed && sweepgen != h) -> break
 		od;
+		wait_for_trips();
 		phase = phase & ~MARKS;
-		nsweeping == 0
+		wait_for_trips()
 	od
 }
 

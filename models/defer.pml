@@ -47,7 +47,7 @@ byte gen;		/* defer.gen */
 byte what = NO_SET;	/* of the phase, in one word with */
 byte h;			/* the sweep generation, in steps of 1 */
 byte sweepgen;
-byte nsweeping;
+bool trip, awaited;	/* a trip with the span; the worker waits for it */
 bool claimed;
 
 bool linked, live, used;
@@ -91,7 +91,7 @@ inline fold()
 	waits = false
 }
 
-/* "claimed" for generation "own", and counted in nsweeping. */
+/* "claimed" for generation "own", on a trip. */
 inline sweep()
 {
 #ifdef BROKEN_SWEEP_WAITING
@@ -107,7 +107,7 @@ inline sweep()
 #ifdef BROKEN_LATE_GEN
 	own = h;
 #endif
-	atomic { sweepgen = own; claimed = false; nsweeping--; w = 0; own = 0 }
+	atomic { sweepgen = own; claimed = false; trip = false; awaited = false; w = 0; own = 0 }
 }
 
 proctype client()
@@ -176,7 +176,7 @@ proctype taker()
 	do
 	:: n == TAKES -> break
 	:: n < TAKES -> n++;
-		atomic { !claimed -> claimed = true; nsweeping++; own = h };
+		atomic { !claimed -> claimed = true; trip = true; own = h };
 		sweep()
 	od;
 	ended++
@@ -212,13 +212,16 @@ proctype worker()
 		:: dirty[gen & 1] -> break
 #endif
 		:: sweepgen != h ->
-			atomic { !claimed -> claimed = true; nsweeping++; own = h };
+			atomic { !claimed -> claimed = true; trip = true; own = h };
 			sweep()
-		:: sweepgen == h && nsweeping == 0 -> break
+		:: sweepgen == h -> break
 		od;
+		awaited = trip;
+		!awaited;
 		what = NO_SET;
 #ifndef BROKEN_FINISH
-		nsweeping == 0
+		awaited = trip;
+		!awaited
 #endif
 	:: !dirty[gen & 1] && ended == 3 -> break
 	od;

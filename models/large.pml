@@ -2,22 +2,21 @@
 /*
  * A large object, or a run of pages, that is allocated while collections come and go.
  *
- * Models kmh_large_alloc(), kmh_mheap_date_span(), kmh_mheap_alloc_span() where it makes the
- * span known, kmh_reclaim_large(), kmheap_mark() and the two ends of a collection. Allocating
- * may be preempted for as long as it likes. The client marks the object in every collection
- * that begins after it has got it.
+ * Models kmh_large_alloc(), kmh_large_date(), kmh_mheap_date_span(), kmh_reclaim_large(),
+ * kmheap_mark(), kmh_sweep_wait_for_trips() and the two ends of a collection. The client marks
+ * the object in every collection that begins after it has got it.
  *
  * Asserted: the object is not freed by a collection in which the client has marked it, or
  * before which its allocation had not begun, and a run of pages by none; when a collection
  * begins the object is not marked, so that who marks it first visits what it points to.
  *
- * One rule here kmod/ does not keep yet (BROKEN_STATE; testing.rst has it): a span does not
- * become known as an object and turn into a run of pages afterwards.
+ * A span does not become known as an object and turn into a run of pages afterwards
+ * (BROKEN_STATE).
  *
  * Bounds: 1 object, 3 collections, a reclaimer in each. Controls:
- * BROKEN_COUNT		the allocation is not counted in nsweeping
+ * BROKEN_COUNT		the allocation is on no trip
  * BROKEN_COUNT_LATE	but only when the span is dated
- * BROKEN_WAIT		the arenas are gone through before users are waited for
+ * BROKEN_WAIT		the arenas are gone through before trips are waited for
  * BROKEN_DATE		the generation and whether a collection marks are read apart
  * BROKEN_STATE		the span is an object until it has been allocated
  */
@@ -30,7 +29,7 @@
 byte phase = 2 * GEN;	/* all in one */
 byte sweepgen;
 bool object, mark, inuse, got;
-byte nsweeping;
+bool trip, awaited;
 byte age, kept;		/* collections */
 byte started, begun;
 
@@ -78,7 +77,7 @@ proctype client()
 #endif
 #ifndef BROKEN_COUNT
 #ifndef BROKEN_COUNT_LATE
-	nsweeping++;
+	trip = true;
 #endif
 #endif
 	p = phase;
@@ -91,12 +90,12 @@ proctype client()
 	:: else
 	fi;
 #ifdef BROKEN_COUNT_LATE
-	nsweeping++;
+	trip = true;
 #endif
 	inuse = true;
 	object = !pages;
 #ifndef BROKEN_COUNT
-	nsweeping--;
+	d_step { trip = false; awaited = false };
 #endif
 	atomic {
 		if
@@ -136,13 +135,16 @@ proctype worker()
 		phase = (h + 1) * GEN | MARKS;
 #ifdef BROKEN_WAIT
 		reclaim();
-		nsweeping == 0;
+		awaited = trip;
+		!awaited;
 #else
-		nsweeping == 0;
+		awaited = trip;
+		!awaited;
 		reclaim();
 #endif
 		phase = phase & ~MARKS;
-		nsweeping == 0
+		awaited = trip;
+		!awaited
 	od
 }
 

@@ -4,12 +4,13 @@
  *
  * Models kmh_mcentral_claim_locked(), kmh_mcentral_ready(), kmh_mcentral_settle(),
  * kmh_mcentral_announce(), the kmh_mcentral_pop_*_locked(), kmh_mcentral_try_claim(),
- * kmh_mcentral_cache_span(), kmh_sweep_cached(), kmh_sweep_uncached(), kmh_sweep_open(),
- * kmh_sweep_finish() and kmh_mcentral_is_swept(). What is done under the mcentral lock is
- * one step, but for what others do without it.
+ * kmh_mcentral_cache_spans(), kmh_sweep_if_stale(), kmh_sweep_uncached(), kmh_sweep_open(),
+ * kmh_sweep_finish(), kmh_sweep_wait_for_trips() and kmh_mcentral_is_swept(). What is done under
+ * the mcentral lock is one step, but for what others do without it. Trips that begin while
+ * others are waited for are not; trips.pml has how a CPU tells them apart.
  *
  * An owner caches the span and gives it up. Either a user takes it from wherever it is, in
- * a task that may be preempted (kmh_mcentral_release_empty()), or a reclaimer finds it by
+ * a trip of its own (kmh_mcentral_release_empty()), or a reclaimer finds it by
  * its address. One CPU frees a slot, another one frees a slot deferred. A worker closes the
  * set, waits for the grace period, opens a generation and ends it. Whether the span has
  * something to give is left open each time it is put down, and so is whether that is in NMI
@@ -18,21 +19,18 @@
  * Asserted: the span has one sweeper at a time; on a list its generation is even; when a
  * generation ends nothing is left of the set that it is for, and of no set in the end.
  *
- * One rule here kmod/ does not keep yet (BROKEN_ONE_PASS; testing.rst has it): announcements
- * that are half made are waited for when every CPU has been seen out of its section, not in
- * the same pass. The interrupts of one pass come at different times.
+ * Announcements that are half made are waited for when every CPU has been seen out of its section,
+ * not in the same pass: the interrupts of one pass come at different times.
  *
  * Bounds: 1 span, 1 turn of each but the worker, which opens FLIPS generations and one
  * more where that is needed. The set and its flip are one step: defer.pml has those.
  * Controls:
  * BROKEN_HOME_CLAIM	the reclaimer goes by the home, without the lock
  * BROKEN_POP_DROPS	what is announced leaves the full set where a span is popped
- * BROKEN_FIRST_WAIT	users are not waited for before the CPUs are visited
- * BROKEN_WAIT_LATE	but after that
- * BROKEN_ANNOUNCING	nobody waits for announcements that are half made
- * BROKEN_ONE_PASS	but before the owner is seen out of its section
+ * BROKEN_FIRST_WAIT	trips are not waited for before the CPUs are visited
+ * BROKEN_ANNOUNCING	nor after that, though announcements may be half made
  * BROKEN_CACHED	the generation ends without a look at the mcache
- * BROKEN_USERS		so it does without a look at nsweeping
+ * BROKEN_POPPED	trips are not waited for when no unswept span is listed any more
  * BROKEN_SECOND_LOOK	a full span is not looked at again for deferred bits
  */
 #define FLIPS	1
@@ -40,6 +38,7 @@
 #define OWNER	1
 #define PLAIN	2
 #define DEFER	4
+#define USER	8
 
 mtype:home = { CACHED, PARTIAL, LISTED, FULL, ANNOUNCED };
 
@@ -48,7 +47,6 @@ byte sweepgen = 8;
 mtype:home home = PARTIAL;
 bool on_partial = true, on_full, on_announced;
 bool set;		/* of the two, where it is on a partial or a full set */
-byte nsweeping;
 bool busy;		/* the owner's mcache section */
 bool cached;
 bool held;		/* somebody is its sweeper */
@@ -57,7 +55,8 @@ bool filling, closed;	/* it has a deferred bit in the set that is */
 bool what;		/* of the phase, with h: the closed set, or nothing */
 byte sections;		/* who has preemption off */
 byte waiting;		/* whom the grace period waits for */
-byte announcing;	/* who frees, and does so */
+byte trips;		/* who is on one */
+byte awaited;		/* those that the worker waits for */
 byte ended;
 
 #define swept_set	(h >> 1 & 1)
@@ -68,7 +67,19 @@ inline leave(who)
 	d_step { sections = sections & ~who; waiting = waiting & ~who }
 }
 
-/* "who" is 0 where a section or nsweeping does as well. */
+inline end_trip(who)
+{
+	trips = trips & ~who;
+	awaited = awaited & ~who
+}
+
+inline wait_for_trips()
+{
+	awaited = trips;
+	awaited == 0
+}
+
+/* "who" is 0 where a section or a trip that is under way does as well. */
 inline announce(who)
 {
 	atomic {
@@ -76,7 +87,7 @@ inline announce(who)
 		:: home == FULL || home == LISTED ->
 			home = ANNOUNCED;
 			hit = true;
-			announcing = announcing | who
+			trips = trips | who
 		:: else
 		fi
 	};
@@ -86,20 +97,20 @@ inline announce(who)
 			assert(!on_announced);
 			on_announced = true;
 			hit = false;
-			announcing = announcing & ~who
+			end_trip(who)
 		}
 	:: else
 	fi
 }
 
-/* Under the lock. */
-inline taken()
+/* Under the lock. A trip that finds nothing is none. */
+inline taken(who)
 {
 	assert(!held);
 	assert(!(sweepgen & 1));
 	held = true;
 	mine = true;
-	nsweeping++;
+	trips = trips | who;
 	home = CACHED;
 	if
 	:: sweepgen < h -> sweepgen = h - 1
@@ -107,29 +118,29 @@ inline taken()
 	fi
 }
 
-inline pop_announced()
+inline pop_announced(who)
 {
 	atomic {
 		if
 		:: on_announced ->
 			on_announced = false;
 			on_full = false;
-			taken()
+			taken(who)
 		:: else
 		fi
 	}
 }
 
-inline pop_unswept()
+inline pop_unswept(who)
 {
 	atomic {
 		if
 		:: unswept && on_partial ->
 			on_partial = false;
-			taken()
+			taken(who)
 		:: unswept && on_full && home == LISTED ->
 			on_full = false;
-			taken()
+			taken(who)
 #ifdef BROKEN_POP_DROPS
 		:: unswept && on_full && home != LISTED -> on_full = false
 #endif
@@ -138,22 +149,22 @@ inline pop_unswept()
 	}
 }
 
-inline pop_any()
+inline pop_any(who)
 {
 	atomic {
 		if
 		:: on_announced ->
 			on_announced = false;
 			on_full = false;
-			taken()
+			taken(who)
 		:: else ->
 			if
 			:: on_partial ->
 				on_partial = false;
-				taken()
+				taken(who)
 			:: unswept && home == LISTED ->
 				on_full = false;
-				taken()
+				taken(who)
 			:: else
 			fi
 		fi
@@ -214,10 +225,10 @@ inline put()
 	fi
 }
 
-inline finish_with_it()
+inline finish_with_it(who)
 {
 	if
-	:: mine -> ready(); put(); nsweeping--; mine = false
+	:: mine -> ready(); put(); d_step { end_trip(who); mine = false }
 	:: else
 	fi
 }
@@ -239,15 +250,15 @@ proctype owner()
 	bool mine, hit, w;
 
 	enter();
-	pop_any();
+	pop_any(OWNER);
 	if
 	:: !mine -> goto out
 	:: else -> mine = false
 	fi;
 	ready();
 	if
-	:: put(); nsweeping--; goto out
-	:: atomic { sweepgen = sweepgen + 3; cached = true; nsweeping-- }
+	:: put(); d_step { end_trip(OWNER) }; goto out
+	:: atomic { sweepgen = sweepgen + 3; cached = true; end_trip(OWNER) }
 	fi;
 	exit();
 	enter();
@@ -273,8 +284,8 @@ proctype user()
 	byte own;
 	bool mine, hit, w;
 
-	pop_any();
-	finish_with_it();
+	pop_any(USER);
+	finish_with_it(USER);
 	ended++
 }
 
@@ -286,15 +297,15 @@ proctype reclaimer()
 #ifdef BROKEN_HOME_CLAIM
 	if
 	:: home == PARTIAL || home == LISTED ->
-		nsweeping++;
 		atomic {
 			if
 			:: !(sweepgen & 1) && sweepgen < h ->
 				assert(!held);
 				held = true;
 				sweepgen = h - 1;
-				mine = true
-			:: else -> nsweeping--
+				mine = true;
+				trips = trips | USER
+			:: else
 			fi
 		};
 		if
@@ -312,9 +323,9 @@ proctype reclaimer()
 	:: else
 	fi;
 #else
-	pop_unswept();
+	pop_unswept(USER);
 #endif
-	finish_with_it();
+	finish_with_it(USER);
 	ended++
 }
 
@@ -360,13 +371,7 @@ proctype worker()
 		:: !closed -> goto end	/* the class has nothing in the set */
 		fi;
 #ifndef BROKEN_FIRST_WAIT
-#ifndef BROKEN_WAIT_LATE
-		nsweeping == 0;
-#endif
-#endif
-#ifdef BROKEN_ONE_PASS
-		!(announcing & PLAIN);
-		!(announcing & DEFER);
+		wait_for_trips();
 #endif
 #ifndef BROKEN_CACHED
 		atomic { !busy -> busy = true };	/* an interrupt on the owner's CPU */
@@ -378,33 +383,23 @@ proctype worker()
 		gen = 0;
 		busy = false;
 #endif
+listed:
 #ifndef BROKEN_ANNOUNCING
-#ifndef BROKEN_ONE_PASS
-		!(announcing & PLAIN);
-		!(announcing & DEFER);
+		wait_for_trips();
 #endif
+		pop_announced(0);
+		finish_with_it(0);
+		pop_unswept(0);
+		finish_with_it(0);
+		if			/* kmh_mcentral_is_swept() */
+		:: !unswept
+		:: else -> goto listed
+		fi;
+#ifndef BROKEN_POPPED
+		wait_for_trips();
 #endif
-#ifdef BROKEN_WAIT_LATE
-		nsweeping == 0;
-#endif
-listed:		pop_announced();
-		finish_with_it();
-		pop_unswept();
-		finish_with_it();
-		atomic {		/* kmh_mcentral_is_swept() */
-			if
-#ifdef BROKEN_USERS
-			:: !unswept
-#else
-			:: !unswept && nsweeping == 0
-#endif
-			:: else -> goto listed
-			fi
-		};
 end:		what = false;
-#ifndef BROKEN_USERS
-		nsweeping == 0;
-#endif
+		wait_for_trips();	/* defer.pml has what comes of leaving that out */
 		assert(!closed)
 	:: !filling && flips == FLIPS && ended == 4 -> break
 	od;

@@ -68,6 +68,98 @@ static int defer_barrier_cmd(char *args)
 	return 0;
 }
 
+/* ---- barriers while every CPU allocates */
+
+#define DEFER_HAMMERS	64U
+
+static struct task_struct *defer_hammer[DEFER_HAMMERS];
+static unsigned int defer_nhammers;
+
+static int defer_hammer_thread(void *bytes)
+{
+	while (!kthread_should_stop()) {
+		kmheap_free(kmheap_alloc(defer_heap, (unsigned long)bytes, GFP_KERNEL));
+		cond_resched();
+	}
+	return 0;
+}
+
+static void defer_rest(void)
+{
+	while (defer_nhammers)
+		kthread_stop(defer_hammer[--defer_nhammers]);
+}
+
+/* hammer BYTES: every CPU allocates and frees an object of BYTES, until "rest". */
+static int defer_hammer_cmd(char *args)
+{
+	struct task_struct *task;
+	unsigned long bytes;
+	unsigned int cpu;
+
+	if (kstrtoul(args, 0, &bytes) || defer_nhammers)
+		return -EINVAL;
+	for_each_online_cpu(cpu) {
+		if (defer_nhammers == DEFER_HAMMERS)
+			break;
+		task = kthread_create(defer_hammer_thread, (void *)bytes, "kmheap-hammer/%u", cpu);
+		if (IS_ERR(task)) {
+			defer_rest();
+			return PTR_ERR(task);
+		}
+		kthread_bind(task, cpu);
+		wake_up_process(task);
+		defer_hammer[defer_nhammers++] = task;
+	}
+	return 0;
+}
+
+static int defer_rest_cmd(char *args)
+{
+	defer_rest();
+	return 0;
+}
+
+static atomic_t defer_nbarriers;
+
+static int defer_barrier_thread(void *unused)
+{
+	void *p;
+
+	while (!kthread_should_stop()) {
+		p = kmheap_alloc(defer_heap, 64, GFP_KERNEL);
+		kmheap_free_rcu(p);
+		kmheap_rcu_barrier(defer_heap);
+		atomic_inc(&defer_nbarriers);
+	}
+	return 0;
+}
+
+/* barriers N SECONDS: one after the other, until there were N, or for so long. */
+static int defer_barriers_cmd(char *args)
+{
+	ktime_t start = ktime_get();
+	struct task_struct *task;
+	unsigned int n, seconds;
+
+	if (sscanf(args, "%u %u", &n, &seconds) != 2)
+		return -EINVAL;
+	atomic_set(&defer_nbarriers, 0);
+	task = kthread_run(defer_barrier_thread, NULL, "kmheap-barriers");
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	while (atomic_read(&defer_nbarriers) < n &&
+	       ktime_ms_delta(ktime_get(), start) < seconds * 1000LL)
+		msleep(20);
+	client_say("barriers %d\nmilliseconds %lld\n", atomic_read(&defer_nbarriers),
+		   ktime_ms_delta(ktime_get(), start));
+	/* One that does not end while the load is there does without it. */
+	if (atomic_read(&defer_nbarriers) < n)
+		defer_rest();
+	kthread_stop(task);
+	return 0;
+}
+
 /* ---- what is pending when its heap or its module goes */
 
 /* @n objects, packed, small and a few large ones, freed at once. */
@@ -179,6 +271,9 @@ static int defer_destroy_cmd(char *args)
 static const struct client_command defer_commands[] = {
 	{ "flood", defer_flood_cmd },
 	{ "barrier", defer_barrier_cmd },
+	{ "hammer", defer_hammer_cmd },
+	{ "rest", defer_rest_cmd },
+	{ "barriers", defer_barriers_cmd },
 	{ "pend", defer_pend_cmd },
 	{ "destroy", defer_destroy_cmd },
 	{}
@@ -193,6 +288,7 @@ static int __init defer_init(void)
 
 static void __exit defer_exit(void)
 {
+	defer_rest();
 	kmheap_destroy(defer_heap);
 }
 

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit: trips, and that who waits for them waits for one of each CPU, whatever goes on. */
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/kthread.h>
+#include <linux/ktime.h>
+
+#include "mcentral_kunit.h"
+#include "sweep_kunit.h"
+
+static unsigned int trips_here(struct kmheap *heap)
+{
+	return READ_ONCE(this_cpu_ptr(heap->mcache)->trips);
+}
+
+static void trips_nest(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int rest, seen, inner, after;
+
+	preempt_disable();
+	rest = trips_here(heap);
+	kmh_trip_begin(heap->mcache);
+	seen = trips_here(heap);
+	kmh_trip_begin(heap->mcache);
+	inner = trips_here(heap);
+	kmh_trip_end(heap->mcache);
+	KUNIT_EXPECT_EQ(test, trips_here(heap), seen);
+	kmh_trip_end(heap->mcache);
+	after = trips_here(heap);
+	preempt_enable();
+	KUNIT_EXPECT_EQ(test, rest & KMH_TRIP_DEPTH, 0U);
+	KUNIT_EXPECT_EQ(test, seen & KMH_TRIP_DEPTH, 1U);
+	KUNIT_EXPECT_EQ(test, inner & KMH_TRIP_DEPTH, 2U);
+	KUNIT_EXPECT_EQ(test, after & KMH_TRIP_DEPTH, 0U);
+	KUNIT_EXPECT_NE(test, after, rest);
+	KUNIT_EXPECT_TRUE(test, kmh_trip_is_over(rest, rest));
+	KUNIT_EXPECT_TRUE(test, kmh_trip_is_over(rest, seen));
+	KUNIT_EXPECT_FALSE(test, kmh_trip_is_over(seen, seen));
+	KUNIT_EXPECT_FALSE_MSG(test, kmh_trip_is_over(seen, inner), "one in it has begun");
+	KUNIT_EXPECT_FALSE_MSG(test, kmh_trip_is_over(inner, seen), "one in it has ended");
+	KUNIT_EXPECT_TRUE(test, kmh_trip_is_over(seen, after));
+	KUNIT_EXPECT_TRUE_MSG(test, kmh_trip_is_over(seen, after + 1), "the next one is under way");
+	KUNIT_EXPECT_TRUE_MSG(test, kmh_trip_is_over(inner, after + 2), "and one in that");
+}
+
+/* A CPU that is on a trip whenever somebody looks, but for an instant. */
+struct traveller {
+	struct kmheap *heap;
+	struct task_struct *task;
+	struct completion ended;
+	unsigned long limit;		/* jiffies: at last it rests */
+	bool stop;
+	unsigned int n;
+};
+
+static int travel(void *arg)
+{
+	struct traveller *t = arg;
+
+	while (!READ_ONCE(t->stop) && time_before(jiffies, t->limit)) {
+		preempt_disable();
+		kmh_trip_begin(t->heap->mcache);
+		mdelay(1);
+		kmh_trip_end(t->heap->mcache);
+		preempt_enable();
+		WRITE_ONCE(t->n, t->n + 1);
+	}
+	complete(&t->ended);
+	return 0;
+}
+
+static void wait_is_one_trip_long(struct kunit *test)
+{
+	struct traveller t = { .heap = kmh_kunit_heap(test), .limit = jiffies + 20 * HZ };
+	unsigned int round;
+
+	init_completion(&t.ended);
+	t.task = kthread_create(travel, &t, "kmheap_kunit");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(t.task));
+	kthread_bind(t.task, cpumask_any_but(cpu_online_mask, raw_smp_processor_id()));
+	wake_up_process(t.task);
+	while (!READ_ONCE(t.n))
+		usleep_range(100, 200);
+	for (round = 0; round < 20; round++)
+		kmh_sweep_wait_for_trips(t.heap);
+	KUNIT_EXPECT_TRUE_MSG(test, time_before(jiffies, t.limit), "until it rests");
+	WRITE_ONCE(t.stop, true);
+	wait_for_completion(&t.ended);
+}
+
+/* What is under way is waited for to its end. */
+static void trip_is_waited_for(struct kunit *test)
+{
+	struct traveller t = { .heap = kmh_kunit_heap(test), .limit = jiffies + 20 * HZ };
+	unsigned int cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id()), seen;
+	struct kmh_mcache *mc = per_cpu_ptr(t.heap->mcache, cpu);
+
+	init_completion(&t.ended);
+	t.task = kthread_create(travel, &t, "kmheap_kunit");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(t.task));
+	kthread_bind(t.task, cpu);
+	wake_up_process(t.task);
+	while (!((seen = READ_ONCE(mc->trips)) & KMH_TRIP_DEPTH))
+		cpu_relax();
+	kmh_sweep_wait_for_trips(t.heap);
+	KUNIT_EXPECT_NE(test, READ_ONCE(mc->trips), seen);
+	WRITE_ONCE(t.stop, true);
+	wait_for_completion(&t.ended);
+}
+
+/* ---- who waits for a CPU holds no mutex */
+
+struct waiter {
+	struct kmheap *heap;
+	struct task_struct *task;
+	struct completion ended;
+	int (*wait)(struct kmheap *heap);
+};
+
+static int wait_by_barrier(struct kmheap *heap)
+{
+	kmheap_rcu_barrier(heap);
+	return 0;
+}
+
+static int waiter(void *arg)
+{
+	struct waiter *w = arg;
+
+	w->wait(w->heap);
+	complete(&w->ended);
+	return 0;
+}
+
+/* @cpu keeps the sweep from its end, as one that is coming or going does. */
+static void expect_mutex_is_let_go(struct kunit *test, struct waiter *w, unsigned int cpu)
+{
+	unsigned long limit = jiffies + 20 * HZ;
+	unsigned int n = 0;
+
+	per_cpu_ptr(w->heap->mcache, cpu)->busy = 1;
+	init_completion(&w->ended);
+	w->task = kthread_run(waiter, w, "kmheap_kunit");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(w->task));
+	/* First it has to have come, and then to be seen without the mutex. */
+	while (!mutex_is_locked(&w->heap->sweep.mutex) && time_before(jiffies, limit))
+		usleep_range(50, 100);
+	while (n < 2 && time_before(jiffies, limit)) {
+		if (mutex_trylock(&w->heap->sweep.mutex)) {
+			mutex_unlock(&w->heap->sweep.mutex);
+			n++;
+		}
+		usleep_range(50, 100);
+	}
+	KUNIT_EXPECT_EQ(test, n, 2U);
+	KUNIT_EXPECT_FALSE_MSG(test, completion_done(&w->ended), "there was nothing to wait for");
+	WRITE_ONCE(per_cpu_ptr(w->heap->mcache, cpu)->busy, 0);
+	wait_for_completion(&w->ended);
+}
+
+static void barrier_holds_no_mutex(struct kunit *test)
+{
+	struct waiter w = { .heap = kmh_kunit_heap(test), .wait = wait_by_barrier };
+
+	sweep_open(test, KMH_SWEEP_SET0);
+	expect_mutex_is_let_go(test, &w, cpumask_any_but(cpu_online_mask, raw_smp_processor_id()));
+	KUNIT_EXPECT_FALSE(test, kmh_sweep_is_open(w.heap));
+}
+
+static void collection_holds_no_mutex(struct kunit *test)
+{
+	const struct kmheap_attr attr = { .flags = KMHEAP_COLLECTED };
+	struct waiter w = { .wait = kmheap_collect_begin };
+
+	w.heap = kmheap_create("collected", &attr);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(w.heap));
+	expect_mutex_is_let_go(test, &w, cpumask_any_but(cpu_online_mask, raw_smp_processor_id()));
+	KUNIT_EXPECT_TRUE(test, w.heap->sweep.marking);
+	KUNIT_EXPECT_EQ(test, kmheap_collect_end(w.heap), 0);
+	kmheap_destroy(w.heap);
+}
+
+static struct kunit_case sweep_trip_cases[] = {
+	KUNIT_CASE(trips_nest),
+	KUNIT_CASE(wait_is_one_trip_long),
+	KUNIT_CASE(trip_is_waited_for),
+	KUNIT_CASE(barrier_holds_no_mutex),
+	KUNIT_CASE(collection_holds_no_mutex),
+	{ }
+};
+
+static struct kunit_suite sweep_trip_suite = {
+	.name = "kmheap_sweep_trip",
+	.init = sweep_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = sweep_trip_cases,
+};
+
+kunit_test_suite(sweep_trip_suite);
