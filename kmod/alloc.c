@@ -32,7 +32,10 @@ bool kmh_alloc_may_grow(gfp_t gfp)
 	return gfpflags_allow_blocking(gfp) && !in_interrupt();
 }
 
-/* One attempt without growing; any context. @atomic: see kmh_alloc_is_urgent(). */
+/*
+ * One attempt without growing, from @node; any context. @atomic: see kmh_alloc_is_urgent().
+ * This CPU's mcache serves who wants the node that it is served from itself.
+ */
 void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,
 		    bool atomic)
 {
@@ -41,7 +44,7 @@ void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spa
 
 	preempt_disable();
 	mc = this_cpu_ptr(heap->mcache);
-	if (!kmh_mcache_enter(mc)) {
+	if (unlikely(mc->node != node) || !kmh_mcache_enter(mc)) {
 		p = kmh_mcentral_alloc_one(node, spanclass, atomic);
 	} else {
 		p = kmh_mcache_take(mc, spanclass);
@@ -90,8 +93,8 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 	might_alloc(gfp);
 	if (kmh_nested())
 		kmh_nmi_ask(heap, spanclass);
+	node = kmh_heap_near_node(heap);
 	for (;;) {
-		node = kmh_heap_node(heap, numa_node_id());
 		seen = READ_ONCE(node->mheap.ngrown);
 		p = kmh_alloc_try(heap, node, spanclass, kmh_alloc_is_urgent(gfp));
 		if (!p && atomic)
@@ -285,7 +288,7 @@ static void *kmh_alloc_node(struct kmheap *heap, size_t size, gfp_t gfp, int nid
 	}
 	if (size > KMHEAP_MAX_SMALL)
 		return kmh_large_alloc(heap, size, 1, gfp, nid, KMH_SPAN_LARGE, false);
-	if (kmh_heap_node(heap, nid) == kmh_heap_node(heap, numa_node_id()))
+	if (kmh_heap_node(heap, nid) == kmh_heap_near_node(heap))
 		return kmheap_alloc_any_noprof(heap, size, gfp);
 
 	might_alloc(gfp);

@@ -99,10 +99,10 @@ static void kmh_teach_lock_order(struct kmh_node *node)
 
 	if (!IS_ENABLED(CONFIG_PROVE_LOCKING))
 		return;
-	raw_spin_lock_irqsave(&node->central[0].lock, flags);
+	kmh_wait_lock_irqsave(&node->central[0].lock, flags);
 	raw_spin_lock(&node->mheap.lock);
 	raw_spin_unlock(&node->mheap.lock);
-	raw_spin_unlock_irqrestore(&node->central[0].lock, flags);
+	kmh_unlock_irqrestore(&node->central[0].lock, flags);
 }
 
 /*
@@ -249,9 +249,13 @@ static struct kmheap *kmh_heap_find_locked(const char *name)
 /* Publish @heap; -EEXIST when another one has its name. */
 static int kmh_heap_publish(struct kmheap *heap)
 {
+	unsigned int cpu;
 	int err = 0;
 
 	mutex_lock(&kmh_heaps_mutex);
+	/* From here on kmh_cpu_prepare() sees to it. */
+	for_each_possible_cpu(cpu)
+		kmh_mcache_renode(heap, cpu);
 	if (kmh_heap_find_locked(heap->name))
 		err = -EEXIST;
 	else
@@ -279,7 +283,7 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 	if (!heap)
 		return ERR_PTR(-ENOMEM);
 	/* The first arena now, so that callers who cannot sleep find pages. */
-	err = kmh_mheap_grow(&kmh_heap_node(heap, numa_node_id())->mheap, 1, 1, 0, GFP_KERNEL);
+	err = kmh_mheap_grow(&kmh_heap_near_node(heap)->mheap, 1, 1, 0, GFP_KERNEL);
 	if (err && kmh_total_limit)
 		pr_err("heap %s: no first arena; total_limit is %zu bytes\n", name,
 		       kmh_total_limit);
@@ -489,7 +493,18 @@ void kmheap_destroy(struct kmheap *heap)
 }
 EXPORT_SYMBOL_GPL(kmheap_destroy);
 
-/* ---- CPUs and modules that go away */
+/* ---- CPUs that come, CPUs and modules that go away */
+
+static int kmh_cpu_prepare(unsigned int cpu)
+{
+	struct kmheap *heap;
+
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(heap, &kmh_heaps, list)
+		kmh_mcache_renode(heap, cpu);
+	mutex_unlock(&kmh_heaps_mutex);
+	return 0;
+}
 
 static int kmh_cpu_dead(unsigned int cpu)
 {
@@ -541,7 +556,8 @@ int kmh_heaps_init(void)
 	if (IS_ERR(kmh_default_heap))
 		return PTR_ERR(kmh_default_heap);
 	kmh_teach_reclaim(kmh_default_heap);
-	err = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "kmheap:dead", NULL, kmh_cpu_dead);
+	err = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "kmheap:dead", kmh_cpu_prepare,
+					kmh_cpu_dead);
 	if (err < 0)
 		goto no_cpuhp;
 	kmh_cpuhp_state = err;

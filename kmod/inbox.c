@@ -40,8 +40,12 @@ static u8 *kmh_inbox_turns(struct kmh_mcentral *c, unsigned int cpu)
 static void kmh_inbox_add(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	struct kmh_mcache *keeper = s->state == KMH_SPAN_SMALL ? s->keeper : NULL;
-	struct kmh_inbox *in = keeper ? &keeper->inbox[c->spanclass] : &c->inbox;
+	struct kmh_inbox *in;
 
+	/* A CPU that has come back on another node leaves what it had on the old one. */
+	if (keeper && READ_ONCE(keeper->node) != kmh_mcentral_node(c))
+		keeper = NULL;
+	in = keeper ? &keeper->inbox[c->spanclass] : &c->inbox;
 	/* List, flag: fully ordered. Pairs with the barrier in kmh_mcentral_steal_locked(). */
 	llist_add(&s->node, &in->announced);
 	if (keeper && !READ_ONCE(c->inboxes))
@@ -90,12 +94,12 @@ static struct kmh_mspan *kmh_inbox_pop_locked(struct kmh_mcentral *c, struct kmh
 	lockdep_assert_held(&c->lock);
 	if (llist_empty(&in->ripe)) {
 		WRITE_ONCE(in->ripe.first, llist_del_all(&in->announced));
+		++*turns;
+	}
 	n = in->ripe.first;
 	if (!n)
 		return NULL;
 	WRITE_ONCE(in->ripe.first, n->next);
-		++*turns;
-	}
 	s = llist_entry(n, struct kmh_mspan, node);
 	list_del_init(&s->list);	/* it may be on a full set still */
 	atomic_set(&s->home, KMH_HOME_CACHED);
@@ -195,10 +199,6 @@ static bool kmh_inbox_sweep_some(struct kmh_mcentral *c, struct kmh_inbox *in, u
 		kmh_mcentral_claim_locked(c, s);
 		span[n++] = s;
 	}
-}
-
-/**
- * kmh_mcentral_sweep_some() - take in what is announced, or else waits for the sweep
 	kmh_unlock_irqrestore(&c->lock, flags);
 	for (i = 0; i < n; i++)
 		kmh_mcentral_sweep_claimed(span[i]);
@@ -235,6 +235,10 @@ static bool kmh_mcentral_sweep_one_announced(struct kmh_mcentral *c)
 	kmh_trip_end(mcache);
 	preempt_enable();
 	return s;
+}
+
+/**
+ * kmh_mcentral_sweep_some() - take in what is announced, or else waits for the sweep
  * @c: whose.
  * @most: so many spans.
  *
@@ -274,11 +278,11 @@ static bool kmh_mcentral_has_announced(struct kmh_mcentral *c, bool *inboxes)
  */
 void kmh_mcentral_sweep_announced(struct kmh_mcentral *c)
 {
+	struct kmh_inbox *in;
 	unsigned int cpu;
 	bool inboxes;
 
 	if (!kmh_mcentral_has_announced(c, &inboxes))
-	struct kmh_inbox *in;
 		return;
 	kmh_mcentral_sweep_inbox(c, &c->inbox, &c->turns);
 	if (!inboxes)

@@ -497,6 +497,12 @@ static inline struct kmh_node *kmh_heap_node(struct kmheap *heap, int nid)
 	return heap->nodes[nid];
 }
 
+/* Whose memory this CPU is served from. A task that may migrate asks once, and keeps to it. */
+static inline struct kmh_node *kmh_heap_near_node(struct kmheap *heap)
+{
+	return READ_ONCE(raw_cpu_ptr(heap->mcache)->node);
+}
+
 /*
  * The next node structure after *@nid, which starts at -1; NULL after the last. Each
  * one comes once, also where several nodes share it or the heap is only half made.

@@ -107,8 +107,9 @@ static noinline struct kmh_mspan *kmh_large_fresh(struct kmheap *heap, size_t by
 
 	if (!kmh_large_size_ok(bytes, gfp))
 		return NULL;
-	s = kmh_large_span_near(heap, nid == NUMA_NO_NODE ? numa_node_id() : nid, npages,
-				max(1UL, align >> KMH_PAGE_SHIFT), gfp, zeroed);
+	if (nid == NUMA_NO_NODE)
+		nid = kmh_heap_near_node(heap)->mheap.nid;
+	s = kmh_large_span_near(heap, nid, npages, max(1UL, align >> KMH_PAGE_SHIFT), gfp, zeroed);
 	if (!s)
 		return NULL;
 	WRITE_ONCE(s->large_bytes, bytes);
@@ -208,8 +209,8 @@ refused:
  */
 enum kmh_free_result kmh_large_claim(struct kmh_mspan *s)
 {
-	return atomic_long_fetch_or(1, &s->w[0].remote) ? KMH_FREE_DOUBLE : KMH_FREE_OK;
 	kmh_assert_pinned();
+	return atomic_long_fetch_or(1, &s->w[0].remote) ? KMH_FREE_DOUBLE : KMH_FREE_OK;
 }
 
 /**

@@ -281,15 +281,46 @@ void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu)
 	kmh_largestore_release(heap);
 }
 
+/* Whose memory a CPU is to be served from. */
+static struct kmh_node *kmh_mcache_home(struct kmheap *heap, unsigned int cpu)
+{
+	int nid = cpu_to_node(cpu);	/* none yet for a CPU that was never there, or some node */
+
+	return kmh_heap_node(heap, nid == NUMA_NO_NODE ? first_memory_node : nid);
+}
+
+/**
+ * kmh_mcache_renode() - a CPU comes that was on another node, or on none, so far
+ * @heap: the heap.
+ * @cpu: the CPU. Nobody uses its mcache, which is empty.
+ *
+ * Its inbox may hold spans of the node that it was served from: they go on its lists. Whoever
+ * announces has preemption off, so after a grace period no more of them come.
+ *
+ * Context: Process context; sleeps.
+ */
+void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu)
+{
+	struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
+	struct kmh_node *old = mc->node, *new = kmh_mcache_home(heap, cpu);
+	unsigned int i;
+
+	if (likely(new == old))
+		return;
+	WRITE_ONCE(mc->node, new);
+	synchronize_rcu();
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+		kmh_mcentral_leave_inbox(&old->central[i], mc);
+}
+
 static void kmh_mcache_init_cpu(struct kmheap *heap, unsigned int cpu)
 {
 	struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
-	int nid = cpu_to_node(cpu);	/* none yet for a CPU that was never there */
 	unsigned int i;
 
 	mc->heap = heap;
 	mc->percpu = heap->mcache;
-	mc->node = kmh_heap_node(heap, nid == NUMA_NO_NODE ? first_memory_node : nid);
+	mc->node = kmh_mcache_home(heap, cpu);
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 		mc->slot[i].word = &kmh_no_slots;
 	kmh_largecache_init(&mc->large);

@@ -51,7 +51,7 @@ void kmh_nmi_ask(struct kmheap *heap, unsigned int kind)
 	if (test_bit(kind, nmi->wanted) || kmh_heap_collected(heap) || kmh_heap_sanitized(heap))
 		return;
 	set_bit(kind, nmi->wanted);
-	kmh_mheap_kick(&kmh_heap_node(heap, numa_node_id())->mheap);
+	kmh_mheap_kick(&kmh_heap_near_node(heap)->mheap);
 }
 
 /**
@@ -77,7 +77,7 @@ void *kmh_nmi_take(struct kmheap *heap, unsigned int kind)
 			p = xchg(&shelf->slot[i], NULL);
 	if (p)
 		kmh_reserve_served(heap);
-	kmh_mheap_kick(&kmh_heap_node(heap, numa_node_id())->mheap);
+	kmh_mheap_kick(&kmh_heap_near_node(heap)->mheap);
 	return p;
 }
 
@@ -104,7 +104,7 @@ static struct kmh_shelf *kmh_nmi_shelf(struct kmheap *heap, unsigned int kind)
 /* Not counted as an allocation that was refused: nobody has asked. */
 static void *kmh_nmi_alloc(struct kmheap *heap, unsigned int kind)
 {
-	struct kmh_node *node = kmh_heap_node(heap, numa_node_id());
+	struct kmh_node *node = kmh_heap_near_node(heap);
 
 	if (kind < KMH_NR_SPANCLASSES)
 		return kmh_alloc_try(heap, node, kind, false);

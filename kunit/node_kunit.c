@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit: a CPU that is served from another node than the kernel says, and one that changes it. */
+#include "mcentral_kunit.h"
+
+static int node_init(struct kunit *test)
+{
+	kmh_kunit_stay(test);
+	return mcentral_init(test);
+}
+
+/* A node beside those of the heap, from which this CPU is served from now on. */
+static struct kmh_node *other_node(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_node *other = kunit_kzalloc(test, sizeof(*other), GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, other);
+	kmh_mheap_init(&other->mheap, heap, numa_mem_id());
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+		kmh_mcentral_init(&other->central[i], i);
+	kmh_mcache_drain_all(heap);
+	this_cpu_ptr(heap->mcache)->node = other;
+	return other;
+}
+
+/* Nothing is left of it. */
+static void end_node(struct kunit *test, struct kmh_node *other)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+
+	kmh_mheap_release_spans(&other->mheap);
+	kmh_mheap_stop(&other->mheap);
+	kmh_arena_release_free(heap, false);
+	KUNIT_EXPECT_EQ(test, other->mheap.pa.npages, 0UL);
+}
+
+static void cpu_is_served_from_its_node(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_node *other = other_node(test);
+	static const size_t sizes[] = { 8, 64, 5000, 32768 };
+	struct kmh_mspan *s;
+	unsigned int i;
+	void *p;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		p = kmheap_alloc(heap, sizes[i], GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		s = kmh_span_of((unsigned long)p);
+		KUNIT_EXPECT_PTR_EQ_MSG(test, s->mheap, &other->mheap, "%zu bytes", sizes[i]);
+		kmheap_free(p);
+	}
+	kmh_mcache_drain_all(heap);
+	kmh_largestore_release(heap);
+	this_cpu_ptr(heap->mcache)->node = node(test);
+	end_node(test, other);
+}
+
+/* What was announced for the CPU before it came back on another node is found where it belongs. */
+static void cpu_that_comes_back_elsewhere(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_node *other = other_node(test);
+	struct kmh_mcache *mc = this_cpu_ptr(heap->mcache);
+	struct kmh_mspan *s[2];
+	void *p[2 * NR_SLOTS];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = kmheap_alloc(heap, 1024, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	s[0] = kmh_span_of((unsigned long)p[0]);
+	s[1] = kmh_span_of((unsigned long)p[NR_SLOTS]);
+	kmh_mcache_drain_all(heap);
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_PTR_EQ(test, s[i]->keeper, mc);
+		KUNIT_EXPECT_EQ(test, atomic_read(&s[i]->home), (int)KMH_HOME_FULL);
+	}
+	free_remote(test, s[0], 0);
+	KUNIT_EXPECT_FALSE(test, kmh_inbox_empty(&mc->inbox[SPANCLASS]));
+	kmh_mcache_renode(heap, raw_smp_processor_id());
+	KUNIT_EXPECT_PTR_EQ(test, mc->node, node(test));
+	KUNIT_EXPECT_TRUE(test, kmh_inbox_empty(&mc->inbox[SPANCLASS]));
+	KUNIT_EXPECT_EQ(test, atomic_read(&s[0]->home), (int)KMH_HOME_PARTIAL);
+	KUNIT_EXPECT_EQ(test, other->central[SPANCLASS].npartial, 1U);
+	free_remote(test, s[1], 0);
+	KUNIT_EXPECT_TRUE(test, kmh_inbox_empty(&mc->inbox[SPANCLASS]));
+	KUNIT_EXPECT_FALSE(test, kmh_inbox_empty(&other->central[SPANCLASS].inbox));
+	free_all(test, s[0]);
+	free_all(test, s[1]);
+	end_node(test, other);
+}
+
+static struct kunit_case node_cases[] = {
+	KUNIT_CASE(cpu_is_served_from_its_node),
+	KUNIT_CASE(cpu_that_comes_back_elsewhere),
+	{ }
+};
+
+static struct kunit_suite node_suite = {
+	.name = "kmheap_node",
+	.init = node_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = node_cases,
+};
+
+kunit_test_suite(node_suite);
