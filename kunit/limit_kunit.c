@@ -254,7 +254,7 @@ static bool total_is_sum(void)
 	list_for_each_entry(heap, &kmh_heaps, list) {
 		settled &= nothing_leaves(heap);
 		arenas += atomic_long_read(&heap->arena_bytes);
-		base += heap->base_metadata_bytes;
+		base += heap->base_metadata_bytes + atomic_long_read(&heap->limit.side_bytes);
 	}
 	mutex_unlock(&kmh_heaps_mutex);
 	return settled && (unsigned long)atomic_long_read(&kmh_total_bytes) == arenas &&
