@@ -67,9 +67,9 @@ static void every_way_out(struct kunit *test)
 /* ---- a weak handle goes while its object is freed */
 
 struct parting {
+	struct kmheap *heap;
 	struct kmheap_weak *weak;
 	void *p;
-	bool rcu;
 	bool begun, done;
 };
 
@@ -116,21 +116,18 @@ static void handle_goes_before_the_claim(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
+/* The special is about to leave, and its object is freed. */
 static void free_parting(void *arg)
 {
 	struct parting *parting = arg;
 
-	if (parting->rcu)
-		kmheap_free_rcu(parting->p);
-	else
-		kmheap_free(parting->p);
+	kmheap_free(parting->p);
 }
 
-/* The free finds a special that is about to leave. */
-static void freed_while_leaving(struct kunit *test, bool rcu)
+static void freed_while_its_handle_goes(struct kunit *test)
 {
 	struct kmheap *heap = wiping_heap(test, "wiped", 0);
-	struct parting parting = { .p = kmheap_alloc(heap, 64, GFP_KERNEL), .rcu = rcu };
+	struct parting parting = { .p = kmheap_alloc(heap, 64, GFP_KERNEL) };
 
 	KUNIT_ASSERT_NOT_NULL(test, ways_out_soiled(parting.p, 64));
 	parting.weak = kmheap_weak_create(parting.p);
@@ -143,21 +140,55 @@ static void freed_while_leaving(struct kunit *test, bool rcu)
 	kmheap_destroy(heap);
 }
 
-static void freed_while_its_handle_goes(struct kunit *test)
+/* May sleep, so that the other one's grace period can end. */
+static void let_the_object_go(void *arg)
 {
-	freed_while_leaving(test, false);
+	struct parting *parting = arg;
+	unsigned int i;
+
+	WRITE_ONCE(parting->begun, true);
+	for (i = 0; i < 10000 && !READ_ONCE(parting->done); i++)
+		usleep_range(1000, 2000);
 }
 
-static void deferred_while_its_handle_goes(struct kunit *test)
+static void part_deferred(void *arg, unsigned int i)
 {
-	freed_while_leaving(test, true);
+	struct parting *parting = arg;
+
+	if (i) {
+		while (!READ_ONCE(parting->begun))
+			cond_resched();
+		kmheap_free_rcu(parting->p);
+		kmheap_rcu_barrier(parting->heap);
+		WRITE_ONCE(parting->done, true);
+	} else {
+		kmheap_weak_destroy(parting->weak);
+		WRITE_ONCE(parting->begun, true);
+	}
+}
+
+/* The sweep finds the object of a special that is about to leave. */
+static void swept_while_its_handle_goes(struct kunit *test)
+{
+	struct kmheap *heap = wiping_heap(test, "wiped", 0);
+	struct parting parting = { .p = kmheap_alloc(heap, 64, GFP_KERNEL), .heap = heap };
+
+	KUNIT_ASSERT_NOT_NULL(test, ways_out_soiled(parting.p, 64));
+	parting.weak = kmheap_weak_create(parting.p);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, parting.weak);
+	kmh_kunit_at_any(test, "a special leaves a live object", let_the_object_go, &parting);
+	kmh_kunit_threads(test, 2, part_deferred, &parting);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("a special leaves a live object"));
+	kmheap_rcu_barrier(heap);
+	KUNIT_EXPECT_EQ(test, ways_out_left(parting.p, 64), 0UL);
+	kmheap_destroy(heap);
 }
 
 static struct kunit_case wiped_cases[] = {
 	KUNIT_CASE(every_way_out),
 	KUNIT_CASE(handle_goes_before_the_claim),
 	KUNIT_CASE(freed_while_its_handle_goes),
-	KUNIT_CASE(deferred_while_its_handle_goes),
+	KUNIT_CASE(swept_while_its_handle_goes),
 	{ }
 };
 
