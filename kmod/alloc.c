@@ -199,13 +199,13 @@ static __always_inline void *kmh_alloc_small(struct kmheap *heap, unsigned long 
 	return kmh_alloc_fast(heap, spanclass, gfp, false);
 }
 
-/* What kmheap_alloc() of a constant size becomes; @spanclass is twice kmheap_size_class(). */
-void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
+/* What kmheap_alloc() of a constant size becomes; @spanclass is twice kmheap_size_class(@size). */
+void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long spanclass, gfp_t gfp,
+				size_t size)
 {
 	heap = kmh_heap_or_default(heap);
 	if (kmh_heap_sanitized(heap))
-		return kmh_sanitize_alloc(heap, kmh_spanclass_size[spanclass], 1, gfp,
-					  NUMA_NO_NODE, kmh_spanclass_noscan(spanclass));
+		return kmh_sanitize_alloc(heap, size, 1, gfp, NUMA_NO_NODE, false);
 	return kmh_alloc_small(heap, spanclass, gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_class_noprof);
@@ -230,6 +230,17 @@ void *kmheap_alloc_any_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 	return kmh_alloc_small(heap, kmh_spanclass(kmh_size_to_class(size), false), gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_any_noprof);
+
+/* What kmheap_alloc_array() becomes where the number of bytes is not constant. */
+void *kmheap_alloc_array_any_noprof(struct kmheap *heap, size_t n, size_t size, gfp_t gfp)
+{
+	size_t bytes;
+
+	if (unlikely(check_mul_overflow(n, size, &bytes)))
+		return NULL;
+	return kmheap_alloc_any_noprof(heap, bytes, gfp);
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_array_any_noprof);
 
 /* Heaps in which small data are objects like others. */
 #define KMH_NOT_PACKED	(KMHEAP_HWCACHE_ALIGN | KMHEAP_COLLECTED | KMH_HEAP_UNPACKED)
@@ -352,22 +363,21 @@ void *kmheap_alloc_aligned_noprof(struct kmheap *heap, size_t size, size_t align
 EXPORT_SYMBOL_GPL(kmheap_alloc_aligned_noprof);
 
 /* kmheap_alloc_pages(): see <linux/kmheap.h>. */
-void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t gfp)
+void *kmheap_alloc_run_noprof(struct kmheap *heap, size_t bytes, gfp_t gfp)
 {
 	void *p;
 
 	heap = kmh_heap_or_default(heap);
-	if (!npages || npages > SIZE_MAX >> KMH_PAGE_SHIFT) {
+	if (!bytes || bytes == SIZE_MAX) {
 		kmh_refused(heap, gfp);
 		return NULL;
 	}
-	p = kmh_large_alloc(heap, npages << KMH_PAGE_SHIFT, 1, gfp, NUMA_NO_NODE, KMH_SPAN_MANUAL,
-			    false);
+	p = kmh_large_alloc(heap, bytes, 1, gfp, NUMA_NO_NODE, KMH_SPAN_MANUAL, false);
 	if (kmh_heap_sanitized(heap) && p)
-		kmh_sanitize_pages(p, npages << KMH_PAGE_SHIFT);
+		kmh_sanitize_pages(p, bytes);
 	return p;
 }
-EXPORT_SYMBOL_GPL(kmheap_alloc_pages_noprof);
+EXPORT_SYMBOL_GPL(kmheap_alloc_run_noprof);
 
 /* kmheap_memdup(): see <linux/kmheap.h>. */
 void *kmheap_memdup_noprof(struct kmheap *heap, const void *src, size_t len, gfp_t gfp)

@@ -184,9 +184,12 @@ EXPORT_SYMBOL_GPL(kmheap_lookup);
  * kmheap_size() - usable bytes of an object, as ksize()
  * @p: the object.
  *
+ * More than was asked for is to be used only after kmheap_realloc() to that size, which moves
+ * nothing: FORTIFY_SOURCE and KASAN go by what was asked for.
+ *
  * Context: Any, NMI included. Lock-free.
- * Return: bytes from @p on that belong to the object, all of them usable; 0 for NULL,
- * ZERO_SIZE_PTR and what is no live object.
+ * Return: bytes from @p on that belong to the object; 0 for NULL, ZERO_SIZE_PTR and what is no
+ * live object.
  */
 size_t kmheap_size(const void *p)
 {

@@ -163,10 +163,12 @@ void kmheap_destroy(struct kmheap *heap);
  */
 void kmheap_free(const void *p);
 
-void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
-	__malloc __must_check;
+void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long spanclass, gfp_t gfp,
+				size_t size) __malloc __alloc_size(4) __must_check;
 void *kmheap_alloc_any_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 	__malloc __alloc_size(2) __must_check;
+void *kmheap_alloc_array_any_noprof(struct kmheap *heap, size_t n, size_t size, gfp_t gfp)
+	__malloc __alloc_size(2, 3) __must_check;
 void *kmheap_alloc_data_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 	__malloc __alloc_size(2) __must_check;
 void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int nid)
@@ -174,13 +176,13 @@ void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int 
 void *kmheap_alloc_aligned_noprof(struct kmheap *heap, size_t size, size_t align, gfp_t gfp)
 	__malloc __alloc_size(2) __must_check;
 void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp_t gfp)
-	__alloc_size(3) __must_check;
+	__realloc_size(3) __must_check;
 void *kmheap_memdup_noprof(struct kmheap *heap, const void *src, size_t len, gfp_t gfp)
 	__malloc __alloc_size(3) __must_check;
 char *kmheap_strdup_noprof(struct kmheap *heap, const char *s, gfp_t gfp)
 	__malloc __must_check;
-void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t gfp)
-	__malloc __must_check;
+void *kmheap_alloc_run_noprof(struct kmheap *heap, size_t bytes, gfp_t gfp)
+	__malloc __alloc_size(2) __must_check;
 size_t kmheap_alloc_bulk_noprof(struct kmheap *heap, size_t size, gfp_t gfp, size_t n, void **p);
 int kmheap_prefill_noprof(struct kmheap_ticket *t, struct kmheap *heap, size_t size, size_t n,
 			  gfp_t gfp) __must_check;
@@ -192,23 +194,34 @@ static __always_inline bool kmheap_is_class(size_t size)
 	       size && size <= KMHEAP_MAX_SMALL;
 }
 
-/* A constant size becomes its class at compile time; anything else takes the table. */
-static __always_inline __alloc_size(2) __must_check
+/*
+ * A constant size becomes its class at compile time; anything else takes the table. What the
+ * compiler tells FORTIFY_SOURCE of the object comes from the function that is called at last:
+ * the attribute of an inline one is gone by then. So that one is told the size as well.
+ */
+static __always_inline __must_check
 void *kmheap_alloc_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 {
 	if (kmheap_is_class(size))
-		return kmheap_alloc_class_noprof(heap, 2 * kmheap_size_class(size), gfp);
+		return kmheap_alloc_class_noprof(heap, 2 * kmheap_size_class(size), gfp, size);
 	return kmheap_alloc_any_noprof(heap, size, gfp);
 }
 
-static __always_inline __alloc_size(2, 3) __must_check
+static __always_inline __must_check
 void *kmheap_alloc_array_noprof(struct kmheap *heap, size_t n, size_t size, gfp_t gfp)
 {
-	size_t bytes;
+	size_t bytes = size_mul(n, size);
 
-	if (unlikely(check_mul_overflow(n, size, &bytes)))
-		return NULL;
-	return kmheap_alloc_noprof(heap, bytes, gfp);
+	if (kmheap_is_class(bytes))
+		return kmheap_alloc_noprof(heap, bytes, gfp);
+	return kmheap_alloc_array_any_noprof(heap, n, size, gfp);
+}
+
+/* More pages than there are bytes for are refused as SIZE_MAX is. */
+static __always_inline __must_check
+void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t gfp)
+{
+	return kmheap_alloc_run_noprof(heap, size_mul(npages, KMHEAP_PAGE_SIZE), gfp);
 }
 
 #ifdef alloc_hooks
