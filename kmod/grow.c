@@ -64,7 +64,7 @@ static struct kmh_grow_size kmh_grow_size(struct kmh_mheap *mh, unsigned long np
 
 	if (current->flags & PF_MEMALLOC) {
 		g.dedicated = kmh_wants_own_arena(npages);
-		g.need = max(g.need, KMH_ARENA_URGENT_BYTES);
+		g.need = max(g.need, round_up(KMH_ARENA_URGENT_BYTES, PAGE_SIZE));
 		g.want = g.need;
 		g.patch = true;
 		return g;

@@ -39,13 +39,14 @@ static void hog_release(void)
 	INIT_LIST_HEAD(&hogged);
 }
 
-/* Take pages until only so much is available; without __GFP_DIRECT_RECLAIM nobody is pressed. */
+/* Take pages until only so much is available, or as far as that goes without the reserves. */
+#define HOG_ALL		LONG_MIN
 static void hog_until(long available, bool single)
 {
 	unsigned int order = single ? 0 : 9;
 	struct page *page;
 
-	while (si_mem_available() > available) {
+	while (available == HOG_ALL || si_mem_available() > available) {
 		page = alloc_pages(TRY | __GFP_NOMEMALLOC, order);
 		if (page)
 			hog_page(page, order);
@@ -123,7 +124,7 @@ static void fragment(void)
 	struct page *page, *next;
 	unsigned int flags;
 
-	hog_until(LONG_MIN, true);
+	hog_until(HOG_ALL, true);
 	flags = memalloc_noreclaim_save();	/* the longer runs below the watermarks, too */
 	while (free_kib() > 1024 && (page = alloc_page(GFP_KERNEL | __GFP_NOWARN)))
 		hog_page(page, 0);
@@ -176,7 +177,7 @@ static void memalloc(bool ours, unsigned long n, size_t bytes)
 	void *objects = NULL, *p;
 	unsigned int flags;
 
-	hog_until(LONG_MIN, false);
+	hog_until(HOG_ALL, false);
 	before = free_kib();
 	flags = memalloc_noreclaim_save();
 	for (got = 0; got < n; got++) {
