@@ -20,9 +20,12 @@ static inline int mcentral_init(struct kunit *test)
 {
 	int err = kmh_kunit_init(test);
 
-	if (!err)
-		kmh_magazines_end(kmh_kunit_heap(test));
-	return err;
+	if (err)
+		return err;
+	kmh_magazines_end(kmh_kunit_heap(test));
+	/* Figures of pages are looked at: nobody grows the heap, or makes pages of its spans. */
+	kmh_kunit_no_worker(kmh_kunit_heap(test));
+	return kmh_mspan_pools_reserve(512, GFP_KERNEL);
 }
 
 static inline struct kmh_node *node(struct kunit *test)
