@@ -360,14 +360,24 @@ static int grace_in_nmi(unsigned int type, struct pt_regs *regs)
 	return NMI_HANDLED;
 }
 
+#define GRACE_NMI_LEAST		32U	/* they write 8 times each */
+
+/* Ten seconds for all that come after the least that will do; two minutes for what never comes. */
+static bool grace_nmi_goes_on(unsigned int sent, ktime_t start)
+{
+	s64 ms = ktime_ms_delta(ktime_get(), start);
+
+	return ms < (sent < GRACE_NMI_LEAST ? 120000 : 10000);
+}
+
 /* To all other CPUs in turn; each must be taken before the next. */
 static unsigned int grace_nmi_send(unsigned int count)
 {
-	ktime_t limit = ktime_add_ms(ktime_get(), 10000);
+	ktime_t start = ktime_get();
 	unsigned int sent = 0;
 	int cpu = 0;
 
-	while (sent < count && ktime_before(ktime_get(), limit)) {
+	while (sent < count && grace_nmi_goes_on(sent, start)) {
 		cpu = cpumask_next(cpu, cpu_online_mask);
 		if (cpu >= nr_cpu_ids)
 			cpu = cpumask_first(cpu_online_mask);
@@ -379,7 +389,7 @@ static unsigned int grace_nmi_send(unsigned int count)
 			sent++;
 		}
 		preempt_enable();
-		while (atomic_read(&grace_nmi_wanted) && ktime_before(ktime_get(), limit))
+		while (atomic_read(&grace_nmi_wanted) && grace_nmi_goes_on(0, start))
 			cond_resched();
 	}
 	return sent;
