@@ -66,7 +66,7 @@ static void reclaim(void *arg)
 	struct giver *g = arg;
 
 	complete(&g->go);
-	g->in_time = wait_for_completion_timeout(&g->done, 2 * HZ);
+	g->in_time = wait_for_completion_timeout(&g->done, 60 * HZ);
 }
 
 /* The object of a handle that reclaim gives up while @p gets something beside it. */
@@ -211,7 +211,7 @@ static void chain_begin(struct kunit *test, struct chain *c, struct kmheap *heap
 	void *p = filled(test, heap, 64, false);
 
 	c->heap = heap;
-	c->end = jiffies + 10 * HZ;
+	c->end = jiffies + 60 * HZ;
 	KUNIT_ASSERT_EQ(test, kmheap_set_finalizer(p, next_in_chain, c), 0);
 	if (c->frees)
 		kmheap_free(p);

@@ -206,7 +206,7 @@ static void map_is_locked(void *arg)
 	struct map_waiter *w = arg;
 	struct task_struct *t = kthread_run(map_waiter, w, "kmheap_kunit/map");
 
-	w->ended = !IS_ERR(t) && wait_for_completion_timeout(&w->done, 5 * HZ);
+	w->ended = !IS_ERR(t) && wait_for_completion_timeout(&w->done, 60 * HZ);
 }
 
 static void reclaim_does_not_wait_for_the_map(struct kunit *test)
