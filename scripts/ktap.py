@@ -18,6 +18,7 @@ import json
 import os
 import re
 import sys
+import time
 
 RESULT = re.compile(r"^(\s*)(not )?ok (\d+)(?: -)?\s*(.*?)(?:\s+#\s*(SKIP|TODO)\b.*)?$")
 PLAN = re.compile(r"^(\s*)1\.\.(\d+)")
@@ -25,6 +26,7 @@ VERSION = re.compile(r"^(\s*)K?TAP version")
 NOTHING = "no test ran"
 GAVE_UP = re.compile(r"^(vm|module|setup|initramfs|sparse|kernel[a-z-]*|check-[a-z]*): ")
 MOST_WORDS = 15
+SLOWEST = 10
 ONCE_MORE = "# vm: once more"
 SUBTEST = re.compile(r"^\s*# Subtest: (.*)")
 
@@ -132,6 +134,8 @@ def results_dir():
 def judge(step):
     base = os.path.join(results_dir(), step)
     verdict = Judge()
+    took = []
+    before = time.monotonic()
     with open(base + ".ktap", "w", encoding="utf-8") as keep:
         for raw in sys.stdin.buffer:
             text = raw.decode("utf-8", "replace").rstrip("\r\n")
@@ -139,10 +143,16 @@ def judge(step):
             keep.flush()
             print("[%s] %s" % (step, text), flush=True)
             verdict.line(text)
+            match = RESULT.match(text) or VERSION.match(text)
+            if match and not match.group(1):
+                now = time.monotonic()
+                if match.re is RESULT:
+                    took.append((round(now - before), match.group(4)))
+                before = now
     verdict.end()
     with open(base + ".json", "w", encoding="utf-8") as out:
         json.dump({"passed": verdict.passed, "skipped": verdict.skipped,
-                   "failures": verdict.failures}, out)
+                   "failures": verdict.failures, "took": sorted(took)[-SLOWEST:]}, out)
     return 1 if verdict.failures else 0
 
 
@@ -207,6 +217,7 @@ def summary(steps):
     passed = failed = 0
     names = []
     words = []
+    took = []
     print()
     print("%-20s %7s %7s %8s %8s %8s %8s %8s" % ("step", "passed", "failed", "skipped", "seconds",
                                                  "kernels", "modules", "guests"))
@@ -217,6 +228,11 @@ def summary(steps):
         failed += len(found["failures"])
         names += ["FAILED %s: %s" % (step, name) for name in found["failures"]]
         words += found.get("words", [])
+        took += [(seconds, step, name) for seconds, name in found.get("took", [])]
+    print("\nslowest:")
+    for seconds, step, name in sorted(took, reverse=True)[:SLOWEST]:
+        if seconds:
+            print("%-20s %7d s  %s" % (step, seconds, name))
     sys.stdout.flush()
     for line in words + names:
         print(line, file=sys.stderr)
