@@ -186,7 +186,7 @@ static __always_inline bool kmh_magazine_claim(struct kmh_mcache *mc, unsigned i
 					       unsigned long addr)
 {
 	struct kmh_mspan *s = kmh_span_of(addr);
-	unsigned long *remote, slot;
+	unsigned long *remote, slot, again;
 
 	if (unlikely(!kmh_magazine_fits(mc, spanclass, s, addr, &slot) ||
 		     kmh_magazine_waits(s, slot) || kmh_magazine_doubled(s, slot))) {
@@ -194,6 +194,7 @@ static __always_inline bool kmh_magazine_claim(struct kmh_mcache *mc, unsigned i
 		return false;
 	}
 	remote = kmh_slots_remote(&s->w[slot / KMH_WORD_SLOTS]);
+	kmh_test_point("claim of a magazine");
 	/*
 	 * Fully ordered: the last accesses to the object before this, the checks after it. Pairs
 	 * with the exchanges in kmh_mspan_set_remote() and kmh_mspan_fold_word(). The span may
@@ -204,10 +205,11 @@ static __always_inline bool kmh_magazine_claim(struct kmh_mcache *mc, unsigned i
 	 */
 	if (unlikely(!test_and_clear_bit(slot % KMH_WORD_SLOTS, remote)))
 		return false;
-	/* The slot is ours, so the span stays what it is. Is it what it was? */
-	if (likely(kmh_magazine_fits(mc, spanclass, s, addr, &slot) &&
+	/* Was the span what it was when the bit was cleared? Then the slot is ours: it stays so. */
+	if (likely(kmh_magazine_fits(mc, spanclass, s, addr, &again) && again == slot &&
 		   !kmh_magazine_waits(s, slot)))
 		return true;
+	/* The bit that was cleared, whatever the address is by now. */
 	test_and_set_bit(slot % KMH_WORD_SLOTS, remote);
 	if (kmh_mspan_unannounced(s))	/* as after kmh_mspan_set_remote() */
 		kmh_mcentral_announce(s);

@@ -8,19 +8,25 @@
  *
  * Two CPUs, each with a magazine, free what is live, at once or deferred; claim what their
  * magazines hold, or drop it. A sweeper takes the span from its lists, lets deferred slots
- * expire or not, folds, allocates what is free or not, and puts it back.
+ * expire or not, folds, allocates what is free or not, and puts it back. A span without a live
+ * object may go back to the page heap; its descriptor is one of another class then, with other
+ * objects, and with remote bits in the same places. An address in a magazine that was slot 0 in
+ * the first life begins slot 1 in the second one, and the other way round.
  *
  * Asserted: a slot is handed out only when it is not live and does not wait for a grace
- * period; the span is on no list twice; at the end each slot that could be had is on a list
- * with its span, or in a magazine. A grace period waits for deferred frees under way.
+ * period, and by a magazine in the life that its entry is of; the span is on no list twice; at
+ * the end each slot that could be had is on a list with its span, or in a magazine. A grace
+ * period waits for deferred frees under way.
  *
- * Bounds: 1 span of 2 slots that never goes back, OPS steps of a CPU that it takes in any
+ * Bounds: 1 descriptor for 2 spans of 2 slots, OPS steps of a CPU that it takes in any
  * order, TAKES turns of the sweeper. Magazines never fill up: dropping is a step of its own.
  * Controls:
  * BROKEN_FOLD_MASK	the fold does not mask with what its exchange returned
  * BROKEN_FOLD_CHECK	the fold looks at deferred bits before its exchange only
  * BROKEN_CLAIM_RESULT	the claim does not look at what its exchange returned
  * BROKEN_CLAIM_CHECK	the claim looks at deferred bits before its exchange only
+ * BROKEN_CLAIM_LIFE	nor does it look after it whether the span is the same
+ * BROKEN_CLAIM_SLOT	what it sets again is the bit that the second look has found
  * BROKEN_RESTORE_SILENT	a remote bit that is set again is not announced
  * BROKEN_DROP_SILENT	an entry is dropped without announcing
  * BROKEN_DEFER_ORDER	a deferred free sets the remote bit first
@@ -38,6 +44,7 @@ byte free, remote;
 byte deferred[2];
 bool dirty[2];
 bool gen;		/* the set that is being filled */
+bool life;		/* of the descriptor */
 bool on_partial, on_full, on_announced, held;
 
 typedef magazine {
@@ -52,6 +59,9 @@ byte live = 3;
 byte waiting;
 byte deferring;		/* deferred frees with preemption off */
 byte ended;
+
+/* An entry: the slot, and the life in which it was freed. */
+#define entry_of(slot, in)	(slot + 2 * in)
 
 #define bit		(1 << slot)
 #define is_deferred	(deferred[0] | deferred[1])
@@ -78,6 +88,18 @@ inline announce()
 	fi
 }
 
+/*
+ * kmh_magazine_announce(): by the address of the entry. That leads to the span of the other life
+ * if it lies there, or elsewhere.
+ */
+inline drop()
+{
+	if
+	:: true -> announce()
+	:: in != life
+	fi
+}
+
 /* kmh_magazine_waits(); sets "waits". */
 inline look()
 {
@@ -92,7 +114,7 @@ inline free_slot()
 	remote = remote | bit;
 	if
 	:: home == FULL || home == LISTED ->
-		atomic { mag[c].entry[mag[c].n] = slot; mag[c].n++ }
+		atomic { mag[c].entry[mag[c].n] = entry_of(slot, in); mag[c].n++ }
 	:: else
 	fi
 }
@@ -116,10 +138,13 @@ inline defer_slot()
 
 inline claim()
 {
-	look();
+	if
+	:: in != life -> waits = true
+	:: else -> look()
+	fi;
 	if
 	:: waits ->
-		announce()
+		drop()
 	:: else ->
 		atomic {
 			old = remote & bit;
@@ -133,13 +158,23 @@ inline claim()
 #ifndef BROKEN_CLAIM_CHECK
 			look();
 #endif
+#ifndef BROKEN_CLAIM_LIFE
+			if
+			:: in != life ->
+				waits = true;
+#ifdef BROKEN_CLAIM_SLOT
+				slot = 1 - slot
+#endif
+			:: else
+			fi;
+#endif
 			if
 			:: waits ->
 				remote = remote | bit;
 #ifndef BROKEN_RESTORE_SILENT
 				announce()
 #endif
-			:: else -> atomic { hand_out() }
+			:: else -> atomic { assert(in == life); hand_out() }
 			fi
 		:: else
 		fi
@@ -151,6 +186,7 @@ proctype cpu(bool c)
 {
 	byte ops, slot, old;
 	bool set, waits, won;
+	bool in;		/* the life in which the slot was that of the object */
 
 	do
 	:: ops == OPS -> break
@@ -162,6 +198,7 @@ proctype cpu(bool c)
 				:: live & 1 -> slot = 0
 				:: live & 2 -> slot = 1
 				fi;
+				in = life;
 				live = live & ~bit
 			};
 			free_slot()
@@ -177,23 +214,25 @@ proctype cpu(bool c)
 			defer_slot()
 		:: atomic { mag[c].n ->
 				mag[c].n--;
-				slot = mag[c].entry[mag[c].n];
+				slot = mag[c].entry[mag[c].n] & 1;
+				in = mag[c].entry[mag[c].n] >> 1;
 				mag[c].entry[mag[c].n] = 0
 			};
 			claim()
 		:: atomic { mag[c].n ->	/* the oldest one */
-				slot = mag[c].entry[0];
+				slot = mag[c].entry[0] & 1;
+				in = mag[c].entry[0] >> 1;
 				mag[c].entry[0] = mag[c].entry[1];
 				mag[c].entry[1] = mag[c].entry[2];
 				mag[c].entry[2] = 0;
 				mag[c].n--
 			};
 #ifndef BROKEN_DROP_SILENT
-			announce()
+			drop()
 #endif
 		:: true
 		fi;
-		slot = 0
+		d_step { slot = 0; in = 0 }
 	od;
 	ended++
 }
@@ -308,6 +347,17 @@ proctype sweeper()
 					};
 					slot = 0
 				}
+			/* Back to the page heap, and from there for other objects. */
+			:: atomic { free == 3 && !remote && !is_deferred && !life ->
+					life = true;
+					free = 0;
+					if
+					:: live = 3
+					:: live = 2
+					:: live = 1
+					fi;
+					remote = 3 & ~live
+				}
 			:: true
 			fi;
 			put()
@@ -317,8 +367,9 @@ proctype sweeper()
 }
 
 #define held_by(c, s) \
-	((mag[c].n > 0 && mag[c].entry[0] == s) || (mag[c].n > 1 && mag[c].entry[1] == s) || \
-	 (mag[c].n > 2 && mag[c].entry[2] == s))
+	((mag[c].n > 0 && mag[c].entry[0] == entry_of(s, life)) || \
+	 (mag[c].n > 1 && mag[c].entry[1] == entry_of(s, life)) || \
+	 (mag[c].n > 2 && mag[c].entry[2] == entry_of(s, life)))
 
 init {
 	byte slot;
