@@ -46,7 +46,7 @@
 /**
  * kmh_sweep_claim() - become the one who sweeps a span that is not cached
  * @s: a span that cannot go away meanwhile.
- * @gen: its class's generation.
+ * @gen: its class's generation, which does not advance meanwhile.
  *
  * Context: Any.
  * Return: false when it is swept or cached, or somebody else has claimed it.
@@ -55,7 +55,8 @@ bool kmh_sweep_claim(struct kmh_mspan *s, unsigned int gen)
 {
 	unsigned int old = atomic_read(&s->sweepgen);
 
-	if (old & 1 || (int)(gen - old) <= 0)
+	/* By equality: a full span that nobody frees into may be any number of rounds behind. */
+	if (old & 1 || old == gen)
 		return false;
 	return atomic_cmpxchg(&s->sweepgen, old, gen - 1) == (int)old;
 }
@@ -380,7 +381,9 @@ static bool kmh_reclaim_large(struct kmh_mspan *s)
 	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
 	unsigned int gen = kmh_phase_gen(phase);
 
-	if (kmh_phase_what(phase) != KMH_SWEEP_MARKS || !kmh_sweep_claim(s, gen))
+	/* One generation on: the class has advanced since. No large object is forgotten longer. */
+	if (kmh_phase_what(phase) != KMH_SWEEP_MARKS ||
+	    (unsigned int)atomic_read(&s->sweepgen) == gen + 2 || !kmh_sweep_claim(s, gen))
 		return false;
 	/* What is dead stays at "being swept": a weak handle goes by that. */
 	if (!atomic_long_read(kmh_mspan_mark(s, 0)))

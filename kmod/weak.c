@@ -73,7 +73,7 @@ EXPORT_SYMBOL_GPL(kmheap_weak_create);
 static bool kmh_special_doomed(struct kmh_mspan *s, struct kmh_special *sp)
 {
 	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
-	unsigned int gen = kmh_phase_gen(phase), own = atomic_read(&s->sweepgen), slot;
+	unsigned int gen = kmh_phase_gen(phase), own = atomic_read(&s->sweepgen), slot, survived;
 
 	if (kmh_phase_what(phase) != KMH_SWEEP_MARKS || own == gen || own == gen + 3)
 		return false;
@@ -84,8 +84,12 @@ static bool kmh_special_doomed(struct kmh_mspan *s, struct kmh_special *sp)
 	    BIT(slot % KMH_WORD_SLOTS))
 		return false;
 	smp_rmb();	/* mark, survivor: pairs with the barrier in kmh_sweep_marks() */
-	/* Or a later one: the class may have advanced since its generation was read. */
-	return (int)(READ_ONCE(sp->survived) - gen) < 0;
+	/*
+	 * Or the next one: the class may have advanced since its generation was read. By equality:
+	 * what was marked long ago may be any number of rounds behind.
+	 */
+	survived = READ_ONCE(sp->survived);
+	return survived != gen && survived != gen + 2;
 }
 
 /**

@@ -28,7 +28,7 @@ static void claim_by_sweepgen(struct kunit *test)
 		{ -1, false },		/* being swept */
 		{ 0, false },		/* swept */
 		{ 1, false },		/* cached and stale: for its owner to sweep */
-		{ 2, false },		/* of a generation that has opened since @gen was read */
+		{ 2, true },		/* full, and on no list until the count had wrapped */
 		{ 3, false },		/* cached */
 		{ -4, true },		/* full, and on no list for a generation or more */
 		{ -100, true },
@@ -439,6 +439,43 @@ static void pay_by_debt_and_credit(struct kunit *test)
 	expect_all_released(test, SPANCLASS);
 }
 
+/* A span that no generation had to find is any number of them behind, and is swept at last. */
+static void long_forgotten_span_is_swept(struct kunit *test)
+{
+	static const unsigned int behind[] = {
+		2, 4, BIT(30), BIT(31) - 2, BIT(31), BIT(31) + 2, -2U
+	};
+	struct kmh_mcentral *c = central(test, SPANCLASS);
+	struct kmh_mspan *s = span_of(test, SPANCLASS, NR_SLOTS);
+	unsigned int i, gen = kmh_mcentral_gen(c);
+
+	for (i = 0; i < ARRAY_SIZE(behind); i++) {
+		atomic_set(&s->sweepgen, gen - behind[i]);
+		KUNIT_ASSERT_TRUE_MSG(test, kmh_sweep_claim(s, gen), "%#x behind", behind[i]);
+		KUNIT_EXPECT_EQ(test, gen_of(s), gen - 1);
+	}
+	atomic_set(&s->sweepgen, gen);
+	KUNIT_EXPECT_FALSE(test, kmh_sweep_claim(s, gen));
+	atomic_set(&s->sweepgen, gen + 3);
+	KUNIT_EXPECT_FALSE(test, kmh_sweep_claim(s, gen));
+
+	/* In a mcentral: it is deferred into, and its generation comes to an end. */
+	uncache_span(test, s);
+	for (i = 0; i < ARRAY_SIZE(behind); i++) {
+		KUNIT_ASSERT_EQ(test, atomic_read(&s->home), (int)KMH_HOME_FULL);
+		atomic_set(&s->sweepgen, kmh_mcentral_gen(c) + 2 - behind[i]);
+		KUNIT_EXPECT_EQ(test, defer_slot(s, 3), (int)KMH_FREE_OK);
+		close_and_expire(test);
+		KUNIT_EXPECT_EQ(test, gen_of(s), kmh_mcentral_gen(c));
+		KUNIT_EXPECT_EQ(test, s->w[0].free, BIT(3));
+		KUNIT_ASSERT_PTR_EQ(test, cache_span(test, SPANCLASS), s);
+		s->w[0].free = 0;
+		uncache_span(test, s);
+	}
+	free_all(test, s);
+	expect_all_released(test, SPANCLASS);
+}
+
 /* Taking fresh pages is what is paid for: eight pages swept for each. */
 static void fresh_pages_are_paid_for(struct kunit *test)
 {
@@ -624,6 +661,7 @@ static struct kunit_case sweep_cases[] = {
 	KUNIT_CASE(cpus_need_not_be_at_rest_together),
 	KUNIT_CASE(sweep_one_is_not_over_before_it_ends),
 	KUNIT_CASE(pay_by_debt_and_credit),
+	KUNIT_CASE(long_forgotten_span_is_swept),
 	KUNIT_CASE(fresh_pages_are_paid_for),
 	KUNIT_CASE(reclaim_frees_what_is_wanted),
 	KUNIT_CASE(sweep_by_everybody_at_once),
