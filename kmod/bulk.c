@@ -153,7 +153,11 @@ EXPORT_SYMBOL_GPL(kmheap_alloc_bulk_noprof);
 
 /* ---- free */
 
-/* The span of @addr, @s if it is there, and its slot; false for what is not to be freed fast. */
+/*
+ * The span of @addr and its slot; false for what is not to be freed fast. *@s is taken again if
+ * @addr lies in it, so it must be one that stays: this CPU's own, in whose section the caller
+ * is, or a sentinel.
+ */
 static __always_inline bool kmh_bulk_find(struct kmh_mspan **s, unsigned long addr,
 					  unsigned long *slot)
 {
@@ -191,11 +195,14 @@ static __always_inline struct kmh_mcache *kmh_bulk_section(struct kmh_mcache *he
 	return kmh_mcache_enter(mc) ? mc : NULL;
 }
 
-/* A run in a span of somebody else: kmh_free_foreign() for all of it. */
+/*
+ * A run in a span of somebody else: kmh_free_foreign() for all of it, from the object at @addr
+ * on, which is the lowest of @mask.
+ */
 static noinline bool kmh_free_run_foreign(struct kmh_mspan *s, unsigned int word,
-					  unsigned long mask, unsigned long ip)
+					  unsigned long mask, unsigned long addr, unsigned long ip)
 {
-	unsigned long doubled;
+	unsigned long doubled, bytes = s->elemsize;
 	unsigned int bit;
 
 	/* A single object of a full span has a way of its own. */
@@ -206,18 +213,21 @@ static noinline bool kmh_free_run_foreign(struct kmh_mspan *s, unsigned int word
 		kmh_mcentral_announce(s);
 	for_each_set_bit(bit, &doubled, KMH_WORD_SLOTS) {
 		preempt_disable();	/* it turns it on, but not for us */
-		kmh_free_doubled(kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit), s, ip);
+		kmh_free_doubled(addr + (bit - __ffs(mask)) * bytes, ip);
 	}
 	return true;
 }
 
 /*
- * Free a run, with the section of @mc unless that is NULL. False, and nothing done, when it
- * cannot be done for all of it at once: some slot is free already, perhaps.
+ * Free a run from the object at @addr on, with the section of @mc unless that is NULL. False, and
+ * nothing done, when it cannot be done for all of it at once: some slot is free already, perhaps.
+ * A span of somebody else may be another one afterwards, so *@span is none then.
  */
-static __always_inline bool kmh_free_run(struct kmh_mspan *s, unsigned long slot, unsigned int n,
+static __always_inline bool kmh_free_run(struct kmh_mspan **span, unsigned long slot,
+					 unsigned int n, unsigned long addr,
 					 struct kmh_mcache *mc, unsigned long ip)
 {
+	struct kmh_mspan *s = *span;
 	unsigned long mask = kmh_run_mask(slot % KMH_WORD_SLOTS, n), free;
 	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
 
@@ -226,8 +236,10 @@ static __always_inline bool kmh_free_run(struct kmh_mspan *s, unsigned long slot
 	if (unlikely((free | atomic_long_read(&w->remote)) & mask))
 		return false;
 	/* This CPU's own is written by this CPU alone; any other is not equal. */
-	if (unlikely(!mc || data_race(s->owner) != mc))
-		return kmh_free_run_foreign(s, slot / KMH_WORD_SLOTS, mask, ip);
+	if (unlikely(!mc || data_race(s->owner) != mc)) {
+		*span = &kmh_span_none;
+		return kmh_free_run_foreign(s, slot / KMH_WORD_SLOTS, mask, addr, ip);
+	}
 	WRITE_ONCE(w->free, free | mask);
 	return true;
 }
@@ -248,8 +260,9 @@ static unsigned int kmh_free_batch(unsigned int n, void **p, unsigned long ip)
 			break;
 		mc = kmh_bulk_section(mc, kmh_this_cpu_ptr(s->mcache, cpu));
 		run = kmh_run_length(s, slot, n - done, p + done);
-		if (unlikely(!kmh_free_run(s, slot, run, mc, ip)))
+		if (unlikely(!kmh_free_run(&s, slot, run, (unsigned long)p[done], mc, ip)))
 			break;
+		kmh_test_point("bulk free, after a run");
 	}
 	if (mc)
 		kmh_mcache_leave(mc);

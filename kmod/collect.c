@@ -69,18 +69,25 @@ int kmheap_collect_begin(struct kmheap *heap)
 }
 EXPORT_SYMBOL_GPL(kmheap_collect_begin);
 
-/* Set a mark; true for the first. Comes with preemption off. */
+/*
+ * Set a mark; true for the first. Comes with preemption off. Nothing keeps the span of a wild
+ * address: base and arena may be of two lives of it, so the page is looked at.
+ */
 static bool kmh_mark_slot(struct kmh_mspan *s, unsigned int slot)
 {
 	unsigned long bit = BIT(slot % KMH_WORD_SLOTS), page;
 	atomic_long_t *mark = kmh_mspan_mark(s, slot / KMH_WORD_SLOTS);
+	struct kmh_arena *a;
 
 	kmh_assert_pinned();
 	if (atomic_long_read(mark) & bit || atomic_long_fetch_or(bit, mark) & bit)
 		return false;
-	page = (s->base >> KMH_PAGE_SHIFT) - s->arena->first;
-	if (!test_bit(page, s->arena->page_marks))
-		set_bit(page, s->arena->page_marks);
+	page = READ_ONCE(s->base) >> KMH_PAGE_SHIFT;
+	kmh_test_point("mark of a page");
+	a = READ_ONCE(s->arena);
+	page -= a->first;
+	if (page < a->npages && !test_bit(page, a->page_marks))
+		set_bit(page, a->page_marks);
 	kmh_cpu_add(s->mcache->marked, 1);
 	return true;
 }

@@ -185,6 +185,7 @@ enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot)
  * kmh_tiny_defer() - free one object of a tiny span after a grace period
  * @s: the span.
  * @addr: the object; must be the base that kmh_tiny_extent() gives.
+ * @block: its block, as kmh_tiny_extent() gives it.
  *
  * The object's own bit says at once that it is free; its block has the deferred bit and
  * is not used again before that has expired.
@@ -192,10 +193,8 @@ enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot)
  * Context: Any; preemption off.
  * Return: KMH_FREE_DOUBLE when it was not live.
  */
-enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr)
+enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr, unsigned int block)
 {
-	unsigned int block = (addr - s->base) / s->elemsize;
-
 	kmh_assert_pinned();
 	kmh_defer_slot(s, block, READ_ONCE(s->heap->defer.gen));
 	return kmh_tiny_free(s, addr);
@@ -221,7 +220,7 @@ void kmh_defer_large(struct kmh_mspan *s)
 /* Comes with preemption off and returns with it on. */
 noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigned long ip)
 {
-	enum kmh_free_result res;
+	enum kmh_free_result res = KMH_FREE_DOUBLE;
 	struct kmh_where at = {};
 
 	kmh_assert_pinned();
@@ -233,38 +232,43 @@ noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigne
 		kmh_special_forget(s, addr);
 	if (kmh_heap_sanitized(s->heap))
 		kmh_sanitize_deferred(addr);
-	switch (s->state) {
+	switch (READ_ONCE(s->state)) {
 	case KMH_SPAN_LARGE:
-		res = kmh_large_claim(s);
+		res = kmh_large_claim(s, addr, KMH_SPAN_LARGE);
 		if (res == KMH_FREE_OK)
 			kmh_defer_large(s);
 		break;
-	case KMH_SPAN_FREED:	/* a large one, freed and parked meanwhile */
-		res = KMH_FREE_DOUBLE;
-		break;
 	case KMH_SPAN_TINY:
-		res = kmh_tiny_defer(s, addr);
+		res = kmh_tiny_defer(s, addr, at.slot);
 		break;
-	default:
+	case KMH_SPAN_SMALL:
 		res = kmh_mspan_defer(s, at.slot);
+		break;
+	default:	/* freed by somebody else since it was looked at */
+		break;
 	}
 	if (res == KMH_FREE_OK)
 		preempt_enable();
 	else
-		kmh_free_doubled(addr, s, ip);
+		kmh_free_doubled(addr, ip);
 }
 
 /* With the deferred bit of @gen set. Comes with preemption off and returns with it on. */
 static noinline void kmh_free_rcu_again(struct kmh_mspan *s, unsigned long addr,
 					unsigned long gen, unsigned long ip)
 {
-	unsigned long slot = (addr - s->base) / s->elemsize;
+	unsigned long slot = (addr - READ_ONCE(s->base)) / READ_ONCE(s->elemsize);
 
+	/* Another span by now, because somebody else has freed the object at the same time? */
+	if (unlikely(slot >= READ_ONCE(s->nelems))) {
+		kmh_free_doubled(addr, ip);
+		return;
+	}
 	kmh_defer_slot(s, slot, gen);
 	if (likely(kmh_defer_claim(s, slot)))
 		preempt_enable();
 	else
-		kmh_free_doubled(addr, s, ip);
+		kmh_free_doubled(addr, ip);
 }
 
 /* Comes with preemption off and returns with it on. */
@@ -304,7 +308,7 @@ void kmheap_free_rcu(const void *p)
 	}
 	/* From here on kmh_mspan_defer(), with every rare way a tail call. */
 	if (unlikely(!kmh_slot_live(s, slot))) {
-		kmh_free_doubled(addr, s, _RET_IP_);
+		kmh_free_doubled(addr, _RET_IP_);
 		return;
 	}
 	now = &s->heap->defer.gen;
@@ -324,7 +328,7 @@ void kmheap_free_rcu(const void *p)
 		     atomic_read(&s->home) == KMH_HOME_FULL))
 		kmh_free_rcu_again(s, addr, gen, _RET_IP_);
 	else if (unlikely(!kmh_defer_claim(s, slot)))
-		kmh_free_doubled(addr, s, _RET_IP_);
+		kmh_free_doubled(addr, _RET_IP_);
 	else if (unlikely(uncounted > KMH_DEFER_SHARE))
 		kmh_free_rcu_count(s->heap);
 	else

@@ -106,44 +106,46 @@ static enum kmh_free_result kmh_free_small(struct kmh_mspan *s, unsigned long ad
 void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
 		      unsigned long ip)
 {
-	enum kmh_free_result res;
+	enum kmh_free_result res = KMH_FREE_DOUBLE;
 
 	kmh_assert_pinned();
-	switch (s->state) {
+	switch (READ_ONCE(s->state)) {
 	case KMH_SPAN_LARGE:
-		res = kmh_large_claim(s);
-		preempt_enable();
-		if (res == KMH_FREE_OK)
+		res = kmh_large_claim(s, addr, KMH_SPAN_LARGE);
+		if (res == KMH_FREE_OK) {
+			preempt_enable();
 			kmh_large_free(s);
-		break;
-	case KMH_SPAN_FREED:	/* a large one, freed and parked meanwhile */
-		res = KMH_FREE_DOUBLE;
-		preempt_enable();
+			return;
+		}
 		break;
 	case KMH_SPAN_TINY:
 		res = kmh_tiny_free(s, addr);
-		preempt_enable();
 		break;
-	default:
+	case KMH_SPAN_SMALL:
 		res = kmh_free_small(s, addr, at);
-		preempt_enable();
+		break;
+	default:	/* freed by somebody else since it was looked at */
+		break;
 	}
+	/* Preemption is off still: it keeps the heap that is reported. */
 	if (unlikely(res != KMH_FREE_OK))
 		kmh_misuse(KMH_DOUBLE_FREE, "freed twice", addr, s, at, ip);
+	preempt_enable();
 }
 
 /**
  * kmh_free_doubled() - report a free whose slot's bits said no
- * @s: the span.
  * @addr: what was freed.
  * @ip: by whom.
  *
- * Whatever the slot is by now, another client's object perhaps, the free is not obeyed.
+ * Whatever the slot is by now, another client's object perhaps, the free is not obeyed. The span
+ * is looked up once more: the one that was found before may be another one's by now.
  *
  * Context: Any. Comes with preemption off and returns with it on.
  */
-noinline void kmh_free_doubled(unsigned long addr, struct kmh_mspan *s, unsigned long ip)
+noinline void kmh_free_doubled(unsigned long addr, unsigned long ip)
 {
+	struct kmh_mspan *s = kmh_span_of(addr);
 	struct kmh_where at;
 
 	kmh_assert_pinned();
@@ -159,12 +161,14 @@ static noinline void kmh_free_slow(unsigned long addr, struct kmh_mspan *s, unsi
 	struct kmh_where at = {};
 
 	/* A large object, if it is one and live: the claim tells. */
-	if (data_race(s->state == KMH_SPAN_LARGE && s->base == addr) &&
-	    !kmh_heap_sanitized(s->heap) && kmh_large_claim(s) == KMH_FREE_OK) {
+	if (READ_ONCE(s->state) == KMH_SPAN_LARGE && !kmh_heap_sanitized(s->heap) &&
+	    kmh_large_claim(s, addr, KMH_SPAN_LARGE) == KMH_FREE_OK) {
 		preempt_enable();
 		kmh_large_free(s);
 		return;
 	}
+	/* Once more: with a claim that has failed it may be another span by now. */
+	s = kmh_span_of(addr);
 	if (ZERO_OR_NULL_PTR((void *)addr) || !kmh_may_free(s, addr, &at, ip))
 		preempt_enable();
 	else if (kmh_heap_sanitized(s->heap))
@@ -186,7 +190,7 @@ static __always_inline void kmh_free_foreign(struct kmh_mspan *s, unsigned long 
 					     unsigned long addr, unsigned long ip)
 {
 	if (unlikely(!kmh_mspan_set_remote(s, slot)))
-		kmh_free_doubled(addr, s, ip);
+		kmh_free_doubled(addr, ip);
 	else if (kmh_mspan_unannounced(s))
 		kmh_free_announce(addr, s);
 	else
@@ -205,7 +209,7 @@ static __always_inline void kmh_free_at(struct kmh_mspan *s, unsigned long slot,
 		preempt_enable();
 		break;
 	case KMH_FREE_DOUBLE:
-		kmh_free_doubled(addr, s, ip ?: _RET_IP_);
+		kmh_free_doubled(addr, ip ?: _RET_IP_);
 		break;
 	case KMH_FREE_FOREIGN:
 		kmh_free_foreign(s, slot, addr, ip ?: _RET_IP_);
@@ -378,12 +382,12 @@ void kmheap_free_pages(const void *p, unsigned long npages)
 		return;
 	preempt_disable();
 	s = kmh_span_of(addr);
-	if (s->state == KMH_SPAN_MANUAL && s->base == addr) {
+	if (READ_ONCE(s->state) == KMH_SPAN_MANUAL && READ_ONCE(s->base) == addr) {
 		kmh_locate(s, addr, &at);
-		if (s->npages != npages)
+		if (READ_ONCE(s->npages) != npages)
 			kmh_misuse(KMH_WRONG_SIZE_FREE, "freed with another number of pages", addr,
 				   s, &at, _RET_IP_);
-		else if (kmh_large_claim(s) == KMH_FREE_OK)
+		else if (kmh_large_claim(s, addr, KMH_SPAN_MANUAL) == KMH_FREE_OK)
 			mine = true;
 		else
 			kmh_misuse(KMH_DOUBLE_FREE, "freed already", addr, s, &at, _RET_IP_);

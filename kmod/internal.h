@@ -527,8 +527,10 @@ bool kmh_node_holds(const void *p, size_t bytes, int nid);
 
 /* ---------------------------------------------------------------- locate.c */
 
-/* The object an address lies in; base 0 when in none. */
+/* The object an address lies in; base 0 when in none. Whose it was, for reports. */
 struct kmh_where {
+	struct kmheap *heap;
+	enum kmh_span_state span;
 	unsigned long base;
 	size_t bytes;
 	unsigned int slot;
@@ -576,7 +578,7 @@ static inline bool kmh_alloc_is_urgent(gfp_t gfp)
 void *kmh_tiny_alloc(struct kmheap *heap, size_t bytes, gfp_t gfp);
 void kmh_tiny_close(struct kmh_mcache *mc);
 enum kmh_free_result kmh_tiny_free(struct kmh_mspan *s, unsigned long addr);
-enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr);
+enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr, unsigned int block);
 size_t kmh_tiny_extent(const struct kmh_mspan *s, unsigned long addr, unsigned long *base,
 		       unsigned int *block, bool *live);
 unsigned int kmh_tiny_live(const struct kmh_mspan *s);
@@ -584,14 +586,15 @@ void kmh_clear_chunked(void *p, size_t bytes, bool may_sleep);
 void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid,
 		      enum kmh_span_state state, bool noscan);
 void *kmh_large_try(struct kmheap *heap, size_t bytes, gfp_t gfp);
-enum kmh_free_result kmh_large_claim(struct kmh_mspan *s);
+enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
+				     enum kmh_span_state state);
 void kmh_large_release(struct kmh_mspan *s);
 void kmh_large_free(struct kmh_mspan *s);
 enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot);
 void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
 		      unsigned long ip);
 void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigned long ip);
-void kmh_free_doubled(unsigned long addr, struct kmh_mspan *s, unsigned long ip);
+void kmh_free_doubled(unsigned long addr, unsigned long ip);
 void kmh_free_one(const void *p, unsigned long ip);
 
 /*
@@ -654,15 +657,18 @@ unsigned int kmh_validate_all(kmh_finding_fn finding, void *ctx);
 /* ----------------------------------------------------------------- report.c */
 
 /*
- * What a misuse was, for the report. @object and @bytes describe the object the
- * address lies in, 0 when there is none.
+ * What a misuse was, for the report, which reads no span: that may be another one by now. @heap
+ * and @state are of the span that the address was found in; @heap, NULL when there is none, stays
+ * for as long as preemption is off. @object and @bytes describe the object the address lies in, 0
+ * when there is none.
  */
 struct kmh_report {
 	enum kmh_misuse kind;
 	const char *what;
 	unsigned long addr;
 	unsigned long ip;
-	const struct kmh_mspan *span;
+	struct kmheap *heap;
+	enum kmh_span_state state;
 	unsigned long object;
 	size_t bytes;
 };

@@ -81,7 +81,7 @@ static __always_inline void kmh_large_become(struct kmh_mspan *s, size_t bytes,
 {
 	WRITE_ONCE(s->large_bytes, bytes);
 	WRITE_ONCE(s->noscan, noscan);
-	atomic_long_set(&s->w[0].remote, 0);
+	kmh_large_begin(s);
 	WRITE_ONCE(s->state, state);
 }
 
@@ -202,15 +202,28 @@ refused:
 
 /**
  * kmh_large_claim() - become the one who frees a large object
- * @s: its span.
+ * @s: the span that stands for its address.
+ * @addr: its address.
+ * @state: KMH_SPAN_LARGE, or KMH_SPAN_MANUAL for a run of pages.
+ *
+ * The look and the claim are of one life of the span: should somebody else have freed the object
+ * in between, its descriptor is not claimed for what it has become.
  *
  * Context: Any; preemption off.
- * Return: KMH_FREE_DOUBLE when it was freed already.
+ * Return: KMH_FREE_DOUBLE, and nothing done, when no such object is live there.
  */
-enum kmh_free_result kmh_large_claim(struct kmh_mspan *s)
+enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
+				     enum kmh_span_state state)
 {
+	/* Acquire: the word before what is looked at; pairs with kmh_large_begin(). */
+	long life = atomic_long_read_acquire(&s->w[0].remote);
+
 	kmh_assert_pinned();
-	return atomic_long_fetch_or(1, &s->w[0].remote) ? KMH_FREE_DOUBLE : KMH_FREE_OK;
+	if (life & 1 || READ_ONCE(s->base) != addr || READ_ONCE(s->state) != state)
+		return KMH_FREE_DOUBLE;
+	kmh_test_point("claim of a large object");
+	return atomic_long_cmpxchg(&s->w[0].remote, life, life | 1) == life ? KMH_FREE_OK :
+									     KMH_FREE_DOUBLE;
 }
 
 /**

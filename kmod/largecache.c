@@ -477,7 +477,7 @@ static struct kmh_parked_sum kmh_parked_by_list(struct kmheap *heap)
 static bool kmh_parked_ok(const struct kmh_mspan *s)
 {
 	return s->npages - 1 < KMH_LARGECACHE_PAGES && !s->nspecials && !s->arena->dedicated &&
-	       atomic_long_read(&s->w[0].remote) == 1 && !kmh_mspan_waiting(s, 0);
+	       kmh_large_claimed(s) && !kmh_mspan_waiting(s, 0);
 }
 
 /* Pages of parked spans of an arena; one that is wrong is put into @bad. */

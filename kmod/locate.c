@@ -54,7 +54,9 @@ void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where 
 	u32 npages = READ_ONCE(s->npages);
 
 	kmh_assert_pinned();
-	*at = (struct kmh_where){ .state = KMHEAP_OBJECT_LIVE };
+	*at = (struct kmh_where){
+		.heap = READ_ONCE(s->heap), .span = state, .state = KMHEAP_OBJECT_LIVE
+	};
 	if (addr - base >= (unsigned long)npages << KMH_PAGE_SHIFT)
 		return;		/* the span was recycled under a racing lookup */
 	switch (state) {
@@ -72,25 +74,37 @@ void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where 
 		at->bytes = (size_t)npages << KMH_PAGE_SHIFT;
 		if (state == KMH_SPAN_MANUAL)
 			at->state = KMHEAP_OBJECT_PAGES;
-		if (state == KMH_SPAN_FREED || atomic_long_read(&s->w[0].remote))
+		if (state == KMH_SPAN_FREED || kmh_large_claimed(s))
 			at->state = kmh_mspan_waiting(s, 0) ? KMHEAP_OBJECT_DEFERRED :
 							      KMHEAP_OBJECT_FREE;
 		break;
 	}
-	if (kmh_heap_sanitized(s->heap))
+	if (kmh_heap_sanitized(at->heap))
 		kmh_sanitize_locate(at);
 }
 
 /* ---- misuse */
 
+/*
+ * Report a misuse of @addr, which lies in span @s. @at: what kmh_locate() has found there, if it
+ * was asked; the span may be another one since. Context: as for kmh_report_misuse().
+ */
 void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
 		const struct kmh_mspan *s, const struct kmh_where *at, unsigned long ip)
 {
 	struct kmh_report r = {
-		.kind = kind, .what = what, .addr = addr, .ip = ip, .span = s,
-		.object = at ? at->base : 0, .bytes = at ? at->bytes : 0,
+		.kind = kind, .what = what, .addr = addr, .ip = ip,
+		.heap = READ_ONCE(s->heap), .state = READ_ONCE(s->state),
 	};
 
+	if (at && at->heap) {
+		r.heap = at->heap;
+		r.state = at->span;
+	}
+	if (at) {
+		r.object = at->base;
+		r.bytes = at->bytes;
+	}
 	kmh_report_misuse(&r);
 }
 
@@ -167,11 +181,11 @@ bool kmheap_lookup(const void *addr, struct kmheap_object *obj)
 	s = kmh_span_of((unsigned long)addr);
 	if (READ_ONCE(s->state) >= KMH_SPAN_SMALL) {
 		kmh_locate(s, (unsigned long)addr, &at);
-		obj->heap = READ_ONCE(s->heap);
+		obj->heap = at.heap;
 		obj->base = (void *)at.base;
 		obj->bytes = at.bytes;
 		obj->state = at.state;
-		obj->data = READ_ONCE(s->state) == KMH_SPAN_LARGE ?
+		obj->data = at.span == KMH_SPAN_LARGE ?
 			    READ_ONCE(s->noscan) :
 			    kmh_spanclass_noscan(READ_ONCE(s->spanclass));
 	}
@@ -182,21 +196,21 @@ EXPORT_SYMBOL_GPL(kmheap_lookup);
 
 /**
  * kmheap_size() - usable bytes of an object, as ksize()
- * @p: the object.
+ * @p: the object; kmheap_lookup() tells what an address is that may be none.
  *
  * More than was asked for is to be used only after kmheap_realloc() to that size, which moves
  * nothing: FORTIFY_SOURCE and KASAN go by what was asked for.
  *
  * Context: Any, NMI included. Lock-free.
- * Return: bytes from @p on that belong to the object; 0 for NULL, ZERO_SIZE_PTR and what is no
- * live object.
+ * Return: bytes from @p on that belong to the object; 0 for NULL and ZERO_SIZE_PTR, and for what
+ * is no live object, which is reported.
  */
 size_t kmheap_size(const void *p)
 {
 	struct kmheap_object obj;
 
-	if (!kmheap_lookup(p, &obj) || obj.base != p || obj.state != KMHEAP_OBJECT_LIVE)
-		return 0;
-	return obj.bytes;
+	if (unlikely(!bytes) && !ZERO_OR_NULL_PTR(p))
+		kmh_report_bad_pointer(__func__, p, _RET_IP_);
+	return bytes;
 }
 EXPORT_SYMBOL_GPL(kmheap_size);

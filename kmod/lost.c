@@ -51,8 +51,8 @@ static void kmh_lost_report(const struct kmh_arena *a)
 	struct kmh_report r = {
 		.kind = KMH_INVALID_FREE,
 		.what = "an arena with live objects was freed by vfree(), kvfree() or kfree_rcu()",
-		.addr = (unsigned long)a->vbase, .ip = _RET_IP_, .span = a->heap->unused,
-		.bytes = a->bytes,
+		.addr = (unsigned long)a->vbase, .ip = _RET_IP_, .heap = a->heap,
+		.state = KMH_SPAN_UNUSED, .bytes = a->bytes,
 	};
 
 	preempt_disable();

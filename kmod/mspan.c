@@ -289,8 +289,12 @@ static void kmh_mspan_init_slots(struct kmh_mspan *s)
 	unsigned int i;
 
 	for (i = 0; i < s->nwords; i++) {
-		WRITE_ONCE(s->w[i].free, kmh_mspan_word_mask(s, i));
-		atomic_long_set(&s->w[i].remote, 0);
+		if (s->state == KMH_SPAN_LARGE) {
+			WRITE_ONCE(s->w[i].free, 0);
+		} else {
+			WRITE_ONCE(s->w[i].free, kmh_mspan_word_mask(s, i));
+			atomic_long_set(&s->w[i].remote, 0);
+		}
 		atomic_long_set(kmh_mspan_deferred(s, i, 0), 0);
 		atomic_long_set(kmh_mspan_deferred(s, i, 1), 0);
 		atomic_long_set(kmh_mspan_mark(s, i), 0);
@@ -363,7 +367,7 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 	}
 	kmh_mspan_init_slots(s);
 	if (spanclass == KMH_SPANCLASS_LARGE)
-		WRITE_ONCE(s->w[0].free, 0);
+		kmh_large_begin(s);
 }
 
 /**
@@ -394,12 +398,10 @@ static void kmh_mspan_report_double(struct kmh_mspan *s, unsigned int word, unsi
 	for_each_set_bit(bit, &both, KMH_WORD_SLOTS) {
 		unsigned long addr = kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit);
 
-		kmh_report_misuse(&(struct kmh_report){
-			.kind = KMH_DOUBLE_FREE,
-			.what = "freed twice at the same time, found at the fold",
-			.addr = addr, .ip = _RET_IP_, .span = s,
-			.object = addr, .bytes = s->elemsize,
-		});
+		struct kmh_where at = { .base = addr, .bytes = s->elemsize };
+
+		kmh_misuse(KMH_DOUBLE_FREE, "freed twice at the same time, found at the fold",
+			   addr, s, &at, _RET_IP_);
 	}
 }
 
@@ -513,7 +515,8 @@ void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n)
 	*n = (struct kmh_span_count){ .live = s->nelems };
 	for (i = 0; i < s->nwords; i++) {
 		unsigned long f = READ_ONCE(s->w[i].free);
-		unsigned long r = atomic_long_read(&s->w[i].remote) & ~f;
+		unsigned long r = atomic_long_read(&s->w[i].remote) & ~f &
+				  kmh_mspan_word_mask(s, i);
 		unsigned long d = r & kmh_mspan_waiting(s, i);
 
 		n->free += hweight_long(f);
@@ -564,10 +567,11 @@ void kmh_mspan_blacken(struct kmh_mspan *s)
 /* State bits where there is no slot, of one word. */
 static bool kmh_mspan_stray_bits(const struct kmh_mspan *s, unsigned int word)
 {
-	unsigned long bits = READ_ONCE(s->w[word].free) | atomic_long_read(&s->w[word].remote) |
-			     kmh_mspan_waiting(s, word) |
+	unsigned long bits = READ_ONCE(s->w[word].free) | kmh_mspan_waiting(s, word) |
 			     atomic_long_read(kmh_mspan_mark(s, word));
 
+	if (s->spanclass != KMH_SPANCLASS_LARGE)
+		bits |= atomic_long_read(&s->w[word].remote);
 	return bits & ~kmh_mspan_word_mask(s, word);
 }
 

@@ -211,6 +211,26 @@ static __always_inline bool kmh_slot_live(const struct kmh_mspan *s, unsigned lo
 	return !((READ_ONCE(w->free) | atomic_long_read(&w->remote)) >> slot % KMH_WORD_SLOTS & 1);
 }
 
+/*
+ * The remote word of a large span, whose only slot is the object: bit 0 is the claim, which is
+ * also set while the span is parked or free, and the other bits tell the lives of the descriptor
+ * apart. Who has looked at one life cannot claim another one. Never a small span's word:
+ * kmh_pool_words.
+ */
+static __always_inline bool kmh_large_claimed(const struct kmh_mspan *s)
+{
+	return atomic_long_read(&s->w[0].remote) & 1;
+}
+
+/*
+ * A new life, unclaimed. Release: who reads the word as of this life reads base and state of it,
+ * in kmh_large_claim().
+ */
+static __always_inline void kmh_large_begin(struct kmh_mspan *s)
+{
+	atomic_long_set_release(&s->w[0].remote, (atomic_long_read(&s->w[0].remote) | 1) + 1);
+}
+
 /* What became of a free of one slot. */
 enum kmh_free_result {
 	KMH_FREE_OK,

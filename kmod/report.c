@@ -62,9 +62,9 @@ static bool kmh_site_is_new(const struct kmh_report *r)
 	return false;
 }
 
-static const char *kmh_state_name(const struct kmh_mspan *s)
+static const char *kmh_state_name(enum kmh_span_state state)
 {
-	switch (s->state) {
+	switch (state) {
 	case KMH_SPAN_SMALL:
 		return "small object";
 	case KMH_SPAN_TINY:
@@ -79,29 +79,32 @@ static const char *kmh_state_name(const struct kmh_mspan *s)
 		return "unused pages";
 	case KMH_SPAN_GONE:
 		return "pages given back";
+	case KMH_SPAN_NONE:
+		break;
 	}
 	return "no page of kmheap";
 }
 
-static const char *kmh_heap_name(const struct kmh_mspan *s)
+static const char *kmh_heap_name(const struct kmheap *heap)
 {
-	return s->heap ? s->heap->name : "(none)";
+	return heap ? heap->name : "(none)";
 }
 
 /**
  * kmh_report_misuse() - count a misuse and, the first time at its site, report it
  * @r: what happened.
  *
- * Context: Any, NMI included; preemption off, so that the heap stays.
+ * Context: Any, NMI included; preemption off since the heap was found, or else it is the caller
+ * who keeps it.
  */
 void kmh_report_misuse(const struct kmh_report *r)
 {
-	const struct kmh_mspan *s = r->span;
+	struct kmheap *heap = r->heap;
 
 	/* A survivor's finalizer frees what kmheap_destroy() has freed already. */
-	if (r->kind == KMH_DOUBLE_FREE && s->heap && READ_ONCE(s->heap->specials.ending))
+	if (r->kind == KMH_DOUBLE_FREE && heap && READ_ONCE(heap->specials.ending))
 		return;
-	atomic_long_inc(s->heap ? &s->heap->misuses[r->kind] : &kmh_misuses[r->kind]);
+	atomic_long_inc(heap ? &heap->misuses[r->kind] : &kmh_misuses[r->kind]);
 	if (READ_ONCE(kmh_report_hook)) {
 		kmh_report_hook(r);
 		return;
@@ -111,27 +114,26 @@ void kmh_report_misuse(const struct kmh_report *r)
 		return;
 	}
 	WARN(1, "kmheap: %s of %p: %s; heap %s, %s, object %p of %zu bytes, freed from %pS\n",
-	     kmh_misuse_names[r->kind], (void *)r->addr, r->what, kmh_heap_name(s),
-	     kmh_state_name(s), (void *)r->object, r->bytes, (void *)r->ip);
+	     kmh_misuse_names[r->kind], (void *)r->addr, r->what, kmh_heap_name(heap),
+	     kmh_state_name(r->state), (void *)r->object, r->bytes, (void *)r->ip);
 }
 
 /* A pointer that @who cannot use: an invalid free in all but name. */
 void kmh_report_bad_pointer(const char *who, const void *p, unsigned long ip)
 {
-	struct kmh_report r = {
-		.kind = KMH_INVALID_FREE, .what = who, .addr = (unsigned long)p, .ip = ip,
-	};
-
 	preempt_disable();
-	r.span = kmh_span_of((unsigned long)p);
-	kmh_report_misuse(&r);
+	kmh_misuse(KMH_INVALID_FREE, who, (unsigned long)p, kmh_span_of((unsigned long)p), NULL,
+		   ip);
 	preempt_enable();
 }
 
-/* The heap's own structures disagree. What is in doubt stays in use from here on. */
+/*
+ * The heap's own structures disagree. What is in doubt stays in use from here on. The span is the
+ * caller's, so it stays what it is.
+ */
 void kmh_report_broken(const struct kmh_mspan *s, const char *what)
 {
-	WARN(1, "kmheap: heap %s, span %p of class %u at %p: %s\n", kmh_heap_name(s), s,
+	WARN(1, "kmheap: heap %s, span %p of class %u at %p: %s\n", kmh_heap_name(s->heap), s,
 	     s->spanclass, (void *)s->base, what);
 }
 

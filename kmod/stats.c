@@ -69,7 +69,7 @@ static void kmh_walk_large(struct kmh_mspan *s, struct kmh_heap_walk *w)
 		w->st.deferred_bytes += bytes;
 		return;
 	}
-	if (atomic_long_read(&s->w[0].remote)) {	/* on its way back */
+	if (kmh_large_claimed(s)) {	/* on its way back */
 		w->st.free_bytes += bytes;
 		return;
 	}

@@ -387,7 +387,7 @@ static bool kmh_reclaim_large(struct kmh_mspan *s)
 		return false;
 	/* What is dead stays at "being swept": a weak handle goes by that. */
 	if (!atomic_long_read(kmh_mspan_mark(s, 0)))
-		return kmh_large_claim(s) == KMH_FREE_OK;
+		return kmh_large_claim(s, s->base, KMH_SPAN_LARGE) == KMH_FREE_OK;
 	kmh_sweep_survivors(s, 0, 1, gen);
 	smp_wmb();	/* survivor, mark: as in kmh_sweep_marks() */
 	atomic_long_set(kmh_mspan_mark(s, 0), 0);

@@ -39,9 +39,9 @@ static atomic_t *kmh_tiny_word(const struct kmh_mspan *s, unsigned int block, un
  * The states of a span that nothing keeps; NULL when it has been recycled, and what stands in
  * the place of the pointer is something else. They are type-stable, as the span is.
  */
-static const atomic_t *kmh_tiny_states(const struct kmh_mspan *s)
+static atomic_t *kmh_tiny_states(const struct kmh_mspan *s)
 {
-	const atomic_t *tiny = READ_ONCE(s->tiny);
+	atomic_t *tiny = READ_ONCE(s->tiny);
 
 	smp_rmb();	/* pairs with the one in kmh_mspan_put() */
 	if (READ_ONCE(s->state) != KMH_SPAN_TINY)
@@ -226,19 +226,30 @@ size_t kmh_tiny_extent(const struct kmh_mspan *s, unsigned long addr, unsigned l
  * @s: the span.
  * @addr: the object; must be the base that kmh_tiny_extent() gives.
  *
+ * Somebody else who frees the object at the same time may have had the span recycled. So the
+ * states are taken once, which are type-stable as the span is, and once more after the claim.
+ *
  * Context: Any; preemption off.
  * Return: KMH_FREE_DOUBLE, and nothing done, when it was not live.
  */
 enum kmh_free_result kmh_tiny_free(struct kmh_mspan *s, unsigned long addr)
 {
-	unsigned long off = addr - s->base;
-	unsigned int block = off / KMH_TINY_BLOCK;
+	atomic_t *tiny = kmh_tiny_states(s);
+	unsigned long off = addr - READ_ONCE(s->base);
+	unsigned int block = off / KMH_TINY_BLOCK, shift = block % 4 * 8, before;
 	unsigned int bit = BIT(off % KMH_TINY_BLOCK / KMH_TINY_GRANULE);
-	unsigned int before = kmh_tiny_clear(s, block, bit);
 
 	kmh_assert_pinned();
+	if (unlikely(!tiny || off >= KMH_PAGE_SIZE))
+		return KMH_FREE_DOUBLE;
+	kmh_test_point("claim of a tiny object");
+	before = (u32)atomic_fetch_andnot(bit << shift, &tiny[block / 4]) >> shift;
 	if (!(before & bit))
 		return KMH_FREE_DOUBLE;
+	if (unlikely(kmh_tiny_states(s) != tiny || addr - READ_ONCE(s->base) != off)) {
+		atomic_or(bit << shift, &tiny[block / 4]);
+		return KMH_FREE_DOUBLE;
+	}
 	if (before & ~bit & (KMH_TINY_LIVE | KMH_TINY_OPEN))
 		return KMH_FREE_OK;
 	/* Readers may still hold what was in the block: the fold waits for them. */

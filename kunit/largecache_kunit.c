@@ -170,11 +170,11 @@ static void the_claim_is_lost_once_parked(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, at.base, (unsigned long)p);
 	KUNIT_EXPECT_EQ(test, (int)at.state, (int)KMHEAP_OBJECT_FREE);
 	preempt_disable();
-	KUNIT_EXPECT_EQ(test, (int)kmh_large_claim(s), (int)KMH_FREE_DOUBLE);
+	KUNIT_EXPECT_EQ(test, claim(s, p), (int)KMH_FREE_DOUBLE);
 	preempt_enable();
 	KUNIT_EXPECT_PTR_EQ(test, alloc(test, heap, 65536), p);
 	preempt_disable();
-	KUNIT_EXPECT_EQ(test, (int)kmh_large_claim(s), (int)KMH_FREE_OK);
+	KUNIT_EXPECT_EQ(test, claim(s, p), (int)KMH_FREE_OK);
 	preempt_enable();
 	kmh_large_free(s);
 }

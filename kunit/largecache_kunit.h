@@ -28,6 +28,11 @@ static inline void *alloc(struct kunit *test, struct kmheap *heap, size_t bytes)
 	return p;
 }
 
+static inline int claim(struct kmh_mspan *s, const void *p)
+{
+	return kmh_large_claim(s, (unsigned long)p, KMH_SPAN_LARGE);
+}
+
 static inline bool is_parked(const void *p)
 {
 	return kmh_span_is_parked(span(p), (unsigned long)p >> KMH_PAGE_SHIFT);

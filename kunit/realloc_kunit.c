@@ -248,7 +248,7 @@ static void realloc_bad_pointer_is_reported(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, kmheap_realloc(heap, p + 8, 200, GFP_KERNEL));
 	r = kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
 	KUNIT_EXPECT_EQ(test, r.addr, (unsigned long)p + 8);
-	KUNIT_EXPECT_PTR_EQ(test, r.span->heap, heap);
+	KUNIT_EXPECT_PTR_EQ(test, r.heap, heap);
 	KUNIT_EXPECT_TRUE(test, kmh_kunit_filled(p));
 	KUNIT_EXPECT_NULL(test, kmheap_realloc(heap, &r, 200, GFP_KERNEL));
 	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);

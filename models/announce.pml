@@ -17,7 +17,12 @@
  * deferred bit is at least on a full set. A deferred bit does not expire before the free
  * that has set it is done, because a grace period waits for that.
  *
- * Bounds: 1 span that never gets empty, 2 frees, 2 takers with TAKES turns each.
+ * The descriptor has two lives here: a span that goes back empty, and comes again as another one
+ * full of objects, is to a free that has not announced yet what a span is all of whose slots
+ * have been handed out: home CACHED, in one hand, no bit set. Should it be another heap's by
+ * then, the announcement goes to that one.
+ *
+ * Bounds: 1 span, 2 frees, 2 takers with TAKES turns each.
  * Controls:
  * BROKEN_NO_SECOND_LOOK	settle_full does not look at the bits again
  * BROKEN_SECOND_LOOK_FOLDABLE	with home FULL it looks at what can be folded only

@@ -10,6 +10,8 @@
  * Asserted: nobody is in the section of an mcache together with somebody else, except for
  * interrupts that leave the mcache alone.
  *
+ * No span is in it, so nothing of the life of one: the flag is all that is looked at.
+ *
  * Bounds: 1 mcache, ROUNDS rounds of task and interrupt, 3 tries of the drain. Controls:
  * BROKEN_REMOTE_DRAIN	the drain looks at the flag from another CPU
  * BROKEN_TEST		enter does not look at the flag

@@ -15,6 +15,10 @@
  * Asserted: no object whose allocation began after a collection had begun is freed by the
  * sweep of that collection; when a collection begins, nothing listed is marked.
  *
+ * One life of the span is enough: who looks at it here has it off the lists or cached, or holds
+ * an object in it, and lets go of it with that; and no marks are set by address. A fresh span is
+ * one that nobody else knows.
+ *
  * Bounds: 1 span of 1 slot, in use and cached at first; 2 collections, TURNS turns of the
  * owner, 1 each of the others. Large objects are left out. Controls:
  * BROKEN_CACHE		a span is not blackened when it is cached

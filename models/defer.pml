@@ -17,6 +17,11 @@
  * Asserted: a slot that a reader still uses does not become free, nor one whose object
  * is not freed. When all is done and the worker rests, nothing waits any more.
  *
+ * One life of the span is enough: a deferred free sets its bits while its object keeps the span,
+ * and the last of them, the remote bit, with preemption off; so the grace period that the slot
+ * waits for also waits for whatever the free reads after that. A span that all the rest have is
+ * off the lists.
+ *
  * Bounds: 1 span of 1 slot, OBJECTS objects in it one after the other, as many looks of
  * the reader, TAKES turns of the taker, OTHERS generations for the sake of other spans.
  * Controls:

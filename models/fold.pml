@@ -14,7 +14,9 @@
  * is reported by a fold, once; no slot is lost.
  *
  * Not asserted is what kmheap does not promise (design.rst, 19): a second free that comes
- * when the slot has been handed out again frees the new object. Such a run ends there.
+ * when the slot has been handed out again frees the new object. Such a run ends there. A second
+ * free that comes in the next life of the descriptor is one of these, and a first one keeps the
+ * span with its object, so one life is enough.
  *
  * Bounds: 2 slots, 1 word, OPS steps of the owner, 2 remote frees. Controls:
  * BROKEN_FOLD_STORE	the fold takes the remote bits by a load and a store

@@ -13,6 +13,10 @@
  * A span does not become known as an object and turn into a run of pages afterwards
  * (BROKEN_STATE).
  *
+ * The descriptor has one life here: the reclaimer looks and claims under the page heap's lock,
+ * without which no descriptor is put back, and in a collected heap none is parked. claim.pml has
+ * the frees of a client, which hold no lock, and several lives.
+ *
  * Bounds: 1 object, 3 collections, a reclaimer in each. Controls:
  * BROKEN_COUNT		the allocation is on no trip
  * BROKEN_COUNT_LATE	but only when the span is dated

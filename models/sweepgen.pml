@@ -22,6 +22,13 @@
  * Announcements that are half made are waited for when every CPU has been seen out of its section,
  * not in the same pass: the interrupts of one pass come at different times.
  *
+ * One life of the span is enough: who finds it by its address holds the page heap's lock, without
+ * which no descriptor is put back; all others have it off the lists. But a free may announce it
+ * when the descriptor has become another span, and be counted as a trip in the heap of the
+ * first one. That span is younger than the free's section, which holds up the grace period of
+ * every set that was closed meanwhile: no slot in it can be of a set that is being swept; and in
+ * a collected heap, where marks are swept, it stays on its full set until it has come up.
+ *
  * Bounds: 1 span, 1 turn of each but the worker, which opens FLIPS generations and one
  * more where that is needed. The set and its flip are one step: defer.pml has those.
  * Controls:
