@@ -98,18 +98,24 @@ static void kmh_large_date(struct kmh_mspan *s)
 	preempt_enable();
 }
 
+/* Of objects of any size that a caller may ask for: rounding up never wraps. */
+static __always_inline unsigned long kmh_large_pages(size_t bytes)
+{
+	return (bytes >> KMH_PAGE_SHIFT) + !IS_ALIGNED(bytes, KMH_PAGE_SIZE);
+}
+
 static noinline struct kmh_mspan *kmh_large_fresh(struct kmheap *heap, size_t bytes, size_t align,
 						  gfp_t gfp, int nid, enum kmh_span_state state,
 						  bool noscan, bool *zeroed)
 {
-	unsigned long npages = (bytes >> KMH_PAGE_SHIFT) + !IS_ALIGNED(bytes, KMH_PAGE_SIZE);
 	struct kmh_mspan *s;
 
 	if (!kmh_large_size_ok(bytes, gfp))
 		return NULL;
 	if (nid == NUMA_NO_NODE)
 		nid = kmh_heap_near_node(heap)->mheap.nid;
-	s = kmh_large_span_near(heap, nid, npages, max(1UL, align >> KMH_PAGE_SHIFT), gfp, zeroed);
+	s = kmh_large_span_near(heap, nid, kmh_large_pages(bytes),
+				max(1UL, align >> KMH_PAGE_SHIFT), gfp, zeroed);
 	if (!s)
 		return NULL;
 	WRITE_ONCE(s->large_bytes, bytes);
@@ -136,7 +142,7 @@ static struct kmh_mspan *kmh_large_in_nmi(struct kmheap *heap, size_t bytes, siz
 					  gfp_t gfp, int nid, enum kmh_span_state state,
 					  bool noscan, bool *zeroed)
 {
-	unsigned long npages = DIV_ROUND_UP(bytes, KMH_PAGE_SIZE);
+	unsigned long npages = kmh_large_pages(bytes);
 	unsigned int kind = KMH_NR_SPANCLASSES + npages - 1;
 	bool on_shelves = npages <= KMH_NMI_PAGES && align <= KMH_PAGE_SIZE && nid == NUMA_NO_NODE;
 	struct kmh_mspan *s;
@@ -172,12 +178,11 @@ static struct kmh_mspan *kmh_large_in_nmi(struct kmheap *heap, size_t bytes, siz
 void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid,
 		      enum kmh_span_state state, bool noscan)
 {
-	unsigned long npages = bytes >> KMH_PAGE_SHIFT;
+	unsigned long npages = kmh_large_pages(bytes);
 	struct kmh_mspan *s;
 	bool zeroed = false;
 
 	might_alloc(gfp);
-	npages += !IS_ALIGNED(bytes, KMH_PAGE_SIZE);
 	if (unlikely(!kmh_gfp_ok(heap, gfp)))
 		return NULL;
 	s = kmh_largecache_take(heap, npages, align, nid, state == KMH_SPAN_LARGE);

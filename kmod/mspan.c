@@ -575,6 +575,25 @@ static bool kmh_mspan_stray_bits(const struct kmh_mspan *s, unsigned int word)
 	return bits & ~kmh_mspan_word_mask(s, word);
 }
 
+/* Does the state go with the span class, and the bytes of a large object with its pages? */
+static const char *kmh_mspan_misfit(const struct kmh_mspan *s)
+{
+	u8 state = READ_ONCE(s->state);
+	bool large = state == KMH_SPAN_LARGE || state == KMH_SPAN_MANUAL;
+
+	if (state < KMH_SPAN_SMALL)	/* no span any more */
+		return NULL;
+	if (large ? s->spanclass != KMH_SPANCLASS_LARGE :
+	    state == KMH_SPAN_TINY ? s->spanclass != KMH_SPANCLASS_TINY :
+	    s->spanclass <= KMH_SPANCLASS_TINY)
+		return "is not what its class is";
+	if (large && (s->elemsize || s->nelems != 1 || s->nfast))
+		return "has the slots of a small one";
+	if (large && s->large_bytes - 1 >= (unsigned long)s->npages << KMH_PAGE_SHIFT)
+		return "has not the pages for its bytes";
+	return NULL;
+}
+
 /**
  * kmh_mspan_validate() - what must hold for a span at any moment
  * @s: a span in use.
@@ -586,8 +605,14 @@ static bool kmh_mspan_stray_bits(const struct kmh_mspan *s, unsigned int word)
  */
 unsigned int kmh_mspan_validate(const struct kmh_mspan *s, kmh_finding_fn finding, void *ctx)
 {
+	const char *misfit = kmh_mspan_misfit(s);
 	unsigned int i, n = 0;
 
+	if (misfit) {
+		finding(ctx, "span %p of class %u, state %u, %u pages: %s", s, s->spanclass,
+			s->state, s->npages, misfit);
+		return 1;
+	}
 	if (s->nwords != kmh_spanclass_words(s->spanclass)) {
 		finding(ctx, "span %p: %u slot words for span class %u", s, s->nwords,
 			s->spanclass);

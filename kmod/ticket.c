@@ -17,14 +17,17 @@
 /* Addresses on the stack at a time: as many as kmheap_alloc_bulk() holds a section for. */
 #define KMH_TICKET_BATCH	32U
 
-/* Objects of @size, @n of them: is that something that a machine can have? */
-static bool kmh_ticket_ok(const struct kmheap *heap, size_t size, size_t n)
+/*
+ * Objects of @size, which has room for the chain, @n of them: is that something that a machine
+ * can have? A small one takes what its class has.
+ */
+static bool kmh_ticket_ok(size_t size, size_t n)
 {
 	size_t bytes;
 
-	/* A collection would not find what only a ticket points to. */
-	return size && !kmh_heap_collected(heap) && !check_mul_overflow(size, n, &bytes) &&
-	       bytes >> PAGE_SHIFT < totalram_pages();
+	if (size <= KMHEAP_MAX_SMALL)
+		size = kmh_class_size(kmh_size_to_class(size));
+	return !check_mul_overflow(size, n, &bytes) && bytes >> PAGE_SHIFT < totalram_pages();
 }
 
 /* Append objects to the chain whose last word is *@end. Returns the new last word. */
@@ -48,10 +51,13 @@ int kmheap_prefill_noprof(struct kmheap_ticket *t, struct kmheap *heap, size_t s
 
 	*t = (struct kmheap_ticket)KMHEAP_TICKET_INIT;
 	heap = kmh_heap_or_default(heap);
-	if (!kmh_ticket_ok(heap, size, n))
+	/* A collection would not find what only a ticket points to. */
+	if (!size || kmh_heap_collected(heap))
 		return -EINVAL;
 	/* There has to be room for the chain. */
 	size = max(size, sizeof(void *));
+	if (!kmh_ticket_ok(size, n))
+		return -EINVAL;
 	while (t->left < n) {
 		batch = min_t(size_t, n - t->left, KMH_TICKET_BATCH);
 		got = kmheap_alloc_bulk_noprof(heap, size, gfp, batch, p);

@@ -35,6 +35,10 @@ static struct kmh_mspan *span_new(struct kunit *test, unsigned int spanclass)
 	s->arena = NULL;
 	s->mcache = s->heap->mcache;
 	kmh_mspan_init(s, spanclass, FAKE_BASE, class->npages);
+	if (spanclass == KMH_SPANCLASS_LARGE) {
+		s->npages = 5;
+		s->large_bytes = 40000;
+	}
 	return s;
 }
 
@@ -78,7 +82,7 @@ static void init_every_spanclass(struct kunit *test)
 		struct kmh_mspan *s = span_new(test, spanclass);
 
 		KUNIT_EXPECT_EQ(test, s->base, FAKE_BASE);
-		KUNIT_EXPECT_EQ(test, s->npages, class->npages);
+		KUNIT_EXPECT_EQ(test, s->npages, large ? 5 : class->npages);
 		KUNIT_EXPECT_EQ(test, s->spanclass, spanclass);
 		KUNIT_EXPECT_EQ(test, s->nelems, nelems);
 		KUNIT_EXPECT_EQ(test, s->nwords, DIV_ROUND_UP(nelems, 64U));
@@ -105,6 +109,41 @@ static void init_every_spanclass(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, findings(s), 0U, "span class %u", spanclass);
 		kmh_mspan_put(s);
 	}
+}
+
+/* A large object that is none, and whatever else does not go together. */
+static void validate_finds_misfits(struct kunit *test)
+{
+	struct kmh_mspan *s = span_new(test, SPANCLASS_4);
+
+	KUNIT_EXPECT_EQ(test, findings(s), 0U);
+	s->state = KMH_SPAN_LARGE;
+	KUNIT_EXPECT_EQ(test, findings(s), 1U);
+	s->state = KMH_SPAN_MANUAL;
+	KUNIT_EXPECT_EQ(test, findings(s), 1U);
+	s->state = KMH_SPAN_TINY;
+	KUNIT_EXPECT_EQ(test, findings(s), 1U);
+	s->state = KMH_SPAN_SMALL;
+	KUNIT_EXPECT_EQ(test, findings(s), 0U);
+	kmh_mspan_put(s);
+
+	s = span_new(test, KMH_SPANCLASS_LARGE);
+	KUNIT_EXPECT_EQ(test, findings(s), 0U);
+	s->large_bytes = 0;
+	KUNIT_EXPECT_EQ(test, findings(s), 1U);
+	s->large_bytes = 40961;
+	KUNIT_EXPECT_EQ(test, findings(s), 1U);
+	s->large_bytes = SIZE_MAX;
+	KUNIT_EXPECT_EQ(test, findings(s), 1U);
+	s->large_bytes = 40960;
+	s->elemsize = 32768;
+	KUNIT_EXPECT_EQ(test, findings(s), 1U);
+	s->elemsize = 0;
+	s->state = KMH_SPAN_SMALL;
+	KUNIT_EXPECT_EQ(test, findings(s), 1U);
+	s->state = KMH_SPAN_LARGE;
+	KUNIT_EXPECT_EQ(test, findings(s), 0U);
+	kmh_mspan_put(s);
 }
 
 /* Slot arithmetic of a free: every byte of a span, and some on either side. */
@@ -573,6 +612,7 @@ static void free_remote_races_are_counted_once(struct kunit *test)
 
 static struct kunit_case mspan_cases[] = {
 	KUNIT_CASE(init_every_spanclass),
+	KUNIT_CASE(validate_finds_misfits),
 	KUNIT_CASE(init_divides_exactly),
 	KUNIT_CASE(init_clears_what_the_last_user_left),
 	KUNIT_CASE(put_leaves_nothing_to_announce),

@@ -309,6 +309,40 @@ static void nmi_takes_from_the_shelf(struct kunit *test)
 		nmi_without_a_lock(test, sizes[i]);
 }
 
+/* A size that would wrap if it were rounded up, as a negative error number does. */
+static void nmi_gets_no_size_that_wraps(struct kunit *test)
+{
+	static const size_t sizes[] = { SIZE_MAX, -EINVAL, SIZE_MAX - KMH_PAGE_SIZE + 2 };
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int i, round;
+	struct kmheap_stats st;
+	void *p;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		for (round = 0; round < 2; round++) {
+			preempt_disable();
+			__preempt_count_add(NMI_OFFSET);
+			p = kmheap_alloc(heap, sizes[i], GFP_ATOMIC | __GFP_NOWARN);
+			__preempt_count_sub(NMI_OFFSET);
+			preempt_enable();
+			KUNIT_EXPECT_NULL_MSG(test, p, "%#zx bytes", sizes[i]);
+			kmh_kunit_settle(heap);	/* what has been asked for is there now */
+		}
+		KUNIT_EXPECT_NULL(test, kmheap_alloc(heap, sizes[i], GFP_KERNEL | __GFP_NOWARN));
+		KUNIT_EXPECT_NULL(test, kmheap_alloc_data(heap, sizes[i],
+							  GFP_KERNEL | __GFP_NOWARN));
+		KUNIT_EXPECT_NULL(test, kmheap_alloc_aligned(heap, sizes[i], 64,
+							     GFP_KERNEL | __GFP_NOWARN));
+		KUNIT_EXPECT_NULL(test, kmheap_alloc_node(heap, sizes[i],
+							  GFP_KERNEL | __GFP_NOWARN, 0));
+		KUNIT_EXPECT_NULL(test, kmheap_alloc_pages(heap, sizes[i],
+							   GFP_KERNEL | __GFP_NOWARN));
+	}
+	KUNIT_EXPECT_FALSE(test, kmh_nmi_in_use(heap));
+	kmh_kunit_balanced(test, heap, &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+}
+
 /* What nobody has taken dies with the heap and is no leak. */
 static void shelves_go_with_the_heap(struct kunit *test)
 {
@@ -332,6 +366,7 @@ static struct kunit_case reserve_cases[] = {
 	KUNIT_CASE(contexts_are_told_apart),
 	KUNIT_CASE(who_can_sleep_is_not_counted),
 	KUNIT_CASE(nmi_takes_from_the_shelf),
+	KUNIT_CASE(nmi_gets_no_size_that_wraps),
 	KUNIT_CASE(shelves_go_with_the_heap),
 	{ }
 };

@@ -146,6 +146,32 @@ static void absurd_requests_are_refused(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
+/* What the objects take counts, and not what was asked for. */
+static void more_than_the_machine_has_is_refused_at_once(struct kunit *test)
+{
+	static const struct {
+		size_t size, takes;
+	} rows[] = {
+		{ 8, 8 }, { 1, 8 }, { 4, 8 }, { 33, 48 }, { 2049, 2304 }, { 28673, 32768 },
+	};
+	struct kmheap *heap = kmh_kunit_heap(test);
+	size_t all = (size_t)totalram_pages() << PAGE_SHIFT;
+	struct kmheap_stats st;
+	struct kmheap_ticket t;
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, kmheap_set_limit(heap, 32UL << 20), 0);	/* so that it ends */
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		KUNIT_EXPECT_EQ_MSG(test, kmheap_prefill(&t, heap, rows[i].size,
+							 all / rows[i].takes + 1,
+							 GFP_KERNEL | __GFP_NOWARN),
+				    -EINVAL, "row %u", i);
+		KUNIT_EXPECT_EQ(test, t.left, 0UL);
+	}
+	kmheap_stats(heap, &st);
+	KUNIT_EXPECT_EQ(test, st.allocs, 0ULL);
+}
+
 /* Who cannot sleep gets all of it or nothing. */
 static void too_much_gives_everything_back(struct kunit *test)
 {
@@ -286,6 +312,7 @@ static struct kunit_case ticket_cases[] = {
 	KUNIT_CASE(end_gives_back_the_rest),
 	KUNIT_CASE(zeroed_when_asked_for),
 	KUNIT_CASE(absurd_requests_are_refused),
+	KUNIT_CASE(more_than_the_machine_has_is_refused_at_once),
 	KUNIT_CASE(too_much_gives_everything_back),
 	KUNIT_CASE(every_step_of_prefill_fails_once),
 	KUNIT_CASE(take_and_end_in_hardirq),

@@ -211,6 +211,9 @@ static void ctx_nmi_work(unsigned int n)
 	void *gift = xchg(&ctx_nmi_gift[n % CTX_NMI_GIFTS], NULL);
 	int err = in_nmi() ? ctx_exercise(GFP_ATOMIC) : -ENOTSUPP;
 
+	/* What would wrap if it were rounded up is refused, from the first time on. */
+	if (kmheap_alloc(ctx_heap, -EINVAL, GFP_ATOMIC | __GFP_NOWARN))
+		atomic_inc(&ctx_nmi_wrong);
 	if (err == -ENOMEM)
 		atomic_inc(&ctx_nmi_refused);
 	else if (err)

@@ -406,7 +406,8 @@ void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t
  *
  * Context: What @gfp says.
  * Return: 0; -ENOMEM, and an empty ticket, when not all of them were to be had; -EINVAL, and
- * an empty ticket, for @size 0, a collected heap, and more than the machine has.
+ * an empty ticket, for @size 0, a collected heap, and when the objects would take more than the
+ * machine has.
  */
 #define kmheap_prefill(t, heap, size, n, gfp) \
 	kmheap_hooks(kmheap_prefill_noprof(t, heap, size, n, gfp))
