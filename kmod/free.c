@@ -356,7 +356,7 @@ EXPORT_SYMBOL_GPL(kmheap_free_sized_any);
  */
 void kmheap_free_sensitive(const void *p)
 {
-	size_t bytes = kmheap_size(p);
+	size_t bytes = kmh_live_bytes(p);
 
 	if (bytes)
 		memzero_explicit((void *)p, bytes);

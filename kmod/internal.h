@@ -542,6 +542,7 @@ bool kmh_may_free(struct kmh_mspan *s, unsigned long addr, struct kmh_where *at,
 		  unsigned long ip);
 void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
 		const struct kmh_mspan *s, const struct kmh_where *at, unsigned long ip);
+size_t kmh_live_bytes(const void *p);
 
 /* ------------------------------------------- alloc.c free.c tiny.c large.c */
 

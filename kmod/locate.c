@@ -194,6 +194,16 @@ bool kmheap_lookup(const void *addr, struct kmheap_object *obj)
 }
 EXPORT_SYMBOL_GPL(kmheap_lookup);
 
+/* Usable bytes of the object that begins at @p; 0 for what is no live one. Context: any. */
+size_t kmh_live_bytes(const void *p)
+{
+	struct kmheap_object obj;
+
+	if (!kmheap_lookup(p, &obj) || obj.base != p || obj.state != KMHEAP_OBJECT_LIVE)
+		return 0;
+	return obj.bytes;
+}
+
 /**
  * kmheap_size() - usable bytes of an object, as ksize()
  * @p: the object; kmheap_lookup() tells what an address is that may be none.
@@ -207,7 +217,7 @@ EXPORT_SYMBOL_GPL(kmheap_lookup);
  */
 size_t kmheap_size(const void *p)
 {
-	struct kmheap_object obj;
+	size_t bytes = kmh_live_bytes(p);
 
 	if (unlikely(!bytes) && !ZERO_OR_NULL_PTR(p))
 		kmh_report_bad_pointer(__func__, p, _RET_IP_);

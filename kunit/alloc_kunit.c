@@ -425,7 +425,7 @@ static void free_sensitive_wipes(struct kunit *test)
 		kmheap_free_sensitive(p);
 		/* The pages are still mapped: nobody has shrunk the heap. */
 		KUNIT_EXPECT_NULL_MSG(test, memchr_inv(p, 0, bytes), "%zu bytes", sizes[i]);
-		KUNIT_EXPECT_EQ(test, kmheap_size(p), 0UL);
+		KUNIT_EXPECT_EQ(test, kmh_live_bytes(p), 0UL);
 	}
 }
 
@@ -533,7 +533,7 @@ static void lookup_interior_and_state(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, obj.bytes, bytes);
 			KUNIT_EXPECT_EQ(test, (int)obj.state, (int)KMHEAP_OBJECT_LIVE);
 			if (off)
-				KUNIT_EXPECT_EQ(test, kmheap_size(p + off), 0UL);
+				KUNIT_EXPECT_EQ(test, kmh_live_bytes(p + off), 0UL);
 		}
 		KUNIT_EXPECT_TRUE(test, kmheap_lookup(p + bytes - 1, &obj) && obj.base == p);
 		KUNIT_EXPECT_FALSE(test, kmheap_lookup(p + bytes, &obj) && obj.base == p);

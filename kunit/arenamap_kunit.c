@@ -36,7 +36,7 @@ static void expect_foreign(struct kunit *test, unsigned long addr)
 	KUNIT_EXPECT_TRUE_MSG(test, st == KMH_SPAN_NONE || st == KMH_SPAN_GONE,
 			      "%lx has state %d", addr, st);
 	KUNIT_EXPECT_FALSE(test, kmheap_lookup((void *)addr, &obj));
-	KUNIT_EXPECT_EQ(test, kmheap_size((void *)addr), (size_t)0);
+	KUNIT_EXPECT_EQ(test, kmh_live_bytes((void *)addr), (size_t)0);
 }
 
 /* Reported and refused, but for the two values that may be freed. */

@@ -51,7 +51,7 @@ static inline bool marked(const void *p)
 
 static inline bool live(const void *p)
 {
-	return kmheap_size(p);
+	return kmh_live_bytes(p);
 }
 
 static inline struct kmh_mcache *this_mcache(struct kmheap *heap)

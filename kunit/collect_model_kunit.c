@@ -38,7 +38,7 @@ static void model_alloc(struct model *m, struct object *o)
 
 	*o = (struct object){ .p = filled(m->test, m->heap, bytes, below(m, 2)) };
 	o->black = m->marking;
-	o->bytes = bytes > KMHEAP_MAX_SMALL ? bytes : kmheap_size(o->p);
+	o->bytes = bytes > KMHEAP_MAX_SMALL ? bytes : kmh_live_bytes(o->p);
 }
 
 static void model_free(struct model *m, struct object *o)
@@ -73,7 +73,7 @@ static void model_mark(struct model *m)
 
 		if (!o->p || below(m, 100) >= percent)
 			continue;
-		first = kmheap_mark(m->heap, o->p + below(m, kmheap_size(o->p) ?: 1));
+		first = kmheap_mark(m->heap, o->p + below(m, kmh_live_bytes(o->p) ?: 1));
 		if (first != !(o->black || o->marked))
 			KUNIT_FAIL(m->test, "object %u: first %d, black %d, marked %d", i, first,
 				   o->black, o->marked);
@@ -206,7 +206,7 @@ static bool shared_whole(unsigned long *p)
 {
 	size_t bytes = p[0] ^ (unsigned long)p;
 
-	return bytes == kmheap_size(p) && p[bytes / 8 - 1] == (p[0] ^ (bytes > 8 ? ~0UL : 0));
+	return bytes == kmh_live_bytes(p) && p[bytes / 8 - 1] == (p[0] ^ (bytes > 8 ? ~0UL : 0));
 }
 
 static unsigned long *shared_alloc(struct shared *sh, struct rnd_state *rnd)
@@ -214,7 +214,7 @@ static unsigned long *shared_alloc(struct shared *sh, struct rnd_state *rnd)
 	u32 r = prandom_u32_state(rnd);
 	unsigned long *p = r & 1 ? kmheap_alloc(sh->heap, 8 << r / 2 % 9, GFP_KERNEL) :
 				   kmheap_alloc_data(sh->heap, 8 << r / 2 % 9, GFP_KERNEL);
-	size_t bytes = kmheap_size(p);
+	size_t bytes = kmh_live_bytes(p);
 
 	if (!p)
 		return NULL;
@@ -261,7 +261,7 @@ static void shared_lose(struct shared *sh, struct rnd_state *rnd)
 		if (!p)
 			continue;
 		sh->ngarbage++;
-		sh->garbage_bytes += kmheap_size(p);
+		sh->garbage_bytes += kmh_live_bytes(p);
 	}
 }
 

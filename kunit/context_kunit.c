@@ -139,7 +139,7 @@ static void alloc_and_free_in_hardirq(struct kunit *test)
 	KUNIT_ASSERT_NE(test, wait_for_completion_timeout(&h.done, 60 * HZ), 0UL);
 	irq_work_sync(&h.work);
 	KUNIT_EXPECT_TRUE(test, h.was_hardirq);
-	KUNIT_EXPECT_EQ(test, kmheap_size(h.old), 0UL);
+	KUNIT_EXPECT_EQ(test, kmh_live_bytes(h.old), 0UL);
 	KUNIT_EXPECT_NULL(test, h.refused);
 	for (i = 0; i < ARRAY_SIZE(h.p); i++) {
 		if (i == 1)

@@ -44,7 +44,7 @@ static void expect_state(struct kunit *test, const void *p, size_t bytes,
 	KUNIT_EXPECT_PTR_EQ(test, obj.base, (void *)p);
 	KUNIT_EXPECT_EQ(test, obj.bytes, bytes);
 	KUNIT_EXPECT_EQ_MSG(test, (int)obj.state, (int)state, "%zu bytes", bytes);
-	KUNIT_EXPECT_EQ(test, kmheap_size(p), state == KMHEAP_OBJECT_LIVE ? bytes : 0);
+	KUNIT_EXPECT_EQ(test, kmh_live_bytes(p), state == KMHEAP_OBJECT_LIVE ? bytes : 0);
 }
 
 /* Under init_on_free memory is wiped when it is free, and else left as it was. */

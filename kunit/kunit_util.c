@@ -437,7 +437,7 @@ static u32 pattern(const void *p, size_t word)
 
 void kmh_kunit_fill(void *p)
 {
-	size_t i, nwords = kmheap_size(p) / sizeof(u32);
+	size_t i, nwords = kmh_live_bytes(p) / sizeof(u32);
 	u32 *word = p;
 
 	for (i = 0; i < nwords; i++)
@@ -446,7 +446,7 @@ void kmh_kunit_fill(void *p)
 
 bool kmh_kunit_filled(const void *p)
 {
-	size_t i, nwords = kmheap_size(p) / sizeof(u32);
+	size_t i, nwords = kmh_live_bytes(p) / sizeof(u32);
 	const u32 *word = p;
 
 	for (i = 0; i < nwords; i++)

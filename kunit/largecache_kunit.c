@@ -130,7 +130,7 @@ static void parked_is_freed(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, is_parked(p));
 	for (i = 0; i < ARRAY_SIZE(offs); i++) {
 		KUNIT_EXPECT_FALSE(test, kmheap_lookup(p + offs[i], &obj));
-		KUNIT_EXPECT_EQ(test, kmheap_size(p + offs[i]), (size_t)0);
+		KUNIT_EXPECT_EQ(test, kmh_live_bytes(p + offs[i]), (size_t)0);
 		kmheap_free(p + offs[i]);
 		r = kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
 		KUNIT_EXPECT_STREQ(test, r.what, "its pages are free already");

@@ -247,7 +247,7 @@ static void free_after_destroy(struct kunit *test)
 	kmheap_destroy(heap);
 	for (i = 0; i < ARRAY_SIZE(p); i++) {
 		KUNIT_EXPECT_FALSE(test, kmheap_lookup(p[i], &obj));
-		KUNIT_EXPECT_EQ(test, kmheap_size(p[i]), 0UL);
+		KUNIT_EXPECT_EQ(test, kmh_live_bytes(p[i]), 0UL);
 		kmheap_free(p[i]);
 		expect_report(test, KMH_INVALID_FREE, NULL, p[i], NULL);
 		kmheap_free_sized(p[i], 100);
@@ -256,6 +256,36 @@ static void free_after_destroy(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&kmh_misuses[KMH_INVALID_FREE]),
 			before + 2 * (long)ARRAY_SIZE(p));
 	expect_serves_on(test, kmh_kunit_heap(test));
+}
+
+/* Whoever asks for the size of what is no live object is told, and gets 0. */
+static void size_of_what_is_not_live(struct kunit *test)
+{
+	static const size_t sizes[] = { 4, 100, 1024, 32768, 50000, 3 << 20 };
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		u8 *p = kmheap_alloc_data(heap, sizes[i], GFP_KERNEL);
+
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		KUNIT_EXPECT_GE(test, kmheap_size(p), sizes[i]);
+		kmh_kunit_no_reports(test);
+		KUNIT_EXPECT_EQ(test, kmheap_size(p + 1), (size_t)0);
+		expect_report(test, KMH_INVALID_FREE, heap, p + 1, NULL);
+		kmheap_free_rcu(p);
+		KUNIT_EXPECT_EQ(test, kmheap_size(p), (size_t)0);
+		kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+		kmheap_rcu_barrier(heap);
+		KUNIT_EXPECT_EQ(test, kmheap_size(p), (size_t)0);
+		kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	}
+	KUNIT_EXPECT_EQ(test, kmheap_size(&i), (size_t)0);
+	expect_report(test, KMH_INVALID_FREE, NULL, &i, NULL);
+	KUNIT_EXPECT_EQ(test, kmheap_size(NULL), (size_t)0);
+	KUNIT_EXPECT_EQ(test, kmheap_size(ZERO_SIZE_PTR), (size_t)0);
+	kmh_kunit_no_reports(test);
+	expect_serves_on(test, heap);
 }
 
 /* What a destroyed heap had counted stays in the totals. */
@@ -378,7 +408,7 @@ static void invalid_free_of_wild_addresses(struct kunit *test)
 		void *p = (void *)wild[i];
 
 		KUNIT_EXPECT_FALSE(test, kmheap_lookup(p, &obj));
-		KUNIT_EXPECT_EQ(test, kmheap_size(p), 0UL);
+		KUNIT_EXPECT_EQ(test, kmh_live_bytes(p), 0UL);
 		kmheap_free(p);
 		expect_report(test, KMH_INVALID_FREE, NULL, p, NULL);
 		kmheap_free_sized(p, 64);
@@ -429,7 +459,7 @@ static void wrong_size_free(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, kmh_kunit_filled(p));
 		kmheap_free_sized(p, i % 2 ? kmheap_size(p) : bytes);
 		kmh_kunit_no_reports(test);
-		KUNIT_EXPECT_EQ(test, kmheap_size(p), 0UL);
+		KUNIT_EXPECT_EQ(test, kmh_live_bytes(p), 0UL);
 	}
 	KUNIT_EXPECT_EQ(test, counter(heap, KMH_WRONG_SIZE_FREE),
 			6 * (u64)ARRAY_SIZE(wrong_size_rows));
@@ -467,7 +497,7 @@ static __always_inline void wrong_then_right(struct kunit *test, struct kmheap *
 	expect_report(test, KMH_WRONG_SIZE_FREE, heap, p, p);
 	kmheap_free_sized(p, right);
 	kmh_kunit_no_reports(test);
-	KUNIT_EXPECT_EQ(test, kmheap_size(p), 0UL);
+	KUNIT_EXPECT_EQ(test, kmh_live_bytes(p), 0UL);
 	kmheap_free_sized(p, right);
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
 }
@@ -624,6 +654,7 @@ static struct kunit_case misuse_cases[] = {
 	KUNIT_CASE(double_free_after_pages_went_back),
 	KUNIT_CASE(free_after_arena_went_back),
 	KUNIT_CASE(free_after_destroy),
+	KUNIT_CASE(size_of_what_is_not_live),
 	KUNIT_CASE(destroy_keeps_the_counts),
 	KUNIT_CASE(invalid_free_inside_objects),
 	KUNIT_CASE(invalid_free_in_the_tail),

@@ -93,7 +93,7 @@ static void lookup_of_a_run(struct kunit *test)
 		KUNIT_EXPECT_PTR_EQ(test, obj.base, p);
 		KUNIT_EXPECT_EQ(test, obj.bytes, 5 * KMHEAP_PAGE_SIZE);
 		KUNIT_EXPECT_EQ(test, (int)obj.state, (int)KMHEAP_OBJECT_PAGES);
-		KUNIT_EXPECT_EQ(test, kmheap_size(p + offs[i]), 0UL);
+		KUNIT_EXPECT_EQ(test, kmh_live_bytes(p + offs[i]), 0UL);
 	}
 	kmheap_free_pages(p, 5);
 	KUNIT_EXPECT_FALSE(test, kmheap_lookup(p, &obj));

@@ -118,7 +118,7 @@ static void realloc_zero_frees(struct kunit *test)
 
 		KUNIT_ASSERT_NOT_NULL(test, p);
 		KUNIT_EXPECT_PTR_EQ(test, kmheap_realloc(heap, p, 0, GFP_KERNEL), ZERO_SIZE_PTR);
-		KUNIT_EXPECT_EQ(test, kmheap_size(p), 0UL);
+		KUNIT_EXPECT_EQ(test, kmh_live_bytes(p), 0UL);
 	}
 	kmh_kunit_stats(heap, &st);
 	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);

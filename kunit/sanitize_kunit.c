@@ -58,7 +58,7 @@ static void expect_gone(struct kunit *test, const void *p, size_t size)
 	struct kmheap_object obj;
 
 	KUNIT_EXPECT_EQ(test, how_long(p, size, false), size);
-	KUNIT_EXPECT_EQ(test, kmheap_size(p), 0UL);
+	KUNIT_EXPECT_EQ(test, kmh_live_bytes(p), 0UL);
 	KUNIT_EXPECT_TRUE(test, !kmheap_lookup(p, &obj) || obj.state != KMHEAP_OBJECT_LIVE);
 }
 
