@@ -87,6 +87,8 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 	unsigned long seen;
 	void *p;
 
+	if (unlikely(READ_ONCE(heap->ended)))
+		return kmh_ended_alloc(heap, _RET_IP_);
 	if (heap->flags & KMHEAP_HWCACHE_ALIGN && spanclass != KMH_SPANCLASS_TINY)
 		spanclass = kmh_aligned_spanclass(spanclass);
 	class = &kmh_classes[kmh_spanclass_class(spanclass)];
@@ -328,6 +330,8 @@ void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int 
 		return NULL;
 	if (!size)
 		return ZERO_SIZE_PTR;
+	if (unlikely(READ_ONCE(heap->ended)))
+		return kmh_ended_alloc(heap, _RET_IP_);
 	p = kmh_alloc_node(heap, size, gfp, nid);
 	/* An arena that grew when its node was full may be of another one. */
 	if (p && gfp & __GFP_THISNODE &&

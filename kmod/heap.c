@@ -177,20 +177,24 @@ static void kmh_heap_free_nodes(struct kmheap *heap)
 	kmh_backend_free(heap->nodes);
 }
 
-/* The structure and what hangs off it; no arenas left, no users. */
-static void kmh_heap_free(struct kmheap *heap)
+/* What hangs off the structure; no arenas left, no users. */
+static void kmh_heap_free_tables(struct kmheap *heap, struct kmh_mcache __percpu *mcache)
 {
-	size_t base = heap->base_metadata_bytes;
-
-	kmh_mcache_destroy(heap);
+	kmh_mcache_destroy(heap, mcache);
 	kmh_heap_free_nodes(heap);
 	kmh_heap_put_sentinels(heap);
 	kmh_nmi_free(heap);
 	kmh_special_exit(heap);
 	kmh_reserve_forget(heap);
+	atomic_long_sub(heap->base_metadata_bytes, &kmh_total_base);
+}
+
+/* Nobody but the caller knows the heap. */
+static void kmh_heap_free(struct kmheap *heap, struct kmh_mcache __percpu *mcache)
+{
+	kmh_heap_free_tables(heap, mcache);
 	kmh_backend_free(heap->name);
 	kmh_backend_free(heap);
-	atomic_long_sub(base, &kmh_total_base);
 }
 
 static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *attr)
@@ -231,7 +235,7 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	atomic_long_add(heap->base_metadata_bytes, &kmh_total_base);
 	return heap;
 fail:
-	kmh_heap_free(heap);
+	kmh_heap_free(heap, heap->mcache);
 	return NULL;
 }
 
@@ -382,6 +386,7 @@ static void kmh_heap_keep_misuses(struct kmheap *heap)
  */
 static void kmh_heap_teardown(struct kmheap *heap, bool report)
 {
+	struct kmh_mcache __percpu *mcache = heap->mcache;
 	struct kmh_mspan *spans = NULL, *s;
 	struct kmh_node *node;
 	int nid = -1;
@@ -404,6 +409,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	kmh_limit_end(heap);
 	kmh_largecache_drain_idle(heap);
 	kmh_heap_unmap(heap, &spans);
+	kmh_ended_begin(heap);
 	synchronize_rcu();
 	while ((s = spans)) {
 		spans = s->dead;
@@ -413,7 +419,12 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	}
 	kmh_heap_free_arenas(heap);
 	kmh_heap_keep_misuses(heap);
-	kmh_heap_free(heap);
+	if (!report) {
+		kmh_heap_free(heap, mcache);
+		return;
+	}
+	kmh_heap_free_tables(heap, mcache);
+	kmh_ended_keep(heap);
 }
 
 static bool kmh_heap_is_listed_locked(const struct kmheap *heap)
@@ -577,6 +588,7 @@ no_cpuhp:
 	kmh_heap_begin_end(kmh_default_heap);
 	kmh_heap_unpublish(kmh_default_heap);
 	kmh_heap_teardown(kmh_default_heap, false);
+	kmh_ended_exit();
 	return err;
 }
 
@@ -588,4 +600,5 @@ void kmh_heaps_exit(void)
 	kmh_heap_begin_end(kmh_default_heap);
 	kmh_heap_unpublish(kmh_default_heap);
 	kmh_heap_teardown(kmh_default_heap, true);
+	kmh_ended_exit();
 }

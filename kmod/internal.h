@@ -370,6 +370,7 @@ struct kmheap {
 	struct kmh_mcache __percpu *mcache;
 	struct kmh_node **nodes;	/* nr_node_ids of them; memoryless ones share */
 	unsigned int flags;
+	bool ended;			/* only the name and what leads here is left: ended.c */
 	struct module *owner;
 	char *name;
 	struct kmh_mspan *unused;	/* sentinels of this heap */
@@ -439,6 +440,14 @@ static __always_inline struct kmheap *kmh_heap_or_default(struct kmheap *heap)
 	/* READ_ONCE(): a branch, and no load where a heap is given. */
 	return likely(heap) ? heap : READ_ONCE(kmh_default_heap);
 }
+
+/* ------------------------------------------------------------------ ended.c */
+
+void kmh_ended_begin(struct kmheap *heap);
+void kmh_ended_keep(struct kmheap *heap);
+void kmh_ended_exit(void);
+unsigned int kmh_ended_count(u64 *bytes);
+void *kmh_ended_alloc(const struct kmheap *heap, unsigned long ip);
 
 /* Some span may have to be swept before its slots can be had. */
 static inline bool kmh_sweep_is_open(const struct kmheap *heap)

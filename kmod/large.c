@@ -189,6 +189,8 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 	if (likely(s)) {
 		kmh_large_become(s, bytes, state, noscan);
 	} else {
+		if (unlikely(READ_ONCE(heap->ended)))
+			return kmh_ended_alloc(heap, _RET_IP_);
 		s = kmh_nested() ?
 			    kmh_large_in_nmi(heap, bytes, align, gfp, nid, state, noscan, &zeroed) :
 			    kmh_large_fresh(heap, bytes, align, gfp, nid, state, noscan, &zeroed);

@@ -343,17 +343,17 @@ int kmh_mcache_init(struct kmheap *heap)
 	return 0;
 }
 
-void kmh_mcache_destroy(struct kmheap *heap)
+/* @mcache: what the heap had, NULL for none; @heap->mcache may be for who comes late by now. */
+void kmh_mcache_destroy(struct kmheap *heap, struct kmh_mcache __percpu *mcache)
 {
 	unsigned int cpu;
 
-	if (!heap->mcache)
+	if (!mcache)
 		return;
 	for_each_possible_cpu(cpu)
-		kmh_magazines_free(per_cpu_ptr(heap->mcache, cpu));
+		kmh_magazines_free(per_cpu_ptr(mcache, cpu));
 	kmh_heap_account_metadata(heap, -(long)(sizeof(struct kmh_mcache) * num_possible_cpus()));
-	free_percpu(heap->mcache);
-	heap->mcache = NULL;
+	free_percpu(mcache);
 }
 
 static bool kmh_mcache_holds(const struct kmh_mcache *mc, unsigned int spanclass,

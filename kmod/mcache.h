@@ -241,7 +241,7 @@ static inline void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclas
 void kmh_mcache_walk_spans(struct kmh_mcache *mc, void (*fn)(struct kmh_mspan *s));
 int kmh_mcache_init(struct kmheap *heap);
 void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu);
-void kmh_mcache_destroy(struct kmheap *heap);
+void kmh_mcache_destroy(struct kmheap *heap, struct kmh_mcache __percpu *mcache);
 bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass);
 void kmh_mcache_drain_locked(struct kmh_mcache *mc);
 

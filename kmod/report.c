@@ -104,7 +104,9 @@ void kmh_report_misuse(const struct kmh_report *r)
 	/* A survivor's finalizer frees what kmheap_destroy() has freed already. */
 	if (r->kind == KMH_DOUBLE_FREE && heap && READ_ONCE(heap->specials.ending))
 		return;
-	atomic_long_inc(heap ? &heap->misuses[r->kind] : &kmh_misuses[r->kind]);
+	atomic_long_inc(heap && !READ_ONCE(heap->ended) ? &heap->misuses[r->kind] :
+							  &kmh_misuses[r->kind]);
+	kmh_test_point("report");
 	if (READ_ONCE(kmh_report_hook)) {
 		kmh_report_hook(r);
 		return;

@@ -298,7 +298,11 @@ static void kmh_stats_add(struct kmheap_stats *sum, const struct kmheap_stats *s
 /* Metadata that belongs to no heap. */
 u64 kmh_shared_bytes(void)
 {
-	return kmh_mspan_pools_idle_bytes() + kmh_magazines_idle_bytes() + kmh_arenamap_bytes();
+	u64 bytes;
+
+	kmh_ended_count(&bytes);
+	return bytes + kmh_mspan_pools_idle_bytes() + kmh_magazines_idle_bytes() +
+	       kmh_arenamap_bytes();
 }
 
 /**

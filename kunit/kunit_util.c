@@ -170,14 +170,15 @@ void kmh_kunit_books(struct kunit *test, struct kmh_kunit_books *b)
 	struct kmheap_stats sum;
 	struct kmheap *heap;
 	struct kmh_arena *a;
+	u64 ended;
 
 	flush_workqueue(kmh_grow_wq);
 	flush_workqueue(kmh_wq);
 	KUNIT_ASSERT_EQ(test, kmh_global_stats(&sum, &b->nheaps), 0);
 	b->narenas = atomic_long_read(&kmh_backend_narenas);
-	b->ntables = atomic_long_read(&kmh_backend_ntables);
+	b->ntables = atomic_long_read(&kmh_backend_ntables) - 2 * kmh_ended_count(&ended);
 	b->map_bytes = kmh_arenamap_bytes();
-	b->pool_bytes = sum.metadata_bytes - b->map_bytes;
+	b->pool_bytes = sum.metadata_bytes - b->map_bytes - ended;
 	mutex_lock(&kmh_heaps_mutex);
 	list_for_each_entry(heap, &kmh_heaps, list) {
 		mutex_lock(&heap->arenas_mutex);

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit: who allocates from a heap that has ended. */
+#include <linux/string.h>
+
+#include "kunit_util.h"
+
+/* One report of an allocation from @heap, which has ended, and NULL. */
+static void expect_ended(struct kunit *test, struct kmheap *heap, void *p)
+{
+	struct kmh_report r = kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+
+	KUNIT_EXPECT_NULL(test, p);
+	KUNIT_EXPECT_PTR_EQ(test, r.heap, heap);
+	KUNIT_EXPECT_STREQ(test, heap->name, "kunit-gone");
+	KUNIT_EXPECT_STREQ(test, r.what, "allocation after kmheap_destroy()");
+}
+
+static void alloc_after_destroy_in(struct kunit *test, unsigned int flags)
+{
+	static const size_t sizes[] = { 1, 8, 100, 1024, 32768, 40000, 3 << 20, 64 << 20 };
+	const struct kmheap_attr attr = { .flags = flags };
+	struct kmheap *heap = kmheap_create("kunit-gone", &attr);
+	struct kmheap_ticket t;
+	unsigned int i;
+	void *p;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	p = kmheap_alloc(heap, 100, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	kmheap_free(p);
+	kmheap_destroy(heap);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		expect_ended(test, heap, kmheap_alloc(heap, sizes[i], GFP_KERNEL));
+		expect_ended(test, heap, kmheap_alloc(heap, sizes[i], GFP_ATOMIC | __GFP_ZERO));
+		expect_ended(test, heap, kmheap_alloc_data(heap, sizes[i], GFP_KERNEL));
+		expect_ended(test, heap, kmheap_alloc_aligned(heap, sizes[i], 64, GFP_KERNEL));
+		expect_ended(test, heap, kmheap_alloc_node(heap, sizes[i], GFP_KERNEL, 0));
+		expect_ended(test, heap, kmheap_realloc(heap, NULL, sizes[i], GFP_KERNEL));
+		p = NULL;
+		KUNIT_EXPECT_EQ(test, kmheap_alloc_bulk(heap, sizes[i], GFP_KERNEL, 1, &p), 0UL);
+		expect_ended(test, heap, p);
+	}
+	expect_ended(test, heap, kmheap_alloc(heap, 56, GFP_KERNEL));
+	expect_ended(test, heap, kmheap_alloc_pages(heap, 3, GFP_KERNEL));
+	expect_ended(test, heap, kmheap_strdup(heap, "text", GFP_KERNEL));
+	if (!(flags & KMHEAP_COLLECTED)) {
+		KUNIT_EXPECT_EQ(test, kmheap_prefill(&t, heap, 64, 2, GFP_KERNEL), -ENOMEM);
+		expect_ended(test, heap, NULL);
+	}
+}
+
+static void alloc_after_destroy(struct kunit *test)
+{
+	alloc_after_destroy_in(test, 0);
+	alloc_after_destroy_in(test, KMHEAP_COLLECTED);
+	alloc_after_destroy_in(test, KMHEAP_HWCACHE_ALIGN);
+}
+
+/* As many as are kept, and then some: each one tells for as long as it is there. */
+static void ended_heaps_come_and_go(struct kunit *test)
+{
+	unsigned int i, kept;
+	u64 bytes;
+
+	for (i = 0; i < 20; i++) {
+		struct kmheap *heap = kmheap_create("kunit-gone", NULL);
+
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+		kmheap_destroy(heap);
+		expect_ended(test, heap, kmheap_alloc(heap, 100, GFP_KERNEL));
+	}
+	kept = kmh_ended_count(&bytes);
+	KUNIT_EXPECT_LT(test, kept, 20U);
+	KUNIT_EXPECT_LT(test, bytes, 64ULL << 10);
+	kunit_info(test, "%u heaps that have ended take %llu bytes\n", kept, bytes);
+}
+
+static struct kunit_case ended_cases[] = {
+	KUNIT_CASE(alloc_after_destroy),
+	KUNIT_CASE(ended_heaps_come_and_go),
+	{ }
+};
+
+static struct kunit_suite ended_suite = {
+	.name = "kmheap_ended",
+	.init = kmh_kunit_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = ended_cases,
+};
+
+kunit_test_suite(ended_suite);
