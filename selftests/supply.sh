@@ -52,7 +52,7 @@ check "is served as kmalloc() serves it" served_as_kmalloc
 check "a reserve of 1 MiB" tell supply_client reserve 1048576
 check "little memory is left" tell supply_client hog "$little"
 answered
-check "8 MiB in bursts, a short time apart" tell supply_client atomic 2000 4096 100 1
+check "8 MiB in bursts, each after a refill" tell supply_client atomic 2000 4096 100
 check "are served as kmalloc() serves them" served_as_kmalloc
 tell supply_client reserve 0
 tell supply_client release

@@ -208,9 +208,20 @@ static int run_memalloc(char *args)
 
 /* ---- for callers that cannot sleep */
 
-/* @n objects of @bytes, a pause after every @burst of them. Returns how many were refused. */
-static unsigned long atomic(bool ours, unsigned long n, size_t bytes, unsigned long burst,
-			    unsigned int ms)
+/* The worker is done, or cannot help it: whether it is fast is not asked here. */
+static void wait_for_reserve(void)
+{
+	unsigned long end = jiffies + 10 * HZ;
+	struct kmheap_stats st;
+
+	do {
+		msleep(20);
+		kmheap_stats(heap, &st);
+	} while (st.reserve_missing_bytes && time_before(jiffies, end));
+}
+
+/* @n objects of @bytes, in bursts. Returns how many were refused. */
+static unsigned long atomic(bool ours, unsigned long n, size_t bytes, unsigned long burst)
 {
 	unsigned long refused = 0, i;
 	void *objects = NULL, *p;
@@ -222,22 +233,21 @@ static unsigned long atomic(bool ours, unsigned long n, size_t bytes, unsigned l
 		else
 			refused++;
 		if (i % burst == 0)
-			msleep(ms);
+			wait_for_reserve();
 	}
 	chain_free(ours, objects);
 	return refused;
 }
 
-/* atomic N BYTES BURST MS */
+/* atomic N BYTES BURST */
 static int run_atomic(char *args)
 {
 	unsigned long n, bytes, burst;
-	unsigned int ms;
 
-	if (sscanf(args, "%lu %lu %lu %u", &n, &bytes, &burst, &ms) != 4)
+	if (sscanf(args, "%lu %lu %lu", &n, &bytes, &burst) != 3)
 		return -EINVAL;
-	client_say("kmalloc_refused %lu\n", atomic(false, n, bytes, burst, ms));
-	client_say("kmheap_refused %lu\n", atomic(true, n, bytes, burst, ms));
+	client_say("kmalloc_refused %lu\n", atomic(false, n, bytes, burst));
+	client_say("kmheap_refused %lu\n", atomic(true, n, bytes, burst));
 	return 0;
 }
 
@@ -264,8 +274,8 @@ static int run_cold(char *args)
 	err = kmheap_set_reserve(new, reserve);
 	heap = new;
 	preempt_disable();
-	client_say("kmalloc_refused %lu\n", atomic(false, n, bytes, ULONG_MAX, 0));
-	client_say("kmheap_refused %lu\n", atomic(true, n, bytes, ULONG_MAX, 0));
+	client_say("kmalloc_refused %lu\n", atomic(false, n, bytes, ULONG_MAX));
+	client_say("kmheap_refused %lu\n", atomic(true, n, bytes, ULONG_MAX));
 	preempt_enable();
 	heap = old;
 	kmheap_destroy(new);
