@@ -115,6 +115,28 @@ static inline bool kmh_kasan_is(unsigned long addr, u8 code)
 }
 #endif
 
+#if KMH_KASAN
+/* What the compiler calls where it has found a bad read; exported for modules. */
+void __asan_report_load1_noabort(void *addr);
+
+/**
+ * kmh_sanitize_misuse() - have KASAN report a misuse as well
+ * @addr: what was misused; in an arena of a sanitized heap.
+ *
+ * As people look for "BUG: KASAN". What it is called there is what the shadow says: a use after
+ * free where the object is free, out of bounds where it is live and the pointer is wrong. KASAN
+ * exports nothing to give it another name. The shadow may be read up to 8 bytes behind @addr:
+ * there the slot of a live object has its redzone.
+ *
+ * Context: Any but NMI, where KASAN's lock may be held.
+ */
+void kmh_sanitize_misuse(unsigned long addr)
+{
+	if (!in_nmi())
+		__asan_report_load1_noabort((void *)addr);
+}
+#endif
+
 /* The slot of an object, or all of a large one's pages. */
 static size_t kmh_slot_bytes(const struct kmh_mspan *s)
 {

@@ -66,6 +66,11 @@ void kmh_sanitize_deferred(unsigned long addr);
 void kmh_sanitize_dead(unsigned long addr, size_t bytes);
 void kmh_sanitize_free(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
 		       unsigned long ip);
+#if KMH_KASAN
+void kmh_sanitize_misuse(unsigned long addr);
+#else
+static inline void kmh_sanitize_misuse(unsigned long addr) { }
+#endif
 void kmh_sanitize_span_gone(const struct kmh_mspan *s);
 bool kmh_quarantine_drain(struct kmheap *heap);
 

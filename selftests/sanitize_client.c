@@ -56,6 +56,8 @@ static int kasan_cmd(char *args)
 		poke(p, size);
 	else if (!strcmp(args, "shrunk") || !strcmp(args, "regrown"))
 		resize(p, size, !strcmp(args, "regrown"));
+	else if (!strcmp(args, "inside"))
+		kmheap_free(p + 8);
 	kmheap_free(p);
 	if (!strcmp(args, "free"))
 		client_say("got %u\n", peek(p, 0));
@@ -63,6 +65,10 @@ static int kasan_cmd(char *args)
 		poke(p, size - 1);
 	else if (!strcmp(args, "twice"))
 		kmheap_free(p);
+	else if (!strcmp(args, "wiped"))
+		kmheap_free_sensitive(p);
+	else if (!strcmp(args, "reallocated") && kmheap_realloc(heap, p, size, GFP_KERNEL))
+		client_say("got an object\n");
 	return 0;
 }
 

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-plan 17
+plan 24
 
 load kmheap
 load sanitize_client
@@ -40,17 +40,23 @@ done
 check "small object: read when it is free" reports small free slab-use-after-free Read
 check "large object: written when it is free" reports large freewrite slab-use-after-free Write
 
-# A double free is kmheap's to report.
-double() {
-	before=$(stat double_frees)
+# A misuse is kmheap's to report, and KASAN's, too: its line is what people look for.
+misuse() {
+	before=$(stat "$3")
 	dmesg -c >/dev/null
-	tell sanitize_client kasan small twice || return 1
+	tell sanitize_client kasan "$1" "$2" || return 1
 	dmesg >/tmp/kasan.log
-	is double_frees "$(stat double_frees)" = $((before + 1)) &&
+	is "$3" "$(stat "$3")" = $((before + 1)) &&
 		is "reports of kmheap" "$(grep -c 'cut here' /tmp/kasan.log)" = 1 &&
-		is "reports of KASAN" "$(grep -c 'BUG: KASAN' /tmp/kasan.log)" = 0 && valid
+		is "reports of KASAN" "$(grep -c "BUG: KASAN: $4" /tmp/kasan.log)" = 1 && valid
 }
-check "small object: freed twice" double
+for size in small large; do
+	check "$size object: freed twice" misuse $size twice double_frees slab-use-after-free
+	check "$size object: freed from within" misuse $size inside invalid_frees out-of-bounds
+	check "$size object: wiped and freed twice" misuse $size wiped double_frees slab-use-after-free
+	check "$size object: reallocated when it is free" misuse $size reallocated invalid_frees \
+		slab-use-after-free
+done
 
 # Without any misuse: nothing.
 innocent() {
