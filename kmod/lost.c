@@ -12,8 +12,8 @@
  * never given to vfree() again, because somebody else may have the addresses by now. No page of
  * it is allocated any more, and no slot: its spans get the state of the sentinel "gone", so that
  * a free of an object in it is reported and ignored, and are taken off every list. Finalizers of
- * its objects do not run: there is nothing left to finalize. The rest of the heap goes on. Descriptors and tables stay until the heap ends, because stale pointers lead
- * to them.
+ * its objects do not run: there is nothing left to finalize. The rest of the heap goes on.
+ * Descriptors and tables stay until the heap ends, because stale pointers lead to them.
  */
 #include <linux/mm.h>
 #include <linux/vmalloc.h>
