@@ -220,6 +220,7 @@ static bool kmh_mheap_find_room(struct kmh_mheap *mh, const struct kmh_room *roo
 	if (kmh_mheap_has_parked(mh, room))
 		return true;
 	kmh_largestore_release(mh->heap);
+	kmh_held_release(mh->heap);
 	kmh_magazines_flush_all(mh->heap);
 	kmh_sweep_reclaim(mh->heap, room->npages);
 	kmh_mheap_release_some(mh, KMH_GROW_LOOK);

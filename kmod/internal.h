@@ -164,6 +164,7 @@ struct kmh_mheap {
 
 	struct llist_head pending;	/* spans whose free could not take @lock */
 	struct llist_head deferred[2];	/* large objects in the two deferred sets */
+	struct llist_head held;		/* freed ones whose pages somebody else has: held.c */
 
 	struct kmheap *heap;
 	int nid;
@@ -280,6 +281,12 @@ static inline struct kmh_arena *kmh_range_arena(struct kmh_parange *r)
 {
 	return container_of(r, struct kmh_arena, range);
 }
+
+/* ------------------------------------------------------------------- held.c */
+
+bool kmh_large_is_held(const struct kmh_mspan *s);
+void kmh_held_put(struct kmh_mspan *s);
+bool kmh_held_release(struct kmheap *heap);
 
 /* ------------------------------------------------------------------- lost.c */
 

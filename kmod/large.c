@@ -239,7 +239,7 @@ enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
  *	preempted.
  *
  * To the page heap, for those who want its pages there. With a finalizer it is the worker
- * who does that, later.
+ * who does that, later; and while somebody else has a page of it, nobody does (held.c).
  *
  * Context: Any.
  */
@@ -249,6 +249,10 @@ void kmh_large_release(struct kmh_mspan *s)
 		return;
 	if (READ_ONCE(s->nspecials) && kmh_special_die(s, s->base))
 		return;
+	if (unlikely(kmh_large_is_held(s))) {
+		kmh_held_put(s);
+		return;
+	}
 	if (kmh_wants_wipe())
 		kmh_clear_chunked((void *)s->base, (size_t)s->npages << KMH_PAGE_SHIFT, false);
 	if (kmh_heap_sanitized(s->heap))
@@ -266,7 +270,8 @@ void kmh_large_release(struct kmh_mspan *s)
  */
 void kmh_large_free(struct kmh_mspan *s)
 {
-	if (unlikely(READ_ONCE(s->nspecials)) || kmh_wants_wipe() ||
-	    kmh_heap_sanitized(s->heap) || !kmh_largecache_park(s))
+	if (s->npages > KMH_LARGECACHE_PAGES || unlikely(READ_ONCE(s->nspecials)) ||
+	    kmh_wants_wipe() || kmh_heap_sanitized(s->heap) || kmh_large_is_held(s) ||
+	    !kmh_largecache_park(s))
 		kmh_large_release(s);
 }

@@ -367,6 +367,7 @@ void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid)
 	kmh_largestore_init(&mh->store);
 	init_llist_head(&mh->deferred[0]);
 	init_llist_head(&mh->deferred[1]);
+	init_llist_head(&mh->held);
 	mh->heap = heap;
 	mh->nid = nid;
 	kmh_grow_init(mh);

@@ -43,6 +43,7 @@ void kmh_heap_drain(struct kmheap *heap)
 	int nid = -1;
 
 	kmh_mcache_drain_all(heap);
+	kmh_held_release(heap);
 	while ((node = kmh_next_node(heap, &nid)))
 		kmh_mheap_release_spans(&node->mheap);
 }

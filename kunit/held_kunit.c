@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit: pages that somebody else still has when their object is freed. */
+#include <linux/mm.h>
+#include <linux/vmalloc.h>
+
+#include "kunit_util.h"
+
+#define NOBJS	16U
+
+static struct page *hold(void *p)
+{
+	struct page *page = vmalloc_to_page(p);
+
+	get_page(page);
+	return page;
+}
+
+/* Does anything that is allocated now share a page with what is held? */
+static bool handed_out(struct kunit *test, struct kmheap *heap, size_t bytes,
+		       const struct page *held)
+{
+	void **p = kunit_kcalloc(test, NOBJS, sizeof(*p), GFP_KERNEL);
+	bool found = false;
+	unsigned int i;
+	size_t off;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	for (i = 0; i < NOBJS; i++) {
+		p[i] = kmheap_alloc(heap, bytes, GFP_KERNEL);
+		KUNIT_EXPECT_NOT_NULL(test, p[i]);
+		for (off = 0; p[i] && off < bytes; off += PAGE_SIZE)
+			found |= vmalloc_to_page(p[i] + off) == held;
+	}
+	for (i = 0; i < NOBJS; i++)
+		kmheap_free(p[i]);
+	return found;
+}
+
+struct way {
+	const char *name;
+	size_t bytes;
+	void (*free)(void *p, size_t bytes);
+	bool pages;
+};
+
+static void free_plain(void *p, size_t bytes)
+{
+	kmheap_free(p);
+}
+
+static void free_sized(void *p, size_t bytes)
+{
+	kmheap_free_sized(p, bytes);
+}
+
+static void free_bulk(void *p, size_t bytes)
+{
+	kmheap_free_bulk(1, &p);
+}
+
+static void free_sensitive(void *p, size_t bytes)
+{
+	kmheap_free_sensitive(p);
+}
+
+static void free_run(void *p, size_t bytes)
+{
+	kmheap_free_pages(p, bytes / KMHEAP_PAGE_SIZE);
+}
+
+static const struct way ways[] = {
+	{ "parked", 64 << 10, free_plain },
+	{ "of 1 MiB", 1 << 20, free_sized },
+	{ "not parked", 3 << 19, free_plain },
+	{ "of its own arena", 3 << 20, free_plain },
+	{ "in bulk", 100000, free_bulk },
+	{ "wiped", 40960, free_sensitive },
+	{ "run of pages", 2 * KMHEAP_PAGE_SIZE, free_run, true },
+};
+
+static void held_pages_are_not_handed_out(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmheap_stats st;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(ways); i++) {
+		const struct way *w = &ways[i];
+		struct page *page;
+		void *p;
+
+		p = w->pages ? kmheap_alloc_pages(heap, w->bytes / KMHEAP_PAGE_SIZE, GFP_KERNEL) :
+			       kmheap_alloc(heap, w->bytes, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL_MSG(test, p, "%s", w->name);
+		page = hold(p + w->bytes / 2);
+		w->free(p, w->bytes);
+		KUNIT_EXPECT_FALSE_MSG(test, handed_out(test, heap, w->bytes, page), "%s", w->name);
+		kmheap_shrink(heap);
+		KUNIT_EXPECT_FALSE_MSG(test, handed_out(test, heap, w->bytes, page), "%s", w->name);
+		KUNIT_EXPECT_PTR_EQ_MSG(test, vmalloc_to_page(p + w->bytes / 2), page, "%s",
+					w->name);
+		kmh_kunit_balanced(test, heap, &st);
+		KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+		kmh_kunit_validate(test);
+		put_page(page);
+		KUNIT_EXPECT_FALSE(test, kmh_held_release(heap));
+		kmheap_shrink(heap);
+		kmh_kunit_balanced(test, heap, &st);
+		KUNIT_EXPECT_EQ_MSG(test, st.arenas, 0ULL, "%s: does not come back", w->name);
+	}
+}
+
+/* They come back by themselves, and a second free of them is one. */
+static void scavenger_looks_again(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	void *p = kmheap_alloc(heap, 64 << 10, GFP_KERNEL);
+	struct page *page;
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	page = hold(p);
+	kmheap_free(p);
+	kmheap_free(p);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	for (i = 0; i < 3; i++)
+		KUNIT_EXPECT_TRUE(test, kmh_scavenge_step(heap, 250));
+	KUNIT_EXPECT_EQ(test, kmh_span_of((unsigned long)p)->base, (unsigned long)p);
+	put_page(page);
+	kmh_scavenge_step(heap, 250);
+	KUNIT_EXPECT_EQ(test, (int)kmh_span_of((unsigned long)p)->state, (int)KMH_SPAN_FREED);
+	KUNIT_EXPECT_FALSE(test, kmh_held_release(heap));
+}
+
+/* Deferred frees, and the end of a heap: the pages outlive it, as with vfree(). */
+static void pages_outlive_the_heap(struct kunit *test)
+{
+	struct kmheap *heap = kmheap_create("kunit-held", NULL);
+	struct page *page;
+	void *p;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
+	p = kmheap_zalloc(heap, 64 << 10, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	page = hold(p);
+	kmheap_free_rcu(p);
+	kmheap_rcu_barrier(heap);
+	KUNIT_EXPECT_FALSE(test, handed_out(test, heap, 64 << 10, page));
+	kmheap_destroy(heap);
+	KUNIT_EXPECT_EQ(test, page_ref_count(page), 1);
+	put_page(page);
+}
+
+static struct kunit_case held_cases[] = {
+	KUNIT_CASE(held_pages_are_not_handed_out),
+	KUNIT_CASE(scavenger_looks_again),
+	KUNIT_CASE(pages_outlive_the_heap),
+	{ }
+};
+
+static struct kunit_suite held_suite = {
+	.name = "kmheap_held",
+	.init = kmh_kunit_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = held_cases,
+};
+
+kunit_test_suite(held_suite);
