@@ -3,8 +3,10 @@
  * Arenas: what a heap takes from the kernel, one vmalloc area each.
  *
  * A module can neither reserve address space without backing it nor unmap a part
- * of an area, so an arena is taken and given back whole. Its first heap page is a
- * guard and never handed out.
+ * of an area, so an arena is taken and given back whole. All of its heap pages are handed out,
+ * so that runs whose length divides an arena's leave nothing over: vmalloc() leaves a page
+ * without memory behind each area, which is what a guard would be for. (No guard keeps the
+ * arena from vfree(): see lost.c.)
  */
 #include <linux/bitops.h>
 #include <linux/mm.h>
@@ -28,7 +30,7 @@ static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_
 	unsigned long first = kmh_first_page(vbase);
 	unsigned long npages = kmh_end_page(vbase, bytes) - first;
 	size_t map = BITS_TO_LONGS(npages) * sizeof(long);
-	size_t range = ALIGN(kmh_parange_bytes(npages - 1), sizeof(long));
+	size_t range = ALIGN(kmh_parange_bytes(npages), sizeof(long));
 	size_t pages = (bytes >> PAGE_SHIFT) * sizeof(struct page *);
 	size_t meta = ALIGN(sizeof(struct kmh_arena), 64) + range + 3 * map + pages;
 	struct kmh_arena *a = kmh_backend_zalloc(meta, gfp, mh->nid);
@@ -45,7 +47,7 @@ static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_
 	/* vmalloc has cleared the pages where the kernel clears all of them. */
 	a->zeroed_from = want_init_on_alloc(0) ? first : ULONG_MAX;
 	INIT_LIST_HEAD(&a->list);
-	kmh_parange_init(&a->range, first + 1, npages - 1,
+	kmh_parange_init(&a->range, first, npages,
 			 (void *)a + ALIGN(sizeof(struct kmh_arena), 64));
 	a->page_inuse = (void *)a + ALIGN(sizeof(struct kmh_arena), 64) + range;
 	a->page_marks = (void *)a->page_inuse + map;
@@ -75,7 +77,7 @@ static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t
 /**
  * kmh_arena_create() - take an arena from the kernel
  * @mh: whose.
- * @bytes: how much, a multiple of PAGE_SIZE.
+ * @bytes: how much in heap pages, a multiple of KMH_PAGE_SIZE.
  * @gfp: how hard to try; must allow sleeping.
  *
  * The arena is booked and in the arenas map, but in no list and no page allocator.
@@ -86,14 +88,17 @@ static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t
  */
 struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp)
 {
+	size_t align = max(KMH_PAGE_SIZE, PAGE_SIZE), booked = bytes + align - PAGE_SIZE;
 	struct kmh_arena *a;
 	void *vbase;
 
-	if (!kmh_heap_book(mh->heap, bytes))
+	if (!kmh_heap_book(mh->heap, booked))
 		return ERR_PTR(-EDQUOT);
-	vbase = kmh_backend_arena(bytes, gfp, mh->nid);
+	vbase = kmh_backend_arena(&bytes, align, gfp, mh->nid);
 	if (!vbase)
 		goto unbook;
+	kmh_heap_unbook(mh->heap, booked - bytes);
+	booked = bytes;
 	if (kmh_heap_sanitized(mh->heap))
 		kmh_sanitize_arena(vbase, bytes);
 	a = kmh_arena_map(mh, vbase, bytes, gfp);
@@ -101,7 +106,7 @@ struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp
 		return a;
 	kmh_backend_free_arena(vbase);
 unbook:
-	kmh_heap_unbook(mh->heap, bytes);
+	kmh_heap_unbook(mh->heap, booked);
 	return ERR_PTR(-ENOMEM);
 }
 

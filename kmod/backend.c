@@ -153,11 +153,23 @@ static void *kmh_backend_vmalloc(size_t bytes, gfp_t gfp, int nid, bool here)
 	return kmh_backend_pieces(bytes, gfp, nid);
 }
 
+/*
+ * vmalloc_huge() falls back to small pages, at any page address; is it worth a try where one out
+ * of two of those would not do?
+ */
+static bool kmh_backend_maps_huge(size_t bytes, size_t align)
+{
+	return IS_ALIGNED(bytes, PMD_SIZE) &&
+	       (align == PAGE_SIZE || IS_ENABLED(CONFIG_HAVE_ARCH_HUGE_VMALLOC));
+}
+
 /**
  * kmh_backend_arena() - one vmalloc area
- * @bytes: a multiple of PAGE_SIZE. vmalloc_huge() rounds what it maps with huge
- *	pages up to PMD_SIZE and the excess could not be used, so only multiples of
- *	PMD_SIZE ask for them.
+ * @bytes: how much, a multiple of PAGE_SIZE; set to what was taken. vmalloc_huge() rounds what
+ *	it maps with huge pages up to PMD_SIZE and the excess could not be used, so only multiples
+ *	of PMD_SIZE ask for them. Areas of small pages begin at any page, and are larger by
+ *	@align less a page, so that @bytes from a multiple of @align on are in them.
+ * @align: a power of two, at least PAGE_SIZE.
  * @gfp: how hard to try.
  * @nid: node the memory should come from; has to, under __GFP_THISNODE.
  *
@@ -166,11 +178,11 @@ static void *kmh_backend_vmalloc(size_t bytes, gfp_t gfp, int nid, bool here)
  * Context: Process context; sleeps.
  * Return: page-aligned memory with old contents (zeroes under init_on_alloc), or NULL.
  */
-void *kmh_backend_arena(size_t bytes, gfp_t gfp, int nid)
+void *kmh_backend_arena(size_t *bytes, size_t align, gfp_t gfp, int nid)
 {
+	bool here, pieces;
 	gfp_t thisnode = 0;
 	void *base;
-	bool here;
 
 	/* With one node every page is of it. */
 	if (num_node_state(N_MEMORY) > 1)
@@ -180,11 +192,18 @@ void *kmh_backend_arena(size_t bytes, gfp_t gfp, int nid)
 		return NULL;
 	migrate_disable();	/* to where vmalloc() would take memory of another node */
 	here = nid == numa_mem_id();
-	if (kmh_backend_wants_pieces(gfp | thisnode, here) ||
-	    (kmh_gfp_may_fail(gfp) && kmh_memory_is_short(bytes)))
-		base = kmh_backend_pieces(bytes, gfp | thisnode, nid);
-	else
-		base = kmh_backend_vmalloc(bytes, gfp, nid, here);
+	pieces = kmh_backend_wants_pieces(gfp | thisnode, here) ||
+		 (kmh_gfp_may_fail(gfp) && kmh_memory_is_short(*bytes));
+	if (!pieces && kmh_backend_maps_huge(*bytes, align)) {
+		base = kmh_backend_vmalloc(*bytes, gfp, nid, here);
+		if (!base || IS_ALIGNED((unsigned long)base, align))
+			goto out;
+		vfree(base);
+	}
+	*bytes += align - PAGE_SIZE;
+	base = pieces ? kmh_backend_pieces(*bytes, gfp | thisnode, nid) :
+			kmh_backend_vmalloc(*bytes, gfp, nid, here);
+out:
 	migrate_enable();
 	if (base)
 		atomic_long_inc(&kmh_backend_narenas);

@@ -33,7 +33,7 @@ bool kmh_backend_should_fail(void);
 bool kmh_memory_is_short(size_t bytes);
 
 void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid);
-void *kmh_backend_arena(size_t bytes, gfp_t gfp, int nid);
+void *kmh_backend_arena(size_t *bytes, size_t align, gfp_t gfp, int nid);
 void kmh_backend_free_arena(void *base);
 void kmh_backend_forget_arena(void);
 void *kmh_backend_zalloc(size_t bytes, gfp_t gfp, int nid);

@@ -262,7 +262,7 @@ static void kmh_show_page_map(struct seq_file *m, const struct kmh_arena *a)
 
 	for (i = 0; i < a->npages; i++) {
 		preempt_disable();
-		line[n++] = i ? kmh_page_char(a->first + i) : '#';
+		line[n++] = kmh_page_char(a->first + i);
 		preempt_enable();
 		if (n < KMH_MAP_LINE && i + 1 < a->npages)
 			continue;

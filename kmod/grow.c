@@ -36,14 +36,14 @@ struct kmh_grow_size {
 
 /*
  * An arena is at most so much of what the heap has, because on average half of the last one
- * is not needed; but huge pages are worth two of them in a heap of any size.
+ * is not needed; but huge pages are worth two of them in a heap of any size. What is cut off for
+ * the sake of huge pages is not more of the arena, either.
  */
-#define KMH_ARENA_SHARE		16
+#define KMH_ARENA_SHARE		32
 
 /*
  * What an arena for reclaim has at least: reclaim gets the last pages that the kernel has, a few
- * MiB, and others need them too. One heap page is the guard and one may be lost to alignment, so
- * this is two or three spans of the smallest kind.
+ * MiB, and others need them too. This is four spans of the smallest kind.
  */
 #define KMH_ARENA_URGENT_BYTES	(32UL << 10)
 
@@ -54,6 +54,24 @@ static size_t kmh_most_arena_bytes(struct kmheap *heap)
 	if (share < 2 * KMH_ARENA_FULL_MIN_BYTES)
 		return KMH_ARENA_FULL_MIN_BYTES;
 	return min(rounddown_pow_of_two(share), kmh_arena_bytes);
+}
+
+/* What an area of small pages takes more than its heap pages; see kmh_backend_arena(). */
+#define KMH_ARENA_PAD		(max(KMH_PAGE_SIZE, PAGE_SIZE) - PAGE_SIZE)
+
+/*
+ * An arena for long runs of @run bytes: as many as fit into what the heap may take at once, at
+ * least one, and nothing else; of huge pages where that wastes next to nothing.
+ */
+static size_t kmh_long_runs_bytes(struct kmheap *heap, size_t run)
+{
+	size_t share = atomic_long_read(&heap->arena_bytes) / KMH_ARENA_SHARE;
+	size_t bytes = max3(min(share, kmh_arena_bytes), (size_t)KMH_ARENA_MIN_BYTES, run);
+	size_t huge = round_down(bytes, PMD_SIZE);
+
+	if (huge >= run && huge % run <= huge / KMH_ARENA_SHARE)
+		return huge;
+	return round_up(bytes / run * run, max(KMH_PAGE_SIZE, PAGE_SIZE));
 }
 
 static struct kmh_grow_size kmh_grow_size(struct kmh_mheap *mh, unsigned long npages,
@@ -70,11 +88,16 @@ static struct kmh_grow_size kmh_grow_size(struct kmh_mheap *mh, unsigned long np
 		return g;
 	}
 	if (kmh_wants_own_arena(npages)) {
-		/* Huge pages only where rounding up to them costs less than an eighth. */
-		if (round_up(g.need, PMD_SIZE) - g.need < g.need / 8)
+		/* Huge pages only where rounding up to them costs next to nothing. */
+		if (round_up(g.need, PMD_SIZE) - g.need <= g.need / KMH_ARENA_SHARE)
 			g.need = round_up(g.need, PMD_SIZE);
 		g.dedicated = true;
 		g.want = g.need;
+		return g;
+	}
+	if (kmh_is_long_run(npages) && align == 1) {
+		g.want = kmh_long_runs_bytes(heap, g.need);
+		g.patch = true;
 		return g;
 	}
 	g.want = min(READ_ONCE(heap->next_arena_bytes), kmh_most_arena_bytes(heap));
@@ -106,7 +129,8 @@ static struct kmh_arena *kmh_mheap_new_arena(struct kmh_mheap *mh, struct kmh_gr
 	size_t bytes = g.want;
 	struct kmh_arena *a;
 
-	for (; bytes > g.need; bytes = max(round_up(bytes / 2, PAGE_SIZE), g.need)) {
+	for (; bytes > g.need;
+	     bytes = max(round_up(bytes / 2, max(KMH_PAGE_SIZE, PAGE_SIZE)), g.need)) {
 		a = kmh_arena_create(mh, bytes, gfp | __GFP_NORETRY | __GFP_NOWARN);
 		if (!IS_ERR(a))
 			return a;
@@ -142,7 +166,8 @@ static int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsi
 		return PTR_ERR(a);
 	a->dedicated = g.dedicated;
 	if (!g.dedicated && !g.patch)
-		WRITE_ONCE(mh->heap->next_arena_bytes, min(2 * a->bytes, kmh_arena_bytes));
+		WRITE_ONCE(mh->heap->next_arena_bytes,
+			   min(2 * rounddown_pow_of_two(a->bytes), kmh_arena_bytes));
 	kmh_mheap_add_arena(mh, a, g.patch);
 	kmh_limit_check(mh->heap);
 	return 0;
@@ -284,7 +309,7 @@ static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room
 	err = kmh_mheap_try_room(mh, room, seen, gfp);
 	if (err != -EDQUOT || room->ahead)
 		return err ? -ENOMEM : 0;
-	bytes = kmh_grow_size(mh, room->npages, room->align).need;
+	bytes = kmh_grow_size(mh, room->npages, room->align).need + KMH_ARENA_PAD;
 	seen = READ_ONCE(mh->ngrown);
 	if (kmh_limit_drain(mh->heap, bytes))
 		err = kmh_mheap_try_room(mh, room, seen, gfp);

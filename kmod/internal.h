@@ -39,6 +39,7 @@
 #include <linux/kmheap.h>
 #include <linux/list.h>
 #include <linux/llist.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
@@ -179,6 +180,17 @@ static inline bool kmh_wants_own_arena(unsigned long npages)
 	return npages > kmh_arena_bytes / 2 >> KMH_PAGE_SHIFT;
 }
 
+/*
+ * Runs from here on, and up to half an arena, get arenas that they fill, unless free pages are
+ * there. Longer than most spans of small objects.
+ */
+#define KMH_LONG_RUN_PAGES	8UL
+
+static inline bool kmh_is_long_run(unsigned long npages)
+{
+	return npages >= KMH_LONG_RUN_PAGES;
+}
+
 static inline struct kmh_pagealloc *kmh_mheap_pa(struct kmh_mheap *mh, unsigned long npages)
 {
 	return kmh_wants_own_arena(npages) ? &mh->own_pa : &mh->pa;
@@ -207,17 +219,19 @@ unsigned int kmh_mheap_validate(struct kmh_mheap *mh, kmh_finding_fn finding, vo
 /* ------------------------------------------------------------------- grow.c */
 
 /*
- * Bytes that hold a run of @npages heap pages, aligned to @align of them, behind the guard,
- * wherever vmalloc puts it: at a multiple of the kernel's page size. That may be smaller than a
- * heap page, and then the first heap page begins behind the base; or larger, and then what is
- * taken are pages of the kernel, all of each.
+ * Bytes of heap pages that hold a run of @npages, aligned to @align of them, wherever the first
+ * one lies; whole pages of the kernel, where these are the larger ones. An aligned run is found
+ * for certain where a run of the next class that the page allocator tells apart is free; should it
+ * not be found in an arena that was made for it, its caller would ask for one after the other.
  */
 static inline size_t kmh_arena_need(unsigned long npages, unsigned long align,
 				    size_t kernel_page)
 {
-	unsigned long extra = 1 + (align - 1) + (kernel_page < KMH_PAGE_SIZE);
+	unsigned long run = npages + align - 1;
 
-	return round_up((npages + extra) << KMH_PAGE_SHIFT, kernel_page);
+	if (align > 1)
+		run = run < KMH_PA_CHUNK_PAGES ? run + run / 4 + 1 : roundup_pow_of_two(run);
+	return round_up(run << KMH_PAGE_SHIFT, kernel_page);
 }
 
 void kmh_grow_init(struct kmh_mheap *mh);
@@ -236,8 +250,8 @@ struct kmh_arena {
 	void *vbase;			/* what the kernel gave */
 	size_t bytes;			/* taken from the kernel */
 	size_t meta_bytes;		/* this structure and the range's tables */
-	unsigned long first;		/* first heap page: the guard */
-	unsigned long npages;		/* heap pages, the guard included */
+	unsigned long first;		/* first heap page */
+	unsigned long npages;		/* heap pages */
 	unsigned long zeroed_from;	/* pages from here on are known to be zero */
 	bool left;			/* the page heap; booked until it is gone */
 	bool dedicated;			/* made for one object over half an arena */
@@ -250,7 +264,7 @@ struct kmh_arena {
 	unsigned long *page_marks;	/* ... and has a marked object */
 	unsigned long *page_specials;	/* ... and has an object with a special */
 	struct page **pages;		/* the kernel's pages, from @vbase on */
-	struct kmh_parange range;	/* the pages behind the guard */
+	struct kmh_parange range;	/* its pages */
 };
 
 struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp);

@@ -136,11 +136,21 @@ static bool kmh_mheap_take_pages_locked(struct kmh_mheap *mh, const struct kmh_p
 	return true;
 }
 
+/*
+ * Somebody who can sleep, and gets an arena made to measure: nobody grows ahead for the likes,
+ * or the arena that comes ahead would be what is left over.
+ */
+static bool kmh_want_is_measured(const struct kmh_page_want *want)
+{
+	return !want->atomic && kmh_is_long_run(want->npages) && want->align == 1;
+}
+
 /* Is the worker to come? @last: no page will be freed for the caller. */
 static bool kmh_mheap_is_low_locked(struct kmh_mheap *mh, const struct kmh_page_want *want,
 				    bool ok, bool last)
 {
-	bool low = kmh_mheap_nfree(mh) < mh->low_pages + mh->reserve.pages;
+	bool low = !kmh_want_is_measured(want) &&
+		   kmh_mheap_nfree(mh) < mh->low_pages + mh->reserve.pages;
 
 	lockdep_assert_held(&mh->lock);
 	if (want->atomic && (ok || last) && !kmh_wants_own_arena(want->npages))
@@ -161,7 +171,7 @@ static bool kmh_mheap_find_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
 	kmh_test_point("under the lock of a page heap");
 	kmh_mheap_drain_pending_locked(mh);
 	ok = kmh_mheap_take_pages_locked(mh, want, run);
-	if (!ok && last)
+	if (!ok && last && !kmh_want_is_measured(want))
 		kmh_mheap_miss_locked(mh, want->npages + want->align - 1);
 	if (ok && pc)
 		kmh_mheap_fill_cache_locked(mh, pc);

@@ -57,7 +57,7 @@ static __always_inline unsigned long *kmh_slots_remote(struct kmh_slots *w)
 enum kmh_span_state {
 	KMH_SPAN_NONE,		/* sentinel: not an address of kmheap */
 	KMH_SPAN_GONE,		/* sentinel: its arena went back to the kernel */
-	KMH_SPAN_UNUSED,	/* sentinel: a page of a heap that was never in use; guards */
+	KMH_SPAN_UNUSED,	/* sentinel: a page of a heap that was never in use */
 	KMH_SPAN_FREED,		/* sentinel: a page of a heap whose span went back */
 	KMH_SPAN_SMALL,
 	KMH_SPAN_TINY,

@@ -11,7 +11,13 @@
 
 /* ---- arenas */
 
-/* Up to 2 MiB; from 64 MiB on a sixteenth is more. */
+/* What is in an arena, without the page that may be needed to begin at a heap page. */
+static size_t payload(const struct kmh_arena *a)
+{
+	return round_down(a->bytes, KMH_PAGE_SIZE);
+}
+
+/* Up to 2 MiB; from 128 MiB on a 32nd is more. */
 static void arena_sizes_double(struct kunit *test)
 {
 	static const size_t kib[] = { 256, 512, 1024, 2048, 2048, 2048, 2048 };
@@ -23,18 +29,18 @@ static void arena_sizes_double(struct kunit *test)
 		struct kmh_arena *a = arena(heap, i);
 
 		KUNIT_ASSERT_NOT_NULL(test, a);
-		KUNIT_EXPECT_EQ_MSG(test, a->bytes, kib[i] << 10, "arena %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, payload(a), kib[i] << 10, "arena %u", i);
 		KUNIT_EXPECT_FALSE(test, a->dedicated);
 		KUNIT_EXPECT_EQ(test, grow_anyway(mheap(test)), 0);
 	}
 	KUNIT_EXPECT_EQ(test, narenas(heap), i + 1);
-	atomic_long_add(64UL << 20, &heap->arena_bytes);
+	atomic_long_add(128UL << 20, &heap->arena_bytes);
 	KUNIT_EXPECT_EQ(test, grow_anyway(mheap(test)), 0);
-	KUNIT_EXPECT_EQ(test, arena(heap, i + 1)->bytes, 4UL << 20);
+	KUNIT_EXPECT_EQ(test, payload(arena(heap, i + 1)), 4UL << 20);
 	atomic_long_add(1024UL << 20, &heap->arena_bytes);
 	KUNIT_EXPECT_EQ(test, grow_anyway(mheap(test)), 0);
-	KUNIT_EXPECT_EQ(test, arena(heap, i + 2)->bytes, 4UL << 20);
-	atomic_long_sub(1088UL << 20, &heap->arena_bytes);
+	KUNIT_EXPECT_EQ(test, payload(arena(heap, i + 2)), 4UL << 20);
+	atomic_long_sub(1152UL << 20, &heap->arena_bytes);
 }
 
 /* What arenas and tables are made of when memory is short. */
@@ -87,9 +93,12 @@ static void arena_need_holds_the_run_everywhere(struct kunit *test)
 			for (align = 1; align <= 16; align *= 2)
 				for (base = SZ_1M; base < SZ_1M + SZ_256K; base += kernel_page) {
 					unsigned long first = DIV_ROUND_UP(base, KMH_PAGE_SIZE);
-					unsigned long run = round_up(first + 1, align);
+					unsigned long run = round_up(first, align);
 
 					need = kmh_arena_need(npages, align, kernel_page);
+					/* As kmh_backend_arena() does. */
+					need += max_t(size_t, KMH_PAGE_SIZE, kernel_page) -
+						kernel_page;
 					if (IS_ALIGNED(need, kernel_page) &&
 					    (run + npages) << KMH_PAGE_SHIFT <= base + need)
 						continue;
@@ -127,12 +136,12 @@ static void grow_for_want_of_a_run(struct kunit *test)
 	llist_for_each_entry_safe(s, next, even.first, node)
 		kmh_mheap_free_span(s);
 	n = narenas(heap);
-	KUNIT_EXPECT_EQ(test, grow(mh, 8, 1), 0);
+	KUNIT_EXPECT_EQ(test, grow(mh, KMH_LONG_RUN_PAGES - 1, 1), 0);
 	KUNIT_ASSERT_EQ(test, narenas(heap), n + 1);
-	KUNIT_EXPECT_EQ(test, arena(heap, n)->bytes, 512UL << 10);
+	KUNIT_EXPECT_EQ(test, payload(arena(heap, n)), 512UL << 10);
 	/* That is no reason for the next ones to be small. */
 	KUNIT_EXPECT_EQ(test, grow_anyway(mh), 0);
-	KUNIT_EXPECT_EQ(test, arena(heap, n + 1)->bytes, 2UL << 20);
+	KUNIT_EXPECT_EQ(test, payload(arena(heap, n + 1)), 2UL << 20);
 	llist_for_each_entry_safe(s, next, odd.first, node)
 		kmh_mheap_free_span(s);
 	kmh_kunit_settle(heap);
@@ -152,45 +161,41 @@ static void arena_shape(struct kunit *test)
 
 		KUNIT_EXPECT_EQ(test, a->first, DIV_ROUND_UP(base, KMH_PAGE_SIZE));
 		KUNIT_EXPECT_EQ(test, a->first + a->npages, end / KMH_PAGE_SIZE);
-		KUNIT_EXPECT_EQ(test, a->range.first, a->first + 1);
-		KUNIT_EXPECT_EQ(test, a->range.npages, a->npages - 1);
+		KUNIT_EXPECT_EQ(test, a->range.first, a->first);
+		KUNIT_EXPECT_EQ(test, a->range.npages, a->npages);
+		KUNIT_EXPECT_EQ(test, a->npages, payload(a) >> KMH_PAGE_SHIFT);
 		KUNIT_EXPECT_PTR_EQ(test, a->heap, heap);
 		KUNIT_EXPECT_PTR_EQ(test, a->mheap, mheap(test));
 		KUNIT_EXPECT_PTR_EQ(test, kmh_range_arena(&a->range), a);
 	}
 }
 
-/* Every page of a heap in use, one by one: none of them is a guard. */
-static void guard_page_is_never_handed_out(struct kunit *test)
+/* Every page of a heap in use, one by one: the first one of each arena, too. */
+static void every_page_is_handed_out(struct kunit *test)
 {
-	struct kmheap *heap = heap_new(test, "kunit-guard", 8 << 20);
+	struct kmheap *heap = heap_new(test, "kunit-pages", 8 << 20);
 	struct kmh_mheap *mh = mheap_of(heap);
-	unsigned long nspans = 0, nfirst = 0, npages = 0, guard[16] = {};
+	unsigned long nspans = 0, nfirst = 0, npages = 0, first[16] = {};
 	struct kmh_mspan *s, *next;
 	unsigned int i, j, n;
 	LLIST_HEAD(all);
 
-	for (i = 0; i < ARRAY_SIZE(guard) && !grow_anyway(mh); i++)
+	for (i = 0; i < ARRAY_SIZE(first) && !grow_anyway(mh); i++)
 		;			/* to the limit */
 	KUNIT_ASSERT_EQ(test, kmh_mspan_pools_reserve(1024, GFP_KERNEL), 0);
 	n = narenas(heap);
 	KUNIT_ASSERT_GE(test, n, 4U);
-	KUNIT_ASSERT_LE(test, n, (unsigned int)ARRAY_SIZE(guard));
+	KUNIT_ASSERT_LE(test, n, (unsigned int)ARRAY_SIZE(first));
 	for (i = 0; i < n; i++) {
-		guard[i] = arena(heap, i)->first;
-		npages += arena(heap, i)->npages - 1;
+		first[i] = arena(heap, i)->first;
+		npages += arena(heap, i)->npages;
 	}
 	while (nspans <= npages && (s = alloc_span(mh, SPANCLASS, 1, 1, NULL))) {
 		__llist_add(&s->node, &all);
 		nspans++;
-		for (j = 0; j < n; j++) {
-			if (page_of(s) == guard[j])
-				KUNIT_FAIL(test, "the guard of arena %u", j);
-			nfirst += page_of(s) == guard[j] + 1;
-		}
+		for (j = 0; j < n; j++)
+			nfirst += page_of(s) == first[j];
 	}
-	for (i = 0; i < n; i++)
-		KUNIT_EXPECT_PTR_EQ(test, kmh_span_of_page(guard[i]), heap->unused);
 	KUNIT_EXPECT_EQ(test, nspans, npages);
 	KUNIT_EXPECT_EQ(test, nfirst, (unsigned long)n);
 	KUNIT_EXPECT_EQ(test, mh->pa.nfree, 0UL);
@@ -213,9 +218,10 @@ static void dedicated_arena_by_size(struct kunit *test)
 		{ half + 1, true, false },
 		{ half + KMH_PAGE_SIZE, true, false },
 		{ 2 * half - 2 * KMH_PAGE_SIZE, true, true },
-		{ 2 * half, true, false },
+		{ 2 * half, true, true },
 		{ 3 * half - 4 * KMH_PAGE_SIZE, true, true },
-		{ 17 * (size_t)PMD_SIZE + 1, true, true },
+		{ 17 * (size_t)PMD_SIZE + 1, true, false },
+		{ 33 * (size_t)PMD_SIZE - 1, true, true },
 	};
 	struct kmheap *heap = kmh_kunit_heap(test);
 	unsigned int i;
@@ -238,14 +244,14 @@ static void dedicated_arena_by_size(struct kunit *test)
 		a = s->arena;
 		KUNIT_EXPECT_EQ_MSG(test, a->dedicated, rows[i].dedicated, "row %u", i);
 		if (rows[i].dedicated) {
-			KUNIT_EXPECT_EQ_MSG(test, IS_ALIGNED(a->bytes, PMD_SIZE), rows[i].huge,
+			KUNIT_EXPECT_EQ_MSG(test, IS_ALIGNED(payload(a), PMD_SIZE), rows[i].huge,
 					    "row %u: %zu bytes", i, a->bytes);
 			KUNIT_EXPECT_LE(test, a->bytes - rows[i].bytes,
-					rows[i].bytes / 8 + 3 * KMH_PAGE_SIZE);
+					rows[i].bytes / 32 + 2 * KMH_PAGE_SIZE);
 			KUNIT_EXPECT_EQ(test, (size_t)atomic_long_read(&heap->arena_bytes),
 					a->bytes);
 			KUNIT_EXPECT_EQ(test, heap->next_arena_bytes, next);
-			KUNIT_EXPECT_GT(test, page_of(s), a->first);
+			KUNIT_EXPECT_EQ(test, page_of(s), a->first);
 		}
 		/* To its last byte, and back to the kernel at once, by the worker. */
 		mheap(test)->ahead_after = jiffies;
@@ -291,8 +297,9 @@ static void release_free_takes_empty_arenas_only(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, kmh_span_of_page(page_of(s)), s);
 
 	first = kept->first;
+	bytes = kept->bytes;
 	kmh_mheap_free_span(s);
-	KUNIT_EXPECT_EQ(test, kmh_arena_release_free(heap, false), (size_t)256 << 10);
+	KUNIT_EXPECT_EQ(test, kmh_arena_release_free(heap, false), bytes);
 	KUNIT_EXPECT_EQ(test, kmh_arena_release_free(heap, false), (size_t)0);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->arena_bytes), 0L);
 	KUNIT_EXPECT_EQ(test, mh->pa.npages, 0UL);
@@ -383,21 +390,25 @@ static void grow_keeps_the_limit(struct kunit *test)
 		{ 768 << 10, 512 << 10 },
 		{ 10 << 20, 512 << 10 },
 	};
+	/* What an arena of small pages has for the sake of its alignment. */
+	const size_t pad = KMH_PAGE_SIZE - PAGE_SIZE;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		size_t room = rows[i].room + 2 * pad, bytes = rows[i].bytes;
 		struct kmheap *heap = heap_new(test, "kunit-limited", 0);
 		long metadata = atomic_long_read(&heap->metadata_bytes);
 		struct kmh_arena *a;
 
 		/* An eighth for the metadata of spans; see kmh_heap_book(). */
-		heap->limit_bytes = heap->base_metadata_bytes + rows[i].room + rows[i].room / 8;
-		KUNIT_EXPECT_EQ_MSG(test, grow_anyway(mheap_of(heap)), rows[i].bytes ? 0 : -ENOMEM,
+		bytes += bytes ? pad : 0;
+		heap->limit_bytes = heap->base_metadata_bytes + room + room / 8;
+		KUNIT_EXPECT_EQ_MSG(test, grow_anyway(mheap_of(heap)), bytes ? 0 : -ENOMEM,
 				    "row %u", i);
 		KUNIT_EXPECT_EQ_MSG(test, (size_t)atomic_long_read(&heap->arena_bytes),
-				    (256 << 10) + rows[i].bytes, "row %u", i);
+				    (256 << 10) + pad + bytes, "row %u", i);
 		a = arena(heap, 1);
-		KUNIT_EXPECT_EQ_MSG(test, a ? a->bytes : 0, rows[i].bytes, "row %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, a ? a->bytes : 0, bytes, "row %u", i);
 		if (!a)
 			KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->metadata_bytes), metadata);
 		KUNIT_EXPECT_EQ(test, grow(mheap_of(heap), 1000, 1),
@@ -441,7 +452,7 @@ static void grow_without_memory_fails(struct kunit *test)
 	/* Of the arenas that doubling would like, a smaller one does. */
 	atomic_long_set(&kmh_fail_nth, 1);
 	KUNIT_EXPECT_EQ(test, grow_anyway(mh), 0);
-	KUNIT_EXPECT_EQ(test, arena(heap, 2)->bytes, (size_t)256 << 10);
+	KUNIT_EXPECT_EQ(test, payload(arena(heap, 2)), (size_t)256 << 10);
 }
 
 /* Grow here, give back there. */
@@ -498,7 +509,7 @@ static struct kunit_case arena_cases[] = {
 	KUNIT_CASE(arena_sizes_double),
 	KUNIT_CASE(grow_for_want_of_a_run),
 	KUNIT_CASE(arena_shape),
-	KUNIT_CASE(guard_page_is_never_handed_out),
+	KUNIT_CASE(every_page_is_handed_out),
 	KUNIT_CASE(dedicated_arena_by_size),
 	KUNIT_CASE(release_free_takes_empty_arenas_only),
 	KUNIT_CASE(grow_makes_room_for_aligned_runs),

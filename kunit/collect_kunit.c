@@ -151,7 +151,7 @@ static void mark_refuses(struct kunit *test)
 			foreign, foreign + 5, freed, freed + 23, late, gone, pages, pages + 9000,
 			(void *)kmh_mspan_slot_addr(s, s->nelems - 1),		/* never used */
 			(void *)kmh_mspan_slot_addr(s, s->nelems),		/* the tail */
-			(void *)(s->arena->first << KMH_PAGE_SHIFT),		/* the guard */
+			(void *)((s->arena->first + s->arena->npages - 2) << KMH_PAGE_SHIFT),
 			(void *)((s->arena->first + s->arena->npages - 1) << KMH_PAGE_SHIFT),
 		};
 

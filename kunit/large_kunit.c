@@ -252,6 +252,64 @@ static void absurd_sizes_are_refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.allocs, before.allocs);
 }
 
+/*
+ * Sixteen buffers of a size, in a heap of their own, over what an empty heap takes. Growing ahead
+ * and descriptors included.
+ */
+static void sixteen_buffers_pack(struct kunit *test)
+{
+	static const size_t bytes[] = {
+		64 << 10, 128 << 10, 256 << 10, 512 << 10, 520192, 1 << 20, 2 << 20,
+		1920 * 1080 * 2, 4 << 20,
+	};
+	struct kmheap_stats empty, st;
+	unsigned int i, k;
+	void *p[16];
+
+	for (k = 0; k < ARRAY_SIZE(bytes); k++) {
+		struct kmheap *heap = kmheap_create("kunit-pack", NULL);
+		size_t asked = ARRAY_SIZE(p) * bytes[k];
+
+		KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
+		kmh_kunit_stats(heap, &empty);
+		for (i = 0; i < ARRAY_SIZE(p); i++) {
+			p[i] = kmheap_alloc(heap, bytes[k], GFP_KERNEL);
+			KUNIT_EXPECT_NOT_NULL(test, p[i]);
+		}
+		kmh_kunit_stats(heap, &st);
+		KUNIT_EXPECT_LE_MSG(test, st.footprint_bytes - empty.footprint_bytes,
+				    (u64)asked * 106 / 100, "%zu bytes", bytes[k]);
+		for (i = 0; i < ARRAY_SIZE(p); i++)
+			kmheap_free(p[i]);
+		kmheap_destroy(heap);
+	}
+}
+
+/* Up to what users of vmalloc() ask for; the object is as large as any other of its size. */
+static void aligned_to_megabytes(struct kunit *test)
+{
+	static const size_t bytes[] = { 64, 40000, 1 << 20, 4 << 20, 5 << 20 };
+	struct kmheap *heap = kmh_kunit_heap(test);
+	size_t align;
+	unsigned int i;
+
+	for (align = 1 << 20; align <= KMH_ALIGN_MAX_BYTES; align *= 2) {
+		for (i = 0; i < ARRAY_SIZE(bytes); i++) {
+			void *p = kmheap_alloc_aligned(heap, bytes[i], align, GFP_KERNEL);
+
+			KUNIT_ASSERT_NOT_NULL_MSG(test, p, "%zu bytes by %zu", bytes[i], align);
+			KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p, align));
+			mark(p, bytes[i]);
+			KUNIT_EXPECT_TRUE(test, marked(p, bytes[i]));
+			KUNIT_EXPECT_LE(test, kmheap_size(p),
+					max_t(size_t, round_up(bytes[i], KMH_PAGE_SIZE),
+					      KMH_PAGE_SIZE));
+			kmheap_free(p);
+		}
+	}
+	KUNIT_EXPECT_GE(test, KMH_ALIGN_MAX_BYTES, 4UL << 20);
+}
+
 static struct kunit_case large_cases[] = {
 	KUNIT_CASE(alloc_every_size),
 	KUNIT_CASE(zeroed_fresh_and_recycled),
@@ -260,6 +318,8 @@ static struct kunit_case large_cases[] = {
 	KUNIT_CASE(dedicated_arenas_are_apart),
 	KUNIT_CASE(free_under_the_lock_is_pending),
 	KUNIT_CASE(absurd_sizes_are_refused),
+	KUNIT_CASE(sixteen_buffers_pack),
+	KUNIT_CASE(aligned_to_megabytes),
 	{ }
 };
 

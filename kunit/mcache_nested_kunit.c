@@ -107,6 +107,7 @@ static void nested_calls_of_every_kind(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, was);
 	/* Pages for all of them, and a span of each kind that is this CPU's. */
 	kmheap_free(kmheap_alloc(heap, 1 << 20, GFP_KERNEL));
+	kmh_largecache_drain_all(heap);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		mine[i] = kmheap_alloc_data(heap, sizes[i], GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, mine[i]);

@@ -125,11 +125,11 @@ classes_form() {
 }
 check "classes: 68 rows that ascend to 32 KiB" classes_form
 
-# An arena's map: its guard page, then all its pages, at most 64 a line.
+# An arena's map: all its pages, at most 64 a line.
 arenas_form() {
 	awk '
 		function finish() {
-			if (maps && chars != pages + 1) {
+			if (maps && chars != pages) {
 				print "an arena of", pages, "pages has a map of", chars; bad = 1
 			}
 			if (maps && free > pages) { print "more free than pages"; bad = 1 }
@@ -140,9 +140,8 @@ arenas_form() {
 			if ($4 * 8192 > $2 || ($6 != 0 && $6 != 1)) { print "odd:", $0; bad = 1 }
 			next
 		}
-		/^  [#CsLtM.]+$/ {
+		/^  [CsLtM.]+$/ {
 			line = substr($0, 3)
-			if (!chars && substr(line, 1, 1) != "#") { print "no guard:", $0; bad = 1 }
 			if (length(line) > 64) { print "long line"; bad = 1 }
 			chars += length(line)
 			next
