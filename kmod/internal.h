@@ -638,7 +638,7 @@ static __always_inline void kmh_might_alloc(gfp_t gfp)
 		might_alloc(gfp);
 }
 
-#define KMH_ALIGN_MAX_BYTES	(1024UL << 10)
+#define KMH_ALIGN_MAX_BYTES	(4096UL << 10)
 
 /* ------------------------------------------------------------------ stats.c */
 

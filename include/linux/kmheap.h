@@ -296,7 +296,7 @@ void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t
  * kmheap_alloc_aligned() - allocate at an alignment
  * @heap: the heap; NULL for the default heap.
  * @size: bytes; 0 gives ZERO_SIZE_PTR.
- * @align: a power of two, up to 1 MiB.
+ * @align: a power of two, up to 4 MiB.
  * @gfp: as for kmheap_alloc().
  *
  * Free it with kmheap_free(); for kmheap_free_sized() the size is kmheap_size().
