@@ -8,9 +8,9 @@
  *
  * A step folds what is announced, looks at some spans by address for empty ones, and then gives
  * back arenas without a page in use as long as that leaves what is to be kept: a tenth more than
- * the peak of the pages in use, which decays over some seconds. The page heap notes peaks, so
- * that none between two steps is missed. A load that swings within that time costs nothing
- * again and again, therefore.
+ * the peak of the pages in use, which decays over some seconds, and is forgotten when next to
+ * nothing of it has been in use for a while. The page heap notes peaks, so that none between two
+ * steps is missed. A load that swings within that time costs nothing again and again, therefore.
  *
  * Steps come KMH_SCAVENGE_PERIOD apart, and a hundred times as far apart as the last one took.
  * There are none while nothing is freed and nothing is left to give back: a free that announces
@@ -30,8 +30,13 @@
 /* From a free to the step that sees it; the first one after a rest. */
 #define KMH_SCAVENGE_PERIOD	(HZ / 4)
 
-/* Each step is followed by a rest of at least so many times what it took: 1 % of a CPU. */
+/*
+ * Each step is followed by a rest of at least so many times what its search took: 1 % of a CPU.
+ * What it gives back is not counted: that waits for a grace period, and has a pace of its own.
+ */
 #define KMH_SCAVENGE_REST	100
+/* A search is bounded, so one that took longer than this allows for was waiting for a CPU. */
+#define KMH_SCAVENGE_REST_MAX	(2 * HZ)
 
 /*
  * Empty spans are searched for in so many pages, or until so many are found, by one hold of the
@@ -44,8 +49,15 @@
 /* How much of a peak is above the present use falls to 1/e in so many ms: by half in 5.5 s. */
 #define KMH_SCAVENGE_DECAY_MS	8192U
 
+/*
+ * A load that uses less than this share of its peak for so many ms is over: what is kept for a
+ * peak is kept no longer. Parked pages are not in use. A step counts for no more than a fourth.
+ */
+#define KMH_SCAVENGE_OVER_SHARE	8
+#define KMH_SCAVENGE_OVER_MS	2000U
+
 /* Parked large objects that nobody has taken for so long become pages, in ms. */
-#define KMH_SCAVENGE_PARKED_MS	5000U
+#define KMH_SCAVENGE_PARKED_MS	2000U
 
 /* The pace that the stats show is that of the last so many ms. */
 #define KMH_SCAVENGE_PACE_MS	8192U
@@ -54,7 +66,7 @@
 #define KMH_SCAVENGE_RATE_MIN	SZ_64K
 #define KMH_SCAVENGE_RATE_MAX	BIT(40)
 
-unsigned long kmh_scavenge_rate = SZ_64M;
+unsigned long kmh_scavenge_rate = SZ_256M;
 
 /* What was freed while there was no scavenger is looked at soon. */
 static void kmh_scavenge_kick_all(void)
@@ -93,7 +105,7 @@ static const struct kernel_param_ops kmh_scavenge_rate_ops = {
 };
 module_param_cb(scavenge_rate, &kmh_scavenge_rate_ops, NULL, 0644);
 MODULE_PARM_DESC(scavenge_rate,
-		 "bytes a second that unused memory of a heap goes back to the kernel with, from 64 KiB to 1 TiB (default 64 MiB; 0: not at all)");
+		 "bytes a second that unused memory of a heap goes back to the kernel with, from 64 KiB to 1 TiB (default 256 MiB; 0: not at all)");
 
 /* What the page heaps say of a heap; in bytes. */
 struct kmh_use {
@@ -277,12 +289,25 @@ static bool kmh_scavenge_parked(struct kmheap *heap, const struct kmh_use *use, 
 	sc->parked_ms += ms;
 	if (use->parked && sc->parked_ms >= KMH_SCAVENGE_PARKED_MS) {
 		kmh_largestore_release(heap);
-		return false;
+		return true;	/* to see what that has left empty */
 	}
 	return use->parked;
 }
 
 /* ---- what is to be kept, and what may go */
+
+/* Has the load ended that the peak is of? */
+static bool kmh_scavenge_is_over(struct kmh_scavenge *sc, const struct kmh_use *use,
+				 unsigned int ms)
+{
+	size_t busy = use->peak - min(use->peak, use->parked);
+
+	if (busy >= sc->peak_bytes / KMH_SCAVENGE_OVER_SHARE)
+		sc->over_ms = 0;
+	else if (sc->over_ms < KMH_SCAVENGE_OVER_MS)
+		sc->over_ms += min(ms, KMH_SCAVENGE_OVER_MS / 4);
+	return sc->over_ms >= KMH_SCAVENGE_OVER_MS;
+}
 
 static void kmh_scavenge_decay(struct kmh_scavenge *sc, const struct kmh_use *use,
 			       unsigned int ms)
@@ -293,7 +318,7 @@ static void kmh_scavenge_decay(struct kmh_scavenge *sc, const struct kmh_use *us
 		WRITE_ONCE(sc->peak_bytes, use->now);
 		return;
 	}
-	if (use->peak >= peak) {
+	if (kmh_scavenge_is_over(sc, use, ms) || use->peak >= peak) {
 		WRITE_ONCE(sc->peak_bytes, use->peak);
 		return;
 	}
@@ -360,25 +385,29 @@ bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
 	size_t keep, allowed, least, done = 0;
 	struct kmh_use use;
 	unsigned int n = 0;
-	bool more, parked;
+	bool more, parked, held;
+	u64 start;
 
 	if (!READ_ONCE(kmh_scavenge_rate))
 		return false;
 	kmh_lost_find(heap);
 	kmh_scavenge_announced(heap);
+	held = kmh_held_release(heap);
 	more = kmh_scavenge_arenas(heap);
 	use = kmh_scavenge_look(heap);
 	parked = kmh_scavenge_parked(heap, &use, ms);
 	kmh_scavenge_decay(sc, &use, ms);
 	keep = sc->peak_bytes + sc->peak_bytes / 10;
 	allowed = kmh_scavenge_allowance(sc, ms);
+	start = ktime_get_ns();
 	if (use.total > keep)
 		done = kmh_arena_release_idle(heap, min(use.total - keep, allowed), &n);
+	sc->given_ns = ktime_get_ns() - start;
 	sc->credit -= min(done, sc->credit);
 	kmh_scavenge_count(heap, done, n);
 	/* Is there one that may go when the peak has come down? */
 	least = kmh_arena_least_idle(heap);
-	return more || parked || (least && least + use.now + use.now / 10 <= use.total - done);
+	return more || parked || held || (least && least + use.now + use.now / 10 <= use.total - done);
 }
 
 /* ---- when */
@@ -400,9 +429,12 @@ static void kmh_scavenge_work(struct work_struct *work)
 	 */
 	if (atomic_xchg(&sc->asked, 0))
 		sc->behind = sc->arena || sc->page;
+	sc->given_ns = 0;
 	again = kmh_scavenge_step(heap, min(jiffies_to_msecs(since), 10U * MSEC_PER_SEC));
-	rest = max_t(unsigned long, KMH_SCAVENGE_PERIOD,
-		     nsecs_to_jiffies(KMH_SCAVENGE_REST * (ktime_get_ns() - start)));
+	rest = clamp_t(unsigned long,
+		       nsecs_to_jiffies(KMH_SCAVENGE_REST *
+					(ktime_get_ns() - start - sc->given_ns)),
+		       KMH_SCAVENGE_PERIOD, KMH_SCAVENGE_REST_MAX);
 	WRITE_ONCE(sc->not_before, jiffies + rest);
 	if (again)
 		queue_delayed_work(kmh_wq, &sc->work, rest);

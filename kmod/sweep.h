@@ -157,6 +157,8 @@ struct kmh_scavenge {
 	size_t credit;			/* bytes that may go */
 	unsigned long moves;		/* of parked spans, as last seen */
 	unsigned int parked_ms;		/* since it has been so */
+	unsigned int over_ms;		/* since little of the peak is in use */
+	u64 given_ns;			/* what giving back took in the last step */
 	atomic_long_t bytes;		/* given back, ever */
 	atomic_long_t arenas;
 	spinlock_t recent_lock;		/* the two below; a leaf */
