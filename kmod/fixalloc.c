@@ -29,6 +29,7 @@
 
 #include "backend.h"
 #include "fixalloc.h"
+#include "limit.h"
 #include "lock.h"
 #include "testpoint.h"
 
@@ -215,7 +216,8 @@ static unsigned long nfree_drained(struct kmh_fixalloc *f)
  * @gfp: how hard to try.
  *
  * Context: What @gfp says, but not NMI. Takes and drops the lock.
- * Return: 0, or -ENOMEM; chunks taken up to then stay.
+ * Return: 0, or -ENOMEM, also where the module's limit forbids a chunk; chunks taken up to then
+ * stay.
  */
 int kmh_fixalloc_reserve(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp)
 {
@@ -223,6 +225,8 @@ int kmh_fixalloc_reserve(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp)
 
 	might_alloc(gfp);
 	while (nfree_drained(f) < nobjs) {
+		if (!kmh_total_allows(chunk_bytes(f)))
+			return -ENOMEM;
 		base = kmh_backend_pages(f->order, gfp);
 		if (!base)
 			return -ENOMEM;

@@ -7,7 +7,8 @@
  * keep, arenas without a page in use, and arenas that are on their way to the kernel already
  * are waited for. That takes no lock that a grower holds.
  *
- * Metadata that comes with no arena (finalizers, weak handles) is booked as well: it lessens the
+ * Metadata that comes with no arena (finalizers, weak handles, magazines, the shelves of NMIs) is
+ * booked as well: it lessens the
  * room for arenas, and is refused when the arenas that there are would have too little.
  *
  * A soft limit refuses nothing. A heap that grows past it tells its owner once, from a work
@@ -60,10 +61,20 @@ static size_t kmh_heap_room(const struct kmheap *heap)
 	return kmh_limit_room(READ_ONCE(heap->limit_bytes), base);
 }
 
+/* With @more that belongs to no heap. */
+static size_t kmh_total_room_beside(size_t more)
+{
+	size_t limit = READ_ONCE(kmh_total_limit);
+
+	if (!limit)
+		return SIZE_MAX;
+	return kmh_limit_room(limit,
+			      atomic_long_read(&kmh_total_base) + kmh_shared_bytes() + more);
+}
+
 static size_t kmh_total_room(void)
 {
-	return kmh_limit_room(READ_ONCE(kmh_total_limit),
-			      atomic_long_read(&kmh_total_base) + kmh_shared_bytes());
+	return kmh_total_room_beside(0);
 }
 
 /*
@@ -152,13 +163,28 @@ bool kmh_heap_try_book_side(struct kmheap *heap, size_t bytes)
 	return false;
 }
 
-/* @bytes that have been booked so are given back. Context: process context. */
-void kmh_heap_unbook_side(struct kmheap *heap, size_t bytes)
+/*
+ * @bytes that have been booked so are given back. A soft limit does not notice before an arena
+ * goes. Context: any.
+ */
+void kmh_heap_unbook_side_atomic(struct kmheap *heap, size_t bytes)
 {
 	kmh_heap_account_metadata(heap, -(long)bytes);
 	atomic_long_sub(bytes, &kmh_total_base);
 	atomic_long_sub(bytes, &heap->limit.side_bytes);
+}
+
+/* The same where a soft limit notices at once. Context: process context. */
+void kmh_heap_unbook_side(struct kmheap *heap, size_t bytes)
+{
+	kmh_heap_unbook_side_atomic(heap, bytes);
 	kmh_limit_lessened(heap);
+}
+
+/* May the module take @bytes that are of no heap, and stay? Context: any. */
+bool kmh_total_allows(size_t bytes)
+{
+	return atomic_long_read(&kmh_total_bytes) <= kmh_total_room_beside(bytes);
 }
 
 /* An arena has left its page heap, and is booked until its grace period is over. */

@@ -36,6 +36,8 @@ void kmh_heap_unbook(struct kmheap *heap, size_t bytes);
 bool kmh_heap_try_book_side(struct kmheap *heap, size_t bytes);
 bool kmh_heap_book_side(struct kmheap *heap, size_t bytes);
 void kmh_heap_unbook_side(struct kmheap *heap, size_t bytes);
+void kmh_heap_unbook_side_atomic(struct kmheap *heap, size_t bytes);
+bool kmh_total_allows(size_t bytes);
 void kmh_limit_leave(struct kmheap *heap);
 void kmh_limit_left(struct kmheap *heap);
 

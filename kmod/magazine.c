@@ -103,11 +103,14 @@ static struct kmh_magazine *kmh_magazine_new(struct kmh_mcache *mc, unsigned int
 
 	if (!m)
 		return NULL;
+	if (unlikely(!kmh_heap_try_book_side(mc->heap, sizeof(*m)))) {
+		kmh_fixalloc_put(&kmh_magazine_pool, m);
+		return NULL;
+	}
 	WRITE_ONCE(m->n, 0);
 	m->max = IS_ENABLED(CONFIG_PREEMPT_RT) ? KMH_MAGAZINE_LEAST :
 		 clamp(KMH_MAGAZINE_BYTES / kmh_spanclass_size[spanclass], KMH_MAGAZINE_LEAST,
 		       KMH_MAGAZINE_OBJECTS);
-	kmh_heap_account_metadata(mc->heap, sizeof(*m));
 	WRITE_ONCE(mc->magazine[spanclass], m);
 	kmh_idle_ask(mc->heap);
 	return m;
@@ -309,7 +312,7 @@ void kmh_magazines_free(struct kmh_mcache *mc)
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
 		if (!mc->magazine[i])
 			continue;
-		kmh_heap_account_metadata(mc->heap, -(long)sizeof(struct kmh_magazine));
+		kmh_heap_unbook_side_atomic(mc->heap, sizeof(struct kmh_magazine));
 		kmh_fixalloc_put(&kmh_magazine_pool, mc->magazine[i]);
 		WRITE_ONCE(mc->magazine[i], NULL);
 	}

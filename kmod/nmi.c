@@ -84,20 +84,22 @@ void *kmh_nmi_take(struct kmheap *heap, unsigned int kind)
 /* The shelf of a kind; two workers may make it at the same time. */
 static struct kmh_shelf *kmh_nmi_shelf(struct kmheap *heap, unsigned int kind)
 {
-	struct kmh_shelf *shelf = READ_ONCE(heap->nmi.shelf[kind]), *old;
+	struct kmh_shelf *shelf = READ_ONCE(heap->nmi.shelf[kind]), *old = NULL;
 
 	if (shelf)
 		return shelf;
+	if (!kmh_heap_try_book_side(heap, sizeof(*shelf)))
+		return NULL;
 	shelf = kmh_backend_zalloc(sizeof(*shelf), GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN,
 				   NUMA_NO_NODE);
 	if (!shelf)
-		return NULL;
+		goto unbook;
 	old = cmpxchg(&heap->nmi.shelf[kind], NULL, shelf);	/* see kmh_nmi_take() */
-	if (!old) {
-		kmh_heap_account_metadata(heap, sizeof(*shelf));
+	if (!old)
 		return shelf;
-	}
 	kmh_backend_free(shelf);
+unbook:
+	kmh_heap_unbook_side(heap, sizeof(*shelf));
 	return old;
 }
 
@@ -214,8 +216,12 @@ void kmh_nmi_free(struct kmheap *heap)
 {
 	unsigned int kind;
 
-	for (kind = 0; kind < KMH_NMI_KINDS; kind++)
+	for (kind = 0; kind < KMH_NMI_KINDS; kind++) {
+		if (!heap->nmi.shelf[kind])
+			continue;
+		kmh_heap_unbook_side(heap, sizeof(struct kmh_shelf));
 		kmh_backend_free(heap->nmi.shelf[kind]);
+	}
 }
 
 bool kmh_nmi_in_use(const struct kmheap *heap)
