@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a heap takes from the kernel for buffers that vmalloc() would have given: how well they
+ * pack, what is left when they have gone, and what happens to pages that others have or free.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/delay.h>
+#include <linux/kmheap.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/prandom.h>
+#include <linux/random.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "client.h"
+
+#define AREA_MAX_OBJS	32768U
+
+static struct kmheap *area_heap;
+static void **area_p;
+static unsigned int area_n;
+static u64 area_peak;
+
+static int area_renew(void)
+{
+	static const struct kmheap_attr attr = { .owner = THIS_MODULE };
+
+	kmheap_destroy(area_heap);
+	area_heap = kmheap_create("area", &attr);
+	return PTR_ERR_OR_ZERO(area_heap);
+}
+
+static u64 area_footprint(void)
+{
+	struct kmheap_stats st;
+
+	kmheap_stats(area_heap, &st);
+	area_peak = max(area_peak, st.footprint_bytes);
+	return st.footprint_bytes;
+}
+
+static void area_free_all(void)
+{
+	while (area_n)
+		kmheap_free(area_p[--area_n]);
+}
+
+/* One more object, written to. */
+static int area_take(size_t bytes, size_t align)
+{
+	u8 *p = kmheap_alloc_aligned(area_heap, bytes, align, GFP_KERNEL);
+
+	if (!p)
+		return -ENOMEM;
+	p[0] = 1;
+	p[bytes - 1] = 1;
+	area_p[area_n++] = p;
+	if (!IS_ALIGNED((unsigned long)p, align))
+		return -EUCLEAN;
+	if (!(area_n % 64))
+		cond_resched();
+	return 0;
+}
+
+/* pack BYTES: 64 MiB of such buffers, 16 at least, in a heap of their own */
+static int area_pack(char *args)
+{
+	unsigned long bytes, n;
+	int err = kstrtoul(args, 0, &bytes);
+
+	if (err)
+		return err;
+	n = max(16UL, (64UL << 20) / bytes);
+	if (n > AREA_MAX_OBJS)
+		return -EINVAL;
+	err = area_renew();
+	while (!err && area_n < n)
+		err = area_take(bytes, 1);
+	client_say("footprint_bytes %llu\n", area_footprint());
+	client_say("permille %llu\n", area_footprint() * 1000 / (n * bytes));
+	area_free_all();
+	return err ?: area_renew();
+}
+
+/* ---- as the kernel's lib/test_vmalloc.c does it, with fewer rounds */
+
+#define AREA_ROUNDS	500U
+
+static unsigned int area_below(unsigned int n)
+{
+	return get_random_u32() % n;
+}
+
+/* There and back, with a byte written: @npages of the kernel. */
+static int area_trip(unsigned long npages, size_t align)
+{
+	int err = area_take(npages * PAGE_SIZE, align);
+
+	kmheap_free(area_p[--area_n]);
+	return err;
+}
+
+static int area_fix_size(void)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < AREA_ROUNDS; i++)
+		err = area_trip(3, 1);
+	return err;
+}
+
+static int area_random_size(void)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < AREA_ROUNDS; i++)
+		err = area_trip(1 + area_below(100), 1);
+	return err;
+}
+
+static int area_random_align(void)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < AREA_ROUNDS; i++)
+		err = area_trip(1 + area_below(10), 1UL << area_below(23));
+	return err;
+}
+
+static int area_align_shift(void)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < 23; i++)
+		err = area_trip(1, 1UL << i);
+	return err;
+}
+
+static int area_fix_align(void)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < AREA_ROUNDS; i++)
+		err = area_trip(5, PAGE_SIZE << 5);
+	return err;
+}
+
+/* Many single pages stay while others come and go: full_fit and long_busy_list. */
+static int area_busy(unsigned int nobjs, unsigned long npages)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < nobjs; i++)
+		err = area_take(PAGE_SIZE, 1);
+	for (i = 0; !err && i < AREA_ROUNDS / 10; i++) {
+		err = area_trip(100, 1);
+		if (!err)
+			err = area_trip(npages, 1);
+	}
+	area_footprint();
+	area_free_all();
+	return err;
+}
+
+/* Of all sizes at once, up to 4 MiB, freed in another order. */
+static int area_mixed(void)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < 96; i++)
+		err = area_take((1 + area_below(1 << area_below(11))) * PAGE_SIZE, 1);
+	area_footprint();
+	for (i = 0; i < area_n; i += 2) {
+		kmheap_free(area_p[i]);
+		area_p[i] = NULL;
+	}
+	area_free_all();
+	return err;
+}
+
+static int area_after_grace(void)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < AREA_ROUNDS; i++) {
+		err = area_take(PAGE_SIZE, 1);
+		if (!err)
+			kmheap_free_rcu(area_p[--area_n]);
+	}
+	return err;
+}
+
+/* load: all of them; what was taken at most, and what there is now */
+static int area_load(char *args)
+{
+	int err = area_renew();
+
+	area_peak = 0;
+	err = err ?: area_fix_size();
+	err = err ?: area_busy(24576, 1);	/* full_fit */
+	err = err ?: area_busy(15000, 2);	/* long_busy_list */
+	err = err ?: area_random_size();
+	err = err ?: area_fix_align();
+	err = err ?: area_random_align();
+	err = err ?: area_align_shift();
+	err = err ?: area_mixed();
+	err = err ?: area_after_grace();
+	area_free_all();
+	client_say("peak_bytes %llu\n", area_peak);
+	client_say("footprint_bytes %llu\n", area_footprint());
+	return err;
+}
+
+/* ---- pages that others have, or free */
+
+/* Has any of @n new objects of @bytes a page of those in @pages? Frees them again. */
+static unsigned int area_shared(size_t bytes, struct page **pages, unsigned int npages)
+{
+	unsigned int i, k, found = 0;
+	size_t off;
+
+	for (i = 0; i < 32 && !area_take(bytes, 1); i++)
+		for (off = 0; off < bytes; off += PAGE_SIZE)
+			for (k = 0; k < npages; k++)
+				found += vmalloc_to_page(area_p[i] + off) == pages[k];
+	area_free_all();
+	return found;
+}
+
+/* held BYTES: freed while a page of each 64 KiB is somebody else's; handed out then, and after */
+static int area_held(char *args)
+{
+	struct page *pages[32];
+	unsigned int n, i;
+	size_t bytes;
+	int err = kstrtoul(args, 0, &bytes) ?: area_renew();
+	u64 empty;
+	void *p;
+
+	if (err)
+		return err;
+	empty = area_footprint();
+	n = min_t(size_t, ARRAY_SIZE(pages), DIV_ROUND_UP(bytes, 64UL << 10));
+	p = kmheap_alloc(area_heap, bytes, GFP_KERNEL);
+	if (!p)
+		return -ENOMEM;
+	for (i = 0; i < n; i++) {
+		pages[i] = vmalloc_to_page(p + i * (64UL << 10));
+		get_page(pages[i]);
+		client_say("references %d\n", page_ref_count(pages[i]));
+	}
+	kmheap_free(p);
+	client_say("handed_out %u\n", area_shared(bytes, pages, n));
+	kmheap_shrink(area_heap);
+	client_say("handed_out_later %u\n", area_shared(bytes, pages, n));
+	for (i = 0; i < n; i++)
+		put_page(pages[i]);
+	/* An arena of one object is given back by a worker, which may be at it. */
+	for (i = 0; i < 500; i++) {
+		kmheap_shrink(area_heap);
+		if (area_footprint() <= empty)
+			break;
+		msleep(20);
+	}
+	client_say("left_bytes %llu\n", area_footprint());
+	client_say("empty_bytes %llu\n", empty);
+	return 0;
+}
+
+/* steal BYTES: an object is given to vfree(), as kvfree() and kfree_rcu() do */
+static int area_steal(char *args)
+{
+	unsigned long bytes;
+	int err = kstrtoul(args, 0, &bytes) ?: area_renew();
+
+	if (!err)
+		err = area_take(bytes, PAGE_SIZE);
+	if (!err)
+		err = area_take(100, 1);
+	if (err)
+		return err;
+	vfree(area_p[0]);
+	return 0;
+}
+
+/* go_on: the heap serves as before; what was in the lost arena is freed in vain */
+static int area_go_on(char *args)
+{
+	unsigned int lost = area_n;
+	int err = 0;
+
+	while (!err && area_n < 2000)
+		err = area_take(area_n % 5 ? 8 << area_n % 12 : 100000, 1);
+	while (area_n > lost)
+		kmheap_free(area_p[--area_n]);
+	kmheap_free(area_p[1]);
+	area_n = 0;
+	return err;
+}
+
+/* renew: the heap ends, and there is a new one */
+static int area_renew_cmd(char *args)
+{
+	area_n = 0;
+	return area_renew();
+}
+
+static const struct client_command area_commands[] = {
+	{ "pack", area_pack },
+	{ "load", area_load },
+	{ "held", area_held },
+	{ "steal", area_steal },
+	{ "go_on", area_go_on },
+	{ "renew", area_renew_cmd },
+	{}
+};
+
+static int __init area_init(void)
+{
+	int err;
+
+	client_commands = area_commands;
+	area_p = vmalloc(AREA_MAX_OBJS * sizeof(*area_p));
+	if (!area_p)
+		return -ENOMEM;
+	err = area_renew();
+	if (err)
+		vfree(area_p);
+	return err;
+}
+
+static void __exit area_exit(void)
+{
+	area_free_all();
+	kmheap_destroy(area_heap);
+	vfree(area_p);
+}
+
+module_init(area_init);
+module_exit(area_exit);
+MODULE_DESCRIPTION("kmheap selftest: what is taken from the kernel");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,40 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# provokes: warnings
+# vfree() of an object, as by kvfree() and kfree_rcu(), frees the arena it lies in. The validators
+# and the end of a heap tell, and the heap goes on without it.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/client.sh"
+
+kib=1024
+plan 9
+
+load kmheap
+load area_client
+finds_it() {
+	cat "$KMHEAP_DEBUGFS/validate" >/tmp/lost
+	grep -q 'freed by somebody else' /tmp/lost && valid &&
+		is invalid_frees "$(stat invalid_frees area)" = 1 &&
+		said 'an arena with live objects was freed'
+}
+goes_on() {
+	tell area_client go_on && valid && balanced area
+}
+for bytes in $((64 * kib)) $((3072 * kib)); do
+	check "vfree() of $bytes bytes" tell area_client steal "$bytes"
+	check "is found" finds_it
+	check "and the heap goes on" goes_on
+	tell area_client renew
+done
+
+# Nobody looks before the heap ends.
+found_late() {
+	tell area_client renew && valid &&
+		is invalid_frees "$(stat invalid_frees)" = $((before + 1))
+}
+check "vfree() of 64 KiB once more" tell area_client steal $((64 * kib))
+before=$(stat invalid_frees)
+check "is found when the heap ends" found_late
+check "and no area is freed twice" fails said 'vfree\(\)( nonexistent| bad)|nonexistent vm area'
+unload area_client
+unload kmheap
