@@ -265,8 +265,19 @@ static void shared_lose(struct shared *sh, struct rnd_state *rnd)
 	}
 }
 
+/* Half of the boxes, at least: clients may have to wait for a CPU. */
+static bool shared_is_filled(struct shared *sh)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < NR_BOXES; i++)
+		n += !!READ_ONCE(sh->box[i]);
+	return n >= NR_BOXES / 2;
+}
+
 static void shared_collector(struct shared *sh)
 {
+	struct kmh_kunit_wait wait = kmh_kunit_wait_begin();
 	struct rnd_state rnd;
 	unsigned int i, n;
 
@@ -284,6 +295,8 @@ static void shared_collector(struct shared *sh)
 		if (n % 16 == 0)
 			kmheap_rcu_barrier(sh->heap);
 		usleep_range(100, 500);		/* let them fill the boxes */
+		while (!shared_is_filled(sh) && kmh_kunit_wait_more(&wait))
+			;
 	}
 	WRITE_ONCE(sh->done, true);
 }
