@@ -2,6 +2,10 @@
 # Sourced after client.sh by the tests that have more than one node and numa_client.
 # shellcheck shell=sh
 
+# The kernel raises the watermarks of a zone whose blocks of pages get mixed, until its own thread
+# has been there: meanwhile memory would come from another node although this one has some.
+echo 0 >/proc/sys/vm/watermark_boost_factor
+
 figure() {
 	answer numa_client "$1"
 }
