@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-plan 11
+plan 10
 
 figure() {
 	answer tracer_client "$1"
@@ -25,7 +25,7 @@ load kmheap
 load tracer_client
 # Without a lock, and under that of a class and of a page heap.
 for symbol in kmh_alloc_slow kmh_mheap_alloc_span kmh_mcentral_pop_announced_locked \
-	kmh_mcentral_claim_locked kmh_pa_alloc kmh_pa_free kmh_mheap_kick kmh_fixalloc_get; do
+	kmh_mcentral_claim_locked kmh_pa_alloc kmh_pa_free kmh_fixalloc_get; do
 	check "allocates and frees in $symbol()" traced "$symbol"
 done
 while read -r line; do
