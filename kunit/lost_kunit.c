@@ -199,7 +199,15 @@ static void specials_go_too(struct kunit *test)
 	kmheap_weak_destroy(weak);
 }
 
-/* The mark in a page of the kernel is gone with the arena: its next owner finds none. */
+static void hold(void *page)
+{
+	get_page(page);
+}
+
+/*
+ * The mark in a page of the kernel is gone with the arena: its next owner finds none. The page is
+ * held when its arena goes and not before, or the object would not be given back.
+ */
 static void pages_go_back_unmarked(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -209,9 +217,10 @@ static void pages_go_back_unmarked(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	page = vmalloc_to_page((void *)where(p).start);
 	KUNIT_EXPECT_NE(test, page_private(page), 0UL);
-	get_page(page);
+	kmh_kunit_at_any(test, "arena goes back", hold, page);
 	kmheap_free(p);
 	kmh_kunit_settle(heap);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("arena goes back"));
 	KUNIT_EXPECT_EQ(test, page_ref_count(page), 1);
 	KUNIT_EXPECT_EQ(test, page_private(page), 0UL);
 	put_page(page);

@@ -73,9 +73,10 @@ parameters_refuse() {
 			refuses $parameters/scavenge_rate "$text" || return 1
 		done && wrote $parameters/scavenge_rate 128M $((128 * mib)) &&
 		wrote $parameters/scavenge_rate 0 0 && wrote $parameters/scavenge_rate 64M $((64 * mib)) &&
-		for text in text -1 1048577 8M; do
+		for text in text -1 1048577 2G 8MB; do
 			refuses $parameters/reserve_max_kib "$text" || return 1
 		done && wrote $parameters/reserve_max_kib 1048576 1048576 &&
+		wrote $parameters/reserve_max_kib 4M 4096 &&
 		wrote $parameters/reserve_max_kib 8192 8192
 }
 check "nor do the parameters" parameters_refuse
