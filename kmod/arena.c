@@ -120,15 +120,14 @@ unbook:
 void kmh_arena_destroy(struct kmh_arena *a)
 {
 	struct kmheap *heap = a->heap;
-	bool left = a->left;
 
 	kmh_arena_give_to_kernel(a);
 	/* Now that it is gone another one may come, and not before. */
 	kmh_heap_unbook(heap, a->bytes);
 	kmh_heap_account_metadata(heap, -(long)a->meta_bytes);
+	if (a->left)
+		kmh_limit_left(a);
 	kmh_backend_free(a);
-	if (left)
-		kmh_limit_left(heap);
 }
 
 /* Has it the run that the reserve wants? Then the worker would fetch another one. */
@@ -199,7 +198,7 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 		return false;
 	/* Nobody can allocate from it any more. */
 	a->left = true;
-	kmh_limit_leave(a->heap);
+	kmh_limit_leave(a);
 	kmh_arenamap_set(a->first, a->npages, &kmh_span_gone);
 	return true;
 }

@@ -18,6 +18,7 @@
  *  6. mheap->lock		likewise
  *  7. kmh_fixalloc.lock	likewise
  *     heap->limit.lock		spinlocks, process context; inside 1 to 3, nothing inside them
+ *     kmh_leaving_lock
  *     heap->scavenge.recent_lock
  *
  * Any of 5 to 7 may be taken with or without the ones before it. The first heap
@@ -258,6 +259,8 @@ struct kmh_arena {
 	bool lost;			/* somebody else has freed it; under the page heap's lock */
 	bool empties;			/* in a drain, by a guess; under arenas_mutex */
 	unsigned long cookie;		/* leaving: the grace period to wait for */
+	struct list_head leaving;	/* once it has left: limit.c */
+	u64 turn;			/* likewise */
 	struct list_head list;		/* heap->arenas, ->leaving or ->lost, under arenas_mutex */
 	/* A bit for each heap page, counted from @first, set at the first of a span: */
 	unsigned long *page_inuse;	/* a span begins here */

@@ -8,8 +8,8 @@
  * are waited for. That takes no lock that a grower holds.
  *
  * Metadata that comes with no arena (finalizers, weak handles, magazines, the shelves of NMIs) is
- * booked as well: it lessens the
- * room for arenas, and is refused when the arenas that there are would have too little.
+ * booked as well: it lessens the room for arenas, and is refused when the arenas that there are
+ * would have too little.
  *
  * A soft limit refuses nothing. A heap that grows past it tells its owner once, from a work
  * item, and then gives back what is empty, after each arena that it has grown by.
@@ -38,7 +38,13 @@ atomic_long_t kmh_total_base;
 atomic_long_t kmh_total_refusals;
 size_t kmh_total_limit;
 
-static atomic_t kmh_nleaving;			/* arenas of all heaps */
+/*
+ * Arenas of all heaps that are on their way to the kernel, in the order in which they have left
+ * their page heaps. Who waits for them waits for those of a moment, not for later ones.
+ */
+static DEFINE_SPINLOCK(kmh_leaving_lock);
+static LIST_HEAD(kmh_leaving);
+static u64 kmh_leaving_turn;			/* that of the last one */
 static DECLARE_WAIT_QUEUE_HEAD(kmh_left);	/* one of them has left */
 
 /* ---- hard limits */
@@ -188,18 +194,46 @@ bool kmh_total_allows(size_t bytes)
 }
 
 /* An arena has left its page heap, and is booked until its grace period is over. */
-void kmh_limit_leave(struct kmheap *heap)
+void kmh_limit_leave(struct kmh_arena *a)
 {
-	atomic_inc(&heap->limit.nleaving);
-	atomic_inc(&kmh_nleaving);
+	spin_lock(&kmh_leaving_lock);
+	a->turn = ++kmh_leaving_turn;
+	list_add_tail(&a->leaving, &kmh_leaving);
+	spin_unlock(&kmh_leaving_lock);
+	atomic_inc(&a->heap->limit.nleaving);
 }
 
 /* It is not any more. The heap may be gone afterwards. */
-void kmh_limit_left(struct kmheap *heap)
+void kmh_limit_left(struct kmh_arena *a)
 {
-	atomic_dec(&kmh_nleaving);
-	atomic_dec(&heap->limit.nleaving);
+	spin_lock(&kmh_leaving_lock);
+	list_del(&a->leaving);
+	spin_unlock(&kmh_leaving_lock);
+	atomic_dec(&a->heap->limit.nleaving);
 	wake_up_all(&kmh_left);
+}
+
+/* Until when those that are leaving now have left. */
+static u64 kmh_leaving_now(void)
+{
+	u64 turn;
+
+	spin_lock(&kmh_leaving_lock);
+	turn = kmh_leaving_turn;
+	spin_unlock(&kmh_leaving_lock);
+	return turn;
+}
+
+static bool kmh_have_left(u64 turn)
+{
+	const struct kmh_arena *a;
+	bool left;
+
+	spin_lock(&kmh_leaving_lock);
+	a = list_first_entry_or_null(&kmh_leaving, struct kmh_arena, leaving);
+	left = !a || a->turn > turn;
+	spin_unlock(&kmh_leaving_lock);
+	return left;
 }
 
 /* What has to go so that @bytes can be booked; 0 when they can be. */
@@ -271,11 +305,10 @@ static size_t kmh_limit_take_from_others(struct kmheap *heap, size_t bytes, bool
 	return done;
 }
 
-/* No arena is on its way that @bytes would have to wait for. */
-static bool kmh_limit_settled(const struct kmheap *heap, size_t bytes)
+/* No arena that was on its way by then is one that @bytes would have to wait for. */
+static bool kmh_limit_settled(struct kmheap *heap, size_t bytes, u64 turn)
 {
-	return !(atomic_read(&heap->limit.nleaving) && kmh_heap_excess(heap, bytes)) &&
-	       !(atomic_read(&kmh_nleaving) && kmh_total_excess(bytes));
+	return (!kmh_heap_excess(heap, bytes) && !kmh_total_excess(bytes)) || kmh_have_left(turn);
 }
 
 /**
@@ -294,6 +327,7 @@ bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
 {
 	bool may_wait = (gfp & (__GFP_FS | __GFP_IO)) == (__GFP_FS | __GFP_IO);
 	size_t excess;
+	u64 turn;
 
 	if (!kmh_limit_worth_it(heap, bytes))
 		return false;
@@ -306,7 +340,9 @@ bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
 		if (excess)
 			kmh_limit_take_from_others(heap, excess, true);
 	}
-	wait_event(kmh_left, kmh_limit_settled(heap, bytes));
+	turn = kmh_leaving_now();
+	kmh_test_point("limit: arenas leave");
+	wait_event(kmh_left, kmh_limit_settled(heap, bytes, turn));
 	return !kmh_heap_excess(heap, bytes) && !kmh_total_excess(bytes);
 }
 

@@ -9,6 +9,8 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
+struct kmh_arena;
+
 /* What a heap has beside its hard limit, which is heap->limit_bytes. */
 struct kmh_limit {
 	spinlock_t lock;		/* what follows, to @due; a leaf */
@@ -38,8 +40,8 @@ bool kmh_heap_book_side(struct kmheap *heap, size_t bytes);
 void kmh_heap_unbook_side(struct kmheap *heap, size_t bytes);
 void kmh_heap_unbook_side_atomic(struct kmheap *heap, size_t bytes);
 bool kmh_total_allows(size_t bytes);
-void kmh_limit_leave(struct kmheap *heap);
-void kmh_limit_left(struct kmheap *heap);
+void kmh_limit_leave(struct kmh_arena *a);
+void kmh_limit_left(struct kmh_arena *a);
 
 bool kmh_limit_drain(struct kmheap *heap, size_t bytes);
 bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp);

@@ -536,9 +536,11 @@ void kmh_sweep_wait_for_trips(struct kmheap *heap)
 
 		/* Acquire: what the trip has done is seen when it is over. */
 		seen = smp_load_acquire(trips);
-		/* Likewise. */
-		while (now = smp_load_acquire(trips), !kmh_trip_is_over(seen, now))
+		/* Acquire: as before. */
+		while (now = smp_load_acquire(trips), !kmh_trip_is_over(seen, now)) {
+			kmh_test_point("wait for a trip");
 			usleep_range(50, 200);
+		}
 	}
 }
 

@@ -3,6 +3,7 @@
 #include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/jiffies.h>
+#include <linux/kthread.h>
 #include <linux/llist.h>
 #include <linux/sizes.h>
 
@@ -206,6 +207,60 @@ static void limit_waits_for_arenas_that_leave(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, refused(heap), 0L);
 	KUNIT_EXPECT_LE(test, footprint(heap), (size_t)SZ_8M);
+	kmheap_destroy(heap);
+}
+
+/* Two arenas that are on their way, as far as limit.c knows. */
+struct departures {
+	struct kmh_arena early, late;
+	struct kmheap *heap;
+	struct completion ended;
+	bool again;
+};
+
+/* Whoever waits has seen the early one alone. */
+static void late_one_follows(void *arg)
+{
+	struct departures *d = arg;
+
+	kmh_limit_leave(&d->late);
+	kmh_limit_left(&d->early);
+}
+
+static int wait_for_departures(void *arg)
+{
+	struct departures *d = arg;
+
+	d->again = kmh_limit_give_back(d->heap, SZ_4M, GFP_KERNEL);
+	complete(&d->ended);
+	return 0;
+}
+
+/* A heap at its limit waits for what is leaving, and not for what leaves after that. */
+static void limit_waits_for_those_of_a_moment(struct kunit *test)
+{
+	struct kmheap *heap = heap_new(test, "kunit-limited", SZ_8M);
+	struct departures *d = kunit_kzalloc(test, sizeof(*d), GFP_KERNEL);
+	void *head = fill(test, heap, NULL, SZ_4M);
+	bool ended;
+
+	KUNIT_ASSERT_NOT_NULL(test, d);
+	kmh_kunit_no_worker(heap);
+	d->heap = heap;
+	d->early.heap = heap;
+	d->late.heap = heap;
+	init_completion(&d->ended);
+	kmh_limit_leave(&d->early);
+	kmh_kunit_at_any(test, "limit: arenas leave", late_one_follows, d);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(kthread_run(wait_for_departures, d, "kmheap_kunit")));
+	ended = wait_for_completion_timeout(&d->ended, 60 * HZ);
+	KUNIT_EXPECT_TRUE(test, ended);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("limit: arenas leave"));
+	KUNIT_EXPECT_FALSE(test, d->again);
+	kmh_limit_left(&d->late);
+	if (!ended)
+		wait_for_completion(&d->ended);
+	drain(head);
 	kmheap_destroy(heap);
 }
 
@@ -604,6 +659,7 @@ static struct kunit_case limit_cases[] = {
 	KUNIT_CASE(limit_at_run_time),
 	KUNIT_CASE(limit_gives_empty_arenas_back_first),
 	KUNIT_CASE(limit_waits_for_arenas_that_leave),
+	KUNIT_CASE(limit_waits_for_those_of_a_moment),
 	KUNIT_CASE(limit_drains_other_cpus_first),
 	KUNIT_CASE(total_limit_holds_for_all_heaps),
 	KUNIT_CASE(total_limit_refuses_a_heap),

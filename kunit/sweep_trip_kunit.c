@@ -70,25 +70,6 @@ static int travel(void *arg)
 	return 0;
 }
 
-static void wait_is_one_trip_long(struct kunit *test)
-{
-	struct traveller t = { .heap = kmh_kunit_heap(test), .limit = jiffies + 20 * HZ };
-	unsigned int round;
-
-	init_completion(&t.ended);
-	t.task = kthread_create(travel, &t, "kmheap_kunit");
-	KUNIT_ASSERT_FALSE(test, IS_ERR(t.task));
-	kthread_bind(t.task, cpumask_any_but(cpu_online_mask, raw_smp_processor_id()));
-	wake_up_process(t.task);
-	while (!READ_ONCE(t.n))
-		usleep_range(100, 200);
-	for (round = 0; round < 20; round++)
-		kmh_sweep_wait_for_trips(t.heap);
-	KUNIT_EXPECT_TRUE_MSG(test, time_before(jiffies, t.limit), "until it rests");
-	WRITE_ONCE(t.stop, true);
-	wait_for_completion(&t.ended);
-}
-
 /* What is under way is waited for to its end. */
 static void trip_is_waited_for(struct kunit *test)
 {
@@ -131,6 +112,43 @@ static int waiter(void *arg)
 	w->wait(w->heap);
 	complete(&w->ended);
 	return 0;
+}
+
+/* The trip that is waited for ends, and the next one has begun before anybody looks again. */
+static void next_trip(void *arg)
+{
+	unsigned int *trips = arg;
+
+	WRITE_ONCE(*trips, *trips + KMH_TRIP_DEPTH + 1);
+}
+
+static int wait_for_trips(struct kmheap *heap)
+{
+	kmh_sweep_wait_for_trips(heap);
+	return 0;
+}
+
+/* A CPU that is on a trip whenever somebody looks. The case plays it: nobody else uses the heap. */
+static void wait_is_one_trip_long(struct kunit *test)
+{
+	struct waiter w = { .heap = kmh_kunit_heap(test), .wait = wait_for_trips };
+	unsigned int cpu = cpumask_any_but(cpu_possible_mask, raw_smp_processor_id());
+	unsigned int *trips = &per_cpu_ptr(w.heap->mcache, cpu < nr_cpu_ids ? cpu : 0)->trips;
+	bool ended;
+
+	kmh_kunit_no_worker(w.heap);
+	WRITE_ONCE(*trips, *trips + 1);
+	kmh_kunit_at_any(test, "wait for a trip", next_trip, trips);
+	init_completion(&w.ended);
+	w.task = kthread_run(waiter, &w, "kmheap_kunit");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(w.task));
+	ended = wait_for_completion_timeout(&w.ended, 60 * HZ);
+	KUNIT_EXPECT_TRUE(test, ended);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("wait for a trip"));
+	KUNIT_EXPECT_EQ(test, *trips & KMH_TRIP_DEPTH, 1U);
+	WRITE_ONCE(*trips, *trips - 1);
+	if (!ended)
+		wait_for_completion(&w.ended);
 }
 
 /* @cpu keeps the sweep from its end, as one that is coming or going does. */
