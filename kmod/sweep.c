@@ -455,27 +455,68 @@ static void kmh_reclaim_large_spans(struct kmheap *heap, struct kmh_reclaim *r)
 	}
 }
 
-/* Go through the arenas by address until @npages more are free; all of it if 0. */
-static void kmh_reclaim_arenas(struct kmheap *heap, unsigned long npages, bool small)
+/*
+ * Go through arena @a from heap page *@page on, until @npages more are free there; to its end
+ * if 0. True when they are.
+ */
+static bool kmh_reclaim_arena(struct kmh_arena *a, unsigned long *page, unsigned long npages,
+			      bool small)
 {
+	unsigned long before = READ_ONCE(a->range.nfree), got;
 	struct kmh_reclaim r = { };
+
+	while (*page < a->npages) {
+		*page = kmh_reclaim_chunk(a, *page, small, &r);
+		kmh_reclaim_large_spans(a->heap, &r);
+		got = READ_ONCE(a->range.nfree) - before;
+		if (npages && (long)got > 0 && got >= npages)
+			return true;
+		cond_resched();
+	}
+	return false;
+}
+
+/* All large objects that the end of a collection has to look at. */
+static void kmh_reclaim_all(struct kmheap *heap)
+{
 	struct kmh_arena *a;
 	unsigned long page;
 
 	mutex_lock(&heap->arenas_mutex);
 	list_for_each_entry(a, &heap->arenas, list) {
-		unsigned long before = READ_ONCE(a->range.nfree), got;
-
-		for (page = 0; page < a->npages;) {
-			page = kmh_reclaim_chunk(a, page, small, &r);
-			kmh_reclaim_large_spans(heap, &r);
-			got = READ_ONCE(a->range.nfree) - before;
-			if (npages && (long)got > 0 && got >= npages)
-				goto out;
-			cond_resched();
-		}
+		page = 0;
+		kmh_reclaim_arena(a, &page, 0, false);
 	}
-out:
+	mutex_unlock(&heap->arenas_mutex);
+}
+
+/*
+ * Each page once in a generation, as Go's reclaimIndex has it: growth would go through the whole
+ * heap time and again otherwise. Arenas come and go meanwhile, so some pages may be missed.
+ */
+static void kmh_reclaim_some(struct kmheap *heap, unsigned long npages)
+{
+	struct kmh_sweep *sweep = &heap->sweep;
+	unsigned long from, page, done = 0;
+	struct kmh_arena *a;
+
+	mutex_lock(&heap->arenas_mutex);
+	if (sweep->reclaim_generation != READ_ONCE(sweep->generations)) {
+		sweep->reclaim_generation = READ_ONCE(sweep->generations);
+		sweep->reclaim_pages = 0;
+	}
+	from = sweep->reclaim_pages;
+	list_for_each_entry(a, &heap->arenas, list) {
+		bool enough;
+
+		page = min(from, a->npages);
+		from -= page;
+		enough = kmh_reclaim_arena(a, &page, npages, true);
+		done += page;
+		if (enough)
+			break;
+	}
+	sweep->reclaim_pages = done;
 	mutex_unlock(&heap->arenas_mutex);
 }
 
@@ -494,7 +535,7 @@ bool kmh_sweep_reclaim(struct kmheap *heap, unsigned long npages)
 {
 	if (!kmh_sweep_is_open(heap))
 		return false;
-	kmh_reclaim_arenas(heap, npages, true);
+	kmh_reclaim_some(heap, npages);
 	return true;
 }
 
@@ -597,7 +638,7 @@ void kmh_sweep_finish(struct kmheap *heap)
 	} while (!kmh_sweep_is_done(heap));
 	kmh_sweep_wait_for_trips(heap);		/* others are sweeping what they have popped */
 	if (heap->sweep.what == KMH_SWEEP_MARKS)
-		kmh_reclaim_arenas(heap, 0, false);
+		kmh_reclaim_all(heap);
 	/*
 	 * Who has come since, for an old span that was announced, may have read the phase before:
 	 * nothing may be deferred into that set until that is done.

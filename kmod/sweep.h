@@ -68,6 +68,8 @@ struct kmh_sweep {
 	atomic_long_t debt;		/* pages swept since it opened, less what was due */
 	atomic_long_t spans;		/* swept, ever */
 	unsigned long generations;	/* ever; under @mutex */
+	unsigned long reclaim_generation;	/* in which the first @reclaim_pages heap pages */
+	unsigned long reclaim_pages;	/* have been reclaimed; both under heap->arenas_mutex */
 	struct delayed_work work;
 };
 
