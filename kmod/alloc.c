@@ -119,12 +119,12 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 }
 
 /*
- * In the mcache's section, with nothing in the cached span. Comes out of both. With the section
+ * In the section of @mc, with nothing in the cached span. Comes out of both. With the section
  * at hand it goes on to a refill, but for kmh_alloc_slow()'s kind of heap.
  */
-static noinline void *kmh_alloc_refill(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
+static noinline void *kmh_alloc_refill(struct kmh_mcache *mc, unsigned long spanclass, gfp_t gfp)
 {
-	struct kmh_mcache *mc = this_cpu_ptr(heap->mcache);
+	struct kmheap *heap = mc->heap;
 	void *p = NULL;
 
 	if (likely(!(heap->flags & KMHEAP_HWCACHE_ALIGN))) {
@@ -142,14 +142,13 @@ static noinline void *kmh_alloc_refill(struct kmheap *heap, unsigned long spancl
 	return p;
 }
 
-/* In the mcache's section, with nothing set aside. Comes out of both. */
-static noinline void *kmh_alloc_reload(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
+/* In the section of @mc, with nothing set aside. Comes out of both. */
+static noinline void *kmh_alloc_reload(struct kmh_mcache *mc, unsigned long spanclass, gfp_t gfp)
 {
-	struct kmh_mcache *mc = this_cpu_ptr(heap->mcache);
 	void *p = kmh_mcache_take(mc, spanclass);
 
 	if (unlikely(!p))
-		return kmh_alloc_refill(heap, spanclass, gfp);
+		return kmh_alloc_refill(mc, spanclass, gfp);
 	kmh_mcache_leave(mc);
 	preempt_enable();
 	if (want_init_on_alloc(gfp))
@@ -176,7 +175,7 @@ static __always_inline void *kmh_alloc_fast(struct kmheap *heap, unsigned long s
 		return kmh_alloc_slow(heap, spanclass, gfp);
 	}
 	if (unlikely(!kmh_mcslot_take(&mc->slot[spanclass], spanclass, &p)))
-		return kmh_alloc_reload(heap, spanclass, gfp);
+		return kmh_alloc_reload(mc, spanclass, gfp);
 	kmh_mcache_leave(mc);
 	preempt_enable();
 	if (zero)

@@ -57,17 +57,22 @@ static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_
 	return a;
 }
 
+/* The arena or an ERR_PTR(), as kmh_arena_create(). */
 static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t bytes, gfp_t gfp)
 {
 	struct kmh_arena *a = kmh_arena_wrap(mh, vbase, bytes, gfp);
+	int err;
 
 	if (!a)
-		return NULL;
-	if (kmh_arenamap_cover(a->first, a->npages, gfp) ||
-	    kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp) ||
-	    kmh_magazines_reserve(num_online_cpus(), gfp)) {
+		return ERR_PTR(-ENOMEM);
+	err = kmh_arenamap_cover(a->first, a->npages, gfp);
+	if (!err)
+		err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
+	if (!err)
+		err = kmh_magazines_reserve(num_online_cpus(), gfp);
+	if (err) {
 		kmh_backend_free(a);
-		return NULL;
+		return ERR_PTR(err == -EDQUOT ? err : -ENOMEM);
 	}
 	kmh_arenamap_set(a->first, a->npages, mh->heap->unused);
 	kmh_heap_account_metadata(mh->heap, a->meta_bytes);
@@ -89,7 +94,7 @@ static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t
 struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp)
 {
 	size_t align = max(KMH_PAGE_SIZE, PAGE_SIZE), booked = bytes + align - PAGE_SIZE;
-	struct kmh_arena *a;
+	struct kmh_arena *a = ERR_PTR(-ENOMEM);
 	void *vbase;
 
 	if (!kmh_heap_book(mh->heap, booked))
@@ -102,12 +107,12 @@ struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp
 	if (kmh_heap_sanitized(mh->heap))
 		kmh_sanitize_arena(vbase, bytes);
 	a = kmh_arena_map(mh, vbase, bytes, gfp);
-	if (a)
+	if (!IS_ERR(a))
 		return a;
 	kmh_backend_free_arena(vbase);
 unbook:
 	kmh_heap_unbook(mh->heap, booked);
-	return ERR_PTR(-ENOMEM);
+	return a;
 }
 
 /**

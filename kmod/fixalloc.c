@@ -216,8 +216,8 @@ static unsigned long nfree_drained(struct kmh_fixalloc *f)
  * @gfp: how hard to try.
  *
  * Context: What @gfp says, but not NMI. Takes and drops the lock.
- * Return: 0, or -ENOMEM, also where the module's limit forbids a chunk; chunks taken up to then
- * stay.
+ * Return: 0, -ENOMEM, or -EDQUOT where the module's limit forbids a chunk; chunks taken up to
+ * then stay.
  */
 int kmh_fixalloc_reserve(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp)
 {
@@ -226,7 +226,7 @@ int kmh_fixalloc_reserve(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp)
 	might_alloc(gfp);
 	while (nfree_drained(f) < nobjs) {
 		if (!kmh_total_allows(chunk_bytes(f)))
-			return -ENOMEM;
+			return -EDQUOT;
 		base = kmh_backend_pages(f->order, gfp);
 		if (!base)
 			return -ENOMEM;

@@ -393,8 +393,8 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 
 	kmh_shrink_unregister(heap);
 	kmh_limit_stop(heap);
-	kmheap_rcu_barrier(heap);
 	kmh_lost_find(heap);
+	kmheap_rcu_barrier(heap);
 	kmh_nmi_stop(heap);
 	if (report)
 		kmh_report_survivors(heap);

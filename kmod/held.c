@@ -62,7 +62,8 @@ static bool kmh_held_release_node(struct kmh_mheap *mh)
 	bool left = false;
 
 	llist_for_each_entry_safe(s, next, llist_del_all(&mh->held), node) {
-		if (kmh_large_is_held(s)) {
+		/* In an arena that is lost it is somebody else who has references. */
+		if (READ_ONCE(s->state) != KMH_SPAN_GONE && kmh_large_is_held(s)) {
 			llist_add(&s->node, &mh->held);
 			left = true;
 		} else {

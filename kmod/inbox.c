@@ -182,7 +182,7 @@ bool kmh_mcentral_any_announced(struct kmh_mcentral *c)
  * with the second turn since, all of that has been taken out.
  */
 static bool kmh_inbox_sweep_some(struct kmh_mcentral *c, struct kmh_inbox *in, u8 *turns,
-				 u8 since)
+				 u8 since, const struct kmh_mcache *mc)
 {
 	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
 	struct kmh_mspan *span[KMH_INBOX_BATCH], *s;
@@ -191,6 +191,9 @@ static bool kmh_inbox_sweep_some(struct kmh_mcentral *c, struct kmh_inbox *in, u
 
 	preempt_disable();
 	kmh_trip_begin(mcache);
+	/* It may be another node's by now. Preemption is off: kmh_mcache_renode() waits. */
+	if (mc && READ_ONCE(mc->node) != kmh_mcentral_node(c))
+		goto out;
 	kmh_wait_lock_irqsave(&c->lock, flags);
 	while (n < KMH_INBOX_BATCH && (u8)(*turns - since) < 2) {
 		s = kmh_inbox_pop_locked(c, in, turns);
@@ -202,16 +205,19 @@ static bool kmh_inbox_sweep_some(struct kmh_mcentral *c, struct kmh_inbox *in, u
 	kmh_unlock_irqrestore(&c->lock, flags);
 	for (i = 0; i < n; i++)
 		kmh_mcentral_sweep_claimed(span[i]);
+out:
 	kmh_trip_end(mcache);
 	preempt_enable();
 	return n == KMH_INBOX_BATCH;
 }
 
-static void kmh_mcentral_sweep_inbox(struct kmh_mcentral *c, struct kmh_inbox *in, u8 *turns)
+/* With @mc as long as that CPU is served from @c's node. */
+static void kmh_mcentral_sweep_inbox(struct kmh_mcentral *c, struct kmh_inbox *in, u8 *turns,
+				     const struct kmh_mcache *mc)
 {
 	u8 since = READ_ONCE(*turns);
 
-	while (kmh_inbox_sweep_some(c, in, turns, since))
+	while (kmh_inbox_sweep_some(c, in, turns, since, mc))
 		cond_resched();
 }
 
@@ -278,27 +284,29 @@ static bool kmh_mcentral_has_announced(struct kmh_mcentral *c, bool *inboxes)
  */
 void kmh_mcentral_sweep_announced(struct kmh_mcentral *c)
 {
+	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
 	struct kmh_inbox *in;
 	unsigned int cpu;
 	bool inboxes;
 
 	if (!kmh_mcentral_has_announced(c, &inboxes))
 		return;
-	kmh_mcentral_sweep_inbox(c, &c->inbox, &c->turns);
+	kmh_mcentral_sweep_inbox(c, &c->inbox, &c->turns, NULL);
 	if (!inboxes)
 		return;
 	for_each_possible_cpu(cpu) {
 		in = kmh_inbox_of(c, cpu);
 		if (in)
-			kmh_mcentral_sweep_inbox(c, in, kmh_inbox_turns(c, cpu));
+			kmh_mcentral_sweep_inbox(c, in, kmh_inbox_turns(c, cpu),
+						 per_cpu_ptr(mcache, cpu));
 	}
 }
 
 /**
  * kmh_mcentral_leave_inbox() - a CPU that is served from another node from now on
  * @c: of the node that it was served from.
- * @mc: of the CPU, which is offline and stays so; its node is another one already, for longer
- *	than a grace period.
+ * @mc: of the CPU, which is offline and stays so; it has been of no node for longer than a
+ *	grace period.
  *
  * Nobody adds to its inbox as one of @c any more. What is in there is put where it belongs.
  *
@@ -306,5 +314,5 @@ void kmh_mcentral_sweep_announced(struct kmh_mcentral *c)
  */
 void kmh_mcentral_leave_inbox(struct kmh_mcentral *c, struct kmh_mcache *mc)
 {
-	kmh_mcentral_sweep_inbox(c, &mc->inbox[c->spanclass], &mc->turns[c->spanclass]);
+	kmh_mcentral_sweep_inbox(c, &mc->inbox[c->spanclass], &mc->turns[c->spanclass], NULL);
 }

@@ -158,6 +158,8 @@ static struct kmh_mspan *kmh_large_in_nmi(struct kmheap *heap, size_t bytes, siz
 		return NULL;
 	s = kmh_span_of((unsigned long)p);
 	kmh_large_become(s, bytes, state, noscan);
+	if (state != KMH_SPAN_LARGE)
+		atomic_long_dec(&heap->large_allocs);	/* the shelf's; a run is none */
 	*zeroed = false;
 	return s;
 }

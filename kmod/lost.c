@@ -52,7 +52,7 @@ static void kmh_lost_report(const struct kmh_arena *a)
 		.kind = KMH_INVALID_FREE,
 		.what = "an arena with live objects was freed by vfree(), kvfree() or kfree_rcu()",
 		.addr = (unsigned long)a->vbase, .ip = _RET_IP_, .heap = a->heap,
-		.state = KMH_SPAN_UNUSED, .bytes = a->bytes,
+		.state = KMH_SPAN_GONE, .bytes = a->bytes,
 	};
 
 	preempt_disable();
@@ -142,6 +142,8 @@ static void kmh_lost_quarantine(struct kmheap *heap)
 		list_for_each_entry(a, &heap->lost, list)
 			kmh_lost_withdraw(a);
 		mutex_unlock(&heap->arenas_mutex);
+		if (kmh_heap_sanitized(heap))
+			kmh_quarantine_forget(heap);
 		kmh_special_forget_lost(heap);
 		kmh_nmi_forget_lost(heap);
 		kmh_mcache_drain_all(heap);
@@ -191,8 +193,6 @@ static unsigned long kmh_lost_unmap_page(struct kmh_arena *a, unsigned long page
 		return 1;	/* a sentinel, or the span of another arena */
 	n = max_t(unsigned long, s->npages, 1);
 	kmh_arenamap_set(page, n, &kmh_span_gone);
-	if (s->spanclass == KMH_SPANCLASS_TINY)
-		WRITE_ONCE(s->state, KMH_SPAN_TINY);	/* what kmh_mspan_put() goes by */
 	fn(s, ctx);
 	return n;
 }

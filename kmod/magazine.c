@@ -57,11 +57,15 @@ void kmh_magazines_exit(void)
 	kmh_fixalloc_destroy(&kmh_magazine_pool);
 }
 
+/* A heap does without magazines where the module's limit forbids them, and so does reclaim. */
 int kmh_magazines_reserve(unsigned int nobjs, gfp_t gfp)
 {
-	if (current->flags & PF_MEMALLOC)	/* reclaim does without */
+	int err;
+
+	if (current->flags & PF_MEMALLOC)
 		return 0;
-	return kmh_fixalloc_reserve(&kmh_magazine_pool, nobjs, gfp);
+	err = kmh_fixalloc_reserve(&kmh_magazine_pool, nobjs, gfp);
+	return err == -EDQUOT ? 0 : err;
 }
 
 /* Bytes taken for magazines that no heap has. */

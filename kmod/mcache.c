@@ -307,10 +307,12 @@ void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu)
 
 	if (likely(new == old))
 		return;
-	WRITE_ONCE(mc->node, new);
+	/* Of no node until its inbox is empty, which is under the locks of one node's mcentrals. */
+	WRITE_ONCE(mc->node, NULL);
 	synchronize_rcu();
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 		kmh_mcentral_leave_inbox(&old->central[i], mc);
+	WRITE_ONCE(mc->node, new);
 }
 
 static void kmh_mcache_init_cpu(struct kmheap *heap, unsigned int cpu)

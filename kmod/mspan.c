@@ -93,17 +93,17 @@ static unsigned int kmh_pool_share(unsigned int pool, unsigned int nobjs)
 	return pool > 1 ? DIV_ROUND_UP(nobjs, 4) : nobjs;
 }
 
-/* How many of a kind are not for callers that can sleep, because of an owner. */
-static unsigned int kmh_pool_floor(unsigned int pool)
+/* How many of any kind are not for callers that can sleep, because of an owner. */
+static unsigned int kmh_pool_floor(void)
 {
-	return kmh_pool_share(pool, atomic_long_read(&kmh_pool_kept));
+	return atomic_long_read(&kmh_pool_kept);
 }
 
 /* How many of a kind are to be free where @nobjs of the common ones are. */
 static unsigned int kmh_pool_goal(unsigned int pool, unsigned int nobjs)
 {
 	return max(kmh_pool_share(pool, nobjs), READ_ONCE(kmh_pool_want[pool])) +
-	       kmh_pool_floor(pool);
+	       kmh_pool_floor();
 }
 
 /* Owners want the descriptors of so many spans more, or fewer, kept ready. */
@@ -137,7 +137,7 @@ static int kmh_mspan_pools_reserve_one(gfp_t gfp)
  * @gfp: how hard to try; must allow sleeping.
  *
  * Context: Process context; sleeps.
- * Return: 0 or -ENOMEM; what could be reserved stays reserved.
+ * Return: 0, -ENOMEM or -EDQUOT (kmh_fixalloc_reserve()); what could be reserved stays reserved.
  */
 int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp)
 {
@@ -152,8 +152,8 @@ int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp)
 			return err;
 		WRITE_ONCE(kmh_pool_raised[i], false);
 	}
-	nobjs += atomic_long_read(&kmh_pool_kept);
-	return kmh_fixalloc_reserve(&kmh_tiny_pool, DIV_ROUND_UP(nobjs, 16), gfp);
+	return kmh_fixalloc_reserve(&kmh_tiny_pool, DIV_ROUND_UP(nobjs, 16) + kmh_pool_floor(),
+				    gfp);
 }
 
 /*
@@ -166,7 +166,7 @@ bool kmh_mspan_pools_short(unsigned int spanclass)
 
 	return !READ_ONCE(kmh_span_pool[pool].nfree) ||
 	       (!(current->flags & PF_MEMALLOC) &&
-		(READ_ONCE(kmh_span_pool[pool].nfree) <= kmh_pool_floor(pool) ||
+		(READ_ONCE(kmh_span_pool[pool].nfree) <= kmh_pool_floor() ||
 		 (READ_ONCE(kmh_pool_want[pool]) && kmh_pool_below(pool, 1)))) ||
 	       (spanclass == KMH_SPANCLASS_TINY && !READ_ONCE(kmh_tiny_pool.nfree));
 }
@@ -190,7 +190,7 @@ bool kmh_mspan_pools_draw(unsigned int spanclass)
 	if (kmh_pool_below(pool, 2) && !READ_ONCE(kmh_pool_raised[pool])) {
 		WRITE_ONCE(kmh_pool_raised[pool], true);
 		WRITE_ONCE(kmh_pool_want[pool],
-			   min(2 * (kmh_pool_goal(pool, KMH_SPAN_RESERVE) - kmh_pool_floor(pool)),
+			   min(2 * (kmh_pool_goal(pool, KMH_SPAN_RESERVE) - kmh_pool_floor()),
 			       KMH_SPAN_RESERVE_MAX));
 	}
 	return true;
@@ -264,15 +264,24 @@ struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
 	return s;
 }
 
+/* One of packed data; what lost.c has taken out of use is told by its class alone. */
+static bool kmh_mspan_has_tiny(const struct kmh_mspan *s)
+{
+	return s->state == KMH_SPAN_TINY ||
+	       (s->state == KMH_SPAN_GONE && s->spanclass == KMH_SPANCLASS_TINY);
+}
+
 /* Give the metadata back. Nobody can reach the span but through a stale pointer. */
 void kmh_mspan_put(struct kmh_mspan *s)
 {
-	if (s->state == KMH_SPAN_TINY)
-		kmh_fixalloc_put(&kmh_tiny_pool, s->tiny);
+	atomic_t *tiny = kmh_mspan_has_tiny(s) ? s->tiny : NULL;
+
 	/* A late reader finds a span without slots that is not to be announced. */
 	WRITE_ONCE(s->nfast, 0);
 	WRITE_ONCE(s->state, KMH_SPAN_FREED);
 	smp_wmb();	/* then its words are used for another: pairs with kmh_tiny_states() */
+	if (tiny)
+		kmh_fixalloc_put(&kmh_tiny_pool, tiny);
 	WRITE_ONCE(s->owner, NULL);
 	atomic_set(&s->home, KMH_HOME_CACHED);
 	kmh_fixalloc_put(&kmh_span_pool[s->pool], s);
@@ -281,7 +290,7 @@ void kmh_mspan_put(struct kmh_mspan *s)
 /* Metadata bytes that this span accounts for. */
 size_t kmh_mspan_bytes(const struct kmh_mspan *s)
 {
-	return kmh_pool_bytes(s->pool) + (s->state == KMH_SPAN_TINY ? KMH_TINY_STATE_BYTES : 0);
+	return kmh_pool_bytes(s->pool) + (kmh_mspan_has_tiny(s) ? KMH_TINY_STATE_BYTES : 0);
 }
 
 static void kmh_mspan_init_slots(struct kmh_mspan *s)
@@ -442,6 +451,8 @@ unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word)
 	 * since the load is live again; or it has been freed once more, to wait this time.
 	 */
 	remote &= atomic_long_fetch_andnot(remote, &w->remote);
+	/* A second free that came too late may have hit no slot: design.rst 26.5. */
+	remote &= kmh_mspan_word_mask(s, word);
 	held = kmh_mspan_held(s, word, remote);
 	if (unlikely(held)) {
 		atomic_long_or(held, &w->remote);

@@ -407,7 +407,9 @@ bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
 	kmh_scavenge_count(heap, done, n);
 	/* Is there one that may go when the peak has come down? */
 	least = kmh_arena_least_idle(heap);
-	return more || parked || held || (least && least + use.now + use.now / 10 <= use.total - done);
+	if (least && least + use.now + use.now / 10 <= use.total - done)
+		more = true;
+	return more || parked || held;
 }
 
 /* ---- when */

@@ -115,7 +115,8 @@ void kmh_report_misuse(const struct kmh_report *r)
 		atomic_long_inc(&kmh_reports_suppressed);
 		return;
 	}
-	if (heap && kmh_heap_sanitized(heap))
+	/* What is gone has no shadow any more. */
+	if (heap && r->state != KMH_SPAN_GONE && kmh_heap_sanitized(heap))
 		kmh_sanitize_misuse(r->addr);
 	WARN(1, "kmheap: %s of %p: %s; heap %s, %s, object %p of %zu bytes, freed from %pS\n",
 	     kmh_misuse_names[r->kind], (void *)r->addr, r->what, kmh_heap_name(heap),

@@ -235,6 +235,7 @@ static unsigned long kmh_reserve_set_floors(struct kmheap *heap, unsigned long p
 int kmheap_set_reserve(struct kmheap *heap, size_t bytes)
 {
 	unsigned long pages = DIV_ROUND_UP(bytes, KMH_PAGE_SIZE), before;
+	static DEFINE_MUTEX(one_at_a_time);	/* who fails restores what was; outermost */
 	struct kmh_node *node;
 	int nid = -1, err;
 	size_t limit;
@@ -244,13 +245,15 @@ int kmheap_set_reserve(struct kmheap *heap, size_t bytes)
 	limit = READ_ONCE(heap->limit_bytes);
 	if (bytes > KMH_RESERVE_MOST_KIB * 1024UL || (limit && bytes > limit / 2))
 		return -EINVAL;
+	mutex_lock(&one_at_a_time);
 	before = kmh_reserve_set_floors(heap, pages);
 	err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
 	while (!err && pages && (node = kmh_next_node(heap, &nid)))
 		err = kmh_mheap_fill_reserve(&node->mheap, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
 	if (err)
 		kmh_reserve_set_floors(heap, before);
-	return err;
+	mutex_unlock(&one_at_a_time);
+	return err ? -ENOMEM : 0;
 }
 EXPORT_SYMBOL_GPL(kmheap_set_reserve);
 

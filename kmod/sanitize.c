@@ -314,12 +314,13 @@ void kmh_sanitize_locate(struct kmh_where *at)
  *
  * Its slot is still the caller's. May be said twice.
  *
- * Context: Any; not NMI with kmemleak.
+ * Context: Any.
  */
 void kmh_sanitize_dead(unsigned long addr, size_t bytes)
 {
 	kmh_kasan_set(addr, bytes, KMH_KASAN_FREE);
-	kmemleak_free((void *)addr);
+	if (!in_nmi())		/* it keeps a record of a run of pages that goes there */
+		kmemleak_free((void *)addr);
 }
 
 /* A span of a heap that has ended: kmemleak forgets who was left. Context: process context. */
@@ -396,6 +397,22 @@ static bool kmh_quarantine_trim(struct kmheap *heap, size_t limit)
 bool kmh_quarantine_drain(struct kmheap *heap)
 {
 	return kmh_quarantine_trim(heap, 0);
+}
+
+/*
+ * An arena is lost (lost.c), and the list leads through its objects, perhaps: what is in quarantine
+ * stays where it is for good. Context: any but NMI.
+ */
+void kmh_quarantine_forget(struct kmheap *heap)
+{
+	struct kmh_quarantine *q = &heap->sanitize.quarantine;
+	unsigned long flags;
+
+	kmh_wait_lock_irqsave(&q->lock, flags);
+	q->first = NULL;
+	q->last = NULL;
+	q->bytes = 0;
+	kmh_unlock_irqrestore(&q->lock, flags);
 }
 
 /* False when somebody has put it there at this moment; the shadow is the one state. */

@@ -73,6 +73,7 @@ static inline void kmh_sanitize_misuse(unsigned long addr) { }
 #endif
 void kmh_sanitize_span_gone(const struct kmh_mspan *s);
 bool kmh_quarantine_drain(struct kmheap *heap);
+void kmh_quarantine_forget(struct kmheap *heap);
 
 /* memset() to 0 of what KASAN may still, or already, take for free. */
 static __always_inline void kmh_clear(void *p, size_t bytes)

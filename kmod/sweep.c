@@ -294,14 +294,27 @@ static bool kmh_sweep_unvisited(const struct kmh_mcache *mc)
 	return READ_ONCE(mc->visited) != mc->heap->sweep.round;
 }
 
+/* Nobody else uses them. */
+static void kmh_sweep_offline_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
+{
+	unsigned int cpu;
+
+	preempt_disable();
+	for_each_possible_cpu(cpu)
+		if (!cpu_online(cpu))
+			fn(per_cpu_ptr(heap->mcache, cpu));
+	preempt_enable();
+}
+
 /**
  * kmh_sweep_caches() - call a function in every CPU's section
  * @heap: the heap.
  * @fn: must be harmless when called twice for one CPU.
  *
  * A CPU that is in its section when the interrupt arrives is asked again, and no other one with
- * it: each has to be met between two sections once, and not all at the same time. An mcache of a
- * CPU that is not online is empty, and stays so: hotplug waits.
+ * it: each has to be met between two sections once, and not all at the same time. The mcache of a
+ * CPU that is not online stays as it is: hotplug waits. It is empty, but in a heap that has left
+ * the list of heaps before that CPU went.
  *
  * Context: Process context; sleeps. heap->sweep.mutex held.
  * Return: false when a CPU is coming or going just now, or was busy a thousand times. The caller
@@ -318,6 +331,7 @@ bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
 		/* Not waiting for it: a callback of hotplug may wait for our caller's mutex. */
 		if (!cpus_read_trylock())
 			return false;
+		kmh_sweep_offline_caches(heap, fn);
 		busy = kmh_mcache_visit(heap, kmh_sweep_visit, kmh_sweep_unvisited).busy;
 		cpus_read_unlock();
 		if (!busy)
@@ -632,10 +646,13 @@ void kmh_sweep_finish(struct kmheap *heap)
 	kmh_sweep_wait_for_trips(heap);
 	if (!kmh_sweep_caches(heap, kmh_sweep_mcache))
 		return;
-	do {
+	for (;;) {
 		kmh_sweep_wait_for_trips(heap);
 		kmh_sweep_listed(heap);
-	} while (!kmh_sweep_is_done(heap));
+		if (kmh_sweep_is_done(heap))
+			break;
+		usleep_range(50, 200);
+	}
 	kmh_sweep_wait_for_trips(heap);		/* others are sweeping what they have popped */
 	if (heap->sweep.what == KMH_SWEEP_MARKS)
 		kmh_reclaim_all(heap);

@@ -7,21 +7,23 @@
 #ifndef _KMHEAP_TESTPOINT_H
 #define _KMHEAP_TESTPOINT_H
 
+#include <linux/compiler.h>
+
 #ifdef KMHEAP_KUNIT
 
 /* Called with the name of each place that is passed while a case has armed one. */
 extern void (*kmh_test_point_hook)(const char *place);
 
-#define kmh_test_point(place)						\
-do {									\
-	void (*__hook)(const char *) = READ_ONCE(kmh_test_point_hook);	\
-									\
-	if (unlikely(__hook))						\
-		__hook(place);						\
-} while (0)
+static __always_inline void kmh_test_point(const char *place)
+{
+	void (*hook)(const char *place) = READ_ONCE(kmh_test_point_hook);
+
+	if (unlikely(hook))
+		hook(place);
+}
 
 #else
-#define kmh_test_point(place)	do { } while (0)
+static __always_inline void kmh_test_point(const char *place) { }
 #endif
 
 #endif /* _KMHEAP_TESTPOINT_H */

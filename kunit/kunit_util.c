@@ -108,7 +108,7 @@ static unsigned int kmh_kunit_npoints;
 static void kmh_kunit_point_hook(const char *place)
 {
 	struct kmh_kunit_point *p;
-	unsigned int i, n = smp_load_acquire(&kmh_kunit_npoints);
+	unsigned int i, n = smp_load_acquire(&kmh_kunit_npoints);	/* then what they are */
 
 	for (i = 0; i < n; i++) {
 		p = &kmh_kunit_points[i];

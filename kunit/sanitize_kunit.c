@@ -44,13 +44,15 @@ static void only_with_kasan(struct kunit *test)
 /* @p has @size bytes, a redzone behind them, and the alignment that @size promises. */
 static void expect_object(struct kunit *test, const u8 *p, size_t size)
 {
+	size_t align = size & -size;
+
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	KUNIT_EXPECT_EQ(test, how_long(p, size + 1, true), size);
 	KUNIT_EXPECT_EQ(test, how_long(p + size, KMH_REDZONE_BYTES, false), KMH_REDZONE_BYTES);
 	KUNIT_EXPECT_EQ(test, kmheap_size(p), size);
-	if (is_power_of_2(size))
-		KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p, min(size, 32768UL)));
-	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p, min_t(size_t, 8, size & -size)));
+	if (size > KMHEAP_MAX_SMALL)
+		align = min(align, KMH_PAGE_SIZE);
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p, align));
 }
 
 static void expect_gone(struct kunit *test, const void *p, size_t size)

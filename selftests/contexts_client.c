@@ -63,15 +63,6 @@ static int ctx_exercise(gfp_t gfp)
 	return err;
 }
 
-/* Room for what follows: contexts that cannot sleep find pages then. */
-static int ctx_make_room(void)
-{
-	void *p = kmheap_alloc(ctx_heap, 1 << 20, GFP_KERNEL);
-
-	kmheap_free(p);
-	return p ? 0 : -ENOMEM;
-}
-
 static int ctx_task_cmd(char *args)
 {
 	return ctx_exercise(GFP_KERNEL);
@@ -516,7 +507,8 @@ static int __init ctx_init(void)
 	ctx_heap = kmheap_create("contexts", &attr);
 	if (IS_ERR(ctx_heap))
 		return PTR_ERR(ctx_heap);
-	err = ctx_make_room();
+	/* Contexts that cannot sleep find pages then. */
+	err = kmheap_set_reserve(ctx_heap, 1 << 20);
 	if (err)
 		kmheap_destroy(ctx_heap);
 	return err;

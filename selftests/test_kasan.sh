@@ -51,6 +51,10 @@ misuse() {
 		is "reports of KASAN" "$(grep -c "BUG: KASAN: $4" /tmp/kasan.log)" = 1 && valid
 }
 for size in small large; do
+	unload sanitize_client		# reports are given once a site, and both have the same
+	unload kmheap
+	load kmheap
+	load sanitize_client
 	check "$size object: freed twice" misuse $size twice double_frees slab-use-after-free
 	check "$size object: freed from within" misuse $size inside invalid_frees out-of-bounds
 	check "$size object: wiped and freed twice" misuse $size wiped double_frees slab-use-after-free
