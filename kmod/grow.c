@@ -176,7 +176,8 @@ static int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsi
 /*
  * The mutex for a caller under @gfp. A grower that may enter the file system holds
  * a mutex of its own: a caller that must not (it holds locks that the file system
- * wants) never waits for one that might. Reclaim itself does not wait at all.
+ * wants) never waits for one that might. Reclaim itself does not wait at all; NULL when it
+ * would have to.
  */
 static struct mutex *kmh_grow_lock(struct kmheap *heap, gfp_t gfp)
 {
@@ -280,8 +281,9 @@ static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 	int err = 0;
 
 	held = kmh_grow_lock(mh->heap, gfp);
-	if (!held)
-		return -ENOMEM;
+	if (!held)	/* in reclaim: what it needs, and no more, beside whoever is at it */
+		return kmh_mheap_grow_arena(mh, room->npages, room->align,
+					    gfp & ~(__GFP_FS | __GFP_IO));
 	/* NOFS shares a mutex with NOIO, so whoever holds it must do no I/O. */
 	if (held == &mh->heap->grow_noio_mutex)
 		gfp &= ~(__GFP_FS | __GFP_IO);

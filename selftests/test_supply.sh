@@ -10,4 +10,9 @@ little=13	# MiB available: less than a 32nd of the memory and 8 MiB
 spans=3000
 percent=100	# of the memory that is free in single pages
 plan 19
+
+# What is left is what the kernel keeps below its watermarks, and what is in use beside objects.
+most() {
+	is left_kib "$(of_client left_kib)" -le $(($(of_client free_kib) / 8))
+}
 . "$(dirname "$0")/supply.sh"
