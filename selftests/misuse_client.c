@@ -407,7 +407,7 @@ static int misuse_dma(unsigned int times)
 
 static int misuse_align(unsigned int times)
 {
-	static const size_t bad[] = { 0, 3, 24, 2 << 20, 1UL << 63 };
+	static const size_t bad[] = { 0, 3, 24, 8 << 20, 1UL << 63 };
 	int err = 0;
 
 	while (times--)

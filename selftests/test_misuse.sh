@@ -135,7 +135,7 @@ refused=$(stat refused_allocs misuse)
 check "DMA zones" heap_misuse dma 'no DMA zones here' $times
 check "each way to ask for them is counted as refused" \
 	counted refused_allocs misuse "$refused" $((7 * times))
-check "bad alignment" heap_misuse align 'alignment [0-9]*: a power of two up to 1048576' $times
+check "bad alignment" heap_misuse align 'alignment [0-9]*: a power of two up to 4194304' $times
 check "an empty ticket" heap_misuse ticket 'more is taken of a ticket than was reserved' $times
 check "bad node" heap_misuse node 'no node -?[0-9]*' $times
 refused=$(stat refused_allocs misuse)
