@@ -76,8 +76,10 @@ static struct kmh_mspan *kmh_sentinel(struct kmheap *heap, enum kmh_span_state s
 
 static int kmh_heap_init_sentinels(struct kmheap *heap)
 {
-	if (kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, GFP_KERNEL) ||
-	    kmh_magazines_reserve(num_online_cpus(), GFP_KERNEL))
+	int err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, GFP_KERNEL);
+
+	/* Where the module's limit forbids it there may be enough, and the first arena tells. */
+	if ((err && err != -EDQUOT) || kmh_magazines_reserve(num_online_cpus(), GFP_KERNEL))
 		return -ENOMEM;
 	heap->unused = kmh_sentinel(heap, KMH_SPAN_UNUSED);
 	heap->freed = kmh_sentinel(heap, KMH_SPAN_FREED);

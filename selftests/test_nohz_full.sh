@@ -10,20 +10,30 @@
 
 plan 8
 
-# use CPU: it keeps 640 KiB and more.
-use() {
-	for command in "alloc held 200 500" "alloc held 65536 10" "free held 510"; do
-		taskset $((1 << $1)) sh -c \
+# on CPU COMMAND...
+on() {
+	cpu=$1
+	shift
+	for command in "$@"; do
+		taskset $((1 << cpu)) sh -c \
 			"echo $command >/sys/module/heap_client/parameters/run" || return 1
 	done
+}
+
+# use CPU: it keeps 640 KiB and more.
+use() {
+	on "$1" "alloc held 200 500" "alloc held 65536 10" "free held 510"
 }
 
 check "CPU 2 runs without a tick" is nohz_full "$(cat /sys/devices/system/cpu/nohz_full)" = 2
 load kmheap idle_drain_ms=0 scavenge_rate=0
 load heap_client
 tell heap_client create held
+# First all of it: growth would fetch what the other CPU keeps.
 both() {
-	use 1 && use 2 && is cpu_cache_bytes "$(stat cpu_cache_bytes held)" -ge $((2 * 655360))
+	on 1 "alloc held 200 500" "alloc held 65536 10" &&
+		on 2 "alloc held 200 500" "alloc held 65536 10" "free held 510" &&
+		on 1 "free held 510" && is cpu_cache_bytes "$(stat cpu_cache_bytes held)" -ge $((2 * 655360))
 }
 check "two CPUs keep something" both
 echo 300 >/sys/module/kmheap/parameters/idle_drain_ms
