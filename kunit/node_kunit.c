@@ -20,7 +20,7 @@ static struct kmh_node *other_node(struct kunit *test)
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 		kmh_mcentral_init(&other->central[i], i);
 	kmh_mcache_drain_all(heap);
-	this_cpu_ptr(heap->mcache)->node = other;
+	raw_cpu_ptr(heap->mcache)->node = other;
 	return other;
 }
 
@@ -53,7 +53,7 @@ static void cpu_is_served_from_its_node(struct kunit *test)
 	}
 	kmh_mcache_drain_all(heap);
 	kmh_largestore_release(heap);
-	this_cpu_ptr(heap->mcache)->node = node(test);
+	raw_cpu_ptr(heap->mcache)->node = node(test);
 	end_node(test, other);
 }
 
@@ -62,7 +62,7 @@ static void cpu_that_comes_back_elsewhere(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 	struct kmh_node *other = other_node(test);
-	struct kmh_mcache *mc = this_cpu_ptr(heap->mcache);
+	struct kmh_mcache *mc = raw_cpu_ptr(heap->mcache);
 	struct kmh_mspan *s[2];
 	void *p[2 * NR_SLOTS];
 	unsigned int i;

@@ -36,10 +36,16 @@ static struct kmh_mspan *full_span(struct recycle *r)
 	return s;
 }
 
-/* All of r->s has been freed: it goes back, and its descriptor becomes another span. */
+/*
+ * All of r->s has been freed: it goes back, and its descriptor becomes another span. Comes and
+ * returns with preemption off, as at the test points; what it does may sleep, and the case stays
+ * on its CPU meanwhile.
+ */
 static void recycle_span(struct recycle *r)
 {
+	preempt_enable();
 	fold_span(r->test, r->s);
+	preempt_disable();
 	r->again = full_span(r) == r->s;
 }
 
@@ -230,7 +236,9 @@ static void free_tiny_and_recycle(void *arg)
 	struct recycle *r = arg;
 
 	kmheap_free(r->p);
+	preempt_enable();	/* as in recycle_span() */
 	kmh_mcentral_release_empty(node(r->test), KMH_SPANCLASS_TINY);
+	preempt_disable();
 	r->again = full_span(r) == r->s;
 }
 

@@ -183,6 +183,7 @@ static void reclaim_takes_the_reserve_first(struct kunit *test)
 }
 
 struct map_waiter {
+	struct task_struct *task;
 	struct completion done;
 	struct kmh_arena *a;
 	int err;
@@ -204,9 +205,9 @@ static int map_waiter(void *arg)
 static void map_is_locked(void *arg)
 {
 	struct map_waiter *w = arg;
-	struct task_struct *t = kthread_run(map_waiter, w, "kmheap_kunit/map");
 
-	w->ended = !IS_ERR(t) && wait_for_completion_timeout(&w->done, 60 * HZ);
+	wake_up_process(w->task);
+	w->ended = wait_for_completion_timeout(&w->done, 60 * HZ);
 }
 
 static void reclaim_does_not_wait_for_the_map(struct kunit *test)
@@ -215,6 +216,9 @@ static void reclaim_does_not_wait_for_the_map(struct kunit *test)
 	struct map_waiter w = { .a = arena(heap, 0) };
 
 	init_completion(&w.done);
+	/* Before, for whoever has the map's mutex may not wait for what reclaim does. */
+	w.task = kthread_create(map_waiter, &w, "kmheap_kunit/map");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(w.task));
 	kmh_kunit_at(test, "map is locked", map_is_locked, &w);
 	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(w.a->first, w.a->npages, GFP_KERNEL), 0);
 	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("map is locked"));
