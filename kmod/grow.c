@@ -8,6 +8,7 @@
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
+#include <linux/sizes.h>
 
 #include "internal.h"
 
@@ -422,6 +423,9 @@ int kmh_mheap_fill_reserve(struct kmh_mheap *mh, gfp_t gfp)
  */
 #define KMH_SPARE_GFP		(GFP_NOWAIT | __GFP_NORETRY | __GFP_NOWARN)
 
+/* So much stays for others, who would have somebody killed for the stack of a thread. */
+#define KMH_SPARE_PAGES		((long)(SZ_4M >> PAGE_SHIFT))
+
 /* Grow ahead of need, and refill span metadata, for those who cannot. */
 static void kmh_mheap_work(struct work_struct *work)
 {
@@ -434,7 +438,7 @@ static void kmh_mheap_work(struct work_struct *work)
 	kmh_mheap_drain_pending(mh);
 	err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
 	/* Callers that can sleep fetch the last of the memory themselves, when they need it. */
-	if (spare && !READ_ONCE(mh->reserve.drawn))
+	if (spare && (!READ_ONCE(mh->reserve.drawn) || si_mem_available() < KMH_SPARE_PAGES))
 		err = -ENOMEM;
 	missed = xchg(&mh->missed_pages, 0);	/* a grower since @seen has dealt with it */
 	if (!err && missed)
