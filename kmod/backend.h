@@ -39,7 +39,7 @@ void kmh_backend_forget_arena(void);
 void *kmh_backend_zalloc(size_t bytes, gfp_t gfp, int nid);
 void kmh_backend_free(void *p);
 
-/* The same once readers that may have found the table have left. */
+/* Free a table once readers that may have found it have left. */
 #define kmh_backend_free_rcu(p, head)						\
 	do {									\
 		atomic_long_dec(&kmh_backend_ntables);				\

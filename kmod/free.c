@@ -217,7 +217,7 @@ static __always_inline void kmh_free_at(struct kmh_mspan *s, unsigned long slot,
 	}
 }
 
-/* Likewise. */
+/* Any address: preemption, tail calls and @ip are as for kmh_free_at(). */
 static __always_inline void kmh_free(struct kmh_mspan *s, unsigned long addr, unsigned long cpu,
 				     unsigned long ip)
 {
@@ -330,7 +330,7 @@ void kmheap_free_class(const void *p, u32 sizes)
 }
 EXPORT_SYMBOL_GPL(kmheap_free_class);
 
-/* The same for a size that is not constant, or too large. */
+/* What kmheap_free_sized() becomes for a size that is not constant, or too large. */
 void kmheap_free_sized_any(const void *p, size_t size)
 {
 	unsigned long addr = (unsigned long)p, slot, cpu;

@@ -13,8 +13,8 @@
 #include "internal.h"
 
 /*
- * Who wants pages again so soon after other CPUs' have been fetched grows the heap, if he
- * may: it is too small for what CPUs keep, and interrupting them costs more.
+ * Who wants pages again so soon after other CPUs' have been fetched grows the heap, where
+ * that is allowed: it is too small for what CPUs keep, and interrupting them costs more.
  */
 #define KMH_FETCH_PAUSE		DIV_ROUND_UP(HZ, 100)
 

@@ -321,8 +321,8 @@ static bool kmh_largestore_release_some(struct kmh_mheap *mh, unsigned long npag
 /**
  * kmh_largecache_flush() - some of what is parked becomes pages, for who finds none
  * @mh: the page heap.
- * @mc: this CPU's mcache when the caller is in its section; NULL when he is in none.
- * @npages: what he wants.
+ * @mc: this CPU's mcache when the caller is in its section; NULL when it is in none.
+ * @npages: what the caller wants.
  *
  * The store's, and when that is empty this CPU's.
  *

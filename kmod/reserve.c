@@ -99,7 +99,7 @@ static unsigned long kmh_reserve_max(const struct kmh_mheap *mh)
  * kmh_reserve_draw_locked() - a caller that cannot sleep wants pages
  * @mh: the page heap, locked.
  * @npages: how many.
- * @served: he has got them.
+ * @served: the caller has got them.
  *
  * Return: true when the worker is to look after it.
  */

@@ -142,7 +142,7 @@ struct kmheap_stats {
  * @next: the next one to be taken; its first word is the one after it.
  * @left: how many there are.
  *
- * The caller's, on his stack for instance. The members are kmheap's.
+ * The caller's, on its stack for instance. The members are kmheap's.
  */
 struct kmheap_ticket {
 	void *next;
