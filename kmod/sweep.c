@@ -677,6 +677,7 @@ void kmh_sweep_finish(struct kmheap *heap)
 void kmh_sweep_let_go(struct kmheap *heap)
 {
 	mutex_unlock(&heap->sweep.mutex);
+	kmh_test_point("the sweep's mutex is let go");
 	usleep_range(500, 1000);
 	mutex_lock(&heap->sweep.mutex);
 }

@@ -97,6 +97,7 @@ struct waiter {
 	struct task_struct *task;
 	struct completion ended;
 	int (*wait)(struct kmheap *heap);
+	bool let_go;
 };
 
 static int wait_by_barrier(struct kmheap *heap)
@@ -151,27 +152,27 @@ static void wait_is_one_trip_long(struct kunit *test)
 		wait_for_completion(&w.ended);
 }
 
+/* Called where the waiter says that it has let go: then the mutex is to be had. */
+static void take_mutex(void *arg)
+{
+	struct waiter *w = arg;
+
+	if (!mutex_trylock(&w->heap->sweep.mutex))
+		return;
+	mutex_unlock(&w->heap->sweep.mutex);
+	WRITE_ONCE(w->let_go, true);
+}
+
 /* @cpu keeps the sweep from its end, as one that is coming or going does. */
 static void expect_mutex_is_let_go(struct kunit *test, struct waiter *w, unsigned int cpu)
 {
-	unsigned long limit = jiffies + 20 * HZ;
-	unsigned int n = 0;
-
 	per_cpu_ptr(w->heap->mcache, cpu)->busy = 1;
+	kmh_kunit_at_any(test, "the sweep's mutex is let go", take_mutex, w);
 	init_completion(&w->ended);
 	w->task = kthread_run(waiter, w, "kmheap_kunit");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(w->task));
-	/* First it has to have come, and then to be seen without the mutex. */
-	while (!mutex_is_locked(&w->heap->sweep.mutex) && time_before(jiffies, limit))
-		usleep_range(50, 100);
-	while (n < 2 && time_before(jiffies, limit)) {
-		if (mutex_trylock(&w->heap->sweep.mutex)) {
-			mutex_unlock(&w->heap->sweep.mutex);
-			n++;
-		}
-		usleep_range(50, 100);
-	}
-	KUNIT_EXPECT_EQ(test, n, 2U);
+	kmh_kunit_wait_for(test, kmh_kunit_passed("the sweep's mutex is let go"));
+	KUNIT_EXPECT_TRUE(test, READ_ONCE(w->let_go));
 	KUNIT_EXPECT_FALSE_MSG(test, completion_done(&w->ended), "there was nothing to wait for");
 	WRITE_ONCE(per_cpu_ptr(w->heap->mcache, cpu)->busy, 0);
 	wait_for_completion(&w->ended);
