@@ -11,7 +11,24 @@
 #include <linux/string.h>
 #include <linux/topology.h>
 
-#include "internal.h"
+#include "front.h"
+#include "arenamap.h"
+#include "clear.h"
+#include "compat.h"
+#include "gfp.h"
+#include "grow.h"
+#include "heap.h"
+#include "lock.h"
+#include "mcache.h"
+#include "mcentral.h"
+#include "mspan.h"
+#include "nmi.h"
+#include "report.h"
+#include "sanitize.h"
+#include "sizeclass.h"
+#include "spanpool.h"
+#include "special.h"
+#include "tiny.h"
 
 /* False, and a refusal counted, when the request cannot be served because of its flags. */
 bool kmh_gfp_ok(struct kmheap *heap, gfp_t gfp)

@@ -12,7 +12,21 @@
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
 
-#include "internal.h"
+#include "arena.h"
+#include "arenamap.h"
+#include "backend.h"
+#include "book.h"
+#include "giveback.h"
+#include "heap.h"
+#include "lock.h"
+#include "magazine.h"
+#include "mheap.h"
+#include "mspan.h"
+#include "pagealloc.h"
+#include "reserve.h"
+#include "sanitize.h"
+#include "sizeclass.h"
+#include "spanpool.h"
 
 static unsigned long kmh_first_page(void *vbase)
 {

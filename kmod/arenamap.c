@@ -7,7 +7,11 @@
  */
 #include <linux/kmemleak.h>
 
-#include "internal.h"
+#include "arenamap.h"
+#include "backend.h"
+#include "mspan.h"
+#include "sizeclass.h"
+#include "testpoint.h"
 
 /*
  * The first level covers at most this many leaves, 64 TiB of address space: all

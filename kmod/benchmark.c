@@ -2,7 +2,12 @@
 /* What the benchmarks switch and look at; nothing in other builds. */
 #include <linux/export.h>
 
-#include "internal.h"
+#include "benchmark.h"
+#include "arena.h"
+#include "giveback.h"
+#include "heap.h"
+#include "scavenge.h"
+#include "sizeclass.h"
 
 #if KMHEAP_BENCH
 bool kmh_bench_by_address;

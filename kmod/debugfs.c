@@ -11,7 +11,22 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "internal.h"
+#include "debugfs.h"
+#include "arena.h"
+#include "arenamap.h"
+#include "backend.h"
+#include "book.h"
+#include "giveback.h"
+#include "heap.h"
+#include "limit.h"
+#include "mspan.h"
+#include "param.h"
+#include "report.h"
+#include "scavenge.h"
+#include "shrink.h"
+#include "sizeclass.h"
+#include "stats.h"
+#include "validate.h"
 
 static struct dentry *kmh_dir;
 static struct dentry *kmh_heaps_dir;

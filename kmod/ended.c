@@ -15,7 +15,12 @@
 #include <linux/percpu.h>
 #include <linux/string.h>
 
-#include "internal.h"
+#include "front.h"
+#include "backend.h"
+#include "heap.h"
+#include "mcache.h"
+#include "mspan.h"
+#include "report.h"
 
 /* A structure takes about 3 KiB. */
 #define KMH_ENDED_HEAPS		8U

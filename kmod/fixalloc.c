@@ -27,9 +27,10 @@
 #include <linux/sched/mm.h>
 #include <linux/string.h>
 
-#include "backend.h"
 #include "fixalloc.h"
-#include "limit.h"
+#include "backend.h"
+#include "book.h"
+#include "finding.h"
 #include "lock.h"
 #include "testpoint.h"
 

@@ -11,7 +11,23 @@
 #include <linux/mm.h>
 #include <linux/string.h>
 
-#include "internal.h"
+#include "front.h"
+#include "arenamap.h"
+#include "clear.h"
+#include "compat.h"
+#include "heap.h"
+#include "inbox.h"
+#include "largecache.h"
+#include "magazine.h"
+#include "mcache.h"
+#include "mspan.h"
+#include "pinned.h"
+#include "report.h"
+#include "sanitize.h"
+#include "sizeclass.h"
+#include "special.h"
+#include "testpoint.h"
+#include "tiny.h"
 
 /* Free a slot of a span that this CPU's mcache owns. In the section. */
 static __always_inline enum kmh_free_result kmh_free_owned(struct kmh_mspan *s,

@@ -12,7 +12,40 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "internal.h"
+#include "heap.h"
+#include "arena.h"
+#include "arenamap.h"
+#include "backend.h"
+#include "book.h"
+#include "clear.h"
+#include "debugfs.h"
+#include "defer.h"
+#include "finalizer.h"
+#include "front.h"
+#include "giveback.h"
+#include "grow.h"
+#include "idle.h"
+#include "largecache.h"
+#include "limit.h"
+#include "lock.h"
+#include "lost.h"
+#include "magazine.h"
+#include "mcache.h"
+#include "mcentral.h"
+#include "mheap.h"
+#include "mspan.h"
+#include "nmi.h"
+#include "report.h"
+#include "reserve.h"
+#include "sanitize.h"
+#include "scavenge.h"
+#include "shrink.h"
+#include "sizeclass.h"
+#include "spanpool.h"
+#include "special.h"
+#include "stats.h"
+#include "sweep.h"
+#include "testpoint.h"
 
 #define KMH_NAME_MAX	63
 
@@ -94,7 +127,7 @@ static void kmh_heap_put_sentinels(struct kmheap *heap)
 		kmh_mspan_put(heap->freed);
 }
 
-/* Show lockdep the order of tiers 5 and 6; see internal.h. */
+/* Show lockdep the order of tiers 5 and 6; see lock.h. */
 static void kmh_teach_lock_order(struct kmh_node *node)
 {
 	unsigned long flags;

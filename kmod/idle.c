@@ -18,7 +18,10 @@
 #include <linux/moduleparam.h>
 #include <linux/sched/isolation.h>
 
-#include "internal.h"
+#include "idle.h"
+#include "heap.h"
+#include "mcache.h"
+#include "sizeclass.h"
 
 static unsigned int kmh_idle_ms = 2000;
 

@@ -13,7 +13,12 @@
  */
 #include <linux/cpumask.h>
 
-#include "internal.h"
+#include "inbox.h"
+#include "heap.h"
+#include "lock.h"
+#include "mcache.h"
+#include "mcentral.h"
+#include "mspan.h"
 
 static struct kmh_node *kmh_mcentral_node(struct kmh_mcentral *c)
 {

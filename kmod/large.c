@@ -8,7 +8,27 @@
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 
-#include "internal.h"
+#include "front.h"
+#include "arenamap.h"
+#include "clear.h"
+#include "gfp.h"
+#include "grow.h"
+#include "heap.h"
+#include "held.h"
+#include "largecache.h"
+#include "lock.h"
+#include "mcache.h"
+#include "mcentral.h"
+#include "mheap.h"
+#include "mspan.h"
+#include "nmi.h"
+#include "parked.h"
+#include "pinned.h"
+#include "sanitize.h"
+#include "sizeclass.h"
+#include "spanpool.h"
+#include "special.h"
+#include "testpoint.h"
 
 /* Cleared in one go: about 25 us at 10 GB/s, the length Go settled on. */
 #define KMH_CLEAR_BYTES		(256UL << 10)

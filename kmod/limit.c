@@ -25,7 +25,14 @@
 #include <linux/string.h>
 #include <linux/wait.h>
 
-#include "internal.h"
+#include "limit.h"
+#include "arena.h"
+#include "book.h"
+#include "giveback.h"
+#include "heap.h"
+#include "param.h"
+#include "scavenge.h"
+#include "testpoint.h"
 
 /* A heap is told of again when it has been so much of its soft limit below it. */
 #define KMH_LIMIT_HYSTERESIS	16

@@ -5,11 +5,13 @@
 
 #include <linux/atomic.h>
 #include <linux/kmheap.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
-struct kmh_arena;
+/* Lower limits are nonsense anywhere; with many CPUs the tables alone need more. */
+#define KMH_LIMIT_MIN_BYTES	(512UL << 10)
 
 /* What a heap has beside its hard limit, which is heap->limit_bytes. */
 struct kmh_limit {
@@ -27,28 +29,15 @@ struct kmh_limit {
 	struct delayed_work work;
 };
 
-/* Of all heaps together. */
-extern atomic_long_t kmh_total_bytes;		/* as heap->arena_bytes */
-extern atomic_long_t kmh_total_base;	/* as heap->base_metadata_bytes and limit.side_bytes */
 extern atomic_long_t kmh_total_refusals;
-extern size_t kmh_total_limit;
+extern size_t kmh_default_limit;
 
-bool kmh_heap_book(struct kmheap *heap, size_t bytes);
-void kmh_heap_unbook(struct kmheap *heap, size_t bytes);
-bool kmh_heap_try_book_side(struct kmheap *heap, size_t bytes);
 bool kmh_heap_book_side(struct kmheap *heap, size_t bytes);
-void kmh_heap_unbook_side(struct kmheap *heap, size_t bytes);
-void kmh_heap_unbook_side_atomic(struct kmheap *heap, size_t bytes);
-bool kmh_total_allows(size_t bytes);
-void kmh_limit_leave(struct kmh_arena *a);
-void kmh_limit_left(struct kmh_arena *a);
-
 bool kmh_limit_drain(struct kmheap *heap, size_t bytes);
 bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp);
 void kmh_limit_refuse(struct kmheap *heap, size_t bytes);
 void kmh_limit_check(struct kmheap *heap);
 
-int kmh_limit_parse(const char *text, size_t *bytes);
 int kmh_limit_set_total(size_t bytes);
 int kmh_limit_set_soft(struct kmheap *heap, size_t bytes);
 void kmh_limit_init(struct kmheap *heap);

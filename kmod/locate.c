@@ -4,7 +4,15 @@
  */
 #include <linux/export.h>
 
-#include "internal.h"
+#include "front.h"
+#include "arenamap.h"
+#include "heap.h"
+#include "mspan.h"
+#include "pinned.h"
+#include "report.h"
+#include "sanitize.h"
+#include "sizeclass.h"
+#include "tiny.h"
 
 static enum kmheap_object_state kmh_slot_state(const struct kmh_mspan *s, unsigned int slot)
 {

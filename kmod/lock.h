@@ -1,6 +1,41 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Private: the raw locks of kmheap (tiers 5 to 7 of internal.h), and who may wait for one.
+ * Private: floor base/, what every other floor uses, and the order of all locks.
+ *
+ * Here are locks, size classes, metadata of fixed size (fixalloc.c), what is taken from the kernel
+ * (backend.c) and what the limits allow of it (book.c), and what a caller may do by its gfp flags
+ * (gfp.h). The one rule: nothing here knows a span. Of a heap only its counters are touched.
+ *
+ * Lock order, outermost first. Nothing marked "raw" may sleep, allocate or call
+ * back into kmheap.
+ *
+ *  1. kmh_heaps_mutex		list of heaps; debugfs, module notifier, cpuhp
+ *     kmh_special_mutex	specials come and go; kmh_heaps_mutex may be held, none of 2 and 3
+ *  2. heap->grow_mutex		one grower at a time, callers that may enter FS/IO
+ *     heap->grow_noio_mutex	the same for callers that may not; never both held
+ *     heap->sweep.mutex	generations and collections; inside 2 or alone
+ *  3. heap->arenas_mutex	list of arenas; holders do not allocate; reclaim only tries
+ *     kmh_arenamap_mutex	growing the address map; inside 2, never with 3
+ *  4. mcache section		preemption off and mcache->busy set, this CPU only
+ *  5. mcentral->lock		raw, interrupts saved; NMIs and tracers only try (lock.h)
+ *  6. mheap->lock		likewise
+ *  7. kmh_fixalloc.lock	likewise
+ *     heap->limit.lock		spinlocks, process context; inside 1 to 3, nothing inside them
+ *     kmh_leaving_lock
+ *     heap->scavenge.recent_lock
+ *
+ * Any of 5 to 7 may be taken with or without the ones before it. The first heap
+ * takes 5 and 6 once in this order (kmh_teach_lock_order()), so lockdep reports
+ * the first code that takes them the other way round.
+ *
+ * Of 1 to 3 all but the grow mutexes and kmh_arenamap_mutex are taken, or waited for, by frees,
+ * by the end of a heap or in reclaim: nothing is allocated under them in a way that may enter
+ * reclaim, and lockdep knows (kmh_teach_reclaim()). Reclaim tries a grow mutex, if it allocates.
+ *
+ * The lock of a quarantine (quarantine.c, KASAN only) is raw too; NMI only tries. Nothing is
+ * taken under it, and it is taken with nothing but perhaps 1 held.
+ *
+ * The raw locks, 5 to 7, and who may wait for one:
  *
  * An NMI may have interrupted the holder of a lock, so it only tries. The same goes for a handler
  * of a tracer: with kprobes, ftrace, tracepoints and BPF code of others runs in the middle of a

@@ -28,7 +28,18 @@
 #include <linux/rcupdate.h>
 #include <linux/sizes.h>
 
-#include "internal.h"
+#include "magazine.h"
+#include "arenamap.h"
+#include "book.h"
+#include "finding.h"
+#include "fixalloc.h"
+#include "heap.h"
+#include "inbox.h"
+#include "mcache.h"
+#include "mspan.h"
+#include "pinned.h"
+#include "sizeclass.h"
+#include "testpoint.h"
 
 /*
  * As many as a live set of changing sizes needs, so that a trip to the mcentral is not what

@@ -8,7 +8,16 @@
 #include <linux/moduleparam.h>
 #include <linux/workqueue.h>
 
-#include "internal.h"
+#include "heap.h"
+#include "arena.h"
+#include "arenamap.h"
+#include "debugfs.h"
+#include "limit.h"
+#include "lock.h"
+#include "magazine.h"
+#include "mheap.h"
+#include "param.h"
+#include "spanpool.h"
 
 size_t kmh_arena_bytes = 4UL << 20;
 size_t kmh_default_limit;

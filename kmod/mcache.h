@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Private: what a CPU has of a heap, and the rule that guards it; see mcache.c, magazine.c. */
+/*
+ * Private: floor cpu/, what one CPU has of a heap.
+ *
+ * An mcache has for each class a span to allocate from, some to go on with, and a magazine of
+ * objects to allocate again; a block that tiny objects are cut from; pages, and freed large
+ * objects. There is no lock: the rule at struct kmh_mcache guards all of it. What is too much, or
+ * is wanted elsewhere, goes to the floor below, and nothing here waits for anybody.
+ */
 #ifndef _KMHEAP_MCACHE_H
 #define _KMHEAP_MCACHE_H
 
@@ -8,15 +15,17 @@
 #include <linux/llist.h>
 #include <linux/types.h>
 
+#include "compat.h"
 #include "finding.h"
+#include "inbox.h"
 #include "largecache.h"
 #include "mspan.h"
+#include "pagecache.h"
 #include "pinned.h"
 #include "sizeclass.h"
 
 struct kmh_magazine;
 struct kmh_node;
-struct kmh_parange;
 struct kmheap;
 
 /*
@@ -35,28 +44,6 @@ struct kmh_mcslot {
 	struct kmh_slots *word;
 	unsigned long wbase;
 	struct kmh_mspan *span;
-};
-
-/*
- * Full spans that have been freed into since, of one class. Each goes to the CPU that filled
- * it, whoever frees: a CPU that frees what it has allocated finds its own spans there, and
- * no other one allocates from a span that it is still freeing into.
- */
-struct kmh_inbox {
-	struct llist_head announced;	/* lock-free add; taken, all at once, under the lock */
-	struct llist_head ripe;		/* what was taken; more was freed into them meanwhile */
-};
-
-static inline bool kmh_inbox_empty(const struct kmh_inbox *in)
-{
-	return llist_empty(&in->announced) && llist_empty(&in->ripe);
-}
-
-/* Up to 64 heap pages taken from the page heap in one go; a set bit is a free page. */
-struct kmh_pagecache {
-	struct kmh_parange *range;
-	unsigned long base;		/* heap page of bit 0 */
-	u64 bits;
 };
 
 /*
@@ -238,6 +225,7 @@ static inline void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclas
 /* Spans that a refill takes at most: one to go on with, the others to spare. */
 #define KMH_REFILL_SPANS	4U
 
+enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot);
 void kmh_mcache_walk_spans(struct kmh_mcache *mc, void (*fn)(struct kmh_mspan *s));
 int kmh_mcache_init(struct kmheap *heap);
 void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu);
@@ -253,22 +241,6 @@ struct kmh_visited {
 struct kmh_visited kmh_mcache_visit(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc),
 				    bool (*wanted)(const struct kmh_mcache *mc));
 bool kmh_mcache_holds_any(const struct kmh_mcache *mc);
-void kmh_mcache_drain_all(struct kmheap *heap);
-void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu);
 unsigned int kmh_mcache_validate(struct kmheap *heap, kmh_finding_fn finding, void *ctx);
-
-/* --------------------------------------------------------------- magazine.c */
-
-void kmh_magazines_init(void);
-void kmh_magazines_exit(void);
-int kmh_magazines_reserve(unsigned int nobjs, gfp_t gfp);
-u64 kmh_magazines_idle_bytes(void);
-unsigned int kmh_magazines_validate(kmh_finding_fn finding, void *ctx);
-unsigned int kmh_magazine_len(const struct kmh_mcache *mc, unsigned int spanclass);
-bool kmh_magazine_put(struct kmh_mspan *s, unsigned long addr);
-void kmh_magazines_flush(struct kmh_mcache *mc);
-void kmh_magazines_flush_all(struct kmheap *heap);
-void kmh_magazines_end(struct kmheap *heap);
-void kmh_magazines_free(struct kmh_mcache *mc);
 
 #endif /* _KMHEAP_MCACHE_H */

@@ -4,7 +4,31 @@
  *
  * After Go's mheap (src/runtime/mheap.go: allocSpan, freeSpanLocked).
  */
-#include "internal.h"
+#include "mheap.h"
+#include "arena.h"
+#include "arenamap.h"
+#include "benchmark.h"
+#include "finding.h"
+#include "giveback.h"
+#include "grow.h"
+#include "heap.h"
+#include "inbox.h"
+#include "largecache.h"
+#include "lock.h"
+#include "mcache.h"
+#include "mcentral.h"
+#include "mspan.h"
+#include "pagealloc.h"
+#include "pagecache.h"
+#include "parked.h"
+#include "phase.h"
+#include "pinned.h"
+#include "report.h"
+#include "reserve.h"
+#include "sizeclass.h"
+#include "spanpool.h"
+#include "sweep.h"
+#include "testpoint.h"
 
 /* Runs up to this long come out of the per-CPU page cache (Go: pageCachePages / 4). */
 #define KMH_PAGECACHE_RUN	16UL

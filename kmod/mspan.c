@@ -8,7 +8,18 @@
  */
 #include <linux/bitops.h>
 
-#include "internal.h"
+#include "mspan.h"
+#include "clear.h"
+#include "finding.h"
+#include "fixalloc.h"
+#include "fold.h"
+#include "heap.h"
+#include "inbox.h"
+#include "pinned.h"
+#include "report.h"
+#include "sizeclass.h"
+#include "spanpool.h"
+#include "special.h"
 
 /*
  * Slot words per pool: of large spans, and the numbers of words that classes have. The

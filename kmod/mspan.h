@@ -1,5 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Private: spans, and the state of their slots; see mspan.c. */
+/*
+ * Private: floor span/, one span and what is found by its address.
+ *
+ * A span is a run of heap pages with objects of one class, or with one large object. This floor
+ * has its descriptor and the state of its slots, the map that leads from an address to it, what
+ * single objects have beside them, and reports of misuse. It knows neither lists nor pages nor
+ * CPUs: who holds a span calls it. The map is read without a lock, and so is a descriptor: both
+ * are type-stable. The one lock that a span has is its claim (@home, @sweepgen): whoever has won
+ * that is its sweeper, and alone writes its free bits; everybody else only sets remote bits.
+ *
+ * The state of slots is in mspan.c, where descriptors come from in spanpool.c.
+ */
 #ifndef _KMHEAP_MSPAN_H
 #define _KMHEAP_MSPAN_H
 
@@ -10,6 +21,9 @@
 #include <linux/types.h>
 
 #include "finding.h"
+#include "pinned.h"
+#include "sizeclass.h"
+#include "testpoint.h"
 
 struct kmh_arena;
 struct kmh_mcache;
@@ -126,34 +140,8 @@ struct kmh_mspan {
 	struct kmh_slots w[];
 };
 
-#define KMH_SPAN_POOLS		8
-
-/*
- * Spans whose metadata is kept ready for callers that cannot sleep: the pages of
- * two of the smallest arenas, and more, up to KMH_SPAN_RESERVE_MAX of a kind, when they were
- * about to run out of it. The worker refills it.
- */
-#define KMH_SPAN_RESERVE	64
-#define KMH_SPAN_RESERVE_MAX	512
-
-int kmh_mspan_pools_init(void);
-void kmh_mspan_pools_destroy(void);
-int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp);
-void kmh_mspan_pools_keep(long nspans);
-bool kmh_mspan_pools_short(unsigned int spanclass);
-bool kmh_mspan_pools_draw(unsigned int spanclass);
-u64 kmh_mspan_pools_missing_bytes(void);
-u64 kmh_mspan_pools_idle_bytes(void);
-unsigned int kmh_mspan_pools_validate(kmh_finding_fn finding, void *ctx);
-
-struct kmh_mspan *kmh_mspan_get(unsigned int spanclass);
-void kmh_mspan_put(struct kmh_mspan *s);
-size_t kmh_mspan_bytes(const struct kmh_mspan *s);
 unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s);
 void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long base, u32 npages);
-unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word);
-unsigned int kmh_mspan_fold(struct kmh_mspan *s);
-struct kmh_slots *kmh_mspan_next_word(struct kmh_mspan *s, unsigned int from);
 bool kmh_mspan_has_avail(const struct kmh_mspan *s);
 bool kmh_mspan_empty(const struct kmh_mspan *s);
 bool kmh_mspan_idle(const struct kmh_mspan *s);
@@ -169,6 +157,15 @@ struct kmh_span_count {
 
 void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n);
 unsigned int kmh_mspan_validate(const struct kmh_mspan *s, kmh_finding_fn finding, void *ctx);
+
+/*
+ * The difference of two figures that nobody has stopped between: of different moments, perhaps,
+ * and never less than nothing. For all that is printed or handed out.
+ */
+static inline u64 kmh_less(u64 all, u64 part)
+{
+	return all > part ? all - part : 0;
+}
 
 /* The deferred bits of one word in one of the two sets. */
 static __always_inline atomic_long_t *kmh_mspan_deferred(const struct kmh_mspan *s,
@@ -238,8 +235,8 @@ enum kmh_free_result {
 	KMH_FREE_FOREIGN,	/* nothing done: not this CPU's span, or not now */
 };
 
-enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot);
-enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot);
+enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
+				     enum kmh_span_state state);
 
 /*
  * kmh_mspan_set_remote() - leave a freed slot to the span's sweeper

@@ -14,7 +14,18 @@
 #include <linux/minmax.h>
 #include <linux/sizes.h>
 
-#include "internal.h"
+#include "nmi.h"
+#include "arenamap.h"
+#include "backend.h"
+#include "book.h"
+#include "front.h"
+#include "heap.h"
+#include "lock.h"
+#include "mheap.h"
+#include "mspan.h"
+#include "reserve.h"
+#include "sizeclass.h"
+#include "stats.h"
 
 /* Objects of a kind: so many, or so many bytes, whichever is less, but four at least. */
 #define KMH_SHELF_OBJECTS	16U

@@ -21,10 +21,7 @@
 
 #include "benchmark.h"
 #include "finding.h"
-
-#ifndef KMH_PAGE_SHIFT
-#define KMH_PAGE_SHIFT		13
-#endif
+#include "sizeclass.h"
 
 /* A chunk is the unit of the bitmap that has one leaf summary: 4 MiB, the default arena. */
 #define KMH_PA_CHUNK_SHIFT	9

@@ -6,8 +6,9 @@
  * in the mcache section, so it needs no lock.
  */
 #include <linux/bitops.h>
+#include <linux/minmax.h>
 
-#include "internal.h"
+#include "pagecache.h"
 
 /* Bits i for which bits i .. i + npages - 1 are all set, by doubling. */
 static u64 kmh_runs_of(u64 bits, unsigned int npages)

@@ -5,7 +5,7 @@
 #include <linux/moduleparam.h>
 #include <linux/string.h>
 
-#include "internal.h"
+#include "param.h"
 
 static int kmh_bytes_set(const char *text, const struct kernel_param *kp)
 {

@@ -20,6 +20,15 @@
 #ifdef CONFIG_PREEMPT_COUNT
 #define kmh_pinned()	(!preemptible())
 #elif defined(KMHEAP_KUNIT)
+/* What turns preemption off inline there is paired with what does not count: all of it first. */
+#include <linux/mm.h>
+#include <linux/rhashtable.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/vmalloc.h>
+#include <linux/workqueue.h>
+
 DECLARE_PER_CPU(unsigned int, kmh_pins);
 
 #define kmh_pinned()	(raw_cpu_read(kmh_pins) || in_interrupt() || irqs_disabled())

@@ -25,7 +25,23 @@
 #include <linux/sizes.h>
 #include <linux/string.h>
 
-#include "internal.h"
+#include "scavenge.h"
+#include "arena.h"
+#include "arenamap.h"
+#include "benchmark.h"
+#include "giveback.h"
+#include "heap.h"
+#include "held.h"
+#include "inbox.h"
+#include "lock.h"
+#include "lost.h"
+#include "mcache.h"
+#include "mcentral.h"
+#include "mheap.h"
+#include "mspan.h"
+#include "param.h"
+#include "parked.h"
+#include "sizeclass.h"
 
 /* From a free to the step that sees it; the first one after a rest. */
 #define KMH_SCAVENGE_PERIOD	(HZ / 4)

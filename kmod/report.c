@@ -13,7 +13,15 @@
 #include <linux/printk.h>
 #include <linux/stacktrace.h>
 
-#include "internal.h"
+#include "report.h"
+#include "arenamap.h"
+#include "backend.h"
+#include "heap.h"
+#include "mspan.h"
+#include "sanitize.h"
+#include "sizeclass.h"
+#include "stats.h"
+#include "testpoint.h"
 
 void (*kmh_report_hook)(const struct kmh_report *r);
 atomic_long_t kmh_reports_suppressed;

@@ -22,7 +22,17 @@
 #include <linux/preempt.h>
 #include <linux/sizes.h>
 
-#include "internal.h"
+#include "reserve.h"
+#include "gfp.h"
+#include "grow.h"
+#include "heap.h"
+#include "lock.h"
+#include "mheap.h"
+#include "nmi.h"
+#include "param.h"
+#include "sizeclass.h"
+#include "spanpool.h"
+#include "stats.h"
 
 /* A reserve that has not been needed for so long is halved. */
 #define KMH_RESERVE_DECAY	(60 * HZ)

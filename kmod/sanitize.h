@@ -1,30 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Private: objects as KASAN and kmemleak should see them; see sanitize.c. In a kernel with
- * neither KMH_SANITIZE is 0, and all of it is compiled away.
+ * Private: objects as KASAN and kmemleak should see them; see sanitize.c and quarantine.c. In a
+ * kernel with neither KMH_SANITIZE is 0, and all of it is compiled away.
  */
 #ifndef _KMHEAP_SANITIZE_H
 #define _KMHEAP_SANITIZE_H
 
-#include <linux/kconfig.h>
 #include <linux/spinlock.h>
-#include <linux/string.h>
 #include <linux/types.h>
 
-/* Without KASAN_VMALLOC all of vmalloc space has one shadow page, which is read-only. */
-#if defined(CONFIG_KASAN_GENERIC) && defined(CONFIG_KASAN_VMALLOC)
-#define KMH_KASAN	1
-#else
-#define KMH_KASAN	0
-#endif
-
-#define KMH_KMEMLEAK	IS_ENABLED(CONFIG_DEBUG_KMEMLEAK)
-#define KMH_SANITIZE	(KMH_KASAN || KMH_KMEMLEAK)
+#include "clear.h"
 
 struct kmh_mspan;
 struct kmh_where;
 struct kmheap;
-struct kmheap_object;
 
 /* A freed object that is kept for a while, and its first word. */
 struct kmh_quarantined {
@@ -52,37 +41,20 @@ struct kmh_sanitize {
 #define KMH_KASAN_RESIZED	0xfe	/* KASAN_PAGE_REDZONE, which is reported as that is */
 
 extern bool kmh_sanitize_heaps;		/* heaps that are made from now on */
-extern unsigned int kmh_quarantine_kib;
 
 void kmh_sanitize_init(struct kmheap *heap);
 void kmh_sanitize_arena(const void *vbase, size_t bytes);
-void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
-			 bool noscan);
-bool kmh_sanitize_resize(const struct kmheap_object *obj, size_t size, gfp_t gfp);
 bool kmh_sanitize_may_be(const struct kmh_mspan *s, const struct kmh_where *at, size_t bytes);
 void kmh_sanitize_pages(const void *p, size_t bytes);
 void kmh_sanitize_locate(struct kmh_where *at);
 void kmh_sanitize_deferred(unsigned long addr);
 void kmh_sanitize_dead(unsigned long addr, size_t bytes);
-void kmh_sanitize_free(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
-		       unsigned long ip);
 #if KMH_KASAN
 void kmh_sanitize_misuse(unsigned long addr);
 #else
 static inline void kmh_sanitize_misuse(unsigned long addr) { }
 #endif
 void kmh_sanitize_span_gone(const struct kmh_mspan *s);
-bool kmh_quarantine_drain(struct kmheap *heap);
 void kmh_quarantine_forget(struct kmheap *heap);
-
-/* memset() to 0 of what KASAN may still, or already, take for free. */
-static __always_inline void kmh_clear(void *p, size_t bytes)
-{
-#if KMH_KASAN
-	__memset(p, 0, bytes);
-#else
-	memset(p, 0, bytes);
-#endif
-}
 
 #endif /* _KMHEAP_SANITIZE_H */

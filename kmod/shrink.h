@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Private: memory that goes back on request or under pressure, idle CPUs; shrink.c, idle.c. */
+/* Private: memory that goes back on request or under pressure; see shrink.c. */
 #ifndef _KMHEAP_SHRINK_H
 #define _KMHEAP_SHRINK_H
 
 #include <linux/atomic.h>
-#include <linux/irq_work.h>
-#include <linux/list.h>
 #include <linux/types.h>
-#include <linux/workqueue.h>
 
 struct kmheap;
 struct shrink_control;
 struct shrinker;
-
-/* ----------------------------------------------------------------- shrink.c */
 
 struct kmh_shrink {
 	struct shrinker *shrinker;
@@ -30,27 +25,9 @@ int kmh_shrink_register(struct kmheap *heap);
 void kmh_shrink_unregister(struct kmheap *heap);
 int kmh_shrink_init(void);
 void kmh_shrink_exit(void);
-void kmh_heap_drain(struct kmheap *heap);
 size_t kmh_shrink_all(void);
 unsigned long kmh_shrink_count(struct kmheap *heap, int nid);
 unsigned long kmh_shrink_scan(struct kmheap *heap, struct shrink_control *sc);
 unsigned long kmh_shrink_oom(void);
-
-/* ------------------------------------------------------------------- idle.c */
-
-/* What looks for CPUs that have stopped allocating; but for @asked the worker's own. */
-struct kmh_idle {
-	atomic_t asked;			/* a look has been asked for */
-	bool stopped;			/* for good */
-	bool rests;			/* nothing was found; one more look */
-	struct irq_work kick;
-	struct delayed_work work;
-	atomic_long_t drains;		/* CPUs whose cache was drained, ever */
-};
-
-bool kmh_idle_step(struct kmheap *heap);
-void kmh_idle_kick(struct kmheap *heap);
-void kmh_idle_init(struct kmheap *heap);
-void kmh_idle_stop(struct kmheap *heap);
 
 #endif /* _KMHEAP_SHRINK_H */

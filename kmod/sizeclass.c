@@ -10,7 +10,9 @@
 #include <linux/kernel.h>
 #include <linux/log2.h>
 
-#include "internal.h"
+#include <linux/kmheap.h>
+
+#include "sizeclass.h"
 
 #define KMH_CLASS(class, bytes, mul, objects, pages, align, words)	\
 	[class] = {							\

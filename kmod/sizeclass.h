@@ -12,12 +12,17 @@
 #ifndef _KMHEAP_SIZECLASS_H
 #define _KMHEAP_SIZECLASS_H
 
+#include <linux/bits.h>
 #include <linux/bug.h>
 #include <linux/cache.h>
 #include <linux/compiler.h>
 #include <linux/types.h>
 
 #include "sizeclass_table.h"
+
+/* A heap page. */
+#define KMH_PAGE_SHIFT		13
+#define KMH_PAGE_SIZE		BIT(KMH_PAGE_SHIFT)
 
 /**
  * struct kmh_sizeclass - one size class

@@ -1,12 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Private: what specials are made of, for special.c and weak.c; see there. */
+/* Private: what single objects have beside them; see special.c. */
 #ifndef _KMHEAP_SPECIAL_H
 #define _KMHEAP_SPECIAL_H
 
+#include <linux/irq_work.h>
+#include <linux/kmheap.h>
+#include <linux/llist.h>
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/rhashtable.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
 
-#include "internal.h"
+struct kmh_mspan;
+struct kmheap;
+
+extern struct mutex kmh_special_mutex;
+
+/* The side data of a heap's objects, by address. */
+struct kmh_specials {
+	bool used;			/* there has been one; no magazines any more */
+	bool ending;			/* kmheap_destroy() frees what is left */
+	struct rhashtable table;
+	atomic_long_t n;
+	atomic_long_t finalized;	/* ever */
+	struct llist_head dead;		/* whose object has been freed or found dead */
+	struct irq_work kick;
+	struct work_struct work;
+};
 
 enum {
 	KMH_SPECIAL_ARMED,
@@ -36,24 +58,12 @@ struct kmheap_weak {
 	struct rcu_head rcu;
 };
 
-/*
- * Records for an object that is to have a special: booked and allocated before kmh_special_mutex
- * is taken, because reclaim may want it. Whoever uses one sets its pointer to NULL.
- */
-struct kmh_special_stock {
-	struct kmheap *heap;		/* of the object; set when something is missing */
-	bool want_weak;			/* a handle as well */
-	struct kmh_special *special;
-	struct kmheap_weak *weak;
-};
-
-int kmh_special_stock_fill(struct kmh_special_stock *stock);
-void kmh_special_stock_end(struct kmh_special_stock *stock);
-
 struct kmh_special *kmh_special_find(struct kmh_mspan *s, unsigned long addr);
-struct kmh_special *kmh_special_of(const char *who, const void *p,
-				   struct kmh_special_stock *stock, unsigned long ip);
-void kmh_special_disarm(struct kmheap *heap, struct kmh_special *sp);
-size_t kmh_weak_bytes(void);
+bool kmh_special_exists(struct kmh_mspan *s, unsigned long addr);
+bool kmh_special_finalizes(struct kmh_mspan *s, unsigned long addr);
+bool kmh_special_die(struct kmh_mspan *s, unsigned long addr);
+void kmh_special_forget(struct kmh_mspan *s, unsigned long addr);
+void kmh_special_survive(struct kmh_mspan *s, unsigned long addr, unsigned int gen);
+unsigned long kmh_special_held(struct kmh_mspan *s, unsigned int word, unsigned long slots);
 
 #endif /* _KMHEAP_SPECIAL_H */

@@ -11,7 +11,23 @@
 #include <linux/sched.h>
 #include <linux/string.h>
 
-#include "internal.h"
+#include "stats.h"
+#include "arena.h"
+#include "arenamap.h"
+#include "backend.h"
+#include "book.h"
+#include "defer.h"
+#include "front.h"
+#include "heap.h"
+#include "magazine.h"
+#include "mcache.h"
+#include "mheap.h"
+#include "mspan.h"
+#include "nmi.h"
+#include "report.h"
+#include "sizeclass.h"
+#include "spanpool.h"
+#include "tiny.h"
 
 /**
  * kmh_walk_pages() - call a function for each span that starts in a run of pages

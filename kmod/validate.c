@@ -6,7 +6,23 @@
  * the rest is looked at again (KMH_FINDING_LOOKS), because a span on its way from one home
  * to another is no finding.
  */
-#include "internal.h"
+#include "validate.h"
+#include "arena.h"
+#include "arenamap.h"
+#include "finding.h"
+#include "heap.h"
+#include "largecache.h"
+#include "lock.h"
+#include "lost.h"
+#include "magazine.h"
+#include "mcache.h"
+#include "mcentral.h"
+#include "mheap.h"
+#include "mspan.h"
+#include "pagealloc.h"
+#include "parked.h"
+#include "sizeclass.h"
+#include "spanpool.h"
 
 struct kmh_check {
 	struct kmheap *heap;

@@ -9,7 +9,7 @@
 #include <kunit/test.h>
 #include <linux/spinlock.h>
 
-#include "../kmod/internal.h"
+#include "all.h"
 
 /* Where every access is looked at, long cases take a fraction of their rounds. */
 #define KMH_KUNIT_SLOW	(IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN))

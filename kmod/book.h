@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: what the limits allow to be taken from the kernel; see book.c. */
+#ifndef _KMHEAP_BOOK_H
+#define _KMHEAP_BOOK_H
+
+#include <linux/atomic.h>
+#include <linux/types.h>
+
+struct kmheap;
+
+/* Of all heaps together. */
+extern atomic_long_t kmh_total_bytes;		/* as heap->arena_bytes */
+extern atomic_long_t kmh_total_base;	/* as heap->base_metadata_bytes and limit.side_bytes */
+extern size_t kmh_total_limit;
+
+bool kmh_heap_book(struct kmheap *heap, size_t bytes);
+void kmh_heap_unbook(struct kmheap *heap, size_t bytes);
+bool kmh_heap_try_book_side(struct kmheap *heap, size_t bytes);
+void kmh_heap_unbook_side(struct kmheap *heap, size_t bytes);
+void kmh_heap_unbook_side_atomic(struct kmheap *heap, size_t bytes);
+bool kmh_total_allows(size_t bytes);
+u64 kmh_shared_bytes(void);
+
+#endif /* _KMHEAP_BOOK_H */

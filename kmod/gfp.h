@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: what a caller may do by its gfp flags and its context, and what it was refused. */
+#ifndef _KMHEAP_GFP_H
+#define _KMHEAP_GFP_H
+
+#include <linux/gfp.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+
+struct kmheap;
+
+/* What vmalloc space cannot promise. */
+#define KMH_GFP_ZONES		(__GFP_DMA | __GFP_DMA32)
+
+/* Where somebody is who cannot sleep. */
+enum kmh_context {
+	KMH_CONTEXT_TASK,		/* by gfp, or with preemption off */
+	KMH_CONTEXT_SOFTIRQ,
+	KMH_CONTEXT_HARDIRQ,
+	KMH_CONTEXT_NMI,
+	KMH_NR_CONTEXTS,
+};
+
+bool kmh_gfp_ok(struct kmheap *heap, gfp_t gfp);
+bool kmh_alloc_may_grow(gfp_t gfp);
+void kmh_refused(struct kmheap *heap, gfp_t gfp);
+void kmh_unrefused(struct kmheap *heap, gfp_t gfp);
+
+/*
+ * May the caller have what is kept for callers that cannot sleep? They themselves, and reclaim,
+ * as with what the kernel keeps below its watermarks.
+ */
+static inline bool kmh_alloc_is_urgent(gfp_t gfp)
+{
+	return !kmh_alloc_may_grow(gfp) || current->flags & PF_MEMALLOC;
+}
+
+/*
+ * might_alloc() where the kernel checks something with it. Elsewhere it is but a
+ * place to be rescheduled at, and once per refill is enough: kmh_alloc_slow() has it.
+ */
+static __always_inline void kmh_might_alloc(gfp_t gfp)
+{
+	if (IS_ENABLED(CONFIG_LOCKDEP) || IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP))
+		might_alloc(gfp);
+}
+
+#endif /* _KMHEAP_GFP_H */

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Private: a heap and its nodes, made of what every floor has of one; any file may include this.
+ */
+#ifndef _KMHEAP_HEAP_H
+#define _KMHEAP_HEAP_H
+
+#include <linux/atomic.h>
+#include <linux/kmheap.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/nodemask.h>
+#include <linux/percpu.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+#include "defer.h"
+#include "idle.h"
+#include "limit.h"
+#include "mcache.h"
+#include "mcentral.h"
+#include "mheap.h"
+#include "nmi.h"
+#include "report.h"
+#include "reserve.h"
+#include "sanitize.h"
+#include "scavenge.h"
+#include "shrink.h"
+#include "special.h"
+#include "sweep.h"
+
+struct dentry;
+struct module;
+
+struct kmh_node {
+	struct kmh_mheap mheap;
+	struct kmh_mcentral central[KMH_NR_SPANCLASSES];
+};
+
+struct kmheap {
+	/* fixed for life */
+	struct kmh_mcache __percpu *mcache;
+	struct kmh_node **nodes;	/* nr_node_ids of them; memoryless ones share */
+	unsigned int flags;
+	bool ended;			/* only the name and what leads here is left: ended.c */
+	struct module *owner;
+	char *name;
+	struct kmh_mspan *unused;	/* sentinels of this heap */
+	struct kmh_mspan *freed;
+	struct dentry *dir;
+	bool ending;			/* being destroyed; under kmh_heaps_mutex, read anywhere */
+
+	/* attributes and accounting */
+	size_t limit_bytes;
+	atomic_long_t arena_bytes;	/* sum over arenas, and what growers have booked */
+	atomic_long_t metadata_bytes;
+	size_t base_metadata_bytes;	/* metadata_bytes before the first arena */
+	atomic_long_t refused;
+	atomic_long_t large_allocs;
+	atomic_long_t misuses[KMH_NR_MISUSES];
+	struct kmh_reserve_counts reserve;
+	struct kmh_nmi nmi;
+
+	struct mutex grow_mutex;	/* one grower that may enter FS and IO */
+	struct mutex grow_noio_mutex;	/* one that may not */
+	size_t next_arena_bytes;	/* doubles up to kmh_arena_bytes; racy by design */
+
+	struct kmh_sanitize sanitize;
+	struct kmh_sweep sweep;
+	struct kmh_defer defer;
+	struct kmh_specials specials;
+	struct kmh_scavenge scavenge;
+	struct kmh_shrink shrink;
+	struct kmh_idle idle;
+	struct kmh_limit limit;
+
+	/* collections; under sweep.mutex but for the counters */
+	unsigned long collections;
+	atomic_long_t collected;	/* objects, ever */
+	atomic_long_t collected_bytes;
+	u64 begin_ns, end_ns;		/* longest call ever */
+
+	struct mutex arenas_mutex;	/* the lists below */
+	struct list_head arenas;
+	struct list_head leaving;	/* out of the page heap; each waits for its grace period */
+	struct list_head lost;		/* freed by somebody else: lost.c */
+	struct delayed_work leave;
+
+	struct list_head list;		/* kmh_heaps, under kmh_heaps_mutex */
+};
+
+extern struct kmheap *kmh_default_heap;
+extern struct list_head kmh_heaps;
+extern struct mutex kmh_heaps_mutex;
+extern struct workqueue_struct *kmh_wq;
+extern struct workqueue_struct *kmh_grow_wq;	/* for those who cannot: before anything else */
+
+int kmh_heaps_init(void);
+void kmh_heaps_exit(void);
+void kmh_heap_account_metadata(struct kmheap *heap, long bytes);
+
+/*
+ * An internal bit of heap->flags: data is not packed, because the kernel wants freed memory wiped.
+ * Where packed objects in one block are freed after a grace period, none of them could be wiped
+ * before the last of them is free, as a CPU may still cut objects from the block.
+ */
+#define KMH_HEAP_UNPACKED	BIT(31)
+
+static __always_inline struct kmheap *kmh_heap_or_default(struct kmheap *heap)
+{
+	/* READ_ONCE(): a branch, and no load where a heap is given. */
+	return likely(heap) ? heap : READ_ONCE(kmh_default_heap);
+}
+
+/* Some span may have to be swept before its slots can be had. */
+static inline bool kmh_sweep_is_open(const struct kmheap *heap)
+{
+	return READ_ONCE(heap->sweep.what) != KMH_SWEEP_REMOTE;
+}
+
+static inline bool kmh_heap_collected(const struct kmheap *heap)
+{
+	return heap->flags & KMHEAP_COLLECTED;
+}
+
+/* Are KASAN and kmemleak told of its objects? See sanitize.c. */
+static __always_inline bool kmh_heap_sanitized(const struct kmheap *heap)
+{
+	return KMH_SANITIZE && unlikely(heap->sanitize.on);
+}
+
+/* Nobody reads the object in slot @addr of a small span any more. Its slot is not free yet. */
+static inline void kmh_slot_dead(const struct kmh_mspan *s, unsigned long addr)
+{
+	if (unlikely(READ_ONCE(s->state) == KMH_SPAN_GONE))
+		return;		/* the pages are somebody else's: lost.c */
+	if (kmh_wants_wipe())
+		kmh_clear((void *)addr, s->elemsize);
+	if (kmh_heap_sanitized(s->heap))
+		kmh_sanitize_dead(addr, s->elemsize);
+}
+
+/* Something was freed that the scavenger might turn into pages. One load, nearly always. */
+static __always_inline void kmh_scavenge_ask(struct kmheap *heap)
+{
+	if (unlikely(!atomic_read(&heap->scavenge.asked)))
+		kmh_scavenge_kick(heap);
+}
+
+/* A CPU begins to keep something. One load, nearly always. */
+static __always_inline void kmh_idle_ask(struct kmheap *heap)
+{
+	if (unlikely(!atomic_read(&heap->idle.asked)))
+		kmh_idle_kick(heap);
+}
+
+static inline struct kmh_node *kmh_heap_node(struct kmheap *heap, int nid)
+{
+	return heap->nodes[nid];
+}
+
+/* Whose memory this CPU is served from. A task that may migrate asks once, and keeps to it. */
+static inline struct kmh_node *kmh_heap_near_node(struct kmheap *heap)
+{
+	return READ_ONCE(raw_cpu_ptr(heap->mcache)->node);
+}
+
+/*
+ * The next node structure after *@nid, which starts at -1; NULL after the last. Each
+ * one comes once, also where several nodes share it or the heap is only half made.
+ */
+static inline struct kmh_node *kmh_next_node(struct kmheap *heap, int *nid)
+{
+	while (++*nid < nr_node_ids) {
+		struct kmh_node *node = heap->nodes[*nid];
+
+		if (node && node->mheap.nid == *nid)
+			return node;
+	}
+	return NULL;
+}
+
+#endif /* _KMHEAP_HEAP_H */

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: CPUs that have stopped allocating; see idle.c. */
+#ifndef _KMHEAP_IDLE_H
+#define _KMHEAP_IDLE_H
+
+#include <linux/atomic.h>
+#include <linux/irq_work.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+struct kmheap;
+
+/* What looks for CPUs that have stopped allocating; but for @asked the worker's own. */
+struct kmh_idle {
+	atomic_t asked;			/* a look has been asked for */
+	bool stopped;			/* for good */
+	bool rests;			/* nothing was found; one more look */
+	struct irq_work kick;
+	struct delayed_work work;
+	atomic_long_t drains;		/* CPUs whose cache was drained, ever */
+};
+
+bool kmh_idle_step(struct kmheap *heap);
+void kmh_idle_kick(struct kmheap *heap);
+void kmh_idle_init(struct kmheap *heap);
+void kmh_idle_stop(struct kmheap *heap);
+
+#endif /* _KMHEAP_IDLE_H */

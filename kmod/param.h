@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: module parameters that are sizes; see param.c. */
+#ifndef _KMHEAP_PARAM_H
+#define _KMHEAP_PARAM_H
+
+#include <linux/types.h>
+
+struct kernel_param_ops;
+
+extern const struct kernel_param_ops kmh_bytes_param_ops;
+extern const struct kernel_param_ops kmh_kib_param_ops;
+
+int kmh_limit_parse(const char *text, size_t *bytes);
+int kmh_kib_parse(const char *text, unsigned int most, unsigned int *kib);
+
+#endif /* _KMHEAP_PARAM_H */
