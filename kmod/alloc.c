@@ -13,41 +13,11 @@
 
 #include "front.h"
 #include "arenamap.h"
-#include "clear.h"
-#include "compat.h"
-#include "gfp.h"
 #include "grow.h"
 #include "heap.h"
 #include "lock.h"
-#include "mcache.h"
-#include "mcentral.h"
-#include "mspan.h"
-#include "nmi.h"
-#include "report.h"
-#include "sanitize.h"
-#include "sizeclass.h"
 #include "spanpool.h"
-#include "special.h"
 #include "tiny.h"
-
-/* False, and a refusal counted, when the request cannot be served because of its flags. */
-bool kmh_gfp_ok(struct kmheap *heap, gfp_t gfp)
-{
-	if (WARN_ONCE(gfp & KMH_GFP_ZONES,
-		      "kmheap: no DMA zones here: vmalloc memory; gfp %pGg\n", &gfp)) {
-		kmh_refused(heap, gfp);
-		return false;
-	}
-	WARN_ONCE(gfp & __GFP_NOFAIL,
-		  "kmheap: __GFP_NOFAIL is not kept; the caller must check; gfp %pGg\n", &gfp);
-	return true;
-}
-
-/* May this caller wait for an arena? */
-bool kmh_alloc_may_grow(gfp_t gfp)
-{
-	return gfpflags_allow_blocking(gfp) && !in_interrupt();
-}
 
 /*
  * One attempt without growing, from @node; any context. @atomic: see kmh_alloc_is_urgent().

@@ -20,12 +20,6 @@
 #include "heap.h"
 #include "lock.h"
 #include "magazine.h"
-#include "mheap.h"
-#include "mspan.h"
-#include "pagealloc.h"
-#include "reserve.h"
-#include "sanitize.h"
-#include "sizeclass.h"
 #include "spanpool.h"
 
 static unsigned long kmh_first_page(void *vbase)
@@ -592,4 +586,11 @@ size_t kmh_arena_least_idle(struct kmheap *heap)
 	}
 	mutex_unlock(&heap->arenas_mutex);
 	return least;
+}
+
+/* The same for all spans of an arena. */
+void kmh_walk_spans(struct kmh_arena *a, void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
+{
+	lockdep_assert_held(&a->heap->arenas_mutex);
+	kmh_walk_pages(a->range.first, a->range.first + a->range.npages, fn, ctx);
 }

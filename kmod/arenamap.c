@@ -9,9 +9,7 @@
 
 #include "arenamap.h"
 #include "backend.h"
-#include "mspan.h"
-#include "sizeclass.h"
-#include "testpoint.h"
+#include "book.h"
 
 /*
  * The first level covers at most this many leaves, 64 TiB of address space: all
@@ -30,6 +28,12 @@ static DEFINE_MUTEX(kmh_arenamap_mutex);
 static struct kmh_leaf *kmh_empty_leaf;		/* every entry says "none" */
 static u64 kmh_map_bytes;
 
+static void kmh_map_account(size_t bytes)
+{
+	WRITE_ONCE(kmh_map_bytes, kmh_map_bytes + bytes);
+	kmh_shared_account(bytes);
+}
+
 static struct kmh_leaf *kmh_leaf_new(gfp_t gfp)
 {
 	struct kmh_leaf *leaf = kmh_backend_zalloc(sizeof(*leaf), gfp, NUMA_NO_NODE);
@@ -40,7 +44,7 @@ static struct kmh_leaf *kmh_leaf_new(gfp_t gfp)
 	kmemleak_ignore(leaf);	/* nothing points to it: only biased[] knows where it is */
 	for (i = 0; i < KMH_LEAF_PAGES; i++)
 		leaf->span[i] = &kmh_span_none;
-	WRITE_ONCE(kmh_map_bytes, kmh_map_bytes + sizeof(*leaf));
+	kmh_map_account(sizeof(*leaf));
 	return leaf;
 }
 
@@ -67,7 +71,7 @@ static struct kmh_arenamap *kmh_arenamap_new(unsigned long base, unsigned long n
 	map->nr = nr;
 	for (i = 0; i < nr; i++)
 		map->biased[i] = (unsigned long)kmh_empty_leaf - kmh_leaf_bias(map, i);
-	WRITE_ONCE(kmh_map_bytes, kmh_map_bytes + bytes);
+	kmh_map_account(bytes);
 	return map;
 }
 
@@ -236,4 +240,39 @@ void kmh_arenamap_set(unsigned long first, unsigned long npages, struct kmh_mspa
 u64 kmh_arenamap_bytes(void)
 {
 	return READ_ONCE(kmh_map_bytes);
+}
+
+/**
+ * kmh_walk_pages() - call a function for each span that starts in a run of pages
+ * @page: first heap page.
+ * @end: heap page behind the last.
+ * @fn: the function; must not sleep.
+ * @ctx: passed through.
+ *
+ * Spans come and go meanwhile; one that moves is seen once, twice or not at all.
+ *
+ * Context: Process context, the arenas_mutex of the pages' heap held.
+ */
+void kmh_walk_pages(unsigned long page, unsigned long end,
+		    void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
+{
+	unsigned int n = 0;
+
+	while (page < end) {
+		struct kmh_mspan *s;
+		unsigned long step = 1;
+
+		preempt_disable();
+		s = kmh_span_of_page(page);
+		if (READ_ONCE(s->state) >= KMH_SPAN_SMALL &&
+		    READ_ONCE(s->base) >> KMH_PAGE_SHIFT == page) {
+			step = max_t(unsigned long, READ_ONCE(s->npages), 1);
+			/* It may become another one meanwhile: figures of several moments. */
+			data_race((fn(s, ctx), 0));
+		}
+		preempt_enable();
+		page += step;
+		if (++n % 256 == 0)
+			cond_resched();
+	}
 }

@@ -6,8 +6,6 @@
 #include "arena.h"
 #include "giveback.h"
 #include "heap.h"
-#include "scavenge.h"
-#include "sizeclass.h"
 
 #if KMHEAP_BENCH
 bool kmh_bench_by_address;

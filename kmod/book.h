@@ -13,12 +13,18 @@ extern atomic_long_t kmh_total_bytes;		/* as heap->arena_bytes */
 extern atomic_long_t kmh_total_base;	/* as heap->base_metadata_bytes and limit.side_bytes */
 extern size_t kmh_total_limit;
 
+/* How many bytes of arenas keep a limit, beside the metadata that there is; and what there is. */
+size_t kmh_heap_room(const struct kmheap *heap);
+size_t kmh_total_room(void);
+size_t kmh_heap_footprint(const struct kmheap *heap);
+
 bool kmh_heap_book(struct kmheap *heap, size_t bytes);
 void kmh_heap_unbook(struct kmheap *heap, size_t bytes);
 bool kmh_heap_try_book_side(struct kmheap *heap, size_t bytes);
 void kmh_heap_unbook_side(struct kmheap *heap, size_t bytes);
 void kmh_heap_unbook_side_atomic(struct kmheap *heap, size_t bytes);
 bool kmh_total_allows(size_t bytes);
+void kmh_shared_account(long bytes);
 u64 kmh_shared_bytes(void);
 
 #endif /* _KMHEAP_BOOK_H */

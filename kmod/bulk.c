@@ -17,15 +17,7 @@
 
 #include "front.h"
 #include "arenamap.h"
-#include "clear.h"
-#include "compat.h"
-#include "gfp.h"
 #include "heap.h"
-#include "inbox.h"
-#include "mcache.h"
-#include "mspan.h"
-#include "sizeclass.h"
-#include "testpoint.h"
 
 /* Objects that preemption is held off for: about as long as a refill takes. */
 #define KMH_BULK_OBJECTS	32U

@@ -14,15 +14,7 @@
 #include "sweep.h"
 #include "arena.h"
 #include "arenamap.h"
-#include "compat.h"
 #include "heap.h"
-#include "mcache.h"
-#include "mcentral.h"
-#include "mspan.h"
-#include "phase.h"
-#include "pinned.h"
-#include "sizeclass.h"
-#include "testpoint.h"
 
 /* Every class begins to mark. */
 static void kmh_collect_start_marking(struct kmheap *heap)

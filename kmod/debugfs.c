@@ -18,13 +18,7 @@
 #include "book.h"
 #include "giveback.h"
 #include "heap.h"
-#include "limit.h"
-#include "mspan.h"
 #include "param.h"
-#include "report.h"
-#include "scavenge.h"
-#include "shrink.h"
-#include "sizeclass.h"
 #include "stats.h"
 #include "validate.h"
 
@@ -150,7 +144,7 @@ static ssize_t kmh_write_limit(struct file *file, const char __user *user, size_
 		return -EFAULT;
 	if (strlen(text) != count)
 		return -EINVAL;
-	err = kmh_limit_parse(text, &bytes) ?: set(m->private, bytes);
+	err = kmh_bytes_parse(text, &bytes) ?: set(m->private, bytes);
 	return err ?: count;
 }
 

@@ -30,23 +30,11 @@
 
 #include "defer.h"
 #include "arenamap.h"
-#include "compat.h"
 #include "finalizer.h"
 #include "fold.h"
 #include "front.h"
 #include "heap.h"
 #include "held.h"
-#include "inbox.h"
-#include "mcentral.h"
-#include "mspan.h"
-#include "phase.h"
-#include "pinned.h"
-#include "report.h"
-#include "sanitize.h"
-#include "sizeclass.h"
-#include "special.h"
-#include "sweep.h"
-#include "testpoint.h"
 #include "tiny.h"
 
 /* How long a set is filled, when there is no hurry. */

@@ -17,10 +17,8 @@
 
 #include "front.h"
 #include "backend.h"
+#include "book.h"
 #include "heap.h"
-#include "mcache.h"
-#include "mspan.h"
-#include "report.h"
 
 /* A structure takes about 3 KiB. */
 #define KMH_ENDED_HEAPS		8U
@@ -40,12 +38,18 @@ struct kmh_ended_mcache {
 
 static DEFINE_PER_CPU(struct kmh_ended_mcache, kmh_ended_mcache) = { .head = { 1 } };
 
+static void kmh_ended_account(long bytes)
+{
+	WRITE_ONCE(kmh_ended_bytes, kmh_ended_bytes + bytes);
+	kmh_shared_account(bytes);
+}
+
 static void kmh_ended_free(struct kmheap *heap)
 {
 	lockdep_assert_held(&kmh_heaps_mutex);
 	if (!heap)
 		return;
-	WRITE_ONCE(kmh_ended_bytes, kmh_ended_bytes - sizeof(*heap) - strlen(heap->name) - 1);
+	kmh_ended_account(-(long)(sizeof(*heap) + strlen(heap->name) + 1));
 	kmh_backend_free(heap->name);
 	kmh_backend_free(heap);
 }
@@ -79,7 +83,7 @@ void kmh_ended_keep(struct kmheap *heap)
 	kmh_ended_free(*place);
 	*place = heap;
 	WRITE_ONCE(kmh_nended, kmh_nended + 1);
-	WRITE_ONCE(kmh_ended_bytes, kmh_ended_bytes + sizeof(*heap) + strlen(heap->name) + 1);
+	kmh_ended_account(sizeof(*heap) + strlen(heap->name) + 1);
 	mutex_unlock(&kmh_heaps_mutex);
 }
 

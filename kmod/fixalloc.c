@@ -30,7 +30,6 @@
 #include "fixalloc.h"
 #include "backend.h"
 #include "book.h"
-#include "finding.h"
 #include "lock.h"
 #include "testpoint.h"
 
@@ -168,6 +167,27 @@ void kmh_fixalloc_init(struct kmh_fixalloc *f, const char *name, size_t bytes, s
 	f->order = get_order(max(KMH_FIXALLOC_CHUNK_BYTES,
 				 f->stride + sizeof(struct kmh_fixchunk)));
 	f->per_chunk = (chunk_bytes(f) - sizeof(struct kmh_fixchunk)) / f->stride;
+}
+
+/* Those whose unused items belong to no heap. They are there before any heap is, and stay. */
+static struct kmh_fixalloc *kmh_shared_fixallocs;
+
+/* @f is one of them. Context: the module comes. */
+void kmh_fixalloc_share(struct kmh_fixalloc *f)
+{
+	f->next_shared = kmh_shared_fixallocs;
+	kmh_shared_fixallocs = f;
+}
+
+/* What has been taken from the kernel for them, less the items in use. Context: any. */
+u64 kmh_fixallocs_unused_bytes(void)
+{
+	const struct kmh_fixalloc *f;
+	u64 bytes = 0;
+
+	for (f = kmh_shared_fixallocs; f; f = f->next_shared)
+		bytes += READ_ONCE(f->chunk_bytes) - READ_ONCE(f->ninuse) * f->size;
+	return bytes;
 }
 
 /* Link the items of a new chunk into a list, lowest address first. Returns the last link. */
@@ -410,4 +430,15 @@ unsigned int kmh_fixalloc_validate(struct kmh_fixalloc *f,
 	EXPECT(!nrefused, "%ld puts of items not in use", nrefused);
 #undef EXPECT
 	return nfindings;
+}
+
+/* kmh_fixalloc_validate() for those that belong to no heap. */
+unsigned int kmh_fixallocs_validate(kmh_finding_fn finding, void *ctx)
+{
+	struct kmh_fixalloc *f;
+	unsigned int n = 0;
+
+	for (f = kmh_shared_fixallocs; f; f = f->next_shared)
+		n += kmh_fixalloc_validate(f, finding, ctx);
+	return n;
 }

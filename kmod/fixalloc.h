@@ -43,6 +43,7 @@ struct kmh_fixalloc {
 	size_t link_off;		/* where in an item its link is */
 	unsigned int order;		/* of a chunk */
 	unsigned int per_chunk;		/* items in a chunk */
+	struct kmh_fixalloc *next_shared;	/* kmh_fixalloc_share() */
 
 	raw_spinlock_t lock;		/* the last in the lock order; NMI only tries */
 	struct kmh_fixlink *free;	/* LIFO: the item put last is got first */
@@ -61,8 +62,11 @@ int kmh_fixalloc_reserve(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp);
 void *kmh_fixalloc_get(struct kmh_fixalloc *f);
 void kmh_fixalloc_put(struct kmh_fixalloc *f, void *p);
 void kmh_fixalloc_destroy(struct kmh_fixalloc *f);
+void kmh_fixalloc_share(struct kmh_fixalloc *f);
+u64 kmh_fixallocs_unused_bytes(void);
 unsigned int kmh_fixalloc_validate(struct kmh_fixalloc *f,
 				   kmh_finding_fn finding,
 				   void *ctx);
+unsigned int kmh_fixallocs_validate(kmh_finding_fn finding, void *ctx);
 
 #endif /* _KMHEAP_FIXALLOC_H */

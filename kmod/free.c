@@ -13,20 +13,8 @@
 
 #include "front.h"
 #include "arenamap.h"
-#include "clear.h"
-#include "compat.h"
 #include "heap.h"
-#include "inbox.h"
-#include "largecache.h"
 #include "magazine.h"
-#include "mcache.h"
-#include "mspan.h"
-#include "pinned.h"
-#include "report.h"
-#include "sanitize.h"
-#include "sizeclass.h"
-#include "special.h"
-#include "testpoint.h"
 #include "tiny.h"
 
 /* Free a slot of a span that this CPU's mcache owns. In the section. */
@@ -83,10 +71,6 @@ enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot)
 }
 
 /* ---- free */
-
-#ifdef KMHEAP_KUNIT
-bool kmh_test_wipes;
-#endif
 
 /*
  * An object with a finalizer stays as it is until that has run; the fold leaves its

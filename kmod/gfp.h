@@ -23,6 +23,7 @@ enum kmh_context {
 
 bool kmh_gfp_ok(struct kmheap *heap, gfp_t gfp);
 bool kmh_alloc_may_grow(gfp_t gfp);
+enum kmh_context kmh_context_now(void);
 void kmh_refused(struct kmheap *heap, gfp_t gfp);
 void kmh_unrefused(struct kmheap *heap, gfp_t gfp);
 

@@ -13,22 +13,12 @@
 #include "grow.h"
 #include "arena.h"
 #include "backend.h"
-#include "defer.h"
 #include "giveback.h"
 #include "heap.h"
 #include "held.h"
-#include "largecache.h"
-#include "limit.h"
 #include "lock.h"
 #include "magazine.h"
-#include "mheap.h"
-#include "nmi.h"
-#include "pagealloc.h"
-#include "parked.h"
-#include "reserve.h"
-#include "sizeclass.h"
 #include "spanpool.h"
-#include "sweep.h"
 
 /*
  * Who wants pages again so soon after other CPUs' have been fetched grows the heap, where

@@ -17,35 +17,16 @@
 #include "arenamap.h"
 #include "backend.h"
 #include "book.h"
-#include "clear.h"
 #include "debugfs.h"
-#include "defer.h"
 #include "finalizer.h"
 #include "front.h"
 #include "giveback.h"
 #include "grow.h"
-#include "idle.h"
-#include "largecache.h"
-#include "limit.h"
 #include "lock.h"
 #include "lost.h"
 #include "magazine.h"
-#include "mcache.h"
-#include "mcentral.h"
-#include "mheap.h"
-#include "mspan.h"
-#include "nmi.h"
-#include "report.h"
-#include "reserve.h"
-#include "sanitize.h"
-#include "scavenge.h"
-#include "shrink.h"
-#include "sizeclass.h"
 #include "spanpool.h"
-#include "special.h"
 #include "stats.h"
-#include "sweep.h"
-#include "testpoint.h"
 
 #define KMH_NAME_MAX	63
 
@@ -54,11 +35,6 @@ LIST_HEAD(kmh_heaps);
 DEFINE_MUTEX(kmh_heaps_mutex);	/* the list above */
 atomic_long_t kmh_misuses[KMH_NR_MISUSES];
 static enum cpuhp_state kmh_cpuhp_state;
-
-void kmh_heap_account_metadata(struct kmheap *heap, long bytes)
-{
-	atomic_long_add(bytes, &heap->metadata_bytes);
-}
 
 /* ---- create */
 

@@ -97,7 +97,6 @@ extern struct workqueue_struct *kmh_grow_wq;	/* for those who cannot: before any
 
 int kmh_heaps_init(void);
 void kmh_heaps_exit(void);
-void kmh_heap_account_metadata(struct kmheap *heap, long bytes);
 
 /*
  * An internal bit of heap->flags: data is not packed, because the kernel wants freed memory wiped.
@@ -110,6 +109,11 @@ static __always_inline struct kmheap *kmh_heap_or_default(struct kmheap *heap)
 {
 	/* READ_ONCE(): a branch, and no load where a heap is given. */
 	return likely(heap) ? heap : READ_ONCE(kmh_default_heap);
+}
+
+static inline void kmh_heap_account_metadata(struct kmheap *heap, long bytes)
+{
+	atomic_long_add(bytes, &heap->metadata_bytes);
 }
 
 /* Some span may have to be swept before its slots can be had. */

@@ -19,9 +19,6 @@
 #include "held.h"
 #include "arena.h"
 #include "heap.h"
-#include "mheap.h"
-#include "mspan.h"
-#include "sizeclass.h"
 
 /**
  * kmh_large_is_held() - has somebody else a page of a large object?

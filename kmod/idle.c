@@ -20,8 +20,6 @@
 
 #include "idle.h"
 #include "heap.h"
-#include "mcache.h"
-#include "sizeclass.h"
 
 static unsigned int kmh_idle_ms = 2000;
 

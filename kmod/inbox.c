@@ -16,9 +16,6 @@
 #include "inbox.h"
 #include "heap.h"
 #include "lock.h"
-#include "mcache.h"
-#include "mcentral.h"
-#include "mspan.h"
 
 static struct kmh_node *kmh_mcentral_node(struct kmh_mcentral *c)
 {

@@ -10,41 +10,11 @@
 
 #include "front.h"
 #include "arenamap.h"
-#include "clear.h"
-#include "gfp.h"
 #include "grow.h"
 #include "heap.h"
 #include "held.h"
-#include "largecache.h"
 #include "lock.h"
-#include "mcache.h"
-#include "mcentral.h"
-#include "mheap.h"
-#include "mspan.h"
-#include "nmi.h"
-#include "parked.h"
-#include "pinned.h"
-#include "sanitize.h"
-#include "sizeclass.h"
 #include "spanpool.h"
-#include "special.h"
-#include "testpoint.h"
-
-/* Cleared in one go: about 25 us at 10 GB/s, the length Go settled on. */
-#define KMH_CLEAR_BYTES		(256UL << 10)
-
-/* memset() to 0 of any length, with a chance for others to run in between. */
-void kmh_clear_chunked(void *p, size_t bytes, bool may_sleep)
-{
-	size_t here;
-
-	for (; bytes; bytes -= here, p += here) {
-		here = min(bytes, KMH_CLEAR_BYTES);
-		kmh_clear(p, here);
-		if (may_sleep)
-			cond_resched();
-	}
-}
 
 /* Over-large as for kmalloc(): more than the machine has can only be a mistake. */
 static bool kmh_large_size_ok(size_t bytes, gfp_t gfp)

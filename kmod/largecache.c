@@ -25,14 +25,8 @@
 #include "largecache.h"
 #include "arena.h"
 #include "arenamap.h"
-#include "finding.h"
 #include "heap.h"
 #include "lock.h"
-#include "mcache.h"
-#include "mheap.h"
-#include "mspan.h"
-#include "parked.h"
-#include "sizeclass.h"
 
 /*
  * What a CPU and what a store may keep, less where all CPUs together, or the store, could

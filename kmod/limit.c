@@ -2,14 +2,10 @@
 /*
  * Limits: how much a heap, and all heaps together, may take from the kernel.
  *
- * A hard limit is kept by booking: whoever wants an arena books it first, and gets none when
- * the limit forbids it. Before that is final everything that is empty goes back: what CPUs
- * keep, arenas without a page in use, and arenas that are on their way to the kernel already
- * are waited for. That takes no lock that a grower holds.
- *
- * Metadata that comes with no arena (finalizers, weak handles, magazines, the shelves of NMIs) is
- * booked as well: it lessens the room for arenas, and is refused when the arenas that there are
- * would have too little.
+ * A hard limit is kept by booking (book.c). Before a limit's refusal of an arena is final
+ * everything that is empty goes back: what CPUs keep, arenas without a page in use, and arenas
+ * that are on their way to the kernel already are waited for. That takes no lock that a grower
+ * holds.
  *
  * A soft limit refuses nothing. A heap that grows past it tells its owner once, from a work
  * item, and then gives back what is empty, after each arena that it has grown by.
@@ -31,19 +27,11 @@
 #include "giveback.h"
 #include "heap.h"
 #include "param.h"
-#include "scavenge.h"
-#include "testpoint.h"
-
-/* A heap is told of again when it has been so much of its soft limit below it. */
-#define KMH_LIMIT_HYSTERESIS	16
 
 /* From an arena too many to the attempt to do without, when the owner knows already. */
 #define KMH_LIMIT_PAUSE		(HZ / 10)
 
-atomic_long_t kmh_total_bytes;
-atomic_long_t kmh_total_base;
 atomic_long_t kmh_total_refusals;
-size_t kmh_total_limit;
 
 /*
  * Arenas of all heaps that are on their way to the kernel, in the order in which they have left
@@ -55,150 +43,6 @@ static u64 kmh_leaving_turn;			/* that of the last one */
 static DECLARE_WAIT_QUEUE_HEAD(kmh_left);	/* one of them has left */
 
 /* ---- hard limits */
-
-/*
- * So many bytes of arenas keep @limit. Each arena is counted with the most metadata that can
- * come with it: 960 bytes a page if it were all tiny spans, so an eighth.
- */
-static size_t kmh_limit_room(size_t limit, size_t base)
-{
-	if (!limit)
-		return SIZE_MAX;
-	return limit > base ? mult_frac(limit - base, 8, 9) : 0;
-}
-
-static size_t kmh_heap_room(const struct kmheap *heap)
-{
-	size_t base = heap->base_metadata_bytes + atomic_long_read(&heap->limit.side_bytes);
-
-	return kmh_limit_room(READ_ONCE(heap->limit_bytes), base);
-}
-
-/* With @more that belongs to no heap. */
-static size_t kmh_total_room_beside(size_t more)
-{
-	size_t limit = READ_ONCE(kmh_total_limit);
-
-	if (!limit)
-		return SIZE_MAX;
-	return kmh_limit_room(limit,
-			      atomic_long_read(&kmh_total_base) + kmh_shared_bytes() + more);
-}
-
-static size_t kmh_total_room(void)
-{
-	return kmh_total_room_beside(0);
-}
-
-/*
- * Who books an arena adds it first and then reads what the rest leaves room for; who books
- * something else does it the other way round. The additions are fully ordered, so of two that
- * exceed a limit together one sees the other.
- */
-static bool kmh_heap_is_within(const struct kmheap *heap, size_t arenas)
-{
-	return arenas <= kmh_heap_room(heap);
-}
-
-static bool kmh_total_is_within(size_t arenas)
-{
-	return arenas <= kmh_total_room();
-}
-
-/**
- * kmh_heap_book() - count bytes that are about to be taken from the kernel
- * @heap: the heap.
- * @bytes: size of an arena.
- *
- * Booked first and taken then, so that growers on several nodes and in several heaps together
- * keep the limits.
- *
- * Return: false, and nothing booked, when the heap's limit or the module's forbids it.
- */
-bool kmh_heap_book(struct kmheap *heap, size_t bytes)
-{
-	if (kmh_heap_is_within(heap, atomic_long_add_return(bytes, &heap->arena_bytes))) {
-		if (kmh_total_is_within(atomic_long_add_return(bytes, &kmh_total_bytes)))
-			return true;
-		atomic_long_sub(bytes, &kmh_total_bytes);
-	}
-	atomic_long_sub(bytes, &heap->arena_bytes);
-	return false;
-}
-
-static size_t kmh_heap_footprint(const struct kmheap *heap)
-{
-	return atomic_long_read(&heap->arena_bytes) + atomic_long_read(&heap->metadata_bytes);
-}
-
-/* The heap has become smaller. */
-static void kmh_limit_lessened(struct kmheap *heap)
-{
-	struct kmh_limit *l = &heap->limit;
-	size_t soft;
-
-	if (likely(!READ_ONCE(l->over)))
-		return;
-	spin_lock(&l->lock);
-	soft = l->soft_bytes;
-	if (kmh_heap_footprint(heap) <= soft - soft / KMH_LIMIT_HYSTERESIS)
-		WRITE_ONCE(l->over, false);
-	spin_unlock(&l->lock);
-}
-
-void kmh_heap_unbook(struct kmheap *heap, size_t bytes)
-{
-	atomic_long_sub(bytes, &kmh_total_bytes);
-	atomic_long_sub(bytes, &heap->arena_bytes);
-	kmh_limit_lessened(heap);
-}
-
-/**
- * kmh_heap_try_book_side() - count metadata that comes with no arena and is about to be taken
- * @heap: the heap, which has an arena.
- * @bytes: how much; counted in metadata_bytes, too.
- *
- * Context: Any.
- * Return: false, and nothing booked, when the heap's limit or the module's forbids it.
- */
-bool kmh_heap_try_book_side(struct kmheap *heap, size_t bytes)
-{
-	atomic_long_add_return(bytes, &heap->limit.side_bytes);
-	if (kmh_heap_is_within(heap, atomic_long_read(&heap->arena_bytes))) {
-		atomic_long_add_return(bytes, &kmh_total_base);
-		if (kmh_total_is_within(atomic_long_read(&kmh_total_bytes))) {
-			kmh_heap_account_metadata(heap, bytes);
-			return true;
-		}
-		atomic_long_sub(bytes, &kmh_total_base);
-	}
-	atomic_long_sub(bytes, &heap->limit.side_bytes);
-	return false;
-}
-
-/*
- * @bytes that have been booked so are given back. A soft limit does not notice before an arena
- * goes. Context: any.
- */
-void kmh_heap_unbook_side_atomic(struct kmheap *heap, size_t bytes)
-{
-	kmh_heap_account_metadata(heap, -(long)bytes);
-	atomic_long_sub(bytes, &kmh_total_base);
-	atomic_long_sub(bytes, &heap->limit.side_bytes);
-}
-
-/* The same where a soft limit notices at once. Context: process context. */
-void kmh_heap_unbook_side(struct kmheap *heap, size_t bytes)
-{
-	kmh_heap_unbook_side_atomic(heap, bytes);
-	kmh_limit_lessened(heap);
-}
-
-/* May the module take @bytes that are of no heap, and stay? Context: any. */
-bool kmh_total_allows(size_t bytes)
-{
-	return atomic_long_read(&kmh_total_bytes) <= kmh_total_room_beside(bytes);
-}
 
 /* An arena has left its page heap, and is booked until its grace period is over. */
 void kmh_limit_leave(struct kmh_arena *a)
@@ -468,37 +312,6 @@ static int kmh_limit_valid(size_t bytes)
 	return bytes && bytes < KMH_LIMIT_MIN_BYTES ? -EINVAL : 0;
 }
 
-/**
- * kmh_limit_parse() - a limit as somebody has written it
- * @text: a number as for kstrtoull(), perhaps with K, M, G or T, perhaps with a newline.
- * @bytes: where to put it.
- *
- * Return: 0 or -EINVAL, and then nothing is put.
- */
-int kmh_limit_parse(const char *text, size_t *bytes)
-{
-	static const char suffixes[] = "kmgt";
-	size_t n = strcspn(text, "\n");
-	unsigned int shift = 0;
-	const char *suffix;
-	u64 value;
-	char number[32];
-
-	if (!n || n >= sizeof(number) || !isdigit(text[0]) || (text[n] && text[n + 1]))
-		return -EINVAL;
-	memcpy(number, text, n);
-	number[n] = '\0';
-	suffix = strchr(suffixes, tolower(number[n - 1]));
-	if (suffix) {
-		number[n - 1] = '\0';
-		shift = 10 * (suffix - suffixes + 1);
-	}
-	if (kstrtoull(number, 0, &value) || value > SIZE_MAX >> shift)
-		return -EINVAL;
-	*bytes = value << shift;
-	return 0;
-}
-
 /* 0 for none. Return: 0 or -EINVAL. */
 int kmh_limit_set_total(size_t bytes)
 {
@@ -512,7 +325,7 @@ static int kmh_total_limit_set(const char *text, const struct kernel_param *kp)
 {
 	size_t bytes;
 
-	if (!kmh_limit_parse(text, &bytes) && !kmh_limit_set_total(bytes))
+	if (!kmh_bytes_parse(text, &bytes) && !kmh_limit_set_total(bytes))
 		return 0;
 	pr_err("total_limit=%*pE: must be 0 (none) or at least %lu\n",
 	       (int)strcspn(text, "\n"), text, KMH_LIMIT_MIN_BYTES);

@@ -7,11 +7,6 @@
 #include "front.h"
 #include "arenamap.h"
 #include "heap.h"
-#include "mspan.h"
-#include "pinned.h"
-#include "report.h"
-#include "sanitize.h"
-#include "sizeclass.h"
 #include "tiny.h"
 
 static enum kmheap_object_state kmh_slot_state(const struct kmh_mspan *s, unsigned int slot)
@@ -89,49 +84,6 @@ void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where 
 	}
 	if (kmh_heap_sanitized(at->heap))
 		kmh_sanitize_locate(at);
-}
-
-/* ---- misuse */
-
-/*
- * Report a misuse of @addr, which lies in span @s. @at: what kmh_locate() has found there, if it
- * was asked; the span may be another one since. Context: as for kmh_report_misuse().
- */
-void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
-		const struct kmh_mspan *s, const struct kmh_where *at, unsigned long ip)
-{
-	struct kmh_report r = {
-		.kind = kind, .what = what, .addr = addr, .ip = ip,
-		.heap = READ_ONCE(s->heap), .state = READ_ONCE(s->state),
-	};
-
-	if (at && at->heap) {
-		r.heap = at->heap;
-		r.state = at->span;
-	}
-	if (at) {
-		r.object = at->base;
-		r.bytes = at->bytes;
-	}
-	kmh_report_misuse(&r);
-}
-
-static void kmh_misuse_sentinel(unsigned long addr, const struct kmh_mspan *s, unsigned long ip)
-{
-	switch (s->state) {
-	case KMH_SPAN_FREED:
-		kmh_misuse(KMH_DOUBLE_FREE, "its pages are free already", addr, s, NULL, ip);
-		break;
-	case KMH_SPAN_GONE:
-		kmh_misuse(KMH_INVALID_FREE, "its heap or arena is gone",
-			   addr, s, NULL, ip);
-		break;
-	case KMH_SPAN_UNUSED:
-		kmh_misuse(KMH_INVALID_FREE, "no object was ever there", addr, s, NULL, ip);
-		break;
-	default:
-		kmh_misuse(KMH_INVALID_FREE, "not an address of kmheap", addr, s, NULL, ip);
-	}
 }
 
 /**

@@ -26,16 +26,7 @@
 #include "finalizer.h"
 #include "giveback.h"
 #include "heap.h"
-#include "inbox.h"
 #include "lock.h"
-#include "mcentral.h"
-#include "mspan.h"
-#include "nmi.h"
-#include "pagealloc.h"
-#include "parked.h"
-#include "report.h"
-#include "sanitize.h"
-#include "sizeclass.h"
 
 /**
  * kmh_arena_remember() - note the pages behind a new arena

@@ -31,15 +31,8 @@
 #include "magazine.h"
 #include "arenamap.h"
 #include "book.h"
-#include "finding.h"
 #include "fixalloc.h"
 #include "heap.h"
-#include "inbox.h"
-#include "mcache.h"
-#include "mspan.h"
-#include "pinned.h"
-#include "sizeclass.h"
-#include "testpoint.h"
 
 /*
  * As many as a live set of changing sizes needs, so that a trip to the mcentral is not what
@@ -61,6 +54,7 @@ static struct kmh_fixalloc kmh_magazine_pool;
 void kmh_magazines_init(void)
 {
 	kmh_fixalloc_init(&kmh_magazine_pool, "magazine", sizeof(struct kmh_magazine), 64);
+	kmh_fixalloc_share(&kmh_magazine_pool);
 }
 
 void kmh_magazines_exit(void)
@@ -77,18 +71,6 @@ int kmh_magazines_reserve(unsigned int nobjs, gfp_t gfp)
 		return 0;
 	err = kmh_fixalloc_reserve(&kmh_magazine_pool, nobjs, gfp);
 	return err == -EDQUOT ? 0 : err;
-}
-
-/* Bytes taken for magazines that no heap has. */
-u64 kmh_magazines_idle_bytes(void)
-{
-	return READ_ONCE(kmh_magazine_pool.chunk_bytes) -
-	       READ_ONCE(kmh_magazine_pool.ninuse) * sizeof(struct kmh_magazine);
-}
-
-unsigned int kmh_magazines_validate(kmh_finding_fn finding, void *ctx)
-{
-	return kmh_fixalloc_validate(&kmh_magazine_pool, finding, ctx);
 }
 
 /* What an entry stood for. Preemption off; @s was @addr's span a moment ago. */

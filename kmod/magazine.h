@@ -15,8 +15,6 @@ struct kmheap;
 void kmh_magazines_init(void);
 void kmh_magazines_exit(void);
 int kmh_magazines_reserve(unsigned int nobjs, gfp_t gfp);
-u64 kmh_magazines_idle_bytes(void);
-unsigned int kmh_magazines_validate(kmh_finding_fn finding, void *ctx);
 unsigned int kmh_magazine_len(const struct kmh_mcache *mc, unsigned int spanclass);
 bool kmh_magazine_put(struct kmh_mspan *s, unsigned long addr);
 void kmh_magazines_flush(struct kmh_mcache *mc);

@@ -12,10 +12,8 @@
 #include "arena.h"
 #include "arenamap.h"
 #include "debugfs.h"
-#include "limit.h"
 #include "lock.h"
 #include "magazine.h"
-#include "mheap.h"
 #include "param.h"
 #include "spanpool.h"
 
@@ -70,9 +68,7 @@ static int __init kmh_init(void)
 		goto no_grow_wq;
 	}
 	kmh_magazines_init();
-	err = kmh_mspan_pools_init();
-	if (err)
-		goto no_pools;
+	kmh_mspan_pools_init();
 	err = kmh_arenamap_init();
 	if (err)
 		goto no_map;
@@ -88,7 +84,6 @@ no_heaps:
 	kmh_arenamap_exit();
 no_map:
 	kmh_mspan_pools_destroy();
-no_pools:
 	kmh_magazines_exit();
 	destroy_workqueue(kmh_grow_wq);
 no_grow_wq:

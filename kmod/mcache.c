@@ -12,20 +12,10 @@
 
 #include "mcache.h"
 #include "backend.h"
-#include "finding.h"
 #include "fold.h"
 #include "giveback.h"
 #include "heap.h"
-#include "inbox.h"
-#include "largecache.h"
 #include "magazine.h"
-#include "mcentral.h"
-#include "mspan.h"
-#include "nmi.h"
-#include "pagecache.h"
-#include "parked.h"
-#include "pinned.h"
-#include "sizeclass.h"
 #include "tiny.h"
 
 /* What an empty class points to: no free slot, and never written. */

@@ -12,21 +12,9 @@
 
 #include "mcentral.h"
 #include "arena.h"
-#include "benchmark.h"
-#include "finding.h"
 #include "fold.h"
 #include "heap.h"
-#include "inbox.h"
 #include "lock.h"
-#include "mcache.h"
-#include "mheap.h"
-#include "mspan.h"
-#include "pagealloc.h"
-#include "phase.h"
-#include "pinned.h"
-#include "sizeclass.h"
-#include "special.h"
-#include "testpoint.h"
 
 void kmh_mcentral_init(struct kmh_mcentral *c, unsigned int spanclass)
 {

@@ -9,17 +9,10 @@
 #include <linux/bitops.h>
 
 #include "mspan.h"
-#include "clear.h"
-#include "finding.h"
 #include "fixalloc.h"
 #include "fold.h"
 #include "heap.h"
-#include "inbox.h"
-#include "pinned.h"
-#include "report.h"
-#include "sizeclass.h"
 #include "spanpool.h"
-#include "special.h"
 
 /*
  * Slot words per pool: of large spans, and the numbers of words that classes have. The
@@ -74,16 +67,18 @@ static unsigned int kmh_spanclass_pool(unsigned int spanclass)
 	return pool;
 }
 
-int kmh_mspan_pools_init(void)
+void kmh_mspan_pools_init(void)
 {
 	unsigned int i;
 
 	BUILD_BUG_ON(sizeof(struct kmh_mspan) != 112);
 	BUILD_BUG_ON(offsetof(struct kmh_mspan, base) != 64);
-	for (i = 0; i < KMH_SPAN_POOLS; i++)
+	for (i = 0; i < KMH_SPAN_POOLS; i++) {
 		kmh_fixalloc_init(&kmh_span_pool[i], kmh_pool_names[i], kmh_pool_bytes(i), 64);
+		kmh_fixalloc_share(&kmh_span_pool[i]);
+	}
 	kmh_fixalloc_init(&kmh_tiny_pool, "tiny", KMH_TINY_STATE_BYTES, 64);
-	return 0;
+	kmh_fixalloc_share(&kmh_tiny_pool);
 }
 
 void kmh_mspan_pools_destroy(void)
@@ -218,28 +213,6 @@ u64 kmh_mspan_pools_missing_bytes(void)
 			bytes += kmh_pool_bytes(i) * (kmh_pool_goal(i, KMH_SPAN_RESERVE) -
 						      READ_ONCE(kmh_span_pool[i].nfree));
 	return bytes;
-}
-
-/* Bytes taken for span metadata that no span uses at the moment. */
-u64 kmh_mspan_pools_idle_bytes(void)
-{
-	u64 bytes = READ_ONCE(kmh_tiny_pool.chunk_bytes) -
-		    READ_ONCE(kmh_tiny_pool.ninuse) * KMH_TINY_STATE_BYTES;
-	unsigned int i;
-
-	for (i = 0; i < KMH_SPAN_POOLS; i++)
-		bytes += READ_ONCE(kmh_span_pool[i].chunk_bytes) -
-			 READ_ONCE(kmh_span_pool[i].ninuse) * kmh_pool_bytes(i);
-	return bytes;
-}
-
-unsigned int kmh_mspan_pools_validate(kmh_finding_fn finding, void *ctx)
-{
-	unsigned int i, n = kmh_fixalloc_validate(&kmh_tiny_pool, finding, ctx);
-
-	for (i = 0; i < KMH_SPAN_POOLS; i++)
-		n += kmh_fixalloc_validate(&kmh_span_pool[i], finding, ctx);
-	return n;
 }
 
 /**

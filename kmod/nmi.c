@@ -21,10 +21,6 @@
 #include "front.h"
 #include "heap.h"
 #include "lock.h"
-#include "mheap.h"
-#include "mspan.h"
-#include "reserve.h"
-#include "sizeclass.h"
 #include "stats.h"
 
 /* Objects of a kind: so many, or so many bytes, whichever is less, but four at least. */

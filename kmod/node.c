@@ -11,9 +11,7 @@
 #include <linux/vmalloc.h>
 
 #include "front.h"
-#include "gfp.h"
 #include "heap.h"
-#include "mcentral.h"
 
 /* Nodes in the order of their distance from @from, equal ones by number. */
 static bool kmh_node_before(int from, int a, int b)

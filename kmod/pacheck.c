@@ -12,7 +12,6 @@
 #include <linux/stdarg.h>
 
 #include "pagealloc.h"
-#include "finding.h"
 
 /* A damaged range may differ in every node: enough to see the pattern, then only counted. */
 #define MAX_REPORTS	32

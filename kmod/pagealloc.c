@@ -27,7 +27,6 @@
 #include <linux/string.h>
 
 #include "pagealloc.h"
-#include "benchmark.h"
 
 /* Ranges of the request's own class tried in one step of fullness: some 16 cache misses. */
 #define PICK_TRIES	16

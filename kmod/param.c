@@ -7,9 +7,40 @@
 
 #include "param.h"
 
+/**
+ * kmh_bytes_parse() - a size in bytes as somebody has written it
+ * @text: a number as for kstrtoull(), perhaps with K, M, G or T, perhaps with a newline.
+ * @bytes: where to put it.
+ *
+ * Return: 0 or -EINVAL, and then nothing is put.
+ */
+int kmh_bytes_parse(const char *text, size_t *bytes)
+{
+	static const char suffixes[] = "kmgt";
+	size_t n = strcspn(text, "\n");
+	unsigned int shift = 0;
+	const char *suffix;
+	u64 value;
+	char number[32];
+
+	if (!n || n >= sizeof(number) || !isdigit(text[0]) || (text[n] && text[n + 1]))
+		return -EINVAL;
+	memcpy(number, text, n);
+	number[n] = '\0';
+	suffix = strchr(suffixes, tolower(number[n - 1]));
+	if (suffix) {
+		number[n - 1] = '\0';
+		shift = 10 * (suffix - suffixes + 1);
+	}
+	if (kstrtoull(number, 0, &value) || value > SIZE_MAX >> shift)
+		return -EINVAL;
+	*bytes = value << shift;
+	return 0;
+}
+
 static int kmh_bytes_set(const char *text, const struct kernel_param *kp)
 {
-	return kmh_limit_parse(text, kp->arg);
+	return kmh_bytes_parse(text, kp->arg);
 }
 
 static int kmh_bytes_get(char *text, const struct kernel_param *kp)
@@ -36,7 +67,7 @@ int kmh_kib_parse(const char *text, unsigned int most, unsigned int *kib)
 {
 	size_t n = strcspn(text, "\n"), value;
 
-	if (kmh_limit_parse(text, &value))
+	if (kmh_bytes_parse(text, &value))
 		return -EINVAL;
 	if (!isxdigit(text[n - 1]))
 		value >>= 10;

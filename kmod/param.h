@@ -10,7 +10,7 @@ struct kernel_param_ops;
 extern const struct kernel_param_ops kmh_bytes_param_ops;
 extern const struct kernel_param_ops kmh_kib_param_ops;
 
-int kmh_limit_parse(const char *text, size_t *bytes);
+int kmh_bytes_parse(const char *text, size_t *bytes);
 int kmh_kib_parse(const char *text, unsigned int most, unsigned int *kib);
 
 #endif /* _KMHEAP_PARAM_H */

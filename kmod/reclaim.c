@@ -28,20 +28,12 @@
 #include "scavenge.h"
 #include "arena.h"
 #include "arenamap.h"
-#include "benchmark.h"
 #include "giveback.h"
 #include "heap.h"
 #include "held.h"
-#include "inbox.h"
 #include "lock.h"
 #include "lost.h"
-#include "mcache.h"
-#include "mcentral.h"
-#include "mheap.h"
-#include "mspan.h"
 #include "param.h"
-#include "parked.h"
-#include "sizeclass.h"
 
 /* From a free to the step that sees it; the first one after a rest. */
 #define KMH_SCAVENGE_PERIOD	(HZ / 4)
@@ -99,7 +91,7 @@ static int kmh_scavenge_rate_set(const char *text, const struct kernel_param *kp
 {
 	size_t rate;
 
-	if (!kmh_limit_parse(text, &rate) &&
+	if (!kmh_bytes_parse(text, &rate) &&
 	    (!rate || (rate >= KMH_SCAVENGE_RATE_MIN && rate <= KMH_SCAVENGE_RATE_MAX))) {
 		WRITE_ONCE(kmh_scavenge_rate, rate);
 		kmh_scavenge_kick_all();

@@ -5,8 +5,6 @@
  * A report names what happened, the address, the heap, the object's class and
  * last known state, and the stack of whoever did it. Each site reports once; all are counted.
  */
-#define pr_fmt(fmt) "kmheap: " fmt
-
 #include <linux/bug.h>
 #include <linux/jhash.h>
 #include <linux/module.h>
@@ -15,13 +13,7 @@
 
 #include "report.h"
 #include "arenamap.h"
-#include "backend.h"
 #include "heap.h"
-#include "mspan.h"
-#include "sanitize.h"
-#include "sizeclass.h"
-#include "stats.h"
-#include "testpoint.h"
 
 void (*kmh_report_hook)(const struct kmh_report *r);
 atomic_long_t kmh_reports_suppressed;
@@ -131,6 +123,47 @@ void kmh_report_misuse(const struct kmh_report *r)
 	     kmh_state_name(r->state), (void *)r->object, r->bytes, (void *)r->ip);
 }
 
+/*
+ * Report a misuse of @addr, which lies in span @s. @at: what kmh_locate() has found there, if it
+ * was asked; the span may be another one since. Context: as for kmh_report_misuse().
+ */
+void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
+		const struct kmh_mspan *s, const struct kmh_where *at, unsigned long ip)
+{
+	struct kmh_report r = {
+		.kind = kind, .what = what, .addr = addr, .ip = ip,
+		.heap = READ_ONCE(s->heap), .state = READ_ONCE(s->state),
+	};
+
+	if (at && at->heap) {
+		r.heap = at->heap;
+		r.state = at->span;
+	}
+	if (at) {
+		r.object = at->base;
+		r.bytes = at->bytes;
+	}
+	kmh_report_misuse(&r);
+}
+
+void kmh_misuse_sentinel(unsigned long addr, const struct kmh_mspan *s, unsigned long ip)
+{
+	switch (s->state) {
+	case KMH_SPAN_FREED:
+		kmh_misuse(KMH_DOUBLE_FREE, "its pages are free already", addr, s, NULL, ip);
+		break;
+	case KMH_SPAN_GONE:
+		kmh_misuse(KMH_INVALID_FREE, "its heap or arena is gone",
+			   addr, s, NULL, ip);
+		break;
+	case KMH_SPAN_UNUSED:
+		kmh_misuse(KMH_INVALID_FREE, "no object was ever there", addr, s, NULL, ip);
+		break;
+	default:
+		kmh_misuse(KMH_INVALID_FREE, "not an address of kmheap", addr, s, NULL, ip);
+	}
+}
+
 /* A pointer that @who cannot use: an invalid free in all but name. */
 void kmh_report_bad_pointer(const char *who, const void *p, unsigned long ip)
 {
@@ -148,41 +181,4 @@ void kmh_report_broken(const struct kmh_mspan *s, const char *what)
 {
 	WARN(1, "kmheap: heap %s, span %p of class %u at %p: %s\n", kmh_heap_name(s->heap), s,
 	     s->spanclass, (void *)s->base, what);
-}
-
-/**
- * kmh_report_survivors() - objects that are live when their heap ends
- * @heap: a heap without users.
- *
- * Context: Process context; sleeps.
- */
-void kmh_report_survivors(struct kmheap *heap)
-{
-	struct kmh_heap_walk *w = kmh_heap_walk_new();
-	unsigned int i;
-
-	if (!w) {
-		pr_warn("heap %s: no memory to look for survivors\n", heap->name);
-		return;
-	}
-	kmh_heap_walk(heap, w);
-	if (w->manual_runs)
-		pr_warn("heap %s destroyed with %llu runs of pages, %llu bytes (owner %s)\n",
-			heap->name, w->manual_runs, w->st.manual_bytes,
-			heap->owner ? heap->owner->name : "none");
-	if (w->st.live_objects) {
-		pr_warn("heap %s destroyed with %llu live objects of %llu bytes (owner %s)\n",
-			heap->name, w->st.live_objects,
-			kmh_less(w->st.live_bytes, w->st.manual_bytes),
-			heap->owner ? heap->owner->name : "none");
-		for (i = 0; i < KMH_NR_CLASSES; i++)
-			if (i && w->class[i].live)
-				pr_warn("heap %s: %llu of %u bytes\n", heap->name,
-					w->class[i].live, kmh_class_size(i));
-		if (w->tiny_objects)
-			pr_warn("heap %s: %llu tiny ones\n", heap->name, w->tiny_objects);
-		if (w->large_objects)
-			pr_warn("heap %s: %llu large ones\n", heap->name, w->large_objects);
-	}
-	kmh_backend_free(w);
 }

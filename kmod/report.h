@@ -47,6 +47,7 @@ struct kmh_report {
 
 void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
 		const struct kmh_mspan *s, const struct kmh_where *at, unsigned long ip);
+void kmh_misuse_sentinel(unsigned long addr, const struct kmh_mspan *s, unsigned long ip);
 void kmh_report_misuse(const struct kmh_report *r);
 void kmh_report_bad_pointer(const char *who, const void *p, unsigned long ip);
 void kmh_report_broken(const struct kmh_mspan *s, const char *what);

@@ -23,14 +23,10 @@
 #include <linux/sizes.h>
 
 #include "reserve.h"
-#include "gfp.h"
 #include "grow.h"
 #include "heap.h"
 #include "lock.h"
-#include "mheap.h"
-#include "nmi.h"
 #include "param.h"
-#include "sizeclass.h"
 #include "spanpool.h"
 #include "stats.h"
 
@@ -58,41 +54,10 @@ module_param_cb(reserve_max_kib, &kmh_reserve_max_ops, &kmh_reserve_max_kib, 064
 MODULE_PARM_DESC(reserve_max_kib,
 		 "KiB of free pages that a heap keeps on a node at most for callers that cannot sleep (default 8192, at most 1048576; 0: none)");
 
-static enum kmh_context kmh_context_now(void)
-{
-	if (in_nmi())
-		return KMH_CONTEXT_NMI;
-	if (in_hardirq())
-		return KMH_CONTEXT_HARDIRQ;
-	return in_serving_softirq() ? KMH_CONTEXT_SOFTIRQ : KMH_CONTEXT_TASK;
-}
-
 /* A caller that cannot sleep has got what an ordinary one might not have. Any context. */
 void kmh_reserve_served(struct kmheap *heap)
 {
 	atomic_long_inc(&heap->reserve.served[kmh_context_now()]);
-}
-
-/* NULL goes to a caller that cannot sleep, if @gfp says so. Any context. */
-static void kmh_reserve_refused(struct kmheap *heap, gfp_t gfp)
-{
-	if (!kmh_alloc_may_grow(gfp))
-		atomic_long_inc(&heap->reserve.refused[kmh_context_now()]);
-}
-
-/* The same, counted among all refusals. */
-void kmh_refused(struct kmheap *heap, gfp_t gfp)
-{
-	atomic_long_inc(&heap->refused);
-	kmh_reserve_refused(heap, gfp);
-}
-
-/* What has been counted so was no refusal: there is something else to try. */
-void kmh_unrefused(struct kmheap *heap, gfp_t gfp)
-{
-	atomic_long_dec(&heap->refused);
-	if (!kmh_alloc_may_grow(gfp))
-		atomic_long_dec(&heap->reserve.refused[kmh_context_now()]);
 }
 
 static unsigned long kmh_reserve_max(const struct kmh_mheap *mh)

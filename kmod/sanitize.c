@@ -32,15 +32,10 @@
 
 #include "sanitize.h"
 #include "arenamap.h"
-#include "clear.h"
 #include "front.h"
-#include "gfp.h"
 #include "heap.h"
 #include "lock.h"
-#include "mspan.h"
 #include "param.h"
-#include "report.h"
-#include "sizeclass.h"
 
 /* The suites want heaps as everyone else has them, but for the one that tests this. */
 #ifdef KMHEAP_KUNIT

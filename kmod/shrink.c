@@ -31,15 +31,10 @@
 #include "shrink.h"
 #include "arena.h"
 #include "backend.h"
-#include "compat.h"
-#include "defer.h"
 #include "front.h"
 #include "giveback.h"
 #include "heap.h"
 #include "held.h"
-#include "mcache.h"
-#include "mheap.h"
-#include "parked.h"
 
 /* Reclaim interrupts the CPUs at most so often for what they keep; it comes in bursts. */
 #define KMH_SHRINK_PAUSE	DIV_ROUND_UP(HZ, 10)

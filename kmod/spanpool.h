@@ -20,15 +20,13 @@ struct kmh_mspan;
 #define KMH_SPAN_RESERVE	64
 #define KMH_SPAN_RESERVE_MAX	512
 
-int kmh_mspan_pools_init(void);
+void kmh_mspan_pools_init(void);
 void kmh_mspan_pools_destroy(void);
 int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp);
 void kmh_mspan_pools_keep(long nspans);
 bool kmh_mspan_pools_short(unsigned int spanclass);
 bool kmh_mspan_pools_draw(unsigned int spanclass);
 u64 kmh_mspan_pools_missing_bytes(void);
-u64 kmh_mspan_pools_idle_bytes(void);
-unsigned int kmh_mspan_pools_validate(kmh_finding_fn finding, void *ctx);
 
 struct kmh_mspan *kmh_mspan_get(unsigned int spanclass);
 void kmh_mspan_put(struct kmh_mspan *s);

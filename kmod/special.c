@@ -43,13 +43,7 @@
 #include "front.h"
 #include "heap.h"
 #include "held.h"
-#include "inbox.h"
-#include "limit.h"
 #include "magazine.h"
-#include "mspan.h"
-#include "report.h"
-#include "sizeclass.h"
-#include "testpoint.h"
 
 static const struct rhashtable_params kmh_special_params = {
 	.key_len = sizeof(unsigned long),

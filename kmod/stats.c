@@ -6,70 +6,22 @@
  * when somebody asks. Nothing stops meanwhile, so the figures of a heap in use are
  * of slightly different moments; at rest they add up exactly.
  */
+#define pr_fmt(fmt) "kmheap: " fmt
+
 #include <linux/export.h>
 #include <linux/minmax.h>
+#include <linux/module.h>
+#include <linux/printk.h>
 #include <linux/sched.h>
 #include <linux/string.h>
 
 #include "stats.h"
 #include "arena.h"
-#include "arenamap.h"
 #include "backend.h"
 #include "book.h"
-#include "defer.h"
-#include "front.h"
 #include "heap.h"
 #include "magazine.h"
-#include "mcache.h"
-#include "mheap.h"
-#include "mspan.h"
-#include "nmi.h"
-#include "report.h"
-#include "sizeclass.h"
-#include "spanpool.h"
 #include "tiny.h"
-
-/**
- * kmh_walk_pages() - call a function for each span that starts in a run of pages
- * @page: first heap page.
- * @end: heap page behind the last.
- * @fn: the function; must not sleep.
- * @ctx: passed through.
- *
- * Spans come and go meanwhile; one that moves is seen once, twice or not at all.
- *
- * Context: Process context, the arenas_mutex of the pages' heap held.
- */
-void kmh_walk_pages(unsigned long page, unsigned long end,
-		    void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
-{
-	unsigned int n = 0;
-
-	while (page < end) {
-		struct kmh_mspan *s;
-		unsigned long step = 1;
-
-		preempt_disable();
-		s = kmh_span_of_page(page);
-		if (READ_ONCE(s->state) >= KMH_SPAN_SMALL &&
-		    READ_ONCE(s->base) >> KMH_PAGE_SHIFT == page) {
-			step = max_t(unsigned long, READ_ONCE(s->npages), 1);
-			/* It may become another one meanwhile: figures of several moments. */
-			data_race((fn(s, ctx), 0));
-		}
-		preempt_enable();
-		page += step;
-		if (++n % 256 == 0)
-			cond_resched();
-	}
-}
-
-/* The same for all spans of an arena. */
-void kmh_walk_spans(struct kmh_arena *a, void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
-{
-	lockdep_assert_held(&a->heap->arenas_mutex);
-	kmh_walk_pages(a->range.first, a->range.first + a->range.npages, fn, ctx);
-}
 
 struct kmh_walk_ctx {
 	struct kmh_heap_walk *w;
@@ -311,16 +263,6 @@ static void kmh_stats_add(struct kmheap_stats *sum, const struct kmheap_stats *s
 		to[i] += from[i];
 }
 
-/* Metadata that belongs to no heap. */
-u64 kmh_shared_bytes(void)
-{
-	u64 bytes;
-
-	kmh_ended_count(&bytes);
-	return bytes + kmh_mspan_pools_idle_bytes() + kmh_magazines_idle_bytes() +
-	       kmh_arenamap_bytes();
-}
-
 /**
  * kmh_global_stats() - the sum over all heaps and what they share
  * @sum: filled in.
@@ -355,4 +297,41 @@ int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps)
 	sum->invalid_frees += atomic_long_read(&kmh_misuses[KMH_INVALID_FREE]);
 	sum->wrong_size_frees += atomic_long_read(&kmh_misuses[KMH_WRONG_SIZE_FREE]);
 	return 0;
+}
+
+/**
+ * kmh_report_survivors() - objects that are live when their heap ends
+ * @heap: a heap without users.
+ *
+ * Context: Process context; sleeps.
+ */
+void kmh_report_survivors(struct kmheap *heap)
+{
+	struct kmh_heap_walk *w = kmh_heap_walk_new();
+	unsigned int i;
+
+	if (!w) {
+		pr_warn("heap %s: no memory to look for survivors\n", heap->name);
+		return;
+	}
+	kmh_heap_walk(heap, w);
+	if (w->manual_runs)
+		pr_warn("heap %s destroyed with %llu runs of pages, %llu bytes (owner %s)\n",
+			heap->name, w->manual_runs, w->st.manual_bytes,
+			heap->owner ? heap->owner->name : "none");
+	if (w->st.live_objects) {
+		pr_warn("heap %s destroyed with %llu live objects of %llu bytes (owner %s)\n",
+			heap->name, w->st.live_objects,
+			kmh_less(w->st.live_bytes, w->st.manual_bytes),
+			heap->owner ? heap->owner->name : "none");
+		for (i = 0; i < KMH_NR_CLASSES; i++)
+			if (i && w->class[i].live)
+				pr_warn("heap %s: %llu of %u bytes\n", heap->name,
+					w->class[i].live, kmh_class_size(i));
+		if (w->tiny_objects)
+			pr_warn("heap %s: %llu tiny ones\n", heap->name, w->tiny_objects);
+		if (w->large_objects)
+			pr_warn("heap %s: %llu large ones\n", heap->name, w->large_objects);
+	}
+	kmh_backend_free(w);
 }

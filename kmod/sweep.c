@@ -30,22 +30,10 @@
 #include "sweep.h"
 #include "arena.h"
 #include "arenamap.h"
-#include "clear.h"
-#include "defer.h"
 #include "fold.h"
 #include "heap.h"
 #include "held.h"
-#include "inbox.h"
 #include "lock.h"
-#include "mcache.h"
-#include "mcentral.h"
-#include "mspan.h"
-#include "pagealloc.h"
-#include "phase.h"
-#include "pinned.h"
-#include "sizeclass.h"
-#include "special.h"
-#include "testpoint.h"
 
 /*
  * Pages swept for each fresh page that is allocated: a generation is swept before the

@@ -13,9 +13,7 @@
 #include <linux/sched.h>
 
 #include "front.h"
-#include "gfp.h"
 #include "heap.h"
-#include "sizeclass.h"
 
 /* Addresses on the stack at a time: as many as kmheap_alloc_bulk() holds a section for. */
 #define KMH_TICKET_BATCH	32U

@@ -18,14 +18,7 @@
 
 #include "tiny.h"
 #include "front.h"
-#include "gfp.h"
 #include "heap.h"
-#include "inbox.h"
-#include "mcache.h"
-#include "mspan.h"
-#include "pinned.h"
-#include "sizeclass.h"
-#include "testpoint.h"
 
 #define KMH_TINY_LIVE		0x0fU
 #define KMH_TINY_OPEN		0x80U

@@ -9,20 +9,10 @@
 #include "validate.h"
 #include "arena.h"
 #include "arenamap.h"
-#include "finding.h"
+#include "fixalloc.h"
 #include "heap.h"
-#include "largecache.h"
 #include "lock.h"
 #include "lost.h"
-#include "magazine.h"
-#include "mcache.h"
-#include "mcentral.h"
-#include "mheap.h"
-#include "mspan.h"
-#include "pagealloc.h"
-#include "parked.h"
-#include "sizeclass.h"
-#include "spanpool.h"
 
 struct kmh_check {
 	struct kmheap *heap;
@@ -228,8 +218,7 @@ unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void
 /* All heaps and what they share. Context: process context; sleeps. */
 unsigned int kmh_validate_all(kmh_finding_fn finding, void *ctx)
 {
-	unsigned int n = kmh_mspan_pools_validate(finding, ctx) +
-			 kmh_magazines_validate(finding, ctx);
+	unsigned int n = kmh_fixallocs_validate(finding, ctx);
 	struct kmheap *heap;
 
 	mutex_lock(&kmh_heaps_mutex);

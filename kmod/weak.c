@@ -12,10 +12,6 @@
 #include "backend.h"
 #include "book.h"
 #include "heap.h"
-#include "mcentral.h"
-#include "mspan.h"
-#include "phase.h"
-#include "special.h"
 
 static struct kmheap_weak *kmh_weak_create_locked(void *p, struct kmh_special_stock *stock,
 						  unsigned long ip)

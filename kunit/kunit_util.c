@@ -14,6 +14,8 @@
 DEFINE_PER_CPU(unsigned int, kmh_pins);
 #endif
 
+bool kmh_test_wipes;
+
 static struct kmh_kunit *kmh_kunit_now;
 
 /* Any context; preemption off. */

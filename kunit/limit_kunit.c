@@ -88,14 +88,14 @@ static void parse_takes_numbers_and_nothing_else(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(good); i++) {
 		size_t bytes = 12345;
 
-		KUNIT_EXPECT_EQ_MSG(test, kmh_limit_parse(good[i].text, &bytes), 0, "\"%s\"",
+		KUNIT_EXPECT_EQ_MSG(test, kmh_bytes_parse(good[i].text, &bytes), 0, "\"%s\"",
 				    good[i].text);
 		KUNIT_EXPECT_EQ_MSG(test, bytes, good[i].bytes, "\"%s\"", good[i].text);
 	}
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		size_t bytes = 12345;
 
-		KUNIT_EXPECT_EQ_MSG(test, kmh_limit_parse(bad[i], &bytes), -EINVAL, "\"%s\"",
+		KUNIT_EXPECT_EQ_MSG(test, kmh_bytes_parse(bad[i], &bytes), -EINVAL, "\"%s\"",
 				    bad[i]);
 		KUNIT_EXPECT_EQ_MSG(test, bytes, 12345UL, "\"%s\"", bad[i]);
 	}

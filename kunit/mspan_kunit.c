@@ -225,7 +225,7 @@ static void get_exhausted_returns_null(struct kunit *test)
 	unsigned int i, j;
 
 	for (i = 0; i < ARRAY_SIZE(classes); i++) {
-		u64 idle = kmh_mspan_pools_idle_bytes(), left;
+		u64 idle = kmh_fixallocs_unused_bytes(), left;
 		struct kmh_mspan *s, *next;
 		LLIST_HEAD(all);
 
@@ -235,14 +235,14 @@ static void get_exhausted_returns_null(struct kunit *test)
 		KUNIT_EXPECT_GT(test, j, 3U);
 		KUNIT_EXPECT_TRUE(test, kmh_mspan_pools_short(classes[i]));
 		/* A refusal keeps nothing, not even the half that could be had. */
-		left = kmh_mspan_pools_idle_bytes();
+		left = kmh_fixallocs_unused_bytes();
 		KUNIT_EXPECT_NULL(test, kmh_mspan_get(classes[i]));
-		KUNIT_EXPECT_EQ(test, kmh_mspan_pools_idle_bytes(), left);
+		KUNIT_EXPECT_EQ(test, kmh_fixallocs_unused_bytes(), left);
 		KUNIT_EXPECT_EQ(test, kmh_mspan_pools_reserve(64, GFP_KERNEL), 0);
 		KUNIT_EXPECT_FALSE(test, kmh_mspan_pools_short(classes[i]));
 		llist_for_each_entry_safe(s, next, all.first, node)
 			kmh_mspan_put(s);
-		KUNIT_EXPECT_GE(test, kmh_mspan_pools_idle_bytes(), idle);
+		KUNIT_EXPECT_GE(test, kmh_fixallocs_unused_bytes(), idle);
 	}
 }
 
