@@ -76,12 +76,6 @@ static bool kmh_defer_hurry(const struct kmheap *heap)
 	       atomic_long_read(&heap->defer.pending) > (long)kmh_defer_limit(heap) / 2;
 }
 
-/* The sweep has seen @bytes of expired objects. */
-void kmh_defer_expired(struct kmheap *heap, unsigned long bytes)
-{
-	atomic_long_sub(bytes, &heap->defer.pending);
-}
-
 /* A CPU's share goes into the sum. */
 static noinline void kmh_defer_count_slow(struct kmheap *heap)
 {

@@ -7,6 +7,8 @@
 
 bool kmh_sweep_claim(struct kmh_mspan *s, unsigned int gen);
 void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen, unsigned long phase);
+void kmh_sweep_survivors(struct kmh_mspan *s, unsigned int word, unsigned long slots,
+			 unsigned int gen);
 void kmh_sweep_if_stale(struct kmh_mspan *s);
 void kmh_sweep_uncached(struct kmh_mspan *s);
 bool kmh_sweep_blackens(const struct kmh_mspan *s);

@@ -15,6 +15,7 @@
 #include "arenamap.h"
 #include "heap.h"
 #include "magazine.h"
+#include "slot.h"
 #include "tiny.h"
 
 /* Free a slot of a span that this CPU's mcache owns. In the section. */

@@ -133,17 +133,6 @@ static __always_inline bool kmh_heap_sanitized(const struct kmheap *heap)
 	return KMH_SANITIZE && unlikely(heap->sanitize.on);
 }
 
-/* Nobody reads the object in slot @addr of a small span any more. Its slot is not free yet. */
-static inline void kmh_slot_dead(const struct kmh_mspan *s, unsigned long addr)
-{
-	if (unlikely(READ_ONCE(s->state) == KMH_SPAN_GONE))
-		return;		/* the pages are somebody else's: lost.c */
-	if (kmh_wants_wipe())
-		kmh_clear((void *)addr, s->elemsize);
-	if (kmh_heap_sanitized(s->heap))
-		kmh_sanitize_dead(addr, s->elemsize);
-}
-
 /* Something was freed that the scavenger might turn into pages. One load, nearly always. */
 static __always_inline void kmh_scavenge_ask(struct kmheap *heap)
 {

@@ -16,6 +16,7 @@
 #include "inbox.h"
 #include "heap.h"
 #include "lock.h"
+#include "trip.h"
 
 static struct kmh_node *kmh_mcentral_node(struct kmh_mcentral *c)
 {
@@ -72,7 +73,7 @@ void kmh_mcentral_announce(struct kmh_mspan *s)
 	int home = atomic_read(&s->home);
 
 	/* Between the exchange and the list the span is nowhere. */
-	kmh_trip_begin(mcache);
+	kmh_trip_begin(&mcache->trips);
 	while (home >= KMH_HOME_FULL) {
 		if (atomic_try_cmpxchg(&s->home, &home, KMH_HOME_ANNOUNCED)) {
 			kmh_scavenge_ask(s->heap);
@@ -80,7 +81,28 @@ void kmh_mcentral_announce(struct kmh_mspan *s)
 			break;
 		}
 	}
-	kmh_trip_end(mcache);
+	kmh_trip_end(&mcache->trips);
+}
+
+/**
+ * kmh_mspan_free_remote() - free a slot without owning the span
+ * @s: the span.
+ * @slot: slot number, below nelems.
+ *
+ * Never waits, never fails. kmh_free_foreign() is the same on the way of
+ * kmheap_free().
+ *
+ * Context: Any; preemption off.
+ * Return: KMH_FREE_DOUBLE, and nothing done, when the slot was not live.
+ */
+enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot)
+{
+	kmh_assert_pinned();
+	if (unlikely(!kmh_mspan_set_remote(s, slot)))
+		return KMH_FREE_DOUBLE;
+	if (kmh_mspan_unannounced(s))
+		kmh_mcentral_announce(s);
+	return KMH_FREE_OK;
 }
 
 /*
@@ -192,7 +214,7 @@ static bool kmh_inbox_sweep_some(struct kmh_mcentral *c, struct kmh_inbox *in, u
 	unsigned long flags;
 
 	preempt_disable();
-	kmh_trip_begin(mcache);
+	kmh_trip_begin(&mcache->trips);
 	/* It may be another node's by now. Preemption is off: kmh_mcache_renode() waits. */
 	if (mc && READ_ONCE(mc->node) != kmh_mcentral_node(c))
 		goto out;
@@ -208,7 +230,7 @@ static bool kmh_inbox_sweep_some(struct kmh_mcentral *c, struct kmh_inbox *in, u
 	for (i = 0; i < n; i++)
 		kmh_mcentral_sweep_claimed(span[i]);
 out:
-	kmh_trip_end(mcache);
+	kmh_trip_end(&mcache->trips);
 	preempt_enable();
 	return n == KMH_INBOX_BATCH;
 }
@@ -231,7 +253,7 @@ static bool kmh_mcentral_sweep_one_announced(struct kmh_mcentral *c)
 	unsigned long flags;
 
 	preempt_disable();
-	kmh_trip_begin(mcache);
+	kmh_trip_begin(&mcache->trips);
 	kmh_wait_lock_irqsave(&c->lock, flags);
 	s = kmh_mcentral_pop_announced_locked(c, NULL) ?:
 		    kmh_mcentral_steal_locked(c, num_possible_cpus());
@@ -240,7 +262,7 @@ static bool kmh_mcentral_sweep_one_announced(struct kmh_mcentral *c)
 	kmh_unlock_irqrestore(&c->lock, flags);
 	if (s)
 		kmh_mcentral_sweep_claimed(s);
-	kmh_trip_end(mcache);
+	kmh_trip_end(&mcache->trips);
 	preempt_enable();
 	return s;
 }

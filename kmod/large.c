@@ -15,6 +15,7 @@
 #include "held.h"
 #include "lock.h"
 #include "spanpool.h"
+#include "trip.h"
 
 /* Over-large as for kmalloc(): more than the machine has can only be a mistake. */
 static bool kmh_large_size_ok(size_t bytes, gfp_t gfp)
@@ -81,10 +82,10 @@ static void kmh_large_date(struct kmh_mspan *s)
 	struct kmh_mcache __percpu *mcache = s->mcache;
 
 	preempt_disable();
-	kmh_trip_begin(mcache);
+	kmh_trip_begin(&mcache->trips);
 	smp_mb();	/* trip, phase: see there */
 	kmh_mheap_date_span(s);
-	kmh_trip_end(mcache);
+	kmh_trip_end(&mcache->trips);
 	preempt_enable();
 }
 
@@ -197,32 +198,6 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 refused:
 	kmh_refused(heap, gfp);
 	return NULL;
-}
-
-/**
- * kmh_large_claim() - become the one who frees a large object
- * @s: the span that stands for its address.
- * @addr: its address.
- * @state: KMH_SPAN_LARGE, or KMH_SPAN_MANUAL for a run of pages.
- *
- * The look and the claim are of one life of the span: should somebody else have freed the object
- * in between, its descriptor is not claimed for what it has become.
- *
- * Context: Any; preemption off.
- * Return: KMH_FREE_DOUBLE, and nothing done, when no such object is live there.
- */
-enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
-				     enum kmh_span_state state)
-{
-	/* Acquire: the word before what is looked at; pairs with kmh_large_begin(). */
-	long life = atomic_long_read_acquire(&s->w[0].remote);
-
-	kmh_assert_pinned();
-	if (life & 1 || READ_ONCE(s->base) != addr || READ_ONCE(s->state) != state)
-		return KMH_FREE_DOUBLE;
-	kmh_test_point("claim of a large object");
-	return atomic_long_cmpxchg(&s->w[0].remote, life, life | 1) == life ? KMH_FREE_OK :
-									     KMH_FREE_DOUBLE;
 }
 
 /**

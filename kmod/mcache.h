@@ -113,44 +113,6 @@ static __always_inline void kmh_mcache_leave(struct kmh_mcache *mc)
 }
 
 /*
- * A trip is what a CPU does with a span that is on no list and in no mcache: it has popped the
- * span, or announces it, or makes it. Preemption is off from its beginning to its end, and what it
- * does is bounded. A span in the hands of a CPU is where the sweep does not find it, so the sweep
- * waits until each CPU is seen without a trip, or with another one: kmh_sweep_wait_for_trips().
- *
- * Trips nest: an interrupt has its own. The low bits of mcache->trips are how deep, the others
- * count those that have ended and were in no other one. One inside another leaves the word as it
- * was, so the outermost may end with a plain store.
- */
-#define KMH_TRIP_DEPTH		0xffU
-
-static __always_inline void kmh_trip_begin(struct kmh_mcache __percpu *mcache)
-{
-	kmh_assert_pinned();
-	kmh_cpu_add(mcache->trips, 1);
-	barrier();
-}
-
-static __always_inline void kmh_trip_end(struct kmh_mcache __percpu *mcache)
-{
-	struct kmh_mcache *mc = this_cpu_ptr(mcache);
-	unsigned int trips = mc->trips;
-
-	if (likely((trips & KMH_TRIP_DEPTH) == 1))
-		/* Release: who sees it over sees what it has done. */
-		smp_store_release(&mc->trips, trips + KMH_TRIP_DEPTH);
-	else
-		WRITE_ONCE(mc->trips, trips - 1);
-}
-
-/* Is the outermost trip of @seen, if there was one, over at @now? */
-static inline bool kmh_trip_is_over(unsigned int seen, unsigned int now)
-{
-	return !(seen & KMH_TRIP_DEPTH) || !(now & KMH_TRIP_DEPTH) ||
-	       (seen ^ now) & ~KMH_TRIP_DEPTH;
-}
-
-/*
  * kmh_mcslot_take() - the lowest slot of those that are set aside
  *
  * In the section, whose owner alone writes @free; the set bit becomes a clear one. False

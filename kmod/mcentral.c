@@ -15,6 +15,7 @@
 #include "fold.h"
 #include "heap.h"
 #include "lock.h"
+#include "trip.h"
 
 void kmh_mcentral_init(struct kmh_mcentral *c, unsigned int spanclass)
 {
@@ -33,6 +34,24 @@ struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s)
 	struct kmh_node *node = container_of(s->mheap, struct kmh_node, mheap);
 
 	return &node->central[s->spanclass];
+}
+
+/**
+ * kmh_mheap_date_span() - the generation of a fresh span, and where the sweep finds it
+ * @s: what it is to be, and in the arenas map. A large object is black by itself.
+ *
+ * Context: On a trip, which began before a full barrier: pairs with the one in
+ * kmh_sweep_wait_for_trips(). A generation that has opened waits for this, or is seen here.
+ */
+void kmh_mheap_date_span(struct kmh_mspan *s)
+{
+	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
+
+	kmh_assert_pinned();
+	atomic_set(&s->sweepgen, kmh_phase_gen(phase));
+	if (unlikely(phase & KMH_PHASE_MARKING) && s->state == KMH_SPAN_LARGE)
+		atomic_long_set(kmh_mspan_mark(s, 0), 1);
+	set_bit((s->base >> KMH_PAGE_SHIFT) - s->arena->first, s->arena->page_inuse);
 }
 
 static struct kmh_mcache __percpu *kmh_mcentral_mcache(struct kmh_mcentral *c)
@@ -399,7 +418,7 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
 	struct llist_node *first;
 	struct kmh_mspan *s;
 
-	kmh_trip_begin(mcache);
+	kmh_trip_begin(&mcache->trips);
 	first = kmh_mcentral_take(c, mc, n, KMH_STEAL_CPUS) ?:
 		kmh_mcentral_grow(node, spanclass, mc, mc && mc->atomic) ?:
 		kmh_mcentral_take(c, mc, n, nr_cpu_ids);
@@ -412,7 +431,7 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
 		if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
 			kmh_mspan_blacken(s);
 	}
-	kmh_trip_end(mcache);
+	kmh_trip_end(&mcache->trips);
 	return first;
 }
 
@@ -471,7 +490,7 @@ void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool
 	struct kmh_mspan *s;
 	void *p = NULL;
 
-	kmh_trip_begin(mcache);
+	kmh_trip_begin(&mcache->trips);
 	n = kmh_mcentral_take(c, NULL, 1, KMH_STEAL_CPUS) ?:
 	    kmh_mcentral_grow(node, spanclass, NULL, atomic) ?:
 	    kmh_mcentral_take(c, NULL, 1, nr_cpu_ids);
@@ -480,7 +499,7 @@ void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool
 		p = kmh_mcentral_take_slot(c, s);
 		kmh_mcentral_settle(c, s);
 	}
-	kmh_trip_end(mcache);
+	kmh_trip_end(&mcache->trips);
 	return p;
 }
 
@@ -625,13 +644,13 @@ unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c)
 		return 0;
 	mcache = kmh_mcentral_mcache(c);
 	preempt_disable();
-	kmh_trip_begin(mcache);
+	kmh_trip_begin(&mcache->trips);
 	s = kmh_mcentral_pop_unswept(c);
 	if (s) {
 		npages = s->npages;
 		kmh_mcentral_sweep_claimed(s);
 	}
-	kmh_trip_end(mcache);
+	kmh_trip_end(&mcache->trips);
 	preempt_enable();
 	return npages;
 }
@@ -668,7 +687,7 @@ static unsigned int kmh_mcentral_release_some(struct kmh_mcentral *c, unsigned i
 	unsigned long flags;
 
 	preempt_disable();
-	kmh_trip_begin(mcache);
+	kmh_trip_begin(&mcache->trips);
 	kmh_wait_lock_irqsave(&c->lock, flags);
 	set = &c->partial[kmh_swept_set(c->phase)];
 	left = min(left, KMH_RELEASE_LOOKS);
@@ -685,7 +704,7 @@ static unsigned int kmh_mcentral_release_some(struct kmh_mcentral *c, unsigned i
 	kmh_unlock_irqrestore(&c->lock, flags);
 	for (i = 0; i < n; i++)
 		kmh_mcentral_release_claimed(span[i]);
-	kmh_trip_end(mcache);
+	kmh_trip_end(&mcache->trips);
 	preempt_enable();
 	return looks;
 }

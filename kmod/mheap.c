@@ -219,24 +219,6 @@ static struct kmh_mspan *kmh_mheap_get_span(struct kmh_mheap *mh, unsigned int s
 }
 
 /**
- * kmh_mheap_date_span() - the generation of a fresh span, and where the sweep finds it
- * @s: what it is to be, and in the arenas map. A large object is black by itself.
- *
- * Context: On a trip, which began before a full barrier: pairs with the one in
- * kmh_sweep_wait_for_trips(). A generation that has opened waits for this, or is seen here.
- */
-void kmh_mheap_date_span(struct kmh_mspan *s)
-{
-	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
-
-	kmh_assert_pinned();
-	atomic_set(&s->sweepgen, kmh_phase_gen(phase));
-	if (unlikely(phase & KMH_PHASE_MARKING) && s->state == KMH_SPAN_LARGE)
-		atomic_long_set(kmh_mspan_mark(s, 0), 1);
-	set_bit((s->base >> KMH_PAGE_SHIFT) - s->arena->first, s->arena->page_inuse);
-}
-
-/**
  * kmh_mheap_alloc_span() - a span of fresh pages
  * @mh: the page heap.
  * @mc: the mcache in whose section the caller is, or NULL.

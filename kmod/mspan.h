@@ -303,4 +303,10 @@ static inline unsigned long kmh_mspan_slot_addr(const struct kmh_mspan *s, unsig
 	return s->base + (unsigned long)slot * s->elemsize;
 }
 
+/* The slot of an object, or all of a large one's pages. */
+static inline size_t kmh_slot_bytes(const struct kmh_mspan *s)
+{
+	return s->elemsize ?: (size_t)s->npages << KMH_PAGE_SHIFT;
+}
+
 #endif /* _KMHEAP_MSPAN_H */

@@ -34,6 +34,7 @@
 #include "lock.h"
 #include "lost.h"
 #include "param.h"
+#include "trip.h"
 
 /* From a free to the step that sees it; the first one after a rest. */
 #define KMH_SCAVENGE_PERIOD	(HZ / 4)
@@ -173,7 +174,7 @@ static unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page)
 	unsigned int n = 0;
 
 	preempt_disable();
-	kmh_trip_begin(mcache);
+	kmh_trip_begin(&mcache->trips);
 	kmh_wait_lock_irqsave(&a->mheap->lock, flags);
 	for_each_set_bit_from(page, a->page_inuse, end) {
 		struct kmh_mspan *s = kmh_span_of_page(a->first + page);
@@ -187,7 +188,7 @@ static unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page)
 	kmh_unlock_irqrestore(&a->mheap->lock, flags);
 	while (n)
 		kmh_mcentral_release_claimed(found[--n]);
-	kmh_trip_end(mcache);
+	kmh_trip_end(&mcache->trips);
 	preempt_enable();
 	return min(page, end);
 }

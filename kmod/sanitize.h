@@ -49,12 +49,25 @@ void kmh_sanitize_pages(const void *p, size_t bytes);
 void kmh_sanitize_locate(struct kmh_where *at);
 void kmh_sanitize_deferred(unsigned long addr);
 void kmh_sanitize_dead(unsigned long addr, size_t bytes);
-#if KMH_KASAN
-void kmh_sanitize_misuse(unsigned long addr);
-#else
-static inline void kmh_sanitize_misuse(unsigned long addr) { }
-#endif
 void kmh_sanitize_span_gone(const struct kmh_mspan *s);
 void kmh_quarantine_forget(struct kmheap *heap);
+
+#if KMH_KASAN
+void kmh_sanitize_misuse(unsigned long addr);
+
+/* The shadow, for the quarantine; @addr and @bytes of the first are multiples of a granule. */
+void kmh_kasan_set(unsigned long addr, size_t bytes, u8 code);
+void kmh_kasan_open(unsigned long addr, size_t size, size_t bytes, u8 redzone);
+bool kmh_kasan_is(unsigned long addr, u8 code);
+#else
+static inline void kmh_sanitize_misuse(unsigned long addr) { }
+static inline void kmh_kasan_set(unsigned long addr, size_t bytes, u8 code) { }
+static inline void kmh_kasan_open(unsigned long addr, size_t size, size_t bytes, u8 redzone) { }
+
+static inline bool kmh_kasan_is(unsigned long addr, u8 code)
+{
+	return false;
+}
+#endif
 
 #endif /* _KMHEAP_SANITIZE_H */

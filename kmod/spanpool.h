@@ -31,5 +31,6 @@ u64 kmh_mspan_pools_missing_bytes(void);
 struct kmh_mspan *kmh_mspan_get(unsigned int spanclass);
 void kmh_mspan_put(struct kmh_mspan *s);
 size_t kmh_mspan_bytes(const struct kmh_mspan *s);
+unsigned int kmh_spanclass_words(unsigned int spanclass);
 
 #endif /* _KMHEAP_SPANPOOL_H */

@@ -58,6 +58,9 @@ struct kmheap_weak {
 	struct rcu_head rcu;
 };
 
+extern const struct rhashtable_params kmh_special_params;
+
+bool kmh_special_move(struct kmh_special *sp, int from, int to);
 struct kmh_special *kmh_special_find(struct kmh_mspan *s, unsigned long addr);
 bool kmh_special_exists(struct kmh_mspan *s, unsigned long addr);
 bool kmh_special_finalizes(struct kmh_mspan *s, unsigned long addr);

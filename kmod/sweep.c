@@ -34,6 +34,7 @@
 #include "heap.h"
 #include "held.h"
 #include "lock.h"
+#include "trip.h"
 
 /*
  * Pages swept for each fresh page that is allocated: a generation is swept before the
@@ -46,200 +47,6 @@
 
 /* Spans that the worker sweeps between two looks at the scheduler (Go: sweepBatchSize). */
 #define KMH_SWEEP_BATCH		10U
-
-/* ---- one span */
-
-/**
- * kmh_sweep_claim() - become the one who sweeps a span that is not cached
- * @s: a span that cannot go away meanwhile.
- * @gen: its class's generation, which does not advance meanwhile.
- *
- * Context: Any.
- * Return: false when it is swept or cached, or somebody else has claimed it.
- */
-bool kmh_sweep_claim(struct kmh_mspan *s, unsigned int gen)
-{
-	unsigned int old = atomic_read(&s->sweepgen);
-
-	/* By equality: a full span that nobody frees into may be any number of rounds behind. */
-	if (old & 1 || old == gen)
-		return false;
-	return atomic_cmpxchg(&s->sweepgen, old, gen - 1) == (int)old;
-}
-
-/* The same for its owner, where it was cached before its class advanced. */
-static bool kmh_sweep_claim_cached(struct kmh_mspan *s, unsigned int gen)
-{
-	return atomic_read(&s->sweepgen) == (int)(gen + 1) &&
-	       atomic_cmpxchg(&s->sweepgen, gen + 1, gen - 1) == (int)(gen + 1);
-}
-
-/*
- * Slots that are claimed and about to be free. An object with a finalizer is the
- * worker's from here on, and the fold leaves it alone.
- */
-static void kmh_sweep_bury(struct kmh_mspan *s, unsigned int word, unsigned long slots)
-{
-	unsigned int bit;
-
-	if (likely(!READ_ONCE(s->nspecials)) && !kmh_wants_wipe() && !kmh_heap_sanitized(s->heap))
-		return;
-	for_each_set_bit(bit, &slots, KMH_WORD_SLOTS) {
-		unsigned long addr = kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit);
-
-		/* As in kmh_free_small(). */
-		if (!READ_ONCE(s->nspecials) || !kmh_special_finalizes(s, addr))
-			kmh_slot_dead(s, addr);
-		if (READ_ONCE(s->nspecials))
-			kmh_special_die(s, addr);
-	}
-}
-
-static void kmh_sweep_survivors(struct kmh_mspan *s, unsigned int word, unsigned long slots,
-				unsigned int gen)
-{
-	unsigned int bit;
-
-	if (likely(!READ_ONCE(s->nspecials)))
-		return;
-	for_each_set_bit(bit, &slots, KMH_WORD_SLOTS)
-		kmh_special_survive(s, kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit), gen);
-}
-
-/* The grace period of @set is over: its slots wait no longer. */
-static void kmh_sweep_deferred(struct kmh_mspan *s, unsigned int set)
-{
-	unsigned int i, n = 0;
-
-	if (!READ_ONCE(s->dirty[set]))
-		return;
-	WRITE_ONCE(s->dirty[set], 0);
-	smp_mb();	/* dirty, bits: pairs with the barrier in kmh_mspan_defer() */
-	for (i = 0; i < s->nwords; i++) {
-		unsigned long slots;
-
-		if (!atomic_long_read(kmh_mspan_deferred(s, i, set)))
-			continue;
-		slots = atomic_long_xchg(kmh_mspan_deferred(s, i, set), 0);
-		n += hweight_long(slots);
-		slots &= ~kmh_mspan_waiting(s, i);	/* for the other set's grace period */
-		slots &= atomic_long_read(&s->w[i].remote);
-		kmh_sweep_bury(s, i, slots);
-	}
-	kmh_defer_expired(s->heap, (unsigned long)n * s->elemsize);
-}
-
-/* What was allocated before the collection and not marked by its end is garbage. */
-static void kmh_sweep_marks(struct kmh_mspan *s, unsigned int gen)
-{
-	unsigned int i, n = 0;
-
-	for (i = 0; i < s->nwords; i++) {
-		struct kmh_slots *w = &s->w[i];
-		unsigned long marked = atomic_long_read(kmh_mspan_mark(s, i)), live, dead;
-
-		live = kmh_mspan_word_mask(s, i) & ~w->free & ~atomic_long_read(&w->remote);
-		/* Claimed like any free; a client that frees garbage at this moment loses. */
-		dead = live & ~marked;
-		if (dead)
-			dead &= ~atomic_long_fetch_or(dead, &w->remote);
-		n += hweight_long(dead);
-		kmh_sweep_bury(s, i, dead);
-		kmh_sweep_survivors(s, i, live & marked, gen);
-		smp_wmb();	/* survivor, mark: pairs with the one in kmh_special_doomed() */
-		atomic_long_set(kmh_mspan_mark(s, i), 0);
-	}
-	clear_bit((s->base >> KMH_PAGE_SHIFT) - s->arena->first, s->arena->page_marks);
-	if (!n)
-		return;
-	atomic_long_add(n, &s->heap->collected);
-	atomic_long_add((unsigned long)n * s->elemsize, &s->heap->collected_bytes);
-}
-
-/**
- * kmh_sweep_span() - sweep a span that has been claimed
- * @s: the span.
- * @gen: the generation it is to have afterwards, or that and 3 in a cache.
- * @phase: of its class, read since the claim.
- *
- * Takes in remote frees, and what the open generation is for. Should the class have
- * advanced since the claim, the span is unswept again and the rest is done then.
- *
- * Context: The claimer's; in an mcache section or on a trip, either of which keeps the open
- * generation open.
- */
-void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen, unsigned long phase)
-{
-	enum kmh_sweep_what what = kmh_phase_what(phase);
-
-	if ((unsigned int)atomic_read(&s->sweepgen) + 1 != kmh_phase_gen(phase))
-		what = KMH_SWEEP_REMOTE;
-	if (what == KMH_SWEEP_MARKS)
-		kmh_sweep_marks(s, kmh_phase_gen(phase));
-	else if (what != KMH_SWEEP_REMOTE)
-		kmh_sweep_deferred(s, what - KMH_SWEEP_SET0);
-	kmh_mspan_fold(s);
-	atomic_long_inc(&s->heap->sweep.spans);
-	atomic_long_add(s->npages, &s->heap->sweep.debt);
-	/* Release: whoever sees it swept sees the free bits. */
-	atomic_set_release(&s->sweepgen, gen);
-}
-
-/* Has the generation of a cached span advanced since it was cached? */
-static bool kmh_sweep_stale(const struct kmh_mspan *s)
-{
-	return (unsigned int)atomic_read(&s->sweepgen) ==
-	       kmh_mcentral_gen(kmh_mspan_mcentral(s)) + 1;
-}
-
-/* Bring a span up to date where it is cached. In its owner's section. */
-void kmh_sweep_if_stale(struct kmh_mspan *s)
-{
-	unsigned long phase;
-
-	if (likely(!kmh_sweep_stale(s)))
-		return;
-	kmh_assert_pinned();
-	phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
-	if (kmh_sweep_claim_cached(s, kmh_phase_gen(phase)))
-		kmh_sweep_span(s, kmh_phase_gen(phase) + 3, phase);
-}
-
-/*
- * A span that is no longer cached (or never was, fresh as it is), brought up to date.
- * The caller is its sweeper. In the section, or for a dead CPU.
- */
-void kmh_sweep_uncached(struct kmh_mspan *s)
-{
-	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
-	unsigned int gen = kmh_phase_gen(phase);
-
-	kmh_assert_pinned();
-	if (kmh_sweep_claim_cached(s, gen)) {
-		kmh_sweep_span(s, gen, phase);
-		return;
-	}
-	/* Should its class have advanced just now, it goes on an unswept set. */
-	if (atomic_read(&s->sweepgen) & 1)
-		atomic_set(&s->sweepgen, atomic_read(&s->sweepgen) - 3);
-	kmh_mspan_fold(s);
-}
-
-/*
- * Must a slot that becomes free in a span be marked, because what is allocated there
- * must survive a sweep for marks that the span has yet to see? One that is being
- * swept at the moment has seen it.
- */
-bool kmh_sweep_blackens(const struct kmh_mspan *s)
-{
-	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
-	unsigned int gen = kmh_phase_gen(phase), own = atomic_read(&s->sweepgen);
-
-	if (phase & KMH_PHASE_MARKING)
-		return true;
-	return kmh_phase_what(phase) == KMH_SWEEP_MARKS &&
-	       own != gen && own != gen - 1 && own != gen + 3;
-}
 
 /* ---- a heap */
 
@@ -451,7 +258,7 @@ static unsigned long kmh_reclaim_chunk(struct kmh_arena *a, unsigned long page, 
 	unsigned int i, n;
 
 	preempt_disable();
-	kmh_trip_begin(mcache);
+	kmh_trip_begin(&mcache->trips);
 	page = kmh_reclaim_claim(a, page, small, r);
 	for (i = 0, n = r->n, r->n = 0; i < n; i++) {
 		if (r->span[i]->state == KMH_SPAN_LARGE)
@@ -459,7 +266,7 @@ static unsigned long kmh_reclaim_chunk(struct kmh_arena *a, unsigned long page, 
 		else
 			kmh_mcentral_sweep_claimed(r->span[i]);
 	}
-	kmh_trip_end(mcache);
+	kmh_trip_end(&mcache->trips);
 	preempt_enable();
 	return page;
 }

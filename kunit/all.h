@@ -46,12 +46,14 @@
 #include "../kmod/scavenge.h"
 #include "../kmod/shrink.h"
 #include "../kmod/sizeclass.h"
+#include "../kmod/slot.h"
 #include "../kmod/spanpool.h"
 #include "../kmod/special.h"
 #include "../kmod/stats.h"
 #include "../kmod/sweep.h"
 #include "../kmod/testpoint.h"
 #include "../kmod/tiny.h"
+#include "../kmod/trip.h"
 #include "../kmod/validate.h"
 
 #endif /* _KMHEAP_KUNIT_ALL_H */

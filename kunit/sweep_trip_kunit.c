@@ -20,13 +20,13 @@ static void trips_nest(struct kunit *test)
 
 	preempt_disable();
 	rest = trips_here(heap);
-	kmh_trip_begin(heap->mcache);
+	kmh_trip_begin(&heap->mcache->trips);
 	seen = trips_here(heap);
-	kmh_trip_begin(heap->mcache);
+	kmh_trip_begin(&heap->mcache->trips);
 	inner = trips_here(heap);
-	kmh_trip_end(heap->mcache);
+	kmh_trip_end(&heap->mcache->trips);
 	KUNIT_EXPECT_EQ(test, trips_here(heap), seen);
-	kmh_trip_end(heap->mcache);
+	kmh_trip_end(&heap->mcache->trips);
 	after = trips_here(heap);
 	preempt_enable();
 	KUNIT_EXPECT_EQ(test, rest & KMH_TRIP_DEPTH, 0U);
@@ -60,9 +60,9 @@ static int travel(void *arg)
 
 	while (!READ_ONCE(t->stop) && time_before(jiffies, t->limit)) {
 		preempt_disable();
-		kmh_trip_begin(t->heap->mcache);
+		kmh_trip_begin(&t->heap->mcache->trips);
 		mdelay(1);
-		kmh_trip_end(t->heap->mcache);
+		kmh_trip_end(&t->heap->mcache->trips);
 		preempt_enable();
 		WRITE_ONCE(t->n, t->n + 1);
 	}
