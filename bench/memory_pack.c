@@ -18,7 +18,7 @@
 #include <linux/module.h>
 #include <linux/sched.h>
 
-#include "../kmod/benchmark.h"
+#include "../kmod/base/benchmark.h"
 #include "bench.h"
 #include "memory.h"
 

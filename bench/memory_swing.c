@@ -14,7 +14,7 @@
 #include <linux/module.h>
 #include <linux/sched.h>
 
-#include "../kmod/benchmark.h"
+#include "../kmod/base/benchmark.h"
 #include "bench.h"
 
 #define SWING_MIB	32U

@@ -17,7 +17,7 @@
 #include <linux/sched.h>
 #include <linux/vmalloc.h>
 
-#include "../kmod/pagealloc.h"
+#include "../kmod/pages/pagealloc.h"
 #include "figure.h"
 
 #define ROUNDS		41

@@ -16,7 +16,7 @@
 #include <linux/sched.h>
 #include <linux/sizes.h>
 
-#include "../kmod/sizeclass_table.h"
+#include "../kmod/base/sizeclass_table.h"
 #include "figure.h"
 
 #define ROUNDS		11
@@ -29,7 +29,7 @@
 	[class] = bytes,
 
 static const unsigned int sizes[] = {
-#include "../kmod/sizeclass_table.h"
+#include "../kmod/base/sizeclass_table.h"
 };
 
 static const unsigned int counts[] = { 1, 10, 100, 1000 };

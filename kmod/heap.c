@@ -13,20 +13,20 @@
 #include <linux/string.h>
 
 #include "heap.h"
-#include "arena.h"
-#include "arenamap.h"
-#include "backend.h"
-#include "book.h"
-#include "debugfs.h"
-#include "finalizer.h"
-#include "front.h"
-#include "giveback.h"
-#include "grow.h"
-#include "lock.h"
-#include "lost.h"
-#include "magazine.h"
-#include "spanpool.h"
-#include "stats.h"
+#include "base/backend.h"
+#include "base/book.h"
+#include "base/lock.h"
+#include "cpu/magazine.h"
+#include "debug/debugfs.h"
+#include "debug/stats.h"
+#include "front/finalizer.h"
+#include "front/front.h"
+#include "pages/arena.h"
+#include "span/arenamap.h"
+#include "span/spanpool.h"
+#include "supply/giveback.h"
+#include "supply/grow.h"
+#include "supply/lost.h"
 
 #define KMH_NAME_MAX	63
 
@@ -146,6 +146,7 @@ static struct kmh_node *kmh_node_create(struct kmheap *heap, int nid)
 	if (!node)
 		return NULL;
 	kmh_mheap_init(&node->mheap, heap, nid);
+	kmh_grow_init(&node->mheap);
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 		kmh_mcentral_init(&node->central[i], i);
 	kmh_heap_account_metadata(heap, sizeof(*node));
@@ -232,6 +233,7 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	kmh_idle_init(heap);
 	kmh_arena_leave_init(heap);
 	kmh_limit_init(heap);
+	kmh_nmi_init(heap);
 	kmh_heap_account_metadata(heap, sizeof(*heap) + strlen(name) + 1);
 
 	heap->name = kmh_backend_zalloc(strlen(name) + 1, GFP_KERNEL, NUMA_NO_NODE);

@@ -14,20 +14,20 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
-#include "defer.h"
-#include "idle.h"
-#include "limit.h"
-#include "mcache.h"
-#include "mcentral.h"
-#include "mheap.h"
-#include "nmi.h"
-#include "report.h"
-#include "reserve.h"
-#include "sanitize.h"
-#include "scavenge.h"
-#include "shrink.h"
-#include "special.h"
-#include "sweep.h"
+#include "sweep/defer.h"
+#include "supply/idle.h"
+#include "supply/limit.h"
+#include "cpu/mcache.h"
+#include "central/mcentral.h"
+#include "pages/mheap.h"
+#include "supply/nmi.h"
+#include "span/report.h"
+#include "pages/reserve.h"
+#include "span/sanitize.h"
+#include "supply/scavenge.h"
+#include "supply/shrink.h"
+#include "span/special.h"
+#include "sweep/sweep.h"
 
 struct dentry;
 struct module;
@@ -131,20 +131,6 @@ static inline bool kmh_heap_collected(const struct kmheap *heap)
 static __always_inline bool kmh_heap_sanitized(const struct kmheap *heap)
 {
 	return KMH_SANITIZE && unlikely(heap->sanitize.on);
-}
-
-/* Something was freed that the scavenger might turn into pages. One load, nearly always. */
-static __always_inline void kmh_scavenge_ask(struct kmheap *heap)
-{
-	if (unlikely(!atomic_read(&heap->scavenge.asked)))
-		kmh_scavenge_kick(heap);
-}
-
-/* A CPU begins to keep something. One load, nearly always. */
-static __always_inline void kmh_idle_ask(struct kmheap *heap)
-{
-	if (unlikely(!atomic_read(&heap->idle.asked)))
-		kmh_idle_kick(heap);
 }
 
 static inline struct kmh_node *kmh_heap_node(struct kmheap *heap, int nid)

@@ -9,13 +9,13 @@
 #include <linux/workqueue.h>
 
 #include "heap.h"
-#include "arena.h"
-#include "arenamap.h"
-#include "debugfs.h"
-#include "lock.h"
-#include "magazine.h"
-#include "param.h"
-#include "spanpool.h"
+#include "base/lock.h"
+#include "base/param.h"
+#include "cpu/magazine.h"
+#include "debug/debugfs.h"
+#include "pages/arena.h"
+#include "span/arenamap.h"
+#include "span/spanpool.h"
 
 size_t kmh_arena_bytes = 4UL << 20;
 size_t kmh_default_limit;

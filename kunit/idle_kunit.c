@@ -139,15 +139,15 @@ static void freeing_cpu_is_drained(struct kunit *test)
 
 static bool rests(struct kmheap *heap)
 {
-	return !atomic_read(&heap->idle.asked) && !delayed_work_pending(&heap->idle.work) &&
-	       !work_busy(&heap->idle.work.work);
+	return !atomic_read(&heap->idle.kick.asked) && !delayed_work_pending(&heap->idle.kick.work) &&
+	       !work_busy(&heap->idle.kick.work.work);
 }
 
 /* The look that is due comes now. */
 static void look_now(struct kmheap *heap)
 {
-	mod_delayed_work(kmh_wq, &heap->idle.work, 0);
-	flush_delayed_work(&heap->idle.work);
+	mod_delayed_work(kmh_wq, &heap->idle.kick.work, 0);
+	flush_delayed_work(&heap->idle.kick.work);
 }
 
 static bool all_drained(struct kmheap *heap)
@@ -186,8 +186,8 @@ static void idle_exit(struct kunit *test)
 
 static bool asked(struct kmheap *heap)
 {
-	irq_work_sync(&heap->idle.kick);
-	return atomic_read(&heap->idle.asked) && delayed_work_pending(&heap->idle.work);
+	irq_work_sync(&heap->idle.kick.irq);
+	return atomic_read(&heap->idle.kick.asked) && delayed_work_pending(&heap->idle.kick.work);
 }
 
 /* Comes when a CPU begins to keep something, by whichever way, and goes when none does. */
@@ -226,7 +226,7 @@ static void destroy_while_a_look_is_due(struct kunit *test)
 
 		kmh_kunit_elsewhere(test, alloc_some, &u);
 		if (i)
-			mod_delayed_work(kmh_wq, &heap->idle.work, i - 1);
+			mod_delayed_work(kmh_wq, &heap->idle.kick.work, i - 1);
 		free_some(&u);
 		kmheap_destroy(heap);
 	}

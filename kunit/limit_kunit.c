@@ -223,8 +223,8 @@ static void late_one_follows(void *arg)
 {
 	struct departures *d = arg;
 
-	kmh_limit_leave(&d->late);
-	kmh_limit_left(&d->early);
+	kmh_arena_begin_leave(&d->late);
+	kmh_arena_end_leave(&d->early);
 }
 
 static int wait_for_departures(void *arg)
@@ -250,14 +250,14 @@ static void limit_waits_for_those_of_a_moment(struct kunit *test)
 	d->early.heap = heap;
 	d->late.heap = heap;
 	init_completion(&d->ended);
-	kmh_limit_leave(&d->early);
+	kmh_arena_begin_leave(&d->early);
 	kmh_kunit_at_any(test, "limit: arenas leave", late_one_follows, d);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(kthread_run(wait_for_departures, d, "kmheap_kunit")));
 	ended = wait_for_completion_timeout(&d->ended, 60 * HZ);
 	KUNIT_EXPECT_TRUE(test, ended);
 	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("limit: arenas leave"));
 	KUNIT_EXPECT_FALSE(test, d->again);
-	kmh_limit_left(&d->late);
+	kmh_arena_end_leave(&d->late);
 	if (!ended)
 		wait_for_completion(&d->ended);
 	drain(head);

@@ -84,11 +84,11 @@ static void shelves_keep_the_limit(struct kunit *test)
 	WRITE_ONCE(heap->limit_bytes, footprint(heap));
 	for (kind = KMH_SPANCLASS_TINY + 1; kind < KMH_SPANCLASS_TINY + 20; kind++)
 		set_bit(kind, heap->nmi.wanted);
-	kmh_nmi_fill(heap);
+	kmh_nmi_fill(heap, 0);
 	KUNIT_EXPECT_EQ(test, nshelves(heap), 0U);
 
 	WRITE_ONCE(heap->limit_bytes, 4 << 20);
-	kmh_nmi_fill(heap);
+	kmh_nmi_fill(heap, 0);
 	KUNIT_EXPECT_GT(test, nshelves(heap), 0U);
 	KUNIT_EXPECT_GT(test, atomic_long_read(&heap->limit.side_bytes), 0L);
 	kmheap_destroy(heap);

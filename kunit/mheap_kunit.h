@@ -73,7 +73,7 @@ static inline struct kmh_mspan *alloc_span(struct kmh_mheap *mh, unsigned int sp
 	s = kmh_mheap_alloc_span(mh, NULL, spanclass, npages, align, false, zeroed);
 	if (s && spanclass == KMH_SPANCLASS_LARGE) {
 		s->large_bytes = npages << KMH_PAGE_SHIFT;
-		kmh_mheap_date_span(s);
+		kmh_mcentral_date_span(s);
 	}
 	preempt_enable();
 	return s;

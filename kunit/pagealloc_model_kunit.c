@@ -10,7 +10,7 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
-#include "../kmod/pagealloc.h"
+#include "../kmod/pages/pagealloc.h"
 
 #define NONE		KMH_PARANGE_NONE
 #define MAX_RUNS	2048

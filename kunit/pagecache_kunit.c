@@ -95,7 +95,7 @@ static struct kmh_mspan *alloc_span_cached(struct kmheap *heap, unsigned long np
 	kmh_mcache_leave(mc);
 	if (s) {
 		s->large_bytes = npages << KMH_PAGE_SHIFT;
-		kmh_mheap_date_span(s);
+		kmh_mcentral_date_span(s);
 	}
 	preempt_enable();
 	return s;
@@ -196,7 +196,7 @@ static void pagecache_pages_are_not_zeroed(struct kunit *test)
 		cached = mc->pages.bits;
 		s[i] = kmh_mheap_alloc_span(mh, mc, LARGE, 1, 1, false, &zeroed);
 		if (s[i])
-			kmh_mheap_date_span(s[i]);
+			kmh_mcentral_date_span(s[i]);
 		kmh_mcache_leave(mc);
 		preempt_enable();
 		KUNIT_ASSERT_NOT_NULL(test, s[i]);

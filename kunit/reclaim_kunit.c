@@ -288,8 +288,8 @@ static void parked_objects_go_when_nobody_wants_them(struct kunit *test)
 
 static bool worker_rests(struct kmheap *heap)
 {
-	return !atomic_read(&heap->scavenge.asked) && !delayed_work_pending(&heap->scavenge.work) &&
-	       !work_busy(&heap->scavenge.work.work);
+	return !atomic_read(&heap->scavenge.kick.asked) && !delayed_work_pending(&heap->scavenge.kick.work) &&
+	       !work_busy(&heap->scavenge.kick.work.work);
 }
 
 /*
@@ -310,8 +310,8 @@ static struct kmheap *heap_with_worker(struct kunit *test)
 static void step_now(struct kmheap *heap)
 {
 	WRITE_ONCE(heap->scavenge.peak_bytes, 0);
-	mod_delayed_work(kmh_wq, &heap->scavenge.work, 0);
-	flush_delayed_work(&heap->scavenge.work);
+	mod_delayed_work(kmh_wq, &heap->scavenge.kick.work, 0);
+	flush_delayed_work(&heap->scavenge.kick.work);
 }
 
 static bool has_scavenged(struct kmheap *heap)
@@ -422,9 +422,9 @@ static void destroy_while_a_step_is_due(struct kunit *test)
 
 		unload(test, load(test, heap));
 		if (i % 4 == 1)
-			mod_delayed_work(kmh_wq, &heap->scavenge.work, 0);
+			mod_delayed_work(kmh_wq, &heap->scavenge.kick.work, 0);
 		if (i % 4 == 2)
-			mod_delayed_work(kmh_wq, &heap->scavenge.work, 1);
+			mod_delayed_work(kmh_wq, &heap->scavenge.kick.work, 1);
 		if (i % 4 == 3)
 			kmheap_shrink(heap);
 		kmheap_destroy(heap);

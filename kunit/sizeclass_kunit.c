@@ -8,7 +8,7 @@
 #include <linux/math64.h>
 #include <linux/sched.h>
 
-#include "../kmod/sizeclass.h"
+#include "../kmod/base/sizeclass.h"
 
 #define FIRST_CLASS	1U
 

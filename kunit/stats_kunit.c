@@ -107,7 +107,7 @@ static void a_shelf_that_was_filled_meanwhile(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, w);
 	set_bit(kind, heap->nmi.wanted);
 	set_bit(KMH_NR_SPANCLASSES, heap->nmi.wanted);
-	kmh_nmi_fill(heap);
+	kmh_nmi_fill(heap, 0);
 	kmh_nmi_walk(heap, w);
 	KUNIT_EXPECT_GT(test, w->st.cached_bytes, 0ULL);
 	for (i = 0; i < NR_FIELDS; i++)

@@ -37,7 +37,7 @@ MAX_WORDS = 17                   # bitmap words a span has room for
 TINY_BYTES = 16                  # a tiny block; its span is one heap page
 
 SELF = f"scripts/{pathlib.Path(__file__).name}"
-TABLE_H = "kmod/sizeclass_table.h"
+TABLE_H = "kmod/base/sizeclass_table.h"
 CLIENT_H = "include/linux/kmheap_classes.h"
 
 

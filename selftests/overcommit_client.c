@@ -13,7 +13,7 @@
 #include <linux/shrinker.h>
 #include <linux/sizes.h>
 
-#include "../kmod/compat.h"
+#include "../kmod/base/compat.h"
 #include "client.h"
 
 static struct kmheap *over_heap;

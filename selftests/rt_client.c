@@ -16,7 +16,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
-#include "../kmod/compat.h"
+#include "../kmod/base/compat.h"
 #include "client.h"
 
 #define RT_PERIOD_NS	200000

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What kmheap takes from the kernel: arenas, tables, metadata chunks. */
+#include <linux/mm.h>
+#include <linux/preempt.h>
+#include <linux/sched/mm.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/topology.h>
+#include <linux/vmalloc.h>
+
+#include "base/backend.h"
+#include "base/compat.h"
+#include "base/testpoint.h"
+
+atomic_long_t kmh_fail_nth;
+atomic_long_t kmh_failures_injected;
+atomic_long_t kmh_backend_narenas;
+atomic_long_t kmh_backend_ntables;
+
+/**
+ * kmh_backend_should_fail() - one step of the fail-Nth counter
+ *
+ * Context: Any.
+ * Return: true for exactly one call, the n-th after kmh_fail_nth was set to n.
+ */
+bool kmh_backend_should_fail(void)
+{
+	if (likely(!atomic_long_read(&kmh_fail_nth)))
+		return false;
+	if (atomic_long_dec_if_positive(&kmh_fail_nth) != 0)
+		return false;
+	atomic_long_inc(&kmh_failures_injected);
+	return true;
+}
+
+/*
+ * How hard to try, and nothing else. The rest of a caller's gfp speaks of an object (zeroing,
+ * mobility, who is charged) or of zones, and what is taken here serves many objects of many
+ * callers: __GFP_ACCOUNT would charge whoever happened to trigger the growth for all of them, and
+ * keep that memory cgroup for as long as the module is loaded. The kernel's reserves
+ * (__GFP_HIGH, __GFP_MEMALLOC) are for less than an arena.
+ */
+#define KMH_GFP_EFFORT	(__GFP_RECLAIM | __GFP_IO | __GFP_FS | __GFP_NOWARN | __GFP_NORETRY | \
+			 __GFP_RETRY_MAYFAIL | __GFP_NOMEMALLOC | __GFP_NOLOCKDEP)
+
+#ifdef KMHEAP_KUNIT
+gfp_t kmh_backend_gfps;
+#endif
+
+/* The kernel is given @gfp, perhaps with what says how much to clear. */
+static void kmh_backend_note(gfp_t gfp)
+{
+#ifdef KMHEAP_KUNIT
+	WRITE_ONCE(kmh_backend_gfps, READ_ONCE(kmh_backend_gfps) | gfp);
+#endif
+}
+
+/**
+ * kmh_backend_gfp() - what of a caller's gfp the kernel gets to see
+ * @gfp: the caller's.
+ *
+ * Everything in this file that allocates passes its gfp through here, so nobody else has to.
+ * Documentation/api.rst has a table of all flags.
+ *
+ * Context: Any.
+ */
+gfp_t kmh_backend_gfp(gfp_t gfp)
+{
+	return gfp & KMH_GFP_EFFORT;
+}
+
+/* So much looks available, as slabs that could be reclaimed do, when nothing is. */
+#define KMH_NOT_AVAILABLE	SZ_8M
+
+/**
+ * kmh_memory_is_short() - the kernel has not much left
+ * @bytes: that are about to be taken from it.
+ *
+ * Context: Any.
+ * Return: true when less than a 32nd of the memory would stay with the kernel.
+ */
+bool kmh_memory_is_short(size_t bytes)
+{
+	unsigned long least = totalram_pages() / 32 + ((bytes + KMH_NOT_AVAILABLE) >> PAGE_SHIFT);
+
+	return si_mem_available() < (long)least;
+}
+
+/* A gfp that asks for NULL before anybody is killed, when there is nothing to be had. */
+static bool kmh_gfp_may_fail(gfp_t gfp)
+{
+	return gfp & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL);
+}
+
+/*
+ * vmalloc() in steps, page by page, of any node. The page tables are the point: vmalloc()
+ * allocates them without the caller's gfp, so that the OOM killer runs (or under GFP_NOFS it
+ * tries without end) for somebody who has asked for a try. Here they come from the kernel's
+ * reserves, one page for 512, or not at all; as with vmalloc() itself in 7.3. vfree() takes
+ * all of it back. @gfp has been through kmh_backend_gfp(), or is that and __GFP_THISNODE.
+ */
+void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
+{
+	/* Without reclaim, which calls back; only who is in reclaim has the reserves for it. */
+	gfp_t table = current->flags & PF_MEMALLOC ? gfp : gfp | __GFP_NOMEMALLOC;
+	unsigned int n, npages = DIV_ROUND_UP(bytes, PAGE_SIZE), flags = memalloc_noreclaim_save();
+	struct page **pages = kvmalloc_array(npages, sizeof(*pages),
+					     table & ~(__GFP_ZERO | __GFP_THISNODE));
+	void *base = NULL;
+
+	memalloc_noreclaim_restore(flags);
+	if (!pages)
+		return NULL;
+	kmh_backend_note(gfp);
+	for (n = 0; n < npages; n++) {
+		pages[n] = alloc_pages_node(nid, gfp, 0);
+		if (!pages[n])
+			break;
+	}
+	if (n == npages) {
+		flags = memalloc_noreclaim_save();
+		base = vmap(pages, npages, VM_MAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
+		memalloc_noreclaim_restore(flags);
+	}
+	if (base)
+		return base;
+	while (n)
+		__free_page(pages[--n]);
+	kvfree(pages);
+	return NULL;
+}
+
+/*
+ * What only the page allocator can keep: vmalloc() takes neither a node to insist on nor
+ * __GFP_NOMEMALLOC (7.x warns), and for reclaim, which gets the last pages there are, it rounds
+ * up to huge ones.
+ */
+static bool kmh_backend_wants_pieces(gfp_t gfp, bool here)
+{
+	return current->flags & PF_MEMALLOC || gfp & __GFP_THISNODE ||
+	       !(here || KMH_HUGE_ON_ANY_NODE);
+}
+
+/* vmalloc() has nothing to do with these. */
+static void *kmh_backend_vmalloc(size_t bytes, gfp_t gfp, int nid, bool here)
+{
+	gfp &= ~__GFP_NOMEMALLOC;
+	kmh_backend_note(gfp);
+	if (IS_ALIGNED(bytes, PMD_SIZE))
+		return kmh_vmalloc_huge_node(bytes, gfp, nid);
+	if (here)
+		return __vmalloc(bytes, gfp);
+	return kmh_backend_pieces(bytes, gfp, nid);
+}
+
+/*
+ * vmalloc_huge() falls back to small pages, at any page address; is it worth a try where one out
+ * of two of those would not do?
+ */
+static bool kmh_backend_maps_huge(size_t bytes, size_t align)
+{
+	return IS_ALIGNED(bytes, PMD_SIZE) &&
+	       (align == PAGE_SIZE || IS_ENABLED(CONFIG_HAVE_ARCH_HUGE_VMALLOC));
+}
+
+/**
+ * kmh_backend_arena() - one vmalloc area
+ * @bytes: how much, a multiple of PAGE_SIZE; set to what was taken. vmalloc_huge() rounds what
+ *	it maps with huge pages up to PMD_SIZE and the excess could not be used, so only multiples
+ *	of PMD_SIZE ask for them. Areas of small pages begin at any page, and are larger by
+ *	@align less a page, so that @bytes from a multiple of @align on are in them.
+ * @align: a power of two, at least PAGE_SIZE.
+ * @gfp: how hard to try.
+ * @nid: node the memory should come from; has to, under __GFP_THISNODE.
+ *
+ * Mapped in small pages when memory is short, and before 6.16 of another node than the caller's.
+ *
+ * Context: Process context; sleeps.
+ * Return: page-aligned memory with old contents (zeroes under init_on_alloc), or NULL.
+ */
+void *kmh_backend_arena(size_t *bytes, size_t align, gfp_t gfp, int nid)
+{
+	bool here, pieces;
+	gfp_t thisnode = 0;
+	void *base;
+
+	/* With one node every page is of it. */
+	if (num_node_state(N_MEMORY) > 1)
+		thisnode = gfp & __GFP_THISNODE;
+	gfp = kmh_backend_gfp(gfp);
+	if (kmh_backend_should_fail())
+		return NULL;
+	migrate_disable();	/* to where vmalloc() would take memory of another node */
+	here = nid == numa_mem_id();
+	pieces = kmh_backend_wants_pieces(gfp | thisnode, here) ||
+		 (kmh_gfp_may_fail(gfp) && kmh_memory_is_short(*bytes));
+	if (!pieces && kmh_backend_maps_huge(*bytes, align)) {
+		base = kmh_backend_vmalloc(*bytes, gfp, nid, here);
+		if (!base || IS_ALIGNED((unsigned long)base, align))
+			goto out;
+		vfree(base);
+	}
+	*bytes += align - PAGE_SIZE;
+	base = pieces ? kmh_backend_pieces(*bytes, gfp | thisnode, nid) :
+			kmh_backend_vmalloc(*bytes, gfp, nid, here);
+out:
+	migrate_enable();
+	if (base)
+		atomic_long_inc(&kmh_backend_narenas);
+	return base;
+}
+
+/* Context: process context; vfree() may sleep. */
+void kmh_backend_free_arena(void *base)
+{
+	kmh_test_point("arena goes back");
+	atomic_long_dec(&kmh_backend_narenas);
+	vfree(base);
+}
+
+/* Somebody else has freed it. */
+void kmh_backend_forget_arena(void)
+{
+	atomic_long_dec(&kmh_backend_narenas);
+}
+
+/* kvmalloc_node() that kills nobody. */
+static void *kmh_backend_small_pieces(size_t bytes, gfp_t gfp, int nid)
+{
+	gfp |= __GFP_NOWARN;
+	kmh_backend_note(gfp);
+	return kmalloc_node(bytes, gfp, nid) ?: kmh_backend_pieces(PAGE_ALIGN(bytes), gfp, nid);
+}
+
+/**
+ * kmh_backend_zalloc() - zeroed memory for a table
+ * @bytes: how much.
+ * @gfp: GFP_KERNEL or weaker; must allow sleeping.
+ * @nid: preferred node.
+ *
+ * Context: Process context; sleeps.
+ * Return: the memory, for kmh_backend_free(), or NULL.
+ */
+void *kmh_backend_zalloc(size_t bytes, gfp_t gfp, int nid)
+{
+	void *p;
+
+	gfp = kmh_backend_gfp(gfp);
+	if (kmh_backend_should_fail())
+		return NULL;
+	kmh_test_point("backend: a table");
+	kmh_backend_note(gfp);
+	if (kmh_gfp_may_fail(gfp) && kmh_memory_is_short(bytes))
+		p = kmh_backend_small_pieces(bytes, gfp | __GFP_ZERO, nid);
+	else
+		p = kvzalloc_node(bytes, gfp, nid);
+	if (p)
+		atomic_long_inc(&kmh_backend_ntables);
+	return p;
+}
+
+void kmh_backend_free(void *p)
+{
+	if (p)
+		atomic_long_dec(&kmh_backend_ntables);
+	kvfree(p);
+}
+
+/**
+ * kmh_backend_pages() - a zeroed chunk for fixalloc
+ * @order: buddy order.
+ * @gfp: how hard to try.
+ *
+ * Context: What @gfp says.
+ * Return: 2^@order zeroed pages, for kmh_backend_free_pages(), or NULL.
+ */
+void *kmh_backend_pages(unsigned int order, gfp_t gfp)
+{
+	gfp = kmh_backend_gfp(gfp);
+	if (kmh_backend_should_fail())
+		return NULL;
+	kmh_backend_note(gfp);
+	return (void *)__get_free_pages(gfp | __GFP_ZERO, order);
+}
+
+void kmh_backend_free_pages(void *p, unsigned int order)
+{
+	free_pages((unsigned long)p, order);
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Booking: what the hard limits allow to be taken from the kernel.
+ *
+ * Whoever wants an arena books it first, and gets none when the heap's limit or the module's
+ * forbids it. Metadata that comes with no arena (finalizers, weak handles, magazines, the shelves
+ * of NMIs) is booked as well: it lessens the room for arenas, and is refused when the arenas that
+ * there are would have too little. What is done about it before that is final is in limit.c.
+ */
+#include <linux/atomic.h>
+#include <linux/math.h>
+#include <linux/spinlock.h>
+
+#include "base/book.h"
+#include "base/fixalloc.h"
+#include "heap.h"
+
+/* A heap is told of again when it has been so much of its soft limit below it. */
+#define KMH_LIMIT_HYSTERESIS	16
+
+atomic_long_t kmh_total_bytes;
+atomic_long_t kmh_total_base;
+size_t kmh_total_limit;
+static atomic_long_t kmh_shared_tables;
+
+/* Of no heap: tables of the module are @bytes larger, or smaller. Context: any. */
+void kmh_shared_account(long bytes)
+{
+	atomic_long_add(bytes, &kmh_shared_tables);
+}
+
+/* Metadata that belongs to no heap. */
+u64 kmh_shared_bytes(void)
+{
+	return atomic_long_read(&kmh_shared_tables) + kmh_fixallocs_unused_bytes();
+}
+
+/*
+ * So many bytes of arenas keep @limit. Each arena is counted with the most metadata that can
+ * come with it: 960 bytes a page if it were all tiny spans, so an eighth.
+ */
+static size_t kmh_limit_room(size_t limit, size_t base)
+{
+	if (!limit)
+		return SIZE_MAX;
+	return limit > base ? mult_frac(limit - base, 8, 9) : 0;
+}
+
+size_t kmh_heap_room(const struct kmheap *heap)
+{
+	size_t base = heap->base_metadata_bytes + atomic_long_read(&heap->limit.side_bytes);
+
+	return kmh_limit_room(READ_ONCE(heap->limit_bytes), base);
+}
+
+/* With @more that belongs to no heap. */
+static size_t kmh_total_room_beside(size_t more)
+{
+	size_t limit = READ_ONCE(kmh_total_limit);
+
+	if (!limit)
+		return SIZE_MAX;
+	return kmh_limit_room(limit,
+			      atomic_long_read(&kmh_total_base) + kmh_shared_bytes() + more);
+}
+
+size_t kmh_total_room(void)
+{
+	return kmh_total_room_beside(0);
+}
+
+/*
+ * Who books an arena adds it first and then reads what the rest leaves room for; who books
+ * something else does it the other way round. The additions are fully ordered, so of two that
+ * exceed a limit together one sees the other.
+ */
+static bool kmh_heap_is_within(const struct kmheap *heap, size_t arenas)
+{
+	return arenas <= kmh_heap_room(heap);
+}
+
+static bool kmh_total_is_within(size_t arenas)
+{
+	return arenas <= kmh_total_room();
+}
+
+/**
+ * kmh_heap_book() - count bytes that are about to be taken from the kernel
+ * @heap: the heap.
+ * @bytes: size of an arena.
+ *
+ * Booked first and taken then, so that growers on several nodes and in several heaps together
+ * keep the limits.
+ *
+ * Return: false, and nothing booked, when the heap's limit or the module's forbids it.
+ */
+bool kmh_heap_book(struct kmheap *heap, size_t bytes)
+{
+	if (kmh_heap_is_within(heap, atomic_long_add_return(bytes, &heap->arena_bytes))) {
+		if (kmh_total_is_within(atomic_long_add_return(bytes, &kmh_total_bytes)))
+			return true;
+		atomic_long_sub(bytes, &kmh_total_bytes);
+	}
+	atomic_long_sub(bytes, &heap->arena_bytes);
+	return false;
+}
+
+size_t kmh_heap_footprint(const struct kmheap *heap)
+{
+	return atomic_long_read(&heap->arena_bytes) + atomic_long_read(&heap->metadata_bytes);
+}
+
+/* The heap has become smaller. */
+static void kmh_limit_lessened(struct kmheap *heap)
+{
+	struct kmh_limit *l = &heap->limit;
+	size_t soft;
+
+	if (likely(!READ_ONCE(l->over)))
+		return;
+	spin_lock(&l->lock);
+	soft = l->soft_bytes;
+	if (kmh_heap_footprint(heap) <= soft - soft / KMH_LIMIT_HYSTERESIS)
+		WRITE_ONCE(l->over, false);
+	spin_unlock(&l->lock);
+}
+
+void kmh_heap_unbook(struct kmheap *heap, size_t bytes)
+{
+	atomic_long_sub(bytes, &kmh_total_bytes);
+	atomic_long_sub(bytes, &heap->arena_bytes);
+	kmh_limit_lessened(heap);
+}
+
+/**
+ * kmh_heap_try_book_side() - count metadata that comes with no arena and is about to be taken
+ * @heap: the heap, which has an arena.
+ * @bytes: how much; counted in metadata_bytes, too.
+ *
+ * Context: Any.
+ * Return: false, and nothing booked, when the heap's limit or the module's forbids it.
+ */
+bool kmh_heap_try_book_side(struct kmheap *heap, size_t bytes)
+{
+	atomic_long_add_return(bytes, &heap->limit.side_bytes);
+	if (kmh_heap_is_within(heap, atomic_long_read(&heap->arena_bytes))) {
+		atomic_long_add_return(bytes, &kmh_total_base);
+		if (kmh_total_is_within(atomic_long_read(&kmh_total_bytes))) {
+			kmh_heap_account_metadata(heap, bytes);
+			return true;
+		}
+		atomic_long_sub(bytes, &kmh_total_base);
+	}
+	atomic_long_sub(bytes, &heap->limit.side_bytes);
+	return false;
+}
+
+/*
+ * @bytes that have been booked so are given back. A soft limit does not notice before an arena
+ * goes. Context: any.
+ */
+void kmh_heap_unbook_side_atomic(struct kmheap *heap, size_t bytes)
+{
+	kmh_heap_account_metadata(heap, -(long)bytes);
+	atomic_long_sub(bytes, &kmh_total_base);
+	atomic_long_sub(bytes, &heap->limit.side_bytes);
+}
+
+/* The same where a soft limit notices at once. Context: process context. */
+void kmh_heap_unbook_side(struct kmheap *heap, size_t bytes)
+{
+	kmh_heap_unbook_side_atomic(heap, bytes);
+	kmh_limit_lessened(heap);
+}
+
+/* May the module take @bytes that are of no heap, and stay? Context: any. */
+bool kmh_total_allows(size_t bytes)
+{
+	return atomic_long_read(&kmh_total_bytes) <= kmh_total_room_beside(bytes);
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What a caller may do by its gfp flags and its context, and what it was refused. */
+#include <linux/atomic.h>
+#include <linux/bug.h>
+#include <linux/gfp.h>
+#include <linux/preempt.h>
+#include <linux/sched/mm.h>
+
+#include "base/gfp.h"
+#include "heap.h"
+
+/* May this caller wait for an arena? */
+bool kmh_alloc_may_grow(gfp_t gfp)
+{
+	return gfpflags_allow_blocking(gfp) && !in_interrupt();
+}
+
+enum kmh_context kmh_context_now(void)
+{
+	if (in_nmi())
+		return KMH_CONTEXT_NMI;
+	if (in_hardirq())
+		return KMH_CONTEXT_HARDIRQ;
+	return in_serving_softirq() ? KMH_CONTEXT_SOFTIRQ : KMH_CONTEXT_TASK;
+}
+
+/* NULL goes to a caller, counted among those that cannot sleep if @gfp says so. Any context. */
+void kmh_refused(struct kmheap *heap, gfp_t gfp)
+{
+	atomic_long_inc(&heap->refused);
+	if (!kmh_alloc_may_grow(gfp))
+		atomic_long_inc(&heap->reserve.refused[kmh_context_now()]);
+}
+
+/* What has been counted so was no refusal: there is something else to try. */
+void kmh_unrefused(struct kmheap *heap, gfp_t gfp)
+{
+	atomic_long_dec(&heap->refused);
+	if (!kmh_alloc_may_grow(gfp))
+		atomic_long_dec(&heap->reserve.refused[kmh_context_now()]);
+}
+
+/* False, and a refusal counted, when the request cannot be served because of its flags. */
+bool kmh_gfp_ok(struct kmheap *heap, gfp_t gfp)
+{
+	if (WARN_ONCE(gfp & KMH_GFP_ZONES,
+		      "kmheap: no DMA zones here: vmalloc memory; gfp %pGg\n", &gfp)) {
+		kmh_refused(heap, gfp);
+		return false;
+	}
+	WARN_ONCE(gfp & __GFP_NOFAIL,
+		  "kmheap: __GFP_NOFAIL is not kept; the caller must check; gfp %pGg\n", &gfp);
+	return true;
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A worker of a heap that any context may ask for.
+ *
+ * Who asks finds with one load that somebody has done so already. Otherwise an irq_work, which
+ * every context may queue, starts the timer of the worker. The worker takes the request back
+ * (@asked) before it looks, or with its last look, so that what comes later asks again.
+ */
+#include "base/kick.h"
+#include "heap.h"
+
+/* The slow half of kmh_kick_ask(). Context: any. */
+void kmh_kick_wake(struct kmh_kick *k)
+{
+	if (!READ_ONCE(k->stopped) && k->delay(k) >= 0 && !atomic_xchg(&k->asked, 1))
+		irq_work_queue(&k->irq);
+}
+
+/* Not any more when that has been forbidden; who asks after it is allowed again is heard. */
+void kmh_kick_queue(struct kmh_kick *k)
+{
+	long delay = k->delay(k);
+
+	if (delay >= 0)
+		queue_delayed_work(kmh_wq, &k->work, delay);
+	else
+		atomic_set(&k->asked, 0);
+}
+
+/* Runs where it may start a timer, whatever context has asked for it. */
+static void kmh_kicked(struct irq_work *irq)
+{
+	kmh_kick_queue(container_of(irq, struct kmh_kick, irq));
+}
+
+/**
+ * kmh_kick_init() - set up a worker that may be asked for
+ * @k: where.
+ * @work: the worker.
+ * @delay: in how many jiffies it is to come when it is asked for now; below 0: not at all.
+ */
+void kmh_kick_init(struct kmh_kick *k, work_func_t work,
+		   long (*delay)(const struct kmh_kick *k))
+{
+	k->delay = delay;
+	init_irq_work(&k->irq, kmh_kicked);
+	INIT_DELAYED_WORK(&k->work, work);
+}
+
+/* The worker does not come from here on, but when somebody queues it. Context: process; sleeps. */
+void kmh_kick_stop(struct kmh_kick *k)
+{
+	WRITE_ONCE(k->stopped, true);
+	irq_work_sync(&k->irq);
+	cancel_delayed_work_sync(&k->work);
+}

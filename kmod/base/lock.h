@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Private: floor base/, what every other floor uses, and the order of all locks.
+ *
+ * Here are locks, size classes, metadata of fixed size (fixalloc.c), what is taken from the kernel
+ * (backend.c) and what the limits allow of it (book.c), and what a caller may do by its gfp flags
+ * (gfp.h). The one rule: nothing here knows a span. Of a heap only its counters are touched.
+ *
+ * Lock order, outermost first. Nothing marked "raw" may sleep, allocate or call
+ * back into kmheap.
+ *
+ *  1. kmh_heaps_mutex		list of heaps; debugfs, module notifier, cpuhp
+ *     kmh_special_mutex	specials come and go; kmh_heaps_mutex may be held, none of 2 and 3
+ *  2. heap->grow_mutex		one grower at a time, callers that may enter FS/IO
+ *     heap->grow_noio_mutex	the same for callers that may not; never both held
+ *     heap->sweep.mutex	generations and collections; inside 2 or alone
+ *  3. heap->arenas_mutex	list of arenas; holders do not allocate; reclaim only tries
+ *     kmh_arenamap_mutex	growing the address map; inside 2, never with 3
+ *  4. mcache section		preemption off and mcache->busy set, this CPU only
+ *  5. mcentral->lock		raw, interrupts saved; NMIs and tracers only try (lock.h)
+ *  6. mheap->lock		likewise
+ *  7. kmh_fixalloc.lock	likewise
+ *     heap->limit.lock		spinlocks, process context; inside 1 to 3, nothing inside them
+ *     kmh_leaving_lock
+ *     heap->scavenge.recent_lock
+ *
+ * Any of 5 to 7 may be taken with or without the ones before it. The first heap
+ * takes 5 and 6 once in this order (kmh_teach_lock_order()), so lockdep reports
+ * the first code that takes them the other way round.
+ *
+ * Of 1 to 3 all but the grow mutexes and kmh_arenamap_mutex are taken, or waited for, by frees,
+ * by the end of a heap or in reclaim: nothing is allocated under them in a way that may enter
+ * reclaim, and lockdep knows (kmh_teach_reclaim()). Reclaim tries a grow mutex, if it allocates.
+ *
+ * The lock of a quarantine (quarantine.c, KASAN only) is raw too; NMI only tries. Nothing is
+ * taken under it, and it is taken with nothing but perhaps 1 held.
+ *
+ * The raw locks, 5 to 7, and who may wait for one:
+ *
+ * An NMI may have interrupted the holder of a lock, so it only tries. The same goes for a handler
+ * of a tracer: with kprobes, ftrace, tracepoints and BPF code of others runs in the middle of a
+ * function here, and may allocate and free. So each CPU counts the raw locks that it holds or
+ * waits for, and whoever comes while there are any is taken for an NMI. Interrupts are off from
+ * before the count to after it, so nobody else comes in between; and nobody here waits for one of
+ * these locks with another one in hand.
+ */
+#ifndef _KMHEAP_LOCK_H
+#define _KMHEAP_LOCK_H
+
+#include <linux/irqflags.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
+#include <linux/spinlock.h>
+
+#include "base/compat.h"
+
+DECLARE_PER_CPU(unsigned int, kmh_nlocks);
+
+/* May a lock be held by what the caller has interrupted? Any context. */
+static inline bool kmh_nested(void)
+{
+	return unlikely(in_nmi() || this_cpu_read(kmh_nlocks));
+}
+
+static inline void kmh_lock_begin(unsigned long *flags)
+{
+	local_irq_save(*flags);
+	raw_cpu_inc(kmh_nlocks);
+	barrier();	/* a handler that comes from here on sees it */
+}
+
+static inline void kmh_lock_end(unsigned long flags)
+{
+	barrier();
+	raw_cpu_dec(kmh_nlocks);
+	local_irq_restore(flags);
+}
+
+/* Never waits. Without SMP a trylock always succeeds, also on what has been interrupted. */
+static inline bool __kmh_trylock_irqsave(raw_spinlock_t *lock, unsigned long *flags)
+{
+	if (!IS_ENABLED(CONFIG_SMP) && kmh_nested())
+		return false;
+	kmh_lock_begin(flags);
+	if (likely(raw_spin_trylock(lock))) {
+		__release(lock);
+		return true;
+	}
+	kmh_lock_end(*flags);
+	return false;
+}
+
+/* Waits, but for who is nested: false when that one finds the lock taken. */
+static inline bool __kmh_lock_irqsave(raw_spinlock_t *lock, unsigned long *flags)
+{
+	if (kmh_nested())
+		return __kmh_trylock_irqsave(lock, flags);
+	kmh_lock_begin(flags);
+	raw_spin_lock(lock);
+	__release(lock);
+	return true;
+}
+
+/* The macros tell sparse what the functions did. */
+#define kmh_trylock_irqsave(lock, flags)					\
+({										\
+	raw_spinlock_t *__lock = (lock);					\
+										\
+	__cond_lock(__lock, __kmh_trylock_irqsave(__lock, &(flags)));		\
+})
+
+#define kmh_lock_irqsave(lock, flags)						\
+({										\
+	raw_spinlock_t *__lock = (lock);					\
+										\
+	__cond_lock(__lock, __kmh_lock_irqsave(__lock, &(flags)));		\
+})
+
+/* For functions that are never called nested: always waits. */
+#define kmh_wait_lock_irqsave(lock, flags)					\
+do {										\
+	kmh_lock_begin(&(flags));						\
+	raw_spin_lock(lock);							\
+} while (0)
+
+#define kmh_unlock_irqrestore(lock, flags)					\
+do {										\
+	raw_spin_unlock(lock);							\
+	kmh_lock_end(flags);							\
+} while (0)
+
+#endif /* _KMHEAP_LOCK_H */

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Module parameters that are sizes: with K, M, G or T wherever a size is written. */
+#include <linux/ctype.h>
+#include <linux/kernel.h>
+#include <linux/moduleparam.h>
+#include <linux/string.h>
+
+#include "base/param.h"
+
+/**
+ * kmh_bytes_parse() - a size in bytes as somebody has written it
+ * @text: a number as for kstrtoull(), perhaps with K, M, G or T, perhaps with a newline.
+ * @bytes: where to put it.
+ *
+ * Return: 0 or -EINVAL, and then nothing is put.
+ */
+int kmh_bytes_parse(const char *text, size_t *bytes)
+{
+	static const char suffixes[] = "kmgt";
+	size_t n = strcspn(text, "\n");
+	unsigned int shift = 0;
+	const char *suffix;
+	u64 value;
+	char number[32];
+
+	if (!n || n >= sizeof(number) || !isdigit(text[0]) || (text[n] && text[n + 1]))
+		return -EINVAL;
+	memcpy(number, text, n);
+	number[n] = '\0';
+	suffix = strchr(suffixes, tolower(number[n - 1]));
+	if (suffix) {
+		number[n - 1] = '\0';
+		shift = 10 * (suffix - suffixes + 1);
+	}
+	if (kstrtoull(number, 0, &value) || value > SIZE_MAX >> shift)
+		return -EINVAL;
+	*bytes = value << shift;
+	return 0;
+}
+
+static int kmh_bytes_set(const char *text, const struct kernel_param *kp)
+{
+	return kmh_bytes_parse(text, kp->arg);
+}
+
+static int kmh_bytes_get(char *text, const struct kernel_param *kp)
+{
+	return sprintf(text, "%zu\n", *(size_t *)kp->arg);
+}
+
+/* A size_t, in bytes. */
+const struct kernel_param_ops kmh_bytes_param_ops = {
+	.set = kmh_bytes_set,
+	.get = kmh_bytes_get,
+};
+
+/**
+ * kmh_kib_parse() - a size in KiB as somebody has written it
+ * @text: a number of KiB as for kstrtoull(), or one with K, M, G or T behind it, which then says
+ *	all; perhaps with a newline.
+ * @most: the largest that makes sense, in KiB.
+ * @kib: where to put it.
+ *
+ * Return: 0 or -EINVAL, and then nothing is put.
+ */
+int kmh_kib_parse(const char *text, unsigned int most, unsigned int *kib)
+{
+	size_t n = strcspn(text, "\n"), value;
+
+	if (kmh_bytes_parse(text, &value))
+		return -EINVAL;
+	if (!isxdigit(text[n - 1]))
+		value >>= 10;
+	if (value > most)
+		return -EINVAL;
+	WRITE_ONCE(*kib, value);
+	return 0;
+}
+
+static int kmh_kib_set(const char *text, const struct kernel_param *kp)
+{
+	return kmh_kib_parse(text, UINT_MAX, kp->arg);
+}
+
+/* An unsigned int, in KiB. */
+const struct kernel_param_ops kmh_kib_param_ops = {
+	.set = kmh_kib_set,
+	.get = param_get_uint,
+};

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Size classes and span classes.
+ *
+ * A size class is an object size together with the shape of the spans that hold
+ * such objects. A span class is a size class times noscan: objects allocated as
+ * data (noscan) never share a span with objects that may hold pointers. Size
+ * class 0 is no size, which leaves its two span classes for spans of other kinds:
+ * large ones, and tiny ones (data by definition: what is that small and holds a
+ * pointer is a whole object).
+ */
+#ifndef _KMHEAP_SIZECLASS_H
+#define _KMHEAP_SIZECLASS_H
+
+#include <linux/bits.h>
+#include <linux/bug.h>
+#include <linux/cache.h>
+#include <linux/compiler.h>
+#include <linux/types.h>
+
+#include "base/sizeclass_table.h"
+
+/* A heap page. */
+#define KMH_PAGE_SHIFT		13
+#define KMH_PAGE_SIZE		BIT(KMH_PAGE_SHIFT)
+
+/**
+ * struct kmh_sizeclass - one size class
+ * @size: bytes per object.
+ * @divmul: 2^32 / @size, rounded up; see kmh_class_slot().
+ * @nelems: objects per span.
+ * @npages: heap pages per span.
+ * @align_pages: what the number of a span's first heap page is a multiple of.
+ * @nwords: 64-bit words that @nelems bits fill.
+ *
+ * The row of class 0 describes the tiny span. Large spans have no row.
+ */
+struct kmh_sizeclass {
+	u32 size;
+	u32 divmul;
+	u16 nelems;
+	u8 npages;
+	u8 align_pages;
+	u8 nwords;
+};
+
+#define KMH_NR_SPANCLASSES	(KMH_NR_CLASSES << 1)
+
+extern const struct kmh_sizeclass kmh_classes[KMH_NR_CLASSES];
+extern const u16 kmh_spanclass_size[KMH_NR_SPANCLASSES];	/* for the fast path */
+extern const u8 kmh_class_lookup[KMH_CLASS_LOOKUP_LEN];
+
+#define KMH_SPANCLASS_LARGE	0
+#define KMH_SPANCLASS_TINY	1
+
+unsigned int kmh_size_to_class_aligned(size_t bytes, size_t align);
+
+/*
+ * kmh_size_to_class() - smallest class that holds @bytes
+ *
+ * For 1 <= bytes <= KMH_CLASS_MAX_BYTES; 0 counts as 1. One table serves both
+ * step widths, as in TCMalloc: the coarse entries follow the fine ones.
+ */
+static __always_inline unsigned int kmh_size_to_class(size_t bytes)
+{
+	size_t skip = KMH_CLASS_LOOKUP_SMALL_MAX / 8 - KMH_CLASS_LOOKUP_SMALL_MAX / 128;
+
+	if (likely(bytes <= KMH_CLASS_LOOKUP_SMALL_MAX))
+		return kmh_class_lookup[(bytes + 7) >> 3];
+	return kmh_class_lookup[((bytes + 127) >> 7) + skip];
+}
+
+/*
+ * kmh_class_slot() - the slot that byte @off of a span lies in
+ *
+ * off / class->size without a division. Exact for every offset inside a span of
+ * that class (the generator and KUnit try them all), the tail behind the last
+ * object included: that gives @nelems.
+ */
+static __always_inline u32 kmh_class_slot(const struct kmh_sizeclass *class, u32 off)
+{
+	return ((u64)off * class->divmul) >> 32;
+}
+
+/* Bytes per object. */
+static inline unsigned int kmh_class_size(unsigned int class)
+{
+	return kmh_classes[class].size;
+}
+
+static __always_inline unsigned int kmh_spanclass(unsigned int class, bool noscan)
+{
+	return class << 1 | noscan;
+}
+
+static __always_inline unsigned int kmh_spanclass_class(unsigned int spanclass)
+{
+	return spanclass >> 1;
+}
+
+static __always_inline bool kmh_spanclass_noscan(unsigned int spanclass)
+{
+	return spanclass & 1;
+}
+
+#endif /* _KMHEAP_SIZECLASS_H */

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Inboxes: full spans that have been freed into, on their way back to an mcache.
+ *
+ * Each goes to its keeper, the CPU that has filled it, whoever frees; what no mcache has ever
+ * held goes to mcentral's own inbox. With one list for all, a CPU that freed a burst had the spans
+ * taken away by another one while it was still freeing into them, and the cache line of their
+ * bits went to and fro. After the thread-delayed frees of mimalloc (Leijen, Zorn, de Moura,
+ * "Free List Sharding in Action", 2019), by span instead of by object, and so that nothing is
+ * stranded: who would have to take fresh pages looks into the inboxes of others before.
+ *
+ * Adding is lock-free and for anyone; everything else is done under the lock of the mcentral.
+ */
+#include <linux/cpumask.h>
+
+#include "central/inbox.h"
+#include "base/lock.h"
+#include "central/trip.h"
+#include "heap.h"
+
+static struct kmh_node *kmh_mcentral_node(struct kmh_mcentral *c)
+{
+	return container_of(c - c->spanclass, struct kmh_node, central[0]);
+}
+
+/* NULL where the CPU allocates from another mcentral. */
+static struct kmh_inbox *kmh_inbox_of(struct kmh_mcentral *c, unsigned int cpu)
+{
+	struct kmh_node *node = kmh_mcentral_node(c);
+	struct kmh_mcache *mc = per_cpu_ptr(node->mheap.heap->mcache, cpu);
+
+	return READ_ONCE(mc->node) == node ? &mc->inbox[c->spanclass] : NULL;
+}
+
+static u8 *kmh_inbox_turns(struct kmh_mcentral *c, unsigned int cpu)
+{
+	struct kmheap *heap = kmh_mcentral_node(c)->mheap.heap;
+
+	return &per_cpu_ptr(heap->mcache, cpu)->turns[c->spanclass];
+}
+
+/* The caller has just made the span's home ANNOUNCED. */
+static void kmh_inbox_add(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	struct kmh_mcache *keeper = s->state == KMH_SPAN_SMALL ? s->keeper : NULL;
+	struct kmh_inbox *in;
+
+	/* A CPU that has come back on another node leaves what it had on the old one. */
+	if (keeper && READ_ONCE(keeper->node) != kmh_mcentral_node(c))
+		keeper = NULL;
+	in = keeper ? &keeper->inbox[c->spanclass] : &c->inbox;
+	/* List, flag: fully ordered. Pairs with the barrier in kmh_mcentral_steal_locked(). */
+	llist_add(&s->node, &in->announced);
+	if (keeper && !READ_ONCE(c->inboxes))
+		WRITE_ONCE(c->inboxes, true);
+}
+
+/**
+ * kmh_mcentral_announce() - list a full span that has been freed into
+ * @s: a span seen with home FULL or LISTED.
+ *
+ * Whoever wins the exchange adds it; so it is on the list once however many free
+ * into it. The span cannot go away meanwhile: only the holder of the mcentral lock
+ * takes it off the list.
+ *
+ * Context: Any; preemption off since before the caller gave up what keeps the span, an
+ * object in it or the right to sweep it. So it may be another one by now, but one whose
+ * heap is there.
+ */
+void kmh_mcentral_announce(struct kmh_mspan *s)
+{
+	struct kmh_mcache __percpu *mcache = READ_ONCE(s->mcache);
+	int home = atomic_read(&s->home);
+
+	/* Between the exchange and the list the span is nowhere. */
+	kmh_trip_begin(&mcache->trips);
+	while (home >= KMH_HOME_FULL) {
+		if (atomic_try_cmpxchg(&s->home, &home, KMH_HOME_ANNOUNCED)) {
+			kmh_kick_ask(&s->heap->scavenge.kick);
+			kmh_inbox_add(kmh_mspan_mcentral(s), s);
+			break;
+		}
+	}
+	kmh_trip_end(&mcache->trips);
+}
+
+/**
+ * kmh_mspan_free_remote() - free a slot without owning the span
+ * @s: the span.
+ * @slot: slot number, below nelems.
+ *
+ * Never waits, never fails. kmh_free_foreign() is the same on the way of
+ * kmheap_free().
+ *
+ * Context: Any; preemption off.
+ * Return: KMH_FREE_DOUBLE, and nothing done, when the slot was not live.
+ */
+enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot)
+{
+	kmh_assert_pinned();
+	if (unlikely(!kmh_mspan_set_remote(s, slot)))
+		return KMH_FREE_DOUBLE;
+	if (kmh_mspan_unannounced(s))
+		kmh_mcentral_announce(s);
+	return KMH_FREE_OK;
+}
+
+/*
+ * A batch at a time, so that what is announced meanwhile has time to be freed into. @turns is that
+ * of the inbox.
+ */
+static struct kmh_mspan *kmh_inbox_pop_locked(struct kmh_mcentral *c, struct kmh_inbox *in,
+					      u8 *turns)
+{
+	struct llist_node *n;
+	struct kmh_mspan *s;
+
+	lockdep_assert_held(&c->lock);
+	if (llist_empty(&in->ripe)) {
+		WRITE_ONCE(in->ripe.first, llist_del_all(&in->announced));
+		++*turns;
+	}
+	n = in->ripe.first;
+	if (!n)
+		return NULL;
+	WRITE_ONCE(in->ripe.first, n->next);
+	s = llist_entry(n, struct kmh_mspan, node);
+	list_del_init(&s->list);	/* it may be on a full set still */
+	atomic_set(&s->home, KMH_HOME_CACHED);
+	return s;
+}
+
+/**
+ * kmh_mcentral_pop_announced_locked() - a span that has been freed into
+ * @c: whose; locked.
+ * @mc: the mcache in whose section the caller is, or NULL.
+ *
+ * Return: one that @mc has filled, or nobody has, with home CACHED; or NULL.
+ */
+struct kmh_mspan *kmh_mcentral_pop_announced_locked(struct kmh_mcentral *c, struct kmh_mcache *mc)
+{
+	struct kmh_mspan *s = NULL;
+
+	if (mc)
+		s = kmh_inbox_pop_locked(c, &mc->inbox[c->spanclass], &mc->turns[c->spanclass]);
+	return s ?: kmh_inbox_pop_locked(c, &c->inbox, &c->turns);
+}
+
+/**
+ * kmh_mcentral_steal_locked() - a span that is announced for some CPU
+ * @c: whose; locked.
+ * @ncpus: look into so many inboxes at most, from where the last look ended.
+ *
+ * Return: the span, with home CACHED, or NULL.
+ */
+struct kmh_mspan *kmh_mcentral_steal_locked(struct kmh_mcentral *c, unsigned int ncpus)
+{
+	bool all = ncpus >= num_possible_cpus();
+	unsigned int left = all ? num_possible_cpus() : ncpus;
+	struct kmh_mspan *s = NULL;
+	struct kmh_inbox *in;
+
+	lockdep_assert_held(&c->lock);
+	if (!READ_ONCE(c->inboxes))
+		return NULL;
+	if (all) {
+		WRITE_ONCE(c->inboxes, false);
+		smp_mb();	/* flag, lists: pairs with llist_add() in kmh_inbox_add() */
+	}
+	while (left-- && !s) {
+		c->steal = cpumask_next(c->steal, cpu_possible_mask);
+		if (c->steal >= nr_cpu_ids)
+			c->steal = cpumask_first(cpu_possible_mask);
+		in = kmh_inbox_of(c, c->steal);
+		if (in)
+			s = kmh_inbox_pop_locked(c, in, kmh_inbox_turns(c, c->steal));
+	}
+	if (s)
+		WRITE_ONCE(c->inboxes, true);	/* there may be more */
+	return s;
+}
+
+/* Has a span been announced? A guess while spans are announced or taken. */
+bool kmh_mcentral_any_announced(struct kmh_mcentral *c)
+{
+	struct kmh_inbox *in;
+	unsigned int cpu;
+
+	if (!kmh_inbox_empty(&c->inbox))
+		return true;
+	if (!READ_ONCE(c->inboxes))
+		return false;
+	for_each_possible_cpu(cpu) {
+		in = kmh_inbox_of(c, cpu);
+		if (in && !kmh_inbox_empty(in))
+			return true;
+	}
+	return false;
+}
+
+/* Spans that one trip takes out of an inbox, and sweeps. */
+#define KMH_INBOX_BATCH		16U
+
+/*
+ * One trip to an inbox that had @since turns; false when it has none left of what was in it then:
+ * with the second turn since, all of that has been taken out.
+ */
+static bool kmh_inbox_sweep_some(struct kmh_mcentral *c, struct kmh_inbox *in, u8 *turns,
+				 u8 since, const struct kmh_mcache *mc)
+{
+	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
+	struct kmh_mspan *span[KMH_INBOX_BATCH], *s;
+	unsigned int n = 0, i;
+	unsigned long flags;
+
+	preempt_disable();
+	kmh_trip_begin(&mcache->trips);
+	/* It may be another node's by now. Preemption is off: kmh_mcache_renode() waits. */
+	if (mc && READ_ONCE(mc->node) != kmh_mcentral_node(c))
+		goto out;
+	kmh_wait_lock_irqsave(&c->lock, flags);
+	while (n < KMH_INBOX_BATCH && (u8)(*turns - since) < 2) {
+		s = kmh_inbox_pop_locked(c, in, turns);
+		if (!s)
+			break;
+		kmh_mcentral_claim_locked(c, s);
+		span[n++] = s;
+	}
+	kmh_unlock_irqrestore(&c->lock, flags);
+	for (i = 0; i < n; i++)
+		kmh_mcentral_sweep_claimed(span[i]);
+out:
+	kmh_trip_end(&mcache->trips);
+	preempt_enable();
+	return n == KMH_INBOX_BATCH;
+}
+
+/* With @mc as long as that CPU is served from @c's node. */
+static void kmh_mcentral_sweep_inbox(struct kmh_mcentral *c, struct kmh_inbox *in, u8 *turns,
+				     const struct kmh_mcache *mc)
+{
+	u8 since = READ_ONCE(*turns);
+
+	while (kmh_inbox_sweep_some(c, in, turns, since, mc))
+		cond_resched();
+}
+
+/* One span that is announced, for whomever; false when there is none. */
+static bool kmh_mcentral_sweep_one_announced(struct kmh_mcentral *c)
+{
+	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
+	struct kmh_mspan *s;
+	unsigned long flags;
+
+	preempt_disable();
+	kmh_trip_begin(&mcache->trips);
+	kmh_wait_lock_irqsave(&c->lock, flags);
+	s = kmh_mcentral_pop_announced_locked(c, NULL) ?:
+		    kmh_mcentral_steal_locked(c, num_possible_cpus());
+	if (s)
+		kmh_mcentral_claim_locked(c, s);
+	kmh_unlock_irqrestore(&c->lock, flags);
+	if (s)
+		kmh_mcentral_sweep_claimed(s);
+	kmh_trip_end(&mcache->trips);
+	preempt_enable();
+	return s;
+}
+
+/**
+ * kmh_mcentral_sweep_some() - take in what is announced, or else waits for the sweep
+ * @c: whose.
+ * @most: so many spans.
+ *
+ * Context: Process context.
+ * Return: how many of @most are left.
+ */
+unsigned int kmh_mcentral_sweep_some(struct kmh_mcentral *c, unsigned int most)
+{
+	for (; most && kmh_mcentral_any_announced(c); most--)
+		if (!kmh_mcentral_sweep_one_announced(c))
+			break;
+	while (most && kmh_mcentral_sweep_one(c))
+		most--;
+	return most;
+}
+
+/* Exact under the lock alone: lists and flag are empty for a moment while a span is taken. */
+static bool kmh_mcentral_has_announced(struct kmh_mcentral *c, bool *inboxes)
+{
+	unsigned long flags;
+	bool has;
+
+	kmh_wait_lock_irqsave(&c->lock, flags);
+	*inboxes = READ_ONCE(c->inboxes);
+	has = *inboxes || !kmh_inbox_empty(&c->inbox);
+	kmh_unlock_irqrestore(&c->lock, flags);
+	return has;
+}
+
+/**
+ * kmh_mcentral_sweep_announced() - take in what is announced now
+ * @c: whose.
+ *
+ * And not what will be meanwhile. Each span is swept if it has to be, and put where it belongs.
+ *
+ * Context: Process context; may sleep.
+ */
+void kmh_mcentral_sweep_announced(struct kmh_mcentral *c)
+{
+	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
+	struct kmh_inbox *in;
+	unsigned int cpu;
+	bool inboxes;
+
+	if (!kmh_mcentral_has_announced(c, &inboxes))
+		return;
+	kmh_mcentral_sweep_inbox(c, &c->inbox, &c->turns, NULL);
+	if (!inboxes)
+		return;
+	for_each_possible_cpu(cpu) {
+		in = kmh_inbox_of(c, cpu);
+		if (in)
+			kmh_mcentral_sweep_inbox(c, in, kmh_inbox_turns(c, cpu),
+						 per_cpu_ptr(mcache, cpu));
+	}
+}
+
+/**
+ * kmh_mcentral_leave_inbox() - a CPU that is served from another node from now on
+ * @c: of the node that it was served from.
+ * @mc: of the CPU, which is offline and stays so; it has been of no node for longer than a
+ *	grace period.
+ *
+ * Nobody adds to its inbox as one of @c any more. What is in there is put where it belongs.
+ *
+ * Context: Process context; may sleep.
+ */
+void kmh_mcentral_leave_inbox(struct kmh_mcentral *c, struct kmh_mcache *mc)
+{
+	kmh_mcentral_sweep_inbox(c, &mc->inbox[c->spanclass], &mc->turns[c->spanclass], NULL);
+}

@@ -1,0 +1,815 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Central lists: the spans of one class on one node that no CPU caches.
+ *
+ * After Go's mcentral (src/runtime/mcentral.go): a partial and a full set, each for
+ * what has been swept and what has not. Different from Go, a full span is listed
+ * only where the sweep has to find it; otherwise it comes back when somebody frees
+ * into it from outside: the first such free announces it (inbox.c), and refill takes
+ * announced spans first. So nobody ever scans for spans that have become useful.
+ */
+#include <linux/sizes.h>
+
+#include "central/mcentral.h"
+#include "base/lock.h"
+#include "central/fold.h"
+#include "central/trip.h"
+#include "heap.h"
+#include "pages/arena.h"
+#include "up.h"
+
+void kmh_mcentral_init(struct kmh_mcentral *c, unsigned int spanclass)
+{
+	unsigned int i;
+
+	raw_spin_lock_init(&c->lock);
+	for (i = 0; i < 2; i++) {
+		INIT_LIST_HEAD(&c->partial[i]);
+		INIT_LIST_HEAD(&c->full[i]);
+	}
+	c->spanclass = spanclass;
+}
+
+struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s)
+{
+	struct kmh_node *node = container_of(s->mheap, struct kmh_node, mheap);
+
+	return &node->central[s->spanclass];
+}
+
+/**
+ * kmh_mcentral_date_span() - the generation of a fresh span, and where the sweep finds it
+ * @s: what it is to be, and in the arenas map. A large object is black by itself.
+ *
+ * Context: On a trip, which began before a full barrier: pairs with the one in
+ * kmh_sweep_wait_for_trips(). A generation that has opened waits for this, or is seen here.
+ */
+void kmh_mcentral_date_span(struct kmh_mspan *s)
+{
+	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
+
+	kmh_assert_pinned();
+	atomic_set(&s->sweepgen, kmh_phase_gen(phase));
+	if (unlikely(phase & KMH_PHASE_MARKING) && s->state == KMH_SPAN_LARGE)
+		atomic_long_set(kmh_mspan_mark(s, 0), 1);
+	set_bit((s->base >> KMH_PAGE_SHIFT) - s->arena->first, s->arena->page_inuse);
+}
+
+static struct kmh_mcache __percpu *kmh_mcentral_mcache(struct kmh_mcentral *c)
+{
+	return container_of(c - c->spanclass, struct kmh_node, central[0])->mheap.heap->mcache;
+}
+
+/* ---- to the lists */
+
+/* Which set a span belongs on: that of its own generation. */
+static unsigned int kmh_mcentral_set_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	unsigned int swept = kmh_swept_set(c->phase);
+
+	lockdep_assert_held(&c->lock);
+	return (unsigned int)atomic_read(&s->sweepgen) == kmh_mcentral_gen(c) ? swept : !swept;
+}
+
+/* Does the sweep have to find the span although it has nothing to give? */
+static bool kmh_mspan_must_be_listed(const struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	if (kmh_heap_collected(s->heap))
+		return true;
+	for (i = 0; i < s->nwords; i++)
+		if (kmh_mspan_waiting(s, i))
+			return true;
+	return false;
+}
+
+/* Are there frees that a fold would take in? */
+static bool kmh_mspan_foldable(struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nwords; i++) {
+		unsigned long slots = atomic_long_read(&s->w[i].remote);
+
+		slots &= ~kmh_mspan_waiting(s, i);
+		if (slots && unlikely(READ_ONCE(s->nspecials)))
+			slots &= ~kmh_special_held(s, i, slots);
+		if (slots)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Refills come last to spans of arenas with more free pages than the mean, so that these
+ * arenas become empty and the others full. A guess: nobody holds the page heap's lock.
+ */
+static bool kmh_mcentral_comes_last(const struct kmh_mspan *s)
+{
+	const struct kmh_pagealloc *pa = &s->mheap->pa;
+	const struct kmh_parange *r = &s->arena->range;
+
+	if (KMHEAP_BENCH && kmh_bench_lifo)
+		return false;
+	return READ_ONCE(r->nfree) * READ_ONCE(pa->npages) > READ_ONCE(pa->nfree) * r->npages;
+}
+
+/* Both: false, and nothing done, in NMI when the lock is taken. */
+static bool kmh_mcentral_list_partial(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	unsigned long flags;
+	unsigned int set;
+
+	if (!kmh_lock_irqsave(&c->lock, flags))
+		return false;
+	atomic_set(&s->home, KMH_HOME_PARTIAL);
+	set = kmh_mcentral_set_locked(c, s);
+	if (kmh_mcentral_comes_last(s))
+		list_add_tail(&s->list, &c->partial[set]);
+	else
+		list_add(&s->list, &c->partial[set]);
+	WRITE_ONCE(c->npartial, c->npartial + 1);
+	kmh_unlock_irqrestore(&c->lock, flags);
+	return true;
+}
+
+static bool kmh_mcentral_list_full(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	unsigned long flags;
+
+	if (!kmh_lock_irqsave(&c->lock, flags))
+		return false;
+	list_add(&s->list, &c->full[kmh_mcentral_set_locked(c, s)]);
+	/* Release: the next sweeper sees the free bits as they are left here. */
+	atomic_set_release(&s->home, KMH_HOME_LISTED);
+	kmh_unlock_irqrestore(&c->lock, flags);
+	return true;
+}
+
+/*
+ * A full span goes nowhere, or on a full set. A free that came after the last fold
+ * may have read the old home, so look once more after the new one is visible. What
+ * should be on a full set and is not is announced, which does as well.
+ */
+static void kmh_mcentral_settle_full(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	bool listed;
+
+	preempt_disable();
+	listed = kmh_mspan_must_be_listed(s) && kmh_mcentral_list_full(c, s);
+	if (!listed)
+		atomic_set_release(&s->home, KMH_HOME_FULL);	/* as for LISTED */
+	smp_mb();	/* pairs with the atomics in kmh_mspan_set_remote() and _defer() */
+	if (kmh_mspan_foldable(s) || (!listed && kmh_mspan_must_be_listed(s)))
+		kmh_mcentral_announce(s);
+	preempt_enable();
+}
+
+/* Its pages are somebody else's: nowhere is where it belongs. See lost.c. */
+static bool kmh_mspan_is_lost(const struct kmh_mspan *s)
+{
+	return READ_ONCE(s->state) == KMH_SPAN_GONE;
+}
+
+/* Put a folded span where it belongs. */
+static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	if (unlikely(kmh_mspan_is_lost(s)))
+		return;
+	if (!kmh_mspan_has_avail(s)) {
+		kmh_mcentral_settle_full(c, s);
+	} else if (!kmh_mcentral_list_partial(c, s)) {	/* in NMI */
+		atomic_set_release(&s->home, KMH_HOME_FULL);
+		kmh_mcentral_announce(s);
+	}
+}
+
+/* A swept span whose sweeper has no use for it. */
+static void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	if (unlikely(kmh_mspan_is_lost(s)))
+		return;
+	if (!kmh_mspan_has_avail(s))
+		kmh_mcentral_settle_full(c, s);
+	else if (kmh_mspan_empty(s))
+		kmh_mheap_free_span(s);
+	else
+		kmh_mcentral_settle(c, s);
+}
+
+/* ---- from the lists; what comes off has home CACHED and is the caller's */
+
+static struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c, unsigned int set)
+{
+	struct kmh_mspan *s;
+
+	lockdep_assert_held(&c->lock);
+	s = list_first_entry_or_null(&c->partial[set], struct kmh_mspan, list);
+	if (!s)
+		return NULL;
+	list_del_init(&s->list);
+	WRITE_ONCE(c->npartial, c->npartial - 1);
+	atomic_set(&s->home, KMH_HOME_CACHED);
+	return s;
+}
+
+/* Off a partial set, if it is on one. */
+static bool kmh_mcentral_take_partial_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	lockdep_assert_held(&c->lock);
+	if (atomic_read(&s->home) != KMH_HOME_PARTIAL)
+		return false;
+	list_del_init(&s->list);
+	WRITE_ONCE(c->npartial, c->npartial - 1);
+	atomic_set(&s->home, KMH_HOME_CACHED);
+	return true;
+}
+
+/* Off a full set, unless it has been announced and comes up from there. */
+static bool kmh_mcentral_unlist_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	lockdep_assert_held(&c->lock);
+	if (atomic_cmpxchg(&s->home, KMH_HOME_LISTED, KMH_HOME_CACHED) != KMH_HOME_LISTED)
+		return false;
+	list_del_init(&s->list);
+	return true;
+}
+
+/* Announced spans that a look at a full set passes over. */
+#define KMH_FULL_SCAN		16U
+
+/*
+ * Those that have been announced meanwhile stay: who announced one may not have added
+ * it yet, and until it has come up this generation is not swept.
+ */
+static struct kmh_mspan *kmh_mcentral_pop_full_locked(struct kmh_mcentral *c, unsigned int set)
+{
+	unsigned int scan = KMH_FULL_SCAN;
+	struct kmh_mspan *s;
+
+	lockdep_assert_held(&c->lock);
+	list_for_each_entry(s, &c->full[set], list) {
+		if (kmh_mcentral_unlist_locked(c, s))
+			return s;
+		if (!--scan)	/* take in what is announced first */
+			break;
+	}
+	return NULL;
+}
+
+/*
+ * A span that has just been popped is the caller's. He is on a trip until it is back on a list,
+ * or in an mcache: so long the generation that is open stays open.
+ */
+void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	lockdep_assert_held(&c->lock);
+	kmh_sweep_claim(s, kmh_mcentral_gen(c));
+}
+
+/* Bring a claimed span up to date, without the lock: sweep, or just fold. */
+static void kmh_mcentral_ready(struct kmh_mspan *s)
+{
+	unsigned int own = atomic_read(&s->sweepgen);
+
+	if (unlikely(kmh_mspan_is_lost(s)))
+		return;
+	if (own & 1)	/* claimed: h - 1 */
+		kmh_sweep_span(s, own + 1, kmh_mcentral_phase(kmh_mspan_mcentral(s)));
+	else
+		kmh_mspan_fold(s);
+}
+
+/*
+ * Spans looked at in one go, as in Go. What is announced or swept partial has slots to
+ * give unless they were freed twice; the unswept ones may all prove full.
+ */
+#define KMH_SPAN_BUDGET		100
+
+/*
+ * Go's order, behind what has been announced here; what other CPUs are to have comes next to
+ * last of what is no work, @ncpus of them at most.
+ */
+static struct kmh_mspan *kmh_mcentral_pop_locked(struct kmh_mcentral *c, struct kmh_mcache *mc,
+						 unsigned int ncpus)
+{
+	unsigned int swept = kmh_swept_set(c->phase);
+	struct kmh_mspan *s;
+
+	s = kmh_mcentral_pop_announced_locked(c, mc);
+	if (!s)
+		s = kmh_mcentral_pop_partial_locked(c, swept);
+	if (!s)
+		s = kmh_mcentral_steal_locked(c, ncpus);
+	if (!s)
+		s = kmh_mcentral_pop_partial_locked(c, !swept);
+	if (!s)
+		s = kmh_mcentral_pop_full_locked(c, !swept);
+	return s;
+}
+
+/*
+ * Pop up to @n spans and claim them; a chain through @node, the first one first. More than
+ * one only of those that are no work.
+ */
+static struct llist_node *kmh_mcentral_pop_chain_locked(struct kmh_mcentral *c,
+							struct kmh_mcache *mc, unsigned int n,
+							unsigned int ncpus)
+{
+	struct kmh_mspan *s = kmh_mcentral_pop_locked(c, mc, ncpus);
+	struct llist_node *first = NULL, **end = &first;
+
+	while (s) {
+		kmh_mcentral_claim_locked(c, s);
+		*end = &s->node;
+		end = &s->node.next;
+		s = --n ? kmh_mcentral_pop_announced_locked(c, mc) : NULL;
+		if (!s && n)
+			s = kmh_mcentral_pop_partial_locked(c, kmh_swept_set(c->phase));
+	}
+	*end = NULL;
+	return first;
+}
+
+/* Could kmh_mcentral_take() find something? A guess, without the lock. */
+static bool kmh_mcentral_has_spans(struct kmh_mcentral *c)
+{
+	return READ_ONCE(c->npartial) || READ_ONCE(c->inboxes) || !kmh_inbox_empty(&c->inbox) ||
+	       !list_empty(&c->full[!kmh_swept_set(READ_ONCE(c->phase))]);
+}
+
+/*
+ * Up to @n swept spans with at least one slot to give each; NULL when there is none, or in NMI.
+ * On a trip.
+ */
+static struct llist_node *kmh_mcentral_take(struct kmh_mcentral *c, struct kmh_mcache *mc,
+					    unsigned int n, unsigned int ncpus)
+{
+	int budget = KMH_SPAN_BUDGET;
+
+	while (budget > 0 && kmh_mcentral_has_spans(c)) {
+		struct llist_node *first = NULL, **end = &first, *popped;
+		struct kmh_mspan *s, *next;
+		unsigned long flags;
+
+		if (!kmh_lock_irqsave(&c->lock, flags))
+			return NULL;
+		kmh_test_point("under the lock of a class");
+		popped = kmh_mcentral_pop_chain_locked(c, mc, n, ncpus);
+		kmh_unlock_irqrestore(&c->lock, flags);
+		if (!popped)
+			return NULL;
+		llist_for_each_entry_safe(s, next, popped, node) {
+			budget--;
+			kmh_mcentral_ready(s);
+			if (likely(kmh_mspan_has_avail(s) && !kmh_mspan_is_lost(s))) {
+				*end = &s->node;
+				end = &s->node.next;
+			} else {
+				kmh_mcentral_settle(c, s);
+			}
+		}
+		*end = NULL;
+		if (first)
+			return first;
+	}
+	return NULL;
+}
+
+/* A span of fresh pages; home CACHED. On a trip. */
+static struct llist_node *kmh_mcentral_grow(struct kmh_node *node, unsigned int spanclass,
+					    struct kmh_mcache *mc, bool atomic)
+{
+	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
+	struct kmh_mspan *s;
+
+	s = kmh_mheap_alloc_span(&node->mheap, mc, spanclass, class->npages, class->align_pages,
+				 atomic, NULL);
+	if (!s)
+		return NULL;
+	kmh_sweep_pay(s->heap, class->npages);
+	s->node.next = NULL;
+	return &s->node;
+}
+
+/* Bytes in spans that a refill takes at most, if that is one span or more. */
+#define KMH_REFILL_BYTES	SZ_32K
+
+/**
+ * kmh_mcentral_cache_spans() - spans for an mcache to allocate from
+ * @node: whose.
+ * @spanclass: which class.
+ * @mc: the mcache in whose section the caller is; its page cache may be used.
+ *
+ * Order: announced here, swept partial, announced for other CPUs, unswept partial, unswept
+ * full, fresh pages. Several of the first two, so that the lock is taken once for them: after
+ * TCMalloc's batches of objects (num_objects_to_move), but by span.
+ *
+ * Context: Any, in the section; so preemption is off. In NMI locks are only tried.
+ * Return: a chain through @node of spans with home CACHED and at least one free slot each;
+ * NULL when there are no pages left or, in NMI, a lock was taken.
+ */
+struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int spanclass,
+					    struct kmh_mcache *mc)
+{
+	size_t bytes = kmh_classes[kmh_spanclass_class(spanclass)].npages * KMH_PAGE_SIZE;
+	unsigned int n = clamp_t(unsigned int, KMH_REFILL_BYTES / bytes, 1, KMH_REFILL_SPANS);
+	struct kmh_mcentral *c = &node->central[spanclass];
+	struct kmh_mcache __percpu *mcache = node->mheap.heap->mcache;
+	struct llist_node *first;
+	struct kmh_mspan *s;
+
+	kmh_trip_begin(&mcache->trips);
+	first = kmh_mcentral_take(c, mc, n, KMH_STEAL_CPUS) ?:
+		kmh_mcentral_grow(node, spanclass, mc, mc && mc->atomic) ?:
+		kmh_mcentral_take(c, mc, n, nr_cpu_ids);
+	llist_for_each_entry(s, first, node) {
+		/*
+		 * Nobody else writes it: who finds a span by its address looks at its home.
+		 * Should its class advance right now: it is h + 1 then, which is so.
+		 */
+		atomic_set(&s->sweepgen, atomic_read(&s->sweepgen) + 3);
+		if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
+			kmh_mspan_blacken(s);
+	}
+	kmh_trip_end(&mcache->trips);
+	return first;
+}
+
+/**
+ * kmh_mcentral_uncache_span() - take back a span from an mcache
+ * @node: whose.
+ * @s: home CACHED, owner NULL.
+ *
+ * An empty one goes on to the page heap. In NMI a lock that is taken leaves
+ * nothing to wait for: the span is announced, which needs no lock.
+ *
+ * Context: Any; in the section, or the CPU is dead.
+ */
+void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s)
+{
+	kmh_assert_pinned();
+	kmh_sweep_uncached(s);
+	kmh_mcentral_put(&node->central[s->spanclass], s);
+}
+
+/* NULL when a double free that lost its race has just made the last slot wait for the fold. */
+static void *kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	struct kmh_slots *w = kmh_mspan_next_word(s, 0);
+	unsigned long avail = w ? kmh_slots_avail(w) : 0;
+	unsigned int word;
+
+	if (unlikely(!avail))
+		return NULL;
+	word = w - s->w;
+	avail &= -avail;
+	WRITE_ONCE(w->free, w->free & ~avail);
+	if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
+		atomic_long_or(avail, kmh_mspan_mark(s, word));
+	atomic_long_inc(&c->nested_allocs);
+	return (void *)kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + __ffs(avail));
+}
+
+/**
+ * kmh_mcentral_alloc_one() - one object past the mcache
+ * @node: from where.
+ * @spanclass: which class.
+ * @atomic: for a caller that cannot sleep.
+ *
+ * For an interrupt that found its CPU's mcache busy, and for a foreign node. The
+ * caller is the span's sweeper for as long as it is off the lists.
+ *
+ * Context: Any; preemption off. In NMI locks are only tried.
+ * Return: the object or NULL.
+ */
+void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool atomic)
+{
+	struct kmh_mcache __percpu *mcache = node->mheap.heap->mcache;
+	struct kmh_mcentral *c = &node->central[spanclass];
+	struct llist_node *n;
+	struct kmh_mspan *s;
+	void *p = NULL;
+
+	kmh_trip_begin(&mcache->trips);
+	n = kmh_mcentral_take(c, NULL, 1, KMH_STEAL_CPUS) ?:
+	    kmh_mcentral_grow(node, spanclass, NULL, atomic) ?:
+	    kmh_mcentral_take(c, NULL, 1, nr_cpu_ids);
+	if (n) {
+		s = llist_entry(n, struct kmh_mspan, node);
+		p = kmh_mcentral_take_slot(c, s);
+		kmh_mcentral_settle(c, s);
+	}
+	kmh_trip_end(&mcache->trips);
+	return p;
+}
+
+/* ---- the sweep */
+
+static void kmh_mcentral_store_phase(struct kmh_mcentral *c, unsigned int step,
+				     enum kmh_sweep_what what, bool marking)
+{
+	unsigned long flags;
+
+	kmh_wait_lock_irqsave(&c->lock, flags);
+	/* Release: pairs with the load in kmh_mcentral_phase(). */
+	smp_store_release(&c->phase, kmh_phase(kmh_mcentral_gen(c) + step, what, marking));
+	kmh_unlock_irqrestore(&c->lock, flags);
+}
+
+/**
+ * kmh_mcentral_advance() - make every listed span unswept
+ * @c: whose.
+ * @what: what they are to be swept for.
+ * @marking: is a collection marking from now on?
+ *
+ * Context: Process context; the heap's sweep.mutex held. The last generation is swept.
+ */
+void kmh_mcentral_advance(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking)
+{
+	kmh_mcentral_store_phase(c, 2, what, marking);
+}
+
+/* The same within a generation. */
+void kmh_mcentral_set_phase(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking)
+{
+	kmh_mcentral_store_phase(c, 0, what, marking);
+}
+
+/*
+ * Sweep a span that has been claimed, and put it where it belongs. An empty one stays
+ * while its class has no other with free slots, because a class that was in use will
+ * be: a load that swings by a few spans then finds the last one here instead of
+ * fetching it from the page heap each time. Context: any; on the trip that has claimed it.
+ */
+void kmh_mcentral_sweep_claimed(struct kmh_mspan *s)
+{
+	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
+
+	kmh_mcentral_ready(s);
+	if (READ_ONCE(c->npartial))
+		kmh_mcentral_put(c, s);
+	else
+		kmh_mcentral_settle(c, s);
+}
+
+/**
+ * kmh_mcentral_try_claim() - claim an unswept span that was found by its address
+ * @s: a span that cannot go away, because the caller holds the page heap's lock. That
+ *	comes after this one's, so it is only tried.
+ *
+ * Context: On a trip.
+ * Return: true when it was listed, and is for the caller to sweep.
+ */
+bool kmh_mcentral_try_claim(struct kmh_mspan *s)
+{
+	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
+	bool mine = false;
+
+	lockdep_assert_held(&s->mheap->lock);
+	if (!raw_spin_trylock(&c->lock))
+		return false;
+	if ((unsigned int)atomic_read(&s->sweepgen) == kmh_mcentral_gen(c))
+		goto out;
+	mine = kmh_mcentral_take_partial_locked(c, s) || kmh_mcentral_unlist_locked(c, s);
+	if (mine)
+		kmh_mcentral_claim_locked(c, s);
+out:
+	raw_spin_unlock(&c->lock);
+	return mine;
+}
+
+/**
+ * kmh_mcentral_try_claim_empty() - claim a partial span that seems to be empty
+ * @s: as for kmh_mcentral_try_claim().
+ *
+ * Context: On a trip.
+ * Return: true when it is for the caller to hand to kmh_mcentral_release_claimed().
+ */
+bool kmh_mcentral_try_claim_empty(struct kmh_mspan *s)
+{
+	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
+	bool mine;
+
+	lockdep_assert_held(&s->mheap->lock);
+	if (atomic_read(&s->home) != KMH_HOME_PARTIAL || !kmh_mspan_idle(s) ||
+	    !raw_spin_trylock(&c->lock))
+		return false;
+	mine = kmh_mcentral_take_partial_locked(c, s);
+	if (mine)
+		kmh_mcentral_claim_locked(c, s);
+	raw_spin_unlock(&c->lock);
+	return mine;
+}
+
+/* Sweep a span that has been claimed; if it is empty it goes, even the last one of its class. */
+void kmh_mcentral_release_claimed(struct kmh_mspan *s)
+{
+	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
+
+	kmh_mcentral_ready(s);
+	kmh_mcentral_put(c, s);
+}
+
+/* An unswept span, claimed, or NULL. */
+static struct kmh_mspan *kmh_mcentral_pop_unswept(struct kmh_mcentral *c)
+{
+	struct kmh_mspan *s;
+	unsigned long flags;
+	unsigned int set;
+
+	if (!kmh_lock_irqsave(&c->lock, flags))
+		return NULL;
+	set = !kmh_swept_set(c->phase);
+	s = kmh_mcentral_pop_partial_locked(c, set) ?: kmh_mcentral_pop_full_locked(c, set);
+	if (s)
+		kmh_mcentral_claim_locked(c, s);
+	kmh_unlock_irqrestore(&c->lock, flags);
+	return s;
+}
+
+/**
+ * kmh_mcentral_sweep_one() - sweep a span that waits for it
+ * @c: whose.
+ *
+ * Context: Any. In NMI locks are only tried.
+ * Return: its pages; 0 when no span waits.
+ */
+unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c)
+{
+	unsigned int set = !kmh_swept_set(READ_ONCE(c->phase)), npages = 0;
+	struct kmh_mcache __percpu *mcache;
+	struct kmh_mspan *s;
+
+	if (list_empty(&c->partial[set]) && list_empty(&c->full[set]))
+		return 0;
+	mcache = kmh_mcentral_mcache(c);
+	preempt_disable();
+	kmh_trip_begin(&mcache->trips);
+	s = kmh_mcentral_pop_unswept(c);
+	if (s) {
+		npages = s->npages;
+		kmh_mcentral_sweep_claimed(s);
+	}
+	kmh_trip_end(&mcache->trips);
+	preempt_enable();
+	return npages;
+}
+
+/* Has the generation reached every span that it could find, but for those on a trip? */
+bool kmh_mcentral_is_swept(struct kmh_mcentral *c)
+{
+	unsigned int set;
+	unsigned long flags;
+	bool swept;
+
+	kmh_wait_lock_irqsave(&c->lock, flags);
+	set = !kmh_swept_set(c->phase);
+	swept = list_empty(&c->partial[set]) && list_empty(&c->full[set]);
+	kmh_unlock_irqrestore(&c->lock, flags);
+	return swept;
+}
+
+/* Partial spans that are looked at by one hold of the lock, and those that one trip gives back. */
+#define KMH_RELEASE_LOOKS	32U
+#define KMH_RELEASE_BATCH	16U
+
+/*
+ * One trip through the swept partial spans, from the first one on: what seems to be empty goes,
+ * the others to the end of the list, in the order they were. Returns how many it has looked at,
+ * @left at most; 0 when there are none.
+ */
+static unsigned int kmh_mcentral_release_some(struct kmh_mcentral *c, unsigned int left)
+{
+	struct kmh_mcache __percpu *mcache = kmh_mcentral_mcache(c);
+	struct kmh_mspan *span[KMH_RELEASE_BATCH], *s;
+	unsigned int n = 0, looks, i;
+	struct list_head *set;
+	unsigned long flags;
+
+	preempt_disable();
+	kmh_trip_begin(&mcache->trips);
+	kmh_wait_lock_irqsave(&c->lock, flags);
+	set = &c->partial[kmh_swept_set(c->phase)];
+	left = min(left, KMH_RELEASE_LOOKS);
+	for (looks = 0; looks < left && n < KMH_RELEASE_BATCH && !list_empty(set); looks++) {
+		s = list_first_entry(set, struct kmh_mspan, list);
+		if (!kmh_mspan_idle(s) && kmh_mspan_has_avail(s)) {
+			list_move_tail(&s->list, set);
+			continue;
+		}
+		kmh_mcentral_take_partial_locked(c, s);
+		kmh_mcentral_claim_locked(c, s);
+		span[n++] = s;
+	}
+	kmh_unlock_irqrestore(&c->lock, flags);
+	for (i = 0; i < n; i++)
+		kmh_mcentral_release_claimed(span[i]);
+	kmh_trip_end(&mcache->trips);
+	preempt_enable();
+	return looks;
+}
+
+/**
+ * kmh_mcentral_release_empty() - send empty spans back to the page heap
+ * @node: whose.
+ * @spanclass: which class.
+ *
+ * Looks at as many listed spans as there are, and so at each one once where nobody takes or
+ * lists any meanwhile.
+ *
+ * Context: Process context; may sleep.
+ */
+void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass)
+{
+	struct kmh_mcentral *c = &node->central[spanclass];
+	unsigned int left, looks;
+
+	kmh_mcentral_sweep_announced(c);
+	while (kmh_mcentral_sweep_one(c))
+		;
+	for (left = READ_ONCE(c->npartial); left; left -= looks) {
+		looks = kmh_mcentral_release_some(c, left);
+		if (!looks)
+			break;
+		cond_resched();
+	}
+}
+
+/* Spans whose pages somebody else has freed leave the sets. Context: any but NMI. */
+void kmh_mcentral_drop_lost(struct kmh_mcentral *c)
+{
+	struct kmh_mspan *s, *next;
+	unsigned int set;
+	unsigned long flags;
+
+	kmh_wait_lock_irqsave(&c->lock, flags);
+	for (set = 0; set < 2; set++) {
+		list_for_each_entry_safe(s, next, &c->partial[set], list)
+			if (kmh_mspan_is_lost(s))
+				kmh_mcentral_take_partial_locked(c, s);
+		list_for_each_entry_safe(s, next, &c->full[set], list)
+			if (kmh_mspan_is_lost(s))
+				kmh_mcentral_unlist_locked(c, s);
+	}
+	kmh_unlock_irqrestore(&c->lock, flags);
+}
+
+/* One set's spans agree with it. Returns their number. */
+static unsigned int kmh_mcentral_check_set_locked(struct kmh_node *node, unsigned int spanclass,
+						  struct list_head *set, enum kmh_span_home home,
+						  unsigned int *n, kmh_finding_fn finding,
+						  void *ctx)
+{
+	struct kmh_mspan *s;
+	unsigned int len = 0;
+
+	list_for_each_entry(s, set, list) {
+		int is = atomic_read(&s->home);
+
+		len++;
+		if (s->spanclass == spanclass && !READ_ONCE(s->owner) &&
+		    s->mheap == &node->mheap &&
+		    (is == (int)home || (home == KMH_HOME_LISTED && is == KMH_HOME_ANNOUNCED)))
+			continue;
+		finding(ctx, "span %p on %s list %u: class %u, home %d, owner %p", s,
+			home == KMH_HOME_PARTIAL ? "partial" : "full", spanclass, s->spanclass,
+			is, s->owner);
+		++*n;
+	}
+	return len;
+}
+
+/**
+ * kmh_mcentral_validate() - the sets of a class
+ * @node: whose.
+ * @spanclass: which class.
+ * @finding: called for each violation, with the lock held: must not sleep.
+ * @ctx: passed through.
+ *
+ * Context: Any but NMI.
+ * Return: number of findings.
+ */
+unsigned int kmh_mcentral_validate(struct kmh_node *node, unsigned int spanclass,
+				   kmh_finding_fn finding, void *ctx)
+{
+	struct kmh_mcentral *c = &node->central[spanclass];
+	unsigned int n = 0, len = 0, i;
+	unsigned long flags;
+
+	kmh_wait_lock_irqsave(&c->lock, flags);
+	for (i = 0; i < 2; i++) {
+		len += kmh_mcentral_check_set_locked(node, spanclass, &c->partial[i],
+						     KMH_HOME_PARTIAL, &n, finding, ctx);
+		kmh_mcentral_check_set_locked(node, spanclass, &c->full[i], KMH_HOME_LISTED, &n,
+					      finding, ctx);
+	}
+	if (len != c->npartial) {
+		finding(ctx, "class %u: %u spans on the partial list, %u counted", spanclass, len,
+			c->npartial);
+		n++;
+	}
+	kmh_unlock_irqrestore(&c->lock, flags);
+	return n;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Private: floor central/, spans that no CPU has.
+ *
+ * For each class on each node there is one mcentral: sets of spans with free slots and of full
+ * ones, and an inbox of full spans that have been freed into. A span is on its way between two
+ * homes on a *trip* (trip.h) only, which ends within a bounded time; so the sweep can wait for
+ * all of them. The lock is mcentral->lock, raw, and inside it at most the page heap's. The one
+ * rule: whoever takes a span off a list has claimed it, folds or sweeps it without the lock
+ * (fold.c), and puts it where it then belongs.
+ */
+#ifndef _KMHEAP_MCENTRAL_H
+#define _KMHEAP_MCENTRAL_H
+
+#include <linux/atomic.h>
+#include <linux/cache.h>
+#include <linux/list.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+#include "base/finding.h"
+#include "central/inbox.h"
+#include "central/phase.h"
+
+struct kmh_mcache;
+struct kmh_mspan;
+struct kmh_node;
+
+/*
+ * The spans of one class on one node that no CPU caches.
+ *
+ * @phase says in one word, so that one load tells all of it as of one moment: the sweep
+ * generation h, which is even; what its spans are swept for; and whether a collection is
+ * marking. Set (h / 2) % 2 of @partial and @full holds what this generation has
+ * swept, the other one what it has not.
+ *
+ * Two cache lines: what every refill and announcement reads and seldom anyone writes, and what
+ * every refill writes.
+ */
+struct kmh_mcentral {
+	unsigned long phase;		/* written under @lock, read anywhere */
+	struct list_head full[2];
+	struct kmh_inbox inbox;		/* announced spans that no CPU has filled */
+	u8 dirty[2];			/* some span has bits in this deferred set */
+	u8 spanclass;			/* its place in the node */
+	bool inboxes;			/* some CPU's may have something */
+	u8 turns;			/* @inbox: how often @announced has become @ripe */
+
+	raw_spinlock_t lock ____cacheline_aligned;
+	unsigned int npartial;		/* length of both partial sets */
+	struct list_head partial[2];
+	unsigned int steal;		/* the CPU whose inbox was looked at last, by others */
+	atomic_long_t nested_allocs;	/* by interrupts that found their mcache busy */
+};
+
+static inline unsigned long kmh_mcentral_phase(const struct kmh_mcentral *c)
+{
+	return smp_load_acquire(&c->phase);	/* marks are read after the end of marking */
+}
+
+static inline unsigned int kmh_mcentral_gen(const struct kmh_mcentral *c)
+{
+	return kmh_phase_gen(READ_ONCE(c->phase));	/* orders nothing */
+}
+
+void kmh_mcentral_init(struct kmh_mcentral *c, unsigned int spanclass);
+struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s);
+struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int spanclass,
+					    struct kmh_mcache *mc);
+void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s);
+void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool atomic);
+unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c);
+void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s);
+bool kmh_mcentral_try_claim(struct kmh_mspan *s);
+void kmh_mcentral_sweep_claimed(struct kmh_mspan *s);
+bool kmh_mcentral_try_claim_empty(struct kmh_mspan *s);
+void kmh_mcentral_release_claimed(struct kmh_mspan *s);
+bool kmh_mcentral_is_swept(struct kmh_mcentral *c);
+void kmh_mcentral_advance(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking);
+void kmh_mcentral_set_phase(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking);
+void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass);
+void kmh_mcentral_drop_lost(struct kmh_mcentral *c);
+unsigned int kmh_mcentral_validate(struct kmh_node *node, unsigned int spanclass,
+				   kmh_finding_fn finding, void *ctx);
+
+#endif /* _KMHEAP_MCENTRAL_H */

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: freed large objects that a CPU keeps; see largecache.c. */
+#ifndef _KMHEAP_LARGECACHE_H
+#define _KMHEAP_LARGECACHE_H
+
+#include <linux/types.h>
+
+#include "base/finding.h"
+#include "pages/parked.h"
+
+struct kmh_mcache;
+struct kmh_mheap;
+struct kmh_mspan;
+struct kmheap;
+
+/* What a CPU keeps, under the mcache rule. */
+struct kmh_largecache {
+	struct kmh_parked parked;
+	unsigned long limit;		/* of parked.max */
+	unsigned long takes;		/* spans that were handed out, ever */
+	unsigned long allocs;		/* those that became objects */
+};
+
+void kmh_largecache_init(struct kmh_largecache *lc);
+bool kmh_largecache_park(struct kmh_mspan *s);
+struct kmh_mspan *kmh_largecache_take(struct kmheap *heap, unsigned long npages, size_t align,
+				      int nid, bool count);
+void kmh_largecache_to_store(struct kmh_mcache *mc);
+bool kmh_largecache_all_to_store(struct kmheap *heap);
+void kmh_largecache_drain_all(struct kmheap *heap);
+void kmh_largecache_drain_idle(struct kmheap *heap);
+void kmh_large_free(struct kmh_mspan *s);
+unsigned int kmh_largecache_validate(struct kmheap *heap, kmh_finding_fn finding, void *ctx);
+
+#endif /* _KMHEAP_LARGECACHE_H */

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Per-CPU caches: one span per span class from which this CPU allocates.
+ *
+ * After Go's mcache (src/runtime/mcache.go). The rule that makes it lock-free
+ * stands at struct kmh_mcache.
+ */
+#include <linux/cpu.h>
+#include <linux/delay.h>
+#include <linux/kmemleak.h>
+#include <linux/smp.h>
+
+#include "cpu/mcache.h"
+#include "base/backend.h"
+#include "central/fold.h"
+#include "cpu/magazine.h"
+#include "cpu/tiny.h"
+#include "heap.h"
+
+/* What an empty class points to: no free slot, and never written. */
+struct kmh_slots kmh_no_slots;
+
+static void kmh_mcslot_set_word(struct kmh_mcslot *c, struct kmh_slots *w)
+{
+	struct kmh_mspan *s = c->span;
+
+	c->wbase = kmh_mspan_slot_addr(s, (w - s->w) * KMH_WORD_SLOTS);
+	c->word = w;
+}
+
+/**
+ * kmh_mcslot_turn() - make another word of the cached span the window
+ * @c: a class whose window is empty, in the section.
+ *
+ * One with slots that this CPU has freed: nothing is folded or swept, which is refill's.
+ *
+ * Return: false when there is none.
+ */
+bool kmh_mcslot_turn(struct kmh_mcslot *c)
+{
+	struct kmh_slots *w = c->word;
+	struct kmh_mspan *s = c->span;
+	unsigned int i;
+
+	for (i = 1; s && i < s->nwords; i++) {
+		if (++w == s->w + s->nwords)
+			w = s->w;
+		if (!kmh_slots_avail(w))
+			continue;
+		kmh_mcslot_set_word(c, w);
+		return true;
+	}
+	return false;
+}
+
+/* Give up a span; in the caller's section, or the CPU is dead. */
+static void kmh_mcache_uncache(struct kmh_mcache *mc, struct kmh_mspan *s)
+{
+	WRITE_ONCE(s->owner, NULL);
+	if (likely(s->state == KMH_SPAN_SMALL))
+		s->keeper = mc;
+	kmh_mcentral_uncache_span(mc->node, s);
+}
+
+/* The class gives up the span that it allocates from. */
+static void kmh_mcslot_uncache(struct kmh_mcache *mc, struct kmh_mcslot *c)
+{
+	struct kmh_mspan *s = c->span;
+
+	if (!s)
+		return;
+	/* Figures read it. */
+	data_race(mc->taken[c - mc->slot] -= hweight_long(c->avail));
+	WRITE_ONCE(c->avail, 0);
+	c->word = &kmh_no_slots;
+	WRITE_ONCE(c->span, NULL);
+	kmh_mcache_uncache(mc, s);
+}
+
+static struct kmh_mspan *kmh_mcache_pop_spare(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct llist_node *n = mc->spare[spanclass];
+
+	if (!n)
+		return NULL;
+	WRITE_ONCE(mc->spare[spanclass], n->next);
+	return llist_entry(n, struct kmh_mspan, node);
+}
+
+/* The next span to allocate from: one that is here, or as many as mcentral gives. */
+static struct kmh_mspan *kmh_mcache_next_span(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct kmh_mspan *s = kmh_mcache_pop_spare(mc, spanclass);
+	struct llist_node *n;
+
+	if (s) {
+		kmh_sweep_if_stale(s);
+		return s;
+	}
+	n = kmh_mcentral_cache_spans(mc->node, spanclass, mc);
+	if (!n)
+		return NULL;
+	data_race(mc->refills[spanclass]++);	/* figures read it */
+	kmh_kick_ask(&mc->heap->idle.kick);
+	llist_for_each_entry(s, n, node)
+		WRITE_ONCE(s->owner, mc);
+	WRITE_ONCE(mc->spare[spanclass], n->next);
+	return llist_entry(n, struct kmh_mspan, node);
+}
+
+/**
+ * kmh_mcache_refill() - find the next slots of a class
+ * @mc: this CPU's mcache, in the section.
+ * @spanclass: the class whose window is empty.
+ *
+ * The cached spans first (other words, remote frees), then mcentral, then fresh
+ * pages. In NMI the locks on the way are only tried.
+ *
+ * Return: true when kmh_mcache_take() will succeed, but for a double free that loses
+ * a race meanwhile and makes the slot wait for the fold.
+ */
+bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct kmh_mcslot *c = &mc->slot[spanclass];
+	struct kmh_mspan *s = c->span;
+	struct kmh_slots *w;
+
+	if (s) {
+		kmh_sweep_if_stale(s);
+		w = kmh_mspan_next_word(s, c->word - s->w);
+		if (w) {
+			kmh_mcslot_set_word(c, w);
+			return true;
+		}
+		kmh_mcslot_uncache(mc, c);
+	}
+	while ((s = kmh_mcache_next_span(mc, spanclass))) {
+		WRITE_ONCE(c->span, s);
+		w = kmh_mspan_next_word(s, 0);
+		if (likely(w)) {
+			kmh_mcslot_set_word(c, w);
+			return true;
+		}
+		/* A double free that lost its race took the slot away again. */
+		kmh_mcslot_uncache(mc, c);
+		if (!mc->spare[spanclass])
+			break;
+	}
+	return false;
+}
+
+/**
+ * kmh_free_slot() - free one slot of a small or tiny span
+ * @s: the span.
+ * @slot: slot number, below nelems.
+ *
+ * Context: Any; preemption off.
+ * Return: KMH_FREE_DOUBLE, and nothing done, when it was not live.
+ */
+enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot)
+{
+	enum kmh_free_result res = kmh_free_local(s, slot, kmh_this_cpu_offset());
+
+	kmh_assert_pinned();
+	return res == KMH_FREE_FOREIGN ? kmh_mspan_free_remote(s, slot) : res;
+}
+
+/* Call @fn for every span that an mcache holds. In the section. */
+void kmh_mcache_walk_spans(struct kmh_mcache *mc, void (*fn)(struct kmh_mspan *s))
+{
+	struct kmh_mspan *s;
+	unsigned int i;
+
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
+		if (mc->slot[i].span)
+			fn(mc->slot[i].span);
+		llist_for_each_entry(s, mc->spare[i], node)
+			fn(s);
+	}
+}
+
+/**
+ * kmh_mcache_drain_locked() - give everything an mcache holds to the tiers behind it
+ * @mc: in the section, or of a CPU that is dead.
+ *
+ * Large objects go to the stores of their nodes; kmh_largestore_release() is the caller's.
+ */
+void kmh_mcache_drain_locked(struct kmh_mcache *mc)
+{
+	struct kmh_mspan *s;
+	unsigned int i;
+
+	kmh_assert_pinned();
+	kmh_tiny_close(mc);
+	kmh_magazines_flush(mc);
+	kmh_magazines_free(mc);
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
+		kmh_mcslot_uncache(mc, &mc->slot[i]);
+		while ((s = kmh_mcache_pop_spare(mc, i)))
+			kmh_mcache_uncache(mc, s);
+	}
+	kmh_pagecache_give(&mc->node->mheap, &mc->pages);
+	kmh_largecache_to_store(mc);
+}
+
+/* Is there anything that a drain would give back? A guess, from anywhere. */
+bool kmh_mcache_holds_any(const struct kmh_mcache *mc)
+{
+	unsigned int i;
+
+	if (READ_ONCE(mc->pages.bits) || READ_ONCE(mc->large.parked.npages))
+		return true;
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+		if (READ_ONCE(mc->slot[i].span) || READ_ONCE(mc->spare[i]) ||
+		    READ_ONCE(mc->magazine[i]))
+			return true;
+	return false;
+}
+
+struct kmh_visit {
+	struct kmheap *heap;
+	void (*fn)(struct kmh_mcache *mc);
+	bool (*wanted)(const struct kmh_mcache *mc);
+	atomic_t ndone, nbusy;
+};
+
+static void kmh_visit_this_cpu(void *arg)
+{
+	struct kmh_visit *v = arg;
+	struct kmh_mcache *mc = this_cpu_ptr(v->heap->mcache);
+
+	if (!kmh_mcache_enter(mc)) {
+		atomic_inc(&v->nbusy);
+		return;
+	}
+	v->fn(mc);
+	kmh_mcache_leave(mc);
+	atomic_inc(&v->ndone);
+}
+
+static bool kmh_visit_wanted(int cpu, void *arg)
+{
+	struct kmh_visit *v = arg;
+
+	return !v->wanted || v->wanted(per_cpu_ptr(v->heap->mcache, cpu));
+}
+
+/**
+ * kmh_mcache_visit() - call a function in the sections of the online CPUs
+ * @heap: the heap.
+ * @fn: called on each CPU, in an interrupt.
+ * @wanted: which mcaches, by a guess from elsewhere; NULL for all.
+ *
+ * Runs on each CPU, because only a CPU may look at its own flag. One that is in its section
+ * when the interrupt arrives is passed over.
+ *
+ * Context: Process context.
+ * Return: on how many CPUs @fn was called, and how many were in their section.
+ */
+struct kmh_visited kmh_mcache_visit(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc),
+				    bool (*wanted)(const struct kmh_mcache *mc))
+{
+	struct kmh_visit v = { .heap = heap, .fn = fn, .wanted = wanted };
+
+	on_each_cpu_cond(kmh_visit_wanted, kmh_visit_this_cpu, &v, true);
+	return (struct kmh_visited){ atomic_read(&v.ndone), atomic_read(&v.nbusy) };
+}
+
+/* Whose memory a CPU is to be served from. */
+static struct kmh_node *kmh_mcache_home(struct kmheap *heap, unsigned int cpu)
+{
+	int nid = cpu_to_node(cpu);	/* none yet for a CPU that was never there, or some node */
+
+	return kmh_heap_node(heap, nid == NUMA_NO_NODE ? first_memory_node : nid);
+}
+
+/**
+ * kmh_mcache_renode() - a CPU comes that was on another node, or on none, so far
+ * @heap: the heap.
+ * @cpu: the CPU. Nobody uses its mcache, which is empty.
+ *
+ * Its inbox may hold spans of the node that it was served from: they go on its lists. Whoever
+ * announces has preemption off, so after a grace period no more of them come.
+ *
+ * Context: Process context; sleeps.
+ */
+void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu)
+{
+	struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
+	struct kmh_node *old = mc->node, *new = kmh_mcache_home(heap, cpu);
+	unsigned int i;
+
+	if (likely(new == old))
+		return;
+	/* Of no node until its inbox is empty, which is under the locks of one node's mcentrals. */
+	WRITE_ONCE(mc->node, NULL);
+	synchronize_rcu();
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+		kmh_mcentral_leave_inbox(&old->central[i], mc);
+	WRITE_ONCE(mc->node, new);
+}
+
+static void kmh_mcache_init_cpu(struct kmheap *heap, unsigned int cpu)
+{
+	struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
+	unsigned int i;
+
+	mc->heap = heap;
+	mc->percpu = heap->mcache;
+	mc->node = kmh_mcache_home(heap, cpu);
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+		mc->slot[i].word = &kmh_no_slots;
+	kmh_largecache_init(&mc->large);
+}
+
+/* Context: process context; sleeps. Return: 0 or -ENOMEM. */
+int kmh_mcache_init(struct kmheap *heap)
+{
+	unsigned int cpu;
+
+	heap->mcache = kmh_backend_percpu(struct kmh_mcache);
+	if (!heap->mcache)
+		return -ENOMEM;
+	/* Addresses of slots, which are not references to the objects there. */
+	if (kmh_heap_sanitized(heap))
+		kmemleak_free_percpu(heap->mcache);
+	kmh_heap_account_metadata(heap, sizeof(struct kmh_mcache) * num_possible_cpus());
+	for_each_possible_cpu(cpu)
+		kmh_mcache_init_cpu(heap, cpu);
+	return 0;
+}
+
+/* @mcache: what the heap had, NULL for none; @heap->mcache may be for who comes late by now. */
+void kmh_mcache_destroy(struct kmheap *heap, struct kmh_mcache __percpu *mcache)
+{
+	unsigned int cpu;
+
+	if (!mcache)
+		return;
+	for_each_possible_cpu(cpu)
+		kmh_magazines_free(per_cpu_ptr(mcache, cpu));
+	kmh_heap_account_metadata(heap, -(long)(sizeof(struct kmh_mcache) * num_possible_cpus()));
+	free_percpu(mcache);
+}
+
+static bool kmh_mcache_holds(const struct kmh_mcache *mc, unsigned int spanclass,
+			     const struct kmh_mspan *s)
+{
+	return READ_ONCE(s->owner) == mc && s->spanclass == spanclass &&
+	       atomic_read(&s->home) == KMH_HOME_CACHED;
+}
+
+/* The first cached span of a class that does not agree with its cache. */
+static struct kmh_mspan *kmh_mcache_stray(const struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct kmh_mspan *s = READ_ONCE(mc->slot[spanclass].span);
+	unsigned int left = KMH_REFILL_SPANS;
+	struct llist_node *n;
+
+	if (s && !kmh_mcache_holds(mc, spanclass, s))
+		return s;
+	/* Bounded: a spare span that is taken meanwhile may lead anywhere. */
+	for (n = READ_ONCE(mc->spare[spanclass]); n && left--; n = READ_ONCE(n->next)) {
+		s = llist_entry(n, struct kmh_mspan, node);
+		if (!kmh_mcache_holds(mc, spanclass, s))
+			return s;
+	}
+	return NULL;
+}
+
+/* One that is on its way in or out does not stay. */
+static struct kmh_mspan *kmh_mcache_lasting_stray(const struct kmh_mcache *mc,
+						  unsigned int spanclass)
+{
+	struct kmh_mspan *s = kmh_mcache_stray(mc, spanclass);
+	unsigned int looks;
+
+	for (looks = 1; s && looks < KMH_FINDING_LOOKS; looks++) {
+		kmh_finding_pause();
+		if (kmh_mcache_stray(mc, spanclass) != s)
+			return NULL;
+	}
+	return s;
+}
+
+/**
+ * kmh_mcache_validate() - what cached spans must agree on with their cache
+ * @heap: the heap.
+ * @finding: called for each violation.
+ * @ctx: passed through.
+ *
+ * Context: Process context; sleeps. CPUs go on meanwhile.
+ * Return: number of findings.
+ */
+unsigned int kmh_mcache_validate(struct kmheap *heap, kmh_finding_fn finding, void *ctx)
+{
+	unsigned int cpu, i, n = 0;
+
+	for_each_possible_cpu(cpu) {
+		struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
+
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
+			struct kmh_mspan *s = kmh_mcache_lasting_stray(mc, i);
+
+			if (!s)
+				continue;
+			finding(ctx,
+				"heap %s cpu %u span class %u: cached span %p has class %u, home %d, owner %p",
+				heap->name, cpu, i, s, s->spanclass, atomic_read(&s->home),
+				READ_ONCE(s->owner));
+			n++;
+		}
+	}
+	return n;
+}

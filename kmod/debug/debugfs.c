@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /sys/kernel/debug/kmheap/. Documentation/debugfs.rst has every format.
+ *
+ * Figures are taken first and formatted afterwards, outside every raw lock. A heap's
+ * files are removed, and their readers waited for, before the heap goes.
+ */
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "debug/debugfs.h"
+#include "base/backend.h"
+#include "base/book.h"
+#include "base/param.h"
+#include "debug/stats.h"
+#include "debug/validate.h"
+#include "heap.h"
+#include "pages/arena.h"
+#include "span/arenamap.h"
+#include "supply/giveback.h"
+
+static struct dentry *kmh_dir;
+static struct dentry *kmh_heaps_dir;
+
+/* ---- stats */
+
+static void kmh_show_reserve(struct seq_file *m, const struct kmheap_stats *st)
+{
+	seq_printf(m, "reserve_bytes %llu\n", st->reserve_bytes);
+	seq_printf(m, "reserve_peak_bytes %llu\n", st->reserve_peak_bytes);
+	seq_printf(m, "reserve_missing_bytes %llu\n", st->reserve_missing_bytes);
+	seq_printf(m, "reserve_served_task %llu\n", st->reserve_served_task);
+	seq_printf(m, "reserve_served_softirq %llu\n", st->reserve_served_softirq);
+	seq_printf(m, "reserve_served_hardirq %llu\n", st->reserve_served_hardirq);
+	seq_printf(m, "reserve_served_nmi %llu\n", st->reserve_served_nmi);
+	seq_printf(m, "reserve_refused_task %llu\n", st->reserve_refused_task);
+	seq_printf(m, "reserve_refused_softirq %llu\n", st->reserve_refused_softirq);
+	seq_printf(m, "reserve_refused_hardirq %llu\n", st->reserve_refused_hardirq);
+	seq_printf(m, "reserve_refused_nmi %llu\n", st->reserve_refused_nmi);
+}
+
+static void kmh_show_stats(struct seq_file *m, const struct kmheap_stats *st)
+{
+	seq_printf(m, "footprint_bytes %llu\n", st->footprint_bytes);
+	seq_printf(m, "live_bytes %llu\n", st->live_bytes);
+	seq_printf(m, "free_bytes %llu\n", st->free_bytes);
+	seq_printf(m, "cached_bytes %llu\n", st->cached_bytes);
+	seq_printf(m, "deferred_bytes %llu\n", st->deferred_bytes);
+	seq_printf(m, "waste_bytes %llu\n", st->waste_bytes);
+	seq_printf(m, "metadata_bytes %llu\n", st->metadata_bytes);
+	seq_printf(m, "live_objects %llu\n", st->live_objects);
+	seq_printf(m, "arenas %llu\n", st->arenas);
+	seq_printf(m, "spans %llu\n", st->spans);
+	seq_printf(m, "allocs %llu\n", st->allocs);
+	seq_printf(m, "frees %llu\n", st->frees);
+	seq_printf(m, "refused_allocs %llu\n", st->refused_allocs);
+	seq_printf(m, "double_frees %llu\n", st->double_frees);
+	seq_printf(m, "invalid_frees %llu\n", st->invalid_frees);
+	seq_printf(m, "wrong_size_frees %llu\n", st->wrong_size_frees);
+	seq_printf(m, "manual_bytes %llu\n", st->manual_bytes);
+	seq_printf(m, "deferred_objects %llu\n", st->deferred_objects);
+	seq_printf(m, "deferred_limit_bytes %llu\n", st->deferred_limit_bytes);
+	seq_printf(m, "generations %llu\n", st->generations);
+	seq_printf(m, "swept_spans %llu\n", st->swept_spans);
+	seq_printf(m, "collections %llu\n", st->collections);
+	seq_printf(m, "marked_objects %llu\n", st->marked_objects);
+	seq_printf(m, "collected_objects %llu\n", st->collected_objects);
+	seq_printf(m, "collected_bytes %llu\n", st->collected_bytes);
+	seq_printf(m, "specials %llu\n", st->specials);
+	seq_printf(m, "cpu_cache_bytes %llu\n", st->cpu_cache_bytes);
+	seq_printf(m, "central_bytes %llu\n", st->central_bytes);
+	seq_printf(m, "page_heap_bytes %llu\n", st->page_heap_bytes);
+	seq_printf(m, "releasable_bytes %llu\n", st->releasable_bytes);
+}
+
+static int kmh_stats_show(struct seq_file *m, void *unused)
+{
+	struct kmheap_stats st;
+	unsigned int nheaps;
+	int err = kmh_global_stats(&st, &nheaps);
+
+	if (err)
+		return err;
+	kmh_show_stats(m, &st);
+	kmh_show_reserve(m, &st);
+	seq_printf(m, "heaps %u\n", nheaps);
+	seq_printf(m, "shrunk_bytes %ld\n", atomic_long_read(&kmh_shrunk_bytes));
+	seq_printf(m, "oom_bytes %ld\n", atomic_long_read(&kmh_oom_bytes));
+	seq_printf(m, "suppressed_reports %ld\n", atomic_long_read(&kmh_reports_suppressed));
+	seq_printf(m, "limit_bytes %zu\n", READ_ONCE(kmh_total_limit));
+	seq_printf(m, "limit_refusals %ld\n", atomic_long_read(&kmh_total_refusals));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(kmh_stats);
+
+static int kmh_heap_stats_show(struct seq_file *m, void *unused)
+{
+	struct kmheap *heap = m->private;
+	struct kmheap_stats st;
+	int err = kmheap_stats(heap, &st);
+
+	if (err)
+		return err;
+	kmh_show_stats(m, &st);
+	seq_printf(m, "expedited_grace_periods %ld\n",
+		   atomic_long_read(&heap->defer.expedited));
+	kmh_show_reserve(m, &st);
+	seq_printf(m, "finalized_objects %ld\n", atomic_long_read(&heap->specials.finalized));
+	seq_printf(m, "collect_begin_ns %llu\n", READ_ONCE(heap->begin_ns));
+	seq_printf(m, "collect_end_ns %llu\n", READ_ONCE(heap->end_ns));
+	seq_printf(m, "scavenged_bytes %ld\n", atomic_long_read(&heap->scavenge.bytes));
+	seq_printf(m, "scavenged_arenas %ld\n", atomic_long_read(&heap->scavenge.arenas));
+	seq_printf(m, "peak_bytes %zu\n", READ_ONCE(heap->scavenge.peak_bytes));
+	seq_printf(m, "shrunk_bytes %ld\n", atomic_long_read(&heap->shrink.asked_bytes));
+	seq_printf(m, "reclaimed_bytes %ld\n", atomic_long_read(&heap->shrink.reclaimed_bytes));
+	seq_printf(m, "leaving_bytes %zu\n", kmh_arena_leaving_bytes(heap));
+	seq_printf(m, "idle_drains %ld\n", atomic_long_read(&heap->idle.drains));
+	seq_printf(m, "limit_bytes %llu\n", st.limit_bytes);
+	seq_printf(m, "owner %s\n", heap->owner ? module_name(heap->owner) : "none");
+	seq_printf(m, "limit_refusals %ld\n", atomic_long_read(&heap->limit.refusals));
+	seq_printf(m, "soft_limit_bytes %zu\n", READ_ONCE(heap->limit.soft_bytes));
+	seq_printf(m, "soft_limit_events %ld\n", atomic_long_read(&heap->limit.soft_events));
+	seq_printf(m, "scavenged_bytes_per_second %zu\n", kmh_scavenge_pace(heap));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(kmh_heap_stats);
+
+/* ---- limits: a number in each file, of bytes */
+
+static ssize_t kmh_write_limit(struct file *file, const char __user *user, size_t count,
+			       int (*set)(struct kmheap *heap, size_t bytes))
+{
+	struct seq_file *m = file->private_data;
+	char text[32] = "";
+	size_t bytes;
+	int err;
+
+	if (count >= sizeof(text))
+		return -EINVAL;
+	if (copy_from_user(text, user, count))
+		return -EFAULT;
+	if (strlen(text) != count)
+		return -EINVAL;
+	err = kmh_bytes_parse(text, &bytes) ?: set(m->private, bytes);
+	return err ?: count;
+}
+
+#define KMH_LIMIT_FILE(name, value, set_fn)						\
+static int kmh_##name##_show(struct seq_file *m, void *unused)				\
+{											\
+	struct kmheap *heap __maybe_unused = m->private;				\
+											\
+	seq_printf(m, "%zu\n", READ_ONCE(value));					\
+	return 0;									\
+}											\
+											\
+static ssize_t kmh_##name##_write(struct file *file, const char __user *user,		\
+				  size_t count, loff_t *pos)				\
+{											\
+	return kmh_write_limit(file, user, count, set_fn);				\
+}											\
+											\
+static int kmh_##name##_open(struct inode *inode, struct file *file)			\
+{											\
+	return single_open(file, kmh_##name##_show, inode->i_private);			\
+}											\
+											\
+static const struct file_operations kmh_##name##_fops = {				\
+	.owner = THIS_MODULE,								\
+	.open = kmh_##name##_open,							\
+	.read = seq_read,								\
+	.write = kmh_##name##_write,							\
+	.llseek = seq_lseek,								\
+	.release = single_release,							\
+}
+
+static int kmh_set_total(struct kmheap *unused, size_t bytes)
+{
+	return kmh_limit_set_total(bytes);
+}
+
+KMH_LIMIT_FILE(hard_limit, heap->limit_bytes, kmheap_set_limit);
+KMH_LIMIT_FILE(soft_limit, heap->limit.soft_bytes, kmh_limit_set_soft);
+KMH_LIMIT_FILE(total_limit, kmh_total_limit, kmh_set_total);
+
+/* ---- classes */
+
+static void kmh_show_class(struct seq_file *m, unsigned int i, const struct kmh_class_stats *c)
+{
+	const struct kmh_sizeclass *class = &kmh_classes[i];
+	u64 tail = kmh_less(c->pages << KMH_PAGE_SHIFT, c->spans * class->nelems * class->size);
+
+	seq_printf(m, "%5u %5u %5u %9llu %9llu %9llu %9llu %9llu ", i, class->size,
+		   class->npages, c->spans, c->live, c->free, c->remote, c->deferred);
+	seq_printf(m, "%12llu %12llu %9llu %9llu\n", c->allocs,
+		   kmh_less(c->allocs, c->live), c->refills, tail);
+}
+
+static int kmh_classes_show(struct seq_file *m, void *unused)
+{
+	struct kmh_heap_walk *w = kmh_heap_walk_new();
+	unsigned int i;
+
+	if (!w)
+		return -ENOMEM;
+	kmh_heap_walk(m->private, w);
+	seq_puts(m, "class  size pages     spans      live      free    remote  deferred ");
+	seq_puts(m, "      allocs        frees   refills     waste\n");
+	for (i = 0; i < KMH_NR_CLASSES; i++)
+		kmh_show_class(m, i, &w->class[i]);
+	seq_printf(m, "tiny_objects %llu\n", w->tiny_objects);
+	seq_printf(m, "large_objects %llu\n", w->large_objects);
+	seq_printf(m, "page_runs %llu\n", w->manual_runs);
+	kmh_backend_free(w);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(kmh_classes);
+
+/* ---- arenas: one seq_file record each; the mutex pins them */
+
+static void *kmh_arenas_start(struct seq_file *m, loff_t *pos)
+{
+	struct kmheap *heap = m->private;
+
+	mutex_lock(&heap->arenas_mutex);
+	return seq_list_start_head(&heap->arenas, *pos);
+}
+
+static void *kmh_arenas_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	struct kmheap *heap = m->private;
+
+	return seq_list_next(v, &heap->arenas, pos);
+}
+
+static void kmh_arenas_stop(struct seq_file *m, void *v)
+{
+	struct kmheap *heap = m->private;
+
+	mutex_unlock(&heap->arenas_mutex);
+}
+
+/* What a heap page is, in one character. */
+static char kmh_page_char(unsigned long page)
+{
+	const struct kmh_mspan *s = kmh_span_of_page(page);
+
+	switch (s->state) {
+	case KMH_SPAN_SMALL:
+		return READ_ONCE(s->owner) ? 'C' : 's';
+	case KMH_SPAN_TINY:
+		return 't';
+	case KMH_SPAN_LARGE:
+		return 'L';
+	case KMH_SPAN_MANUAL:
+		return 'M';
+	default:
+		return '.';
+	}
+}
+
+#define KMH_MAP_LINE	64
+
+static void kmh_show_page_map(struct seq_file *m, const struct kmh_arena *a)
+{
+	char line[KMH_MAP_LINE + 1];
+	unsigned long i, n = 0;
+
+	for (i = 0; i < a->npages; i++) {
+		preempt_disable();
+		line[n++] = kmh_page_char(a->first + i);
+		preempt_enable();
+		if (n < KMH_MAP_LINE && i + 1 < a->npages)
+			continue;
+		line[n] = '\0';
+		seq_printf(m, "  %s\n", line);
+		n = 0;
+	}
+}
+
+static int kmh_arenas_show_one(struct seq_file *m, void *v)
+{
+	struct kmheap *heap = m->private;
+	struct kmh_arena *a = list_entry(v, struct kmh_arena, list);
+
+	if (v == &heap->arenas) {
+		seq_puts(m, "base bytes node pages free_pages dedicated\n");
+		return 0;
+	}
+	seq_printf(m, "%pK %zu %d %lu %lu %d\n", a->vbase, a->bytes, a->mheap->nid,
+		   a->range.npages, READ_ONCE(a->range.nfree), a->dedicated);
+	kmh_show_page_map(m, a);
+	return 0;
+}
+
+static const struct seq_operations kmh_arenas_sops = {
+	.start = kmh_arenas_start,
+	.next = kmh_arenas_next,
+	.stop = kmh_arenas_stop,
+	.show = kmh_arenas_show_one,
+};
+DEFINE_SEQ_ATTRIBUTE(kmh_arenas);
+
+/* ---- spans */
+
+static const char *kmh_home_name(const struct kmh_mspan *s)
+{
+	static const char * const names[] = {
+		[KMH_HOME_CACHED] = "cached",
+		[KMH_HOME_PARTIAL] = "partial",
+		[KMH_HOME_ANNOUNCED] = "announced",
+		[KMH_HOME_FULL] = "full",
+		[KMH_HOME_LISTED] = "listed",
+	};
+	unsigned int home = atomic_read(&s->home);
+
+	if (s->state == KMH_SPAN_LARGE)
+		return "large";
+	if (s->state == KMH_SPAN_MANUAL)
+		return "manual";
+	return home < ARRAY_SIZE(names) ? names[home] : "?";
+}
+
+struct kmh_span_row {
+	struct seq_file *m;
+	/* a batch of snapshots; formatted with preemption on */
+	unsigned int n;
+	struct {
+		unsigned long base;
+		u32 npages, nelems;
+		struct kmh_span_count count;
+		u8 spanclass, noscan;
+		const char *home;
+	} row[8];	/* on the stack: what holds the arenas does not allocate */
+};
+
+static void kmh_span_snapshot(struct kmh_mspan *s, void *ctx)
+{
+	struct kmh_span_row *r = ctx;
+	typeof(r->row[0]) *row = &r->row[r->n];
+
+	row->base = s->base;
+	row->npages = s->npages;
+	row->nelems = s->nelems;
+	row->spanclass = s->spanclass;
+	row->noscan = s->state == KMH_SPAN_LARGE ? s->noscan : kmh_spanclass_noscan(s->spanclass);
+	kmh_mspan_count(s, &row->count);
+	row->home = kmh_home_name(s);
+	r->n++;
+}
+
+static void kmh_span_rows_print(struct kmh_span_row *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->n; i++)
+		seq_printf(r->m, "%pK %u %u %u %u %u %u %u %s\n", (void *)r->row[i].base,
+			   r->row[i].npages, kmh_spanclass_class(r->row[i].spanclass),
+			   r->row[i].noscan, r->row[i].nelems,
+			   r->row[i].count.live, r->row[i].count.remote,
+			   r->row[i].count.deferred, r->row[i].home);
+	r->n = 0;
+}
+
+static int kmh_spans_show_one(struct seq_file *m, void *v)
+{
+	struct kmheap *heap = m->private;
+	struct kmh_arena *a = list_entry(v, struct kmh_arena, list);
+	struct kmh_span_row r = { .m = m };
+	unsigned long page, end;
+
+	if (v == &heap->arenas) {
+		seq_puts(m, "base pages class data slots live remote deferred home\n");
+		return 0;
+	}
+	end = a->range.first + a->range.npages;
+	for (page = a->range.first; page < end; page += ARRAY_SIZE(r.row)) {
+		kmh_walk_pages(page, min(page + ARRAY_SIZE(r.row), end), kmh_span_snapshot, &r);
+		kmh_span_rows_print(&r);
+	}
+	return 0;
+}
+
+static const struct seq_operations kmh_spans_sops = {
+	.start = kmh_arenas_start,
+	.next = kmh_arenas_next,
+	.stop = kmh_arenas_stop,
+	.show = kmh_spans_show_one,
+};
+DEFINE_SEQ_ATTRIBUTE(kmh_spans);
+
+/* ---- validate */
+
+static __printf(2, 3) void kmh_finding_to_seq(void *ctx, const char *fmt, ...)
+{
+	struct seq_file *m = ctx;
+	va_list args;
+
+	va_start(args, fmt);
+	seq_vprintf(m, fmt, args);
+	va_end(args);
+	seq_putc(m, '\n');
+}
+
+static int kmh_validate_show(struct seq_file *m, void *unused)
+{
+	if (!kmh_validate_all(kmh_finding_to_seq, m))
+		seq_puts(m, "ok\n");
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(kmh_validate);
+
+/* ---- fail_nth */
+
+static int kmh_fail_nth_get(void *data, u64 *val)
+{
+	*val = atomic_long_read(&kmh_fail_nth);
+	return 0;
+}
+
+static int kmh_fail_nth_set(void *data, u64 val)
+{
+	if (val > LONG_MAX)
+		return -EINVAL;
+	atomic_long_set(&kmh_fail_nth, val);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(kmh_fail_nth_fops, kmh_fail_nth_get, kmh_fail_nth_set, "%llu\n");
+
+/* ---- shrink */
+
+static int kmh_shrink_get(void *data, u64 *val)
+{
+	struct kmheap *heap = data;
+
+	*val = atomic_long_read(heap ? &heap->shrink.asked_bytes : &kmh_shrunk_bytes);
+	return 0;
+}
+
+/* 1 is the only thing to say. */
+static int kmh_shrink_set(void *data, u64 val)
+{
+	struct kmheap *heap = data;
+
+	if (val != 1)
+		return -EINVAL;
+	if (heap)
+		kmheap_shrink(heap);
+	else
+		kmh_shrink_all();
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(kmh_shrink_fops, kmh_shrink_get, kmh_shrink_set, "%llu\n");
+
+/* ---- files come and go */
+
+void kmh_debugfs_add_heap(struct kmheap *heap)
+{
+	heap->dir = debugfs_create_dir(heap->name, kmh_heaps_dir);
+	debugfs_create_file("stats", 0444, heap->dir, heap, &kmh_heap_stats_fops);
+	debugfs_create_file("classes", 0444, heap->dir, heap, &kmh_classes_fops);
+	debugfs_create_file("arenas", 0444, heap->dir, heap, &kmh_arenas_fops);
+	debugfs_create_file("spans", 0444, heap->dir, heap, &kmh_spans_fops);
+	debugfs_create_file_unsafe("shrink", 0600, heap->dir, heap, &kmh_shrink_fops);
+	debugfs_create_file("limit_bytes", 0644, heap->dir, heap, &kmh_hard_limit_fops);
+	debugfs_create_file("soft_limit_bytes", 0644, heap->dir, heap, &kmh_soft_limit_fops);
+}
+
+/* Returns when nobody reads them any more. */
+void kmh_debugfs_remove_heap(struct kmheap *heap)
+{
+	debugfs_remove(heap->dir);
+	heap->dir = NULL;
+}
+
+void kmh_debugfs_init(void)
+{
+	kmh_dir = debugfs_create_dir("kmheap", NULL);
+	kmh_heaps_dir = debugfs_create_dir("heaps", kmh_dir);
+	debugfs_create_file("stats", 0444, kmh_dir, NULL, &kmh_stats_fops);
+	debugfs_create_file("limit_bytes", 0644, kmh_dir, NULL, &kmh_total_limit_fops);
+	debugfs_create_file("validate", 0400, kmh_dir, NULL, &kmh_validate_fops);
+	debugfs_create_file_unsafe("shrink", 0600, kmh_dir, NULL, &kmh_shrink_fops);
+	debugfs_create_file_unsafe("fail_nth", 0600, kmh_dir, NULL, &kmh_fail_nth_fops);
+}
+
+void kmh_debugfs_exit(void)
+{
+	debugfs_remove(kmh_dir);
+}

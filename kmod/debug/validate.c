@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The validators of all tiers, run over one heap or all.
+ *
+ * They may run while the heap is in use. What can be checked under a tier's lock is;
+ * the rest is looked at again (KMH_FINDING_LOOKS), because a span on its way from one home
+ * to another is no finding.
+ */
+#include "debug/validate.h"
+#include "base/fixalloc.h"
+#include "base/lock.h"
+#include "heap.h"
+#include "pages/arena.h"
+#include "span/arenamap.h"
+#include "supply/lost.h"
+
+struct kmh_check {
+	struct kmheap *heap;
+	struct kmh_arena *arena;
+	unsigned int n;
+	kmh_finding_fn finding;
+	void *ctx;
+};
+
+/* For all looks but the last. */
+static __printf(2, 3) void kmh_no_finding(void *ctx, const char *fmt, ...)
+{
+}
+
+/* Every page of a span leads back to it, and lies in its arena. */
+static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c)
+{
+	unsigned long first = s->base >> KMH_PAGE_SHIFT, i;
+
+	if (s->arena != c->arena || s->heap != c->heap ||
+	    first < c->arena->range.first ||
+	    first + s->npages > c->arena->range.first + c->arena->range.npages) {
+		c->finding(c->ctx, "heap %s: span %p at %p is not of the arena it lies in",
+			   c->heap->name, s, (void *)s->base);
+		return 1;
+	}
+	for (i = 0; i < s->npages; i++) {
+		if (kmh_span_of_page(first + i) == s)
+			continue;
+		smp_rmb();	/* pairs with kmh_arenamap_set(): being freed? */
+		if (kmh_span_of_page(first) != s)
+			return 0;
+		smp_rmb();	/* or just being published? */
+		if (kmh_span_of_page(first + i) == s)
+			continue;
+		c->finding(c->ctx, "heap %s: page %lu of span %p leads elsewhere", c->heap->name,
+			   i, s);
+		return 1;
+	}
+	return 0;
+}
+
+/* The bits at a span's first page agree with it. The caller knows its arena. */
+static unsigned int kmh_check_bits(struct kmh_mspan *s, struct kmh_check *c)
+{
+	unsigned long page = (s->base >> KMH_PAGE_SHIFT) - c->arena->first;
+	unsigned int n = 0;
+
+	if (!test_bit(page, c->arena->page_inuse)) {
+		c->finding(c->ctx, "heap %s: span %p begins at page %lu, which is not in use",
+			   c->heap->name, s, page);
+		n++;
+	}
+	if (test_bit(page, c->arena->page_specials) != !!READ_ONCE(s->nspecials)) {
+		c->finding(c->ctx, "heap %s: span %p has %u specials, its page's bit differs",
+			   c->heap->name, s, READ_ONCE(s->nspecials));
+		n++;
+	}
+	return n;
+}
+
+/* Nothing holds the span: it may be freed and made anew while it is looked at. */
+static void kmh_check_span(struct kmh_mspan *s, void *ctx)
+{
+	struct kmh_check *c = ctx;
+	unsigned int n = kmh_check_pages(s, c);
+
+	if (!n)
+		n = kmh_check_bits(s, c);
+	c->n += n + kmh_mspan_validate(s, c->finding, c->ctx);
+}
+
+static unsigned int kmh_look_at_spans(const struct kmh_check *c, kmh_finding_fn finding)
+{
+	struct kmh_check look = { .heap = c->heap, .arena = c->arena, .finding = finding,
+				  .ctx = c->ctx };
+
+	kmh_walk_spans(c->arena, kmh_check_span, &look);
+	return look.n;
+}
+
+/* Spans are looked at with preemption off, so all of them again rather than each. */
+static void kmh_check_spans(struct kmh_check *c)
+{
+	unsigned int looks;
+
+	for (looks = 1; looks < KMH_FINDING_LOOKS; looks++) {
+		if (!kmh_look_at_spans(c, kmh_no_finding))
+			return;
+		kmh_finding_pause();
+	}
+	c->n += kmh_look_at_spans(c, c->finding);
+}
+
+/* Pages of @a that spans cover, parked ones too. The page heap's lock keeps the spans. */
+static unsigned long kmh_span_pages_locked(struct kmh_arena *a)
+{
+	unsigned long page = a->range.first, end = page + a->range.npages, n = 0;
+
+	lockdep_assert_held(&a->mheap->lock);
+	while (page < end) {
+		struct kmh_mspan *s = kmh_span_of_page(page);
+		unsigned long step = s->state >= KMH_SPAN_SMALL ||
+				     kmh_span_is_parked(s, page) ? s->npages : 0;
+
+		n += step;
+		page += step ?: 1;
+	}
+	return n;
+}
+
+struct kmh_page_count {
+	unsigned long inuse;
+	unsigned long spans;
+};
+
+static struct kmh_page_count kmh_count_pages(struct kmh_arena *a)
+{
+	struct kmh_page_count n;
+	unsigned long flags;
+
+	kmh_wait_lock_irqsave(&a->mheap->lock, flags);
+	n.spans = kmh_span_pages_locked(a);
+	n.inuse = a->range.npages - a->range.nfree;
+	kmh_unlock_irqrestore(&a->mheap->lock, flags);
+	return n;
+}
+
+/*
+ * pages = in use + free + cached. Pages that the page heap counts as in use and no
+ * span covers are in page caches, 64 a CPU at most, or on their way into a span: the
+ * second kind does not stay.
+ */
+static void kmh_check_arena(struct kmh_check *c)
+{
+	unsigned long cached_max = KMH_PA_GROUP_PAGES * num_possible_cpus();
+	struct kmh_page_count n;
+	unsigned int looks;
+
+	kmh_check_spans(c);
+	for (looks = 0; looks < KMH_FINDING_LOOKS; looks++) {
+		n = kmh_count_pages(c->arena);
+		if (n.inuse >= n.spans && n.inuse - n.spans <= cached_max)
+			return;
+		kmh_finding_pause();
+	}
+	c->finding(c->ctx, "heap %s: arena %p has %lu pages in use, its spans cover %lu",
+		   c->heap->name, c->arena->vbase, n.inuse, n.spans);
+	c->n++;
+}
+
+static void kmh_check_arenas(struct kmh_check *c)
+{
+	struct kmheap *heap = c->heap;
+	u64 bytes = 0, booked;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(c->arena, &heap->arenas, list) {
+		bytes += c->arena->bytes;
+		kmh_check_arena(c);
+	}
+	booked = atomic_long_read(&heap->arena_bytes);
+	mutex_unlock(&heap->arenas_mutex);
+	/* An arena is booked before it is listed and unbooked after it is not. */
+	if (booked < bytes) {
+		c->finding(c->ctx, "heap %s: arenas of %llu bytes, %llu accounted", heap->name,
+			   bytes, booked);
+		c->n++;
+	}
+}
+
+/**
+ * kmh_validate_heap() - run the validators of every tier on a heap
+ * @heap: the heap; the caller keeps it alive.
+ * @finding: called for each violation; may be called with a raw lock held.
+ * @ctx: passed through.
+ *
+ * Context: Process context; sleeps.
+ * Return: number of findings.
+ */
+unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void *ctx)
+{
+	struct kmh_check c = { .heap = heap, .finding = finding, .ctx = ctx };
+	unsigned int i, lost = kmh_lost_find(heap);
+	struct kmh_node *node;
+	int nid = -1;
+
+	if (lost) {
+		finding(ctx, "heap %s: %u arenas were freed by somebody else", heap->name, lost);
+		c.n++;
+	}
+	while ((node = kmh_next_node(heap, &nid))) {
+		c.n += kmh_mheap_validate(&node->mheap, finding, ctx);
+		for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++)
+			c.n += kmh_mcentral_validate(node, i, finding, ctx);
+	}
+	c.n += kmh_mcache_validate(heap, finding, ctx);
+	c.n += kmh_largecache_validate(heap, finding, ctx);
+	kmh_check_arenas(&c);
+	return c.n;
+}
+
+/* All heaps and what they share. Context: process context; sleeps. */
+unsigned int kmh_validate_all(kmh_finding_fn finding, void *ctx)
+{
+	unsigned int n = kmh_fixallocs_validate(finding, ctx);
+	struct kmheap *heap;
+
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(heap, &kmh_heaps, list)
+		n += kmh_validate_heap(heap, finding, ctx);
+	mutex_unlock(&kmh_heaps_mutex);
+	return n;
+}

@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The front door in: what a request is, and the fast path for small ones.
+ *
+ * The fast path, in words: preemption off; this CPU's mcache; its flag; the window
+ * of the class; the lowest bit. Everything else is kmh_alloc_slow().
+ */
+#include <linux/export.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/string.h>
+#include <linux/topology.h>
+
+#include "front/front.h"
+#include "base/lock.h"
+#include "cpu/tiny.h"
+#include "heap.h"
+#include "span/arenamap.h"
+#include "span/spanpool.h"
+#include "supply/grow.h"
+#include "up.h"
+
+/*
+ * One attempt without growing, from @node; any context. @atomic: see kmh_alloc_is_urgent().
+ * This CPU's mcache serves who wants the node that it is served from itself.
+ */
+void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,
+		    bool atomic)
+{
+	struct kmh_mcache *mc;
+	void *p = NULL;
+
+	preempt_disable();
+	mc = this_cpu_ptr(heap->mcache);
+	if (unlikely(mc->node != node) || !kmh_mcache_enter(mc)) {
+		p = kmh_mcentral_alloc_one(node, spanclass, atomic);
+	} else {
+		p = kmh_mcache_take(mc, spanclass);
+		mc->atomic = atomic;
+		if (!p && kmh_mcache_refill(mc, spanclass))
+			p = kmh_mcache_take(mc, spanclass);
+		kmh_mcache_leave(mc);
+	}
+	preempt_enable();
+	return p;
+}
+
+/* What @spanclass becomes in a heap all of whose objects are cache-aligned. */
+unsigned int kmh_aligned_spanclass(unsigned int spanclass)
+{
+	size_t bytes = kmh_class_size(kmh_spanclass_class(spanclass));
+
+	return kmh_spanclass(kmh_size_to_class_aligned(bytes, cache_line_size()),
+			     kmh_spanclass_noscan(spanclass));
+}
+
+/**
+ * kmh_alloc_slow() - an allocation that the window could not serve
+ * @heap: the heap.
+ * @spanclass: class asked for.
+ * @gfp: may it grow the heap?
+ *
+ * In a heap with KMHEAP_HWCACHE_ALIGN the classes whose size is no multiple of a
+ * cache line never get a span, so every request for one ends up here and is sent
+ * on to a class that is.
+ *
+ * Context: What @gfp says.
+ * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).
+ */
+noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t gfp)
+{
+	bool atomic = !kmh_alloc_may_grow(gfp);
+	const struct kmh_sizeclass *class;
+	struct kmh_node *node;
+	unsigned long seen;
+	void *p;
+
+	if (unlikely(READ_ONCE(heap->ended)))
+		return kmh_ended_alloc(heap, _RET_IP_);
+	if (heap->flags & KMHEAP_HWCACHE_ALIGN && spanclass != KMH_SPANCLASS_TINY)
+		spanclass = kmh_aligned_spanclass(spanclass);
+	class = &kmh_classes[kmh_spanclass_class(spanclass)];
+	might_alloc(gfp);
+	if (kmh_nested())
+		kmh_nmi_ask(heap, spanclass);
+	node = kmh_heap_near_node(heap);
+	for (;;) {
+		seen = READ_ONCE(node->mheap.ngrown);
+		p = kmh_alloc_try(heap, node, spanclass, kmh_alloc_is_urgent(gfp));
+		if (!p && atomic)
+			p = kmh_nmi_take(heap, spanclass);
+		if (p || atomic)
+			break;
+		if (kmh_mspan_pools_short(spanclass) &&
+		    !kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp))
+			continue;
+		if (kmh_mheap_grow(&node->mheap, class->npages, class->align_pages, seen, gfp))
+			break;
+	}
+	if (!p)
+		p = kmh_node_alloc_elsewhere(heap, node, spanclass, gfp);
+	if (!p)
+		kmh_refused(heap, gfp);
+	else if (want_init_on_alloc(gfp))
+		kmh_clear(p, class->size);
+	return p;
+}
+
+/*
+ * In the section of @mc, with nothing in the cached span. Comes out of both. With the section
+ * at hand it goes on to a refill, but for kmh_alloc_slow()'s kind of heap.
+ */
+static noinline void *kmh_alloc_refill(struct kmh_mcache *mc, unsigned long spanclass, gfp_t gfp)
+{
+	struct kmheap *heap = mc->heap;
+	void *p = NULL;
+
+	if (likely(!(heap->flags & KMHEAP_HWCACHE_ALIGN))) {
+		mc->atomic = kmh_alloc_is_urgent(gfp);
+		if (kmh_mcache_refill(mc, spanclass))
+			p = kmh_mcache_take(mc, spanclass);
+	}
+	kmh_mcache_leave(mc);
+	preempt_enable();
+	if (unlikely(!p))
+		return kmh_alloc_slow(heap, spanclass, gfp);
+	might_alloc(gfp);
+	if (want_init_on_alloc(gfp))
+		kmh_clear(p, kmh_spanclass_size[spanclass]);
+	return p;
+}
+
+/* In the section of @mc, with nothing set aside. Comes out of both. */
+static noinline void *kmh_alloc_reload(struct kmh_mcache *mc, unsigned long spanclass, gfp_t gfp)
+{
+	void *p = kmh_mcache_take(mc, spanclass);
+
+	if (unlikely(!p))
+		return kmh_alloc_refill(mc, spanclass, gfp);
+	kmh_mcache_leave(mc);
+	preempt_enable();
+	if (want_init_on_alloc(gfp))
+		kmh_clear(p, kmh_spanclass_size[spanclass]);
+	return p;
+}
+
+/*
+ * The fast path, and nothing else: every other way ends in a tail call, so no
+ * register needs saving.
+ */
+static __always_inline void *kmh_alloc_fast(struct kmheap *heap, unsigned long spanclass,
+					    gfp_t gfp, bool zero)
+{
+	struct kmh_mcache *mc;
+	unsigned long cpu;
+	void *p;
+
+	preempt_disable();
+	cpu = kmh_this_cpu_offset();
+	mc = kmh_this_cpu_ptr(heap->mcache, cpu);
+	if (unlikely(!kmh_mcache_enter(mc))) {
+		preempt_enable();
+		return kmh_alloc_slow(heap, spanclass, gfp);
+	}
+	if (unlikely(!kmh_mcslot_take(&mc->slot[spanclass], spanclass, &p)))
+		return kmh_alloc_reload(mc, spanclass, gfp);
+	kmh_mcache_leave(mc);
+	preempt_enable();
+	if (zero)
+		kmh_clear(p, kmh_spanclass_size[spanclass]);
+	return p;
+}
+
+/* A request that must be zeroed, or whose flags may not do. Zeroing comes last. */
+static noinline void *kmh_alloc_careful(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
+{
+	if (unlikely(gfp & (__GFP_NOFAIL | KMH_GFP_ZONES)) && !kmh_gfp_ok(heap, gfp))
+		return NULL;
+	return kmh_alloc_fast(heap, spanclass, gfp, want_init_on_alloc(gfp));
+}
+
+static __always_inline void *kmh_alloc_small(struct kmheap *heap, unsigned long spanclass,
+					     gfp_t gfp)
+{
+	kmh_might_alloc(gfp);
+	if (unlikely(gfp & (__GFP_ZERO | __GFP_NOFAIL | KMH_GFP_ZONES)) || want_init_on_alloc(0))
+		return kmh_alloc_careful(heap, spanclass, gfp);
+	return kmh_alloc_fast(heap, spanclass, gfp, false);
+}
+
+/* What kmheap_alloc() of a constant size becomes; @spanclass is twice kmheap_size_class(@size). */
+void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long spanclass, gfp_t gfp,
+				size_t size)
+{
+	heap = kmh_heap_or_default(heap);
+	if (kmh_heap_sanitized(heap))
+		return kmh_sanitize_alloc(heap, size, 1, gfp, NUMA_NO_NODE, false);
+	return kmh_alloc_small(heap, spanclass, gfp);
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_class_noprof);
+
+/* A size that is 0 or over KMHEAP_MAX_SMALL, which is one compare. */
+static noinline void *kmh_alloc_not_small(struct kmheap *heap, size_t size, bool noscan,
+					  gfp_t gfp)
+{
+	if (!size)
+		return ZERO_SIZE_PTR;
+	return kmh_large_alloc(heap, size, 1, gfp, NUMA_NO_NODE, KMH_SPAN_LARGE, noscan);
+}
+
+/* kmheap_alloc(): see <linux/kmheap.h>. */
+void *kmheap_alloc_any_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
+{
+	heap = kmh_heap_or_default(heap);
+	if (kmh_heap_sanitized(heap))
+		return kmh_sanitize_alloc(heap, size, 1, gfp, NUMA_NO_NODE, false);
+	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL))
+		return kmh_alloc_not_small(heap, size, false, gfp);
+	return kmh_alloc_small(heap, kmh_spanclass(kmh_size_to_class(size), false), gfp);
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_any_noprof);
+
+/* What kmheap_alloc_array() becomes where the number of bytes is not constant. */
+void *kmheap_alloc_array_any_noprof(struct kmheap *heap, size_t n, size_t size, gfp_t gfp)
+{
+	size_t bytes;
+
+	if (unlikely(check_mul_overflow(n, size, &bytes)))
+		return NULL;
+	return kmheap_alloc_any_noprof(heap, bytes, gfp);
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_array_any_noprof);
+
+/* Heaps in which small data are objects like others. */
+#define KMH_NOT_PACKED	(KMHEAP_HWCACHE_ALIGN | KMHEAP_COLLECTED | KMH_HEAP_UNPACKED)
+
+/* Data of @size bytes, 1 to KMH_MAX_TINY: packed with others, or an object of its own. */
+static noinline void *kmh_alloc_packed(struct kmheap *heap, size_t size, gfp_t gfp)
+{
+	void *p;
+
+	might_alloc(gfp);
+	if (!kmh_gfp_ok(heap, gfp))
+		return NULL;
+	p = kmh_tiny_alloc(heap, size, gfp);
+	if (likely(p))
+		return p;
+	return kmh_alloc_slow(heap, kmh_spanclass(kmh_size_to_class(size), true), gfp);
+}
+
+/* kmheap_alloc_data(): see <linux/kmheap.h>. */
+void *kmheap_alloc_data_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
+{
+	heap = kmh_heap_or_default(heap);
+	if (kmh_heap_sanitized(heap))
+		return kmh_sanitize_alloc(heap, size, 1, gfp, NUMA_NO_NODE, true);
+	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL))
+		return kmh_alloc_not_small(heap, size, true, gfp);
+	if (size <= KMH_MAX_TINY && !(heap->flags & KMH_NOT_PACKED))
+		return kmh_alloc_packed(heap, size, gfp);
+	return kmh_alloc_small(heap, kmh_spanclass(kmh_size_to_class(size), true), gfp);
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_data_noprof);
+
+/*
+ * Past the mcache, from the lists of a certain node; grows that node. NULL is not counted: there
+ * are other nodes. Context: what @gfp says.
+ */
+void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, int nid)
+{
+	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
+	struct kmh_node *node = kmh_heap_node(heap, nid);
+	unsigned long seen;
+	void *p;
+
+	for (;;) {
+		seen = READ_ONCE(node->mheap.ngrown);
+		preempt_disable();
+		p = kmh_mcentral_alloc_one(node, spanclass, kmh_alloc_is_urgent(gfp));
+		preempt_enable();
+		if (p || !kmh_alloc_may_grow(gfp) ||
+		    kmh_mheap_grow(&node->mheap, class->npages, class->align_pages, seen, gfp))
+			break;
+	}
+	if (p && want_init_on_alloc(gfp))
+		kmh_clear(p, class->size);
+	return p;
+}
+
+/* Of a node that exists; where the kernel fell back, of another one. */
+static void *kmh_alloc_node(struct kmheap *heap, size_t size, gfp_t gfp, int nid)
+{
+	unsigned int spanclass;
+	void *p;
+
+	if (kmh_heap_sanitized(heap)) {
+		p = kmh_sanitize_alloc(heap, size, 1, gfp, nid, false);
+		if (p || gfp & (__GFP_THISNODE | KMH_GFP_ZONES))
+			return p;
+		kmh_unrefused(heap, gfp);
+		return kmheap_alloc_any_noprof(heap, size, gfp);
+	}
+	if (size > KMHEAP_MAX_SMALL)
+		return kmh_large_alloc(heap, size, 1, gfp, nid, KMH_SPAN_LARGE, false);
+	if (kmh_heap_node(heap, nid) == kmh_heap_near_node(heap))
+		return kmheap_alloc_any_noprof(heap, size, gfp);
+
+	might_alloc(gfp);
+	if (!kmh_gfp_ok(heap, gfp))
+		return NULL;
+	spanclass = kmh_spanclass(kmh_size_to_class(size), false);
+	if (heap->flags & KMHEAP_HWCACHE_ALIGN)
+		spanclass = kmh_aligned_spanclass(spanclass);
+	p = kmh_alloc_on_node(heap, spanclass, gfp, nid);
+	if (!p && !(gfp & __GFP_THISNODE))
+		p = kmheap_alloc_any_noprof(heap, size, gfp);
+	else if (!p)
+		kmh_refused(heap, gfp);
+	return p;
+}
+
+/* kmheap_alloc_node(): see <linux/kmheap.h>. */
+void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int nid)
+{
+	void *p;
+
+	heap = kmh_heap_or_default(heap);
+	if (nid == NUMA_NO_NODE)
+		return kmheap_alloc_any_noprof(heap, size, gfp);
+	if (WARN_ONCE(nid < 0 || nid >= nr_node_ids, "kmheap: no node %d\n", nid))
+		return NULL;
+	if (!size)
+		return ZERO_SIZE_PTR;
+	if (unlikely(READ_ONCE(heap->ended)))
+		return kmh_ended_alloc(heap, _RET_IP_);
+	p = kmh_alloc_node(heap, size, gfp, nid);
+	/* An arena that grew when its node was full may be of another one. */
+	if (p && gfp & __GFP_THISNODE &&
+	    !kmh_node_holds(p, size, kmh_heap_node(heap, nid)->mheap.nid)) {
+		kmheap_free(p);
+		kmh_refused(heap, gfp);
+		p = NULL;
+	}
+	return p;
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_node_noprof);
+
+/* kmheap_alloc_aligned(): see <linux/kmheap.h>. */
+void *kmheap_alloc_aligned_noprof(struct kmheap *heap, size_t size, size_t align, gfp_t gfp)
+{
+	unsigned int class;
+
+	heap = kmh_heap_or_default(heap);
+	if (WARN_ONCE(!is_power_of_2(align) || align > KMH_ALIGN_MAX_BYTES,
+		      "kmheap: alignment %zu: a power of two up to %lu\n", align,
+		      KMH_ALIGN_MAX_BYTES))
+		return NULL;
+	if (!size)
+		return ZERO_SIZE_PTR;
+	if (kmh_heap_sanitized(heap))
+		return kmh_sanitize_alloc(heap, size, align, gfp, NUMA_NO_NODE, false);
+	class = size <= KMHEAP_MAX_SMALL ? kmh_size_to_class_aligned(size, align) : 0;
+	if (!class)
+		return kmh_large_alloc(heap, size, align, gfp, NUMA_NO_NODE, KMH_SPAN_LARGE,
+				       false);
+	return kmh_alloc_small(heap, kmh_spanclass(class, false), gfp);
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_aligned_noprof);
+
+/* kmheap_alloc_pages(): see <linux/kmheap.h>. */
+void *kmheap_alloc_run_noprof(struct kmheap *heap, size_t bytes, gfp_t gfp)
+{
+	void *p;
+
+	heap = kmh_heap_or_default(heap);
+	if (!bytes || bytes == SIZE_MAX) {
+		kmh_refused(heap, gfp);
+		return NULL;
+	}
+	p = kmh_large_alloc(heap, bytes, 1, gfp, NUMA_NO_NODE, KMH_SPAN_MANUAL, false);
+	if (kmh_heap_sanitized(heap) && p)
+		kmh_sanitize_pages(p, bytes);
+	return p;
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_run_noprof);
+
+/* kmheap_memdup(): see <linux/kmheap.h>. */
+void *kmheap_memdup_noprof(struct kmheap *heap, const void *src, size_t len, gfp_t gfp)
+{
+	void *p = kmheap_alloc_any_noprof(heap, len, gfp & ~__GFP_ZERO);
+
+	if (p && len)
+		memcpy(p, src, len);
+	return p;
+}
+EXPORT_SYMBOL_GPL(kmheap_memdup_noprof);
+
+/* kmheap_strdup(): see <linux/kmheap.h>. */
+char *kmheap_strdup_noprof(struct kmheap *heap, const char *s, gfp_t gfp)
+{
+	size_t len = s ? strlen(s) + 1 : 0;
+	char *p;
+
+	if (!s)
+		return NULL;
+	p = kmheap_alloc_data_noprof(heap, len, gfp & ~__GFP_ZERO);
+	if (p)
+		memcpy(p, s, len);
+	return p;
+}
+EXPORT_SYMBOL_GPL(kmheap_strdup_noprof);
+
+/* Has it as many bytes as are wanted, or has it got them? */
+static bool kmh_realloc_in_place(const struct kmheap_object *obj, size_t size, gfp_t gfp)
+{
+	if (kmh_heap_sanitized(obj->heap))
+		return kmh_sanitize_resize(obj, size, gfp);
+	return size <= obj->bytes;
+}
+
+/*
+ * An object with a finalizer or a weak handle cannot move: these are of its address, and who
+ * cannot sleep could not take them along.
+ */
+static bool kmh_realloc_may_move(const struct kmheap_object *obj)
+{
+	unsigned long addr = (unsigned long)obj->base;
+	struct kmh_mspan *s = kmh_span_of(addr);	/* stays: the object is the caller's */
+
+	if (likely(!READ_ONCE(s->nspecials)) || !kmh_special_exists(s, addr))
+		return true;
+	atomic_long_inc(&obj->heap->refused);
+	return false;
+}
+
+/* What is behind @size bytes may become part of the object later: see krealloc(). */
+static void kmh_realloc_clear(const struct kmheap_object *obj, size_t size, gfp_t gfp)
+{
+	if (size < obj->bytes && want_init_on_alloc(gfp))
+		kmh_clear_chunked(obj->base + size, obj->bytes - size, kmh_alloc_may_grow(gfp));
+}
+
+/* kmheap_realloc(): see <linux/kmheap.h>. */
+void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp_t gfp)
+{
+	struct kmheap_object obj;
+	void *new;
+
+	if (ZERO_OR_NULL_PTR(p))
+		return kmheap_alloc_any_noprof(heap, size, gfp);
+	if (!size) {
+		kmheap_free(p);
+		return ZERO_SIZE_PTR;
+	}
+	if (!kmheap_lookup(p, &obj) || obj.base != p || obj.state != KMHEAP_OBJECT_LIVE) {
+		kmh_report_bad_pointer("kmheap_realloc()", p, _RET_IP_);
+		return NULL;
+	}
+	if (kmh_realloc_in_place(&obj, size, gfp)) {
+		kmh_realloc_clear(&obj, size, gfp);
+		return obj.base;
+	}
+	if (!kmh_realloc_may_move(&obj))
+		return NULL;
+	new = obj.data ? kmheap_alloc_data_noprof(obj.heap, size, gfp) :
+			 kmheap_alloc_any_noprof(obj.heap, size, gfp);
+	if (!new)
+		return NULL;
+	memcpy(new, p, obj.bytes);
+	kmheap_free(p);
+	return new;
+}
+EXPORT_SYMBOL_GPL(kmheap_realloc_noprof);

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Many objects at a time.
+ *
+ * Preemption is off and the mcache's section is held for up to KMH_BULK_OBJECTS of them, and
+ * what is done once for an object otherwise is done once for a run: slots that are side by
+ * side, in memory and in the caller's array. They are what a burst gets, and often what is
+ * freed together; a run can be as short as one. Whatever is not small, or not as it should
+ * be, goes one by one the way of kmheap_free(), which also reports.
+ */
+#include <linux/bitops.h>
+#include <linux/export.h>
+#include <linux/log2.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/string.h>
+
+#include "front/front.h"
+#include "heap.h"
+#include "span/arenamap.h"
+
+/* Objects that preemption is held off for: about as long as a refill takes. */
+#define KMH_BULK_OBJECTS	32U
+
+/* Spans of small objects are no longer than this, but for one object that is. */
+#define KMH_BULK_REACH		(64UL << 10)
+
+/* Bits @n, at most KMH_WORD_SLOTS, from @first on. */
+static __always_inline unsigned long kmh_run_mask(unsigned int first, unsigned int n)
+{
+	return ~0UL >> (KMH_WORD_SLOTS - n) << first;
+}
+
+/* ---- allocation */
+
+/* How many of @n objects the slots that are set aside serve. In the section. */
+static __always_inline unsigned int kmh_mcslot_take_some(struct kmh_mcslot *c, size_t bytes,
+							 unsigned int n, void **p)
+{
+	unsigned long avail = c->avail, addr;
+	unsigned int first, run, i, done = 0;
+
+	while (avail && done < n) {
+		first = __ffs(avail);
+		/* The lowest clear bit behind them; none: all 64, and the shift leaves 0. */
+		run = ~(avail >> first) ? __ffs(~(avail >> first)) : KMH_WORD_SLOTS;
+		run = min(run, n - done);
+		addr = c->wbase + first * bytes;
+		for (i = 0; i < run; i++, addr += bytes)
+			p[done + i] = (void *)addr;
+		avail &= ~kmh_run_mask(first, run);
+		done += run;
+	}
+	/* As in kmh_mcslot_take(), for all of them at once. */
+	data_race(c->word->free ^= c->avail ^ avail);
+	data_race(c->avail = avail);	/* figures read it */
+	return done;
+}
+
+/* From the window, without a refill; 0 when it is empty, or the section is not to be had. */
+static unsigned int kmh_alloc_batch(struct kmheap *heap, unsigned int spanclass, unsigned int n,
+				    void **p)
+{
+	struct kmh_mcslot *c;
+	struct kmh_mcache *mc;
+	unsigned int done = 0;
+	void *one;
+
+	preempt_disable();
+	mc = this_cpu_ptr(heap->mcache);
+	if (unlikely(!kmh_mcache_enter(mc))) {
+		preempt_enable();
+		return 0;
+	}
+	c = &mc->slot[spanclass];
+	while (done < n) {
+		if (c->avail) {
+			done += kmh_mcslot_take_some(c, kmh_spanclass_size[spanclass], n - done,
+						     p + done);
+			continue;
+		}
+		one = kmh_mcache_take(mc, spanclass);
+		if (!one)
+			break;
+		p[done++] = one;
+	}
+	kmh_mcache_leave(mc);
+	preempt_enable();
+	return done;
+}
+
+static void kmh_zero_all(void **p, unsigned int n, size_t bytes)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		kmh_clear(p[i], bytes);
+}
+
+static size_t kmh_alloc_bulk_small(struct kmheap *heap, unsigned int spanclass, gfp_t gfp,
+				   size_t n, void **p)
+{
+	bool zero = want_init_on_alloc(gfp);
+	unsigned int batch;
+	size_t done = 0;
+
+	while (done < n) {
+		batch = kmh_alloc_batch(heap, spanclass, min_t(size_t, n - done, KMH_BULK_OBJECTS),
+					p + done);
+		if (likely(batch)) {
+			if (zero)
+				kmh_zero_all(p + done, batch, kmh_spanclass_size[spanclass]);
+			done += batch;
+			continue;
+		}
+		/* Zeroes by itself, and leaves a window for those that follow. */
+		p[done] = kmh_alloc_slow(heap, spanclass, gfp);
+		if (unlikely(!p[done]))
+			break;
+		done++;
+	}
+	return done;
+}
+
+/* Large ones, no bytes at all, and those that KASAN or kmemleak is told of. */
+static size_t kmh_alloc_each(struct kmheap *heap, size_t size, gfp_t gfp, size_t n, void **p)
+{
+	size_t done;
+
+	for (done = 0; done < n; done++) {
+		p[done] = kmheap_alloc_any_noprof(heap, size, gfp);
+		if (unlikely(!p[done]))
+			break;
+	}
+	return done;
+}
+
+/* kmheap_alloc_bulk(): see <linux/kmheap.h>. */
+size_t kmheap_alloc_bulk_noprof(struct kmheap *heap, size_t size, gfp_t gfp, size_t n, void **p)
+{
+	unsigned int spanclass;
+
+	heap = kmh_heap_or_default(heap);
+	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL) || kmh_heap_sanitized(heap))
+		return kmh_alloc_each(heap, size, gfp, n, p);
+	kmh_might_alloc(gfp);
+	if (unlikely(gfp & (__GFP_NOFAIL | KMH_GFP_ZONES)) && !kmh_gfp_ok(heap, gfp))
+		return 0;
+	spanclass = kmh_spanclass(kmh_size_to_class(size), false);
+	if (unlikely(heap->flags & KMHEAP_HWCACHE_ALIGN))
+		spanclass = kmh_aligned_spanclass(spanclass);
+	return kmh_alloc_bulk_small(heap, spanclass, gfp, n, p);
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_bulk_noprof);
+
+/* ---- free */
+
+/*
+ * The span of @addr and its slot; false for what is not to be freed fast. *@s is taken again if
+ * @addr lies in it, so it must be one that stays: this CPU's own, in whose section the caller
+ * is, or a sentinel.
+ */
+static __always_inline bool kmh_bulk_find(struct kmh_mspan **s, unsigned long addr,
+					  unsigned long *slot)
+{
+	/* Near enough for the span's arithmetic to be exact? */
+	if (addr - (*s)->base < KMH_BULK_REACH && kmh_mspan_slot_at(*s, addr, slot))
+		return true;
+	*s = kmh_span_of(addr);
+	return kmh_mspan_slot_at(*s, addr, slot);
+}
+
+/* How many of @n objects are slots side by side, of one word, from @slot on. */
+static __always_inline unsigned int kmh_run_length(const struct kmh_mspan *s, unsigned long slot,
+						   unsigned int n, void **p)
+{
+	unsigned int i, left = KMH_WORD_SLOTS - slot % KMH_WORD_SLOTS;
+	unsigned long next = (unsigned long)p[0], bytes = s->elemsize;
+
+	n = min3(n, left, s->nelems - (unsigned int)slot);
+	for (i = 1; i < n; i++) {
+		next += bytes;
+		if ((unsigned long)p[i] != next)
+			break;
+	}
+	return i;
+}
+
+/* Out of the section of @held, into that of @mc; NULL when it is not to be had. */
+static __always_inline struct kmh_mcache *kmh_bulk_section(struct kmh_mcache *held,
+							   struct kmh_mcache *mc)
+{
+	if (likely(held == mc))
+		return held;
+	if (held)
+		kmh_mcache_leave(held);
+	return kmh_mcache_enter(mc) ? mc : NULL;
+}
+
+/*
+ * A run in a span of somebody else: kmh_free_foreign() for all of it, from the object at @addr
+ * on, which is the lowest of @mask.
+ */
+static noinline bool kmh_free_run_foreign(struct kmh_mspan *s, unsigned int word,
+					  unsigned long mask, unsigned long addr, unsigned long ip)
+{
+	unsigned long doubled, bytes = s->elemsize;
+	unsigned int bit;
+
+	/* A single object of a full span has a way of its own. */
+	if (is_power_of_2(mask) && kmh_mspan_unannounced(s))
+		return false;
+	doubled = atomic_long_fetch_or(mask, &s->w[word].remote) & mask;
+	if (kmh_mspan_unannounced(s))
+		kmh_mcentral_announce(s);
+	for_each_set_bit(bit, &doubled, KMH_WORD_SLOTS) {
+		preempt_disable();	/* it turns it on, but not for us */
+		kmh_free_doubled(addr + (bit - __ffs(mask)) * bytes, ip);
+	}
+	return true;
+}
+
+/*
+ * Free a run from the object at @addr on, with the section of @mc unless that is NULL. False, and
+ * nothing done, when it cannot be done for all of it at once: some slot is free already, perhaps.
+ * A span of somebody else may be another one afterwards, so *@span is none then.
+ */
+static __always_inline bool kmh_free_run(struct kmh_mspan **span, unsigned long slot,
+					 unsigned int n, unsigned long addr,
+					 struct kmh_mcache *mc, unsigned long ip)
+{
+	struct kmh_mspan *s = *span;
+	unsigned long mask = kmh_run_mask(slot % KMH_WORD_SLOTS, n), free;
+	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
+
+	/* A remote free of one of them right now: see kmh_mspan_set_remote(). */
+	free = READ_ONCE(w->free);
+	if (unlikely((free | atomic_long_read(&w->remote)) & mask))
+		return false;
+	/* This CPU's own is written by this CPU alone; any other is not equal. */
+	if (unlikely(!mc || data_race(s->owner) != mc)) {
+		*span = &kmh_span_none;
+		return kmh_free_run_foreign(s, slot / KMH_WORD_SLOTS, mask, addr, ip);
+	}
+	WRITE_ONCE(w->free, free | mask);
+	return true;
+}
+
+/* How many there are up to the first that has to go by itself. */
+static unsigned int kmh_free_batch(unsigned int n, void **p, unsigned long ip)
+{
+	struct kmh_mspan *s = &kmh_span_none;
+	struct kmh_mcache *mc = NULL;
+	unsigned int done, run;
+	unsigned long slot, cpu;
+
+	preempt_disable();
+	cpu = kmh_this_cpu_offset();
+	for (done = 0; done < n; done += run) {
+		/* The owner is compared, and free bits are looked at, inside the section. */
+		if (unlikely(!kmh_bulk_find(&s, (unsigned long)p[done], &slot)))
+			break;
+		mc = kmh_bulk_section(mc, kmh_this_cpu_ptr(s->mcache, cpu));
+		run = kmh_run_length(s, slot, n - done, p + done);
+		if (unlikely(!kmh_free_run(&s, slot, run, (unsigned long)p[done], mc, ip)))
+			break;
+		kmh_test_point("bulk free, after a run");
+	}
+	if (mc)
+		kmh_mcache_leave(mc);
+	preempt_enable();
+	return done;
+}
+
+/**
+ * kmheap_free_bulk() - free many objects
+ * @n: how many.
+ * @p: the objects, of any sizes and heaps; NULL entries are skipped.
+ *
+ * What was allocated together is best freed together, in the same order.
+ *
+ * Context: Any, NMI included.
+ */
+void kmheap_free_bulk(size_t n, void **p)
+{
+	unsigned int batch, done;
+
+	for (; n; n -= done, p += done) {
+		batch = min_t(size_t, n, KMH_BULK_OBJECTS);
+		done = kmh_free_batch(batch, p, _RET_IP_);
+		if (unlikely(done < batch))
+			kmh_free_one(p[done++], _RET_IP_);
+	}
+}
+EXPORT_SYMBOL_GPL(kmheap_free_bulk);

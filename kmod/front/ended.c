@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Heaps that have ended: what is left for those who allocate from one by mistake.
+ *
+ * The structure of a heap stays for a while after kmheap_destroy(), with an mcache whose flag is
+ * always set. So an allocation that comes late finds its mcache busy, as one in an interrupt
+ * may, and goes the slow way without touching anything else; there it is told. The fast path
+ * has nothing to look at for that.
+ *
+ * The structures of the last heaps are kept, and never used again. What is allocated from a
+ * heap that ended before those cannot be told.
+ */
+#include <linux/minmax.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/string.h>
+
+#include "front/front.h"
+#include "base/backend.h"
+#include "base/book.h"
+#include "heap.h"
+
+/* A structure takes about 3 KiB. */
+#define KMH_ENDED_HEAPS		8U
+
+/* Written under kmh_heaps_mutex; the two figures are read anywhere. */
+static struct kmheap *kmh_ended[KMH_ENDED_HEAPS];
+static unsigned int kmh_nended;		/* ever */
+static u64 kmh_ended_bytes;
+
+/*
+ * The beginning of an mcache: its flag, and the counters that a free may write to which is under
+ * way when the heap ends.
+ */
+struct kmh_ended_mcache {
+	u8 head[offsetofend(struct kmh_mcache, marked)];
+} __aligned(sizeof(long));
+
+static DEFINE_PER_CPU(struct kmh_ended_mcache, kmh_ended_mcache) = { .head = { 1 } };
+
+static void kmh_ended_account(long bytes)
+{
+	WRITE_ONCE(kmh_ended_bytes, kmh_ended_bytes + bytes);
+	kmh_shared_account(bytes);
+}
+
+static void kmh_ended_free(struct kmheap *heap)
+{
+	lockdep_assert_held(&kmh_heaps_mutex);
+	if (!heap)
+		return;
+	kmh_ended_account(-(long)(sizeof(*heap) + strlen(heap->name) + 1));
+	kmh_backend_free(heap->name);
+	kmh_backend_free(heap);
+}
+
+/**
+ * kmh_ended_begin() - from here on allocations are told that the heap has ended
+ * @heap: a heap without users; those that its mcache has stay, for a grace period.
+ *
+ * Context: Process context.
+ */
+void kmh_ended_begin(struct kmheap *heap)
+{
+	BUILD_BUG_ON(offsetof(struct kmh_mcache, busy));
+	WRITE_ONCE(heap->ended, true);
+	/* Release: the flag is seen where this mcache is; the loads go the other way round. */
+	smp_store_release(&heap->mcache, (struct kmh_mcache __percpu *)&kmh_ended_mcache);
+}
+
+/**
+ * kmh_ended_keep() - keep the structure of a heap, in place of the oldest that is kept
+ * @heap: a heap that has nothing any more but its name.
+ *
+ * Context: Process context; sleeps.
+ */
+void kmh_ended_keep(struct kmheap *heap)
+{
+	struct kmheap **place;
+
+	mutex_lock(&kmh_heaps_mutex);
+	place = &kmh_ended[kmh_nended % KMH_ENDED_HEAPS];
+	kmh_ended_free(*place);
+	*place = heap;
+	WRITE_ONCE(kmh_nended, kmh_nended + 1);
+	kmh_ended_account(sizeof(*heap) + strlen(heap->name) + 1);
+	mutex_unlock(&kmh_heaps_mutex);
+}
+
+/* Nobody allocates any more. Context: process context; sleeps. */
+void kmh_ended_exit(void)
+{
+	unsigned int i;
+
+	mutex_lock(&kmh_heaps_mutex);
+	for (i = 0; i < KMH_ENDED_HEAPS; i++) {
+		kmh_ended_free(kmh_ended[i]);
+		kmh_ended[i] = NULL;
+	}
+	mutex_unlock(&kmh_heaps_mutex);
+}
+
+/* How many structures are kept; their bytes. Context: any. */
+unsigned int kmh_ended_count(u64 *bytes)
+{
+	*bytes = READ_ONCE(kmh_ended_bytes);
+	return min(READ_ONCE(kmh_nended), KMH_ENDED_HEAPS);
+}
+
+/**
+ * kmh_ended_alloc() - report an allocation from a heap that has ended
+ * @heap: the heap.
+ * @ip: whom to report.
+ *
+ * Context: Any.
+ * Return: NULL.
+ */
+noinline void *kmh_ended_alloc(const struct kmheap *heap, unsigned long ip)
+{
+	struct kmh_report r = {
+		.kind = KMH_INVALID_FREE, .what = "allocation after kmheap_destroy()",
+		.addr = (unsigned long)heap, .ip = ip, .heap = (struct kmheap *)heap,
+		.state = KMH_SPAN_GONE,
+	};
+
+	preempt_disable();
+	kmh_report_misuse(&r);
+	preempt_enable();
+	return NULL;
+}

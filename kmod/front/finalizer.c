@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Finalizers, and how specials come and go: their records, the worker that runs finalizers, and
+ * the end of a heap. What a special is, and its life, is in special.c.
+ *
+ * Nothing is allocated under kmh_special_mutex but what the table takes with GFP_ATOMIC: a client's
+ * shrinker that frees what has a weak handle destroys the handle, and so takes the mutex in
+ * reclaim. Records are booked and allocated first, and given back when they are not needed.
+ */
+#include <linux/export.h>
+#include <linux/irq_work.h>
+#include <linux/kmemleak.h>
+#include <linux/slab.h>
+
+#include "front/finalizer.h"
+#include "base/backend.h"
+#include "base/book.h"
+#include "cpu/magazine.h"
+#include "front/front.h"
+#include "heap.h"
+#include "pages/arena.h"
+#include "pages/held.h"
+#include "span/arenamap.h"
+#include "span/slot.h"
+#include "up.h"
+
+/*
+ * Buckets of the table for each special at most: between 30 % and 75 % of the buckets are in
+ * use, and while a table of which 30 % are is replaced by one of half its size there are both.
+ */
+#define KMH_SPECIAL_BUCKETS	5
+
+/* ---- records, before the mutex is taken */
+
+/* What a special is booked with: its record and its share of the table. */
+static size_t kmh_special_bytes(void)
+{
+	return kmalloc_size_roundup(sizeof(struct kmh_special)) +
+	       KMH_SPECIAL_BUCKETS * sizeof(struct rhash_lock_head *);
+}
+
+size_t kmh_weak_bytes(void)
+{
+	return kmalloc_size_roundup(sizeof(struct kmheap_weak));
+}
+
+static void *kmh_special_record(struct kmheap *heap, size_t bytes, size_t booked)
+{
+	void *p;
+
+	if (!kmh_heap_book_side(heap, booked))
+		return NULL;
+	p = kmh_backend_zalloc(bytes, GFP_KERNEL, NUMA_NO_NODE);
+	if (!p)
+		kmh_heap_unbook_side(heap, booked);
+	return p;
+}
+
+/*
+ * A heap with specials has no magazines. Two callers may both find none, and then both see to
+ * it, so that each goes on only when it is done.
+ */
+static void kmh_special_first_of(struct kmheap *heap)
+{
+	/* Acquire: pairs with the release below. */
+	if (smp_load_acquire(&heap->specials.used))
+		return;
+	kmh_magazines_end(heap);
+	smp_store_release(&heap->specials.used, true);	/* magazines, flag: as above */
+}
+
+/**
+ * kmh_special_stock_fill() - have the records that a special may need
+ * @stock: what is missing, and in which heap; an object of it is the caller's.
+ *
+ * Context: Process context; sleeps. Without kmh_special_mutex.
+ * Return: 0 or -ENOMEM.
+ */
+int kmh_special_stock_fill(struct kmh_special_stock *stock)
+{
+	struct kmheap *heap = stock->heap;
+
+	kmh_special_first_of(heap);
+	if (!stock->special)
+		stock->special = kmh_special_record(heap, sizeof(*stock->special),
+						    kmh_special_bytes());
+	if (stock->want_weak && !stock->weak)
+		stock->weak = kmh_special_record(heap, sizeof(*stock->weak), kmh_weak_bytes());
+	/* They hold the object's address, and are no references to it. */
+	kmemleak_ignore(stock->special);
+	if (stock->weak)
+		kmemleak_no_scan(stock->weak);
+	return stock->special && (stock->weak || !stock->want_weak) ? 0 : -ENOMEM;
+}
+
+/* Give back the records that have not been used. Context: process context. */
+void kmh_special_stock_end(struct kmh_special_stock *stock)
+{
+	if (stock->special) {
+		kmh_backend_free(stock->special);
+		kmh_heap_unbook_side(stock->heap, kmh_special_bytes());
+	}
+	if (stock->weak) {
+		kmh_backend_free(stock->weak);
+		kmh_heap_unbook_side(stock->heap, kmh_weak_bytes());
+	}
+}
+
+/* ---- coming and going; under kmh_special_mutex */
+
+static unsigned long kmh_special_page(const struct kmh_mspan *s)
+{
+	return (s->base >> KMH_PAGE_SHIFT) - s->arena->first;
+}
+
+/* The span has one more. The caller holds the object, so the span stays. */
+static void kmh_special_count_in(struct kmh_mspan *s)
+{
+	WRITE_ONCE(s->nfast, 0);
+	WRITE_ONCE(s->nspecials, s->nspecials + 1);
+	set_bit(kmh_special_page(s), s->arena->page_specials);
+}
+
+/*
+ * The span has one less, and its slot may be folded. From there on the span may go away
+ * at any time: what follows may meet its next life, and does no harm there, as with any
+ * announcement.
+ */
+static int kmh_special_count_out(struct kmh_special *sp)
+{
+	struct kmh_mspan *s = sp->span;
+	bool large = s->state == KMH_SPAN_LARGE;
+	int was;
+
+	preempt_disable();
+	if (s->nspecials == 1) {
+		clear_bit(kmh_special_page(s), s->arena->page_specials);
+		if (!large)
+			WRITE_ONCE(s->nfast, kmh_mspan_fast_slots(s));
+	}
+	WRITE_ONCE(s->nspecials, s->nspecials - 1);
+	/* Fully ordered: pairs with the barrier in kmh_mcentral_settle_full(). */
+	was = atomic_xchg(&sp->state, KMH_SPECIAL_DONE);
+	if (!large && kmh_mspan_unannounced(s))
+		kmh_mcentral_announce(s);
+	preempt_enable();
+	return was;
+}
+
+/* @sp has been won: DEAD by the worker, LEAVING otherwise. */
+static void kmh_special_remove(struct kmheap *heap, struct kmh_special *sp)
+{
+	struct kmh_mspan *s = sp->span;
+	bool large = s->state == KMH_SPAN_LARGE;
+	int was;
+
+	lockdep_assert_held(&kmh_special_mutex);
+	if (sp->weak) {
+		/* From here on it is of no heap. */
+		kmh_heap_unbook_side(heap, kmh_weak_bytes());
+		sp->weak->special = NULL;
+		WRITE_ONCE(sp->weak->p, NULL);
+	}
+	was = kmh_special_count_out(sp);
+	kmh_test_point("special: done, and still in the table");
+	if (large && was != KMH_SPECIAL_LEAVING)
+		kmh_large_release(s);
+	rhashtable_remove_fast(&heap->specials.table, &sp->node, kmh_special_params);
+	atomic_long_dec(&heap->specials.n);
+	kmh_heap_unbook_side(heap, kmh_special_bytes());
+	kmh_backend_free_rcu(sp, rcu);
+}
+
+/* Take it back from an object that is live, as far as the caller knows. */
+void kmh_special_disarm(struct kmheap *heap, struct kmh_special *sp)
+{
+	lockdep_assert_held(&kmh_special_mutex);
+	if (!kmh_special_move(sp, KMH_SPECIAL_ARMED, KMH_SPECIAL_LEAVING))
+		return;
+	kmh_test_point("a special leaves a live object");
+	kmh_special_remove(heap, sp);
+}
+
+static struct kmh_special *kmh_special_new(struct kmh_mspan *s, unsigned long addr,
+					   struct kmh_special_stock *stock)
+{
+	struct kmheap *heap = s->heap;
+	struct kmh_special *sp = stock->special;
+
+	lockdep_assert_held(&kmh_special_mutex);
+	if (s->nspecials == U16_MAX)
+		return ERR_PTR(-ENOMEM);
+	if (!sp)
+		return ERR_PTR(-EAGAIN);
+	sp->addr = addr;
+	sp->span = s;
+	sp->survived = 1;	/* no generation: those are even */
+	if (rhashtable_insert_fast(&heap->specials.table, &sp->node, kmh_special_params))
+		return ERR_PTR(-ENOMEM);
+	stock->special = NULL;
+	kmh_special_count_in(s);
+	atomic_long_inc(&heap->specials.n);
+	return sp;
+}
+
+/**
+ * kmh_special_of() - the special of a live object
+ * @who: the exported function, for a report.
+ * @p: the object; the caller's.
+ * @stock: what to make one of if there is none; NULL not to.
+ * @ip: whom to report.
+ *
+ * Context: Process context; kmh_special_mutex held.
+ * Return: the special; NULL when there is none and none is to be made; ERR_PTR: -EINVAL for
+ * what is no such object (reported) or one that cannot have any, -ESHUTDOWN when its heap is
+ * being destroyed and one was to be made, -EAGAIN when @stock has not got what it takes, -ENOMEM.
+ */
+struct kmh_special *kmh_special_of(const char *who, const void *p,
+				   struct kmh_special_stock *stock, unsigned long ip)
+{
+	unsigned long addr = (unsigned long)p;
+	struct kmh_special *sp = NULL;
+	struct kmh_where at = {};
+	struct kmh_mspan *s;
+	bool can;
+
+	lockdep_assert_held(&kmh_special_mutex);
+	preempt_disable();
+	s = kmh_span_of(addr);
+	if (s->state >= KMH_SPAN_SMALL)
+		kmh_locate(s, addr, &at);
+	can = s->state == KMH_SPAN_SMALL || s->state == KMH_SPAN_LARGE;
+	preempt_enable();
+	if (!addr || at.base != addr || at.state != KMHEAP_OBJECT_LIVE) {
+		kmh_report_bad_pointer(who, p, ip);
+		return ERR_PTR(-EINVAL);
+	}
+	if (!can)
+		return ERR_PTR(-EINVAL);
+	/* The caller holds the object, so its span stays from here on. */
+	if (stock && READ_ONCE(s->heap->ending))
+		return ERR_PTR(-ESHUTDOWN);
+	if (stock)
+		stock->heap = s->heap;
+	if (s->nspecials) {
+		rcu_read_lock();
+		sp = kmh_special_find(s, addr);
+		rcu_read_unlock();
+	}
+	if (!sp && stock)
+		sp = kmh_special_new(s, addr, stock);
+	return sp;
+}
+
+/* ---- finalizers */
+
+static int kmh_finalizer_set_locked(void *p, kmheap_finalizer_fn fn, void *arg,
+				    struct kmh_special_stock *stock, unsigned long ip)
+{
+	struct kmh_special *sp = kmh_special_of("kmheap_set_finalizer", p, fn ? stock : NULL, ip);
+
+	if (IS_ERR(sp))
+		return PTR_ERR(sp);
+	if (!sp || (!fn && !sp->fn))
+		return -ENOENT;
+	if (fn && sp->fn)
+		return -EEXIST;
+	sp->arg = arg;
+	WRITE_ONCE(sp->fn, fn);
+	if (!fn && !sp->weak)
+		kmh_special_disarm(sp->span->heap, sp);
+	return 0;
+}
+
+/**
+ * kmheap_set_finalizer() - have a function called when an object is dead
+ * @p: a live object, held by the caller; not packed data (up to 12 bytes).
+ * @fn: called once with @p and @arg, in process context, after the object has been freed
+ *	(kmheap_free_rcu(): after the grace period) or found dead by a collection,
+ *	and before its memory is used again. It may read the object and must not keep
+ *	it. NULL takes the finalizer back.
+ * @arg: for @fn.
+ *
+ * @fn may allocate, free and take mutexes, but not call kmheap_rcu_barrier() or
+ * kmheap_destroy() for this heap, which wait for it. kmheap_destroy() calls the
+ * finalizers of the objects that are left; from then on no object of the heap gets one.
+ *
+ * Context: Process context; sleeps.
+ * Return: 0; -EEXIST when there is one already, -ENOENT when there is none to take back,
+ * -EINVAL when @p can have none, -ESHUTDOWN when the heap is being destroyed, -ENOMEM, also
+ * when a limit forbids it.
+ */
+int kmheap_set_finalizer(void *p, kmheap_finalizer_fn fn, void *arg)
+{
+	struct kmh_special_stock stock = { };
+	int err;
+
+	might_sleep();
+	do {
+		mutex_lock(&kmh_special_mutex);
+		err = kmh_finalizer_set_locked(p, fn, arg, &stock, _RET_IP_);
+		mutex_unlock(&kmh_special_mutex);
+		if (err != -EAGAIN)
+			break;
+		err = kmh_special_stock_fill(&stock);
+	} while (!err);
+	kmh_special_stock_end(&stock);
+	return err;
+}
+EXPORT_SYMBOL_GPL(kmheap_set_finalizer);
+
+/* The object is dead: its finalizer, then its slot. */
+static void kmh_special_finish(struct kmheap *heap, struct kmh_special *sp)
+{
+	struct kmh_mspan *s = sp->span;
+
+	if (sp->fn) {
+		sp->fn((void *)sp->addr, sp->arg);
+		atomic_long_inc(&heap->specials.finalized);
+	}
+	if (s->state != KMH_SPAN_LARGE)
+		kmh_slot_dead(s, sp->addr);
+	mutex_lock(&kmh_special_mutex);
+	kmh_special_remove(heap, sp);
+	mutex_unlock(&kmh_special_mutex);
+}
+
+static void kmh_special_work(struct work_struct *work)
+{
+	struct kmheap *heap = container_of(work, struct kmheap, specials.work);
+	struct kmh_special *sp, *next;
+	struct llist_node *all = llist_reverse_order(llist_del_all(&heap->specials.dead));
+
+	llist_for_each_entry_safe(sp, next, all, dead) {
+		kmh_special_finish(heap, sp);
+		cond_resched();
+	}
+}
+
+/* Runs where it may wake a worker, whatever context asked for it. */
+static void kmh_special_kicked(struct irq_work *kick)
+{
+	struct kmheap *heap = container_of(kick, struct kmheap, specials.kick);
+
+	queue_work(kmh_wq, &heap->specials.work);
+}
+
+/**
+ * kmh_special_flush() - wait for the finalizers of what is known to be dead
+ * @heap: the heap.
+ *
+ * What dies meanwhile, perhaps by one of these finalizers, is not waited for.
+ *
+ * Context: Process context; sleeps.
+ */
+void kmh_special_flush(struct kmheap *heap)
+{
+	irq_work_sync(&heap->specials.kick);
+	flush_work(&heap->specials.work);
+}
+
+/* ---- the heap */
+
+/* Context: process context; sleeps. Return: 0 or -ENOMEM. */
+int kmh_special_init(struct kmheap *heap)
+{
+	struct rhashtable *table = &heap->specials.table;
+	struct bucket_table *buckets;
+
+	init_llist_head(&heap->specials.dead);
+	init_irq_work(&heap->specials.kick, kmh_special_kicked);
+	INIT_WORK(&heap->specials.work, kmh_special_work);
+	if (kmh_backend_should_fail() || rhashtable_init(table, &kmh_special_params))
+		return -ENOMEM;
+	buckets = rcu_dereference_protected(table->tbl, true);
+	kmh_heap_account_metadata(heap, struct_size(buckets, buckets, buckets->size));
+	return 0;
+}
+
+/* No lookup in the table can be under way. */
+void kmh_special_exit(struct kmheap *heap)
+{
+	if (rcu_access_pointer(heap->specials.table.tbl))
+		rhashtable_destroy(&heap->specials.table);
+}
+
+/* Freed between two looks at the table. */
+#define KMH_SPECIAL_BATCH	64U
+
+/* The first objects that still have a special; returns how many. */
+static unsigned int kmh_special_first(struct kmheap *heap, void **p)
+{
+	struct rhashtable_iter iter;
+	struct kmh_special *sp;
+	unsigned int n = 0;
+
+	rhashtable_walk_enter(&heap->specials.table, &iter);
+	rhashtable_walk_start(&iter);
+	while (n < KMH_SPECIAL_BATCH && (sp = rhashtable_walk_next(&iter))) {
+		if (IS_ERR(sp))		/* the table is being resized: once more */
+			continue;
+		if (atomic_read(&sp->state) == KMH_SPECIAL_ARMED)
+			p[n++] = (void *)sp->addr;
+	}
+	rhashtable_walk_stop(&iter);
+	rhashtable_walk_exit(&iter);
+	return n;
+}
+
+/*
+ * Objects in pages that somebody else has freed (lost.c) have no special any more: nothing is
+ * left to be finalized, and weak handles say so. Context: process context; sleeps.
+ */
+void kmh_special_forget_lost(struct kmheap *heap)
+{
+	struct kmh_special *lost[KMH_SPECIAL_BATCH], *sp;
+	struct rhashtable_iter iter;
+	unsigned int n, i;
+
+	do {
+		n = 0;
+		mutex_lock(&kmh_special_mutex);
+		rhashtable_walk_enter(&heap->specials.table, &iter);
+		rhashtable_walk_start(&iter);
+		while (n < KMH_SPECIAL_BATCH && (sp = rhashtable_walk_next(&iter)))
+			if (!IS_ERR(sp) && sp->span->state == KMH_SPAN_GONE &&
+			    atomic_read(&sp->state) == KMH_SPECIAL_ARMED)
+				lost[n++] = sp;
+		rhashtable_walk_stop(&iter);
+		rhashtable_walk_exit(&iter);
+		for (i = 0; i < n; i++)
+			kmh_special_disarm(heap, lost[i]);
+		mutex_unlock(&kmh_special_mutex);
+	} while (n == KMH_SPECIAL_BATCH);
+}
+
+/*
+ * Whoever had taken kmh_special_mutex for a special of the heap, for a weak handle perhaps, is
+ * done: what comes now finds the special gone.
+ */
+static void kmh_special_pass(void)
+{
+	mutex_lock(&kmh_special_mutex);
+	mutex_unlock(&kmh_special_mutex);
+}
+
+/**
+ * kmh_special_stop() - the finalizers of what is left when a heap ends
+ * @heap: the heap, ending; without users but the finalizers, which may free and allocate in it.
+ *
+ * What has a special is freed like any object, so that it goes through the worker. No object
+ * gets another special, so this ends.
+ *
+ * Context: Process context; sleeps.
+ */
+void kmh_special_stop(struct kmheap *heap)
+{
+	void *p[KMH_SPECIAL_BATCH];
+	long left;
+
+	kmh_special_flush(heap);
+	if (!READ_ONCE(heap->specials.used))
+		return;
+	WRITE_ONCE(heap->specials.ending, true);
+	while ((left = atomic_long_read(&heap->specials.n))) {
+		kmheap_free_bulk(kmh_special_first(heap, p), p);
+		kmh_special_flush(heap);
+		kmh_special_pass();
+		/* Those that are left may have been freed by kmheap_free_rcu(). */
+		if (atomic_long_read(&heap->specials.n) == left)
+			kmheap_rcu_barrier(heap);
+	}
+	/* Objects that finalizers have deferred wait for their grace period as before. */
+	kmheap_rcu_barrier(heap);
+	kmh_special_pass();
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The front door out: free.
+ *
+ * The fast path, in words: preemption off; address -> span; offset -> slot, exact;
+ * this CPU's mcache owns the span and its flag was won? Set the free bit. Otherwise
+ * set the remote bit. Everything that does not fit, and every kind of span but
+ * small, is kmh_free_slow(). Never waits, never allocates, never fails.
+ */
+#include <linux/export.h>
+#include <linux/mm.h>
+#include <linux/string.h>
+
+#include "front/front.h"
+#include "cpu/magazine.h"
+#include "cpu/tiny.h"
+#include "heap.h"
+#include "span/arenamap.h"
+#include "span/slot.h"
+
+/*
+ * An object with a finalizer stays as it is until that has run; the fold leaves its
+ * slot alone, and the worker wipes it. A weak handle may be destroyed at any moment, and
+ * with it the special that keeps the slot: its object is wiped before the claim, as one
+ * without any special is. What a collection may find dead is claimed in the remote word,
+ * where the sweep claims it too.
+ */
+static enum kmh_free_result kmh_free_small(struct kmh_mspan *s, unsigned long addr,
+					   const struct kmh_where *at)
+{
+	bool special = unlikely(READ_ONCE(s->nspecials)) && kmh_special_exists(s, addr);
+	enum kmh_free_result res;
+
+	if (!special || !kmh_special_finalizes(s, addr))
+		kmh_slot_dead(s, addr);
+	if (special) {
+		kmh_test_point("claim of an object with a special");
+		res = kmh_mspan_free_remote(s, at->slot);
+		if (res == KMH_FREE_OK)
+			kmh_special_die(s, addr);
+		return res;
+	}
+	return kmh_heap_collected(s->heap) ? kmh_mspan_free_remote(s, at->slot) :
+					     kmh_free_slot(s, at->slot);
+}
+
+/*
+ * A free that passed the checks of its kind. With @at the object is known to have
+ * been live a moment ago; two frees at the same time still meet in the slot's bits.
+ * Comes with preemption off and returns with it on.
+ */
+void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
+		      unsigned long ip)
+{
+	enum kmh_free_result res = KMH_FREE_DOUBLE;
+
+	kmh_assert_pinned();
+	switch (READ_ONCE(s->state)) {
+	case KMH_SPAN_LARGE:
+		res = kmh_large_claim(s, addr, KMH_SPAN_LARGE);
+		if (res == KMH_FREE_OK) {
+			preempt_enable();
+			kmh_large_free(s);
+			return;
+		}
+		break;
+	case KMH_SPAN_TINY:
+		res = kmh_tiny_free(s, addr);
+		break;
+	case KMH_SPAN_SMALL:
+		res = kmh_free_small(s, addr, at);
+		break;
+	default:	/* freed by somebody else since it was looked at */
+		break;
+	}
+	/* Preemption is off still: it keeps the heap that is reported. */
+	if (unlikely(res != KMH_FREE_OK))
+		kmh_misuse(KMH_DOUBLE_FREE, "freed twice", addr, s, at, ip);
+	preempt_enable();
+}
+
+/**
+ * kmh_free_doubled() - report a free whose slot's bits said no
+ * @addr: what was freed.
+ * @ip: by whom.
+ *
+ * Whatever the slot is by now, another client's object perhaps, the free is not obeyed. The span
+ * is looked up once more: the one that was found before may be another one's by now.
+ *
+ * Context: Any. Comes with preemption off and returns with it on.
+ */
+noinline void kmh_free_doubled(unsigned long addr, unsigned long ip)
+{
+	struct kmh_mspan *s = kmh_span_of(addr);
+	struct kmh_where at;
+
+	kmh_assert_pinned();
+	kmh_locate(s, addr, &at);
+	kmh_misuse(KMH_DOUBLE_FREE, at.state == KMHEAP_OBJECT_DEFERRED ?
+		   "freed already, waits for a grace period" : "freed already", addr, s, &at, ip);
+	preempt_enable();
+}
+
+/* Comes with preemption off and returns with it on. */
+static noinline void kmh_free_slow(unsigned long addr, struct kmh_mspan *s, unsigned long ip)
+{
+	struct kmh_where at = {};
+
+	/* A large object, if it is one and live: the claim tells. */
+	if (READ_ONCE(s->state) == KMH_SPAN_LARGE && !kmh_heap_sanitized(s->heap) &&
+	    kmh_large_claim(s, addr, KMH_SPAN_LARGE) == KMH_FREE_OK) {
+		preempt_enable();
+		kmh_large_free(s);
+		return;
+	}
+	/* Once more: with a claim that has failed it may be another span by now. */
+	s = kmh_span_of(addr);
+	if (ZERO_OR_NULL_PTR((void *)addr) || !kmh_may_free(s, addr, &at, ip))
+		preempt_enable();
+	else if (kmh_heap_sanitized(s->heap))
+		kmh_sanitize_free(s, addr, &at, ip);
+	else
+		kmh_free_located(s, addr, &at, ip);
+}
+
+/* The span was full. Comes with preemption off and returns with it on. */
+static noinline void kmh_free_announce(unsigned long addr, struct kmh_mspan *s)
+{
+	if (!kmh_magazine_put(s, addr))
+		kmh_mcentral_announce(s);
+	preempt_enable();
+}
+
+/* kmh_mspan_free_remote() in tail calls. Comes and returns as above. */
+static __always_inline void kmh_free_foreign(struct kmh_mspan *s, unsigned long slot,
+					     unsigned long addr, unsigned long ip)
+{
+	if (unlikely(!kmh_mspan_set_remote(s, slot)))
+		kmh_free_doubled(addr, ip);
+	else if (kmh_mspan_unannounced(s))
+		kmh_free_announce(addr, s);
+	else
+		preempt_enable();
+}
+
+/*
+ * Preemption off on entry, on at return. Every way but the shortest is a tail call. @ip is whom
+ * to report; 0 is who called, which is read from the stack only when there is something.
+ */
+static __always_inline void kmh_free_at(struct kmh_mspan *s, unsigned long slot,
+					unsigned long addr, unsigned long cpu, unsigned long ip)
+{
+	switch (kmh_free_local(s, slot, cpu)) {
+	case KMH_FREE_OK:
+		preempt_enable();
+		break;
+	case KMH_FREE_DOUBLE:
+		kmh_free_doubled(addr, ip ?: _RET_IP_);
+		break;
+	case KMH_FREE_FOREIGN:
+		kmh_free_foreign(s, slot, addr, ip ?: _RET_IP_);
+		break;
+	}
+}
+
+/* Any address: preemption, tail calls and @ip are as for kmh_free_at(). */
+static __always_inline void kmh_free(struct kmh_mspan *s, unsigned long addr, unsigned long cpu,
+				     unsigned long ip)
+{
+	unsigned long slot;
+
+	if (unlikely(!kmh_mspan_slot_at(s, addr, &slot)))
+		kmh_free_slow(addr, s, ip ?: _RET_IP_);
+	else
+		kmh_free_at(s, slot, addr, cpu, ip);
+}
+
+/* kmheap_free() on behalf of @ip. */
+noinline void kmh_free_one(const void *p, unsigned long ip)
+{
+	unsigned long cpu;
+
+	preempt_disable();
+	cpu = kmh_this_cpu_offset();
+	kmh_free(kmh_span_of((unsigned long)p), (unsigned long)p, cpu, ip);
+}
+
+/**
+ * kmheap_free() - free an object
+ * @p: from one of the allocating functions, of whatever heap; NULL and
+ *	ZERO_SIZE_PTR do nothing.
+ *
+ * A double, invalid, interior or late free is reported with the stack, once per
+ * site, counted, and otherwise ignored: the heap stays as it was.
+ *
+ * Context: Any, NMI included. Never waits, never allocates.
+ */
+void kmheap_free(const void *p)
+{
+	unsigned long cpu;
+
+	preempt_disable();
+	cpu = kmh_this_cpu_offset();
+	kmh_free(kmh_span_of((unsigned long)p), (unsigned long)p, cpu, 0);
+}
+EXPORT_SYMBOL_GPL(kmheap_free);
+
+/*
+ * Is @bytes what was asked for at the allocation of @at? Small objects know their
+ * class, large ones the bytes; a tiny one knows its granules. The usable size is
+ * right for all of them.
+ */
+static bool kmh_size_fits(const struct kmh_mspan *s, const struct kmh_where *at, size_t bytes)
+{
+	unsigned int class;
+
+	if (bytes == at->bytes)
+		return true;
+	/* Where KASAN is told, the usable size is what was asked for. */
+	if (KMH_KASAN && kmh_heap_sanitized(s->heap))
+		return kmh_sanitize_may_be(s, at, bytes);
+	if (!bytes || bytes > at->bytes)
+		return false;
+	switch (s->state) {
+	case KMH_SPAN_LARGE:
+		return bytes == s->large_bytes;
+	case KMH_SPAN_TINY:
+		return round_up(bytes, KMH_TINY_GRANULE) == at->bytes;
+	default:
+		class = kmh_size_to_class(bytes);
+		if (s->heap->flags & KMHEAP_HWCACHE_ALIGN)
+			class = kmh_size_to_class_aligned(kmh_class_size(class),
+							  cache_line_size());
+		return class == kmh_spanclass_class(s->spanclass);
+	}
+}
+
+/*
+ * Not a small object of that class, or not one to be freed fast. Comes with preemption off
+ * and returns with it on.
+ */
+static noinline void kmh_free_sized_slow(unsigned long addr, struct kmh_mspan *s, size_t size,
+					 unsigned long ip)
+{
+	struct kmh_where at;
+
+	if (READ_ONCE(s->state) >= KMH_SPAN_SMALL) {
+		kmh_locate(s, addr, &at);
+		if (at.base == addr && at.state == KMHEAP_OBJECT_LIVE &&
+		    !kmh_size_fits(s, &at, size)) {
+			kmh_misuse(KMH_WRONG_SIZE_FREE, "freed with the size of another class",
+				   addr, s, &at, ip);
+			preempt_enable();
+			return;
+		}
+	}
+	kmh_free(s, addr, kmh_this_cpu_offset(), ip);
+}
+
+/*
+ * What kmheap_free_sized() of a constant size becomes. The bytes of an object of its class,
+ * KMHEAP_MAX_SMALL at most, fit the lower half of @sizes, and the size the upper one.
+ */
+void kmheap_free_class(const void *p, u32 sizes)
+{
+	unsigned long addr = (unsigned long)p, slot, cpu;
+	struct kmh_mspan *s;
+
+	preempt_disable();
+	cpu = kmh_this_cpu_offset();
+	s = kmh_span_of(addr);
+	if (unlikely(s->elemsize != (u16)sizes || !kmh_mspan_slot_at(s, addr, &slot)))
+		kmh_free_sized_slow(addr, s, sizes >> 16, _RET_IP_);
+	else
+		kmh_free_at(s, slot, addr, cpu, 0);
+}
+EXPORT_SYMBOL_GPL(kmheap_free_class);
+
+/* What kmheap_free_sized() becomes for a size that is not constant, or too large. */
+void kmheap_free_sized_any(const void *p, size_t size)
+{
+	unsigned long addr = (unsigned long)p, slot, cpu;
+	struct kmh_mspan *s;
+
+	preempt_disable();
+	cpu = kmh_this_cpu_offset();
+	s = kmh_span_of(addr);
+	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL ||
+		     kmh_size_to_class(size) != kmh_spanclass_class(s->spanclass) ||
+		     !kmh_mspan_slot_at(s, addr, &slot)))
+		kmh_free_sized_slow(addr, s, size, _RET_IP_);
+	else
+		kmh_free_at(s, slot, addr, cpu, 0);
+}
+EXPORT_SYMBOL_GPL(kmheap_free_sized_any);
+
+/**
+ * kmheap_free_sensitive() - wipe an object, then free it
+ * @p: as for kmheap_free().
+ *
+ * Context: Any, NMI included.
+ */
+void kmheap_free_sensitive(const void *p)
+{
+	size_t bytes = kmh_live_bytes(p);
+
+	if (bytes)
+		memzero_explicit((void *)p, bytes);
+	kmheap_free(p);
+}
+EXPORT_SYMBOL_GPL(kmheap_free_sensitive);
+
+/**
+ * kmheap_free_pages() - free a run of pages
+ * @p: from kmheap_alloc_pages(); NULL does nothing.
+ * @npages: as many as were asked for; another number is reported and nothing freed.
+ *
+ * Context: Any, NMI included. Never waits, never allocates.
+ */
+void kmheap_free_pages(const void *p, unsigned long npages)
+{
+	unsigned long addr = (unsigned long)p;
+	struct kmh_where at = {};
+	struct kmh_mspan *s;
+	bool mine = false;
+
+	if (!p)
+		return;
+	preempt_disable();
+	s = kmh_span_of(addr);
+	if (READ_ONCE(s->state) == KMH_SPAN_MANUAL && READ_ONCE(s->base) == addr) {
+		kmh_locate(s, addr, &at);
+		if (READ_ONCE(s->npages) != npages)
+			kmh_misuse(KMH_WRONG_SIZE_FREE, "freed with another number of pages", addr,
+				   s, &at, _RET_IP_);
+		else if (kmh_large_claim(s, addr, KMH_SPAN_MANUAL) == KMH_FREE_OK)
+			mine = true;
+		else
+			kmh_misuse(KMH_DOUBLE_FREE, "freed already", addr, s, &at, _RET_IP_);
+	} else if (kmh_may_free(s, addr, &at, _RET_IP_)) {
+		kmh_misuse(KMH_INVALID_FREE, "an object, not a run of pages", addr, s, &at,
+			   _RET_IP_);
+	}
+	preempt_enable();
+	if (mine)
+		kmh_large_free(s);
+}
+EXPORT_SYMBOL_GPL(kmheap_free_pages);

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The front door out for objects that readers may still hold: kmheap_free_rcu(), and the barrier.
+ * How frees wait, and why none waits too short, is in defer.c.
+ */
+#include <linux/export.h>
+#include <linux/mm.h>
+#include <linux/rcupdate.h>
+
+#include "front/front.h"
+#include "front/finalizer.h"
+#include "heap.h"
+#include "span/arenamap.h"
+#include "up.h"
+
+/* Comes with preemption off and returns with it on. */
+noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigned long ip)
+{
+	enum kmh_free_result res = KMH_FREE_DOUBLE;
+	struct kmh_where at = {};
+
+	kmh_assert_pinned();
+	if (ZERO_OR_NULL_PTR((void *)addr) || !kmh_may_free(s, addr, &at, ip)) {
+		preempt_enable();
+		return;
+	}
+	if (READ_ONCE(s->nspecials))
+		kmh_special_forget(s, addr);
+	if (kmh_heap_sanitized(s->heap))
+		kmh_sanitize_deferred(addr);
+	switch (READ_ONCE(s->state)) {
+	case KMH_SPAN_LARGE:
+		res = kmh_large_claim(s, addr, KMH_SPAN_LARGE);
+		if (res == KMH_FREE_OK)
+			kmh_defer_large(s);
+		break;
+	case KMH_SPAN_TINY:
+		res = kmh_tiny_defer(s, addr, at.slot);
+		break;
+	case KMH_SPAN_SMALL:
+		res = kmh_mspan_defer(s, at.slot);
+		break;
+	default:	/* freed by somebody else since it was looked at */
+		break;
+	}
+	if (res == KMH_FREE_OK)
+		preempt_enable();
+	else
+		kmh_free_doubled(addr, ip);
+}
+
+/* With the deferred bit of @gen set. Comes with preemption off and returns with it on. */
+static noinline void kmh_free_rcu_again(struct kmh_mspan *s, unsigned long addr,
+					unsigned long gen, unsigned long ip)
+{
+	unsigned long slot = (addr - READ_ONCE(s->base)) / READ_ONCE(s->elemsize);
+
+	/* Another span by now, because somebody else has freed the object at the same time? */
+	if (unlikely(slot >= READ_ONCE(s->nelems))) {
+		kmh_free_doubled(addr, ip);
+		return;
+	}
+	kmh_defer_slot(s, slot, gen);
+	if (likely(kmh_defer_claim(s, slot)))
+		preempt_enable();
+	else
+		kmh_free_doubled(addr, ip);
+}
+
+/* Comes with preemption off and returns with it on. */
+static noinline void kmh_free_rcu_count(struct kmheap *heap)
+{
+	kmh_defer_count_slow(heap);
+	preempt_enable();
+}
+
+/**
+ * kmheap_free_rcu() - free an object after a grace period
+ * @p: from one of the allocating functions, of whatever heap; NULL and
+ *	ZERO_SIZE_PTR do nothing.
+ *
+ * For objects that readers may still find, or hold, under rcu_read_lock(). No new reader
+ * may find the object: it is unlinked before. Readers see its contents until the last of
+ * them has left; then its memory is used again. Nothing is needed in the object for
+ * that, and nothing is allocated.
+ *
+ * From this call on the object is free: another free of it is reported as a double free.
+ *
+ * Context: Any, NMI and RCU read-side sections included, wherever RCU is watching. Never
+ * waits, never allocates.
+ */
+void kmheap_free_rcu(const void *p)
+{
+	unsigned long addr = (unsigned long)p, slot, cpu, gen, uncounted;
+	const unsigned long *now;
+	struct kmh_mspan *s;
+
+	preempt_disable();
+	cpu = kmh_this_cpu_offset();
+	s = kmh_span_of(addr);
+	if (unlikely(!kmh_mspan_slot_at(s, addr, &slot))) {
+		kmh_free_rcu_slow(s, addr, _RET_IP_);
+		return;
+	}
+	/* From here on kmh_mspan_defer(), with every rare way a tail call. */
+	if (unlikely(!kmh_slot_live(s, slot))) {
+		kmh_free_doubled(addr, _RET_IP_);
+		return;
+	}
+	now = &s->heap->defer.gen;
+	gen = READ_ONCE(*now);
+	if (unlikely(kmh_defer_set(s, slot, gen))) {
+		kmh_free_rcu_again(s, addr, gen, _RET_IP_);
+		return;
+	}
+	uncounted = kmh_cpu_add_return(s->mcache->deferred, cpu, s->elemsize);
+	kmh_test_point("free_rcu: before the second look");
+	/*
+	 * No acquire (a fence on User-Mode Linux): as the generation is still the same, the
+	 * grace period that its set waits for orders what has been told; defer-told.litmus.
+	 */
+	if (unlikely(!READ_ONCE(s->dirty[gen & 1]) ||
+		     READ_ONCE(*now) != gen ||
+		     atomic_read(&s->home) == KMH_HOME_FULL))
+		kmh_free_rcu_again(s, addr, gen, _RET_IP_);
+	else if (unlikely(!kmh_defer_claim(s, slot)))
+		kmh_free_doubled(addr, _RET_IP_);
+	else if (unlikely(uncounted > KMH_DEFER_SHARE))
+		kmh_free_rcu_count(s->heap);
+	else
+		preempt_enable();
+}
+EXPORT_SYMBOL_GPL(kmheap_free_rcu);
+
+/**
+ * kmheap_rcu_barrier() - wait until all earlier deferred frees are done
+ * @heap: the heap; NULL for the default heap.
+ *
+ * Those of this heap, and of no other. Also finishes the sweep of a collection that has
+ * ended, and the finalizers of what has been found dead. Not from a finalizer.
+ *
+ * Context: Process context; sleeps for up to two grace periods.
+ */
+void kmheap_rcu_barrier(struct kmheap *heap)
+{
+	unsigned int round;
+
+	might_sleep();
+	heap = kmh_heap_or_default(heap);
+	if (kmh_heap_sanitized(heap))
+		kmh_quarantine_drain(heap);
+	for (round = 0; round < 2; round++) {
+		mutex_lock(&heap->sweep.mutex);
+		kmh_sweep_settle(heap);
+		/* The first round is for a set that was closed already. */
+		if (heap->defer.waiting || kmh_defer_filling(&heap->defer))
+			kmh_defer_wait(heap, false);
+		kmh_sweep_settle(heap);
+		mutex_unlock(&heap->sweep.mutex);
+	}
+	kmh_special_flush(heap);
+}
+EXPORT_SYMBOL_GPL(kmheap_rcu_barrier);

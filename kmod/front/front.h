@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Private: floor front/, what clients call.
+ *
+ * Allocation, free, lookup, finalizers: what is exported is declared in <linux/kmheap.h>, and
+ * what the files of this floor have for each other here. There is no lock but kmh_special_mutex:
+ * the fast paths turn preemption off and enter this CPU's mcache. The one rule: a fast path does
+ * what nearly every call needs, and every other way out of it is a tail call, so that it saves no
+ * register.
+ */
+#ifndef _KMHEAP_FRONT_H
+#define _KMHEAP_FRONT_H
+
+#include <linux/gfp.h>
+#include <linux/kmheap.h>
+#include <linux/types.h>
+
+#include "span/mspan.h"
+#include "span/report.h"
+
+struct kmh_node;
+
+#define KMH_ALIGN_MAX_BYTES	(4096UL << 10)
+
+void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t gfp);
+unsigned int kmh_aligned_spanclass(unsigned int spanclass);
+void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, int nid);
+
+void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid,
+		      enum kmh_span_state state, bool noscan);
+
+int kmh_node_next_nearest(struct kmheap *heap, int from, int last);
+void *kmh_node_alloc_elsewhere(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,
+			       gfp_t gfp);
+bool kmh_node_holds(const void *p, size_t bytes, int nid);
+
+void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
+		      unsigned long ip);
+void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigned long ip);
+void kmh_free_doubled(unsigned long addr, unsigned long ip);
+void kmh_free_one(const void *p, unsigned long ip);
+
+void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at);
+bool kmh_may_free(struct kmh_mspan *s, unsigned long addr, struct kmh_where *at,
+		  unsigned long ip);
+size_t kmh_live_bytes(const void *p);
+
+extern unsigned int kmh_quarantine_kib;
+
+void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
+			 bool noscan);
+bool kmh_sanitize_resize(const struct kmheap_object *obj, size_t size, gfp_t gfp);
+void kmh_sanitize_free(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
+		       unsigned long ip);
+
+void kmh_ended_begin(struct kmheap *heap);
+void kmh_ended_keep(struct kmheap *heap);
+void kmh_ended_exit(void);
+unsigned int kmh_ended_count(u64 *bytes);
+void *kmh_ended_alloc(const struct kmheap *heap, unsigned long ip);
+
+#endif /* _KMHEAP_FRONT_H */

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What an address is: the object it lies in and its state, and whether it may be freed.
+ */
+#include <linux/export.h>
+
+#include "front/front.h"
+#include "cpu/tiny.h"
+#include "heap.h"
+#include "span/arenamap.h"
+
+static enum kmheap_object_state kmh_slot_state(const struct kmh_mspan *s, unsigned int slot)
+{
+	unsigned long remote = atomic_long_read(&s->w[slot / KMH_WORD_SLOTS].remote);
+
+	if (kmh_slot_live(s, slot))
+		return KMHEAP_OBJECT_LIVE;
+	if (!(remote & BIT(slot % KMH_WORD_SLOTS)))
+		return KMHEAP_OBJECT_FREE;
+	return kmh_mspan_slot_waits(s, slot) ? KMHEAP_OBJECT_DEFERRED : KMHEAP_OBJECT_REMOTE;
+}
+
+static void kmh_locate_slot(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)
+{
+	unsigned int bytes = READ_ONCE(s->elemsize);
+	unsigned long base = READ_ONCE(s->base);
+
+	if (!bytes)		/* recycled, for a large object */
+		return;
+	at->slot = (addr - base) / bytes;
+	if (at->slot >= READ_ONCE(s->nelems))	/* the tail behind the last object */
+		return;
+	at->base = base + (unsigned long)at->slot * bytes;
+	at->bytes = bytes;
+	at->state = kmh_slot_state(s, at->slot);
+}
+
+static void kmh_locate_tiny(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)
+{
+	bool live;
+
+	at->bytes = kmh_tiny_extent(s, addr, &at->base, &at->slot, &live);
+	if (!at->bytes || (live && kmh_slot_live(s, at->slot)))
+		return;
+	at->state = kmh_mspan_slot_waits(s, at->slot) ? KMHEAP_OBJECT_DEFERRED :
+							KMHEAP_OBJECT_FREE;
+}
+
+/*
+ * Fill @at for a span that was in use a moment ago; a large object's may be parked by now.
+ * Any context, preemption off; slow.
+ */
+void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)
+{
+	u8 state = READ_ONCE(s->state);
+	unsigned long base = READ_ONCE(s->base);
+	u32 npages = READ_ONCE(s->npages);
+
+	kmh_assert_pinned();
+	*at = (struct kmh_where){
+		.heap = READ_ONCE(s->heap), .span = state, .state = KMHEAP_OBJECT_LIVE
+	};
+	if (addr - base >= (unsigned long)npages << KMH_PAGE_SHIFT)
+		return;		/* the span was recycled under a racing lookup */
+	switch (state) {
+	case KMH_SPAN_SMALL:
+		kmh_locate_slot(s, addr, at);
+		break;
+	case KMH_SPAN_TINY:
+		kmh_locate_tiny(s, addr, at);
+		break;
+	case KMH_SPAN_LARGE:
+	case KMH_SPAN_MANUAL:
+	case KMH_SPAN_FREED:
+		at->slot = 0;
+		at->base = base;
+		at->bytes = (size_t)npages << KMH_PAGE_SHIFT;
+		if (state == KMH_SPAN_MANUAL)
+			at->state = KMHEAP_OBJECT_PAGES;
+		if (state == KMH_SPAN_FREED || kmh_large_claimed(s))
+			at->state = kmh_mspan_waiting(s, 0) ? KMHEAP_OBJECT_DEFERRED :
+							      KMHEAP_OBJECT_FREE;
+		break;
+	}
+	if (kmh_heap_sanitized(at->heap))
+		kmh_sanitize_locate(at);
+}
+
+/**
+ * kmh_may_free() - may an address be freed?
+ * @s: its span, or the sentinel that stands there.
+ * @addr: the address.
+ * @at: where to put the object.
+ * @ip: whom to report.
+ *
+ * Context: Any; preemption off.
+ * Return: true for the first byte of an object that was live a moment ago; otherwise it
+ * has been reported.
+ */
+bool kmh_may_free(struct kmh_mspan *s, unsigned long addr, struct kmh_where *at, unsigned long ip)
+{
+	kmh_assert_pinned();
+	if (READ_ONCE(s->state) < KMH_SPAN_SMALL) {
+		kmh_misuse_sentinel(addr, s, ip);
+		return false;
+	}
+	kmh_locate(s, addr, at);
+	if (at->base == addr && at->state == KMHEAP_OBJECT_LIVE)
+		return true;
+	if (at->state == KMHEAP_OBJECT_PAGES)
+		kmh_misuse(KMH_INVALID_FREE, "pages that their owner manages", addr, s, at, ip);
+	else if (at->base == addr)
+		kmh_misuse(KMH_DOUBLE_FREE, at->state == KMHEAP_OBJECT_DEFERRED ?
+			   "freed already, waits for a grace period" : "freed already",
+			   addr, s, at, ip);
+	else if (at->base)
+		kmh_misuse(KMH_INVALID_FREE, "inside an object", addr, s, at, ip);
+	else
+		kmh_misuse(KMH_INVALID_FREE, "behind the last object of a span", addr, s, at, ip);
+	return false;
+}
+
+/* ---- looking at addresses */
+
+/**
+ * kmheap_lookup() - what an address is
+ * @addr: any value; interior pointers count.
+ * @obj: where to put what was found.
+ *
+ * The answer may be old when it arrives, unless the caller keeps the object alive.
+ *
+ * Context: Any, NMI included. Lock-free.
+ * Return: false when no object is or was at @addr.
+ */
+bool kmheap_lookup(const void *addr, struct kmheap_object *obj)
+{
+	struct kmh_where at = {};
+	struct kmh_mspan *s;
+
+	preempt_disable();
+	s = kmh_span_of((unsigned long)addr);
+	if (READ_ONCE(s->state) >= KMH_SPAN_SMALL) {
+		kmh_locate(s, (unsigned long)addr, &at);
+		obj->heap = at.heap;
+		obj->base = (void *)at.base;
+		obj->bytes = at.bytes;
+		obj->state = at.state;
+		obj->data = at.span == KMH_SPAN_LARGE ?
+			    READ_ONCE(s->noscan) :
+			    kmh_spanclass_noscan(READ_ONCE(s->spanclass));
+	}
+	preempt_enable();
+	return at.base;
+}
+EXPORT_SYMBOL_GPL(kmheap_lookup);
+
+/* Usable bytes of the object that begins at @p; 0 for what is no live one. Context: any. */
+size_t kmh_live_bytes(const void *p)
+{
+	struct kmheap_object obj;
+
+	if (!kmheap_lookup(p, &obj) || obj.base != p || obj.state != KMHEAP_OBJECT_LIVE)
+		return 0;
+	return obj.bytes;
+}
+
+/**
+ * kmheap_size() - usable bytes of an object, as ksize()
+ * @p: the object; kmheap_lookup() tells what an address is that may be none.
+ *
+ * More than was asked for is to be used only after kmheap_realloc() to that size, which moves
+ * nothing: FORTIFY_SOURCE and KASAN go by what was asked for.
+ *
+ * Context: Any, NMI included. Lock-free.
+ * Return: bytes from @p on that belong to the object; 0 for NULL and ZERO_SIZE_PTR, and for what
+ * is no live object, which is reported.
+ */
+size_t kmheap_size(const void *p)
+{
+	size_t bytes = kmh_live_bytes(p);
+
+	if (unlikely(!bytes) && !ZERO_OR_NULL_PTR(p))
+		kmh_report_bad_pointer(__func__, p, _RET_IP_);
+	return bytes;
+}
+EXPORT_SYMBOL_GPL(kmheap_size);

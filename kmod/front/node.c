@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * NUMA nodes: which one comes next when one has nothing left, and where memory really is.
+ *
+ * An allocation is served from its own node's lists and page heap, which grow with memory of
+ * that node, or, when that is full and the caller does not insist, of the nearest one that has
+ * some: the kernel decides. Who may not grow the heap finds what other nodes have.
+ */
+#include <linux/mm.h>
+#include <linux/topology.h>
+#include <linux/vmalloc.h>
+
+#include "front/front.h"
+#include "heap.h"
+
+/* Nodes in the order of their distance from @from, equal ones by number. */
+static bool kmh_node_before(int from, int a, int b)
+{
+	int da = node_distance(from, a), db = node_distance(from, b);
+
+	return da < db || (da == db && a < b);
+}
+
+/**
+ * kmh_node_next_nearest() - the next node in the order of distance
+ * @heap: the heap.
+ * @from: a node with memory.
+ * @last: the last one; @from at first.
+ *
+ * Context: Any.
+ * Return: the nearest node of the heap after @last, or NUMA_NO_NODE.
+ */
+int kmh_node_next_nearest(struct kmheap *heap, int from, int last)
+{
+	int nid = -1, next = NUMA_NO_NODE;
+
+	while (kmh_next_node(heap, &nid)) {
+		if (nid == from || (last != from && !kmh_node_before(from, last, nid)))
+			continue;
+		if (next == NUMA_NO_NODE || kmh_node_before(from, nid, next))
+			next = nid;
+	}
+	return next;
+}
+
+/**
+ * kmh_node_alloc_elsewhere() - a small object that the caller's node does not have
+ * @heap: the heap.
+ * @node: which has none and does not grow.
+ * @spanclass: what is wanted.
+ * @gfp: with __GFP_THISNODE nothing is.
+ *
+ * Context: Any.
+ * Return: a slot of the nearest node that has one, not cleared, or NULL.
+ */
+void *kmh_node_alloc_elsewhere(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,
+			       gfp_t gfp)
+{
+	int from = node->mheap.nid, nid = from;
+	void *p = NULL;
+
+	if (gfp & __GFP_THISNODE)
+		return NULL;
+	while (!p && (nid = kmh_node_next_nearest(heap, from, nid)) != NUMA_NO_NODE) {
+		preempt_disable();
+		p = kmh_mcentral_alloc_one(kmh_heap_node(heap, nid), spanclass,
+					   kmh_alloc_is_urgent(gfp));
+		preempt_enable();
+	}
+	return p;
+}
+
+/**
+ * kmh_node_holds() - is all of an object on a node?
+ * @p: an object that is the caller's.
+ * @bytes: its size.
+ * @nid: a node with memory.
+ *
+ * Context: Any.
+ */
+bool kmh_node_holds(const void *p, size_t bytes, int nid)
+{
+	const void *end = p + bytes;
+
+	for (p = PTR_ALIGN_DOWN(p, PAGE_SIZE); p < end; p += PAGE_SIZE)
+		if (page_to_nid(vmalloc_to_page(p)) != nid)
+			return false;
+	return true;
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The front door of a sanitized heap: objects with redzones, and the quarantine of freed ones.
+ *
+ * What KASAN and kmemleak are told is in sanitize.c. Freed objects go to the heap's quarantine,
+ * where their slots stay live and their shadow says that they are free. The oldest are really
+ * freed when there are more than kasan_quarantine_kib of them, when memory runs out, and when the
+ * heap is shrunk, waited for or destroyed.
+ *
+ * This file is compiled without KASAN's checks (Kbuild): it writes into poisoned memory.
+ */
+#include <linux/kmemleak.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/string.h>
+
+#include "front/front.h"
+#include "base/lock.h"
+#include "base/param.h"
+#include "heap.h"
+#include "span/arenamap.h"
+#include "up.h"
+
+unsigned int kmh_quarantine_kib = 256;
+#if KMH_KASAN
+module_param_cb(kasan_quarantine_kib, &kmh_kib_param_ops, &kmh_quarantine_kib, 0644);
+MODULE_PARM_DESC(kasan_quarantine_kib,
+		 "KiB of freed objects that each heap keeps poisoned before it uses them again (default 256)");
+#endif
+
+/* ---- allocation */
+
+/* What kmheap_alloc() of @size bytes promises. */
+static size_t kmh_promised_align(size_t size)
+{
+	size_t align = size & -size;
+
+	return size > KMHEAP_MAX_SMALL ? min(align, KMH_PAGE_SIZE) : align;
+}
+
+/*
+ * A slot, or pages, with room for the redzone, aligned as @size promises and @align wants; or
+ * NULL, which has been counted.
+ */
+static void *kmh_sanitize_place(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
+				bool noscan)
+{
+	size_t padded = max(size, size + KMH_REDZONE_BYTES);	/* not past the end */
+	unsigned int class = 0, spanclass;
+	void *p;
+
+	align = max(align, kmh_promised_align(size));
+	if (padded <= KMHEAP_MAX_SMALL)
+		class = kmh_size_to_class_aligned(padded, align);
+	if (!class)
+		return kmh_large_alloc(heap, padded, align, gfp, nid, KMH_SPAN_LARGE, noscan);
+	spanclass = kmh_spanclass(class, noscan);
+	if (nid == NUMA_NO_NODE)
+		return kmh_alloc_slow(heap, spanclass, gfp);
+	if (heap->flags & KMHEAP_HWCACHE_ALIGN)
+		spanclass = kmh_aligned_spanclass(spanclass);
+	p = kmh_alloc_on_node(heap, spanclass, gfp, nid);
+	if (!p)
+		kmh_refused(heap, gfp);
+	return p;
+}
+
+/*
+ * Nobody but its collection knows whether an object of a collected heap is garbage: it is
+ * looked into, and never a leak.
+ */
+static void kmh_kmemleak_alloc(struct kmheap *heap, void *p, size_t bytes, gfp_t gfp, bool noscan)
+{
+	kmemleak_alloc(p, bytes, !kmh_heap_collected(heap), gfp);
+	if (noscan)
+		kmemleak_no_scan(p);
+}
+
+/**
+ * kmh_sanitize_alloc() - an object of a sanitized heap
+ * @heap: the heap.
+ * @size: bytes; 0 gives ZERO_SIZE_PTR.
+ * @align: a power of two.
+ * @gfp: as for kmheap_alloc().
+ * @nid: the only node that will do, or NUMA_NO_NODE.
+ * @noscan: it holds no pointers.
+ *
+ * Context: What @gfp says.
+ * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).
+ */
+void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
+			 bool noscan)
+{
+	struct kmh_mspan *s;
+	size_t bytes;
+	void *p;
+
+	if (!size)
+		return ZERO_SIZE_PTR;
+	might_alloc(gfp);
+	if (!kmh_gfp_ok(heap, gfp))
+		return NULL;
+	if (KMH_KMEMLEAK && in_nmi()) {
+		kmh_refused(heap, gfp);
+		return NULL;
+	}
+	p = kmh_sanitize_place(heap, size, align, gfp, nid, noscan);
+	while (!p && kmh_quarantine_drain(heap)) {
+		kmh_unrefused(heap, gfp);
+		p = kmh_sanitize_place(heap, size, align, gfp, nid, noscan);
+	}
+	if (!p)
+		return NULL;
+	s = kmh_span_of((unsigned long)p);	/* stays: the object is ours */
+	if (s->state == KMH_SPAN_LARGE)
+		s->large_bytes = size;
+	bytes = kmh_slot_bytes(s);
+	kmh_kasan_open((unsigned long)p, size, bytes, KMH_KASAN_REDZONE);
+	kmh_kmemleak_alloc(heap, p, KMH_KASAN ? size : bytes, gfp, noscan);
+	return p;
+}
+
+/* Whoever asks for @size gets an address like that of @p, and there is room for the redzone. */
+static bool kmh_sanitize_fits(const void *p, size_t size, size_t bytes)
+{
+	return size <= bytes - KMH_REDZONE_BYTES &&
+	       IS_ALIGNED((unsigned long)p, kmh_promised_align(size));
+}
+
+/**
+ * kmh_sanitize_resize() - give a live object of a sanitized heap another size where it is
+ * @obj: the object; the caller's.
+ * @size: bytes, not 0.
+ * @gfp: for kmemleak.
+ *
+ * What is taken from it is wiped: nobody who wipes it later would know of it.
+ *
+ * Context: What @gfp says.
+ * Return: false, and nothing done, when it has to move.
+ */
+bool kmh_sanitize_resize(const struct kmheap_object *obj, size_t size, gfp_t gfp)
+{
+	unsigned long addr = (unsigned long)obj->base;
+	size_t bytes;
+
+	if (!KMH_KASAN || size == obj->bytes)
+		return size <= obj->bytes;
+	bytes = kmh_slot_bytes(kmh_span_of(addr));
+	if (size > obj->bytes && !kmh_sanitize_fits(obj->base, size, bytes))
+		return false;
+	if (KMH_KMEMLEAK && in_nmi())
+		return size < obj->bytes;
+	if (size < obj->bytes)
+		kmh_clear(obj->base + size, obj->bytes - size);
+	kmh_kasan_open(addr, size, bytes, KMH_KASAN_RESIZED);
+	kmemleak_free(obj->base);
+	kmh_kmemleak_alloc(obj->heap, obj->base, size, gfp, obj->data);
+	return true;
+}
+
+/* ---- free */
+
+/* The slot of an object that has left the quarantine is free from here on. */
+static void kmh_quarantine_release(struct kmh_quarantined *q)
+{
+	unsigned long addr = (unsigned long)q;
+	struct kmh_where at = { .base = addr, .state = KMHEAP_OBJECT_LIVE };
+	struct kmh_mspan *s;
+
+	preempt_disable();
+	s = kmh_span_of(addr);
+	at.bytes = kmh_slot_bytes(s);
+	at.slot = s->elemsize ? (addr - s->base) / s->elemsize : 0;
+	kmh_free_located(s, addr, &at, _RET_IP_);
+}
+
+/* The oldest object, if there are more than @limit bytes; or NULL. */
+static struct kmh_quarantined *kmh_quarantine_pop(struct kmheap *heap, size_t limit)
+{
+	struct kmh_quarantine *q = &heap->sanitize.quarantine;
+	struct kmh_quarantined *oldest = NULL;
+	unsigned long flags;
+
+	if (!kmh_lock_irqsave(&q->lock, flags))
+		return NULL;
+	if (q->bytes > limit) {
+		oldest = q->first;
+		q->first = oldest->next;
+		q->bytes -= kmh_slot_bytes(kmh_span_of((unsigned long)oldest));
+	}
+	kmh_unlock_irqrestore(&q->lock, flags);
+	return oldest;
+}
+
+static bool kmh_quarantine_trim(struct kmheap *heap, size_t limit)
+{
+	struct kmh_quarantined *q;
+	bool any = false;
+
+	while ((q = kmh_quarantine_pop(heap, limit))) {
+		kmh_quarantine_release(q);
+		any = true;
+	}
+	return any;
+}
+
+/**
+ * kmh_quarantine_drain() - free what a heap keeps in quarantine
+ * @heap: the heap.
+ *
+ * Context: Any. In NMI only tries the lock.
+ * Return: was there anything?
+ */
+bool kmh_quarantine_drain(struct kmheap *heap)
+{
+	return kmh_quarantine_trim(heap, 0);
+}
+
+/* False when somebody has put it there at this moment; the shadow is the one state. */
+static bool kmh_quarantine_push_locked(struct kmh_quarantine *q, unsigned long addr, size_t bytes)
+{
+	struct kmh_quarantined *new = (struct kmh_quarantined *)addr;
+
+	lockdep_assert_held(&q->lock);
+	if (kmh_kasan_is(addr, KMH_KASAN_FREE))
+		return false;
+	kmh_kasan_set(addr, bytes, KMH_KASAN_FREE);
+	if (kmh_wants_wipe())
+		kmh_clear(new, bytes);
+	new->next = NULL;
+	if (q->bytes)
+		q->last->next = new;
+	else
+		q->first = new;
+	q->last = new;
+	q->bytes += bytes;
+	return true;
+}
+
+/* Collected objects are swept where they are, and those with side data have a way of theirs. */
+static bool kmh_quarantine_wants(const struct kmh_mspan *s, size_t bytes, size_t limit)
+{
+	return KMH_KASAN && bytes <= limit / 4 && !kmh_heap_collected(s->heap) &&
+	       !READ_ONCE(s->nspecials);
+}
+
+/**
+ * kmh_sanitize_free() - free an object of a sanitized heap
+ * @s: its span.
+ * @addr: the object.
+ * @at: what kmh_may_free() has found.
+ * @ip: whom to report.
+ *
+ * Context: Any. Comes with preemption off and returns with it on.
+ */
+void kmh_sanitize_free(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
+		       unsigned long ip)
+{
+	size_t bytes = kmh_slot_bytes(s), limit = (size_t)READ_ONCE(kmh_quarantine_kib) << 10;
+	struct kmheap *heap = s->heap;
+	struct kmh_quarantine *q = &heap->sanitize.quarantine;
+	unsigned long flags;
+	bool mine;
+
+	if (KMH_KMEMLEAK && in_nmi()) {
+		kmh_free_rcu_slow(s, addr, ip);
+		return;
+	}
+	if (!kmh_quarantine_wants(s, bytes, limit) || !kmh_lock_irqsave(&q->lock, flags)) {
+		kmh_free_located(s, addr, at, ip);
+		return;
+	}
+	kmemleak_free((void *)addr);	/* before anyone can use it again */
+	mine = kmh_quarantine_push_locked(q, addr, bytes);
+	kmh_unlock_irqrestore(&q->lock, flags);
+	if (!mine)
+		kmh_misuse(KMH_DOUBLE_FREE, "freed twice", addr, s, at, ip);
+	preempt_enable();
+	kmh_quarantine_trim(heap, limit);
+}

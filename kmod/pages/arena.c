@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Arenas: what a heap takes from the kernel, one vmalloc area each.
+ *
+ * A module can neither reserve address space without backing it nor unmap a part
+ * of an area, so an arena is taken and given back whole. All of its heap pages are handed out,
+ * so that runs whose length divides an arena's leave nothing over: vmalloc() leaves a page
+ * without memory behind each area, which is what a guard would be for. (No guard keeps the
+ * arena from vfree(): see lost.c.)
+ */
+#include <linux/bitops.h>
+#include <linux/mm.h>
+#include <linux/vmalloc.h>
+#include <linux/wait.h>
+
+#include "pages/arena.h"
+#include "base/backend.h"
+#include "base/book.h"
+#include "heap.h"
+#include "span/arenamap.h"
+#include "span/spanpool.h"
+
+static unsigned long kmh_first_page(void *vbase)
+{
+	return ALIGN((unsigned long)vbase, KMH_PAGE_SIZE) >> KMH_PAGE_SHIFT;
+}
+
+static unsigned long kmh_end_page(void *vbase, size_t bytes)
+{
+	return ((unsigned long)vbase + bytes) >> KMH_PAGE_SHIFT;
+}
+
+/**
+ * kmh_arena_remember() - note the pages behind a new arena
+ * @a: the arena.
+ *
+ * Context: Process context.
+ */
+static void kmh_arena_remember(struct kmh_arena *a)
+{
+	unsigned long i;
+
+	for (i = 0; i < a->bytes >> PAGE_SHIFT; i++)
+		a->pages[i] = vmalloc_to_page(a->vbase + i * PAGE_SIZE);
+	set_page_private(a->pages[0], (unsigned long)a);
+}
+
+/*
+ * The page allocator clears the mark whenever it hands out a page. Another value is that of a
+ * client, to whom the page belongs for as long as an object lies in it.
+ */
+bool kmh_arena_is_lost(const struct kmh_arena *a)
+{
+	struct page *page = vmalloc_to_page(a->vbase);
+
+	return page != a->pages[0] || !page_private(page);
+}
+
+void kmh_arena_report_lost(const struct kmh_arena *a)
+{
+	struct kmh_report r = {
+		.kind = KMH_INVALID_FREE,
+		.what = "an arena with live objects was freed by vfree(), kvfree() or kfree_rcu()",
+		.addr = (unsigned long)a->vbase, .ip = _RET_IP_, .heap = a->heap,
+		.state = KMH_SPAN_GONE, .bytes = a->bytes,
+	};
+
+	preempt_disable();
+	kmh_report_misuse(&r);
+	preempt_enable();
+}
+
+/**
+ * kmh_arena_give_to_kernel() - the area of an arena goes back, if it is still there
+ * @a: the arena; nobody uses it any more.
+ *
+ * Context: Process context; sleeps.
+ */
+static void kmh_arena_give_to_kernel(struct kmh_arena *a)
+{
+	if (unlikely(kmh_arena_is_lost(a))) {
+		kmh_arena_report_lost(a);
+		kmh_backend_forget_arena();
+		return;
+	}
+	set_page_private(a->pages[0], 0);
+	kmh_backend_free_arena(a->vbase);
+}
+
+/* Tables for @vbase; the pages belong to nobody yet. */
+static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_t bytes, gfp_t gfp)
+{
+	unsigned long first = kmh_first_page(vbase);
+	unsigned long npages = kmh_end_page(vbase, bytes) - first;
+	size_t map = BITS_TO_LONGS(npages) * sizeof(long);
+	size_t range = ALIGN(kmh_parange_bytes(npages), sizeof(long));
+	size_t pages = (bytes >> PAGE_SHIFT) * sizeof(struct page *);
+	size_t meta = ALIGN(sizeof(struct kmh_arena), 64) + range + 3 * map + pages;
+	struct kmh_arena *a = kmh_backend_zalloc(meta, gfp, mh->nid);
+
+	if (!a)
+		return NULL;
+	a->heap = mh->heap;
+	a->mheap = mh;
+	a->vbase = vbase;
+	a->bytes = bytes;
+	a->meta_bytes = meta;
+	a->first = first;
+	a->npages = npages;
+	/* vmalloc has cleared the pages where the kernel clears all of them. */
+	a->zeroed_from = want_init_on_alloc(0) ? first : ULONG_MAX;
+	INIT_LIST_HEAD(&a->list);
+	kmh_parange_init(&a->range, first, npages,
+			 (void *)a + ALIGN(sizeof(struct kmh_arena), 64));
+	a->page_inuse = (void *)a + ALIGN(sizeof(struct kmh_arena), 64) + range;
+	a->page_marks = (void *)a->page_inuse + map;
+	a->page_specials = (void *)a->page_marks + map;
+	a->pages = (void *)a->page_specials + map;
+	kmh_arena_remember(a);
+	return a;
+}
+
+/* The arena or an ERR_PTR(), as kmh_arena_create(). */
+static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t bytes, gfp_t gfp)
+{
+	struct kmh_arena *a = kmh_arena_wrap(mh, vbase, bytes, gfp);
+	int err;
+
+	if (!a)
+		return ERR_PTR(-ENOMEM);
+	err = kmh_arenamap_cover(a->first, a->npages, gfp);
+	if (!err)
+		err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
+	if (err) {
+		kmh_backend_free(a);
+		return ERR_PTR(err == -EDQUOT ? err : -ENOMEM);
+	}
+	kmh_arenamap_set(a->first, a->npages, mh->heap->unused);
+	kmh_heap_account_metadata(mh->heap, a->meta_bytes);
+	return a;
+}
+
+/**
+ * kmh_arena_create() - take an arena from the kernel
+ * @mh: whose.
+ * @bytes: how much in heap pages, a multiple of KMH_PAGE_SIZE.
+ * @gfp: how hard to try; must allow sleeping.
+ *
+ * The arena is booked and in the arenas map, but in no list and no page allocator.
+ *
+ * Context: Process context; sleeps. Under a grow mutex.
+ * Return: the arena; ERR_PTR(-EDQUOT) when a limit says no, ERR_PTR(-ENOMEM) when the kernel
+ * does.
+ */
+struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp)
+{
+	size_t align = max(KMH_PAGE_SIZE, PAGE_SIZE), booked = bytes + align - PAGE_SIZE;
+	struct kmh_arena *a = ERR_PTR(-ENOMEM);
+	void *vbase;
+
+	if (!kmh_heap_book(mh->heap, booked))
+		return ERR_PTR(-EDQUOT);
+	vbase = kmh_backend_arena(&bytes, align, gfp, mh->nid);
+	if (!vbase)
+		goto unbook;
+	kmh_heap_unbook(mh->heap, booked - bytes);
+	booked = bytes;
+	if (kmh_heap_sanitized(mh->heap))
+		kmh_sanitize_arena(vbase, bytes);
+	a = kmh_arena_map(mh, vbase, bytes, gfp);
+	if (!IS_ERR(a))
+		return a;
+	kmh_backend_free_arena(vbase);
+unbook:
+	kmh_heap_unbook(mh->heap, booked);
+	return a;
+}
+
+/*
+ * Arenas of all heaps that are on their way to the kernel, in the order in which they have left
+ * their page heaps. Who waits for them waits for those of a moment, not for later ones.
+ */
+static DEFINE_SPINLOCK(kmh_leaving_lock);
+static LIST_HEAD(kmh_leaving);
+static u64 kmh_leaving_turn;			/* that of the last one */
+DECLARE_WAIT_QUEUE_HEAD(kmh_arena_left);	/* one of them has left */
+
+/* An arena has left its page heap, and is booked until its grace period is over. */
+void kmh_arena_begin_leave(struct kmh_arena *a)
+{
+	spin_lock(&kmh_leaving_lock);
+	a->turn = ++kmh_leaving_turn;
+	list_add_tail(&a->leaving, &kmh_leaving);
+	spin_unlock(&kmh_leaving_lock);
+	atomic_inc(&a->heap->limit.nleaving);
+}
+
+/* It is not any more. The heap may be gone afterwards. */
+void kmh_arena_end_leave(struct kmh_arena *a)
+{
+	spin_lock(&kmh_leaving_lock);
+	list_del(&a->leaving);
+	spin_unlock(&kmh_leaving_lock);
+	atomic_dec(&a->heap->limit.nleaving);
+	wake_up_all(&kmh_arena_left);
+}
+
+/* Until when those that are leaving now have left. */
+u64 kmh_arenas_leaving_now(void)
+{
+	u64 turn;
+
+	spin_lock(&kmh_leaving_lock);
+	turn = kmh_leaving_turn;
+	spin_unlock(&kmh_leaving_lock);
+	return turn;
+}
+
+bool kmh_arenas_have_left(u64 turn)
+{
+	const struct kmh_arena *a;
+	bool left;
+
+	spin_lock(&kmh_leaving_lock);
+	a = list_first_entry_or_null(&kmh_leaving, struct kmh_arena, leaving);
+	left = !a || a->turn > turn;
+	spin_unlock(&kmh_leaving_lock);
+	return left;
+}
+
+/**
+ * kmh_arena_destroy() - give an arena back
+ * @a: in no list and no page allocator; its map entries say "gone", and a grace
+ *	period has passed since.
+ *
+ * Context: Process context; sleeps.
+ */
+void kmh_arena_destroy(struct kmh_arena *a)
+{
+	struct kmheap *heap = a->heap;
+
+	kmh_arena_give_to_kernel(a);
+	/* Now that it is gone another one may come, and not before. */
+	kmh_heap_unbook(heap, a->bytes);
+	kmh_heap_account_metadata(heap, -(long)a->meta_bytes);
+	if (a->left)
+		kmh_arena_end_leave(a);
+	kmh_backend_free(a);
+}
+
+/* Pages leave the page heap: are they known to be zero? From now on they are not. */
+bool kmh_arena_use_pages(struct kmh_arena *a, unsigned long page, unsigned long npages)
+{
+	bool zeroed = page >= a->zeroed_from;
+
+	if (page + npages > a->zeroed_from)
+		a->zeroed_from = page + npages;
+	return zeroed;
+}
+
+/* kmh_walk_pages() for all spans of an arena. */
+void kmh_walk_spans(struct kmh_arena *a, void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
+{
+	lockdep_assert_held(&a->heap->arenas_mutex);
+	kmh_walk_pages(a->range.first, a->range.first + a->range.npages, fn, ctx);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: arenas, what a heap takes from the kernel; see arena.c. */
+#ifndef _KMHEAP_ARENA_H
+#define _KMHEAP_ARENA_H
+
+#include <linux/list.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+
+#include "pages/mheap.h"
+#include "pages/pagealloc.h"
+
+struct kmh_mspan;
+struct kmheap;
+struct page;
+
+#define KMH_ARENA_MIN_BYTES	(256UL << 10)
+#define KMH_ARENA_FULL_MIN_BYTES	(2UL << 20)
+#define KMH_ARENA_MAX_BYTES	(1024UL << 20)
+
+/* One vmalloc area of one heap. */
+struct kmh_arena {
+	struct kmheap *heap;
+	struct kmh_mheap *mheap;
+	void *vbase;			/* what the kernel gave */
+	size_t bytes;			/* taken from the kernel */
+	size_t meta_bytes;		/* this structure and the range's tables */
+	unsigned long first;		/* first heap page */
+	unsigned long npages;		/* heap pages */
+	unsigned long zeroed_from;	/* pages from here on are known to be zero */
+	bool left;			/* the page heap; booked until it is gone */
+	bool dedicated;			/* made for one object over half an arena */
+	bool lost;			/* somebody else has freed it; under the page heap's lock */
+	bool empties;			/* in a drain, by a guess; under arenas_mutex */
+	unsigned long cookie;		/* leaving: the grace period to wait for */
+	struct list_head leaving;	/* once it has left */
+	u64 turn;			/* likewise */
+	struct list_head list;		/* heap->arenas, ->leaving or ->lost, under arenas_mutex */
+	/* A bit for each heap page, counted from @first, set at the first of a span: */
+	unsigned long *page_inuse;	/* a span begins here */
+	unsigned long *page_marks;	/* ... and has a marked object */
+	unsigned long *page_specials;	/* ... and has an object with a special */
+	struct page **pages;		/* the kernel's pages, from @vbase on */
+	struct kmh_parange range;	/* its pages */
+};
+
+static inline struct kmh_pagealloc *kmh_arena_pa(struct kmh_arena *a)
+{
+	return a->dedicated ? &a->mheap->own_pa : &a->mheap->pa;
+}
+
+static inline struct kmh_arena *kmh_range_arena(struct kmh_parange *r)
+{
+	return container_of(r, struct kmh_arena, range);
+}
+
+struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp);
+void kmh_arena_destroy(struct kmh_arena *a);
+bool kmh_arena_use_pages(struct kmh_arena *a, unsigned long page, unsigned long npages);
+bool kmh_arena_is_lost(const struct kmh_arena *a);
+void kmh_arena_report_lost(const struct kmh_arena *a);
+
+/* Arenas that leave: each is counted from when it is out of its page heap until it is gone. */
+extern wait_queue_head_t kmh_arena_left;
+
+void kmh_arena_begin_leave(struct kmh_arena *a);
+void kmh_arena_end_leave(struct kmh_arena *a);
+u64 kmh_arenas_leaving_now(void);
+bool kmh_arenas_have_left(u64 turn);
+
+void kmh_walk_spans(struct kmh_arena *a, void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx);
+
+#endif /* _KMHEAP_ARENA_H */

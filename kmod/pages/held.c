@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pages that somebody else still uses when their object is freed.
+ *
+ * A client that maps the pages of an object into user space (vm_insert_page()), or hands them to
+ * the network or to a pipe, gives them references of their own. vfree() drops one reference, so
+ * there such pages live on until the last user has gone; clients that come from vmalloc() count
+ * on that. An object over 32 KiB, or a run of pages, whose pages have other references when it is
+ * freed is *held*: not parked, not wiped, not given to the page heap. It is looked at again by the
+ * scavenger, by whoever finds no pages, and by kmheap_shrink(), and goes its way when the last
+ * reference has gone. For the figures it is free meanwhile, and the footprint keeps it.
+ *
+ * vmalloc() splits what it takes into single pages (also behind huge mappings, from 5.18 on), so
+ * each page counts its own references: one, when nobody else has it.
+ */
+#include <linux/mm.h>
+#include <linux/page_ref.h>
+
+#include "pages/held.h"
+#include "heap.h"
+#include "pages/arena.h"
+
+/**
+ * kmh_large_is_held() - has somebody else a page of a large object?
+ * @s: its span, claimed.
+ *
+ * Without going through the page tables: an arena knows its pages. A walker of the kernel that
+ * has a page for a moment (compaction, for one) looks the same; it does no harm.
+ *
+ * Context: Any.
+ */
+bool kmh_large_is_held(const struct kmh_mspan *s)
+{
+	const struct kmh_arena *a = s->arena;
+	unsigned long from = s->base - (unsigned long)a->vbase;
+	unsigned long to = from + ((unsigned long)s->npages << KMH_PAGE_SHIFT) - 1;
+	struct page **page = a->pages + (from >> PAGE_SHIFT);
+	struct page **last = a->pages + (to >> PAGE_SHIFT);
+	int others = 0;
+
+	/* Nearly always nobody: without a branch for each page the loads overlap. */
+	for (; page <= last; page++)
+		others |= page_ref_count(*page) & ~1;	/* 0: somebody has freed it, lost.c */
+	return others;
+}
+
+/**
+ * kmh_held_put() - set a large object aside until nobody else has its pages
+ * @s: its span, claimed by the caller.
+ *
+ * Context: Any.
+ */
+void kmh_held_put(struct kmh_mspan *s)
+{
+	struct kmheap *heap = s->heap;
+
+	llist_add(&s->node, &s->mheap->held);
+	kmh_kick_ask(&heap->scavenge.kick);
+}
+
+/**
+ * kmh_large_release() - give back a large object that has been claimed
+ * @s: its span, which is the caller's alone: clearing it needs no lock and may be
+ *	preempted.
+ *
+ * To the page heap, for those who want its pages there. With a finalizer it is the worker
+ * who does that, later; and while somebody else has a page of it, nobody does (held.c).
+ *
+ * Context: Any.
+ */
+void kmh_large_release(struct kmh_mspan *s)
+{
+	if (unlikely(READ_ONCE(s->state) == KMH_SPAN_GONE))
+		return;
+	if (READ_ONCE(s->nspecials) && kmh_special_die(s, s->base))
+		return;
+	if (unlikely(kmh_large_is_held(s))) {
+		kmh_held_put(s);
+		return;
+	}
+	if (kmh_wants_wipe())
+		kmh_clear_chunked((void *)s->base, (size_t)s->npages << KMH_PAGE_SHIFT, false);
+	if (kmh_heap_sanitized(s->heap))
+		kmh_sanitize_dead(s->base, (size_t)s->npages << KMH_PAGE_SHIFT);
+	kmh_mheap_free_span(s);
+}
+
+static bool kmh_held_release_node(struct kmh_mheap *mh)
+{
+	struct kmh_mspan *s, *next;
+	bool left = false;
+
+	llist_for_each_entry_safe(s, next, llist_del_all(&mh->held), node) {
+		/* In an arena that is lost it is somebody else who has references. */
+		if (READ_ONCE(s->state) != KMH_SPAN_GONE && kmh_large_is_held(s)) {
+			llist_add(&s->node, &mh->held);
+			left = true;
+		} else {
+			kmh_large_release(s);
+		}
+		cond_resched();
+	}
+	return left;
+}
+
+/**
+ * kmh_held_release() - what nobody else has any more becomes pages
+ * @heap: the heap.
+ *
+ * Context: Process context; sleeps.
+ * Return: true when something is still held.
+ */
+bool kmh_held_release(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	bool left = false;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid)))
+		if (!llist_empty(&node->mheap.held))
+			left |= kmh_held_release_node(&node->mheap);
+	return left;
+}

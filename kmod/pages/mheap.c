@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The page heap of one node: spans from pages. Pages come from arenas: grow.c.
+ *
+ * After Go's mheap (src/runtime/mheap.go: allocSpan, freeSpanLocked).
+ */
+#include "pages/mheap.h"
+#include "base/lock.h"
+#include "heap.h"
+#include "pages/arena.h"
+#include "span/arenamap.h"
+#include "span/spanpool.h"
+#include "up.h"
+
+/* Wake the worker to grow, unless that has just failed. Context: any. */
+void kmh_mheap_kick(struct kmh_mheap *mh)
+{
+	if (time_after_eq(jiffies, READ_ONCE(mh->ahead_after)))
+		irq_work_queue(&mh->kick);
+}
+
+/*
+ * A run that was not to be had, however many pages are free: for a caller that cannot
+ * sleep the worker grows. Objects that take arenas of their own are not grown ahead.
+ */
+static void kmh_mheap_miss_locked(struct kmh_mheap *mh, unsigned long npages)
+{
+	lockdep_assert_held(&mh->lock);
+	if (kmh_wants_own_arena(npages))
+		return;
+	WRITE_ONCE(mh->missed_pages, max(mh->missed_pages, npages));
+	kmh_mheap_kick(mh);
+}
+
+/* The pages of a span that is in no map any more go back. */
+static void kmh_mheap_free_span_locked(struct kmh_mheap *mh, struct kmh_mspan *s)
+{
+	struct kmh_arena *a = s->arena;
+
+	lockdep_assert_held(&mh->lock);
+	if (unlikely(a->lost))
+		return;
+	if (!kmh_pa_free(kmh_arena_pa(a), &a->range, s->base >> KMH_PAGE_SHIFT, s->npages))
+		kmh_report_broken(s, "pages of a span were not in use");
+	if (a->dedicated && a->range.nfree == a->range.npages)
+		irq_work_queue(&mh->kick);
+}
+
+static void kmh_mheap_put_span(struct kmh_mheap *mh, struct kmh_mspan *s)
+{
+	kmh_heap_account_metadata(mh->heap, -(long)kmh_mspan_bytes(s));
+	kmh_mspan_put(s);
+}
+
+/* Spans whose free found the lock taken. Bounded by their number, which is small. */
+static void kmh_mheap_drain_pending_locked(struct kmh_mheap *mh)
+{
+	struct llist_node *n = llist_empty(&mh->pending) ? NULL : llist_del_all(&mh->pending);
+	struct kmh_mspan *s, *next;
+
+	lockdep_assert_held(&mh->lock);
+	llist_for_each_entry_safe(s, next, n, node) {
+		kmh_mheap_free_span_locked(mh, s);
+		kmh_mheap_put_span(mh, s);
+	}
+}
+
+void kmh_mheap_drain_pending(struct kmh_mheap *mh)
+{
+	unsigned long flags;
+
+	kmh_wait_lock_irqsave(&mh->lock, flags);
+	kmh_mheap_drain_pending_locked(mh);
+	kmh_unlock_irqrestore(&mh->lock, flags);
+}
+
+/* What is wanted, and for whom. */
+struct kmh_page_want {
+	unsigned long npages;
+	unsigned long align;
+	bool atomic;			/* a caller that cannot sleep */
+};
+
+struct kmh_page_run {
+	struct kmh_parange *range;
+	unsigned long page;
+	bool zeroed;
+};
+
+static bool kmh_mheap_take_pages_locked(struct kmh_mheap *mh, const struct kmh_page_want *want,
+					struct kmh_page_run *run)
+{
+	struct kmh_pagealloc *pa = kmh_mheap_pa(mh, want->npages);
+
+	lockdep_assert_held(&mh->lock);
+	/* The reserve is not for who can sleep. */
+	if (!want->atomic && pa == &mh->pa && pa->nfree < want->npages + mh->reserve.pages)
+		return false;
+	if (!kmh_pa_alloc(pa, want->npages, want->align, &run->range, &run->page))
+		return false;
+	run->zeroed = kmh_arena_use_pages(kmh_range_arena(run->range), run->page, want->npages);
+	return true;
+}
+
+/*
+ * Somebody who can sleep, and gets an arena made to measure: nobody grows ahead for the likes,
+ * or the arena that comes ahead would be what is left over.
+ */
+static bool kmh_want_is_measured(const struct kmh_page_want *want)
+{
+	return !want->atomic && kmh_is_long_run(want->npages) && want->align == 1;
+}
+
+/* Is the worker to come? @last: no page will be freed for the caller. */
+static bool kmh_mheap_is_low_locked(struct kmh_mheap *mh, const struct kmh_page_want *want,
+				    bool ok, bool last)
+{
+	bool low = !kmh_want_is_measured(want) &&
+		   kmh_mheap_nfree(mh) < mh->low_pages + mh->reserve.pages;
+
+	lockdep_assert_held(&mh->lock);
+	if (want->atomic && (ok || last) && !kmh_wants_own_arena(want->npages))
+		low |= kmh_reserve_draw_locked(mh, want->npages + want->align - 1, ok);
+	return low;
+}
+
+/* Out of the page heap; a page cache that is given and empty is filled as well. */
+static bool kmh_mheap_find_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
+				 const struct kmh_page_want *want, bool last,
+				 struct kmh_page_run *run)
+{
+	unsigned long flags;
+	bool ok;
+
+	if (!kmh_lock_irqsave(&mh->lock, flags))
+		return false;
+	kmh_test_point("under the lock of a page heap");
+	kmh_mheap_drain_pending_locked(mh);
+	ok = kmh_mheap_take_pages_locked(mh, want, run);
+	if (!ok && last && !kmh_want_is_measured(want))
+		kmh_mheap_miss_locked(mh, want->npages + want->align - 1);
+	if (ok && pc)
+		kmh_pagecache_fill_locked(mh, pc);
+	mh->peak_pages = max(mh->peak_pages, mh->pa.npages - mh->pa.nfree);
+	if (kmh_mheap_is_low_locked(mh, want, ok, last))
+		kmh_mheap_kick(mh);
+	kmh_unlock_irqrestore(&mh->lock, flags);
+	return ok;
+}
+
+static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_mcache *mc,
+				const struct kmh_page_want *want, struct kmh_page_run *run)
+{
+	struct kmh_pagecache *pc = mc ? &mc->pages : NULL;
+
+	if (want->npages > KMH_PAGECACHE_RUN || want->align > 1)
+		pc = NULL;
+	if (pc && kmh_pagecache_alloc(pc, want->npages, &run->page)) {
+		run->range = pc->range;
+		run->zeroed = false;
+		return true;
+	}
+	do {
+		if (likely(kmh_mheap_find_pages(mh, pc, want, false, run)))
+			return true;
+	} while (kmh_largecache_flush(mh, mc, want->npages));
+	return kmh_mheap_find_pages(mh, pc, want, true, run);
+}
+
+/* Metadata. What others have been short of is left to them, as their pages are. */
+static struct kmh_mspan *kmh_mheap_get_span(struct kmh_mheap *mh, unsigned int spanclass,
+					    bool atomic)
+{
+	struct kmh_mspan *s = NULL;
+
+	if (atomic || !kmh_mspan_pools_short(spanclass))
+		s = kmh_mspan_get(spanclass);
+	if (!s || (atomic && kmh_mspan_pools_draw(spanclass)))
+		kmh_mheap_kick(mh);
+	return s;
+}
+
+/**
+ * kmh_mheap_alloc_span() - a span of fresh pages
+ * @mh: the page heap.
+ * @mc: the mcache in whose section the caller is, or NULL.
+ * @spanclass: what it is to hold.
+ * @npages: heap pages.
+ * @align: alignment of its first page's number, a power of two.
+ * @atomic: for a caller that cannot sleep: from the reserve, too.
+ * @zeroed: where to say whether every byte is known to be zero, or NULL.
+ *
+ * Context: Any; on a trip but for a large object. In NMI locks are only tried.
+ * Return: the span, published, home CACHED; NULL when there are no pages or no
+ * metadata (the grow worker has been told), or a lock was taken. One for a large object is yet
+ * to be dated.
+ */
+struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *mc,
+				       unsigned int spanclass, unsigned long npages,
+				       unsigned long align, bool atomic, bool *zeroed)
+{
+	struct kmh_page_want want = { .npages = npages, .align = align, .atomic = atomic };
+	struct kmh_mspan *s = kmh_mheap_get_span(mh, spanclass, atomic);
+	struct kmh_page_run run;
+
+	if (!s)
+		return NULL;
+	if (!kmh_mheap_get_pages(mh, mc, &want, &run)) {
+		kmh_mspan_put(s);
+		return NULL;
+	}
+	if (atomic)
+		kmh_reserve_served(mh->heap);
+	WRITE_ONCE(s->heap, mh->heap);
+	WRITE_ONCE(s->mheap, mh);
+	WRITE_ONCE(s->arena, kmh_range_arena(run.range));
+	WRITE_ONCE(s->mcache, mh->heap->mcache);
+	kmh_mspan_init(s, spanclass, run.page << KMH_PAGE_SHIFT, npages);
+	kmh_arenamap_set(run.page, npages, s);
+	kmh_heap_account_metadata(mh->heap, kmh_mspan_bytes(s));
+	if (spanclass != KMH_SPANCLASS_LARGE) {
+		smp_mb__after_atomic();	/* trip, phase; the booking is an atomic addition */
+		kmh_mcentral_date_span(s);
+	}
+	if (zeroed)
+		*zeroed = run.zeroed;
+	return s;
+}
+
+/**
+ * kmh_mheap_free_span() - a span without live objects goes back
+ * @s: home CACHED, owner NULL, on no list.
+ *
+ * Never waits: when the lock is taken the span is left on a lock-free list that
+ * the next allocation of pages drains, or else the worker.
+ *
+ * Context: Any.
+ */
+void kmh_mheap_free_span(struct kmh_mspan *s)
+{
+	unsigned long page = (s->base >> KMH_PAGE_SHIFT) - s->arena->first, flags;
+	struct kmh_mheap *mh = s->mheap;
+
+	if (unlikely(READ_ONCE(s->arena->lost)))
+		return;		/* lost.c has its descriptor */
+	kmh_kick_ask(&mh->heap->scavenge.kick);
+	clear_bit(page, s->arena->page_inuse);
+	if (unlikely(test_bit(page, s->arena->page_marks)))
+		clear_bit(page, s->arena->page_marks);
+	/* Before the lock: the span is the caller's, and may have 131072 pages. */
+	kmh_arenamap_set(s->base >> KMH_PAGE_SHIFT, s->npages, mh->heap->freed);
+	if (!kmh_trylock_irqsave(&mh->lock, flags)) {
+		llist_add(&s->node, &mh->pending);
+		irq_work_queue(&mh->kick);
+		return;
+	}
+	kmh_mheap_free_span_locked(mh, s);
+	kmh_unlock_irqrestore(&mh->lock, flags);
+	kmh_mheap_put_span(mh, s);
+}
+
+void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid)
+{
+	raw_spin_lock_init(&mh->lock);
+	kmh_pa_init(&mh->pa);
+	kmh_pa_init(&mh->own_pa);
+	if (KMHEAP_BENCH)
+		mh->pa.by_address = kmh_bench_by_address;
+	init_llist_head(&mh->pending);
+	kmh_largestore_init(&mh->store);
+	init_llist_head(&mh->deferred[0]);
+	init_llist_head(&mh->deferred[1]);
+	init_llist_head(&mh->held);
+	mh->heap = heap;
+	mh->nid = nid;
+	kmh_reserve_init(mh);
+}
+
+/*
+ * No worker from here on. The heap has no users any more, but draining may kick, and
+ * so may the work itself; what the first round leaves the second one finds alone.
+ */
+void kmh_mheap_stop(struct kmh_mheap *mh)
+{
+	unsigned int round;
+
+	for (round = 0; round < 2; round++) {
+		kmh_mheap_drain_pending(mh);
+		irq_work_sync(&mh->kick);
+		cancel_work_sync(&mh->work);
+		kmh_reserve_stop(mh);
+	}
+}
+
+/* Page counts and bitmaps of this node. Context: any but NMI. Return: number of findings. */
+unsigned int kmh_mheap_validate(struct kmh_mheap *mh, kmh_finding_fn finding, void *ctx)
+{
+	unsigned long flags;
+	unsigned int n;
+
+	kmh_wait_lock_irqsave(&mh->lock, flags);
+	kmh_mheap_drain_pending_locked(mh);
+	n = kmh_pa_validate(&mh->pa, finding, ctx);
+	n += kmh_pa_validate(&mh->own_pa, finding, ctx);
+	kmh_unlock_irqrestore(&mh->lock, flags);
+	return n;
+}

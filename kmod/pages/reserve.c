@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The reserve: free pages for those who cannot sleep.
+ *
+ * Who can sleep leaves the reserve alone and grows the heap instead, as below the kernel's own
+ * watermarks. Below the reserve and what is grown ahead (mh->low_pages) the worker refills.
+ *
+ * How deep it has to be is measured: @drawn is what callers that cannot sleep have taken since
+ * the worker last found everything there, so what they take while the worker is on its way, and
+ * the reserve is made twice that. A refusal doubles what there is besides. So a heap without
+ * such callers, or with few, has no reserve. What has not been needed for a while is halved.
+ *
+ * A burst that comes before anything has been learned finds what the owner has asked for with
+ * kmheap_set_reserve(): the reserve is never less deep than that, from the call on.
+ *
+ * Pages are of use in runs only. Of a reserve that is deep enough for a burst one run is as long
+ * as all of it, so that the burst finds what it wants whatever it is made of.
+ */
+#include <linux/export.h>
+#include <linux/jiffies.h>
+#include <linux/moduleparam.h>
+#include <linux/preempt.h>
+#include <linux/sizes.h>
+
+#include "pages/reserve.h"
+#include "base/lock.h"
+#include "base/param.h"
+#include "heap.h"
+#include "span/spanpool.h"
+
+/* Of a heap's limit at most so much is in reserve. */
+#define KMH_RESERVE_LIMIT_SHARE	8
+
+unsigned int kmh_reserve_max_kib = 8192;
+
+static int kmh_reserve_max_set(const char *text, const struct kernel_param *kp)
+{
+	return kmh_kib_parse(text, KMH_RESERVE_MOST_KIB, kp->arg);
+}
+
+static const struct kernel_param_ops kmh_reserve_max_ops = {
+	.set = kmh_reserve_max_set,
+	.get = param_get_uint,
+};
+module_param_cb(reserve_max_kib, &kmh_reserve_max_ops, &kmh_reserve_max_kib, 0644);
+MODULE_PARM_DESC(reserve_max_kib,
+		 "KiB of free pages that a heap keeps on a node at most for callers that cannot sleep (default 8192, at most 1048576; 0: none)");
+
+/* A caller that cannot sleep has got what an ordinary one might not have. Any context. */
+void kmh_reserve_served(struct kmheap *heap)
+{
+	atomic_long_inc(&heap->reserve.served[kmh_context_now()]);
+}
+
+static unsigned long kmh_reserve_max(const struct kmh_mheap *mh)
+{
+	unsigned long most = READ_ONCE(kmh_reserve_max_kib) >> (KMH_PAGE_SHIFT - 10);
+	size_t limit = READ_ONCE(mh->heap->limit_bytes);
+
+	if (limit)
+		most = min(most, limit / KMH_RESERVE_LIMIT_SHARE >> KMH_PAGE_SHIFT);
+	return max(most, mh->reserve.floor);
+}
+
+/**
+ * kmh_reserve_draw_locked() - a caller that cannot sleep wants pages
+ * @mh: the page heap, locked.
+ * @npages: how many.
+ * @served: the caller has got them.
+ *
+ * Return: true when the worker is to look after it.
+ */
+bool kmh_reserve_draw_locked(struct kmh_mheap *mh, unsigned long npages, bool served)
+{
+	struct kmh_reserve *r = &mh->reserve;
+	unsigned long ready = mh->low_pages + r->pages, want;
+
+	lockdep_assert_held(&mh->lock);
+	/* Nobody refills now, so nothing can be learned. */
+	if (time_before(jiffies, READ_ONCE(mh->ahead_after)))
+		return false;
+	r->drawn += npages;
+	if (served && 4 * r->drawn <= ready)
+		return false;
+	r->used = jiffies;
+	want = max(2 * r->drawn, served ? 0 : 2 * ready);
+	if (want > ready) {
+		want = min(want - mh->low_pages, kmh_reserve_max(mh));
+		WRITE_ONCE(r->pages, max(r->pages, want));
+		WRITE_ONCE(r->peak, max(r->peak, r->pages));
+	}
+	return true;
+}
+
+/* How long a run has to be free; 0 when there is no reserve. No arena of its own for it. */
+unsigned long kmh_reserve_run(const struct kmh_mheap *mh)
+{
+	return min(READ_ONCE(mh->reserve.pages), kmh_arena_bytes / 2 >> KMH_PAGE_SHIFT);
+}
+
+/* The worker has found everything there, or cannot help it. */
+void kmh_reserve_refilled(struct kmh_mheap *mh)
+{
+	unsigned long flags;
+
+	kmh_wait_lock_irqsave(&mh->lock, flags);
+	mh->reserve.drawn = 0;
+	kmh_unlock_irqrestore(&mh->lock, flags);
+	if (READ_ONCE(mh->reserve.pages))
+		queue_delayed_work(kmh_wq, &mh->reserve.decay, KMH_RESERVE_DECAY);
+}
+
+/**
+ * kmh_reserve_decay() - halve a reserve that has not been needed for a while
+ * @mh: the page heap.
+ *
+ * Context: Process context.
+ * Return: true when there is some of it left.
+ */
+bool kmh_reserve_decay(struct kmh_mheap *mh)
+{
+	struct kmh_reserve *r = &mh->reserve;
+	unsigned long flags, left;
+
+	kmh_wait_lock_irqsave(&mh->lock, flags);
+	if (time_after_eq(jiffies, r->used + KMH_RESERVE_DECAY))
+		WRITE_ONCE(r->pages, max(r->pages / 2, r->floor));
+	/* The parameter may have been set to less. */
+	WRITE_ONCE(r->pages, min(r->pages, kmh_reserve_max(mh)));
+	left = r->pages - r->floor;
+	kmh_unlock_irqrestore(&mh->lock, flags);
+	kmh_kick_ask(&mh->heap->scavenge.kick);
+	return left;
+}
+
+static void kmh_reserve_work(struct work_struct *work)
+{
+	struct kmh_mheap *mh = container_of(to_delayed_work(work), struct kmh_mheap,
+					    reserve.decay);
+
+	if (kmh_reserve_decay(mh))
+		queue_delayed_work(kmh_wq, &mh->reserve.decay, KMH_RESERVE_DECAY);
+}
+
+void kmh_reserve_init(struct kmh_mheap *mh)
+{
+	INIT_DELAYED_WORK(&mh->reserve.decay, kmh_reserve_work);
+}
+
+/* The worker that starts it has been stopped. */
+void kmh_reserve_stop(struct kmh_mheap *mh)
+{
+	cancel_delayed_work_sync(&mh->reserve.decay);
+}
+
+/* ---- what the owner asks for */
+
+static void kmh_reserve_set_floor(struct kmh_mheap *mh, unsigned long pages)
+{
+	struct kmh_reserve *r = &mh->reserve;
+	unsigned long flags;
+
+	kmh_wait_lock_irqsave(&mh->lock, flags);
+	if (pages < r->floor)	/* what has been learned beside it stays */
+		WRITE_ONCE(r->pages, r->pages - (r->floor - pages));
+	r->floor = pages;
+	WRITE_ONCE(r->pages, max(r->pages, pages));
+	WRITE_ONCE(r->peak, max(r->peak, pages));
+	kmh_unlock_irqrestore(&mh->lock, flags);
+	queue_delayed_work(kmh_wq, &r->decay, KMH_RESERVE_DECAY);	/* it may be less now */
+}
+
+/* For each node, and descriptors for as many spans. Returns what was kept before. */
+unsigned long kmh_reserve_set_floors(struct kmheap *heap, unsigned long pages)
+{
+	unsigned long before = xchg(&heap->reserve.floor, pages);
+	struct kmh_node *node;
+	int nid = -1;
+
+	kmh_mspan_pools_keep((long)pages - (long)before);
+	while ((node = kmh_next_node(heap, &nid)))
+		kmh_reserve_set_floor(&node->mheap, pages);
+	return before;
+}
+
+/* The heap ends. */
+void kmh_reserve_forget(struct kmheap *heap)
+{
+	kmh_mspan_pools_keep(-(long)heap->reserve.floor);
+}

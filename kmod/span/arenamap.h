@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Private: address -> span, two levels, keyed by heap page.
+ *
+ * The first level covers the part of the address space in which arenas were seen and is replaced
+ * by a larger one when an arena lies outside; the second covers 16 MiB a leaf. Entries that
+ * stand for no span point to a sentinel, so a lookup has one compare and no NULL. Nothing here is
+ * given back before the module goes, which makes a lookup of any value in any context safe.
+ */
+#ifndef _KMHEAP_ARENAMAP_H
+#define _KMHEAP_ARENAMAP_H
+
+#include <linux/bits.h>
+#include <linux/compiler.h>
+#include <linux/gfp.h>
+#include <linux/types.h>
+
+#include "span/mspan.h"
+
+/*
+ * Address -> span, two levels, keyed by heap page. The first level covers the
+ * part of the address space in which arenas were seen and is replaced by a larger
+ * one when an arena lies outside; the second covers 16 MiB a leaf. Entries that
+ * stand for no span point to a sentinel, so a lookup has one compare and no NULL.
+ * Nothing here is given back before the module goes, which makes a lookup of any
+ * value in any context safe.
+ */
+#define KMH_LEAF_SHIFT		24
+#define KMH_LEAF_PAGES		BIT(KMH_LEAF_SHIFT - KMH_PAGE_SHIFT)
+
+struct kmh_leaf {
+	struct kmh_mspan *span[KMH_LEAF_PAGES];
+};
+
+/*
+ * The leaves, each as the address that its first entry would have if the leaf began at
+ * address 0: an address is looked up with a shift, and no mask.
+ */
+struct kmh_arenamap {
+	unsigned long base;		/* address >> KMH_LEAF_SHIFT of biased[0] */
+	unsigned long nr;
+	struct kmh_arenamap *prev;	/* the one this replaced; freed at exit */
+	unsigned long biased[];
+};
+
+extern struct kmh_arenamap *kmh_arenamap;	/* published with release */
+extern struct kmh_mspan kmh_span_none;
+extern struct kmh_mspan kmh_span_gone;
+
+/* Any value, any context. The caller keeps preemption off while it uses the span. */
+static __always_inline struct kmh_mspan *kmh_span_of(unsigned long addr)
+{
+	/* Address dependencies order these loads after the release of each level. */
+	struct kmh_arenamap *map = READ_ONCE(kmh_arenamap);
+	unsigned long i = (addr >> KMH_LEAF_SHIFT) - map->base;
+	struct kmh_mspan *s;
+
+	if (unlikely(i >= map->nr))
+		return &kmh_span_none;
+	/*
+	 * Plain loads, which fold their addresses; hidden, so that nothing is loaded a
+	 * second time after the checks.
+	 */
+	s = data_race(((struct kmh_mspan **)map->biased[i])[addr >> KMH_PAGE_SHIFT]);
+	OPTIMIZER_HIDE_VAR(s);
+	return s;
+}
+
+static inline struct kmh_mspan *kmh_span_of_page(unsigned long page)
+{
+	return kmh_span_of(page << KMH_PAGE_SHIFT);
+}
+
+int kmh_arenamap_init(void);
+void kmh_arenamap_exit(void);
+int kmh_arenamap_cover(unsigned long first, unsigned long npages, gfp_t gfp);
+void kmh_arenamap_set(unsigned long first, unsigned long npages, struct kmh_mspan *s);
+u64 kmh_arenamap_bytes(void);
+void kmh_walk_pages(unsigned long page, unsigned long end,
+		    void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx);
+
+#endif /* _KMHEAP_ARENAMAP_H */

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Spans: the state of their slots.
+ *
+ * After Go's mspan (src/runtime/mheap.go, mbitmap.go): free state out of line,
+ * found with a count of trailing zeros. Different from Go in that an explicit free
+ * may come from any CPU, which is what the remote half of a slot word is for.
+ */
+#include <linux/bitops.h>
+
+#include "span/mspan.h"
+#include "heap.h"
+#include "span/spanpool.h"
+
+static void kmh_mspan_init_slots(struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nwords; i++) {
+		if (s->state == KMH_SPAN_LARGE) {
+			WRITE_ONCE(s->w[i].free, 0);
+		} else {
+			WRITE_ONCE(s->w[i].free, kmh_mspan_word_mask(s, i));
+			atomic_long_set(&s->w[i].remote, 0);
+		}
+		atomic_long_set(kmh_mspan_deferred(s, i, 0), 0);
+		atomic_long_set(kmh_mspan_deferred(s, i, 1), 0);
+		atomic_long_set(kmh_mspan_mark(s, i), 0);
+	}
+	WRITE_ONCE(s->dirty[0], 0);
+	WRITE_ONCE(s->dirty[1], 0);
+	WRITE_ONCE(s->nspecials, 0);
+}
+
+/*
+ * @nfast of a small span without specials. Frees in a collected heap are all remote, where
+ * the kernel wants freed memory wiped each one does that, and in a sanitized heap each one is
+ * told: all of them the long way.
+ */
+unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s)
+{
+	if (s->state == KMH_SPAN_GONE)
+		return 0;
+	if (s->heap && (kmh_heap_collected(s->heap) || kmh_heap_sanitized(s->heap)))
+		return 0;
+	return kmh_wants_wipe() ? 0 : s->nelems;
+}
+
+/**
+ * kmh_mspan_init() - make a span of a run of pages
+ * @s: fresh from kmh_mspan_get(@spanclass), @heap and @mheap set.
+ * @spanclass: what it is to hold; KMH_SPANCLASS_LARGE for one object.
+ * @base: address of the first page.
+ * @npages: length in heap pages.
+ *
+ * The caller publishes it in the arenas map afterwards. Who has followed a stale pointer reads
+ * it already: see struct kmh_mspan.
+ *
+ * Context: Any.
+ */
+void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long base, u32 npages)
+{
+	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
+
+	WRITE_ONCE(s->base, base);
+	WRITE_ONCE(s->npages, npages);
+	WRITE_ONCE(s->spanclass, spanclass);
+	WRITE_ONCE(s->owner, NULL);
+	atomic_set(&s->home, KMH_HOME_CACHED);
+	atomic_set(&s->sweepgen, 0);
+	INIT_LIST_HEAD(&s->list);
+
+	switch (spanclass) {
+	case KMH_SPANCLASS_LARGE:
+		WRITE_ONCE(s->state, KMH_SPAN_LARGE);
+		WRITE_ONCE(s->elemsize, 0);
+		WRITE_ONCE(s->noscan, false);
+		WRITE_ONCE(s->nelems, 1);
+		WRITE_ONCE(s->nfast, 0);
+		break;
+	case KMH_SPANCLASS_TINY:
+		WRITE_ONCE(s->state, KMH_SPAN_TINY);
+		WRITE_ONCE(s->elemsize, 16);
+		WRITE_ONCE(s->divmul, 1U << 28);
+		WRITE_ONCE(s->nelems, KMH_PAGE_SIZE / 16);
+		WRITE_ONCE(s->nfast, 0);
+		break;
+	default:
+		WRITE_ONCE(s->state, KMH_SPAN_SMALL);
+		WRITE_ONCE(s->elemsize, class->size);
+		WRITE_ONCE(s->divmul, class->divmul);
+		WRITE_ONCE(s->nelems, class->nelems);
+		WRITE_ONCE(s->nfast, kmh_mspan_fast_slots(s));
+		WRITE_ONCE(s->keeper, NULL);
+	}
+	kmh_mspan_init_slots(s);
+	if (spanclass == KMH_SPANCLASS_LARGE)
+		kmh_large_begin(s);
+}
+
+/**
+ * kmh_large_claim() - become the one who frees a large object
+ * @s: the span that stands for its address.
+ * @addr: its address.
+ * @state: KMH_SPAN_LARGE, or KMH_SPAN_MANUAL for a run of pages.
+ *
+ * The look and the claim are of one life of the span: should somebody else have freed the object
+ * in between, its descriptor is not claimed for what it has become.
+ *
+ * Context: Any; preemption off.
+ * Return: KMH_FREE_DOUBLE, and nothing done, when no such object is live there.
+ */
+enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
+				     enum kmh_span_state state)
+{
+	/* Acquire: the word before what is looked at; pairs with kmh_large_begin(). */
+	long life = atomic_long_read_acquire(&s->w[0].remote);
+
+	kmh_assert_pinned();
+	if (life & 1 || READ_ONCE(s->base) != addr || READ_ONCE(s->state) != state)
+		return KMH_FREE_DOUBLE;
+	kmh_test_point("claim of a large object");
+	return atomic_long_cmpxchg(&s->w[0].remote, life, life | 1) == life ? KMH_FREE_OK :
+									     KMH_FREE_DOUBLE;
+}
+
+/* Has a folded span a slot to give? */
+bool kmh_mspan_has_avail(const struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nwords; i++)
+		if (kmh_slots_avail(&s->w[i]))
+			return true;
+	return false;
+}
+
+/**
+ * kmh_mspan_count() - how many slots are in which state
+ * @s: the span.
+ * @n: where to put the counts.
+ *
+ * Context: Any; exact when nobody allocates or frees in the span meanwhile.
+ */
+void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n)
+{
+	unsigned int i;
+
+	*n = (struct kmh_span_count){ .live = s->nelems };
+	for (i = 0; i < s->nwords; i++) {
+		unsigned long f = READ_ONCE(s->w[i].free);
+		unsigned long r = atomic_long_read(&s->w[i].remote) & ~f &
+				  kmh_mspan_word_mask(s, i);
+		unsigned long d = r & kmh_mspan_waiting(s, i);
+
+		n->free += hweight_long(f);
+		n->remote += hweight_long(r & ~d);
+		n->deferred += hweight_long(d);
+	}
+	n->live = kmh_less(n->live, n->free + n->remote + n->deferred);
+}
+
+/* Is every slot free? Exact for the sweeper after a fold. */
+bool kmh_mspan_empty(const struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nwords; i++)
+		if (READ_ONCE(s->w[i].free) != kmh_mspan_word_mask(s, i) ||
+		    atomic_long_read(&s->w[i].remote))
+			return false;
+	return true;
+}
+
+/* What is allocated from the span from now on is marked. The caller is its sweeper. */
+/* Would a fold leave it empty, as far as can be told? Anyone may ask. */
+bool kmh_mspan_idle(const struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	if (READ_ONCE(s->nspecials))
+		return false;
+	for (i = 0; i < s->nwords; i++) {
+		const struct kmh_slots *w = &s->w[i];
+
+		if ((READ_ONCE(w->free) | atomic_long_read(&w->remote)) !=
+		    kmh_mspan_word_mask(s, i) || kmh_mspan_waiting(s, i))
+			return false;
+	}
+	return true;
+}
+
+void kmh_mspan_blacken(struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nwords; i++)
+		atomic_long_or(s->w[i].free, kmh_mspan_mark(s, i));
+}
+
+/* State bits where there is no slot, of one word. */
+static bool kmh_mspan_stray_bits(const struct kmh_mspan *s, unsigned int word)
+{
+	unsigned long bits = READ_ONCE(s->w[word].free) | kmh_mspan_waiting(s, word) |
+			     atomic_long_read(kmh_mspan_mark(s, word));
+
+	if (s->spanclass != KMH_SPANCLASS_LARGE)
+		bits |= atomic_long_read(&s->w[word].remote);
+	return bits & ~kmh_mspan_word_mask(s, word);
+}
+
+/* Does the state go with the span class, and the bytes of a large object with its pages? */
+static const char *kmh_mspan_misfit(const struct kmh_mspan *s)
+{
+	u8 state = READ_ONCE(s->state);
+	bool large = state == KMH_SPAN_LARGE || state == KMH_SPAN_MANUAL;
+
+	if (state < KMH_SPAN_SMALL)	/* no span any more */
+		return NULL;
+	if (large ? s->spanclass != KMH_SPANCLASS_LARGE :
+	    state == KMH_SPAN_TINY ? s->spanclass != KMH_SPANCLASS_TINY :
+	    s->spanclass <= KMH_SPANCLASS_TINY)
+		return "is not what its class is";
+	if (large && (s->elemsize || s->nelems != 1 || s->nfast))
+		return "has the slots of a small one";
+	if (large && s->large_bytes - 1 >= (unsigned long)s->npages << KMH_PAGE_SHIFT)
+		return "has not the pages for its bytes";
+	return NULL;
+}
+
+/**
+ * kmh_mspan_validate() - what must hold for a span at any moment
+ * @s: a span in use.
+ * @finding: called for each violation.
+ * @ctx: passed through.
+ *
+ * Context: Any; the caller keeps the span's arena.
+ * Return: number of findings.
+ */
+unsigned int kmh_mspan_validate(const struct kmh_mspan *s, kmh_finding_fn finding, void *ctx)
+{
+	const char *misfit = kmh_mspan_misfit(s);
+	unsigned int i, n = 0;
+
+	if (misfit) {
+		finding(ctx, "span %p of class %u, state %u, %u pages: %s", s, s->spanclass,
+			s->state, s->npages, misfit);
+		return 1;
+	}
+	if (s->nwords != kmh_spanclass_words(s->spanclass)) {
+		finding(ctx, "span %p: %u slot words for span class %u", s, s->nwords,
+			s->spanclass);
+		return 1;
+	}
+	if (DIV_ROUND_UP(s->nelems, KMH_WORD_SLOTS) != s->nwords) {
+		finding(ctx, "span %p: %u slots in %u words", s, s->nelems, s->nwords);
+		return 1;
+	}
+	for (i = 0; i < s->nwords; i++) {
+		if (kmh_mspan_stray_bits(s, i)) {
+			finding(ctx, "span %p: state bits past the last slot in word %u", s, i);
+			n++;
+		}
+	}
+	return n;
+}

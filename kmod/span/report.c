@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Every report of misuse, in one format.
+ *
+ * A report names what happened, the address, the heap, the object's class and
+ * last known state, and the stack of whoever did it. Each site reports once; all are counted.
+ */
+#include <linux/bug.h>
+#include <linux/jhash.h>
+#include <linux/module.h>
+#include <linux/printk.h>
+#include <linux/stacktrace.h>
+
+#include "span/report.h"
+#include "heap.h"
+#include "span/arenamap.h"
+
+void (*kmh_report_hook)(const struct kmh_report *r);
+atomic_long_t kmh_reports_suppressed;
+
+/*
+ * Sites that have reported, by a hash of kind and stack. A table of fixed size
+ * because a report may come from NMI. When its bucket is full a site is taken as
+ * known: after 1024 sites nobody reads on.
+ */
+#define KMH_SITES	1024
+#define KMH_SITE_PROBES	16
+static atomic_t kmh_sites[KMH_SITES];
+
+static const char * const kmh_misuse_names[KMH_NR_MISUSES] = {
+	[KMH_DOUBLE_FREE]	= "double free",
+	[KMH_INVALID_FREE]	= "invalid free",
+	[KMH_WRONG_SIZE_FREE]	= "wrong-size free",
+};
+
+/* Without the stack unwinder the caller alone stands for the site. */
+static u32 kmh_site_hash(const struct kmh_report *r)
+{
+	unsigned long entries[8] = { r->ip };
+	unsigned int n = 1;
+
+#ifdef CONFIG_STACKTRACE
+	n = stack_trace_save(entries, ARRAY_SIZE(entries), 2);
+	n = filter_irq_stacks(entries, n);	/* not what was interrupted */
+#endif
+	return jhash(entries, n * sizeof(entries[0]), r->kind) ?: 1;
+}
+
+static bool kmh_site_is_new(const struct kmh_report *r)
+{
+	u32 hash = kmh_site_hash(r);
+	unsigned int i;
+
+	for (i = 0; i < KMH_SITE_PROBES; i++) {
+		int old = atomic_cmpxchg(&kmh_sites[(hash + i) % KMH_SITES], 0, hash);
+
+		if (!old)
+			return true;
+		if (old == (int)hash)
+			break;
+	}
+	return false;
+}
+
+static const char *kmh_state_name(enum kmh_span_state state)
+{
+	switch (state) {
+	case KMH_SPAN_SMALL:
+		return "small object";
+	case KMH_SPAN_TINY:
+		return "tiny object";
+	case KMH_SPAN_LARGE:
+		return "large object";
+	case KMH_SPAN_MANUAL:
+		return "run of pages";
+	case KMH_SPAN_FREED:
+		return "free pages";
+	case KMH_SPAN_UNUSED:
+		return "unused pages";
+	case KMH_SPAN_GONE:
+		return "pages given back";
+	case KMH_SPAN_NONE:
+		break;
+	}
+	return "no page of kmheap";
+}
+
+static const char *kmh_heap_name(const struct kmheap *heap)
+{
+	return heap ? heap->name : "(none)";
+}
+
+/**
+ * kmh_report_misuse() - count a misuse and, the first time at its site, report it
+ * @r: what happened.
+ *
+ * Context: Any, NMI included; preemption off since the heap was found, or else it is the caller
+ * who keeps it.
+ */
+void kmh_report_misuse(const struct kmh_report *r)
+{
+	struct kmheap *heap = r->heap;
+
+	/* A survivor's finalizer frees what kmheap_destroy() has freed already. */
+	if (r->kind == KMH_DOUBLE_FREE && heap && READ_ONCE(heap->specials.ending))
+		return;
+	atomic_long_inc(heap && !READ_ONCE(heap->ended) ? &heap->misuses[r->kind] :
+							  &kmh_misuses[r->kind]);
+	kmh_test_point("report");
+	if (READ_ONCE(kmh_report_hook)) {
+		kmh_report_hook(r);
+		return;
+	}
+	if (!kmh_site_is_new(r)) {
+		atomic_long_inc(&kmh_reports_suppressed);
+		return;
+	}
+	/* What is gone has no shadow any more. */
+	if (heap && r->state != KMH_SPAN_GONE && kmh_heap_sanitized(heap))
+		kmh_sanitize_misuse(r->addr);
+	WARN(1, "kmheap: %s of %p: %s; heap %s, %s, object %p of %zu bytes, freed from %pS\n",
+	     kmh_misuse_names[r->kind], (void *)r->addr, r->what, kmh_heap_name(heap),
+	     kmh_state_name(r->state), (void *)r->object, r->bytes, (void *)r->ip);
+}
+
+/*
+ * Report a misuse of @addr, which lies in span @s. @at: what kmh_locate() has found there, if it
+ * was asked; the span may be another one since. Context: as for kmh_report_misuse().
+ */
+void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
+		const struct kmh_mspan *s, const struct kmh_where *at, unsigned long ip)
+{
+	struct kmh_report r = {
+		.kind = kind, .what = what, .addr = addr, .ip = ip,
+		.heap = READ_ONCE(s->heap), .state = READ_ONCE(s->state),
+	};
+
+	if (at && at->heap) {
+		r.heap = at->heap;
+		r.state = at->span;
+	}
+	if (at) {
+		r.object = at->base;
+		r.bytes = at->bytes;
+	}
+	kmh_report_misuse(&r);
+}
+
+void kmh_misuse_sentinel(unsigned long addr, const struct kmh_mspan *s, unsigned long ip)
+{
+	switch (s->state) {
+	case KMH_SPAN_FREED:
+		kmh_misuse(KMH_DOUBLE_FREE, "its pages are free already", addr, s, NULL, ip);
+		break;
+	case KMH_SPAN_GONE:
+		kmh_misuse(KMH_INVALID_FREE, "its heap or arena is gone",
+			   addr, s, NULL, ip);
+		break;
+	case KMH_SPAN_UNUSED:
+		kmh_misuse(KMH_INVALID_FREE, "no object was ever there", addr, s, NULL, ip);
+		break;
+	default:
+		kmh_misuse(KMH_INVALID_FREE, "not an address of kmheap", addr, s, NULL, ip);
+	}
+}
+
+/* A pointer that @who cannot use: an invalid free in all but name. */
+void kmh_report_bad_pointer(const char *who, const void *p, unsigned long ip)
+{
+	preempt_disable();
+	kmh_misuse(KMH_INVALID_FREE, who, (unsigned long)p, kmh_span_of((unsigned long)p), NULL,
+		   ip);
+	preempt_enable();
+}
+
+/*
+ * The heap's own structures disagree. What is in doubt stays in use from here on. The span is the
+ * caller's, so it stays what it is.
+ */
+void kmh_report_broken(const struct kmh_mspan *s, const char *what)
+{
+	WARN(1, "kmheap: heap %s, span %p of class %u at %p: %s\n", kmh_heap_name(s->heap), s,
+	     s->spanclass, (void *)s->base, what);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: reports of misuse, in one format; see report.c. */
+#ifndef _KMHEAP_REPORT_H
+#define _KMHEAP_REPORT_H
+
+#include <linux/atomic.h>
+#include <linux/kmheap.h>
+#include <linux/types.h>
+
+#include "span/mspan.h"
+
+enum kmh_misuse {
+	KMH_DOUBLE_FREE,
+	KMH_INVALID_FREE,
+	KMH_WRONG_SIZE_FREE,
+	KMH_NR_MISUSES,
+};
+
+extern atomic_long_t kmh_misuses[KMH_NR_MISUSES];	/* of no heap, or of dead ones */
+
+/* The object an address lies in; base 0 when in none. Whose it was, for reports. */
+struct kmh_where {
+	struct kmheap *heap;
+	enum kmh_span_state span;
+	unsigned long base;
+	size_t bytes;
+	unsigned int slot;
+	enum kmheap_object_state state;
+};
+
+/*
+ * What a misuse was, for the report, which reads no span: that may be another one by now. @heap
+ * and @state are of the span that the address was found in; @heap, NULL when there is none, stays
+ * for as long as preemption is off. @object and @bytes describe the object the address lies in, 0
+ * when there is none.
+ */
+struct kmh_report {
+	enum kmh_misuse kind;
+	const char *what;
+	unsigned long addr;
+	unsigned long ip;
+	struct kmheap *heap;
+	enum kmh_span_state state;
+	unsigned long object;
+	size_t bytes;
+};
+
+void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
+		const struct kmh_mspan *s, const struct kmh_where *at, unsigned long ip);
+void kmh_misuse_sentinel(unsigned long addr, const struct kmh_mspan *s, unsigned long ip);
+void kmh_report_misuse(const struct kmh_report *r);
+void kmh_report_bad_pointer(const char *who, const void *p, unsigned long ip);
+void kmh_report_broken(const struct kmh_mspan *s, const char *what);
+
+/* KUnit suites put a function here to receive reports instead of the log. */
+extern void (*kmh_report_hook)(const struct kmh_report *r);
+extern atomic_long_t kmh_reports_suppressed;
+
+#endif /* _KMHEAP_REPORT_H */

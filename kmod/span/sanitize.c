@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Objects as KASAN and kmemleak should see them: what both are told.
+ *
+ * A heap that is made while the parameter "sanitize" is set is sanitized for life. No span
+ * of it has fast slots (kmh_mspan_fast_slots()), so that every free comes by kmh_free_slow(),
+ * and every allocation is sent here by the function that the client has called.
+ *
+ * KASAN. Everything in an arena is poisoned but the bytes that were asked for of live objects
+ * (and the whole runs of pages that clients manage). An object has a redzone of at least
+ * KMH_REDZONE_BYTES behind it, in its own slot; nothing is packed. How long it is only the
+ * shadow knows. Freed objects go to the heap's quarantine, where their slots stay live and
+ * their shadow says that they are free: kmh_locate() goes by that. The oldest are really
+ * freed when there are more than kasan_quarantine_kib of them, when memory runs out, and when
+ * the heap is shrunk, waited for or destroyed. What is freed after a grace period or found
+ * dead by a collection, or had a finalizer, is poisoned when its slot is about to be free.
+ *
+ * kmemleak. Arenas are taken off its books and objects are put on them one by one. NMI cannot
+ * take kmemleak's locks: there nothing is allocated, and what is freed is freed as if by
+ * kmheap_free_rcu().
+ *
+ * This file is compiled without KASAN's checks (Kbuild): it writes into poisoned memory.
+ */
+#include <linux/kasan.h>
+#include <linux/kmemleak.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/string.h>
+
+#include "span/sanitize.h"
+#include "base/lock.h"
+#include "heap.h"
+
+/* The suites want heaps as everyone else has them, but for the one that tests this. */
+#ifdef KMHEAP_KUNIT
+bool kmh_sanitize_heaps;
+#else
+bool kmh_sanitize_heaps = true;
+#endif
+module_param_named(sanitize, kmh_sanitize_heaps, bool, 0644);
+MODULE_PARM_DESC(sanitize,
+		 "heaps made from now on show their objects to KASAN and kmemleak (default: yes)");
+
+void kmh_sanitize_init(struct kmheap *heap)
+{
+	heap->sanitize.on = READ_ONCE(kmh_sanitize_heaps);
+	raw_spin_lock_init(&heap->sanitize.quarantine.lock);
+}
+
+/* ---- the shadow; a byte for 8 bytes, which are touchable if it is 0, the first n if it is n */
+
+#if KMH_KASAN
+#define KMH_GRANULE	BIT(KASAN_SHADOW_SCALE_SHIFT)
+
+static u8 *kmh_shadow(unsigned long addr)
+{
+	return kasan_mem_to_shadow((void *)addr);
+}
+
+/* @addr and @bytes are multiples of a granule. */
+void kmh_kasan_set(unsigned long addr, size_t bytes, u8 code)
+{
+	__memset(kmh_shadow(addr), code, bytes >> KASAN_SHADOW_SCALE_SHIFT);
+}
+
+/* The first @size of @bytes may be touched; what is behind them is @redzone. */
+void kmh_kasan_open(unsigned long addr, size_t size, size_t bytes, u8 redzone)
+{
+	size_t whole = round_down(size, KMH_GRANULE), end = round_up(size, KMH_GRANULE);
+
+	kmh_kasan_set(addr, whole, 0);
+	if (whole < end)
+		*kmh_shadow(addr + whole) = size - whole;
+	kmh_kasan_set(addr + end, bytes - end, redzone);
+}
+
+/* How many of @bytes may be touched. */
+static size_t kmh_kasan_extent(unsigned long addr, size_t bytes)
+{
+	const u8 *shadow = kmh_shadow(addr);
+	size_t n = 0;
+
+	while (n < bytes && !READ_ONCE(*shadow)) {
+		n += KMH_GRANULE;
+		shadow++;
+	}
+	return n < bytes && READ_ONCE(*shadow) < KMH_GRANULE ? n + READ_ONCE(*shadow) : n;
+}
+
+bool kmh_kasan_is(unsigned long addr, u8 code)
+{
+	return READ_ONCE(*kmh_shadow(addr)) == code;
+}
+#else
+#define KMH_GRANULE	1UL
+static inline size_t kmh_kasan_extent(unsigned long addr, size_t bytes)
+{
+	return bytes;
+}
+#endif
+
+#if KMH_KASAN
+/* What the compiler calls where it has found a bad read; exported for modules. */
+void __asan_report_load1_noabort(void *addr);
+
+/**
+ * kmh_sanitize_misuse() - have KASAN report a misuse as well
+ * @addr: what was misused; in an arena of a sanitized heap.
+ *
+ * As people look for "BUG: KASAN". What it is called there is what the shadow says: a use after
+ * free where the object is free, out of bounds where it is live and the pointer is wrong. KASAN
+ * exports nothing to give it another name. The shadow may be read up to 8 bytes behind @addr:
+ * there the slot of a live object has its redzone.
+ *
+ * Context: Any but NMI, where KASAN's lock may be held.
+ */
+void kmh_sanitize_misuse(unsigned long addr)
+{
+	if (!in_nmi())
+		__asan_report_load1_noabort((void *)addr);
+}
+#endif
+
+/* A fresh arena: nothing in it is an object, and none of it a reference. */
+void kmh_sanitize_arena(const void *vbase, size_t bytes)
+{
+	kmh_kasan_set((unsigned long)vbase, bytes, KMH_KASAN_FREE);
+	kmemleak_free(vbase);
+}
+
+/* Is @bytes a size that the object @at may be freed with? Once resized it has had several. */
+bool kmh_sanitize_may_be(const struct kmh_mspan *s, const struct kmh_where *at, size_t bytes)
+{
+	unsigned long behind = round_up(at->base + at->bytes, KMH_GRANULE);
+
+	return kmh_kasan_is(behind, KMH_KASAN_RESIZED) && bytes &&
+	       bytes <= kmh_slot_bytes(s) - KMH_REDZONE_BYTES;
+}
+
+/* A run of pages for a client. kmemleak is not told, as for those of the kernel. */
+void kmh_sanitize_pages(const void *p, size_t bytes)
+{
+	kmh_kasan_open((unsigned long)p, bytes, bytes, KMH_KASAN_REDZONE);
+}
+
+/* What kmh_locate() has found to be live: how long is it, and is it in quarantine? */
+void kmh_sanitize_locate(struct kmh_where *at)
+{
+	if (at->state != KMHEAP_OBJECT_LIVE || !at->base)
+		return;
+	at->bytes = kmh_kasan_extent(at->base, at->bytes);
+	if (!at->bytes)
+		at->state = KMHEAP_OBJECT_FREE;
+}
+
+/* ---- free */
+
+/**
+ * kmh_sanitize_dead() - the last one who may read an object is done
+ * @addr: its first byte.
+ * @bytes: of its slot.
+ *
+ * Its slot is still the caller's. May be said twice.
+ *
+ * Context: Any.
+ */
+void kmh_sanitize_dead(unsigned long addr, size_t bytes)
+{
+	kmh_kasan_set(addr, bytes, KMH_KASAN_FREE);
+	if (!in_nmi())		/* it keeps a record of a run of pages that goes there */
+		kmemleak_free((void *)addr);
+}
+
+/* A span of a heap that has ended: kmemleak forgets who was left. Context: process context. */
+void kmh_sanitize_span_gone(const struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	if (!KMH_KMEMLEAK)
+		return;
+	for (i = 0; i < s->nelems; i++) {
+		kmemleak_free((void *)kmh_mspan_slot_addr(s, i));
+		cond_resched();
+	}
+}
+
+/* Unlinked, but readers may hold it for as long as the grace period: no leak meanwhile. */
+void kmh_sanitize_deferred(unsigned long addr)
+{
+	if (!in_nmi())
+		kmemleak_not_leak((void *)addr);
+}
+
+/*
+ * An arena is lost (lost.c), and the list leads through its objects, perhaps: what is in quarantine
+ * stays where it is for good. Context: any but NMI.
+ */
+void kmh_quarantine_forget(struct kmheap *heap)
+{
+	struct kmh_quarantine *q = &heap->sanitize.quarantine;
+	unsigned long flags;
+
+	kmh_wait_lock_irqsave(&q->lock, flags);
+	q->first = NULL;
+	q->last = NULL;
+	q->bytes = 0;
+	kmh_unlock_irqrestore(&q->lock, flags);
+}

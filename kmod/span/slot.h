@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: the end of an object in a slot. */
+#ifndef _KMHEAP_SLOT_H
+#define _KMHEAP_SLOT_H
+
+#include "base/clear.h"
+#include "heap.h"
+#include "span/mspan.h"
+#include "span/sanitize.h"
+
+/* Nobody reads the object in slot @addr of a small span any more. Its slot is not free yet. */
+static inline void kmh_slot_dead(const struct kmh_mspan *s, unsigned long addr)
+{
+	if (unlikely(READ_ONCE(s->state) == KMH_SPAN_GONE))
+		return;		/* the pages are somebody else's: lost.c */
+	if (kmh_wants_wipe())
+		kmh_clear((void *)addr, s->elemsize);
+	if (kmh_heap_sanitized(s->heap))
+		kmh_sanitize_dead(addr, s->elemsize);
+}
+
+#endif /* _KMHEAP_SLOT_H */

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Descriptors of spans, kept ready for callers that cannot sleep.
+ *
+ * Each pool has those of one number of slot words. A pool that such callers have nearly emptied
+ * keeps more from then on; the worker refills it (grow.c).
+ */
+#include <linux/bitops.h>
+#include <linux/build_bug.h>
+#include <linux/minmax.h>
+#include <linux/sched.h>
+
+#include "span/spanpool.h"
+#include "base/fixalloc.h"
+#include "base/sizeclass.h"
+#include "span/mspan.h"
+
+/*
+ * Slot words per pool: of large spans, and the numbers of words that classes have. The
+ * header takes 112 bytes, the state of a word 40 and fixalloc's link 8, so the strides are
+ * 192, 192, 256, 256, 320, 384, 448 and 768 bytes.
+ *
+ * All small spans that a piece of metadata ever describes have their words in the same
+ * places: a magazine may act on a bit a moment after the span became another one, and must
+ * find a remote bit there (kmh_magazine_claim()). Large spans, whose remote bit means more,
+ * are never where small ones were.
+ */
+static const u8 kmh_pool_words[KMH_SPAN_POOLS] = { 1, 1, 2, 3, 4, 6, 8, 16 };
+static const char * const kmh_pool_names[KMH_SPAN_POOLS] = {
+	"mspan-large", "mspan-1", "mspan-2", "mspan-3", "mspan-4", "mspan-6", "mspan-8", "mspan-16"
+};
+
+static struct kmh_fixalloc kmh_span_pool[KMH_SPAN_POOLS];
+static struct kmh_fixalloc kmh_tiny_pool;
+
+/*
+ * How many are to be free, if not as few as always. It only grows, once for each refill;
+ * @kmh_pool_raised: it has, since the last one. Both are racy by design.
+ */
+static unsigned int kmh_pool_want[KMH_SPAN_POOLS];
+static bool kmh_pool_raised[KMH_SPAN_POOLS];
+
+/* State bytes of one tiny span: a byte per block. */
+#define KMH_TINY_STATE_BYTES	(KMH_PAGE_SIZE / 16)
+
+static size_t kmh_pool_bytes(unsigned int pool)
+{
+	return sizeof(struct kmh_mspan) + kmh_pool_words[pool] * KMH_WORD_BYTES;
+}
+
+unsigned int kmh_spanclass_words(unsigned int spanclass)
+{
+	if (spanclass == KMH_SPANCLASS_LARGE)
+		return 1;
+	if (spanclass == KMH_SPANCLASS_TINY)
+		return KMH_PAGE_SIZE / 16 / KMH_WORD_SLOTS;
+	return kmh_classes[kmh_spanclass_class(spanclass)].nwords;
+}
+
+static unsigned int kmh_spanclass_pool(unsigned int spanclass)
+{
+	unsigned int nwords = kmh_spanclass_words(spanclass), pool = 1;
+
+	if (spanclass == KMH_SPANCLASS_LARGE)
+		return 0;
+	while (kmh_pool_words[pool] < nwords)	/* equal in the end: KUnit has them all */
+		pool++;
+	return pool;
+}
+
+void kmh_mspan_pools_init(void)
+{
+	unsigned int i;
+
+	BUILD_BUG_ON(sizeof(struct kmh_mspan) != 112);
+	BUILD_BUG_ON(offsetof(struct kmh_mspan, base) != 64);
+	for (i = 0; i < KMH_SPAN_POOLS; i++) {
+		kmh_fixalloc_init(&kmh_span_pool[i], kmh_pool_names[i], kmh_pool_bytes(i), 64);
+		kmh_fixalloc_share(&kmh_span_pool[i]);
+	}
+	kmh_fixalloc_init(&kmh_tiny_pool, "tiny", KMH_TINY_STATE_BYTES, 64);
+	kmh_fixalloc_share(&kmh_tiny_pool);
+}
+
+void kmh_mspan_pools_destroy(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < KMH_SPAN_POOLS; i++)
+		kmh_fixalloc_destroy(&kmh_span_pool[i]);
+	kmh_fixalloc_destroy(&kmh_tiny_pool);
+}
+
+/* For as many spans all owners of heaps together have asked for a reserve. */
+static atomic_long_t kmh_pool_kept;
+
+/* How many of a kind make up @nobjs of the common ones. */
+static unsigned int kmh_pool_share(unsigned int pool, unsigned int nobjs)
+{
+	return pool > 1 ? DIV_ROUND_UP(nobjs, 4) : nobjs;
+}
+
+/* How many of any kind are not for callers that can sleep, because of an owner. */
+static unsigned int kmh_pool_floor(void)
+{
+	return atomic_long_read(&kmh_pool_kept);
+}
+
+/* How many of a kind are to be free where @nobjs of the common ones are. */
+static unsigned int kmh_pool_goal(unsigned int pool, unsigned int nobjs)
+{
+	return max(kmh_pool_share(pool, nobjs), READ_ONCE(kmh_pool_want[pool])) +
+	       kmh_pool_floor();
+}
+
+/* Owners want the descriptors of so many spans more, or fewer, kept ready. */
+void kmh_mspan_pools_keep(long nspans)
+{
+	atomic_long_add(nspans, &kmh_pool_kept);
+}
+
+/* Is no more than @quarters quarters of what is to be free? */
+static bool kmh_pool_below(unsigned int pool, unsigned int quarters)
+{
+	return 4 * READ_ONCE(kmh_span_pool[pool].nfree) <=
+	       quarters * kmh_pool_goal(pool, KMH_SPAN_RESERVE);
+}
+
+/* For reclaim, which gets the last pages there are: what the next span needs, and no more. */
+static int kmh_mspan_pools_reserve_one(gfp_t gfp)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < KMH_SPAN_POOLS; i++)
+		err = kmh_fixalloc_reserve(&kmh_span_pool[i], 1, gfp);
+	return err ?: kmh_fixalloc_reserve(&kmh_tiny_pool, 1, gfp);
+}
+
+/**
+ * kmh_mspan_pools_reserve() - make sure that spans can be had without allocating
+ * @nobjs: how many of the common kinds (one slot word). The others hold 2 to 16
+ *	times the objects, so a quarter of that will do; one in 16 for tiny spans.
+ * @gfp: how hard to try; must allow sleeping.
+ *
+ * Context: Process context; sleeps.
+ * Return: 0, -ENOMEM or -EDQUOT (kmh_fixalloc_reserve()); what could be reserved stays reserved.
+ */
+int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp)
+{
+	unsigned int i;
+	int err;
+
+	if (current->flags & PF_MEMALLOC)
+		return kmh_mspan_pools_reserve_one(gfp);
+	for (i = 0; i < KMH_SPAN_POOLS; i++) {
+		err = kmh_fixalloc_reserve(&kmh_span_pool[i], kmh_pool_goal(i, nobjs), gfp);
+		if (err)
+			return err;
+		WRITE_ONCE(kmh_pool_raised[i], false);
+	}
+	return kmh_fixalloc_reserve(&kmh_tiny_pool, DIV_ROUND_UP(nobjs, 16) + kmh_pool_floor(),
+				    gfp);
+}
+
+/*
+ * Is there no metadata for @spanclass for a caller that can sleep? What others have been short
+ * of is left to them, but for reclaim. Context: process context.
+ */
+bool kmh_mspan_pools_short(unsigned int spanclass)
+{
+	unsigned int pool = kmh_spanclass_pool(spanclass);
+
+	return !READ_ONCE(kmh_span_pool[pool].nfree) ||
+	       (!(current->flags & PF_MEMALLOC) &&
+		(READ_ONCE(kmh_span_pool[pool].nfree) <= kmh_pool_floor() ||
+		 (READ_ONCE(kmh_pool_want[pool]) && kmh_pool_below(pool, 1)))) ||
+	       (spanclass == KMH_SPANCLASS_TINY && !READ_ONCE(kmh_tiny_pool.nfree));
+}
+
+/**
+ * kmh_mspan_pools_draw() - somebody who cannot sleep takes metadata
+ * @spanclass: for what.
+ *
+ * When half of it has gone before a refill, twice as much will be kept. The refill comes when
+ * a quarter has gone, so at a steady rate there is a quarter left.
+ *
+ * Context: Any.
+ * Return: true when the worker is to refill.
+ */
+bool kmh_mspan_pools_draw(unsigned int spanclass)
+{
+	unsigned int pool = kmh_spanclass_pool(spanclass);
+
+	if (likely(!kmh_pool_below(pool, 3)))
+		return false;
+	if (kmh_pool_below(pool, 2) && !READ_ONCE(kmh_pool_raised[pool])) {
+		WRITE_ONCE(kmh_pool_raised[pool], true);
+		WRITE_ONCE(kmh_pool_want[pool],
+			   min(2 * (kmh_pool_goal(pool, KMH_SPAN_RESERVE) - kmh_pool_floor()),
+			       KMH_SPAN_RESERVE_MAX));
+	}
+	return true;
+}
+
+/* Metadata that the worker has yet to fetch. */
+u64 kmh_mspan_pools_missing_bytes(void)
+{
+	unsigned int i;
+	u64 bytes = 0;
+
+	for (i = 0; i < KMH_SPAN_POOLS; i++)
+		if (kmh_pool_below(i, 3))
+			bytes += kmh_pool_bytes(i) * (kmh_pool_goal(i, KMH_SPAN_RESERVE) -
+						      READ_ONCE(kmh_span_pool[i].nfree));
+	return bytes;
+}
+
+/**
+ * kmh_mspan_get() - metadata for a span of a class
+ * @spanclass: its class; decides how many slot words there are.
+ *
+ * Context: Any.
+ * Return: a span with only @pool, @nwords and, for tiny ones, @tiny set; NULL when
+ * the pool is empty. The rest is what its last user left.
+ */
+struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
+{
+	unsigned int pool = kmh_spanclass_pool(spanclass);
+	struct kmh_mspan *s;
+
+	s = kmh_fixalloc_get(&kmh_span_pool[pool]);
+	if (!s)
+		return NULL;
+	s->pool = pool;
+	s->nwords = kmh_spanclass_words(spanclass);
+	WRITE_ONCE(s->state, KMH_SPAN_FREED);
+	if (spanclass != KMH_SPANCLASS_TINY)
+		return s;
+
+	s->tiny = kmh_fixalloc_get(&kmh_tiny_pool);
+	if (!s->tiny) {
+		kmh_mspan_put(s);
+		return NULL;
+	}
+	memset(s->tiny, 0, KMH_TINY_STATE_BYTES);
+	smp_wmb();	/* pointer, state: pairs with kmh_tiny_states() */
+	WRITE_ONCE(s->state, KMH_SPAN_TINY);	/* what kmh_mspan_put() goes by */
+	return s;
+}
+
+/* One of packed data; what lost.c has taken out of use is told by its class alone. */
+static bool kmh_mspan_has_tiny(const struct kmh_mspan *s)
+{
+	return s->state == KMH_SPAN_TINY ||
+	       (s->state == KMH_SPAN_GONE && s->spanclass == KMH_SPANCLASS_TINY);
+}
+
+/* Give the metadata back. Nobody can reach the span but through a stale pointer. */
+void kmh_mspan_put(struct kmh_mspan *s)
+{
+	atomic_t *tiny = kmh_mspan_has_tiny(s) ? s->tiny : NULL;
+
+	/* A late reader finds a span without slots that is not to be announced. */
+	WRITE_ONCE(s->nfast, 0);
+	WRITE_ONCE(s->state, KMH_SPAN_FREED);
+	smp_wmb();	/* then its words are used for another: pairs with kmh_tiny_states() */
+	if (tiny)
+		kmh_fixalloc_put(&kmh_tiny_pool, tiny);
+	WRITE_ONCE(s->owner, NULL);
+	atomic_set(&s->home, KMH_HOME_CACHED);
+	kmh_fixalloc_put(&kmh_span_pool[s->pool], s);
+}
+
+/* Metadata bytes that this span accounts for. */
+size_t kmh_mspan_bytes(const struct kmh_mspan *s)
+{
+	return kmh_pool_bytes(s->pool) + (kmh_mspan_has_tiny(s) ? KMH_TINY_STATE_BYTES : 0);
+}

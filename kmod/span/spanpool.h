@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: descriptors of spans, kept ready; see spanpool.c. */
+#ifndef _KMHEAP_SPANPOOL_H
+#define _KMHEAP_SPANPOOL_H
+
+#include <linux/gfp.h>
+#include <linux/types.h>
+
+#include "base/finding.h"
+
+struct kmh_mspan;
+
+#define KMH_SPAN_POOLS		8
+
+/*
+ * Spans whose metadata is kept ready for callers that cannot sleep: the pages of
+ * two of the smallest arenas, and more, up to KMH_SPAN_RESERVE_MAX of a kind, when they were
+ * about to run out of it. The worker refills it.
+ */
+#define KMH_SPAN_RESERVE	64
+#define KMH_SPAN_RESERVE_MAX	512
+
+void kmh_mspan_pools_init(void);
+void kmh_mspan_pools_destroy(void);
+int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp);
+void kmh_mspan_pools_keep(long nspans);
+bool kmh_mspan_pools_short(unsigned int spanclass);
+bool kmh_mspan_pools_draw(unsigned int spanclass);
+u64 kmh_mspan_pools_missing_bytes(void);
+
+struct kmh_mspan *kmh_mspan_get(unsigned int spanclass);
+void kmh_mspan_put(struct kmh_mspan *s);
+size_t kmh_mspan_bytes(const struct kmh_mspan *s);
+unsigned int kmh_spanclass_words(unsigned int spanclass);
+
+#endif /* _KMHEAP_SPANPOOL_H */

@@ -1,0 +1,519 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Growth of a page heap: arenas when pages run out, and before they do.
+ *
+ * After Go's grow (src/runtime/mheap.go). Documentation/design.rst, section 10, says who
+ * waits for whom.
+ */
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sizes.h>
+
+#include "supply/grow.h"
+#include "base/backend.h"
+#include "base/lock.h"
+#include "cpu/magazine.h"
+#include "heap.h"
+#include "pages/arena.h"
+#include "pages/held.h"
+#include "span/spanpool.h"
+#include "supply/giveback.h"
+
+/*
+ * Who wants pages again so soon after other CPUs' have been fetched grows the heap, where
+ * that is allowed: it is too small for what CPUs keep, and interrupting them costs more.
+ */
+#define KMH_FETCH_PAUSE		DIV_ROUND_UP(HZ, 100)
+
+/*
+ * So many spans, and so many pages, are looked at for empty ones before the heap takes an arena:
+ * those that a full-grown arena has, so that a page costs the same in a heap of any size.
+ */
+#define KMH_GROW_LOOK		512U
+
+/* Nobody grows ahead again for this long after growing ahead has failed. */
+#define KMH_AHEAD_PAUSE		(HZ / 10)
+
+/* Sizes of the next arena, in bytes. */
+struct kmh_grow_size {
+	size_t need;		/* least that holds the request */
+	size_t want;		/* what would be good to have */
+	bool dedicated;
+	bool patch;		/* no measure for the next one */
+};
+
+/*
+ * An arena is at most so much of what the heap has, because on average half of the last one
+ * is not needed; but huge pages are worth two of them in a heap of any size. What is cut off for
+ * the sake of huge pages is not more of the arena, either.
+ */
+#define KMH_ARENA_SHARE		32
+
+/*
+ * What an arena for reclaim has at least: reclaim gets the last pages that the kernel has, a few
+ * MiB, and others need them too. This is four spans of the smallest kind.
+ */
+#define KMH_ARENA_URGENT_BYTES	(32UL << 10)
+
+static size_t kmh_most_arena_bytes(struct kmheap *heap)
+{
+	size_t share = atomic_long_read(&heap->arena_bytes) / KMH_ARENA_SHARE;
+
+	if (share < 2 * KMH_ARENA_FULL_MIN_BYTES)
+		return KMH_ARENA_FULL_MIN_BYTES;
+	return min(rounddown_pow_of_two(share), kmh_arena_bytes);
+}
+
+/* What an area of small pages takes more than its heap pages; see kmh_backend_arena(). */
+#define KMH_ARENA_PAD		(max(KMH_PAGE_SIZE, PAGE_SIZE) - PAGE_SIZE)
+
+/*
+ * An arena for long runs of @run bytes: as many as fit into what the heap may take at once, at
+ * least one, and nothing else; of huge pages where that wastes next to nothing.
+ */
+static size_t kmh_long_runs_bytes(struct kmheap *heap, size_t run)
+{
+	size_t share = atomic_long_read(&heap->arena_bytes) / KMH_ARENA_SHARE;
+	size_t bytes = max3(min(share, kmh_arena_bytes), (size_t)KMH_ARENA_MIN_BYTES, run);
+	size_t huge = round_down(bytes, PMD_SIZE);
+
+	if (huge >= run && huge % run <= huge / KMH_ARENA_SHARE)
+		return huge;
+	return round_up(bytes / run * run, max(KMH_PAGE_SIZE, PAGE_SIZE));
+}
+
+static struct kmh_grow_size kmh_grow_size(struct kmh_mheap *mh, unsigned long npages,
+					  unsigned long align)
+{
+	struct kmheap *heap = mh->heap;
+	struct kmh_grow_size g = { .need = kmh_arena_need(npages, align, PAGE_SIZE) };
+
+	if (current->flags & PF_MEMALLOC) {
+		g.dedicated = kmh_wants_own_arena(npages);
+		g.need = max(g.need, round_up(KMH_ARENA_URGENT_BYTES, PAGE_SIZE));
+		g.want = g.need;
+		g.patch = true;
+		return g;
+	}
+	if (kmh_wants_own_arena(npages)) {
+		/* Huge pages only where rounding up to them costs next to nothing. */
+		if (round_up(g.need, PMD_SIZE) - g.need <= g.need / KMH_ARENA_SHARE)
+			g.need = round_up(g.need, PMD_SIZE);
+		g.dedicated = true;
+		g.want = g.need;
+		return g;
+	}
+	if (kmh_is_long_run(npages) && align == 1) {
+		g.want = kmh_long_runs_bytes(heap, g.need);
+		g.patch = true;
+		return g;
+	}
+	g.want = min(READ_ONCE(heap->next_arena_bytes), kmh_most_arena_bytes(heap));
+	if (kmh_memory_is_short(g.want)) {	/* then no more than it takes */
+		g.need = max(g.need, KMH_ARENA_MIN_BYTES);
+		g.want = g.need;
+		g.patch = true;
+		return g;
+	}
+	/* So much is free, in runs that are too short? */
+	g.patch = g.want >= KMH_ARENA_FULL_MIN_BYTES && npages > 1 &&
+		  READ_ONCE(mh->pa.nfree) >= g.want / 2 >> KMH_PAGE_SHIFT;
+	if (g.patch)
+		g.want /= 4;
+	while (g.want < g.need)
+		g.want *= 2;
+	g.need = max(g.need, KMH_ARENA_MIN_BYTES);
+	return g;
+}
+
+/*
+ * One arena of at least @g.need bytes. Sizes above that are a convenience: they
+ * are tried without pressing the kernel for memory, down by halves; only the last
+ * try is made as the caller's gfp says. An arena or an ERR_PTR().
+ */
+static struct kmh_arena *kmh_mheap_new_arena(struct kmh_mheap *mh, struct kmh_grow_size g,
+					     gfp_t gfp)
+{
+	size_t bytes = g.want;
+	struct kmh_arena *a;
+
+	for (; bytes > g.need;
+	     bytes = max(round_up(bytes / 2, max(KMH_PAGE_SIZE, PAGE_SIZE)), g.need)) {
+		a = kmh_arena_create(mh, bytes, gfp | __GFP_NORETRY | __GFP_NOWARN);
+		if (!IS_ERR(a))
+			return a;
+	}
+	return kmh_arena_create(mh, g.need, gfp);
+}
+
+static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a, bool patch)
+{
+	unsigned long flags;
+
+	/* In the list and in the page heap at once for those who give arenas back. */
+	mutex_lock(&mh->heap->arenas_mutex);
+	list_add_tail(&a->list, &mh->heap->arenas);
+	kmh_wait_lock_irqsave(&mh->lock, flags);
+	kmh_pa_add(kmh_arena_pa(a), &a->range);
+	/* Ahead means: an eighth of the last arena, at least four of the smallest spans. */
+	if (!a->dedicated && !patch)
+		WRITE_ONCE(mh->low_pages, max(4UL, a->npages / 8));
+	WRITE_ONCE(mh->missed_pages, 0);
+	WRITE_ONCE(mh->ngrown, mh->ngrown + 1);
+	kmh_unlock_irqrestore(&mh->lock, flags);
+	mutex_unlock(&mh->heap->arenas_mutex);
+}
+
+static int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
+				gfp_t gfp)
+{
+	struct kmh_grow_size g = kmh_grow_size(mh, npages, align);
+	struct kmh_arena *a;
+
+	if (kmh_magazines_reserve(num_online_cpus(), gfp))
+		return -ENOMEM;
+	a = kmh_mheap_new_arena(mh, g, gfp);
+	if (IS_ERR(a))
+		return PTR_ERR(a);
+	a->dedicated = g.dedicated;
+	if (!g.dedicated && !g.patch)
+		WRITE_ONCE(mh->heap->next_arena_bytes,
+			   min(2 * rounddown_pow_of_two(a->bytes), kmh_arena_bytes));
+	kmh_mheap_add_arena(mh, a, g.patch);
+	kmh_limit_check(mh->heap);
+	return 0;
+}
+
+/*
+ * The mutex for a caller under @gfp. A grower that may enter the file system holds
+ * a mutex of its own: a caller that must not (it holds locks that the file system
+ * wants) never waits for one that might. Reclaim itself does not wait at all; NULL when it
+ * would have to.
+ */
+static struct mutex *kmh_grow_lock(struct kmheap *heap, gfp_t gfp)
+{
+	if (current->flags & PF_MEMALLOC)
+		return mutex_trylock(&heap->grow_noio_mutex) ? &heap->grow_noio_mutex : NULL;
+	if ((gfp & (__GFP_FS | __GFP_IO)) == (__GFP_FS | __GFP_IO)) {
+		mutex_lock(&heap->grow_mutex);
+		return &heap->grow_mutex;
+	}
+	mutex_lock(&heap->grow_noio_mutex);
+	return &heap->grow_noio_mutex;
+}
+
+/* What is missing. */
+struct kmh_room {
+	unsigned long npages;		/* a run of so many */
+	unsigned long align;		/* so aligned */
+	unsigned long nfree;		/* and so many free in all */
+	bool ahead;			/* and nobody waits for it */
+};
+
+/* Is there room now? */
+static bool kmh_mheap_has_room(struct kmh_mheap *mh, const struct kmh_room *room)
+{
+	struct kmh_pagealloc *pa = kmh_mheap_pa(mh, room->npages);
+	struct kmh_parange *range;
+	unsigned long page, flags;
+	bool ok;
+
+	kmh_wait_lock_irqsave(&mh->lock, flags);
+	ok = kmh_mheap_nfree(mh) >= room->nfree &&
+	     kmh_pa_alloc(pa, room->npages, room->align, &range, &page);
+	if (ok)
+		kmh_pa_free(pa, range, page, room->npages);
+	kmh_unlock_irqrestore(&mh->lock, flags);
+	return ok;
+}
+
+/* Is there a parked span that will do? Then the others may stay parked. */
+static bool kmh_mheap_has_parked(struct kmh_mheap *mh, const struct kmh_room *room)
+{
+	unsigned long flags;
+	bool ok;
+
+	kmh_wait_lock_irqsave(&mh->lock, flags);
+	ok = kmh_mheap_nfree(mh) >= room->nfree &&
+	     kmh_largestore_holds(&mh->store, room->npages, room->align);
+	kmh_unlock_irqrestore(&mh->lock, flags);
+	return ok;
+}
+
+/* Pages without asking the kernel: what was freed long ago, what is kept, what is unused. */
+static bool kmh_mheap_find_room(struct kmh_mheap *mh, const struct kmh_room *room, gfp_t gfp)
+{
+	bool may_wait = (gfp & (__GFP_FS | __GFP_IO)) == (__GFP_FS | __GFP_IO) &&
+			!(current->flags & PF_MEMALLOC);
+
+	/*
+	 * The sweep waits for hotplug, which allocates; so nobody waits for the sweep who
+	 * may hold what that allocation could want.
+	 */
+	if (may_wait && kmh_defer_excess(mh->heap))
+		kmh_defer_relieve(mh->heap);
+	if (kmh_largecache_all_to_store(mh->heap))
+		WRITE_ONCE(mh->fetched, jiffies);
+	if (kmh_mheap_has_parked(mh, room))
+		return true;
+	kmh_largestore_release(mh->heap);
+	kmh_held_release(mh->heap);
+	kmh_magazines_flush_all(mh->heap);
+	kmh_sweep_reclaim(mh->heap, room->npages);
+	kmh_mheap_release_some(mh, KMH_GROW_LOOK);
+	return kmh_mheap_has_room(mh, room);
+}
+
+/* Pages of spans that are empty anyway: nobody is interrupted for them. */
+static bool kmh_mheap_find_empty(struct kmh_mheap *mh, const struct kmh_room *room)
+{
+	return kmh_mheap_release_some(mh, KMH_GROW_LOOK) && kmh_mheap_has_room(mh, room);
+}
+
+/* Before the caller is told that there is nothing: all there is, however long it takes. */
+static bool kmh_mheap_find_last(struct kmh_mheap *mh, const struct kmh_room *room)
+{
+	return !room->ahead && kmh_mheap_release_spans(mh) && kmh_mheap_has_room(mh, room);
+}
+
+/* Has the heap been too small a moment ago already? Then an arena without further ado. */
+static bool kmh_mheap_outgrown(struct kmh_mheap *mh, const struct kmh_room *room, gfp_t gfp)
+{
+	return time_before(jiffies, READ_ONCE(mh->fetched) + KMH_FETCH_PAUSE) &&
+	       !kmh_mheap_grow_arena(mh, room->npages, room->align,
+				     gfp | __GFP_NORETRY | __GFP_NOWARN);
+}
+
+/* Under the mutex. 0, -ENOMEM, or -EDQUOT when it is a limit that forbids an arena. */
+static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
+			      unsigned long seen, gfp_t gfp)
+{
+	struct mutex *held;	/* whichever kmh_grow_lock() took */
+	int err = 0;
+
+	held = kmh_grow_lock(mh->heap, gfp);
+	if (!held)	/* in reclaim: what it needs, and no more, beside whoever is at it */
+		return kmh_mheap_grow_arena(mh, room->npages, room->align,
+					    gfp & ~(__GFP_FS | __GFP_IO));
+	/* NOFS shares a mutex with NOIO, so whoever holds it must do no I/O. */
+	if (held == &mh->heap->grow_noio_mutex)
+		gfp &= ~(__GFP_FS | __GFP_IO);
+	/* With the pages there it may be span metadata that was not; a new arena brings some. */
+	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_find_empty(mh, room) &&
+	    !kmh_mheap_outgrown(mh, room, gfp))
+		err = kmh_mheap_find_room(mh, room, gfp) ?
+			      kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp) :
+			      kmh_mheap_grow_arena(mh, room->npages, room->align, gfp);
+	if (err && kmh_mheap_find_last(mh, room))
+		err = 0;
+	mutex_unlock(held);
+	return err;
+}
+
+/* kmh_mheap_grow() but for what is wanted. At a limit whatever is empty is given for it. */
+static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room,
+			       unsigned long seen, gfp_t gfp)
+{
+	unsigned int tries;
+	size_t bytes;
+	int err;
+
+	gfp = current_gfp_context(gfp);
+	err = kmh_mheap_try_room(mh, room, seen, gfp);
+	if (err != -EDQUOT || room->ahead)
+		return err ? -ENOMEM : 0;
+	bytes = kmh_grow_size(mh, room->npages, room->align).need + KMH_ARENA_PAD;
+	seen = READ_ONCE(mh->ngrown);
+	if (kmh_limit_drain(mh->heap, bytes))
+		err = kmh_mheap_try_room(mh, room, seen, gfp);
+	/* More than once, because the worker may book in between. */
+	for (tries = 3; err == -EDQUOT && tries; tries--) {
+		seen = READ_ONCE(mh->ngrown);
+		if (!kmh_limit_give_back(mh->heap, bytes, gfp))
+			break;
+		err = kmh_mheap_try_room(mh, room, seen, gfp);
+	}
+	if (err == -EDQUOT)
+		kmh_limit_refuse(mh->heap, bytes);
+	return err ? -ENOMEM : 0;
+}
+
+/**
+ * kmh_mheap_grow() - make room for a span
+ * @mh: the page heap.
+ * @npages: length of the run that was not to be had.
+ * @align: its alignment in heap pages.
+ * @seen: mh->ngrown from before that was found.
+ * @gfp: how hard to try; must allow sleeping.
+ *
+ * One grower at a time per mutex: whoever comes second finds the arena of the
+ * first. Pages that are kept somewhere are collected before the kernel is asked.
+ *
+ * Context: Process context; sleeps. No lock held but the caller's own.
+ * Return: 0 when it is worth trying again, -ENOMEM when it is not.
+ */
+int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
+		   unsigned long seen, gfp_t gfp)
+{
+	struct kmh_room room = { .npages = npages, .align = align };
+	unsigned long reserve = READ_ONCE(mh->reserve.pages);
+
+	if (reserve && !(current->flags & PF_MEMALLOC))	/* that is not for the caller */
+		room.nfree = npages + reserve;
+	return kmh_mheap_make_room(mh, &room, seen, gfp);
+}
+
+/**
+ * kmh_mheap_grow_ahead() - have pages free before somebody needs them
+ * @mh: the page heap.
+ * @nfree: how many.
+ * @gfp: as for kmh_mheap_grow().
+ *
+ * One step, of one arena at most.
+ *
+ * Context: as for kmh_mheap_grow().
+ * Return: as for kmh_mheap_grow().
+ */
+int kmh_mheap_grow_ahead(struct kmh_mheap *mh, unsigned long nfree, gfp_t gfp)
+{
+	struct kmh_room room = { .npages = 1, .align = 1, .nfree = nfree, .ahead = true };
+
+	return kmh_mheap_make_room(mh, &room, READ_ONCE(mh->ngrown), gfp);
+}
+
+/* What is to be free now. */
+static struct kmh_room kmh_mheap_ahead(const struct kmh_mheap *mh)
+{
+	return (struct kmh_room){
+		.npages = kmh_reserve_run(mh) ?: 1, .align = 1,
+		.nfree = READ_ONCE(mh->low_pages) + READ_ONCE(mh->reserve.pages),
+		.ahead = true,
+	};
+}
+
+/* What of that there is not, in bytes; for want of a run all of the run. */
+u64 kmh_mheap_missing_bytes(struct kmh_mheap *mh)
+{
+	struct kmh_room room = kmh_mheap_ahead(mh);
+	unsigned long nfree = kmh_mheap_nfree(mh);
+
+	if (nfree < room.nfree)
+		return (u64)(room.nfree - nfree) << KMH_PAGE_SHIFT;
+	if (!READ_ONCE(mh->reserve.pages) || kmh_mheap_has_room(mh, &room))
+		return 0;
+	return (u64)room.npages << KMH_PAGE_SHIFT;
+}
+
+static int kmh_mheap_refill(struct kmh_mheap *mh, gfp_t gfp)
+{
+	int err = 0;
+
+	while (!err && kmh_mheap_missing_bytes(mh)) {
+		unsigned long nfree = kmh_mheap_nfree(mh), seen = READ_ONCE(mh->ngrown);
+		struct kmh_room room = kmh_mheap_ahead(mh);
+
+		err = kmh_mheap_make_room(mh, &room, seen, gfp);
+		if (READ_ONCE(mh->ngrown) == seen && kmh_mheap_nfree(mh) <= nfree)
+			break;
+	}
+	return err;
+}
+
+/* All that the reserve is to have, now. Context: process context; sleeps. 0 or -ENOMEM. */
+int kmh_mheap_fill_reserve(struct kmh_mheap *mh, gfp_t gfp)
+{
+	int err = kmh_mheap_refill(mh, gfp);
+
+	return err ?: (kmh_mheap_missing_bytes(mh) ? -ENOMEM : 0);
+}
+
+/*
+ * With little left in the kernel, and for callers that cannot sleep alone: what there is above
+ * the kernel's watermarks, without reclaim, so that nobody is killed for what nobody may need.
+ */
+#define KMH_SPARE_GFP		(GFP_NOWAIT | __GFP_NORETRY | __GFP_NOWARN)
+
+/* So much stays for others, who would have somebody killed for the stack of a thread. */
+#define KMH_SPARE_PAGES		((long)(SZ_4M >> PAGE_SHIFT))
+
+/* Grow ahead of need, and refill span metadata, for those who cannot. */
+static void kmh_mheap_work(struct work_struct *work)
+{
+	struct kmh_mheap *mh = container_of(work, struct kmh_mheap, work);
+	bool spare = kmh_memory_is_short(0);
+	gfp_t gfp = spare ? KMH_SPARE_GFP : GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN;
+	unsigned long seen = READ_ONCE(mh->ngrown), missed;
+	int err;
+
+	kmh_mheap_drain_pending(mh);
+	err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
+	/* Callers that can sleep fetch the last of the memory themselves, when they need it. */
+	if (spare && (!READ_ONCE(mh->reserve.drawn) || si_mem_available() < KMH_SPARE_PAGES))
+		err = -ENOMEM;
+	missed = xchg(&mh->missed_pages, 0);	/* a grower since @seen has dealt with it */
+	if (!err && missed)
+		err = kmh_mheap_grow(mh, missed, 1, seen, gfp);
+	if (!err)
+		err = kmh_mheap_refill(mh, gfp);
+	kmh_reserve_refilled(mh);
+	kmh_nmi_fill(mh->heap, err);
+	if (err)
+		WRITE_ONCE(mh->ahead_after, jiffies + KMH_AHEAD_PAUSE);
+	kmh_arena_release_free(mh->heap, true);	/* last: it may wait for a grace period */
+}
+
+/* Runs where it may wake a worker, whatever context asked for it. */
+static void kmh_mheap_kicked(struct irq_work *kick)
+{
+	struct kmh_mheap *mh = container_of(kick, struct kmh_mheap, kick);
+
+	queue_work_node(mh->nid, kmh_grow_wq, &mh->work);
+}
+
+void kmh_grow_init(struct kmh_mheap *mh)
+{
+	mh->ahead_after = jiffies;
+	mh->fetched = jiffies - KMH_FETCH_PAUSE;
+	init_irq_work(&mh->kick, kmh_mheap_kicked);
+	INIT_WORK(&mh->work, kmh_mheap_work);
+}
+
+/**
+ * kmheap_set_reserve() - keep memory ready for callers that cannot sleep
+ * @heap: the heap; NULL for the default heap.
+ * @bytes: on each node, in whole pages; 0 for none, at most 1 GiB and half of the heap's limit.
+ *
+ * A heap learns how much such callers take between two runs of the worker that grows it, and
+ * keeps as much; until then they may be refused. So much is kept from this call on, whatever
+ * they take, and given back by neither kmheap_shrink() nor reclaim. Callers that can sleep do
+ * not get it.
+ *
+ * Context: Process context; sleeps.
+ * Return: 0 when all of it is there; -EINVAL for too much, -ENOMEM when it is not to be had or a
+ * limit forbids it: then what was kept before is kept.
+ */
+int kmheap_set_reserve(struct kmheap *heap, size_t bytes)
+{
+	unsigned long pages = DIV_ROUND_UP(bytes, KMH_PAGE_SIZE), before;
+	static DEFINE_MUTEX(one_at_a_time);	/* who fails restores what was; outermost */
+	struct kmh_node *node;
+	int nid = -1, err;
+	size_t limit;
+
+	might_sleep();
+	heap = kmh_heap_or_default(heap);
+	limit = READ_ONCE(heap->limit_bytes);
+	if (bytes > KMH_RESERVE_MOST_KIB * 1024UL || (limit && bytes > limit / 2))
+		return -EINVAL;
+	mutex_lock(&one_at_a_time);
+	before = kmh_reserve_set_floors(heap, pages);
+	err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
+	while (!err && pages && (node = kmh_next_node(heap, &nid)))
+		err = kmh_mheap_fill_reserve(&node->mheap, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
+	if (err)
+		kmh_reserve_set_floors(heap, before);
+	mutex_unlock(&one_at_a_time);
+	return err ? -ENOMEM : 0;
+}
+EXPORT_SYMBOL_GPL(kmheap_set_reserve);

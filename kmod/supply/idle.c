@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * CPUs that have stopped allocating from a heap give up what they keep of it.
+ *
+ * A look compares what each CPU has allocated with the last look. One that keeps something and has
+ * allocated nothing since is drained, in an interrupt there, because only a CPU may enter its
+ * section. Afterwards it keeps nothing, so it is left alone until it comes back to the heap.
+ * CPUs without a tick (nohz_full) are left alone anyway: what they keep is little, and being
+ * interrupted is what they are to be spared. kmheap_shrink() and reclaim do fetch it.
+ *
+ * Looks come a period apart while any CPU keeps something, and then stop. A CPU that begins to
+ * keep something, which it does on a slow path, asks for the next one: with one load, when that
+ * has been done already. As CPU and worker use no barrier between them, one can miss the other;
+ * so the worker takes the request back, looks once more a period later, and stops only then.
+ */
+#include <linux/cpumask.h>
+#include <linux/jiffies.h>
+#include <linux/moduleparam.h>
+#include <linux/sched/isolation.h>
+
+#include "supply/idle.h"
+#include "heap.h"
+
+static unsigned int kmh_idle_ms = 2000;
+
+/* The next look comes within the new time, whatever it waited for. */
+static void kmh_idle_retime(struct kmheap *heap)
+{
+	unsigned int ms = READ_ONCE(kmh_idle_ms);
+
+	if (!ms || READ_ONCE(heap->idle.kick.stopped))
+		return;
+	atomic_set(&heap->idle.kick.asked, 1);
+	mod_delayed_work(kmh_wq, &heap->idle.kick.work, msecs_to_jiffies(ms));
+}
+
+static int kmh_idle_ms_set(const char *text, const struct kernel_param *kp)
+{
+	int err = param_set_uint(text, kp);
+	struct kmheap *heap;
+
+	if (err)
+		return err;
+	/* A heap in the list has its worker. */
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(heap, &kmh_heaps, list)
+		kmh_idle_retime(heap);
+	mutex_unlock(&kmh_heaps_mutex);
+	return 0;
+}
+
+static const struct kernel_param_ops kmh_idle_ms_ops = {
+	.set = kmh_idle_ms_set,
+	.get = param_get_uint,
+};
+module_param_cb(idle_drain_ms, &kmh_idle_ms_ops, &kmh_idle_ms, 0644);
+MODULE_PARM_DESC(idle_drain_ms,
+		 "a CPU that has not allocated from a heap for so long is drained, after twice as long at most (default 2000; 0: not at all)");
+
+/* Allocations, ever; slots that are set aside in advance count already. */
+static unsigned long kmh_idle_progress(const struct kmh_mcache *mc)
+{
+	unsigned long n = READ_ONCE(mc->large.takes) + READ_ONCE(mc->tiny_allocs);
+	unsigned int i;
+
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+		n += READ_ONCE(mc->taken[i]) + READ_ONCE(mc->refills[i]);
+	return n;
+}
+
+/* Notes whether the CPU is to be drained; true when it keeps something. */
+static bool kmh_idle_look(struct kmh_mcache *mc)
+{
+	unsigned long progress = kmh_idle_progress(mc);
+	bool holds = kmh_mcache_holds_any(mc);
+
+	mc->idle = holds && progress == mc->idle_seen;
+	mc->idle_seen = progress;
+	return holds;
+}
+
+static bool kmh_idle_wanted(const struct kmh_mcache *mc)
+{
+	return mc->idle;
+}
+
+/**
+ * kmh_idle_step() - one look at all CPUs
+ * @heap: the heap.
+ *
+ * Large objects that idle CPUs have parked go to the stores of their nodes, where the
+ * scavenger finds them.
+ *
+ * Context: Process context; sleeps. One at a time: the worker, or a test that has stopped it.
+ * Return: true while a CPU keeps something that a later look may find idle.
+ */
+bool kmh_idle_step(struct kmheap *heap)
+{
+	bool any = false, idle = false;
+	unsigned int cpu;
+
+	for_each_online_cpu(cpu) {
+		struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
+
+		if (!housekeeping_cpu(cpu, HK_TYPE_TICK))
+			continue;
+		any |= kmh_idle_look(mc);
+		idle |= mc->idle;
+	}
+	if (idle) {
+		atomic_long_add(kmh_mcache_visit(heap, kmh_mcache_drain_locked,
+						 kmh_idle_wanted).done, &heap->idle.drains);
+		kmh_kick_ask(&heap->scavenge.kick);
+	}
+	return any;
+}
+
+/* To the next look. */
+static long kmh_idle_delay(const struct kmh_kick *k)
+{
+	unsigned int ms = READ_ONCE(kmh_idle_ms);
+
+	return ms ? (long)msecs_to_jiffies(ms) : -1;
+}
+
+static void kmh_idle_work(struct work_struct *work)
+{
+	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, idle.kick.work);
+	struct kmh_idle *idle = &heap->idle;
+	bool any;
+
+	if (READ_ONCE(idle->kick.stopped))
+		return;
+	if (!READ_ONCE(kmh_idle_ms)) {
+		atomic_set(&idle->kick.asked, 0);
+		return;
+	}
+	any = kmh_idle_step(heap);
+	if (!any && idle->rests && !atomic_read(&idle->kick.asked))
+		return;
+	idle->rests = !any;
+	if (!any)
+		atomic_set(&idle->kick.asked, 0);
+	kmh_kick_queue(&idle->kick);
+}
+
+void kmh_idle_init(struct kmheap *heap)
+{
+	kmh_kick_init(&heap->idle.kick, kmh_idle_work, kmh_idle_delay);
+}
+
+/* No look from here on. The heap has no users any more. */
+void kmh_idle_stop(struct kmheap *heap)
+{
+	kmh_kick_stop(&heap->idle.kick);
+}

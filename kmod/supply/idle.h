@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: CPUs that have stopped allocating; see idle.c. */
+#ifndef _KMHEAP_IDLE_H
+#define _KMHEAP_IDLE_H
+
+#include <linux/atomic.h>
+#include <linux/types.h>
+
+#include "base/kick.h"
+
+struct kmheap;
+
+/* What looks for CPUs that have stopped allocating; but for @kick the worker's own. */
+struct kmh_idle {
+	struct kmh_kick kick;
+	bool rests;			/* nothing was found; one more look */
+	atomic_long_t drains;		/* CPUs whose cache was drained, ever */
+};
+
+bool kmh_idle_step(struct kmheap *heap);
+void kmh_idle_init(struct kmheap *heap);
+void kmh_idle_stop(struct kmheap *heap);
+
+#endif /* _KMHEAP_IDLE_H */

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Limits: how much a heap, and all heaps together, may take from the kernel.
+ *
+ * A hard limit is kept by booking (book.c). Before a limit's refusal of an arena is final
+ * everything that is empty goes back: what CPUs keep, arenas without a page in use, and arenas
+ * that are on their way to the kernel already are waited for. That takes no lock that a grower
+ * holds.
+ *
+ * A soft limit refuses nothing. A heap that grows past it tells its owner once, from a work
+ * item, and then gives back what is empty, after each arena that it has grown by.
+ */
+#define pr_fmt(fmt) "kmheap: " fmt
+
+#include <linux/ctype.h>
+#include <linux/export.h>
+#include <linux/kernel.h>
+#include <linux/math.h>
+#include <linux/moduleparam.h>
+#include <linux/sched/mm.h>
+#include <linux/string.h>
+#include <linux/wait.h>
+
+#include "supply/limit.h"
+#include "base/book.h"
+#include "base/param.h"
+#include "heap.h"
+#include "pages/arena.h"
+#include "supply/giveback.h"
+
+/* From an arena too many to the attempt to do without, when the owner knows already. */
+#define KMH_LIMIT_PAUSE		(HZ / 10)
+
+atomic_long_t kmh_total_refusals;
+
+/* ---- hard limits */
+
+/* What has to go so that @bytes can be booked; 0 when they can be. */
+static size_t kmh_limit_excess(const atomic_long_t *booked, size_t bytes, size_t room)
+{
+	size_t want = atomic_long_read(booked) + bytes;
+
+	return want > room ? want - room : 0;
+}
+
+static size_t kmh_heap_excess(const struct kmheap *heap, size_t bytes)
+{
+	return kmh_limit_excess(&heap->arena_bytes, bytes, kmh_heap_room(heap));
+}
+
+static size_t kmh_total_excess(size_t bytes)
+{
+	return kmh_limit_excess(&kmh_total_bytes, bytes, kmh_total_room());
+}
+
+/* @bytes would not be too many for an empty heap. Reclaim does not wait. */
+static bool kmh_limit_worth_it(const struct kmheap *heap, size_t bytes)
+{
+	return bytes <= kmh_heap_room(heap) && bytes <= kmh_total_room() &&
+	       !(current->flags & PF_MEMALLOC);
+}
+
+/**
+ * kmh_limit_drain() - the first thing to try when a limit forbade an arena
+ * @heap: the heap.
+ * @bytes: size of the smallest arena that would do.
+ *
+ * What was in the way may have left since, with nothing to do here but to try again.
+ *
+ * Context: Process context; sleeps. No lock held but the caller's own.
+ * Return: true when it is worth trying again: pages may have become free.
+ */
+bool kmh_limit_drain(struct kmheap *heap, size_t bytes)
+{
+	if (!kmh_limit_worth_it(heap, bytes))
+		return false;
+	if (kmh_heap_excess(heap, bytes) || kmh_total_excess(bytes))
+		kmh_heap_drain(heap);
+	return true;
+}
+
+/*
+ * Up to @bytes of other heaps than @heap, which keep what they would grow ahead by. Their
+ * heaps wait for the arenas that leave, so these may be destroyed without the mutex.
+ */
+static size_t kmh_limit_take_from_others(struct kmheap *heap, size_t bytes, bool drain)
+{
+	struct kmheap *other;
+	LIST_HEAD(gone);
+	size_t done = 0;
+
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(other, &kmh_heaps, list) {
+		if (other == heap)
+			continue;
+		if (drain)
+			kmh_heap_drain(other);
+		done += kmh_arena_detach_some(other, bytes - done, true, &gone);
+		if (done >= bytes)
+			break;
+	}
+	mutex_unlock(&kmh_heaps_mutex);
+	kmh_arena_destroy_some(&gone);
+	return done;
+}
+
+/* No arena that was on its way by then is one that @bytes would have to wait for. */
+static bool kmh_limit_settled(struct kmheap *heap, size_t bytes, u64 turn)
+{
+	return (!kmh_heap_excess(heap, bytes) && !kmh_total_excess(bytes)) || kmh_arenas_have_left(turn);
+}
+
+/**
+ * kmh_limit_give_back() - empty arenas go, so that another one can come
+ * @heap: the heap that could not grow.
+ * @bytes: size of the smallest arena that would do.
+ * @gfp: of the caller, with its scope; allows sleeping.
+ *
+ * At the module's limit other heaps give as well, but only to callers that may wait for
+ * whoever goes through the heaps.
+ *
+ * Context: as for kmh_limit_drain().
+ * Return: true when it is worth trying again: the limits allow it now.
+ */
+bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
+{
+	bool may_wait = (gfp & (__GFP_FS | __GFP_IO)) == (__GFP_FS | __GFP_IO);
+	size_t excess;
+	u64 turn;
+
+	if (!kmh_limit_worth_it(heap, bytes))
+		return false;
+	excess = max(kmh_heap_excess(heap, bytes), kmh_total_excess(bytes));
+	if (excess)
+		kmh_arena_release_some(heap, excess, false, NULL);
+	excess = kmh_total_excess(bytes);
+	if (excess && may_wait && kmh_limit_take_from_others(heap, excess, false) < excess) {
+		excess = kmh_total_excess(bytes);
+		if (excess)
+			kmh_limit_take_from_others(heap, excess, true);
+	}
+	turn = kmh_arenas_leaving_now();
+	kmh_test_point("limit: arenas leave");
+	wait_event(kmh_arena_left, kmh_limit_settled(heap, bytes, turn));
+	return !kmh_heap_excess(heap, bytes) && !kmh_total_excess(bytes);
+}
+
+/* A limit forbade an arena of @bytes to the end. Which? It may have been raised since. */
+void kmh_limit_refuse(struct kmheap *heap, size_t bytes)
+{
+	if (kmh_total_excess(bytes) && !kmh_heap_excess(heap, bytes))
+		atomic_long_inc(&kmh_total_refusals);
+	else
+		atomic_long_inc(&heap->limit.refusals);
+}
+
+/**
+ * kmh_heap_book_side() - kmh_heap_try_book_side() that makes room
+ * @heap: the heap.
+ * @bytes: how much.
+ *
+ * Empty arenas go when a limit is in the way; what CPUs keep stays. Tells the soft limit.
+ *
+ * Context: Process context; sleeps. No lock held but the caller's own.
+ * Return: false, and nothing booked, when a limit forbids it to the end.
+ */
+bool kmh_heap_book_side(struct kmheap *heap, size_t bytes)
+{
+	if (!kmh_heap_try_book_side(heap, bytes) &&
+	    !(kmh_limit_give_back(heap, bytes, current_gfp_context(GFP_KERNEL)) &&
+	      kmh_heap_try_book_side(heap, bytes))) {
+		kmh_limit_refuse(heap, bytes);
+		return false;
+	}
+	kmh_limit_check(heap);
+	return true;
+}
+
+/* ---- the soft limit */
+
+static size_t kmh_limit_over(const struct kmheap *heap)
+{
+	size_t soft = READ_ONCE(heap->limit.soft_bytes), now = kmh_heap_footprint(heap);
+
+	return soft && now > soft ? now - soft : 0;
+}
+
+/* The heap has grown, or its soft limit is a new one. Context: process context. */
+void kmh_limit_check(struct kmheap *heap)
+{
+	struct kmh_limit *l = &heap->limit;
+	bool crossed = false;
+
+	if (likely(!kmh_limit_over(heap)))
+		return;
+	spin_lock(&l->lock);
+	if (!l->over && l->soft_bytes) {
+		WRITE_ONCE(l->over, true);
+		l->due = true;
+		crossed = true;
+		atomic_long_inc(&l->soft_events);
+	}
+	spin_unlock(&l->lock);
+	if (crossed)
+		mod_delayed_work(kmh_wq, &l->work, 0);
+	else
+		queue_delayed_work(kmh_wq, &l->work, KMH_LIMIT_PAUSE);
+}
+
+/* Down to the soft limit, where empty arenas allow it; CPU caches only when they must. */
+static void kmh_limit_scavenge(struct kmheap *heap)
+{
+	size_t over, done;
+	unsigned int n, i;
+
+	for (i = 0; i < 2; i++) {
+		over = kmh_limit_over(heap);
+		if (!over)
+			return;
+		if (i)
+			kmh_heap_drain(heap);
+		done = kmh_arena_release_some(heap, over, true, &n);
+		kmh_scavenge_count(heap, done, n);
+	}
+}
+
+static void kmh_limit_tell(struct kmheap *heap)
+{
+	struct kmh_limit *l = &heap->limit;
+	size_t over = kmh_limit_over(heap);
+	kmheap_trim_fn trim = NULL;
+	void *data;
+
+	spin_lock(&l->lock);
+	if (l->due && l->trim && over) {
+		trim = l->trim;
+		data = l->data;
+		WRITE_ONCE(l->trimmer, current);
+	}
+	l->due = false;
+	spin_unlock(&l->lock);
+	if (!trim)
+		return;
+	trim(heap, over, data);
+	WRITE_ONCE(l->trimmer, NULL);
+}
+
+static void kmh_limit_work(struct work_struct *work)
+{
+	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, limit.work);
+
+	kmh_limit_tell(heap);
+	kmh_limit_scavenge(heap);
+}
+
+/* ---- setting them */
+
+static int kmh_limit_valid(size_t bytes)
+{
+	return bytes && bytes < KMH_LIMIT_MIN_BYTES ? -EINVAL : 0;
+}
+
+/* 0 for none. Return: 0 or -EINVAL. */
+int kmh_limit_set_total(size_t bytes)
+{
+	if (kmh_limit_valid(bytes))
+		return -EINVAL;
+	WRITE_ONCE(kmh_total_limit, bytes);
+	return 0;
+}
+
+static int kmh_total_limit_set(const char *text, const struct kernel_param *kp)
+{
+	size_t bytes;
+
+	if (!kmh_bytes_parse(text, &bytes) && !kmh_limit_set_total(bytes))
+		return 0;
+	pr_err("total_limit=%*pE: must be 0 (none) or at least %lu\n",
+	       (int)strcspn(text, "\n"), text, KMH_LIMIT_MIN_BYTES);
+	return -EINVAL;
+}
+
+static int kmh_total_limit_get(char *text, const struct kernel_param *kp)
+{
+	return sprintf(text, "%zu\n", READ_ONCE(kmh_total_limit));
+}
+
+static const struct kernel_param_ops kmh_total_limit_ops = {
+	.set = kmh_total_limit_set,
+	.get = kmh_total_limit_get,
+};
+module_param_cb(total_limit, &kmh_total_limit_ops, NULL, 0644);
+MODULE_PARM_DESC(total_limit,
+		 "hard limit in bytes on the footprint of all heaps together: 0 for none (default), else at least 512 KiB");
+
+/**
+ * kmheap_set_limit() - set the hard limit of a heap
+ * @heap: the heap; NULL for the default heap.
+ * @bytes: of footprint; 0 for none.
+ *
+ * Nothing is taken away from a heap that has more: it does not grow until it has less.
+ *
+ * Context: Any.
+ * Return: 0; -EINVAL for less than 512 KiB, and then nothing has changed.
+ */
+int kmheap_set_limit(struct kmheap *heap, size_t bytes)
+{
+	if (kmh_limit_valid(bytes))
+		return -EINVAL;
+	WRITE_ONCE(kmh_heap_or_default(heap)->limit_bytes, bytes);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(kmheap_set_limit);
+
+/* @l->lock is held. What was crossed before does not count any more. */
+static void kmh_limit_set_soft_locked(struct kmh_limit *l, size_t bytes)
+{
+	lockdep_assert_held(&l->lock);
+	WRITE_ONCE(l->soft_bytes, bytes);
+	WRITE_ONCE(l->over, false);
+	l->due = false;
+}
+
+/* The number alone; the owner's callback stays. Return: 0 or -EINVAL. */
+int kmh_limit_set_soft(struct kmheap *heap, size_t bytes)
+{
+	struct kmh_limit *l = &heap->limit;
+
+	if (kmh_limit_valid(bytes))
+		return -EINVAL;
+	spin_lock(&l->lock);
+	kmh_limit_set_soft_locked(l, bytes);
+	spin_unlock(&l->lock);
+	kmh_limit_check(heap);
+	return 0;
+}
+
+/**
+ * kmheap_set_soft_limit() - be told when a heap grows past a footprint
+ * @heap: the heap; NULL for the default heap.
+ * @bytes: of footprint; 0 for none.
+ * @trim: called when the heap is larger; NULL if there is nobody to tell.
+ * @data: passed to @trim.
+ *
+ * A soft limit refuses nothing. When the heap has grown past it, @trim(@heap, over, @data)
+ * is called from a workqueue, where over is by how many bytes, and afterwards the heap gives
+ * back what is empty, down to the limit if there is so much. It is called once: not again
+ * before the footprint has been 1/16 below the limit, or the limit has been set anew. It may
+ * sleep, allocate, free, shrink, and set limits, but not destroy the heap.
+ *
+ * When this returns, an earlier callback is over and will not be called again; called from
+ * the callback itself it does not wait. So hold no lock that the callback takes.
+ *
+ * Context: Process context; sleeps.
+ * Return: 0; -EINVAL for less than 512 KiB, and then nothing has changed.
+ */
+int kmheap_set_soft_limit(struct kmheap *heap, size_t bytes, kmheap_trim_fn trim, void *data)
+{
+	struct kmh_limit *l;
+
+	might_sleep();
+	if (kmh_limit_valid(bytes))
+		return -EINVAL;
+	heap = kmh_heap_or_default(heap);
+	l = &heap->limit;
+	spin_lock(&l->lock);
+	kmh_limit_set_soft_locked(l, bytes);
+	l->trim = bytes ? trim : NULL;
+	l->data = data;
+	spin_unlock(&l->lock);
+	if (!kmh_limit_in_trim(l))
+		flush_work(&l->work.work);
+	kmh_limit_check(heap);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(kmheap_set_soft_limit);
+
+/* ---- the heap comes and goes */
+
+void kmh_limit_init(struct kmheap *heap)
+{
+	spin_lock_init(&heap->limit.lock);
+	INIT_DELAYED_WORK(&heap->limit.work, kmh_limit_work);
+}
+
+/* No callback from here on. */
+void kmh_limit_stop(struct kmheap *heap)
+{
+	struct kmh_limit *l = &heap->limit;
+
+	spin_lock(&l->lock);
+	kmh_limit_set_soft_locked(l, 0);
+	l->trim = NULL;
+	spin_unlock(&l->lock);
+	cancel_delayed_work_sync(&l->work);
+}
+
+/* The heap grows no more; those that others give back for it have gone when this returns. */
+void kmh_limit_end(struct kmheap *heap)
+{
+	kmh_limit_stop(heap);	/* what a grower has asked for when the limit went */
+	wait_event(kmh_arena_left, !atomic_read(&heap->limit.nleaving));
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Arenas that somebody else has freed.
+ *
+ * kvfree(), and kfree_rcu() after its grace period, call vfree() on a vmalloc address, and
+ * vfree() of any page-aligned address frees the whole area that the address lies in: an arena,
+ * with all objects in it. Nothing tells kmheap. So an arena remembers which page of the kernel
+ * lies at its base, and leaves a mark there that does not outlive the page's way through the
+ * page allocator. The validators, the scavenger and whoever gives an arena back compare.
+ *
+ * An arena that is not there any more is *lost*. It is reported, counted as an invalid free, and
+ * never given to vfree() again, because somebody else may have the addresses by now. No page of
+ * it is allocated any more, and no slot: its spans get the state of the sentinel "gone", so that
+ * a free of an object in it is reported and ignored, and are taken off every list. Finalizers of
+ * its objects do not run: there is nothing left to finalize. The rest of the heap goes on.
+ * Descriptors and tables stay until the heap ends, because stale pointers lead to them.
+ */
+#include <linux/mm.h>
+#include <linux/vmalloc.h>
+
+#include "supply/lost.h"
+#include "base/backend.h"
+#include "base/book.h"
+#include "base/lock.h"
+#include "heap.h"
+#include "pages/arena.h"
+#include "span/arenamap.h"
+#include "supply/giveback.h"
+#include "up.h"
+
+/* No page of it is handed out any more, and none comes back. */
+static void kmh_lost_close(struct kmh_arena *a)
+{
+	unsigned long flags;
+
+	kmh_wait_lock_irqsave(&a->mheap->lock, flags);
+	kmh_pa_remove(kmh_arena_pa(a), &a->range, true);
+	WRITE_ONCE(a->lost, true);
+	kmh_unlock_irqrestore(&a->mheap->lock, flags);
+}
+
+/*
+ * Its spans say "gone". The page heap's lock keeps those that are on their way back. An entry may
+ * be of another arena already, which the kernel has put at the same addresses.
+ */
+static void kmh_lost_withdraw(struct kmh_arena *a)
+{
+	unsigned long page = a->range.first, end = page + a->range.npages, flags;
+
+	while (page < end) {
+		struct kmh_mspan *s;
+		unsigned long step = 1;
+
+		kmh_wait_lock_irqsave(&a->mheap->lock, flags);
+		s = kmh_span_of_page(page);
+		if (s->arena == a && (s->state >= KMH_SPAN_SMALL || kmh_span_is_parked(s, page))) {
+			WRITE_ONCE(s->nfast, 0);
+			WRITE_ONCE(s->state, KMH_SPAN_GONE);
+			step = max_t(unsigned long, s->npages, 1);
+		}
+		kmh_unlock_irqrestore(&a->mheap->lock, flags);
+		page += step;
+	}
+}
+
+/* Off the lists of the classes, where spans are that no CPU has. */
+static void kmh_lost_unlist(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	unsigned int i;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid))) {
+		for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++) {
+			kmh_mcentral_sweep_announced(&node->central[i]);
+			kmh_mcentral_drop_lost(&node->central[i]);
+			cond_resched();
+		}
+	}
+}
+
+/*
+ * Nothing of the lost arenas is to be had any more. Twice, because a page that a CPU had set
+ * aside may have become a span after the first look.
+ */
+static void kmh_lost_quarantine(struct kmheap *heap)
+{
+	struct kmh_arena *a;
+	unsigned int round;
+
+	for (round = 0; round < 2; round++) {
+		mutex_lock(&heap->arenas_mutex);
+		list_for_each_entry(a, &heap->lost, list)
+			kmh_lost_withdraw(a);
+		mutex_unlock(&heap->arenas_mutex);
+		if (kmh_heap_sanitized(heap))
+			kmh_quarantine_forget(heap);
+		kmh_special_forget_lost(heap);
+		kmh_nmi_forget_lost(heap);
+		kmh_mcache_drain_all(heap);
+		kmh_lost_unlist(heap);
+	}
+}
+
+/**
+ * kmh_lost_find() - look for arenas that somebody else has freed
+ * @heap: the heap.
+ *
+ * Those that are found are reported and leave the heap.
+ *
+ * Context: Process context; sleeps.
+ * Return: how many were found.
+ */
+unsigned int kmh_lost_find(struct kmheap *heap)
+{
+	struct kmh_arena *a, *next;
+	unsigned int n = 0;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry_safe(a, next, &heap->arenas, list) {
+		if (likely(!kmh_arena_is_lost(a)))
+			continue;
+		kmh_arena_report_lost(a);
+		kmh_lost_close(a);
+		list_move_tail(&a->list, &heap->lost);
+		kmh_heap_unbook(heap, a->bytes);
+		kmh_backend_forget_arena();
+		n++;
+	}
+	mutex_unlock(&heap->arenas_mutex);
+	if (n)
+		kmh_lost_quarantine(heap);
+	return n;
+}
+
+/* Page @page of a lost arena leads to none of its spans any more; a span is given to @fn. */
+static unsigned long kmh_lost_unmap_page(struct kmh_arena *a, unsigned long page,
+					 void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
+{
+	struct kmh_mspan *s = kmh_span_of_page(page);
+	unsigned long n;
+
+	if (s->state != KMH_SPAN_GONE || s->arena != a)
+		return 1;	/* a sentinel, or the span of another arena */
+	n = max_t(unsigned long, s->npages, 1);
+	kmh_arenamap_set(page, n, &kmh_span_gone);
+	fn(s, ctx);
+	return n;
+}
+
+/**
+ * kmh_lost_unmap() - the addresses of lost arenas say "gone" for good
+ * @heap: a heap that ends, without users.
+ * @fn: called for each span that was left there, which nobody finds any more.
+ * @ctx: passed through.
+ *
+ * Context: Process context; arenas_mutex held.
+ */
+void kmh_lost_unmap(struct kmheap *heap, void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
+{
+	struct kmh_arena *a;
+
+	lockdep_assert_held(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->lost, list) {
+		unsigned long page = a->range.first, end = page + a->range.npages;
+
+		while (page < end)
+			page += kmh_lost_unmap_page(a, page, fn, ctx);
+	}
+}
+
+/* What was left of them: the tables. Context: process context; a grace period after the last. */
+void kmh_lost_free(struct kmheap *heap)
+{
+	struct kmh_arena *a, *next;
+
+	list_for_each_entry_safe(a, next, &heap->lost, list) {
+		list_del(&a->list);
+		kmh_heap_account_metadata(heap, -(long)a->meta_bytes);
+		kmh_backend_free(a);
+	}
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Objects for NMIs that get no lock.
+ *
+ * An NMI only tries locks: what it has interrupted may hold them. So objects of the kinds that
+ * NMIs of a heap have asked for, or may, lie ready on shelves, a shelf for each kind, and are
+ * taken off and put back with one exchange. The worker refills the shelves. Objects on a shelf
+ * are live as far as their slots know, and free in the figures of the heap.
+ *
+ * None in a collected heap: a collection would free them. And none in a sanitized one, to which
+ * objects come and from which they go by kmh_sanitize_alloc() and kmh_sanitize_free().
+ */
+#include <linux/jiffies.h>
+#include <linux/minmax.h>
+#include <linux/sizes.h>
+
+#include "supply/nmi.h"
+#include "base/backend.h"
+#include "base/book.h"
+#include "base/lock.h"
+#include "heap.h"
+#include "span/arenamap.h"
+#include "up.h"
+
+/* Bytes on a shelf, but four objects at least. */
+#define KMH_SHELF_BYTES		SZ_64K
+
+size_t kmh_nmi_bytes(unsigned int kind)
+{
+	if (kind < KMH_NR_SPANCLASSES)
+		return kmh_classes[kmh_spanclass_class(kind)].size;
+	return (kind - KMH_NR_SPANCLASSES + 1) << KMH_PAGE_SHIFT;
+}
+
+unsigned int kmh_nmi_objects(unsigned int kind)
+{
+	return clamp_t(unsigned int, KMH_SHELF_BYTES / kmh_nmi_bytes(kind), 4, KMH_SHELF_OBJECTS);
+}
+
+/**
+ * kmh_nmi_ask() - an NMI allocates past the window
+ * @heap: the heap.
+ * @kind: what.
+ *
+ * Context: NMI.
+ */
+void kmh_nmi_ask(struct kmheap *heap, unsigned int kind)
+{
+	struct kmh_nmi *nmi = &heap->nmi;
+
+	WRITE_ONCE(nmi->used, jiffies);
+	if (test_bit(kind, nmi->wanted) || kmh_heap_collected(heap) || kmh_heap_sanitized(heap))
+		return;
+	set_bit(kind, nmi->wanted);
+	kmh_mheap_kick(&kmh_heap_near_node(heap)->mheap);
+}
+
+/**
+ * kmh_nmi_take() - an object from a shelf
+ * @heap: the heap.
+ * @kind: what.
+ *
+ * Context: Any, but there is something in NMI only.
+ * Return: the object, or NULL.
+ */
+void *kmh_nmi_take(struct kmheap *heap, unsigned int kind)
+{
+	struct kmh_shelf *shelf;
+	void *p = NULL;
+	unsigned int i;
+
+	if (!kmh_nested())
+		return NULL;
+	/* Acquire: pairs with the exchange in kmh_nmi_shelf(). */
+	shelf = smp_load_acquire(&heap->nmi.shelf[kind]);
+	for (i = 0; shelf && !p && i < KMH_SHELF_OBJECTS; i++)
+		if (READ_ONCE(shelf->slot[i]))
+			p = xchg(&shelf->slot[i], NULL);
+	if (p)
+		kmh_reserve_served(heap);
+	kmh_mheap_kick(&kmh_heap_near_node(heap)->mheap);
+	return p;
+}
+
+/* The shelf of a kind; two workers may make it at the same time. */
+static struct kmh_shelf *kmh_nmi_shelf(struct kmheap *heap, unsigned int kind)
+{
+	struct kmh_shelf *shelf = READ_ONCE(heap->nmi.shelf[kind]), *old = NULL;
+
+	if (shelf)
+		return shelf;
+	if (!kmh_heap_try_book_side(heap, sizeof(*shelf)))
+		return NULL;
+	shelf = kmh_backend_zalloc(sizeof(*shelf), GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN,
+				   NUMA_NO_NODE);
+	if (!shelf)
+		goto unbook;
+	old = cmpxchg(&heap->nmi.shelf[kind], NULL, shelf);	/* see kmh_nmi_take() */
+	if (!old)
+		return shelf;
+	kmh_backend_free(shelf);
+unbook:
+	kmh_heap_unbook_side(heap, sizeof(*shelf));
+	return old;
+}
+
+/* Not counted as an allocation that was refused: nobody has asked. */
+static void *kmh_nmi_alloc(struct kmheap *heap, unsigned int kind)
+{
+	struct kmh_node *node = kmh_heap_near_node(heap);
+
+	if (kind < KMH_NR_SPANCLASSES)
+		return kmh_alloc_try(heap, node, kind, false);
+	return kmh_large_try(heap, kmh_nmi_bytes(kind),
+			     GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
+}
+
+static bool kmh_nmi_fill_kind(struct kmheap *heap, unsigned int kind)
+{
+	struct kmh_shelf *shelf = kmh_nmi_shelf(heap, kind);
+	unsigned int i;
+	void *p;
+
+	for (i = 0; shelf && i < kmh_nmi_objects(kind); i++) {
+		if (READ_ONCE(shelf->slot[i]))
+			continue;
+		p = READ_ONCE(heap->nmi.stopped) ? NULL : kmh_nmi_alloc(heap, kind);
+		if (!p)
+			return false;
+		if (cmpxchg(&shelf->slot[i], NULL, p))
+			kmheap_free(p);
+	}
+	return shelf;
+}
+
+static bool kmh_nmi_class_in_use(struct kmheap *heap, unsigned int spanclass)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		if (READ_ONCE(per_cpu_ptr(heap->mcache, cpu)->taken[spanclass]))
+			return true;
+	return false;
+}
+
+/*
+ * The worker comes by. Fill all shelves that are wanted, and in a heap that NMIs use those of all
+ * classes that have been allocated from: an NMI may want one of them next. With an @err the heap
+ * has no pages for that. Context: process context; sleeps.
+ */
+void kmh_nmi_fill(struct kmheap *heap, int err)
+{
+	unsigned int kind;
+
+	if (!kmh_nmi_in_use(heap))
+		return;
+	queue_delayed_work(kmh_wq, &heap->nmi.decay, KMH_RESERVE_DECAY);
+	if (err)
+		return;
+	for (kind = KMH_SPANCLASS_TINY + 1; kind < KMH_NR_SPANCLASSES; kind++)
+		if (kmh_nmi_class_in_use(heap, kind))
+			set_bit(kind, heap->nmi.wanted);
+	for_each_set_bit(kind, heap->nmi.wanted, KMH_NMI_KINDS)
+		if (!kmh_nmi_fill_kind(heap, kind))
+			return;
+}
+
+static void kmh_shelf_empty(struct kmh_shelf *shelf)
+{
+	unsigned int i;
+
+	for (i = 0; shelf && i < KMH_SHELF_OBJECTS; i++)
+		kmheap_free(xchg(&shelf->slot[i], NULL));
+}
+
+/* What lies in pages that somebody else has freed is not to be had any more; see lost.c. */
+void kmh_nmi_forget_lost(struct kmheap *heap)
+{
+	unsigned int kind, i;
+
+	for (kind = 0; kind < KMH_NMI_KINDS; kind++) {
+		struct kmh_shelf *shelf = READ_ONCE(heap->nmi.shelf[kind]);
+
+		for (i = 0; shelf && i < KMH_SHELF_OBJECTS; i++) {
+			void *p = READ_ONCE(shelf->slot[i]);
+
+			preempt_disable();
+			if (p && kmh_span_of((unsigned long)p)->state == KMH_SPAN_GONE)
+				cmpxchg(&shelf->slot[i], p, NULL);
+			preempt_enable();
+		}
+	}
+}
+
+/* Free all objects and forget what was wanted. Context: process context. */
+void kmh_nmi_drain(struct kmheap *heap)
+{
+	unsigned int kind;
+
+	for (kind = 0; kind < KMH_NMI_KINDS; kind++) {
+		clear_bit(kind, heap->nmi.wanted);
+		kmh_shelf_empty(READ_ONCE(heap->nmi.shelf[kind]));
+	}
+}
+
+/**
+ * kmh_nmi_decay() - free what lies ready when no NMI has come for a while
+ * @heap: the heap.
+ *
+ * Context: Process context.
+ * Return: true when something is wanted still.
+ */
+bool kmh_nmi_decay(struct kmheap *heap)
+{
+	if (time_after_eq(jiffies, READ_ONCE(heap->nmi.used) + KMH_RESERVE_DECAY)) {
+		kmh_nmi_drain(heap);
+		kmh_kick_ask(&heap->scavenge.kick);
+	}
+	return kmh_nmi_in_use(heap);
+}
+
+static void kmh_nmi_work(struct work_struct *work)
+{
+	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, nmi.decay);
+
+	if (kmh_nmi_decay(heap))
+		queue_delayed_work(kmh_wq, &heap->nmi.decay, KMH_RESERVE_DECAY);
+}
+
+void kmh_nmi_init(struct kmheap *heap)
+{
+	INIT_DELAYED_WORK(&heap->nmi.decay, kmh_nmi_work);
+}
+
+/* For good; the heap has no users any more. Context: process context; sleeps. */
+void kmh_nmi_stop(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	int nid = -1;
+
+	WRITE_ONCE(heap->nmi.stopped, true);
+	while (heap->nodes && (node = kmh_next_node(heap, &nid))) {
+		irq_work_sync(&node->mheap.kick);
+		flush_work(&node->mheap.work);	/* one that did not see it yet */
+	}
+	kmh_nmi_drain(heap);	/* nothing is wanted any more: the clock is not wound up again */
+	cancel_delayed_work_sync(&heap->nmi.decay);
+}
+
+void kmh_nmi_free(struct kmheap *heap)
+{
+	unsigned int kind;
+
+	for (kind = 0; kind < KMH_NMI_KINDS; kind++) {
+		if (!heap->nmi.shelf[kind])
+			continue;
+		kmh_heap_unbook_side(heap, sizeof(struct kmh_shelf));
+		kmh_backend_free(heap->nmi.shelf[kind]);
+	}
+}
+
+bool kmh_nmi_in_use(const struct kmheap *heap)
+{
+	return !bitmap_empty(heap->nmi.wanted, KMH_NMI_KINDS);
+}

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The scavenger: what a heap does not need goes back to the kernel, in the background.
+ *
+ * After Go's (src/runtime/mgcscavenge.go): paced to about 1 % of a CPU, and with a tenth over
+ * the recent peak retained. Different from Go, memory goes back by whole arena, so before it
+ * can, spans that have become empty on the lists of their classes have to become pages.
+ *
+ * A step folds what is announced, looks at some spans by address for empty ones, and then gives
+ * back arenas without a page in use as long as that leaves what is to be kept: a tenth more than
+ * the peak of the pages in use, which decays over some seconds, and is forgotten when next to
+ * nothing of it has been in use for a while. The page heap notes peaks, so that none between two
+ * steps is missed. A load that swings within that time costs nothing again and again, therefore.
+ *
+ * Steps come KMH_SCAVENGE_PERIOD apart, and a hundred times as far apart as the last one took.
+ * There are none while nothing is freed and nothing is left to give back: a free that announces
+ * a span, or gives one back, asks for the next one, and finds with one load that somebody has
+ * done so already.
+ */
+#define pr_fmt(fmt) "kmheap: " fmt
+
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
+#include <linux/moduleparam.h>
+#include <linux/sizes.h>
+#include <linux/string.h>
+
+#include "supply/scavenge.h"
+#include "base/lock.h"
+#include "base/param.h"
+#include "heap.h"
+#include "pages/arena.h"
+#include "pages/held.h"
+#include "supply/giveback.h"
+#include "supply/lost.h"
+
+/* From a free to the step that sees it; the first one after a rest. */
+#define KMH_SCAVENGE_PERIOD	(HZ / 4)
+
+/*
+ * Each step is followed by a rest of at least so many times what its search took: 1 % of a CPU.
+ * What it gives back is not counted: that waits for a grace period, and has a pace of its own.
+ */
+#define KMH_SCAVENGE_REST	100
+/* A search is bounded, so one that took longer than this allows for was waiting for a CPU. */
+#define KMH_SCAVENGE_REST_MAX	(2 * HZ)
+
+/* Looks for empty spans in one step: at 256 MiB of a heap, or 8,192 spans. */
+#define KMH_SCAVENGE_LOOKS	512U
+
+/* How much of a peak is above the present use falls to 1/e in so many ms: by half in 5.5 s. */
+#define KMH_SCAVENGE_DECAY_MS	8192U
+
+/*
+ * A load that uses less than this share of its peak for so many ms is over: what is kept for a
+ * peak is kept no longer. Parked pages are not in use. A step counts for no more than a fourth.
+ */
+#define KMH_SCAVENGE_OVER_SHARE	8
+#define KMH_SCAVENGE_OVER_MS	2000U
+
+/* Parked large objects that nobody has taken for so long become pages, in ms. */
+#define KMH_SCAVENGE_PARKED_MS	2000U
+
+/* The pace that the stats show is that of the last so many ms. */
+#define KMH_SCAVENGE_PACE_MS	8192U
+
+/* Rates that make sense: a small arena in four seconds, and more than there is. */
+#define KMH_SCAVENGE_RATE_MIN	SZ_64K
+#define KMH_SCAVENGE_RATE_MAX	BIT(40)
+
+unsigned long kmh_scavenge_rate = SZ_256M;
+
+/* What was freed while there was no scavenger is looked at soon. */
+static void kmh_scavenge_kick_all(void)
+{
+	struct kmheap *heap;
+
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(heap, &kmh_heaps, list)
+		kmh_kick_wake(&heap->scavenge.kick);
+	mutex_unlock(&kmh_heaps_mutex);
+}
+
+static int kmh_scavenge_rate_set(const char *text, const struct kernel_param *kp)
+{
+	size_t rate;
+
+	if (!kmh_bytes_parse(text, &rate) &&
+	    (!rate || (rate >= KMH_SCAVENGE_RATE_MIN && rate <= KMH_SCAVENGE_RATE_MAX))) {
+		WRITE_ONCE(kmh_scavenge_rate, rate);
+		kmh_scavenge_kick_all();
+		return 0;
+	}
+	pr_err("scavenge_rate=%*pE: must be 0 (none) or from %u to %lu\n",
+	       (int)strcspn(text, "\n"), text, KMH_SCAVENGE_RATE_MIN, KMH_SCAVENGE_RATE_MAX);
+	return -EINVAL;
+}
+
+static int kmh_scavenge_rate_get(char *text, const struct kernel_param *kp)
+{
+	return sprintf(text, "%lu\n", READ_ONCE(kmh_scavenge_rate));
+}
+
+static const struct kernel_param_ops kmh_scavenge_rate_ops = {
+	.set = kmh_scavenge_rate_set,
+	.get = kmh_scavenge_rate_get,
+};
+module_param_cb(scavenge_rate, &kmh_scavenge_rate_ops, NULL, 0644);
+MODULE_PARM_DESC(scavenge_rate,
+		 "bytes a second that unused memory of a heap goes back to the kernel with, from 64 KiB to 1 TiB (default 256 MiB; 0: not at all)");
+
+/* What the page heaps say of a heap; in bytes. */
+struct kmh_use {
+	size_t total;		/* in arenas that were not made for one object */
+	size_t now;		/* of that in use */
+	size_t peak;		/* the most since the last look */
+	size_t parked;		/* in stores */
+	unsigned long moves;	/* to and from the stores, ever */
+};
+
+static struct kmh_use kmh_scavenge_look(struct kmheap *heap)
+{
+	struct kmh_use use = { };
+	struct kmh_node *node;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid))) {
+		struct kmh_mheap *mh = &node->mheap;
+		unsigned long flags, inuse;
+
+		kmh_wait_lock_irqsave(&mh->lock, flags);
+		inuse = mh->pa.npages - mh->pa.nfree;
+		use.total += mh->pa.npages << KMH_PAGE_SHIFT;
+		use.now += inuse << KMH_PAGE_SHIFT;
+		use.peak += max(mh->peak_pages, inuse) << KMH_PAGE_SHIFT;
+		use.parked += mh->store.npages << KMH_PAGE_SHIFT;
+		use.moves += mh->store.moves;
+		mh->peak_pages = inuse;
+		kmh_unlock_irqrestore(&mh->lock, flags);
+	}
+	return use;
+}
+
+/* ---- empty spans become pages */
+
+/*
+ * Some of the heap, from where the last step ended. Returns true when there is more of it
+ * before everything has been looked at since the last free.
+ */
+static bool kmh_scavenge_arenas(struct kmheap *heap)
+{
+	struct kmh_scavenge *sc = &heap->scavenge;
+	unsigned int looks = KMH_SCAVENGE_LOOKS, i = 0;
+	struct kmh_arena *a;
+	bool more = false;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->arenas, list) {
+		unsigned long page = i++ == sc->arena ? sc->page : 0;
+
+		if (i <= sc->arena || a->dedicated)
+			continue;
+		while (page < a->npages && looks) {
+			page = kmh_scavenge_pages(a, page);
+			looks--;
+			cond_resched();
+		}
+		if (page < a->npages) {
+			sc->arena = i - 1;
+			sc->page = page;
+			more = true;
+			break;
+		}
+	}
+	mutex_unlock(&heap->arenas_mutex);
+	if (more)
+		return true;
+	more = sc->behind;
+	sc->behind = false;
+	sc->arena = 0;
+	sc->page = 0;
+	return more;
+}
+
+/* Large objects that were freed and have been wanted by nobody for a while. */
+static bool kmh_scavenge_parked(struct kmheap *heap, const struct kmh_use *use, unsigned int ms)
+{
+	struct kmh_scavenge *sc = &heap->scavenge;
+
+	if (use->moves != sc->moves) {
+		sc->moves = use->moves;
+		sc->parked_ms = 0;
+	}
+	sc->parked_ms += ms;
+	if (use->parked && sc->parked_ms >= KMH_SCAVENGE_PARKED_MS) {
+		kmh_largestore_release(heap);
+		return true;	/* to see what that has left empty */
+	}
+	return use->parked;
+}
+
+/* ---- what is to be kept, and what may go */
+
+/* Has the load ended that the peak is of? */
+static bool kmh_scavenge_is_over(struct kmh_scavenge *sc, const struct kmh_use *use,
+				 unsigned int ms)
+{
+	size_t busy = use->peak - min(use->peak, use->parked);
+
+	if (busy >= sc->peak_bytes / KMH_SCAVENGE_OVER_SHARE)
+		sc->over_ms = 0;
+	else if (sc->over_ms < KMH_SCAVENGE_OVER_MS)
+		sc->over_ms += min(ms, KMH_SCAVENGE_OVER_MS / 4);
+	return sc->over_ms >= KMH_SCAVENGE_OVER_MS;
+}
+
+static void kmh_scavenge_decay(struct kmh_scavenge *sc, const struct kmh_use *use,
+			       unsigned int ms)
+{
+	size_t peak = sc->peak_bytes, over;
+
+	if (KMHEAP_BENCH && kmh_bench_no_history) {
+		WRITE_ONCE(sc->peak_bytes, use->now);
+		return;
+	}
+	if (kmh_scavenge_is_over(sc, use, ms) || use->peak >= peak) {
+		WRITE_ONCE(sc->peak_bytes, use->peak);
+		return;
+	}
+	over = peak - use->peak;
+	over -= min_t(size_t, over, mult_frac(over, ms, KMH_SCAVENGE_DECAY_MS) + 256 * ms);
+	WRITE_ONCE(sc->peak_bytes, use->peak + over);
+}
+
+/* Bytes that may go now; what is not used of a second is lost. */
+static size_t kmh_scavenge_allowance(struct kmh_scavenge *sc, unsigned int ms)
+{
+	size_t rate = READ_ONCE(kmh_scavenge_rate);
+
+	/* But one arena has to fit, however long it takes to save for it. */
+	sc->credit = min(sc->credit + mult_frac(rate, ms, 1000), max(rate, kmh_arena_bytes));
+	return sc->credit;
+}
+
+/* What counts of the bytes given back lately: less and less, to nothing. */
+static size_t kmh_scavenge_recent(const struct kmh_scavenge *sc)
+{
+	unsigned int ms = jiffies_to_msecs(jiffies - sc->recent_at);
+
+	if (ms >= KMH_SCAVENGE_PACE_MS)
+		return 0;
+	return sc->recent_bytes - mult_frac(sc->recent_bytes, ms, KMH_SCAVENGE_PACE_MS);
+}
+
+/* Bytes a second that have been given back lately. Context: process context. */
+size_t kmh_scavenge_pace(struct kmheap *heap)
+{
+	size_t recent;
+
+	spin_lock(&heap->scavenge.recent_lock);
+	recent = kmh_scavenge_recent(&heap->scavenge);
+	spin_unlock(&heap->scavenge.recent_lock);
+	return mult_frac(recent, MSEC_PER_SEC, KMH_SCAVENGE_PACE_MS);
+}
+
+/* What has been given back because it was not needed. Context: process context. */
+void kmh_scavenge_count(struct kmheap *heap, size_t bytes, unsigned int narenas)
+{
+	struct kmh_scavenge *sc = &heap->scavenge;
+
+	spin_lock(&sc->recent_lock);
+	sc->recent_bytes = kmh_scavenge_recent(sc) + bytes;
+	sc->recent_at = jiffies;
+	spin_unlock(&sc->recent_lock);
+	atomic_long_add(bytes, &heap->scavenge.bytes);
+	atomic_long_add(narenas, &heap->scavenge.arenas);
+}
+
+/**
+ * kmh_scavenge_step() - one step of the scavenger
+ * @heap: the heap.
+ * @ms: time that has passed since the last one.
+ *
+ * Context: Process context; sleeps. One at a time: the worker, or a test that has stopped it.
+ * Return: true when another one may find something although nothing is freed meanwhile.
+ */
+bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
+{
+	struct kmh_scavenge *sc = &heap->scavenge;
+	size_t keep, allowed, least, done = 0;
+	struct kmh_use use;
+	unsigned int n = 0;
+	bool more, parked, held;
+	u64 start;
+
+	if (!READ_ONCE(kmh_scavenge_rate))
+		return false;
+	kmh_lost_find(heap);
+	kmh_scavenge_announced(heap);
+	held = kmh_held_release(heap);
+	more = kmh_scavenge_arenas(heap);
+	use = kmh_scavenge_look(heap);
+	parked = kmh_scavenge_parked(heap, &use, ms);
+	kmh_scavenge_decay(sc, &use, ms);
+	keep = sc->peak_bytes + sc->peak_bytes / 10;
+	allowed = kmh_scavenge_allowance(sc, ms);
+	start = ktime_get_ns();
+	if (use.total > keep)
+		done = kmh_arena_release_idle(heap, min(use.total - keep, allowed), &n);
+	sc->given_ns = ktime_get_ns() - start;
+	sc->credit -= min(done, sc->credit);
+	kmh_scavenge_count(heap, done, n);
+	/* Is there one that may go when the peak has come down? */
+	least = kmh_arena_least_idle(heap);
+	if (least && least + use.now + use.now / 10 <= use.total - done)
+		more = true;
+	return more || parked || held;
+}
+
+/* ---- when */
+
+static void kmh_scavenge_work(struct work_struct *work)
+{
+	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, scavenge.kick.work);
+	struct kmh_scavenge *sc = &heap->scavenge;
+	unsigned long since = jiffies - sc->last, rest;
+	u64 start = ktime_get_ns();
+	bool again;
+
+	if (READ_ONCE(sc->kick.stopped))
+		return;
+	sc->last = jiffies;
+	/*
+	 * From here on a free asks again. The exchange comes before the search for what others
+	 * have left. They may have left it where the last step has been.
+	 */
+	if (atomic_xchg(&sc->kick.asked, 0))
+		sc->behind = sc->arena || sc->page;
+	sc->given_ns = 0;
+	again = kmh_scavenge_step(heap, min(jiffies_to_msecs(since), 10U * MSEC_PER_SEC));
+	rest = clamp_t(unsigned long,
+		       nsecs_to_jiffies(KMH_SCAVENGE_REST *
+					(ktime_get_ns() - start - sc->given_ns)),
+		       KMH_SCAVENGE_PERIOD, KMH_SCAVENGE_REST_MAX);
+	WRITE_ONCE(sc->not_before, jiffies + rest);
+	if (again)
+		queue_delayed_work(kmh_wq, &sc->kick.work, rest);
+}
+
+/* To the first step that is asked for. */
+static long kmh_scavenge_delay(const struct kmh_kick *k)
+{
+	const struct kmh_scavenge *sc = container_of(k, struct kmh_scavenge, kick);
+	unsigned long not_before = READ_ONCE(sc->not_before), now = jiffies;
+	unsigned long delay = KMH_SCAVENGE_PERIOD;
+
+	if (!READ_ONCE(kmh_scavenge_rate))
+		return -1;
+	if (time_after(not_before, now + delay))
+		delay = not_before - now;
+	return delay;
+}
+
+void kmh_scavenge_init(struct kmheap *heap)
+{
+	struct kmh_scavenge *sc = &heap->scavenge;
+
+	spin_lock_init(&sc->recent_lock);
+	sc->recent_at = jiffies;
+	sc->last = jiffies;
+	sc->not_before = jiffies;
+	kmh_kick_init(&sc->kick, kmh_scavenge_work, kmh_scavenge_delay);
+}
+
+/* No step from here on, but one that a worker of the heap has asked for just now: see teardown. */
+void kmh_scavenge_stop(struct kmheap *heap)
+{
+	kmh_kick_stop(&heap->scavenge.kick);
+}

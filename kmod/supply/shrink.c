@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory goes back to the kernel: on request, under pressure, and as a last resort.
+ *
+ * In each case the levels are drained in one order: what CPUs keep, the central lists, the page
+ * heap, the kernel. What differs is how long the caller can wait.
+ *
+ * kmheap_shrink() waits, for CPUs and for grace periods.
+ *
+ * The shrinker runs in whatever task has run out of memory, which may hold any lock, also those of
+ * the growing side of this module. So it allocates nothing, and the only lock that it shares with
+ * tasks that sleep, arenas_mutex, it only tries. It does not wait for grace periods either:
+ * arenas are taken out of the heap, an expedited grace period is started, and whoever comes first
+ * afterwards, the next scan or a worker, gives them back (kmh_arena_reap_locked()). A scan
+ * returns what it took out, as the inode cache does with what RCU frees; reclaim is told of
+ * progress (current->reclaim_state) when pages have really gone.
+ *
+ * It leaves a heap what the page heap keeps for callers that cannot sleep: they are needed most
+ * when memory is short. The OOM notifier leaves nothing, and waits: the next step is to kill.
+ */
+#define pr_fmt(fmt) "kmheap: " fmt
+
+#include <linux/jiffies.h>
+#include <linux/mm.h>
+#include <linux/notifier.h>
+#include <linux/oom.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/swap.h>
+
+#include "supply/shrink.h"
+#include "base/backend.h"
+#include "heap.h"
+#include "pages/arena.h"
+#include "supply/giveback.h"
+#include "up.h"
+
+/* Reclaim interrupts the CPUs at most so often for what they keep; it comes in bursts. */
+#define KMH_SHRINK_PAUSE	DIV_ROUND_UP(HZ, 10)
+
+atomic_long_t kmh_shrunk_bytes;
+atomic_long_t kmh_oom_bytes;
+
+/**
+ * kmheap_shrink() - give unused memory back to the kernel
+ * @heap: the heap; NULL for the default heap.
+ *
+ * Drains CPU caches, then central lists, then gives back every arena without a
+ * page in use. What waits for a grace period (kmheap_free_rcu()) is not waited for: call
+ * kmheap_rcu_barrier() first.
+ *
+ * Context: Process context; sleeps.
+ * Return: bytes given back.
+ */
+size_t kmheap_shrink(struct kmheap *heap)
+{
+	size_t bytes;
+
+	might_sleep();
+	heap = kmh_heap_or_default(heap);
+	if (kmh_heap_sanitized(heap))
+		kmh_quarantine_drain(heap);
+	kmh_heap_drain(heap);
+	bytes = kmh_arena_release_free(heap, false);
+	atomic_long_add(bytes, &heap->shrink.asked_bytes);
+	atomic_long_add(bytes, &kmh_shrunk_bytes);
+	return bytes;
+}
+EXPORT_SYMBOL_GPL(kmheap_shrink);
+
+/* kmheap_shrink() for every heap. Context: process context; sleeps. Return: bytes. */
+size_t kmh_shrink_all(void)
+{
+	struct kmheap *heap;
+	size_t bytes = 0;
+
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(heap, &kmh_heaps, list)
+		bytes += kmheap_shrink(heap);
+	mutex_unlock(&kmh_heaps_mutex);
+	return bytes;
+}
+
+/* ---- under pressure */
+
+/*
+ * What is in the way of giving arenas of @mh back. From any context that may sleep, under
+ * arenas_mutex. A CPU that is in its section is passed over.
+ */
+static void kmh_shrink_drain_locked(struct kmheap *heap, struct kmh_mheap *mh)
+{
+	struct kmh_arena *a;
+
+	kmh_mcache_visit(heap, kmh_mcache_drain_locked, kmh_mcache_holds_any);
+	kmh_largestore_release(heap);
+	kmh_scavenge_announced(heap);
+	list_for_each_entry(a, &heap->arenas, list)
+		if (a->mheap == mh && kmh_arena_empties(a))
+			kmh_scavenge_arena(a);
+	kmh_mheap_drain_pending(mh);
+}
+
+/* Once in KMH_SHRINK_PAUSE; two that come at once are none too many. */
+static bool kmh_shrink_may_drain(struct kmheap *heap)
+{
+	struct kmh_shrink *sh = &heap->shrink;
+
+	if (time_before(jiffies, READ_ONCE(sh->not_before)))
+		return false;
+	WRITE_ONCE(sh->not_before, jiffies + KMH_SHRINK_PAUSE);
+	return true;
+}
+
+/**
+ * kmh_shrink_count() - what a scan would find
+ * @heap: the heap.
+ * @nid: on which node.
+ *
+ * Arenas without a page in use, and those whose pages are all kept somewhere, which the scan
+ * drains; but not what is left for those who cannot sleep. What waits for a grace period is not
+ * among them, but waits no longer than an expedited one from here on.
+ *
+ * Context: Reclaim.
+ * Return: pages of the kernel; SHRINK_EMPTY for none, 0 when that cannot be told now.
+ */
+unsigned long kmh_shrink_count(struct kmheap *heap, int nid)
+{
+	struct kmh_mheap *mh = &kmh_heap_node(heap, nid)->mheap;
+	size_t bytes;
+
+	if (mh->nid != nid)	/* memoryless */
+		return SHRINK_EMPTY;
+	kmh_defer_reclaim(heap);
+	if (!mutex_trylock(&heap->arenas_mutex))
+		return 0;
+	bytes = kmh_arena_count_idle_locked(mh);
+	mutex_unlock(&heap->arenas_mutex);
+	return bytes ? bytes >> PAGE_SHIFT : SHRINK_EMPTY;
+}
+
+static size_t kmh_shrink_scan_locked(struct kmheap *heap, struct kmh_mheap *mh, size_t bytes)
+{
+	size_t done = kmh_arena_detach_idle_locked(mh, bytes);
+
+	if (done < bytes && kmh_arena_count_idle_locked(mh) && kmh_shrink_may_drain(heap)) {
+		kmh_shrink_drain_locked(heap, mh);
+		done += kmh_arena_detach_idle_locked(mh, bytes - done);
+	}
+	return done;
+}
+
+/**
+ * kmh_shrink_scan() - take arenas out of a heap
+ * @heap: the heap.
+ * @sc: how much, and on which node.
+ *
+ * Context: Reclaim.
+ * Return: pages of the kernel that are out and go back after a grace period; SHRINK_STOP when
+ * nothing can be done now.
+ */
+unsigned long kmh_shrink_scan(struct kmheap *heap, struct shrink_control *sc)
+{
+	struct kmh_mheap *mh = &kmh_heap_node(heap, sc->nid)->mheap;
+	size_t done, gone;
+
+	if (mh->nid != sc->nid || !mutex_trylock(&heap->arenas_mutex))
+		return SHRINK_STOP;
+	gone = kmh_arena_reap_locked(heap);
+	done = kmh_shrink_scan_locked(heap, mh, sc->nr_to_scan << PAGE_SHIFT);
+	mutex_unlock(&heap->arenas_mutex);
+	if (current->reclaim_state)
+		kmh_reclaimed(current->reclaim_state) += gone >> PAGE_SHIFT;
+	atomic_long_add(done, &heap->shrink.reclaimed_bytes);
+	if (!done)
+		return SHRINK_STOP;
+	sc->nr_scanned = done >> PAGE_SHIFT;
+	return done >> PAGE_SHIFT;
+}
+
+static unsigned long kmh_shrinker_count(struct shrinker *s, struct shrink_control *sc)
+{
+	return kmh_shrink_count(kmh_shrinker_data(s), sc->nid);
+}
+
+static unsigned long kmh_shrinker_scan(struct shrinker *s, struct shrink_control *sc)
+{
+	return kmh_shrink_scan(kmh_shrinker_data(s), sc);
+}
+
+/* Context: process context; sleeps. Return: 0 or -ENOMEM. */
+int kmh_shrink_register(struct kmheap *heap)
+{
+	if (kmh_backend_should_fail())
+		return -ENOMEM;
+	heap->shrink.not_before = jiffies;
+	heap->shrink.shrinker = kmh_shrinker_create(heap->name, kmh_shrinker_count,
+						    kmh_shrinker_scan, heap);
+	return heap->shrink.shrinker ? 0 : -ENOMEM;
+}
+
+/* Returns when no scan is under way; what they have taken out is for kmh_arena_leave_stop(). */
+void kmh_shrink_unregister(struct kmheap *heap)
+{
+	if (heap->shrink.shrinker)
+		kmh_shrinker_destroy(heap->shrink.shrinker);
+	heap->shrink.shrinker = NULL;
+}
+
+/* ---- the last resort */
+
+static void kmh_oom_take(struct kmheap *heap, struct list_head *gone)
+{
+	struct kmh_node *node;
+	int nid = -1;
+
+	if (!mutex_trylock(&heap->arenas_mutex))
+		return;
+	while ((node = kmh_next_node(heap, &nid)))
+		kmh_shrink_drain_locked(heap, &node->mheap);
+	kmh_arena_take_free_locked(heap, gone);
+	mutex_unlock(&heap->arenas_mutex);
+}
+
+/**
+ * kmh_shrink_oom() - everything that no object needs goes back, of all heaps
+ *
+ * What reclaim has taken out before and could not wait for goes, too.
+ *
+ * Context: Process context, any lock held; sleeps for an expedited grace period.
+ * Return: pages of the kernel that have been given back.
+ */
+unsigned long kmh_shrink_oom(void)
+{
+	struct kmheap *heap;
+	size_t bytes = 0;
+	LIST_HEAD(gone);
+
+	if (!mutex_trylock(&kmh_heaps_mutex))	/* whoever has it may be waiting for us */
+		return 0;
+	list_for_each_entry(heap, &kmh_heaps, list)
+		kmh_oom_take(heap, &gone);
+	if (!list_empty(&gone)) {
+		synchronize_rcu_expedited();
+		bytes = kmh_arena_give_back(&gone);
+	}
+	mutex_unlock(&kmh_heaps_mutex);
+	atomic_long_add(bytes, &kmh_oom_bytes);
+	return bytes >> PAGE_SHIFT;
+}
+
+static int kmh_oom_notify(struct notifier_block *nb, unsigned long unused, void *freed)
+{
+	*(unsigned long *)freed += kmh_shrink_oom();
+	return NOTIFY_OK;
+}
+
+static struct notifier_block kmh_oom_nb = { .notifier_call = kmh_oom_notify };
+
+int kmh_shrink_init(void)
+{
+	return register_oom_notifier(&kmh_oom_nb);
+}
+
+void kmh_shrink_exit(void)
+{
+	unregister_oom_notifier(&kmh_oom_nb);
+}

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Deferred frees: kmheap_free_rcu(), without an rcu_head and without allocating.
+ *
+ * An object that is freed this way gets a bit in one of two sets. Set gen & 1 is being
+ * filled. The other one is empty, or closed and waiting for its grace period, or being
+ * swept; only when it is swept may the sets change roles (gen + 1).
+ *
+ * Why nobody waits too short. Two things must hold for a bit in a set: the grace period
+ * that is stamped when the set is closed began after the object was unlinked, and the
+ * sweep that takes the bit comes after that grace period.
+ *
+ *   free_rcu, preemption off		close, by the holder of sweep.mutex
+ *   (the client unlinks the object)	gen = gen + 1
+ *   fetch-or the bit into the set	smp_mb()
+ *   read gen again: as before?		stamp = that of the grace period to come
+ *
+ * Read as before: the fetch-or, which is fully ordered, puts the unlinking before the
+ * second read, which came before the flip, which came before the stamp; readers that can
+ * have the pointer began before the stamped grace period. Changed: the bit goes into the
+ * new set as well, and the slot waits for both. The value is compared, not the set, so
+ * two flips in between do not go unnoticed (they cannot happen: preemption off holds up
+ * the grace period that the second flip waits for). A bit that comes so late that its set
+ * has been swept stays until that set is swept the next time: longer, never shorter.
+ */
+#include <linux/mm.h>
+#include <linux/rcupdate.h>
+#include <linux/sizes.h>
+
+#include "sweep/defer.h"
+#include "central/fold.h"
+#include "cpu/tiny.h"
+#include "heap.h"
+#include "pages/held.h"
+
+/* How long a set is filled, when there is no hurry. */
+#define KMH_DEFER_DELAY		DIV_ROUND_UP(HZ, 50)
+
+/*
+ * What may be pending in a small heap: about what a CPU can free in a grace period that is
+ * pressed for and takes 20 ms (User-Mode Linux). Less where it is over 1/64 of the memory.
+ */
+#define KMH_DEFER_ROOM		(32UL << 20)
+
+/* What a grace period is expedited for when memory is short. */
+#define KMH_DEFER_WORTH		((long)SZ_1M)
+
+/* ---- how much is pending */
+
+/**
+ * kmh_defer_limit() - how many bytes may be pending
+ * @heap: the heap.
+ *
+ * Past this growing waits for a grace period; past half of it the worker presses for one.
+ */
+size_t kmh_defer_limit(const struct kmheap *heap)
+{
+	return max(heap->defer.min_limit, (size_t)atomic_long_read(&heap->arena_bytes) / 8);
+}
+
+bool kmh_defer_excess(const struct kmheap *heap)
+{
+	return atomic_long_read(&heap->defer.pending) > (long)kmh_defer_limit(heap);
+}
+
+static bool kmh_defer_hurry(const struct kmheap *heap)
+{
+	return READ_ONCE(heap->defer.short_of_memory) ||
+	       atomic_long_read(&heap->defer.pending) > (long)kmh_defer_limit(heap) / 2;
+}
+
+/* A CPU's share goes into the sum. */
+noinline void kmh_defer_count_slow(struct kmheap *heap)
+{
+	unsigned long bytes = this_cpu_xchg(heap->mcache->deferred, 0);
+
+	atomic_long_add(bytes, &heap->defer.pending);
+	if (kmh_defer_hurry(heap) && !READ_ONCE(heap->defer.pressed)) {
+		WRITE_ONCE(heap->defer.pressed, true);
+		irq_work_queue(&heap->defer.kick);
+	}
+}
+
+/* Preemption off; an interrupt in between counts for itself. */
+static void kmh_defer_count(struct kmh_mspan *s, unsigned long bytes)
+{
+	if (unlikely(kmh_cpu_add_return(s->mcache->deferred, kmh_this_cpu_offset(), bytes) >
+		     KMH_DEFER_SHARE))
+		kmh_defer_count_slow(s->heap);
+}
+
+/* ---- one free */
+
+/* Something is in @set: the worker has to come. */
+static void kmh_defer_any(struct kmheap *heap, unsigned int set)
+{
+	if (READ_ONCE(heap->defer.any[set]))
+		return;
+	WRITE_ONCE(heap->defer.any[set], 1);
+	irq_work_queue(&heap->defer.kick);
+}
+
+/* The first bit of a span in @set. The span's own flag, which others trust, comes last. */
+static noinline void kmh_defer_dirty(struct kmh_mspan *s, unsigned int set)
+{
+	WRITE_ONCE(kmh_mspan_mcentral(s)->dirty[set], 1);
+	kmh_defer_any(s->heap, set);
+	smp_store_release(&s->dirty[set], 1);	/* pairs with the load in kmh_defer_slot() */
+}
+
+/*
+ * Set a slot's bit in the set that is being filled; see the top of this file. @gen is the
+ * generation as it has been read; its set may have the bit already.
+ */
+void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen)
+{
+	const unsigned long *now = &s->heap->defer.gen;
+	unsigned long before;
+
+	kmh_assert_pinned();
+	do {
+		before = gen;
+		/*
+		 * Fully ordered: the unlinking before the next read, and the bit before the
+		 * span's flag. Each bit is counted, by whoever sets it: the sweep takes off each.
+		 */
+		if (likely(!kmh_defer_set(s, slot, gen)))
+			kmh_defer_count(s, s->elemsize);
+		/* Acquire: who sees the flag knows that the rest has been told. */
+		if (unlikely(!smp_load_acquire(&s->dirty[gen & 1])))
+			kmh_defer_dirty(s, gen & 1);
+		kmh_test_point("defer_slot: before the second look");
+		gen = READ_ONCE(*now);
+	} while (unlikely(gen != before));
+	/*
+	 * A full span that is on no list: the sweep has to find it, whatever becomes of this
+	 * free. The bit before the home: pairs with the barrier in kmh_mcentral_settle_full().
+	 */
+	if (unlikely(atomic_read(&s->home) == KMH_HOME_FULL))
+		kmh_mcentral_announce(s);
+}
+
+/**
+ * kmh_mspan_defer() - free a slot after a grace period
+ * @s: its span, small.
+ * @slot: slot number, below nelems.
+ *
+ * The remote bit claims the slot, as for any free; the deferred bit, which is there
+ * first, keeps the fold from taking it.
+ *
+ * Context: Any; preemption off.
+ * Return: KMH_FREE_DOUBLE when it was not live.
+ */
+enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot)
+{
+	kmh_assert_pinned();
+	if (unlikely(!kmh_slot_live(s, slot)))
+		return KMH_FREE_DOUBLE;
+	kmh_defer_slot(s, slot, READ_ONCE(s->heap->defer.gen));
+	return kmh_defer_claim(s, slot) ? KMH_FREE_OK : KMH_FREE_DOUBLE;
+}
+
+/**
+ * kmh_tiny_defer() - free one object of a tiny span after a grace period
+ * @s: the span.
+ * @addr: the object; must be the base that kmh_tiny_extent() gives.
+ * @block: its block, as kmh_tiny_extent() gives it.
+ *
+ * The object's own bit says at once that it is free; its block has the deferred bit and
+ * is not used again before that has expired.
+ *
+ * Context: Any; preemption off.
+ * Return: KMH_FREE_DOUBLE when it was not live.
+ */
+enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr, unsigned int block)
+{
+	kmh_assert_pinned();
+	kmh_defer_slot(s, block, READ_ONCE(s->heap->defer.gen));
+	return kmh_tiny_free(s, addr);
+}
+
+/*
+ * A large object that has been claimed. It is on the list of its set, which the sweep
+ * takes as a whole; the deferred bit only says what it is.
+ */
+void kmh_defer_large(struct kmh_mspan *s)
+{
+	const unsigned long *now = &s->heap->defer.gen;
+	unsigned long gen;
+
+	smp_mb();	/* the unlinking before the read */
+	gen = READ_ONCE(*now);
+	atomic_long_or(1, kmh_mspan_deferred(s, 0, gen & 1));
+	kmh_defer_count(s, (unsigned long)s->npages << KMH_PAGE_SHIFT);
+	llist_add(&s->node, &s->mheap->deferred[gen & 1]);
+	kmh_defer_any(s->heap, gen & 1);
+}
+
+/* ---- the two sets; all under sweep.mutex */
+
+/* Close the set that is being filled. The other one is empty, and is filled next. */
+static void kmh_defer_close(struct kmheap *heap)
+{
+	struct kmh_defer *d = &heap->defer;
+
+	lockdep_assert_held(&heap->sweep.mutex);
+	WRITE_ONCE(d->any[!(d->gen & 1)], 0);
+	smp_store_release(&d->gen, d->gen + 1);	/* any, gen: read the other way round */
+	smp_mb();	/* gen, stamp: pairs with the barrier in kmh_defer_slot() */
+	d->cookie = start_poll_synchronize_rcu();
+	d->waiting = true;
+}
+
+/* Large objects whose grace period is over, one list a node. */
+static void kmh_defer_release_large(struct kmheap *heap, unsigned int set)
+{
+	struct kmh_mspan *s, *next;
+	struct kmh_node *node;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid))) {
+		struct llist_node *all = llist_del_all(&node->mheap.deferred[set]);
+
+		llist_for_each_entry_safe(s, next, all, node) {
+			kmh_defer_expired(heap, (unsigned long)s->npages << KMH_PAGE_SHIFT);
+			atomic_long_set(kmh_mspan_deferred(s, 0, set), 0);
+			kmh_large_release(s);
+			cond_resched();
+		}
+	}
+}
+
+/* The closed set's grace period is over. */
+static void kmh_defer_expire(struct kmheap *heap)
+{
+	struct kmh_defer *d = &heap->defer;
+	unsigned int set = !(d->gen & 1);
+
+	d->waiting = false;
+	kmh_sweep_open(heap, KMH_SWEEP_SET0 + set);
+	kmh_defer_release_large(heap, set);
+}
+
+/**
+ * kmh_defer_step() - do what can be done about deferred frees now
+ * @heap: the heap.
+ *
+ * Context: Process context; sleeps. heap->sweep.mutex held.
+ * Return: in how many jiffies to come again; 0 when there is nothing to wait for.
+ */
+unsigned long kmh_defer_step(struct kmheap *heap)
+{
+	struct kmh_defer *d = &heap->defer;
+
+	WRITE_ONCE(d->pressed, false);
+	if (kmh_sweep_is_open(heap))
+		return 1;
+	if (!d->waiting) {
+		if (!kmh_defer_filling(d))
+			return 0;
+		kmh_defer_close(heap);
+	}
+	if (kmh_defer_hurry(heap)) {
+		WRITE_ONCE(d->short_of_memory, false);
+		atomic_long_inc(&d->expedited);
+		cond_synchronize_rcu_expedited(d->cookie);
+	} else if (!poll_state_synchronize_rcu(d->cookie)) {
+		return 1;
+	}
+	kmh_defer_expire(heap);
+	kmh_sweep_finish(heap);
+	if (kmh_sweep_is_open(heap) || (kmh_defer_filling(d) && kmh_defer_hurry(heap)))
+		return 1;
+	return kmh_defer_filling(d) ? KMH_DEFER_DELAY : 0;
+}
+
+/* Wait for the set that is closed, or else close one and wait for it. */
+void kmh_defer_wait(struct kmheap *heap, bool expedite)
+{
+	struct kmh_defer *d = &heap->defer;
+
+	if (!d->waiting)
+		kmh_defer_close(heap);
+	if (expedite) {
+		atomic_long_inc(&d->expedited);
+		cond_synchronize_rcu_expedited(d->cookie);
+	} else {
+		cond_synchronize_rcu(d->cookie);
+	}
+	kmh_defer_expire(heap);
+	kmh_sweep_finish(heap);
+}
+
+/**
+ * kmh_defer_relieve() - there is too much pending: get some of it back now
+ * @heap: the heap.
+ *
+ * Context: Process context that may wait for memory; sleeps.
+ */
+void kmh_defer_relieve(struct kmheap *heap)
+{
+	mutex_lock(&heap->sweep.mutex);
+	kmh_sweep_finish(heap);
+	while (!kmh_sweep_is_open(heap) && kmh_defer_excess(heap) &&
+	       (heap->defer.waiting || kmh_defer_filling(&heap->defer)))
+		kmh_defer_wait(heap, true);
+	mutex_unlock(&heap->sweep.mutex);
+}
+
+/**
+ * kmh_defer_reclaim() - memory is short: what waits shall not wait long
+ * @heap: the heap.
+ *
+ * Context: Any; reclaim comes here often. Waits for nothing: the worker does.
+ */
+void kmh_defer_reclaim(struct kmheap *heap)
+{
+	struct kmh_defer *d = &heap->defer;
+
+	if (atomic_long_read(&d->pending) < KMH_DEFER_WORTH || READ_ONCE(d->short_of_memory))
+		return;
+	WRITE_ONCE(d->short_of_memory, true);
+	irq_work_queue(&d->kick);
+}
+
+/* Runs where it may wake a worker, whatever context asked for it. */
+static void kmh_defer_kicked(struct irq_work *kick)
+{
+	struct kmheap *heap = container_of(kick, struct kmheap, defer.kick);
+
+	if (kmh_defer_hurry(heap))
+		mod_delayed_work(kmh_wq, &heap->sweep.work, 0);
+	else
+		queue_delayed_work(kmh_wq, &heap->sweep.work, KMH_DEFER_DELAY);
+}
+
+void kmh_defer_init(struct kmheap *heap)
+{
+	size_t share = (size_t)totalram_pages() << PAGE_SHIFT >> 6;
+
+	heap->defer.min_limit = min(KMH_DEFER_ROOM, share);
+	init_irq_work(&heap->defer.kick, kmh_defer_kicked);
+}

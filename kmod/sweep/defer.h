@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: frees that wait for a grace period; see defer.c. */
+#ifndef _KMHEAP_DEFER_H
+#define _KMHEAP_DEFER_H
+
+#include <linux/atomic.h>
+#include <linux/irq_work.h>
+#include <linux/types.h>
+
+#include "span/mspan.h"
+
+struct kmheap;
+
+/* The deferred frees of a heap. */
+struct kmh_defer {
+	unsigned long gen;		/* set gen & 1 is being filled; under sweep.mutex */
+	u8 any[2];			/* something is in this set */
+	bool waiting;			/* the other set is closed, and */
+	unsigned long cookie;		/* waits for this grace period */
+	size_t min_limit;		/* so much may be pending in the smallest heap */
+	atomic_long_t pending;		/* bytes, about */
+	bool pressed;			/* the worker has been told to hurry */
+	bool short_of_memory;		/* reclaim asks for what waits */
+	atomic_long_t expedited;	/* grace periods that were pressed, ever */
+	struct irq_work kick;
+};
+
+/* What a CPU counts by itself before it tells the heap. */
+#define KMH_DEFER_SHARE		(64UL << 10)
+
+static __always_inline bool kmh_defer_set(struct kmh_mspan *s, unsigned long slot,
+					  unsigned long gen)
+{
+	atomic_long_t *set = kmh_mspan_deferred(s, slot / KMH_WORD_SLOTS, gen & 1);
+
+	return test_and_set_bit(slot % KMH_WORD_SLOTS, (unsigned long *)&set->counter);
+}
+
+/* The slot is not live from here on; false when it was not before. */
+static __always_inline bool kmh_defer_claim(struct kmh_mspan *s, unsigned long slot)
+{
+	return !test_and_set_bit(slot % KMH_WORD_SLOTS,
+				 kmh_slots_remote(&s->w[slot / KMH_WORD_SLOTS]));
+}
+
+static inline bool kmh_defer_filling(const struct kmh_defer *d)
+{
+	return READ_ONCE(d->any[d->gen & 1]);
+}
+
+void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen);
+void kmh_defer_count_slow(struct kmheap *heap);
+void kmh_defer_wait(struct kmheap *heap, bool expedite);
+enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot);
+enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr, unsigned int block);
+void kmh_defer_large(struct kmh_mspan *s);
+size_t kmh_defer_limit(const struct kmheap *heap);
+bool kmh_defer_excess(const struct kmheap *heap);
+unsigned long kmh_defer_step(struct kmheap *heap);
+void kmh_defer_relieve(struct kmheap *heap);
+void kmh_defer_reclaim(struct kmheap *heap);
+void kmh_defer_init(struct kmheap *heap);
+
+#endif /* _KMHEAP_DEFER_H */

@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The sweep: generations, who sweeps a span, and who pays for it.
+ *
+ * After Go's sweeper (src/runtime/mgcsweep.go). Every mcentral has a sweep generation
+ * h, an even number; every span remembers one:
+ *
+ *   h - 2	needs sweeping (and so does anything older: see below)
+ *   h - 1	is being swept
+ *   h		swept
+ *   h + 1	was cached before h advanced, still is, and needs sweeping
+ *   h + 3	swept and then cached
+ *
+ * A generation opens when the deferred frees of a set have expired, or at the end of a
+ * collection: h advances by 2 in every class concerned, which makes all of its spans
+ * unswept at once. From then on whoever allocates, the worker, and the reclaimer sweep
+ * them; who wins the exchange in kmh_sweep_claim() does, the others leave the span
+ * alone. The next generation cannot open before this one is swept.
+ *
+ * Different from Go: a generation of deferred frees concerns only the classes that
+ * have any. And a full span into which nobody has freed is on no list (unless the heap
+ * is collected), so no sweep finds it and its generation may be old; it is swept when
+ * a free has announced it.
+ */
+#include <linux/cpu.h>
+#include <linux/delay.h>
+#include <linux/mm.h>
+#include <linux/string.h>
+
+#include "sweep/sweep.h"
+#include "base/lock.h"
+#include "central/fold.h"
+#include "central/trip.h"
+#include "heap.h"
+#include "pages/arena.h"
+#include "pages/held.h"
+#include "span/arenamap.h"
+#include "up.h"
+
+/*
+ * Pages swept for each fresh page that is allocated: a generation is swept before the
+ * pages in use have grown by an eighth.
+ */
+#define KMH_SWEEP_RATIO		8
+
+/* Spans that one allocation of pages sweeps at most, whatever is due. */
+#define KMH_SWEEP_BUDGET	16U
+
+/* Spans that the worker sweeps between two looks at the scheduler (Go: sweepBatchSize). */
+#define KMH_SWEEP_BATCH		10U
+
+/* ---- a heap */
+
+/*
+ * Sweep one listed span of any class, beginning where the last call found one.
+ * Returns its pages, 0 when there was none to be had.
+ */
+static unsigned int kmh_sweep_one(struct kmheap *heap)
+{
+	unsigned int nids = nr_node_ids, i, n = nids * KMH_NR_SPANCLASSES;
+	unsigned int at = atomic_read(&heap->sweep.cursor);
+
+	for (i = 0; i < n; i++, at++) {
+		struct kmh_node *node = heap->nodes[at / KMH_NR_SPANCLASSES % nids];
+		unsigned int pages;
+
+		pages = kmh_mcentral_sweep_one(&node->central[at % KMH_NR_SPANCLASSES]);
+		if (pages) {
+			atomic_set(&heap->sweep.cursor, at % n);
+			return pages;
+		}
+	}
+	return 0;
+}
+
+/**
+ * kmh_sweep_pay() - sweep in proportion to what is allocated
+ * @heap: the heap.
+ * @npages: fresh pages that the caller has just taken.
+ *
+ * The sum over all callers is what counts, so what the worker and the refills have
+ * swept meanwhile is credit (Go: deductSweepCredit).
+ *
+ * Context: Any; no lock held.
+ */
+void kmh_sweep_pay(struct kmheap *heap, unsigned long npages)
+{
+	unsigned int budget = KMH_SWEEP_BUDGET;
+
+	if (likely(!kmh_sweep_is_open(heap)))
+		return;
+	atomic_long_sub(npages * KMH_SWEEP_RATIO, &heap->sweep.debt);
+	while (atomic_long_read(&heap->sweep.debt) < 0 && budget--)
+		if (!kmh_sweep_one(heap))
+			break;
+}
+
+static void kmh_sweep_visit(struct kmh_mcache *mc)
+{
+	struct kmh_sweep *sw = &mc->heap->sweep;
+
+	sw->visit(mc);
+	WRITE_ONCE(mc->visited, sw->round);
+}
+
+static bool kmh_sweep_unvisited(const struct kmh_mcache *mc)
+{
+	return READ_ONCE(mc->visited) != mc->heap->sweep.round;
+}
+
+/* Nobody else uses them. */
+static void kmh_sweep_offline_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
+{
+	unsigned int cpu;
+
+	preempt_disable();
+	for_each_possible_cpu(cpu)
+		if (!cpu_online(cpu))
+			fn(per_cpu_ptr(heap->mcache, cpu));
+	preempt_enable();
+}
+
+/**
+ * kmh_sweep_caches() - call a function in every CPU's section
+ * @heap: the heap.
+ * @fn: must be harmless when called twice for one CPU.
+ *
+ * A CPU that is in its section when the interrupt arrives is asked again, and no other one with
+ * it: each has to be met between two sections once, and not all at the same time. The mcache of a
+ * CPU that is not online stays as it is: hotplug waits. It is empty, but in a heap that has left
+ * the list of heaps before that CPU went.
+ *
+ * Context: Process context; sleeps. heap->sweep.mutex held.
+ * Return: false when a CPU is coming or going just now, or was busy a thousand times. The caller
+ * that comes again lets go of the mutex before (kmh_sweep_let_go()).
+ */
+bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
+{
+	unsigned int tries, busy;
+
+	lockdep_assert_held(&heap->sweep.mutex);
+	heap->sweep.visit = fn;
+	heap->sweep.round++;
+	for (tries = 0; tries < 1000; tries++) {
+		/* Not waiting for it: a callback of hotplug may wait for our caller's mutex. */
+		if (!cpus_read_trylock())
+			return false;
+		kmh_sweep_offline_caches(heap, fn);
+		busy = kmh_mcache_visit(heap, kmh_sweep_visit, kmh_sweep_unvisited).busy;
+		cpus_read_unlock();
+		if (!busy)
+			return true;
+		kmh_test_point("a CPU was in its section");
+		usleep_range(50, 200);
+	}
+	return false;
+}
+
+static void kmh_sweep_mcache(struct kmh_mcache *mc)
+{
+	kmh_mcache_walk_spans(mc, kmh_sweep_if_stale);
+}
+
+/**
+ * kmh_sweep_open() - begin a generation
+ * @heap: the heap; the last generation is swept.
+ * @what: what its spans are swept for.
+ *
+ * Context: Process context; heap->sweep.mutex held.
+ */
+void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what)
+{
+	struct kmh_node *node;
+	unsigned int i;
+	int nid = -1;
+
+	lockdep_assert_held(&heap->sweep.mutex);
+	atomic_long_set(&heap->sweep.debt, 0);
+	WRITE_ONCE(heap->sweep.generations, heap->sweep.generations + 1);
+	WRITE_ONCE(heap->sweep.what, what);
+
+	while ((node = kmh_next_node(heap, &nid))) {
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
+			struct kmh_mcentral *c = &node->central[i];
+
+			if (what == KMH_SWEEP_MARKS) {
+				kmh_mcentral_advance(c, what, false);
+			} else if (READ_ONCE(c->dirty[what - KMH_SWEEP_SET0])) {
+				WRITE_ONCE(c->dirty[what - KMH_SWEEP_SET0], 0);
+				kmh_mcentral_advance(c, what, heap->sweep.marking);
+			}
+		}
+	}
+}
+
+/* ---- large objects, and spans by address */
+
+/* Claimed by one hold of the page heap's lock. */
+#define KMH_RECLAIM_BATCH	16U
+
+struct kmh_reclaim {
+	unsigned int n;
+	struct kmh_mspan *span[KMH_RECLAIM_BATCH];
+};
+
+/* Under the page heap's lock, which keeps the span. True when it is the caller's now. */
+static bool kmh_reclaim_large(struct kmh_mspan *s)
+{
+	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
+	unsigned int gen = kmh_phase_gen(phase);
+
+	/* One generation on: the class has advanced since. No large object is forgotten longer. */
+	if (kmh_phase_what(phase) != KMH_SWEEP_MARKS ||
+	    (unsigned int)atomic_read(&s->sweepgen) == gen + 2 || !kmh_sweep_claim(s, gen))
+		return false;
+	/* What is dead stays at "being swept": a weak handle goes by that. */
+	if (!atomic_long_read(kmh_mspan_mark(s, 0)))
+		return kmh_large_claim(s, s->base, KMH_SPAN_LARGE) == KMH_FREE_OK;
+	kmh_sweep_survivors(s, 0, 1, gen);
+	smp_wmb();	/* survivor, mark: as in kmh_sweep_marks() */
+	atomic_long_set(kmh_mspan_mark(s, 0), 0);
+	clear_bit((s->base >> KMH_PAGE_SHIFT) - s->arena->first, s->arena->page_marks);
+	atomic_set_release(&s->sweepgen, gen);
+	return false;
+}
+
+/*
+ * Claim unswept spans from heap page @page of an arena on, until @r is full. A span
+ * with a marked object will not come out empty, so with @small those are left to others.
+ */
+static unsigned long kmh_reclaim_claim(struct kmh_arena *a, unsigned long page, bool small,
+				       struct kmh_reclaim *r)
+{
+	unsigned long end = min(page + KMH_PA_CHUNK_PAGES, a->npages), flags;
+
+	kmh_wait_lock_irqsave(&a->mheap->lock, flags);
+	for_each_set_bit_from(page, a->page_inuse, end) {
+		struct kmh_mspan *s = kmh_span_of_page(a->first + page);
+		bool mine = false;
+
+		if (r->n == KMH_RECLAIM_BATCH)
+			break;
+		if (s->state == KMH_SPAN_LARGE)
+			mine = kmh_reclaim_large(s);
+		else if (small && s->state == KMH_SPAN_SMALL && !test_bit(page, a->page_marks))
+			mine = kmh_mcentral_try_claim(s);
+		if (mine)
+			r->span[r->n++] = s;
+	}
+	kmh_unlock_irqrestore(&a->mheap->lock, flags);
+	return min(page, end);
+}
+
+/* The same, and sweep the small ones of them, in one trip. What is left in @r is large. */
+static unsigned long kmh_reclaim_chunk(struct kmh_arena *a, unsigned long page, bool small,
+				       struct kmh_reclaim *r)
+{
+	struct kmh_mcache __percpu *mcache = a->heap->mcache;
+	unsigned int i, n;
+
+	preempt_disable();
+	kmh_trip_begin(&mcache->trips);
+	page = kmh_reclaim_claim(a, page, small, r);
+	for (i = 0, n = r->n, r->n = 0; i < n; i++) {
+		if (r->span[i]->state == KMH_SPAN_LARGE)
+			r->span[r->n++] = r->span[i];
+		else
+			kmh_mcentral_sweep_claimed(r->span[i]);
+	}
+	kmh_trip_end(&mcache->trips);
+	preempt_enable();
+	return page;
+}
+
+static void kmh_reclaim_large_spans(struct kmheap *heap, struct kmh_reclaim *r)
+{
+	while (r->n) {
+		struct kmh_mspan *s = r->span[--r->n];
+
+		atomic_long_inc(&heap->collected);
+		atomic_long_add(s->large_bytes, &heap->collected_bytes);
+		kmh_large_release(s);
+	}
+}
+
+/*
+ * Go through arena @a from heap page *@page on, until @npages more are free there; to its end
+ * if 0. True when they are.
+ */
+static bool kmh_reclaim_arena(struct kmh_arena *a, unsigned long *page, unsigned long npages,
+			      bool small)
+{
+	unsigned long before = READ_ONCE(a->range.nfree), got;
+	struct kmh_reclaim r = { };
+
+	while (*page < a->npages) {
+		*page = kmh_reclaim_chunk(a, *page, small, &r);
+		kmh_reclaim_large_spans(a->heap, &r);
+		got = READ_ONCE(a->range.nfree) - before;
+		if (npages && (long)got > 0 && got >= npages)
+			return true;
+		cond_resched();
+	}
+	return false;
+}
+
+/* All large objects that the end of a collection has to look at. */
+static void kmh_reclaim_all(struct kmheap *heap)
+{
+	struct kmh_arena *a;
+	unsigned long page;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->arenas, list) {
+		page = 0;
+		kmh_reclaim_arena(a, &page, 0, false);
+	}
+	mutex_unlock(&heap->arenas_mutex);
+}
+
+/*
+ * Each page once in a generation, as Go's reclaimIndex has it: growth would go through the whole
+ * heap time and again otherwise. Arenas come and go meanwhile, so some pages may be missed.
+ */
+static void kmh_reclaim_some(struct kmheap *heap, unsigned long npages)
+{
+	struct kmh_sweep *sweep = &heap->sweep;
+	unsigned long from, page, done = 0;
+	struct kmh_arena *a;
+
+	mutex_lock(&heap->arenas_mutex);
+	if (sweep->reclaim_generation != READ_ONCE(sweep->generations)) {
+		sweep->reclaim_generation = READ_ONCE(sweep->generations);
+		sweep->reclaim_pages = 0;
+	}
+	from = sweep->reclaim_pages;
+	list_for_each_entry(a, &heap->arenas, list) {
+		bool enough;
+
+		page = min(from, a->npages);
+		from -= page;
+		enough = kmh_reclaim_arena(a, &page, npages, true);
+		done += page;
+		if (enough)
+			break;
+	}
+	sweep->reclaim_pages = done;
+	mutex_unlock(&heap->arenas_mutex);
+}
+
+/**
+ * kmh_sweep_reclaim() - sweep for pages before the heap takes more
+ * @heap: the heap.
+ * @npages: how many are wanted.
+ *
+ * Go's page reclaimer: in the order of addresses, so that neighbouring spans come
+ * free together.
+ *
+ * Context: Process context; sleeps.
+ * Return: true when a generation was open, so that something may have come free.
+ */
+bool kmh_sweep_reclaim(struct kmheap *heap, unsigned long npages)
+{
+	if (!kmh_sweep_is_open(heap))
+		return false;
+	kmh_reclaim_some(heap, npages);
+	return true;
+}
+
+/* ---- to the end of a generation */
+
+static void kmh_sweep_listed(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	unsigned int i, n = 0;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid)))
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+			kmh_mcentral_sweep_announced(&node->central[i]);
+	while (kmh_sweep_one(heap))
+		if (++n % KMH_SWEEP_BATCH == 0)
+			cond_resched();
+}
+
+/**
+ * kmh_sweep_wait_for_trips() - until every trip that is under way is over
+ * @heap: the heap.
+ *
+ * Whoever has a span in hand now has put it back then, and announcements that are half made are
+ * on their lists. What begins meanwhile is not waited for: a CPU that is seen without a trip, or
+ * with another one than at first, has ended the one that counts. So the wait is one trip of each
+ * CPU long, whatever they do.
+ *
+ * Context: Process context; sleeps.
+ */
+void kmh_sweep_wait_for_trips(struct kmheap *heap)
+{
+	unsigned int cpu;
+
+	smp_mb();	/* phase, trips: pairs with the barrier before kmh_mcentral_date_span() */
+	for_each_possible_cpu(cpu) {
+		const unsigned int *trips = &per_cpu_ptr(heap->mcache, cpu)->trips;
+		unsigned int seen, now;
+
+		/* Acquire: what the trip has done is seen when it is over. */
+		seen = smp_load_acquire(trips);
+		/* Acquire: as before. */
+		while (now = smp_load_acquire(trips), !kmh_trip_is_over(seen, now)) {
+			kmh_test_point("wait for a trip");
+			usleep_range(50, 200);
+		}
+	}
+}
+
+static bool kmh_sweep_is_done(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	unsigned int i;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid)))
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+			if (!kmh_mcentral_is_swept(&node->central[i]))
+				return false;
+	return true;
+}
+
+static void kmh_sweep_close_classes(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	unsigned int i;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid)))
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+			if (kmh_phase_what(node->central[i].phase) != KMH_SWEEP_REMOTE)
+				kmh_mcentral_set_phase(&node->central[i], KMH_SWEEP_REMOTE,
+						       heap->sweep.marking);
+}
+
+/**
+ * kmh_sweep_finish() - sweep what the open generation has left
+ * @heap: the heap.
+ *
+ * Context: Process context; sleeps. heap->sweep.mutex held. With a CPU that cannot be
+ * reached the generation stays open.
+ */
+void kmh_sweep_finish(struct kmheap *heap)
+{
+	lockdep_assert_held(&heap->sweep.mutex);
+	if (!kmh_sweep_is_open(heap))
+		return;
+	/*
+	 * First the trips with a span that was in somebody's hands when its class advanced: it may
+	 * have been of the last generation, and go where nobody looks for it. Then the CPUs. Then
+	 * the trips of announcements that are half made. Then what is listed is all there is; one
+	 * that is announced meanwhile stays on its full set until it comes up in the next round.
+	 */
+	kmh_sweep_wait_for_trips(heap);
+	if (!kmh_sweep_caches(heap, kmh_sweep_mcache))
+		return;
+	for (;;) {
+		kmh_sweep_wait_for_trips(heap);
+		kmh_sweep_listed(heap);
+		if (kmh_sweep_is_done(heap))
+			break;
+		usleep_range(50, 200);
+	}
+	kmh_sweep_wait_for_trips(heap);		/* others are sweeping what they have popped */
+	if (heap->sweep.what == KMH_SWEEP_MARKS)
+		kmh_reclaim_all(heap);
+	/*
+	 * Who has come since, for an old span that was announced, may have read the phase before:
+	 * nothing may be deferred into that set until that is done.
+	 */
+	kmh_sweep_close_classes(heap);
+	kmh_sweep_wait_for_trips(heap);
+	WRITE_ONCE(heap->sweep.what, KMH_SWEEP_REMOTE);
+}
+
+/**
+ * kmh_sweep_let_go() - give up the mutex for a moment
+ * @heap: the heap.
+ *
+ * A CPU that is coming or going keeps the sweep from its end, and a callback of hotplug may
+ * allocate, and wait for the mutex. So nobody who comes again until it ends holds it all the time.
+ *
+ * Context: Process context; sleeps. heap->sweep.mutex held, before and after.
+ */
+void kmh_sweep_let_go(struct kmheap *heap)
+{
+	mutex_unlock(&heap->sweep.mutex);
+	kmh_test_point("the sweep's mutex is let go");
+	usleep_range(500, 1000);
+	mutex_lock(&heap->sweep.mutex);
+}
+
+/**
+ * kmh_sweep_settle() - come again until no generation is open
+ * @heap: the heap.
+ *
+ * Context: Process context; sleeps. heap->sweep.mutex held before and after, not all the time.
+ */
+void kmh_sweep_settle(struct kmheap *heap)
+{
+	for (;;) {
+		kmh_sweep_finish(heap);
+		if (!kmh_sweep_is_open(heap))
+			return;
+		kmh_sweep_let_go(heap);
+	}
+}
+
+/* Comes again while there is something to wait for. */
+static void kmh_sweep_work(struct work_struct *work)
+{
+	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, sweep.work);
+	unsigned long delay;
+
+	mutex_lock(&heap->sweep.mutex);
+	kmh_sweep_finish(heap);
+	delay = kmh_defer_step(heap);
+	mutex_unlock(&heap->sweep.mutex);
+	if (delay)
+		queue_delayed_work(kmh_wq, &heap->sweep.work, delay);
+}
+
+void kmh_sweep_init(struct kmheap *heap)
+{
+	mutex_init(&heap->sweep.mutex);
+	INIT_DELAYED_WORK(&heap->sweep.work, kmh_sweep_work);
+}
+
+/* Nobody frees into the heap any more. */
+void kmh_sweep_stop(struct kmheap *heap)
+{
+	irq_work_sync(&heap->defer.kick);
+	cancel_delayed_work_sync(&heap->sweep.work);
+}
