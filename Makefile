@@ -4,7 +4,7 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: all help run check check-quick check-long models shell bench clean
+.PHONY: all help run check check-quick check-long models docs shell bench clean
 
 all:
 	@case "$(CURDIR)$(KDIR)" in *[[:space:]:]*) \
@@ -23,6 +23,7 @@ help:
 	@echo "make check-quick  KUnit on User-Mode Linux only (seconds when warm)"
 	@echo "make check-long   longer runs and further kernels (over an hour)"
 	@echo "make models       model checks of the protocols that two CPUs can race on"
+	@echo "make docs         Documentation/ as pages in results/docs/"
 	@echo "make shell        an interactive guest with the module loaded (KERNEL=6.12)"
 	@echo "make bench        all benchmarks, and Documentation/benchmarks.rst from their figures"
 	@echo "make clean        remove what was built here (the cache folder stays)"
@@ -41,6 +42,9 @@ check-long:
 
 models:
 	@scripts/check models
+
+docs:
+	@scripts/check docs
 
 shell:
 	@scripts/shell $(KERNEL)

@@ -87,10 +87,52 @@ struct kmheap_object {
 
 /**
  * struct kmheap_stats - one heap in figures
+ * @footprint_bytes: taken from the kernel: arenas and metadata.
+ * @live_bytes: in live objects and runs of pages.
+ * @free_bytes: in free pages, and in free slots of spans that no CPU caches.
+ * @cached_bytes: in what CPUs and nodes keep to be used again.
+ * @deferred_bytes: freed with kmheap_free_rcu() and not yet free.
+ * @waste_bytes: lost to rounding up to pages, and at the end of spans and arenas.
+ * @metadata_bytes: descriptors, tables, records of finalizers and weak handles.
+ * @limit_bytes: the hard limit; 0 for none.
+ * @live_objects: allocated and not freed; runs of pages are not counted.
+ * @arenas: vmalloc areas.
+ * @spans: runs of pages that are in use.
+ * @allocs: objects ever allocated.
+ * @frees: @allocs - @live_objects.
+ * @refused_allocs: allocations that got nothing.
+ * @reserve_bytes: free pages now wanted for callers that cannot sleep.
+ * @reserve_peak_bytes: the most that @reserve_bytes has been.
+ * @reserve_missing_bytes: what the worker has yet to fetch of it.
+ * @reserve_served_task: fresh spans made for allocations that could not sleep, in tasks,
+ * @reserve_served_softirq: in softirqs,
+ * @reserve_served_hardirq: in interrupts,
+ * @reserve_served_nmi: and in NMIs, with objects taken off a shelf.
+ * @reserve_refused_task: of @refused_allocs, those that could not sleep, in tasks,
+ * @reserve_refused_softirq: in softirqs,
+ * @reserve_refused_hardirq: in interrupts,
+ * @reserve_refused_nmi: and in NMIs.
+ * @double_frees: frees of what was free already.
+ * @invalid_frees: frees of what is no object.
+ * @wrong_size_frees: sized frees with a size of another class.
+ * @manual_bytes: in runs of kmheap_alloc_pages(); part of @live_bytes.
+ * @deferred_objects: objects in @deferred_bytes.
+ * @deferred_limit_bytes: growing waits for a grace period above this much of @deferred_bytes.
+ * @generations: how often a sweep was opened.
+ * @swept_spans: spans swept for them.
+ * @collections: collections that have ended.
+ * @marked_objects: objects marked, over all collections.
+ * @collected_objects: objects found dead by a collection and swept.
+ * @collected_bytes: their usable bytes.
+ * @specials: objects with a finalizer or a weak handle, or waiting for their finalizer.
+ * @cpu_cache_bytes: what CPUs keep and no object needs,
+ * @central_bytes: what spans without a live object keep that no CPU caches,
+ * @page_heap_bytes: what is in free pages and in freed large objects that a node keeps,
+ * @releasable_bytes: and in arenas without a page in use.
  *
  * footprint_bytes = live_bytes + free_bytes + cached_bytes + deferred_bytes +
  * waste_bytes + metadata_bytes, exactly when nobody allocates meanwhile.
- * Documentation/debugfs.rst says what each one counts. New fields come at the end.
+ * Documentation/debugfs.rst says more of each one. New fields come at the end.
  */
 struct kmheap_stats {
 	u64 footprint_bytes;
@@ -151,7 +193,14 @@ struct kmheap_ticket {
 
 #define KMHEAP_TICKET_INIT	{ .next = NULL, .left = 0 }
 
-/* What the owner of a heap does that is @over_bytes larger than its soft limit. */
+/**
+ * typedef kmheap_trim_fn - what the owner of a heap does when its soft limit is exceeded
+ * @heap: the heap.
+ * @over_bytes: by how much its footprint is above the soft limit.
+ * @data: what kmheap_set_soft_limit() was given.
+ *
+ * Context: A workqueue; may sleep, and allocate and free in @heap.
+ */
 typedef void (*kmheap_trim_fn)(struct kmheap *heap, size_t over_bytes, void *data);
 
 struct kmheap *kmheap_create(const char *name, const struct kmheap_attr *attr) __must_check;
@@ -468,6 +517,14 @@ bool kmheap_mark(struct kmheap *heap, const void *addr);
 int kmheap_collect_end(struct kmheap *heap);
 
 /* Side data of single objects, in any heap. */
+
+/**
+ * typedef kmheap_finalizer_fn - what is called when an object has died
+ * @p: the object; its contents are as they were, and it is free after the return.
+ * @arg: what kmheap_set_finalizer() was given.
+ *
+ * Context: Process context; may sleep, allocate and free.
+ */
 typedef void (*kmheap_finalizer_fn)(void *p, void *arg);
 int kmheap_set_finalizer(void *p, kmheap_finalizer_fn fn, void *arg);
 
