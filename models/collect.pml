@@ -4,7 +4,7 @@
  *
  * Models kmheap_collect_begin(), kmheap_collect_end(), kmh_mspan_blacken(),
  * kmh_sweep_blackens(), kmh_sweep_marks(), kmh_mspan_fold_word(), and who calls them:
- * kmh_mcentral_cache_span(), kmh_mcentral_alloc_one(), kmh_mcache_refill(),
+ * kmh_mcentral_cache_spans(), kmh_mcentral_alloc_one(), kmh_mcache_refill(),
  * kmh_sweep_finish(). sweepgen.pml has who may sweep; a span of a collected heap is always
  * on a list, so there is only one here.
  *
