@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Announce once (design.rst, section 6): where a span is while others free into it.
+ * Announce once (design.rst 6.2): where a span is while others free into it.
  *
  * Models kmh_mspan_free_remote(), kmh_mspan_defer(), kmh_tiny_defer(),
  * kmh_mcentral_announce(), kmh_mcentral_settle(), kmh_mcentral_settle_full() and the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The mcache rule (design.rst, section 4): the busy flag of a CPU.
+ * The mcache rule (design.rst 7.1): the busy flag of a CPU.
  *
  * Models kmh_mcache_enter(), kmh_mcache_leave(), kmh_visit_this_cpu() and
  * kmh_mcache_drain_all(). A task, an interrupt that allocates as well, and a drain that

@@ -12,7 +12,7 @@
  *
  * Asserted: nothing but an object of that address is claimed; two CPUs do not claim one object;
  * when both are done, one of them has claimed it. A free that comes when another object is live
- * at the same address claims that one (design.rst, 24).
+ * at the same address claims that one (design.rst 13).
  *
  * Bounds: 1 descriptor, LIVES lives, 2 frees. Controls:
  * BROKEN_FLAG		the claim is one bit, whatever life it is of

@@ -13,7 +13,7 @@
  * while a double free of it waits to be reported; every free that was accepted too often
  * is reported by a fold, once; no slot is lost.
  *
- * Not asserted is what kmheap does not promise (design.rst, 19): a second free that comes
+ * Not asserted is what kmheap does not promise (design.rst 13): a second free that comes
  * when the slot has been handed out again frees the new object. Such a run ends there. A second
  * free that comes in the next life of the descriptor is one of these, and a first one keeps the
  * span with its object, so one life is enough.

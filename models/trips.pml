@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Trips of a CPU, and who waits for the one that is under way (design.rst, section 12).
+ * Trips of a CPU, and who waits for the one that is under way (design.rst 8.3).
  *
  * Models kmh_trip_begin(), kmh_trip_end(), kmh_trip_is_over() and kmh_sweep_wait_for_trips(). A
  * task makes trips, one after the other and one in another; interrupts come in between, and make

@@ -80,7 +80,7 @@ enum kmh_span_state {
 };
 
 /*
- * Where a span is found. Documentation/design.rst, section 5, has who may move it.
+ * Where a span is found. Documentation/design.rst 4.4 has who may move it.
  * The last two are those that a remote free announces.
  */
 enum kmh_span_home {

@@ -2,7 +2,7 @@
 /*
  * Growth of a page heap: arenas when pages run out, and before they do.
  *
- * After Go's grow (src/runtime/mheap.go). Documentation/design.rst, section 10, says who
+ * After Go's grow (src/runtime/mheap.go). Documentation/design.rst 9.1 says who
  * waits for whom.
  */
 #include <linux/log2.h>
