@@ -51,7 +51,6 @@ shell:
 
 bench:
 	@scripts/bench
-	@scripts/bench-user
 	@scripts/bench-report
 
 clean:

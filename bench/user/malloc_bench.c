@@ -7,7 +7,7 @@
  *
  * SIDE is glibc, or the library that is preloaded: a failed LD_PRELOAD is an error and no figure.
  * Prints a JSON line for each round of each row: ticks an operation, loop included.
- * scripts/bench-user builds this, runs the libraries in turn and makes medians of it.
+ * "KERNEL=userland scripts/bench" builds this, runs the libraries in turn and makes medians of it.
  *
  * pair:    allocates one and frees it, again and again.
  * burst:   allocates many, then frees them in the same order; burst_reverse in reverse order.
