@@ -25,7 +25,7 @@ help:
 	@echo "make models       model checks of the protocols that two CPUs can race on"
 	@echo "make docs         Documentation/ as pages in results/docs/"
 	@echo "make shell        an interactive guest with the module loaded (KERNEL=6.12)"
-	@echo "make bench        all benchmarks, and Documentation/benchmarks.rst from their figures"
+	@echo "make bench        all benchmarks, and all their figures in results/benchmarks.md"
 	@echo "make clean        remove what was built here (the cache folder stays)"
 
 run:

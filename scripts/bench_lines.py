@@ -31,7 +31,7 @@ class Malformed(Exception):
 
 
 def is_higher_better(row):
-    return row.unit.startswith("ops/") or row.case == "scaling"
+    return row.unit.startswith("ops/") or row.case == "scaling" or row.op == "releasable"
 
 
 def bytes_name(n):
