@@ -469,11 +469,8 @@ static void drain_dead_takes_what_a_cpu_left(struct kunit *test)
 	kmh_kunit_threads(test, 2, drain_alloc, job);
 	KUNIT_ASSERT_EQ(test, job->nfailed, 0U);
 	/* The CPUs live, but nobody uses this heap on them. */
-	for_each_possible_cpu(cpu) {
-		preempt_disable();
+	for_each_possible_cpu(cpu)
 		kmh_mcache_drain_dead(heap, cpu);
-		preempt_enable();
-	}
 	expect_nothing_cached(test, heap);
 	kmh_kunit_validate(test);
 	for (i = 0; i < 2; i++)
