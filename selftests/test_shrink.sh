@@ -137,9 +137,14 @@ echo 300 >$idle_ms
 emptied() {
 	is cpu_cache_bytes "$(stat cpu_cache_bytes held)" = 0
 }
-check "with a shorter time it is drained within that" within 5 emptied
+check "with a shorter time it is drained within that" within 60 emptied
+# A look is due, and comes after looks have been forbidden. On a busy host the look may be first:
+# then once more.
+forbidden_in_time() {
+	echo 1000 >$idle_ms && use && echo 0 >$idle_ms && keeps
+}
 never() {
-	use && echo 0 >$idle_ms && sleep 2 && keeps
+	within 60 forbidden_in_time && sleep 3 && keeps
 }
 check "and not at all with none" never
 
