@@ -47,6 +47,31 @@ balanced() {
 	}' "$KMHEAP_DEBUGFS${1:+/heaps/$1}/stats"
 }
 
+# no_misuse: no free was taken for a misuse.
+no_misuse() {
+	for misuse_name in double_frees invalid_frees wrong_size_frees; do
+		is $misuse_name "$(stat $misuse_name)" = 0 || return 1
+	done
+}
+
+# watch_client CLIENT HEAP FIGURE: until CLIENT's threads have ended, run the validators and read the
+# figures again and again. Two checks; leaves the most that FIGURE of HEAP has been in $most.
+watch_client() {
+	watch_reads=0
+	watch_findings=
+	most=0
+	while tell "$1" figures && [ "$(answer "$1" running)" = 1 ]; do
+		watch_findings=$(valid) || break
+		cat "$KMHEAP_DEBUGFS/stats" "$KMHEAP_DEBUGFS/heaps/$2/classes" >/dev/null
+		watch_bytes=$(stat "$3" "$2")
+		[ "$watch_bytes" -le "$most" ] || most=$watch_bytes
+		watch_reads=$((watch_reads + 1))
+		[ $watch_reads -lt 3 ] || sleep 0.2	# three have to come before a fast host is done
+	done
+	check "the validators are content at every moment" is findings "$watch_findings" = ""
+	check "the validators ran meanwhile" is "number of runs" "$watch_reads" -ge 3
+}
+
 # within SECONDS COMMAND...: becomes true soon enough.
 within() {
 	within_tries=$(($1 * 10))

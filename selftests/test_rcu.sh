@@ -26,11 +26,6 @@ nothing_deferred() {
 at_rest() {
 	valid && balanced "$1"
 }
-no_misuse() {
-	for name in double_frees invalid_frees wrong_size_frees; do
-		is $name "$(stat $name)" = 0 || return 1
-	done
-}
 
 # ---- readers and writers
 load kmheap
@@ -39,22 +34,10 @@ check "readers and writers start on every CPU" tell rcu_client start "$rounds"
 check "NMIs can be had here" tell rcu_client nmi $nmis
 note "NMIs sent: $(figure sent)"
 
-reads=0
-findings=
-most=0
-while tell rcu_client figures && [ "$(figure running)" = 1 ]; do
-	findings=$(valid) || break
-	cat "$KMHEAP_DEBUGFS/stats" "$KMHEAP_DEBUGFS/heaps/rcu/classes" >/dev/null
-	pending=$(stat deferred_bytes rcu)
-	[ "$pending" -le "$most" ] || most=$pending
-	reads=$((reads + 1))
-	[ $reads -lt 3 ] || sleep 0.2	# three have to come before a fast host is done
-done
-check "the validators are content at every moment" is findings "$findings" = ""
-check "the validators ran meanwhile" is "number of runs" "$reads" -ge 3
+watch_client rcu_client rcu deferred_bytes
 check "ends" tell rcu_client stop
 sed 's/^/# /' /sys/module/rcu_client/parameters/run
-note "$reads looks at the figures, at most $most bytes deferred; $(stat generations rcu) generations"
+note "$watch_reads looks at the figures, at most $most bytes deferred; $(stat generations rcu) generations"
 check "readers looked $rounds times" is rounds "$(figure rounds)" -ge "$rounds"
 check "every reader saw what it found, unchanged" is mismatches "$(figure mismatches)" = 0
 check "writers replaced objects meanwhile" is writes "$(figure writes)" -ge $((rounds / 100))

@@ -28,20 +28,11 @@ load kmheap
 load stress_client
 check "starts on every CPU" tell stress_client start "$ops"
 
-reads=0
-findings=
-while tell stress_client figures && [ "$(figure running)" = 1 ]; do
-	findings=$(valid) || break
-	cat "$KMHEAP_DEBUGFS/stats" "$KMHEAP_DEBUGFS/heaps/stress/classes" >/dev/null
-	reads=$((reads + 1))
-	[ $reads -lt 3 ] || sleep 0.2	# three have to come before a fast host is done
-done
-check "the validators are content at every moment" is findings "$findings" = ""
-check "the validators ran meanwhile" is "number of runs" "$reads" -ge 3
+watch_client stress_client stress footprint_bytes
 check "every size class was used" every_class
 check "ends" tell stress_client stop
 sed 's/^/# /' /sys/module/stress_client/parameters/run
-note "validators read $reads times; $(($(figure ops) * 1000 / $(figure milliseconds))) operations a second"
+note "validators read $watch_reads times; $(($(figure ops) * 1000 / $(figure milliseconds))) operations a second"
 check "did all operations" is operations "$(figure ops)" -ge "$ops"
 check "contents were right at every free" is mismatches "$(figure mismatches)" = 0
 check "half of the frees were remote" \
