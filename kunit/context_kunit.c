@@ -136,7 +136,7 @@ static void alloc_and_free_in_hardirq(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, h.old);
 	init_completion(&h.done);
 	irq_work_queue(&h.work);
-	KUNIT_ASSERT_NE(test, wait_for_completion_timeout(&h.done, 60 * HZ), 0UL);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_wait_for(test, completion_done(&h.done)));
 	irq_work_sync(&h.work);
 	KUNIT_EXPECT_TRUE(test, h.was_hardirq);
 	KUNIT_EXPECT_EQ(test, kmh_live_bytes(h.old), 0UL);

@@ -21,12 +21,12 @@ struct hold {
 
 static void hold_reader(struct hold *h)
 {
-	unsigned long end = jiffies + 60 * HZ;
+	struct kmh_kunit_wait wait = kmh_kunit_wait_begin();
 
 	rcu_read_lock();
 	atomic_set(&h->step, 1);
-	while (atomic_read(&h->step) == 1 && time_before(jiffies, end))
-		cpu_relax();
+	while (atomic_read(&h->step) == 1 && kmh_kunit_spin_more(&wait))
+		;
 	h->spoilt = memchr_inv(h->p, 0xd7, 100) || memchr_inv(h->large, 0xd8, 100000);
 	rcu_read_unlock();
 	atomic_set(&h->step, 3);
@@ -272,18 +272,25 @@ static void excess_presses_the_grace_period(struct kunit *test)
 	expect_all_free(test);
 }
 
+/* Defer the frees of all pressing objects. Returns the bytes that the heap has in arenas. */
+static long defer_all_pressing(struct kmheap *heap, void **p)
+{
+	unsigned int i;
+
+	sweep_by_hand(heap);
+	for (i = 0; i < NR_PRESSING; i++)
+		kmheap_free_rcu(p[i]);
+	return atomic_long_read(&heap->arena_bytes);
+}
+
 /* Who may wait gets the pages back that wait, and the heap stays as it is. */
 static void growth_waits_for_what_is_pending(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 	void **p = pressing_objects(test), **q;
-	unsigned int i;
 	long arenas;
 
-	sweep_by_hand(heap);
-	for (i = 0; i < NR_PRESSING; i++)
-		kmheap_free_rcu(p[i]);
-	arenas = atomic_long_read(&heap->arena_bytes);
+	arenas = defer_all_pressing(heap, p);
 	q = pressing_objects(test);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->arena_bytes), arenas);
 	KUNIT_EXPECT_GE(test, atomic_long_read(&heap->defer.expedited), 1L);
@@ -297,13 +304,9 @@ static void growth_without_io_does_not_wait(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 	void **p = pressing_objects(test), *q;
-	unsigned int i;
 	long arenas;
 
-	sweep_by_hand(heap);
-	for (i = 0; i < NR_PRESSING; i++)
-		kmheap_free_rcu(p[i]);
-	arenas = atomic_long_read(&heap->arena_bytes);
+	arenas = defer_all_pressing(heap, p);
 	q = kmheap_alloc(heap, 1500000, GFP_NOIO);
 	KUNIT_ASSERT_NOT_NULL(test, q);
 	KUNIT_EXPECT_GT(test, atomic_long_read(&heap->arena_bytes), arenas);

@@ -57,7 +57,7 @@ void kmh_kunit_no_reports(struct kunit *test)
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 0);
 }
 
-static __printf(2, 3) void finding(void *ctx, const char *fmt, ...)
+void kmh_kunit_finding(void *ctx, const char *fmt, ...)
 {
 	struct kunit *test = ctx;
 	struct va_format vaf = { .fmt = fmt };
@@ -69,9 +69,14 @@ static __printf(2, 3) void finding(void *ctx, const char *fmt, ...)
 	va_end(args);
 }
 
+void kmh_kunit_count_finding(void *ctx, const char *fmt, ...)
+{
+	++*(unsigned int *)ctx;
+}
+
 void kmh_kunit_validate(struct kunit *test)
 {
-	KUNIT_EXPECT_EQ(test, kmh_validate_all(finding, test), 0U);
+	KUNIT_EXPECT_EQ(test, kmh_validate_all(kmh_kunit_finding, test), 0U);
 }
 
 /* At rest: to a look in between, a slot that a worker folds is live. */
@@ -386,9 +391,15 @@ struct kmh_kunit_wait kmh_kunit_wait_begin(void)
 }
 
 /* A host that stands still for a minute does not end the wait: there has to be another look. */
+bool kmh_kunit_spin_more(struct kmh_kunit_wait *w)
+{
+	cpu_relax();
+	return ++w->looks <= 1000 || !time_after(jiffies, w->end);
+}
+
 bool kmh_kunit_wait_more(struct kmh_kunit_wait *w)
 {
-	if (++w->looks > 1000 && time_after(jiffies, w->end))
+	if (!kmh_kunit_spin_more(w))
 		return false;
 	usleep_range(1000, 2000);
 	return true;
@@ -456,6 +467,18 @@ bool kmh_kunit_filled(const void *p)
 		if (word[i] != pattern(p, i))
 			return false;
 	return nwords;
+}
+
+bool kmh_kunit_swap(void **box, u32 *p)
+{
+	bool whole;
+
+	if (p)
+		*p = (u32)(unsigned long)p;
+	p = xchg(box, p);
+	whole = !p || *p == (u32)(unsigned long)p;
+	kmheap_free(p);
+	return whole;
 }
 
 size_t kmh_kunit_class_bytes(size_t bytes)

@@ -57,6 +57,10 @@ static inline struct kmheap *kmh_kunit_heap(struct kunit *test)
 struct kmh_report kmh_kunit_reports(struct kunit *test, enum kmh_misuse kind, unsigned int n);
 void kmh_kunit_no_reports(struct kunit *test);
 
+/* What validators call: the first fails the case @ctx, the second counts in the unsigned @ctx. */
+__printf(2, 3) void kmh_kunit_finding(void *ctx, const char *fmt, ...);
+__printf(2, 3) void kmh_kunit_count_finding(void *ctx, const char *fmt, ...);
+
 /* All validators over all heaps; each finding fails the case. */
 void kmh_kunit_validate(struct kunit *test);
 
@@ -84,6 +88,12 @@ void kmh_kunit_no_worker(struct kmheap *heap);
 /* Fill all usable bytes of a live object with what only it would hold; are they still so? */
 void kmh_kunit_fill(void *p);
 bool kmh_kunit_filled(const void *p);
+
+/*
+ * Put @p, or nothing, into @box with its own address as its contents, and free the object that
+ * was there. Any number of threads share a box. False: that object's contents had changed.
+ */
+bool kmh_kunit_swap(void **box, u32 *p);
 
 /* The smallest class that holds @bytes, found the slow way; large ones in whole pages. */
 size_t kmh_kunit_class_bytes(size_t bytes);
@@ -137,6 +147,9 @@ struct kmh_kunit_wait {
 
 struct kmh_kunit_wait kmh_kunit_wait_begin(void);
 bool kmh_kunit_wait_more(struct kmh_kunit_wait *w);
+
+/* As kmh_kunit_wait_more(), where the caller cannot sleep. */
+bool kmh_kunit_spin_more(struct kmh_kunit_wait *w);
 
 /*
  * Wait until @condition holds, which a worker or another CPU will bring about. A host may be as

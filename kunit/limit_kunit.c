@@ -253,8 +253,7 @@ static void limit_waits_for_those_of_a_moment(struct kunit *test)
 	kmh_arena_begin_leave(&d->early);
 	kmh_kunit_at_any(test, "limit: arenas leave", late_one_follows, d);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(kthread_run(wait_for_departures, d, "kmheap_kunit")));
-	ended = wait_for_completion_timeout(&d->ended, 60 * HZ);
-	KUNIT_EXPECT_TRUE(test, ended);
+	ended = kmh_kunit_wait_for(test, completion_done(&d->ended));
 	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("limit: arenas leave"));
 	KUNIT_EXPECT_FALSE(test, d->again);
 	kmh_arena_end_leave(&d->late);

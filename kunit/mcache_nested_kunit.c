@@ -161,14 +161,14 @@ static void nested_interrupt(struct kunit *test)
 		.victim = alloc(test),
 	};
 	struct kmh_mspan *s = mcslot(test)->span;
-	unsigned long end = jiffies + 60 * HZ;
+	struct kmh_kunit_wait wait = kmh_kunit_wait_begin();
 
 	preempt_disable();
 	kmh_mcache_enter(mcache(test));
 	irq_work_queue(&n.work);
 	/* Pairs with nested_irq(). */
-	while (!smp_load_acquire(&n.done) && time_before(jiffies, end))
-		cpu_relax();
+	while (!smp_load_acquire(&n.done) && kmh_kunit_spin_more(&wait))
+		;
 	kmh_mcache_leave(mcache(test));
 	preempt_enable();
 	irq_work_sync(&n.work);

@@ -207,7 +207,7 @@ static void contexts_are_told_apart(struct kunit *test)
 	c->b.heap = heap;
 	init_completion(&c->done);
 	irq_work_queue(&c->work);
-	KUNIT_ASSERT_NE(test, wait_for_completion_timeout(&c->done, 60 * HZ), 0UL);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_wait_for(test, completion_done(&c->done)));
 	irq_work_sync(&c->work);
 	st = stats_of(heap);
 	KUNIT_EXPECT_GT(test, c->b.nrefused, 0U);

@@ -179,7 +179,7 @@ static void destroy_waits_for_weak_destroy(struct kunit *test)
 struct chain {
 	struct kmheap *heap;
 	bool frees;			/* ... and frees it, so that its turn comes at once */
-	unsigned long end;		/* jiffies: the test has failed; and stop */
+	struct kmh_kunit_wait wait;
 	unsigned int ncalls, nlate;
 	int err, weak_err;
 };
@@ -191,7 +191,7 @@ static void next_in_chain(void *old, void *arg)
 	void *p;
 
 	c->ncalls++;
-	if (time_after(jiffies, READ_ONCE(c->end))) {
+	if (!kmh_kunit_spin_more(&c->wait)) {
 		c->nlate++;
 		return;
 	}
@@ -211,7 +211,7 @@ static void chain_begin(struct kunit *test, struct chain *c, struct kmheap *heap
 	void *p = filled(test, heap, 64, false);
 
 	c->heap = heap;
-	c->end = jiffies + 60 * HZ;
+	c->wait = kmh_kunit_wait_begin();
 	KUNIT_ASSERT_EQ(test, kmheap_set_finalizer(p, next_in_chain, c), 0);
 	if (c->frees)
 		kmheap_free(p);

@@ -251,7 +251,7 @@ static void take_and_end_in_hardirq(struct kunit *test)
 	init_completion(&taker->done);
 	KUNIT_ASSERT_EQ(test, kmheap_prefill(&taker->t, heap, 600, N, GFP_KERNEL), 0);
 	irq_work_queue(&taker->work);
-	KUNIT_ASSERT_NE(test, wait_for_completion_timeout(&taker->done, 60 * HZ), 0UL);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_wait_for(test, completion_done(&taker->done)));
 	irq_work_sync(&taker->work);
 	KUNIT_EXPECT_TRUE(test, taker->was_hardirq);
 	KUNIT_EXPECT_EQ(test, live_objects(test, heap), N / 2ULL);
