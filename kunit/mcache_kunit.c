@@ -507,11 +507,6 @@ static void allocs_add_up_over_cpus(struct kunit *test)
 
 /* ---- the validator */
 
-static void count_finding(void *ctx, const char *fmt, ...)
-{
-	++*(unsigned int *)ctx;
-}
-
 static void validate_finds_damage(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -519,12 +514,12 @@ static void validate_finds_damage(struct kunit *test)
 	struct kmh_mspan *s = mcslot(test)->span;
 	unsigned int n = 0;
 
-	KUNIT_EXPECT_EQ(test, kmh_mcache_validate(heap, count_finding, &n), 0U);
+	KUNIT_EXPECT_EQ(test, kmh_mcache_validate(heap, kmh_kunit_count_finding, &n), 0U);
 	s->owner = NULL;
-	KUNIT_EXPECT_EQ(test, kmh_mcache_validate(heap, count_finding, &n), 1U);
+	KUNIT_EXPECT_EQ(test, kmh_mcache_validate(heap, kmh_kunit_count_finding, &n), 1U);
 	KUNIT_EXPECT_EQ(test, n, 1U);
 	s->owner = mcache(test);
-	KUNIT_EXPECT_EQ(test, kmh_mcache_validate(heap, count_finding, &n), 0U);
+	KUNIT_EXPECT_EQ(test, kmh_mcache_validate(heap, kmh_kunit_count_finding, &n), 0U);
 	kmheap_free(p);
 	expect_all_free(test);
 }

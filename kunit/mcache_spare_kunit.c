@@ -208,16 +208,11 @@ static void spare_spans_are_swept(struct kunit *test)
 	}
 }
 
-static void count_finding(void *ctx, const char *fmt, ...)
-{
-	++*(unsigned int *)ctx;
-}
-
 static unsigned int findings(struct kunit *test)
 {
 	unsigned int counted = 0, n;
 
-	n = kmh_mcache_validate(kmh_kunit_heap(test), count_finding, &counted);
+	n = kmh_mcache_validate(kmh_kunit_heap(test), kmh_kunit_count_finding, &counted);
 	return n == counted ? n : UINT_MAX;
 }
 

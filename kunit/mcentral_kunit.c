@@ -284,16 +284,11 @@ static void alloc_one_without_pages_fails(struct kunit *test)
 
 /* ---- the validator */
 
-static void count_finding(void *ctx, const char *fmt, ...)
-{
-	++*(unsigned int *)ctx;
-}
-
 static unsigned int findings(struct kunit *test)
 {
 	unsigned int counted = 0, n;
 
-	n = kmh_mcentral_validate(node(test), SPANCLASS, count_finding, &counted);
+	n = kmh_mcentral_validate(node(test), SPANCLASS, kmh_kunit_count_finding, &counted);
 	return n == counted ? n : UINT_MAX;
 }
 

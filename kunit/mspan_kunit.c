@@ -58,14 +58,9 @@ static void take_all(struct kmh_mspan *s)
 		set_word(s, i, 0, 0);
 }
 
-static void count_finding(void *ctx, const char *fmt, ...)
-{
-	++*(unsigned int *)ctx;
-}
-
 static unsigned int findings(const struct kmh_mspan *s)
 {
-	unsigned int counted = 0, n = kmh_mspan_validate(s, count_finding, &counted);
+	unsigned int counted = 0, n = kmh_mspan_validate(s, kmh_kunit_count_finding, &counted);
 
 	return n == counted ? n : UINT_MAX;
 }

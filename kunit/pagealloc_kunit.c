@@ -10,7 +10,7 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
-#include "../kmod/pages/pagealloc.h"
+#include "kunit_util.h"
 
 #define MAX_RANGES	64
 
@@ -21,28 +21,11 @@ struct fixture {
 	unsigned int n;
 };
 
-static void finding(void *ctx, const char *fmt, ...)
-{
-	struct kunit *test = ctx;
-	struct va_format vaf = { .fmt = fmt };
-	va_list args;
-
-	va_start(args, fmt);
-	vaf.va = &args;
-	kunit_err(test, "validator: %pV\n", &vaf);
-	va_end(args);
-}
-
-static void count_finding(void *ctx, const char *fmt, ...)
-{
-	++*(unsigned int *)ctx;
-}
-
 static void expect_valid(struct kunit *test)
 {
 	struct fixture *f = test->priv;
 
-	KUNIT_EXPECT_EQ(test, kmh_pa_validate(&f->pa, finding, test), 0U);
+	KUNIT_EXPECT_EQ(test, kmh_pa_validate(&f->pa, kmh_kunit_finding, test), 0U);
 }
 
 static int pagealloc_init(struct kunit *test)
@@ -630,17 +613,17 @@ static void validate_finds_damage(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		told = 0;
 		*rows[i].word ^= 0x100;
-		found = kmh_pa_validate(&f->pa, count_finding, &told);
+		found = kmh_pa_validate(&f->pa, kmh_kunit_count_finding, &told);
 		*rows[i].word ^= 0x100;
 		KUNIT_EXPECT_GE_MSG(test, found, 1U, "%s", rows[i].what);
 		KUNIT_EXPECT_EQ_MSG(test, found, told, "%s", rows[i].what);
 	}
 	told = 0;
 	r->hint = 40;
-	KUNIT_EXPECT_EQ(test, kmh_pa_validate(&f->pa, count_finding, &told), 1U);
+	KUNIT_EXPECT_EQ(test, kmh_pa_validate(&f->pa, kmh_kunit_count_finding, &told), 1U);
 	r->hint = 30;
 	r->bucket ^= 1;
-	KUNIT_EXPECT_GE(test, kmh_pa_validate(&f->pa, count_finding, &told), 2U);
+	KUNIT_EXPECT_GE(test, kmh_pa_validate(&f->pa, kmh_kunit_count_finding, &told), 2U);
 	r->bucket ^= 1;
 }
 

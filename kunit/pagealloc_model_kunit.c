@@ -10,24 +10,12 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
-#include "../kmod/pages/pagealloc.h"
+#include "kunit_util.h"
 
 #define NONE		KMH_PARANGE_NONE
 #define MAX_RUNS	2048
 #define BATCHES		40
 #define BATCH_OPS	100
-
-static void finding(void *ctx, const char *fmt, ...)
-{
-	struct kunit *test = ctx;
-	struct va_format vaf = { .fmt = fmt };
-	va_list args;
-
-	va_start(args, fmt);
-	vaf.va = &args;
-	kunit_err(test, "validator: %pV\n", &vaf);
-	va_end(args);
-}
 
 static void *zalloc(struct kunit *test, size_t bytes)
 {
@@ -238,7 +226,7 @@ static void expect_model(struct model *m)
 	unsigned long page;
 	unsigned int i;
 
-	KUNIT_ASSERT_EQ(m->test, kmh_pa_validate(&m->pa, finding, m->test), 0U);
+	KUNIT_ASSERT_EQ(m->test, kmh_pa_validate(&m->pa, kmh_kunit_finding, m->test), 0U);
 	for (i = 0; i < NRANGES; i++)
 		for (page = 0; page < shapes[i].npages; page++)
 			KUNIT_ASSERT_EQ(m->test, m->used[i][page],
@@ -328,7 +316,7 @@ static void tebibyte_as_one_range(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, kmh_pa_free(pa, range, first + holes[i].at,
 						    holes[i].npages));
 	KUNIT_EXPECT_EQ(test, kmh_parange_max(range), 10000UL);
-	KUNIT_EXPECT_EQ(test, kmh_pa_validate(pa, finding, test), 0U);
+	KUNIT_EXPECT_EQ(test, kmh_pa_validate(pa, kmh_kunit_finding, test), 0U);
 
 	expect_alloc(test, pa, 2, 1, first + 1000);
 	expect_alloc(test, pa, 2, 1, first + 300000);
@@ -338,7 +326,7 @@ static void tebibyte_as_one_range(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, base, first);
 	KUNIT_EXPECT_EQ(test, bits, 8ULL);
 	expect_alloc(test, pa, 1, 1, first + 300002);
-	KUNIT_EXPECT_EQ(test, kmh_pa_validate(pa, finding, test), 0U);
+	KUNIT_EXPECT_EQ(test, kmh_pa_validate(pa, kmh_kunit_finding, test), 0U);
 	KUNIT_EXPECT_TRUE(test, kmh_pa_remove(pa, range, true));
 }
 
@@ -372,7 +360,7 @@ static void tebibyte_as_small_ranges(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, kmh_pa_alloc(pa, 300, 1, &r, &page));
 	KUNIT_EXPECT_EQ(test, (r - ranges) % 1000, 0L);
 	KUNIT_EXPECT_FALSE(test, kmh_pa_alloc(pa, 301, 1, &r, &page));
-	KUNIT_EXPECT_EQ(test, kmh_pa_validate(pa, finding, test), 0U);
+	KUNIT_EXPECT_EQ(test, kmh_pa_validate(pa, kmh_kunit_finding, test), 0U);
 }
 
 static struct kunit_case pagealloc_model_cases[] = {

@@ -36,8 +36,10 @@ static void realloc_walk(struct kunit *test, u8 *p, bool data)
 	};
 	size_t bytes = kmheap_size(p), was = 0;
 	struct kmheap_object obj;
+	struct kmheap_stats st;
 	unsigned int i;
 
+	KUNIT_ASSERT_NOT_NULL(test, p);
 	write_bytes(p, 0, bytes);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		u8 *q = kmheap_realloc(NULL, p, sizes[i], GFP_KERNEL);
@@ -63,28 +65,18 @@ static void realloc_walk(struct kunit *test, u8 *p, bool data)
 	}
 	expect_bytes(test, p, was);
 	kmheap_free(p);
+	kmh_kunit_stats(kmh_kunit_heap(test), &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
 }
 
 static void realloc_keeps_contents(struct kunit *test)
 {
-	u8 *p = kmheap_alloc(kmh_kunit_heap(test), 3, GFP_KERNEL);
-	struct kmheap_stats st;
-
-	KUNIT_ASSERT_NOT_NULL(test, p);
-	realloc_walk(test, p, false);
-	kmh_kunit_stats(kmh_kunit_heap(test), &st);
-	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+	realloc_walk(test, kmheap_alloc(kmh_kunit_heap(test), 3, GFP_KERNEL), false);
 }
 
 static void realloc_data_stays_data(struct kunit *test)
 {
-	u8 *p = kmheap_alloc_data(kmh_kunit_heap(test), 3, GFP_KERNEL);
-	struct kmheap_stats st;
-
-	KUNIT_ASSERT_NOT_NULL(test, p);
-	realloc_walk(test, p, true);
-	kmh_kunit_stats(kmh_kunit_heap(test), &st);
-	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+	realloc_walk(test, kmheap_alloc_data(kmh_kunit_heap(test), 3, GFP_KERNEL), true);
 }
 
 static void realloc_null_allocates(struct kunit *test)

@@ -385,12 +385,7 @@ static void fire_thread(void *arg, unsigned int i)
 		u32 *p = n / 20000 % 2 ? NULL :	/* fewer and fewer by turns */
 			 kmheap_alloc(f->heap, 8 + draw % 3000, GFP_KERNEL);
 
-		if (p)
-			*p = (u32)(unsigned long)p;
-		p = xchg(&f->box[draw / 3000 % NR_BOXES], p);
-		if (p && *p != (u32)(unsigned long)p)
-			f->nspoilt[i]++;
-		kmheap_free(p);
+		f->nspoilt[i] += !kmh_kunit_swap(&f->box[draw / 3000 % NR_BOXES], p);
 		if (n % 64 == 0)
 			cond_resched();
 	}

@@ -450,13 +450,8 @@ static void fire_thread(void *arg, unsigned int i)
 		bool fill = atomic_inc_return(&f->nops) / 20000 % 2;	/* by turns */
 		u32 *p = fill ? kmheap_alloc(f->heap, bytes, GFP_KERNEL) : NULL;
 
-		if (p)
-			*p = (u32)(unsigned long)p;
 		at = (at * 1664525 + 1013904223) % NR_BOXES;
-		p = xchg(&f->box[at], p);
-		if (p && *p != (u32)(unsigned long)p)
-			f->nspoilt[i]++;
-		kmheap_free(p);
+		f->nspoilt[i] += !kmh_kunit_swap(&f->box[at], p);
 		if (n % 64 == 0)
 			cond_resched();
 	}

@@ -73,6 +73,22 @@ struct parting {
 	bool begun, done;
 };
 
+static void parting_begin(struct kunit *test, struct parting *parting)
+{
+	*parting = (struct parting){ .heap = wiping_heap(test, "wiped", 0) };
+	parting->p = kmheap_alloc(parting->heap, 64, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, ways_out_soiled(parting->p, 64));
+	parting->weak = kmheap_weak_create(parting->p);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, parting->weak);
+}
+
+static void parting_end(struct kunit *test, struct parting *parting)
+{
+	kmheap_rcu_barrier(parting->heap);
+	KUNIT_EXPECT_EQ(test, ways_out_left(parting->p, 64), 0UL);
+	kmheap_destroy(parting->heap);
+}
+
 /* In the middle of the free, on its CPU: until the other one is through. */
 static void let_the_handle_go(void *arg)
 {
@@ -101,19 +117,14 @@ static void part(void *arg, unsigned int i)
 
 static void handle_goes_before_the_claim(struct kunit *test)
 {
-	struct kmheap *heap = wiping_heap(test, "wiped", 0);
-	struct parting parting = { .p = kmheap_alloc(heap, 64, GFP_KERNEL) };
+	struct parting parting;
 
-	KUNIT_ASSERT_NOT_NULL(test, ways_out_soiled(parting.p, 64));
-	parting.weak = kmheap_weak_create(parting.p);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, parting.weak);
+	parting_begin(test, &parting);
 	kmh_kunit_at_any(test, "claim of an object with a special", let_the_handle_go, &parting);
 	kmh_kunit_threads(test, 2, part, &parting);
 	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("claim of an object with a special"));
 	KUNIT_EXPECT_TRUE(test, parting.done);
-	kmheap_rcu_barrier(heap);
-	KUNIT_EXPECT_EQ(test, ways_out_left(parting.p, 64), 0UL);
-	kmheap_destroy(heap);
+	parting_end(test, &parting);
 }
 
 /* The special is about to leave, and its object is freed. */
@@ -126,18 +137,13 @@ static void free_parting(void *arg)
 
 static void freed_while_its_handle_goes(struct kunit *test)
 {
-	struct kmheap *heap = wiping_heap(test, "wiped", 0);
-	struct parting parting = { .p = kmheap_alloc(heap, 64, GFP_KERNEL) };
+	struct parting parting;
 
-	KUNIT_ASSERT_NOT_NULL(test, ways_out_soiled(parting.p, 64));
-	parting.weak = kmheap_weak_create(parting.p);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, parting.weak);
+	parting_begin(test, &parting);
 	kmh_kunit_at(test, "a special leaves a live object", free_parting, &parting);
 	kmheap_weak_destroy(parting.weak);
 	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("a special leaves a live object"));
-	kmheap_rcu_barrier(heap);
-	KUNIT_EXPECT_EQ(test, ways_out_left(parting.p, 64), 0UL);
-	kmheap_destroy(heap);
+	parting_end(test, &parting);
 }
 
 /* May sleep, so that the other one's grace period can end. */
@@ -170,18 +176,13 @@ static void part_deferred(void *arg, unsigned int i)
 /* The sweep finds the object of a special that is about to leave. */
 static void swept_while_its_handle_goes(struct kunit *test)
 {
-	struct kmheap *heap = wiping_heap(test, "wiped", 0);
-	struct parting parting = { .p = kmheap_alloc(heap, 64, GFP_KERNEL), .heap = heap };
+	struct parting parting;
 
-	KUNIT_ASSERT_NOT_NULL(test, ways_out_soiled(parting.p, 64));
-	parting.weak = kmheap_weak_create(parting.p);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, parting.weak);
+	parting_begin(test, &parting);
 	kmh_kunit_at_any(test, "a special leaves a live object", let_the_object_go, &parting);
 	kmh_kunit_threads(test, 2, part_deferred, &parting);
 	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("a special leaves a live object"));
-	kmheap_rcu_barrier(heap);
-	KUNIT_EXPECT_EQ(test, ways_out_left(parting.p, 64), 0UL);
-	kmheap_destroy(heap);
+	parting_end(test, &parting);
 }
 
 static struct kunit_case wiped_cases[] = {
