@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: the front door in, and looking at what came out. */
+/* KUnit: the ways to allocate, and what a lookup says of the objects. */
 #include <linux/string.h>
 #include <linux/topology.h>
 
 #include "kunit_util.h"
 
-/* An object as it must be: of its class, aligned, live, of this heap. */
+/* @p is an object as it must be: of its class, aligned, live, of @heap. */
 static void expect_object(struct kunit *test, struct kmheap *heap, void *p, size_t bytes,
 			  size_t usable)
 {
@@ -159,7 +159,7 @@ static void alloc_null_heap_is_default(struct kunit *test)
 	}
 }
 
-/* More than a span of every class at once. */
+/* More objects than one span of each class holds are live at once. */
 static void alloc_objects_do_not_overlap(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -185,7 +185,7 @@ static void alloc_objects_do_not_overlap(struct kunit *test)
 	}
 }
 
-/* Dirties the slot that the next allocation of @bytes on this CPU gets. */
+/* Dirty the slot that the next allocation of @bytes on this CPU gets. Returns the slot. */
 static void *dirty(struct kmheap *heap, size_t bytes, bool data)
 {
 	void *p;
@@ -208,7 +208,7 @@ static void expect_zeroed(struct kunit *test, void *dirty, void *p, size_t bytes
 	kmheap_free(p);
 }
 
-/* On one CPU, so that it is known that memory is recycled. */
+/* The case stays on one CPU, so that memory is recycled for certain. */
 static void zalloc_recycled_memory(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -236,7 +236,7 @@ static void zalloc_recycled_memory(struct kunit *test)
 	expect_zeroed(test, was, kmheap_zalloc(heap, 100000, GFP_KERNEL), 100000);
 }
 
-/* The ways round the window: refill, another class's pages, a busy mcache. */
+/* Ways that do not take a slot of the window: a refill, pages of another class, a busy mcache. */
 static void zalloc_slow_paths(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);

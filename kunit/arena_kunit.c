@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Arenas: what a heap takes from the kernel, when, and how it gives it back. */
+/* KUnit: arenas: what a heap takes from the kernel, when, and how the heap gives it back. */
 #include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -11,13 +11,16 @@
 
 /* ---- arenas */
 
-/* What is in an arena, without the page that may be needed to begin at a heap page. */
+/* Bytes of an arena without the page that may be needed to begin at a heap page. */
 static size_t payload(const struct kmh_arena *a)
 {
 	return round_down(a->bytes, KMH_PAGE_SIZE);
 }
 
-/* Up to 2 MiB; from 128 MiB on a 32nd is more. */
+/*
+ * Each arena is twice the last, up to 2 MiB; from 128 MiB in arenas on, a 32nd of that is
+ * more.
+ */
 static void arena_sizes_double(struct kunit *test)
 {
 	static const size_t kib[] = { 256, 512, 1024, 2048, 2048, 2048, 2048 };
@@ -43,7 +46,7 @@ static void arena_sizes_double(struct kunit *test)
 	atomic_long_sub(1152UL << 20, &heap->arena_bytes);
 }
 
-/* What arenas and tables are made of when memory is short. */
+/* Arenas and tables are made of single pages when memory is short. */
 static void pieces_are_one_area(struct kunit *test)
 {
 	size_t bytes = SZ_1M + PAGE_SIZE, i, n = bytes / sizeof(u64);
@@ -80,8 +83,8 @@ static void pieces_map_the_last_byte(struct kunit *test)
 }
 
 /*
- * The arithmetic for every page size that a kernel may have. vmalloc gives pages of the
- * kernel's size, whole ones, at a multiple of that size.
+ * The arithmetic for every page size that a kernel may have. vmalloc gives whole pages of the
+ * kernel's size, at a multiple of that size.
  */
 static void arena_need_holds_the_run_everywhere(struct kunit *test)
 {
@@ -96,7 +99,7 @@ static void arena_need_holds_the_run_everywhere(struct kunit *test)
 					unsigned long run = round_up(first, align);
 
 					need = kmh_arena_need(npages, align, kernel_page);
-					/* As kmh_backend_arena() does. */
+					/* kmh_backend_arena() adds this much, too. */
 					need += max_t(size_t, KMH_PAGE_SIZE, kernel_page) -
 						kernel_page;
 					if (IS_ALIGNED(need, kernel_page) &&
@@ -114,7 +117,7 @@ static void memory_is_short_of_all_there_is(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, kmh_memory_is_short(totalram_pages() << PAGE_SHIFT));
 }
 
-/* Where pages are free, but not in a run, a small arena does. */
+/* Where enough pages are free, but in no run that is long enough, a small arena suffices. */
 static void grow_for_want_of_a_run(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -139,7 +142,7 @@ static void grow_for_want_of_a_run(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, grow(mh, KMH_LONG_RUN_PAGES - 1, 1), 0);
 	KUNIT_ASSERT_EQ(test, narenas(heap), n + 1);
 	KUNIT_EXPECT_EQ(test, payload(arena(heap, n)), 512UL << 10);
-	/* That is no reason for the next ones to be small. */
+	/* The small arena is no reason for the next ones to be small. */
 	KUNIT_EXPECT_EQ(test, grow_anyway(mh), 0);
 	KUNIT_EXPECT_EQ(test, payload(arena(heap, n + 1)), 2UL << 20);
 	llist_for_each_entry_safe(s, next, odd.first, node)
@@ -170,7 +173,7 @@ static void arena_shape(struct kunit *test)
 	}
 }
 
-/* Every page of a heap in use, one by one: the first one of each arena, too. */
+/* Every page of a heap is handed out, one by one, the first page of each arena included. */
 static void every_page_is_handed_out(struct kunit *test)
 {
 	struct kmheap *heap = heap_new(test, "kunit-pages", 8 << 20);
@@ -233,7 +236,7 @@ static void dedicated_arena_by_size(struct kunit *test)
 		size_t next;
 		void *p;
 
-		/* No arena with room for it, and no worker that makes one. */
+		/* No arena has room for the object, and no worker makes one. */
 		mheap(test)->ahead_after = jiffies + 1000 * HZ;
 		kmh_kunit_settle(heap);
 		kmh_arena_release_free(heap, false);
@@ -253,7 +256,10 @@ static void dedicated_arena_by_size(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, heap->next_arena_bytes, next);
 			KUNIT_EXPECT_EQ(test, page_of(s), a->first);
 		}
-		/* To its last byte, and back to the kernel at once, by the worker. */
+		/*
+		 * The object is usable to its last byte; the worker gives its arena back to
+		 * the kernel at once.
+		 */
 		mheap(test)->ahead_after = jiffies;
 		((char *)p)[0] = 1;
 		((char *)p)[rows[i].bytes - 1] = 1;
@@ -309,7 +315,7 @@ static void release_free_takes_empty_arenas_only(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, grow_anyway(mh), 0);
 }
 
-/* Growing for an aligned run makes room for it whatever the arena's address. */
+/* Growing for an aligned run makes room for the run whatever the arena's address is. */
 static void grow_makes_room_for_aligned_runs(struct kunit *test)
 {
 	static const struct { unsigned long npages, align; } rows[] = {
@@ -352,7 +358,7 @@ static void grow_after_another_does_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, narenas(mh->heap), 3U);
 }
 
-/* Spans that others have emptied are worth more than an arena. */
+/* Spans that other CPUs have emptied are used before an arena is taken. */
 static void grow_collects_empty_spans_first(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -390,7 +396,10 @@ static void grow_keeps_the_limit(struct kunit *test)
 		{ 768 << 10, 512 << 10 },
 		{ 10 << 20, 512 << 10 },
 	};
-	/* What an arena of small pages has for the sake of its alignment. */
+	/*
+	 * What an arena has beside its payload where the kernel's pages are smaller than the
+	 * heap's.
+	 */
 	const size_t pad = KMH_PAGE_SIZE - PAGE_SIZE;
 	unsigned int i;
 
@@ -419,7 +428,10 @@ static void grow_keeps_the_limit(struct kunit *test)
 	}
 }
 
-/* Whatever fails on the way to an arena: nothing is booked, listed or lost. */
+/*
+ * Whichever step on the way to an arena fails: nothing stays booked or listed, and nothing is
+ * lost.
+ */
 static void grow_without_memory_fails(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -433,7 +445,7 @@ static void grow_without_memory_fails(struct kunit *test)
 	for (n = 1; err && n < 20; n++) {
 		long before = atomic_long_read(&kmh_failures_injected);
 
-		/* An arena of its own is asked for once, not by halves. */
+		/* A dedicated arena is asked for once: a smaller one would not do. */
 		atomic_long_set(&kmh_fail_nth, n);
 		err = grow(mh, 400, 1);
 		atomic_long_set(&kmh_fail_nth, 0);
@@ -449,13 +461,13 @@ static void grow_without_memory_fails(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, err, 0);
 	KUNIT_EXPECT_GE_MSG(test, n, 3UL, "the area and its tables can fail");
 	KUNIT_EXPECT_EQ(test, narenas(heap), 2U);
-	/* Of the arenas that doubling would like, a smaller one does. */
+	/* Where the size that doubling asks for is not to be had, a smaller arena suffices. */
 	atomic_long_set(&kmh_fail_nth, 1);
 	KUNIT_EXPECT_EQ(test, grow_anyway(mh), 0);
 	KUNIT_EXPECT_EQ(test, payload(arena(heap, 2)), (size_t)256 << 10);
 }
 
-/* Grow here, give back there. */
+/* One thread grows the heap while the other gives arenas back. */
 struct grow_race {
 	struct kmheap *heap;
 	int err;

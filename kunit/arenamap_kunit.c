@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The arenas map: any value is looked up safely, and the answer is what the address is.
- * Cases that extend the map do so for good; it grows by a few kilobytes.
+ * KUnit: the arenas map: any value is looked up safely, and the answer is what the address
+ * is. Cases that extend the map extend it for good; it grows by a few kilobytes.
  */
 #include <linux/bitops.h>
 #include <linux/module.h>
@@ -27,7 +27,10 @@ static enum kmh_span_state state(unsigned long addr)
 	return kmh_span_of(addr)->state;
 }
 
-/* Never of kmheap, or no longer: what the kernel gives to others may have been an arena. */
+/*
+ * @addr was never kmheap's, or is no longer: what the kernel gives to others may have been an
+ * arena.
+ */
 static void expect_foreign(struct kunit *test, unsigned long addr)
 {
 	enum kmh_span_state st = state(addr);
@@ -39,7 +42,7 @@ static void expect_foreign(struct kunit *test, unsigned long addr)
 	KUNIT_EXPECT_EQ(test, kmh_live_bytes((void *)addr), (size_t)0);
 }
 
-/* Reported and refused, but for the two values that may be freed. */
+/* A free of @addr is reported and refused; NULL and ZERO_SIZE_PTR may be freed. */
 static void expect_free_refused(struct kunit *test, unsigned long addr, enum kmh_misuse kind)
 {
 	struct kmh_report r;
@@ -66,7 +69,10 @@ static void lookup_powers_of_two(struct kunit *test)
 		for (i = 0; i < ARRAY_SIZE(addr); i++) {
 			struct kmh_mspan *s = kmh_span_of(addr[i]);
 
-			/* By chance an arena may lie there; it is not this heap's object. */
+			/*
+			 * By chance an arena may lie at the address; then it is not this
+			 * heap's object.
+			 */
 			KUNIT_ASSERT_NOT_NULL(test, s);
 			KUNIT_EXPECT_LT(test, (int)s->state, (int)KMH_SPAN_SMALL);
 			if (s->state == KMH_SPAN_NONE)
@@ -85,7 +91,10 @@ static void lookup_random_values(struct kunit *test)
 	for (i = 0; i < 20000; i++) {
 		unsigned long addr = (u64)prandom_u32_state(&rnd) << 32 | prandom_u32_state(&rnd);
 
-		/* As they are, in reach of the map, and close to its ends. */
+		/*
+		 * A quarter stays as drawn, the others lie in reach of the map or close to
+		 * its ends.
+		 */
 		if (i % 4 == 1)
 			addr = ((kmh_arenamap->base - 2) << KMH_LEAF_SHIFT) +
 			       addr % ((kmh_arenamap->nr + 4) << KMH_LEAF_SHIFT);
@@ -94,7 +103,10 @@ static void lookup_random_values(struct kunit *test)
 		if (i % 4 == 3)
 			addr = ((kmh_arenamap->base + kmh_arenamap->nr) << KMH_LEAF_SHIFT) +
 			       (long)(addr % 64) - 32;
-		/* A few may hit spans of other heaps; then they lie in them. */
+		/*
+		 * A few may hit spans of other heaps; then the address lies in the span that
+		 * was found.
+		 */
 		s = kmh_span_of(addr);
 		nwrong += s->state >= KMH_SPAN_SMALL &&
 			  addr - s->base >= (unsigned long)s->npages << KMH_PAGE_SHIFT;
@@ -180,7 +192,10 @@ static void lookup_around_an_arena(struct kunit *test)
 	KUNIT_EXPECT_GE(test, start, (unsigned long)a->vbase);
 	KUNIT_EXPECT_LE(test, end, (unsigned long)a->vbase + a->bytes);
 	for (i = 0; i < ARRAY_SIZE(outside); i++) {
-		/* Its first bytes, when its base is not a heap page's. */
+		/*
+		 * The arena's first bytes, when its base is not at a heap page, are among
+		 * these.
+		 */
 		expect_foreign(test, outside[i]);
 	}
 	for (i = 0; i < ARRAY_SIZE(begin); i++) {
@@ -208,7 +223,7 @@ static void lookup_over_the_life_of_a_span(struct kunit *test)
 	void *p;
 
 	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
-	/* Five pages. */
+	/* An object of five pages. */
 	p = kmheap_alloc(heap, 40000, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	for (round = 0; round < 3; round++) {
@@ -228,7 +243,7 @@ static void lookup_over_the_life_of_a_span(struct kunit *test)
 			KUNIT_EXPECT_PTR_EQ(test, kmh_span_of_page(page + i), heap->freed);
 		KUNIT_EXPECT_FALSE(test, kmheap_lookup(p, &obj));
 		expect_free_refused(test, (unsigned long)p, KMH_DOUBLE_FREE);
-		/* In place again, first as a large object, then as small ones. */
+		/* The same pages again, first as a large object, then as small ones. */
 		p = kmheap_alloc(heap, round ? 1024 : 40000, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, p);
 		again = kmh_span_of((unsigned long)p);
@@ -247,7 +262,7 @@ static void lookup_over_the_life_of_a_span(struct kunit *test)
 
 /* ---- the map itself */
 
-/* Leaf @leaf as a page number. */
+/* The page number that leaf @leaf begins with. */
 static unsigned long page_of_leaf(unsigned long leaf)
 {
 	return leaf << (KMH_LEAF_SHIFT - KMH_PAGE_SHIFT);
@@ -265,7 +280,7 @@ static void cover_again_changes_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmh_arenamap_bytes(), bytes);
 }
 
-/* The map has grown since it had @bytes, by @ntables tables; it stays so after the case. */
+/* The map has grown since it had @bytes, by @ntables tables; the books of the case are told. */
 static void expect_growth(struct kunit *test, u64 bytes, unsigned int ntables)
 {
 	struct kmh_kunit_books *b = &kmh_kunit(test)->before;
@@ -274,7 +289,7 @@ static void expect_growth(struct kunit *test, u64 bytes, unsigned int ntables)
 	b->ntables += ntables;
 }
 
-/* Extends the map and looks at every old entry. */
+/* Extend the map and look at every old entry. */
 static void expect_extension(struct kunit *test, unsigned long leaf, unsigned int nleaves)
 {
 	struct kmh_arenamap *old = kmh_arenamap;
@@ -298,7 +313,7 @@ static void expect_extension(struct kunit *test, unsigned long leaf, unsigned in
 	bytes += nleaves * sizeof(struct kmh_leaf);
 	KUNIT_EXPECT_EQ(test, kmh_arenamap_bytes(), bytes);
 
-	/* What is covered can be set, to the last entry, and nothing beside it. */
+	/* Each entry that is covered now can be set, up to the last, and none beside them. */
 	for (i = 0; i < npages; i++)
 		if (kmh_span_of_page(first + i) != &kmh_span_none)
 			break;
@@ -309,7 +324,7 @@ static void expect_extension(struct kunit *test, unsigned long leaf, unsigned in
 			(int)KMH_SPAN_GONE);
 	KUNIT_EXPECT_EQ(test, (int)state((first + npages) << KMH_PAGE_SHIFT),
 			(int)KMH_SPAN_NONE);
-	if (leaf != old->base + old->nr)	/* its neighbour is as new as itself */
+	if (leaf != old->base + old->nr)	/* the page before is not in reach of the old map */
 		KUNIT_EXPECT_EQ(test, (int)state((first << KMH_PAGE_SHIFT) - 1),
 				(int)KMH_SPAN_NONE);
 	kmh_arenamap_set(first, npages, &kmh_span_none);
@@ -321,7 +336,7 @@ static void extend_keeps_old_entries(struct kunit *test)
 	struct kmh_mspan *s = kmh_span_of((unsigned long)p);
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
-	/* Right behind the end, and with a gap. */
+	/* The map is extended right behind its end, and with a gap. */
 	expect_extension(test, kmh_arenamap->base + kmh_arenamap->nr, 1);
 	KUNIT_EXPECT_PTR_EQ(test, kmh_span_of((unsigned long)p), s);
 	expect_extension(test, kmh_arenamap->base + kmh_arenamap->nr + 9, 3);
@@ -358,7 +373,10 @@ static void cover_out_of_reach_is_refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, (int)state(far << KMH_LEAF_SHIFT), (int)KMH_SPAN_NONE);
 }
 
-/* Each step of a cover fails once; what is there stays usable and the next try succeeds. */
+/*
+ * Each step of a cover fails once; entries that were there stay usable, and the next try
+ * succeeds.
+ */
 static void cover_without_memory_fails(struct kunit *test)
 {
 	unsigned long leaf = kmh_arenamap->base + kmh_arenamap->nr;
@@ -378,7 +396,10 @@ static void cover_without_memory_fails(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, err, -ENOMEM);
 		KUNIT_EXPECT_PTR_EQ(test, kmh_span_of((unsigned long)p), s);
 		KUNIT_EXPECT_EQ(test, (int)state(leaf << KMH_LEAF_SHIFT), (int)KMH_SPAN_NONE);
-		/* One step further: the first level, then a leaf at a time. */
+		/*
+		 * In each round the cover gets one step further: the first level, then a leaf
+		 * at a time.
+		 */
 		atomic_long_set(&kmh_fail_nth, 2);
 		err = kmh_arenamap_cover(first, 2 * KMH_LEAF_PAGES, GFP_KERNEL);
 		if (!err)

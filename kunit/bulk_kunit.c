@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit: many objects at a time. Runs are cut at spans, words, batches and whatever is not
- * as it should be, so each of these is tried in each position.
+ * KUnit: many objects at a time. A bulk free is cut into runs at spans, words, batches and at
+ * whatever is not as it should be, so each of these is tried in each position.
  */
 #include <linux/string.h>
 
@@ -50,7 +50,7 @@ static void bulk_free(void *arg)
 	kmheap_free_bulk(b->n, b->p);
 }
 
-/* ---- what comes, and in what order it goes */
+/* ---- kinds of objects, and orders of their frees */
 
 static void order_forward(unsigned int n, void **p) { }
 
@@ -118,7 +118,7 @@ static void bulk_of_every_class(struct kunit *test)
 	kmh_kunit_no_reports(test);
 }
 
-/* Every second slot, then what is between them: no run is longer than one. */
+/* Every second slot is free, then those between them: no run is longer than one object. */
 static void bulk_from_a_window_with_holes(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -185,7 +185,10 @@ static void bulk_keeps_the_heap_s_alignment(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
-/* GFP_NOWAIT takes what is there; one that cannot be had is counted once. */
+/*
+ * With GFP_NOWAIT a bulk allocation takes what is there; the object that is not to be had is
+ * counted as one refusal.
+ */
 static void bulk_takes_what_is_there(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -211,12 +214,12 @@ static void bulk_takes_what_is_there(struct kunit *test)
 
 /* ---- one entry that is another kind, in each position */
 
-/* What is in the way: put there by get(), gone with the others unless it is reported. */
+/* What is in the way: get() puts it there, and the bulk free frees it unless it is reported. */
 struct odd {
 	const char *name;
 	void *(*get)(struct kmheap *heap, void **p, unsigned int at);
-	int kind;		/* of the one report; or -1 */
-	void (*put)(void *p);	/* what is left of it afterwards */
+	int kind;		/* of the one report; -1: no report */
+	void (*put)(void *p);	/* frees what the bulk free has left of it */
 };
 
 static struct kmheap *other_heap;
@@ -313,7 +316,10 @@ static const struct odd odds[] = {
 	{ "pages", odd_pages, KMH_INVALID_FREE, put_pages },
 };
 
-/* N objects and one odd at @at; p[N] is an object of the same class that the odd may use. */
+/*
+ * N objects and one odd entry at @at; p[N] is an object of the same class that the odd entry
+ * may use.
+ */
 static void try_odd(struct kunit *test, const struct odd *odd, unsigned int at, bool elsewhere,
 		    void **p)
 {
@@ -364,7 +370,7 @@ static void odd_entry_in_each_position(struct kunit *test)
 	kmheap_destroy(other_heap);
 }
 
-/* Each entry is live once and in the array three times. */
+/* Each object is live once and stands in the array three times. */
 static void all_of_it_three_times(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -388,7 +394,7 @@ static void all_of_it_three_times(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, live_objects(test, heap), 0ULL);
 }
 
-/* ---- from where the section is taken, and at the same time */
+/* ---- inside the mcache section, and on several CPUs */
 
 static void bulk_in_the_section(struct kunit *test)
 {
@@ -421,7 +427,7 @@ static void free_race_thread(void *arg, unsigned int i)
 	bulk_free(arg);
 }
 
-/* Each object is free once, and each other free of it is reported, now or at the fold. */
+/* Each object is freed once; each further free of it is reported, at once or at the fold. */
 static void free_race(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);

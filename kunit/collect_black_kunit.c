@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit: what is allocated while a collection is under way survives it, whichever way it
- * comes, and is garbage for the next one.
+ * KUnit: what is allocated while a collection is under way survives that collection, by
+ * whichever way it was allocated, and is garbage for the next one.
  */
 #include <linux/irq_work.h>
 
@@ -11,14 +11,14 @@
 #define NR_SLOTS	128U
 #define SPANCLASS	kmh_spanclass(kmheap_size_class(BYTES), false)
 
-/* One way to allocate. What stands in @old is garbage, if it is still there. */
+/* One way to allocate. What stands in @old is garbage, unless it was freed before. */
 struct black {
 	struct kunit *test;
 	struct kmheap *heap;
 	void *old[2 * NR_SLOTS];
 	void *new[2 * NR_SLOTS];
 	unsigned int nold, nnew;
-	const void *span;	/* where it should come from; NULL: anywhere */
+	const void *span;	/* where new objects should come from; NULL: anywhere */
 };
 
 static void add_old(struct black *b, unsigned int n)
@@ -112,7 +112,10 @@ static void alloc_one_object(struct black *b)
 	alloc_new(b);
 }
 
-/* The cached span and several fresh ones, among them the pages of those that went back. */
+/*
+ * Objects from the cached span and several fresh ones, whose pages are partly those that went
+ * back.
+ */
 static void alloc_many(struct black *b)
 {
 	unsigned int i;
@@ -122,7 +125,7 @@ static void alloc_many(struct black *b)
 		alloc_new(b);
 }
 
-/* One slot is free: the one that was freed meanwhile. */
+/* One slot is free: that of the object freed meanwhile. */
 static void free_and_alloc(struct black *b)
 {
 	unsigned int i;
@@ -168,7 +171,7 @@ static void empty_and_alloc(struct black *b)
 	alloc_many(b);
 }
 
-/* As an interrupt that arrives while this CPU is in its section. */
+/* Allocate as an interrupt does that arrives while this CPU is in its mcache section. */
 static void nested(struct black *b)
 {
 	struct kmh_mcache *mc;
@@ -274,7 +277,7 @@ static struct black *black_new(struct kunit *test)
 	return b;
 }
 
-/* All that is new lives, all that was old does not; the next collection takes the rest. */
+/* All new objects live and all old ones are gone; the next collection takes the new ones. */
 static void expect_black(struct black *b)
 {
 	unsigned int i, j, nreused = 0;
@@ -326,7 +329,10 @@ static void alloc_before_the_sweep(struct kunit *test)
 	start_sweeper(b->heap, sweeper);
 }
 
-/* Fresh spans and large objects are younger than the generation: no mark, and no sweep. */
+/*
+ * Fresh spans and large objects are younger than the generation: they need no mark and no
+ * sweep.
+ */
 static void alloc_fresh_before_the_sweep(struct kunit *test)
 {
 	static const size_t bytes[] = { 16, 1000, 32768, 32769, 200000, 3 << 20 };
@@ -343,7 +349,7 @@ static void alloc_fresh_before_the_sweep(struct kunit *test)
 	start_sweeper(b->heap, sweeper);
 }
 
-/* A nested allocation takes a listed span, which it has to sweep first. */
+/* A nested allocation takes a listed span, which has to be swept first. */
 static void alloc_nested_before_the_sweep(struct kunit *test)
 {
 	struct black *b = black_new(test);
@@ -371,7 +377,7 @@ static void alloc_nested_before_the_sweep(struct kunit *test)
 	start_sweeper(b->heap, sweeper);
 }
 
-/* A slot that is freed and allocated again in a span that waits for its sweep. */
+/* A slot is freed and allocated again in a span that waits for its sweep. */
 static void alloc_freed_before_the_sweep(struct kunit *test)
 {
 	struct black *b = black_new(test);
@@ -389,7 +395,7 @@ static void alloc_freed_before_the_sweep(struct kunit *test)
 	start_sweeper(b->heap, sweeper);
 }
 
-/* ---- lazily: garbage is of use before the worker has come */
+/* ---- garbage is reused before the worker has come */
 
 static void garbage_is_reused_before_the_worker(struct kunit *test)
 {
@@ -420,7 +426,7 @@ static void garbage_is_reused_before_the_worker(struct kunit *test)
 	collect_all(test, heap);
 }
 
-/* The worker comes by itself. */
+/* The worker sweeps without being asked. */
 static void worker_sweeps_after_the_end(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);

@@ -40,7 +40,7 @@ static void begin_and_end_errors(struct kunit *test)
 	kmheap_destroy(plain);
 }
 
-/* Without objects, and without arenas. */
+/* A collection of a heap without objects, and of one without arenas. */
 static void collect_an_empty_heap(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -53,7 +53,7 @@ static void collect_an_empty_heap(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->arena_bytes), 0L);
 }
 
-/* The next one begins where the sweep of the last one has ended. */
+/* A collection that begins before the last one's sweep has ended finishes that sweep first. */
 static void begin_finishes_the_sweep(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -126,7 +126,7 @@ static void mark_says_true_once(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.marked_objects - before.marked_objects, i * 2ULL);
 }
 
-/* Everything else is refused, and says nothing. */
+/* Whatever is no live object of the heap is refused, without a report. */
 static void mark_refuses(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test), *other = kmheap_create("kunit-other", NULL);
@@ -176,7 +176,10 @@ static void mark_refuses(struct kunit *test)
 
 /* ---- the sweep */
 
-/* Three of each size, of which the second is marked, as data and not. */
+/*
+ * Three objects of each size, of which the second is marked, as data and as objects with
+ * pointers.
+ */
 static void sweep_every_size(struct kunit *test, struct kmheap *heap)
 {
 	unsigned int n = 2 * (KMH_NR_CLASSES - 1 + ARRAY_SIZE(sizes)), i;
@@ -190,7 +193,7 @@ static void sweep_every_size(struct kunit *test, struct kmheap *heap)
 							sizes[class - KMH_NR_CLASSES];
 
 		p[i] = filled(test, heap, bytes, i / 3 % 2);
-		/* Large ones count what was asked for. */
+		/* Large objects count the bytes that were asked for. */
 		if (i % 3 != 1)
 			garbage += bytes > KMHEAP_MAX_SMALL ? bytes : kmheap_size(p[i]);
 	}
@@ -230,7 +233,7 @@ static void count_marks(struct kmh_mspan *s, void *ctx)
 		*n += hweight_long(atomic_long_read(kmh_mspan_mark(s, i)));
 }
 
-/* Where a span begins, and nowhere else, is page_inuse; page_marks has @nmarked bits. */
+/* page_inuse has a bit where each span begins and nowhere else; page_marks has @nmarked bits. */
 static void expect_page_bits(struct kunit *test, struct kmheap *heap, unsigned int nmarked)
 {
 	unsigned int nwrong = 0, nmarks = 0;
@@ -266,7 +269,7 @@ static void expect_no_marks(struct kunit *test, struct kmheap *heap)
 	expect_page_bits(test, heap, 0);
 }
 
-/* All survive one collection, and none the next: no floating garbage. */
+/* All objects survive one collection and none survives the next: nothing is kept for longer. */
 static void marks_last_for_one_collection(struct kunit *test)
 {
 	static const size_t bytes[] = { 8, 1024, 8, 8192, 50000 };
@@ -295,7 +298,7 @@ static void marks_last_for_one_collection(struct kunit *test)
 	expect_no_marks(test, heap);
 }
 
-/* A bit for each span with something that the client has marked. */
+/* page_marks has a bit for each span with an object that the client has marked. */
 static void page_bits_by_span(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -312,7 +315,7 @@ static void page_bits_by_span(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, kmheap_mark(heap, p[i]));
 		expect_page_bits(test, heap, nspans[i]);
 	}
-	/* Where a span goes back while a collection marks, its bit goes, too. */
+	/* A span that goes back while a collection marks loses its bit. */
 	kmheap_free(p[4]);
 	kmheap_free(p[3]);
 	kmh_mcache_drain_all(heap);
@@ -324,7 +327,7 @@ static void page_bits_by_span(struct kunit *test)
 	expect_no_marks(test, heap);
 }
 
-/* ---- what else can happen to garbage */
+/* ---- frees of garbage */
 
 enum moment { BEFORE, MARKING, MARKED, ENDED, SWEPT, NR_MOMENTS };
 
@@ -354,7 +357,10 @@ static void reach(struct kunit *test, enum moment moment, void **kept)
 	}
 }
 
-/* Of three sizes, at once and after a grace period: those whose turn it is at @moment. */
+/*
+ * Free the six objects whose turn is at @moment, of three sizes; every second free is
+ * deferred.
+ */
 static void free_dead(void **dead, enum moment moment)
 {
 	unsigned int i;
@@ -369,7 +375,10 @@ static void free_dead(void **dead, enum moment moment)
 	}
 }
 
-/* Whoever comes first frees it; the free that comes after the sweep is a double one. */
+/*
+ * Whoever comes first, sweep or free, frees an object; a free after the sweep is a double
+ * free.
+ */
 static void free_of_garbage(struct kunit *test)
 {
 	static const size_t bytes[] = { 64, 32768, 50000 };
@@ -406,7 +415,10 @@ struct node {
 	void *data;
 };
 
-/* As a client would: everything found is visited, unless kmheap_lookup() says data. */
+/*
+ * Mark as a client would: visit every object found, unless kmheap_lookup() says that it is
+ * data.
+ */
 static void visit(struct kmheap *heap, void *p)
 {
 	struct kmheap_object obj;
@@ -428,7 +440,7 @@ static void visit(struct kmheap *heap, void *p)
 	}
 }
 
-/* Data is full of addresses, but whom they belong to is not kept alive by that. */
+/* Data is full of addresses, but these keep no object alive. */
 static void data_needs_no_visit(struct kunit *test)
 {
 	static const size_t data_bytes[] = { 8, 12, 64, 2048, 40000 };

@@ -37,7 +37,7 @@ static inline unsigned int slot_of(const void *p)
 {
 	const struct kmh_mspan *s = where(p);
 
-	/* None of large ones, and where an object is gone that should be there. */
+	/* Large spans have no slots; 0, too, where an object is gone that should be there. */
 	return s->elemsize ? ((unsigned long)p - s->base) / s->elemsize : 0;
 }
 
@@ -59,7 +59,7 @@ static inline struct kmh_mcache *this_mcache(struct kmheap *heap)
 	return per_cpu_ptr(heap->mcache, raw_smp_processor_id());
 }
 
-/* An object that is filled with its pattern. */
+/* Allocate an object and fill it with its pattern. */
 static inline void *filled(struct kunit *test, struct kmheap *heap, size_t bytes, bool data)
 {
 	void *p = data ? kmheap_alloc_data(heap, bytes, GFP_KERNEL) :
@@ -108,7 +108,7 @@ static inline struct collected collected_by_now(struct kmheap *heap)
 	};
 }
 
-/* Since @since, exactly so much; @since moves on. */
+/* Since @since exactly @objects objects of @bytes bytes were collected; @since becomes now. */
 static inline void expect_collected(struct kunit *test, struct kmheap *heap,
 				    struct collected *since, u64 objects, u64 bytes)
 {
@@ -129,7 +129,7 @@ static inline void expect_live(struct kunit *test, struct kmheap *heap, u64 n)
 	KUNIT_EXPECT_EQ(test, st.deferred_objects, 0ULL);
 }
 
-/* A collection without roots: from the caller's marks on, all that is left is freed. */
+/* A collection without roots: everything that the caller does not mark from here on is freed. */
 static inline void collect_all(struct kunit *test, struct kmheap *heap)
 {
 	begin(test, heap);
@@ -144,7 +144,7 @@ static inline void no_work(struct work_struct *work)
 {
 }
 
-/* From here on @work does nothing. Returns what it would do. */
+/* From here on @work does nothing. Returns its function, for start_work(). */
 static inline work_func_t stop_work(struct work_struct *work)
 {
 	work_func_t fn = work->func;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit: collections against a model: random live sets, random frees, allocations while
- * they are under way, alone and with all CPUs at it; and each one's figures are exact.
+ * KUnit: collections against a model: random live sets, random frees and allocations while a
+ * collection is under way, on one CPU and on all; the figures of each collection are exact.
  */
 #include <linux/delay.h>
 #include <linux/prandom.h>
@@ -50,7 +50,7 @@ static void model_free(struct model *m, struct object *o)
 	o->p = NULL;
 }
 
-/* Some of them: who is there goes, who is not comes. */
+/* @n random objects of the model: a live one is freed, a missing one is allocated. */
 static void model_step(struct model *m, unsigned int n)
 {
 	while (n--) {
@@ -83,7 +83,7 @@ static void model_mark(struct model *m)
 	}
 }
 
-/* The collection has ended: the model forgets what it frees. Returns what that is. */
+/* A collection has ended: the model forgets what it frees. Returns how much that is. */
 static struct collected model_end(struct model *m)
 {
 	struct collected dead = {};
@@ -172,7 +172,7 @@ static void random_rounds(struct kunit *test)
 	collect_all(test, m->heap);
 }
 
-/* The same with the worker away: whoever allocates sweeps, and the barrier the rest. */
+/* The worker is kept away: allocations sweep what they need, and the barrier sweeps the rest. */
 static void random_rounds_without_worker(struct kunit *test)
 {
 	struct model *m = model_new(test);
@@ -192,7 +192,7 @@ static void random_rounds_without_worker(struct kunit *test)
 #define NR_BOXES	200U
 #define NR_COLLECTIONS	30U
 
-/* An object of a thread: the first word and the last tell whether it is whole. */
+/* An object of a thread: its first and last words tell whether it is whole. */
 struct shared {
 	struct kmheap *heap;
 	struct rw_semaphore sem;	/* held for writing where nobody allocates or frees */
@@ -239,7 +239,10 @@ static void shared_client(struct shared *sh, unsigned int i)
 		p = xchg(&sh->box[prandom_u32_state(&rnd) % NR_BOXES], p);
 		if (p)
 			sh->nspoilt[i] += !shared_whole(p);
-		/* Or else an end in between makes garbage of it. */
+		/*
+		 * Freed before the semaphore is: a collection that ended in between would
+		 * free the object, too.
+		 */
 		if (n % 3)
 			kmheap_free(p);
 		else
@@ -250,7 +253,7 @@ static void shared_client(struct shared *sh, unsigned int i)
 	}
 }
 
-/* Nothing is being allocated: half of the objects are taken out, and nobody knows them. */
+/* Nothing is being allocated: take out half of the objects, so that nobody knows them. */
 static void shared_lose(struct shared *sh, struct rnd_state *rnd)
 {
 	unsigned int i;
@@ -265,7 +268,7 @@ static void shared_lose(struct shared *sh, struct rnd_state *rnd)
 	}
 }
 
-/* Half of the boxes, at least: clients may have to wait for a CPU. */
+/* Are half of the boxes filled? Not all: clients may have to wait for a CPU. */
 static bool shared_is_filled(struct shared *sh)
 {
 	unsigned int i, n = 0;
@@ -294,7 +297,7 @@ static void shared_collector(struct shared *sh)
 		up_write(&sh->sem);
 		if (n % 16 == 0)
 			kmheap_rcu_barrier(sh->heap);
-		usleep_range(100, 500);		/* let them fill the boxes */
+		usleep_range(100, 500);		/* let the clients fill the boxes */
 		while (!shared_is_filled(sh) && kmh_kunit_wait_more(&wait))
 			;
 	}

@@ -34,7 +34,7 @@ static void alloc_in_atomic_context(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nfailed, 0U);
 }
 
-/* Who cannot sleep gets what is there and no more; who can makes the heap grow. */
+/* A caller that cannot sleep gets what is there and no more; one that can makes the heap grow. */
 static void alloc_nowait_does_not_grow(struct kunit *test)
 {
 	static const gfp_t gfps[] = { GFP_NOWAIT, GFP_ATOMIC, 0 };
@@ -68,7 +68,10 @@ static void alloc_nowait_does_not_grow(struct kunit *test)
 	}
 }
 
-/* ... but the worker has heard of it. */
+/*
+ * An allocation that could not sleep was refused, but it has woken the worker, which grows
+ * the heap.
+ */
 static void worker_grows_ahead(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);

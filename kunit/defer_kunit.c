@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: deferred frees: what waits, for how long, and what it becomes. */
+/* KUnit: deferred frees: what waits, for how long, and what becomes of it. */
 #include <linux/mm.h>
 #include <linux/prandom.h>
 #include <linux/string.h>
@@ -22,7 +22,7 @@ static void *alloc_data(struct kunit *test, size_t bytes)
 	return p;
 }
 
-/* @nobjs objects of @bytes wait, and the figures know of nothing else that is not live. */
+/* @nobjs objects of @bytes bytes wait; the figures count nothing else beside the live objects. */
 static void expect_waiting(struct kunit *test, u64 nobjs, u64 bytes)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -47,7 +47,7 @@ static void expect_state(struct kunit *test, const void *p, size_t bytes,
 	KUNIT_EXPECT_EQ(test, kmh_live_bytes(p), state == KMHEAP_OBJECT_LIVE ? bytes : 0);
 }
 
-/* Under init_on_free memory is wiped when it is free, and else left as it was. */
+/* With init_on_free memory is wiped when it becomes free; otherwise it stays as it was. */
 static void expect_remains(struct kunit *test, const void *p, size_t bytes, int fill)
 {
 	KUNIT_EXPECT_NULL_MSG(test, memchr_inv(p, want_init_on_free() ? 0 : fill, bytes),
@@ -56,7 +56,7 @@ static void expect_remains(struct kunit *test, const void *p, size_t bytes, int 
 
 /* ---- one object, from its free to its reuse */
 
-/* Take @n objects; is @p among them? Then give all back. */
+/* Allocate @n objects and free them again. Was @p among them? */
 static bool comes_up(struct kunit *test, const void *p, unsigned int spanclass, unsigned int n)
 {
 	size_t bytes = kmh_class_size(kmh_spanclass_class(spanclass));
@@ -91,7 +91,10 @@ static void defer_every_class(struct kunit *test)
 		kmheap_free_rcu(p);
 		expect_state(test, p, bytes, KMHEAP_OBJECT_DEFERRED);
 		expect_waiting(test, 1, bytes);
-		/* More than its span has: it fills up, and leaves the CPU. */
+		/*
+		 * One more than the span of @p has slots: the span fills up and leaves the
+		 * CPU.
+		 */
 		KUNIT_EXPECT_FALSE_MSG(test, comes_up(test, p, i, n + 1), "span class %u", i);
 		defer_close(test);
 		KUNIT_EXPECT_FALSE_MSG(test, comes_up(test, p, i, n + 1), "span class %u", i);
@@ -110,7 +113,7 @@ static void defer_every_class(struct kunit *test)
 static void defer_large(struct kunit *test)
 {
 	static const size_t sizes[] = { 32769, 40000, 300000, 1000000, 2200000 };
-	void *ballast = alloc(test, 32 << 20);	/* so much may wait */
+	void *ballast = alloc(test, 32 << 20);	/* the limit of what may wait grows with the heap */
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
@@ -144,14 +147,14 @@ static void defer_large(struct kunit *test)
 	kmheap_free(ballast);
 }
 
-/* ---- tiny objects: what waits is their block */
+/* ---- packed objects: their block waits */
 
 static unsigned long block_of(const void *p)
 {
 	return round_down((unsigned long)p, 16);
 }
 
-/* A block that is full of four objects of four bytes. */
+/* Fill a block with four objects of four bytes. */
 static void tiny_block(struct kunit *test, u32 *p[4])
 {
 	struct kmh_mcache *mc = per_cpu_ptr(kmh_kunit_heap(test)->mcache, raw_smp_processor_id());
@@ -169,7 +172,10 @@ static void tiny_block(struct kunit *test, u32 *p[4])
 	}
 }
 
-/* Freed in order, those in @mask deferred. Neighbours that are live stay as they are. */
+/*
+ * Free the objects in an order, those in @mask deferred. Neighbours that are live keep their
+ * contents.
+ */
 static void free_block(struct kunit *test, u32 *p[4], unsigned int mask, unsigned int order)
 {
 	unsigned int i, j, done = 0;
@@ -196,7 +202,10 @@ static void free_block(struct kunit *test, u32 *p[4], unsigned int mask, unsigne
 	}
 }
 
-/* Freed one after the other, and some of them deferred; while the CPU has it open, or not. */
+/*
+ * Free a block's objects one by one, some of them deferred, while the CPU packs into the
+ * block or after.
+ */
 static void defer_tiny_mix(struct kunit *test, unsigned int mask, unsigned int order, bool closed)
 {
 	u32 *p[4], *other[4], *q, *r[70];
@@ -206,7 +215,10 @@ static void defer_tiny_mix(struct kunit *test, unsigned int mask, unsigned int o
 	if (closed)
 		tiny_block(test, other);
 	free_block(test, p, mask, order);
-	/* The open block is begun anew, if nothing in it waits. */
+	/*
+	 * The CPU packs into the block from its beginning again, if nothing in the block
+	 * waits.
+	 */
 	q = alloc_data(test, 4);
 	if (mask || !closed)
 		KUNIT_EXPECT_EQ_MSG(test, block_of(q) == block_of(p[0]), !mask,
@@ -248,7 +260,7 @@ static void open_block_is_not_rewound_before_expiry(struct kunit *test)
 	p = alloc_data(test, 4);
 	*p = 0x1234567;
 	kmheap_free_rcu(p);
-	/* The rest of the block can be had, its beginning cannot. */
+	/* The rest of the block is allocated, its beginning is not. */
 	q = alloc_data(test, 4);
 	KUNIT_EXPECT_PTR_EQ(test, q, p + 1);
 	kmheap_free(q);
@@ -267,7 +279,7 @@ static void open_block_is_not_rewound_before_expiry(struct kunit *test)
 	kmheap_free_bulk(4, (void **)full);
 }
 
-/* Its objects are freed into one set after the other. */
+/* Objects of one block are freed into both sets, one after the other. */
 static void tiny_block_waits_in_both_sets(struct kunit *test)
 {
 	u32 *p[4], *next[4], *q;
@@ -308,7 +320,7 @@ static void closed_set_expires_alone(struct kunit *test)
 			kmheap_free_rcu(first[i]);
 		}
 		defer_close(test);
-		/* Those wait for a grace period that is not stamped yet. */
+		/* These wait for a grace period that has not been asked for yet. */
 		for (i = 0; i < ARRAY_SIZE(sizes); i++)
 			kmheap_free_rcu(second[i]);
 		KUNIT_EXPECT_TRUE(test, heap->defer.any[0] && heap->defer.any[1]);
@@ -328,13 +340,16 @@ static void closed_set_expires_alone(struct kunit *test)
 	}
 }
 
-/* In both sets (the gen was read anew): free when the later one has expired. */
+/*
+ * A slot is in both sets, as the generation was read twice: it is free when the later set has
+ * expired.
+ */
 static void slot_in_both_sets_waits_for_both(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 	unsigned int i;
 
-	for (i = 0; i < 3; i++) {	/* from either set on */
+	for (i = 0; i < 3; i++) {	/* beginning with either set */
 		u8 *p = alloc(test, 1024), *q = alloc(test, 1024);
 		struct kmh_mspan *s = kmh_span_of((unsigned long)p);
 		unsigned int slot = ((unsigned long)p - s->base) / 1024;
@@ -343,7 +358,10 @@ static void slot_in_both_sets_waits_for_both(struct kunit *test)
 		kmheap_free_rcu(p);
 		kmheap_free_rcu(q);
 		defer_close(test);
-		/* What kmheap_free_rcu(p) does if that was between its two looks. */
+		/*
+		 * kmheap_free_rcu(p) does this when the sets change roles between its two
+		 * looks.
+		 */
 		atomic_long_or(BIT(slot), kmh_mspan_deferred(s, 0, heap->defer.gen & 1));
 		s->dirty[heap->defer.gen & 1] = 1;
 		kmh_mspan_mcentral(s)->dirty[heap->defer.gen & 1] = 1;
@@ -384,7 +402,10 @@ static void do_free(enum how how, void *p, size_t bytes)
 	}
 }
 
-/* A second free of an object: before it expires, after its set has closed, afterwards. */
+/*
+ * Free an object twice: the second time before it expires, after its set has closed, or
+ * afterwards.
+ */
 static void free_twice(struct kunit *test)
 {
 	static const struct { enum how first, second; } rows[] = {
@@ -398,7 +419,10 @@ static void free_twice(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		for (j = 0; j < ARRAY_SIZE(sizes); j++) {
 			void *keep = alloc_data(test, sizes[j]), *p = alloc_data(test, sizes[j]);
-			/* Of a tiny one its block waits, which @keep still uses. */
+			/*
+			 * A packed object does not wait by itself: its block does, which
+			 * @keep still uses.
+			 */
 			bool waits = rows[i].first == LATER && sizes[j] > KMH_MAX_TINY;
 			struct kmheap_stats st;
 			u64 live;
@@ -540,7 +564,7 @@ static void defer_against_a_model(struct kunit *test)
 {
 	struct object *o = kunit_kcalloc(test, NR_OBJECTS, sizeof(*o), GFP_KERNEL);
 	struct kmheap *heap = kmh_kunit_heap(test);
-	void *ballast = alloc(test, 64 << 20);	/* so much may wait that nothing is pressed */
+	void *ballast = alloc(test, 64 << 20);	/* so much that no grace period is hurried */
 	unsigned int n, i, nexpired = 0;
 	struct kmheap_stats st;
 	struct rnd_state rnd;

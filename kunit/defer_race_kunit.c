@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: deferred frees with readers, other CPUs and the worker about; who waits for them. */
+/*
+ * KUnit: deferred frees while readers, other CPUs and the worker run, and barriers that wait
+ * for them.
+ */
 #include <linux/completion.h>
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
@@ -9,7 +12,7 @@
 #include "mcache_kunit.h"
 #include "sweep_kunit.h"
 
-/* ---- from where it may be called */
+/* ---- contexts from which a free may be deferred */
 
 struct caller {
 	struct kmheap *heap;
@@ -76,7 +79,7 @@ static void from_section(struct caller *c)
 	preempt_enable();
 }
 
-/* If it took one of them it would never come back. */
+/* Taking one of these locks again would never return. */
 static void from_under_the_locks(struct caller *c)
 {
 	unsigned long flags;
@@ -128,7 +131,7 @@ static void defer_from_every_context(struct kunit *test)
 		full = kmh_span_of((unsigned long)c.p[2]);
 		KUNIT_ASSERT_EQ(test, full->nelems, 2);
 		KUNIT_ASSERT_PTR_EQ(test, full, kmh_span_of((unsigned long)c.p[3]));
-		if (i % 2) {	/* on no list: it has to be announced */
+		if (i % 2) {	/* the span is on no list: it has to be announced */
 			kmh_mcache_drain_all(c.heap);
 			KUNIT_EXPECT_EQ(test, atomic_read(&full->home), (int)KMH_HOME_FULL);
 		}
@@ -157,7 +160,7 @@ struct torture {
 	atomic_t nread, nspoilt, nfailed;
 };
 
-/* An object says which one it is and how long; another one in its place says otherwise. */
+/* An object holds its number and its length; another object in its place holds others. */
 static bool is_whole(const unsigned long *p, unsigned long seq)
 {
 	unsigned long i, n = READ_ONCE(p[1]);
@@ -203,14 +206,17 @@ static void torture_write(struct torture *t, struct rnd_state *rnd)
 	p[1] = n;
 	for (i = 2; i < n; i++)
 		p[i] = seq * 31 + i;
-	/* Fully ordered: readers find it whole, and the old one no more. */
+	/*
+	 * Fully ordered: readers find the new object whole, and do not find the old one any
+	 * more.
+	 */
 	p = xchg(&t->box[prandom_u32_state(rnd) % NR_BOXES], p);
 	kmheap_free_rcu(p);
 }
 
 static void torture_thread(void *arg, unsigned int i)
 {
-	bool writes = i == 0 || i == 3;	/* on either of two CPUs one that reads as well */
+	bool writes = i == 0 || i == 3;	/* with two CPUs each has a writer and a reader */
 	struct torture *t = arg;
 	struct rnd_state rnd;
 	unsigned int n;
@@ -253,7 +259,7 @@ static void readers_never_see_reuse(struct kunit *test)
 struct doubles {
 	void *p[NR_RACED];
 	unsigned int n;
-	unsigned int later;		/* threads that defer, as a mask */
+	unsigned int later;		/* a mask of the threads that defer their frees */
 	atomic_t arrived;
 };
 
@@ -263,7 +269,7 @@ static void double_thread(void *arg, unsigned int i)
 	unsigned int k;
 
 	for (k = 0; k < NR_RACED; k++) {
-		if (k % 5 == 0)		/* all begin with one of each size at the same time */
+		if (k % 5 == 0)		/* all begin with one of each size together */
 			atomic_inc(&d->arrived);
 		while (atomic_read(&d->arrived) < (int)((k / 5 + 1) * d->n)) {
 			cpu_relax();
@@ -276,7 +282,10 @@ static void double_thread(void *arg, unsigned int i)
 	}
 }
 
-/* Of all that free an object one succeeds; each other one is told, now or at the fold. */
+/*
+ * One of the frees of an object succeeds; each of the others is reported, at once or at the
+ * fold.
+ */
 static void double_frees_that_race_are_counted(struct kunit *test)
 {
 	static const unsigned int later[] = { 0xf, 0x5, 0xa };
@@ -302,7 +311,7 @@ static void double_frees_that_race_are_counted(struct kunit *test)
 	}
 }
 
-/* Two objects of a packed block, each by another CPU: what waits is one block. */
+/* Two objects of a packed block are freed, each by another CPU: one block waits. */
 static void neighbour_thread(void *arg, unsigned int i)
 {
 	struct doubles *d = arg;
@@ -341,8 +350,8 @@ static void neighbours_in_a_block_are_counted_once(struct kunit *test)
 }
 
 /*
- * The sets change roles between the two looks of a free: its slot is in both then. Nobody
- * sweeps.
+ * The sets change roles between the two looks of a free, so that its slot is in both. Nothing
+ * sweeps meanwhile.
  */
 struct flip {
 	struct kmheap *heap;
@@ -366,7 +375,7 @@ static void sets_flip_during_a_free(struct kunit *test)
 	unsigned int i;
 
 	sweep_by_hand(f.heap);
-	/* At either place, and each time the other set is the first one. */
+	/* At each place the sets change roles twice, so that either is the first one once. */
 	for (i = 0; i < 4; i++) {
 		void *p = kmheap_alloc(f.heap, 8, GFP_KERNEL);
 		struct kmh_mspan *s = kmh_span_of((unsigned long)p);
@@ -386,8 +395,8 @@ static void sets_flip_during_a_free(struct kunit *test)
 				  BIT(slot % 64));
 	}
 	/*
-	 * In whichever sets they are, all of them come back; but no set was empty when it
-	 * began to be filled, so that has to be said again.
+	 * All objects come back, in whichever sets they are. But no set was empty when the
+	 * case began to fill it, so the flag that it is in use has to be set again.
 	 */
 	kmheap_rcu_barrier(f.heap);
 	f.heap->defer.any[f.heap->defer.gen & 1] = 1;
@@ -408,7 +417,7 @@ struct mixture {
 	atomic_t nfailed;
 };
 
-/* Whoever takes an object out of a box frees it, at once or later. */
+/* An object that is taken out of a box is freed, at once or later. */
 static void mixture_step(struct mixture *m, struct rnd_state *rnd)
 {
 	static const size_t sizes[] = { 4, 8, 16, 24, 100, 1000, 8192, 40000 };
