@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: who waits for deferred frees: readers, barriers, growth, the end of a heap. */
+/* KUnit: waits for deferred frees: of readers, barriers, growth, and the end of a heap. */
 #include <linux/delay.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
@@ -32,7 +32,7 @@ static void hold_reader(struct hold *h)
 	atomic_set(&h->step, 3);
 }
 
-/* Thread 1 reads, thread 2 waits for the frees, and thread 0 frees, and looks on. */
+/* Thread 1 reads, thread 2 waits for the frees, and thread 0 frees and watches the other two. */
 static void hold_thread(void *arg, unsigned int i)
 {
 	struct hold *h = arg;
@@ -79,7 +79,7 @@ static void reader_holds_what_is_deferred(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, (int)state_of(h.large), (int)KMHEAP_OBJECT_FREE);
 }
 
-/* Nobody has to wait for it: the worker comes by itself. */
+/* Without a barrier the worker frees the object. */
 static void worker_frees_what_has_expired(struct kunit *test)
 {
 	static const size_t sizes[] = { 64, 100000, 8192 };
@@ -112,7 +112,7 @@ static void barrier_with_nothing_to_wait_for(struct kunit *test)
 	kmheap_rcu_barrier(heap);
 	KUNIT_EXPECT_EQ(test, heap->defer.gen, gen);
 	KUNIT_EXPECT_EQ(test, heap->sweep.generations, generations);
-	/* Nor once there has been something. */
+	/* A barrier after all deferred frees have ended has nothing to wait for either. */
 	for (gen = 0; gen < 3; gen++) {
 		kmheap_free_rcu(alloc(test));
 		kmheap_rcu_barrier(heap);
@@ -123,7 +123,7 @@ static void barrier_with_nothing_to_wait_for(struct kunit *test)
 	kmheap_rcu_barrier(NULL);
 }
 
-/* For what is in the set that is closed, and for what came later. */
+/* A barrier waits for the set that is closed and for the one that is still open. */
 static void barrier_waits_for_both_sets(struct kunit *test)
 {
 	static const struct { bool first, second, open; } rows[] = {
@@ -164,7 +164,7 @@ struct barriers {
 	atomic_t nearly, nfailed;
 };
 
-/* The object itself, and not another one of which it is now the inside. */
+/* The object at @p waits: itself, and not another object of whose inside @p is a part by now. */
 static bool still_waits(const void *p, u8 fill)
 {
 	struct kmheap_object obj;
@@ -183,7 +183,7 @@ static void barrier_thread(void *arg, unsigned int i)
 		for (k = 0; k < ARRAY_SIZE(p); k++) {
 			p[k] = kmheap_alloc(b->heap, k % 10 ? 200 : 50000, GFP_KERNEL);
 			atomic_add(!p[k], &b->nfailed);
-			if (p[k])	/* whose it was last */
+			if (p[k])	/* its contents name its last owner */
 				memset(p[k], 0xe0 + i, 200);
 			kmheap_free_rcu(p[k]);
 		}
@@ -204,7 +204,7 @@ static void barriers_all_at_once(struct kunit *test)
 	expect_all_free(test);
 }
 
-/* ---- too much of it */
+/* ---- more waits than may */
 
 #define NR_PRESSING	400U		/* of 8192 bytes: three times the least limit */
 
@@ -247,7 +247,7 @@ static void limit_by_arena_bytes(struct kunit *test)
 	atomic_long_set(&heap->arena_bytes, was);
 }
 
-/* A CPU tells of its share when that is over 64 KiB; a little is never pressed for. */
+/* A CPU reports its share above 64 KiB. Less than the limit never hurries a grace period. */
 static void excess_presses_the_grace_period(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -283,7 +283,7 @@ static long defer_all_pressing(struct kmheap *heap, void **p)
 	return atomic_long_read(&heap->arena_bytes);
 }
 
-/* Who may wait gets the pages back that wait, and the heap stays as it is. */
+/* An allocation that can wait gets the pages of deferred objects, and the heap does not grow. */
 static void growth_waits_for_what_is_pending(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -299,7 +299,7 @@ static void growth_waits_for_what_is_pending(struct kunit *test)
 	expect_all_free(test);
 }
 
-/* Who must not wait does not: the heap grows. */
+/* An allocation that must not wait does not: the heap grows. */
 static void growth_without_io_does_not_wait(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -323,19 +323,22 @@ static void worker_presses_by_itself(struct kunit *test)
 	void **p = pressing_objects(test);
 	unsigned int i;
 
-	/* All at once: whoever is slow may see the worker free each by itself, and no excess. */
+	/*
+	 * All are freed under the mutex: otherwise the worker may free them one by one, with
+	 * no excess ever.
+	 */
 	mutex_lock(&heap->sweep.mutex);
 	for (i = 0; i < NR_PRESSING; i++)
 		kmheap_free_rcu(p[i]);
 	mutex_unlock(&heap->sweep.mutex);
-	/* Until it is folded, too. */
+	/* The slot is free once its word is folded. */
 	kmh_kunit_wait_for(test, state_of(p[0]) == KMHEAP_OBJECT_FREE);
 	KUNIT_EXPECT_GE(test, atomic_long_read(&heap->defer.expedited), 1L);
 	kmheap_rcu_barrier(heap);
 	expect_all_free(test);
 }
 
-/* Reclaim asks what could go: what is pending is pressed for, if it is worth it. */
+/* A count by the shrinker hurries the grace period, if enough is pending. */
 static void reclaim_presses_the_grace_period(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -374,7 +377,10 @@ static void destroy_waits_for_what_is_pending(struct kunit *test)
 		for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 			p[i] = kmheap_alloc_data(heap, sizes[i], GFP_KERNEL);
 			KUNIT_ASSERT_NOT_NULL(test, p[i]);
-			/* In one set or the other, and by whoever comes first. */
+			/*
+			 * Objects are in either set, and freed by the worker, by a drain or
+			 * by the end of the heap.
+			 */
 			if (round & 1 && i == 4)
 				msleep(50);
 			if (round & 2 && i == 5)
@@ -416,8 +422,8 @@ static void defer_takes_no_memory(struct kunit *test)
 }
 
 /*
- * A packed object whose block lives on, in a full span that is on no list: no slot of the
- * span is freed, and yet the barrier has to find the bit of the block.
+ * A packed object dies whose block lives on, in a full span that is on no list: no slot of
+ * the span is freed, and yet the barrier has to find the deferred bit of the block.
  */
 static void barrier_finds_a_full_tiny_span(struct kunit *test)
 {
@@ -427,14 +433,14 @@ static void barrier_finds_a_full_tiny_span(struct kunit *test)
 	struct kmh_mspan *s;
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
-	for (i = 0; i < n; i++) {	/* the last ones need another span */
+	for (i = 0; i < n; i++) {	/* the last ones lie in another span */
 		p[i] = kmheap_alloc_data(heap, 8, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, p[i]);
 	}
 	s = kmh_span_of((unsigned long)p[0]);
 	KUNIT_ASSERT_EQ(test, s->state, KMH_SPAN_TINY);
 	KUNIT_ASSERT_EQ(test, atomic_read(&s->home), (int)KMH_HOME_FULL);
-	for (i = 0; i < 40; i += 2) {	/* sets change roles */
+	for (i = 0; i < 40; i += 2) {	/* the sets change roles */
 		block = ((unsigned long)p[i] - s->base) / s->elemsize;
 		kmheap_free_rcu(p[i]);
 		KUNIT_EXPECT_TRUE_MSG(test, kmh_mspan_slot_waits(s, block), "object %u", i);

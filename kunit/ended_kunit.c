@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: who allocates from a heap that has ended. */
+/* KUnit: allocations from a heap that has ended. */
 #include <linux/string.h>
 
 #include "kunit_util.h"
 
-/* One report of an allocation from @heap, which has ended, and NULL. */
+/* The allocation from @heap, which has ended, was reported once and gave @p, NULL. */
 static void expect_ended(struct kunit *test, struct kmheap *heap, void *p)
 {
 	struct kmh_report r = kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
@@ -56,7 +56,7 @@ static void alloc_after_destroy(struct kunit *test)
 	alloc_after_destroy_in(test, KMHEAP_HWCACHE_ALIGN);
 }
 
-/* As many as are kept, and then some: each one tells for as long as it is there. */
+/* More heaps end than are kept: each one reports allocations for as long as it is kept. */
 static void ended_heaps_come_and_go(struct kunit *test)
 {
 	unsigned int i, kept;

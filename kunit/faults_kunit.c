@@ -17,7 +17,7 @@ struct faults {
 	struct kunit *test;
 	struct kmheap *heap;
 	long before;			/* failures injected before this run */
-	unsigned int nfailed;		/* calls that have failed for it */
+	unsigned int nfailed;		/* calls that have failed for that */
 	bool retried;			/* the call under way is a second try */
 	void *chain;			/* live objects; each holds the next one's address */
 };
@@ -27,7 +27,10 @@ static bool injected(const struct faults *f)
 	return atomic_long_read(&kmh_failures_injected) != f->before;
 }
 
-/* A call has failed: once, and because a step of it did. */
+/*
+ * A call has failed: for the first time in this run, and because a step of it was made to
+ * fail.
+ */
 static void expect_excuse(struct faults *f, const char *what)
 {
 	if (!injected(f) || f->nfailed)
@@ -35,7 +38,7 @@ static void expect_excuse(struct faults *f, const char *what)
 	f->nfailed++;
 }
 
-/* A call that gave @p: is it to be made again? */
+/* A call returned @p: must the scenario repeat the call? */
 static bool must_retry(struct faults *f, const void *p, const char *what)
 {
 	bool retried = f->retried;
@@ -85,7 +88,7 @@ static void first_small(struct faults *f)
 	keep(f, TWICE(f, kmheap_alloc(f->heap, 100, GFP_KERNEL)));
 }
 
-/* A span of each pool, then arenas. */
+/* Spans of each pool of descriptors, then more arenas. */
 static void small_grows(struct faults *f)
 {
 	static const size_t sizes[] = { 8, 16, 64, 512, 8192, 32768 };
@@ -151,8 +154,8 @@ static void large_dedicated(struct faults *f)
 }
 
 /*
- * Over several leaves of the arenas map that have never been covered. A run whose
- * failure came before that must not cover them, so nothing is tried again.
+ * A large object lies over several leaves of the arenas map that were never covered. A run
+ * whose failure came earlier must not cover them, so this scenario repeats no call.
  */
 static void large_over_leaves(struct faults *f)
 {
@@ -193,7 +196,7 @@ static void noio_grows(struct faults *f)
 		keep(f, TWICE(f, kmheap_alloc(f->heap, 8192, GFP_NOIO)));
 }
 
-/* The object stays as it was where its new place is not to be had. */
+/* An object stays as it was when its new place cannot be had. */
 static void realloc_grows(struct faults *f)
 {
 	static const size_t sizes[] = { 5000, 40000, 250000, 1000000, 3 << 20 };
@@ -265,7 +268,7 @@ static void shrink_and_again(struct faults *f)
 	keep(f, TWICE(f, kmheap_alloc(f->heap, 100000, GFP_KERNEL)));
 }
 
-/* Nobody but the worker has steps that can fail here. */
+/* Only the worker has steps that can fail here. */
 static void worker_fails(struct faults *f)
 {
 	struct kmh_node *node;
@@ -287,7 +290,7 @@ static void worker_fails(struct faults *f)
 	keep(f, TWICE(f, kmheap_alloc(f->heap, 32768, GFP_KERNEL)));
 }
 
-/* Its objects outlive the heap, too. */
+/* Objects of every kind outlive the heap. */
 static void survivors_of_every_kind(struct faults *f)
 {
 	unsigned int i;
@@ -333,7 +336,7 @@ static void finalizers_of_every_kind(struct faults *f)
 	KUNIT_EXPECT_EQ(f->test, ncalls, (unsigned int)ARRAY_SIZE(sizes));
 }
 
-/* NULL for -ENOMEM, as the others say it. */
+/* -ENOMEM becomes NULL, as the other calls report it. */
 static struct kmheap_weak *weak_or_null(struct faults *f, void *p)
 {
 	struct kmheap_weak *weak = kmheap_weak_create(p);
@@ -380,7 +383,7 @@ static void pages_grow(struct faults *f)
 		kmheap_free_pages(p[i], lengths[i]);
 }
 
-/* Old ones that are marked, garbage, and new ones: every other object survives. */
+/* Marked old objects, garbage and new objects: every other one survives. */
 static void collections(struct faults *f)
 {
 	static const size_t sizes[] = { 8, 1024, 32768, 50000, 300000 };
@@ -407,11 +410,11 @@ static void collections(struct faults *f)
 	}
 }
 
-/* How much span metadata a run finds ready. */
+/* How many free descriptors a run finds in the pools. */
 enum pools {
 	POOLS_WARM,		/* plenty */
-	POOLS_EMPTY,		/* none: whoever needs some must allocate */
-	POOLS_LOW,		/* once the heap is made, less than an arena wants ready */
+	POOLS_EMPTY,		/* none: a caller that needs one allocates a chunk */
+	POOLS_LOW,		/* once the heap is made, fewer than an arena wants free */
 };
 
 static const struct scenario {
@@ -420,7 +423,7 @@ static const struct scenario {
 	enum pools pools;
 	unsigned int flags;		/* of the heap */
 } scenarios[] = {
-	{ "large over leaves", large_over_leaves },	/* first: others cover leaves, too */
+	{ "large over leaves", large_over_leaves },	/* first: others cover leaves too */
 	{ "create", create_only, POOLS_EMPTY },
 	{ "first small", first_small },
 	{ "small grows", small_grows, POOLS_EMPTY },
@@ -458,7 +461,7 @@ static void scenario_desc(const struct scenario *s, char *desc)
 
 KUNIT_ARRAY_PARAM(scenario, scenarios, scenario_desc);
 
-/* ---- the sweep */
+/* ---- running the scenarios */
 
 static struct kmh_mspan *put_hoard(struct kmh_mspan *hoard, unsigned int most)
 {
@@ -471,7 +474,7 @@ static struct kmh_mspan *put_hoard(struct kmh_mspan *hoard, unsigned int most)
 	return hoard;
 }
 
-/* All idle span metadata; that of large spans comes first. */
+/* Take all free descriptors; those of large spans come first in the list. */
 static struct kmh_mspan *hoard_spans(void)
 {
 	static const unsigned int spanclasses[] = {
@@ -490,7 +493,7 @@ static struct kmh_mspan *hoard_spans(void)
 	return hoard;
 }
 
-/* One run with step @nth failing, or none. Returns whether it came to that step. */
+/* Run @scenario with step @nth failing, or none. Did the run come to that step? */
 static bool run_once(struct kunit *test, const struct scenario *scenario, unsigned int nth)
 {
 	struct faults f = {
@@ -547,7 +550,10 @@ static void every_step_fails_once(struct kunit *test)
 			break;
 	}
 	kunit_info(test, "%s: %u steps\n", scenario->name, nth - 1);
-	/* The heap's structures, its name, its nodes, its mcaches, an arena and its tables. */
+	/*
+	 * The least steps: the heap's structure, its name, nodes and mcaches, an arena and
+	 * its tables.
+	 */
 	KUNIT_EXPECT_GE(test, nth - 1, 7U);
 	KUNIT_EXPECT_LE(test, nth, (unsigned int)MOST_STEPS);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: type-stable metadata. */
+/* KUnit: fixalloc, the allocator of type-stable metadata. */
 #include <kunit/test.h>
 #include <linux/align.h>
 #include <linux/completion.h>
@@ -67,7 +67,7 @@ static int fix_init(struct kunit *test)
 	return 0;
 }
 
-/* Frees what a failed case left in use, so that destroy has nothing to warn about. */
+/* Free what a failed case left in use, so that destroy has nothing to warn about. */
 static void fix_exit(struct kunit *test)
 {
 	struct fix_ctx *fc = test->priv;
@@ -83,7 +83,7 @@ static struct kmh_fixalloc *fixalloc(struct kunit *test)
 	return &((struct fix_ctx *)test->priv)->f;
 }
 
-/* All free items, one by one, until there are none. Returns how many. */
+/* Get items one by one until none is free. Returns how many. */
 static unsigned int get_all(struct kmh_fixalloc *f, void **items, unsigned int max)
 {
 	unsigned int n;
@@ -151,7 +151,7 @@ static void reserve_makes_free(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmh_fixalloc_reserve(f, 1, GFP_KERNEL), 0);
 	KUNIT_EXPECT_EQ(test, f->chunk_bytes, PAGE_SIZE << f->order);
 	KUNIT_EXPECT_EQ(test, f->nfree, f->per_chunk);
-	/* All of them free already: nothing to do. */
+	/* As many are free already as are asked for: nothing to do. */
 	KUNIT_EXPECT_EQ(test, kmh_fixalloc_reserve(f, f->per_chunk, GFP_KERNEL), 0);
 	KUNIT_EXPECT_EQ(test, f->nfree, f->per_chunk);
 	KUNIT_EXPECT_EQ(test, kmh_fixalloc_reserve(f, f->per_chunk + 1, GFP_KERNEL), 0);
@@ -168,7 +168,7 @@ static void reserve_fails_with_backend(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmh_fixalloc_reserve(f, 1, GFP_KERNEL), -ENOMEM);
 	KUNIT_EXPECT_NULL(test, kmh_fixalloc_get(f));
 	expect_counts(test, 0);
-	/* The first chunk comes and stays, the second fails. */
+	/* The first chunk is allocated and stays, the second fails. */
 	atomic_long_set(&kmh_fail_nth, 2);
 	KUNIT_EXPECT_EQ(test, kmh_fixalloc_reserve(f, f->per_chunk + 1, GFP_KERNEL), -ENOMEM);
 	KUNIT_EXPECT_EQ(test, f->nfree, f->per_chunk);
@@ -188,7 +188,7 @@ static void get_until_exhausted(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, kmh_fixalloc_reserve(f, n, GFP_KERNEL), 0);
 	KUNIT_ASSERT_EQ(test, get_all(f, items, n + 1), n);
 	expect_counts(test, n);
-	/* Aligned, and apart: each item keeps what was written to all of it. */
+	/* Items are aligned and do not overlap: each keeps what was written to all of it. */
 	for (i = 0; i < n; i++) {
 		KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)items[i], ITEM_ALIGN));
 		memset(items[i], i, ITEM_BYTES);
@@ -216,7 +216,7 @@ static void get_first_use_zeroed(struct kunit *test)
 	}
 }
 
-/* Put and get leave every byte of an item alone, and the last put comes back first. */
+/* Put and get change no byte of an item, and the item put last is got first. */
 static void put_keeps_contents(struct kunit *test)
 {
 	struct kmh_fixalloc *f = fixalloc(test);
@@ -241,7 +241,10 @@ static void put_keeps_contents(struct kunit *test)
 	kmh_fixalloc_put(f, b);
 }
 
-/* As an NMI that hit the holder: put must not wait, and its item must come back. */
+/*
+ * As in an NMI that interrupts the holder of the lock: put must not wait, and the item comes
+ * back later.
+ */
 static void put_under_lock_is_pending(struct kunit *test)
 {
 	struct kmh_fixalloc *f = fixalloc(test);
@@ -263,7 +266,7 @@ static void put_under_lock_is_pending(struct kunit *test)
 		KUNIT_EXPECT_NOT_NULL(test, f->pending);
 		KUNIT_EXPECT_EQ(test, f->ninuse, (unsigned long)NR_ITEMS);
 	}
-	/* The next holder drains: here the put of the last. */
+	/* The next holder of the lock drains the pending items: here the put of the last item. */
 	kmh_fixalloc_put(f, items[NR_ITEMS - 1]);
 	KUNIT_EXPECT_NULL(test, f->pending);
 	KUNIT_EXPECT_EQ(test, f->ninuse, 0UL);
@@ -272,7 +275,7 @@ static void put_under_lock_is_pending(struct kunit *test)
 	expect_counts(test, 0);
 }
 
-/* An empty free list with pending items is not exhausted; nor is reserve fooled. */
+/* With an empty free list, get and reserve find the items that are pending. */
 static void pending_items_are_found(struct kunit *test)
 {
 	struct kmh_fixalloc *f = fixalloc(test);
@@ -312,17 +315,17 @@ static void put_twice_is_refused(struct kunit *test)
 	a = kmh_fixalloc_get(f);
 	KUNIT_ASSERT_NOT_NULL(test, a);
 	kmh_fixalloc_put(f, a);
-	kmh_fixalloc_put(f, a);				/* free already */
+	kmh_fixalloc_put(f, a);				/* the item is free already */
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&f->nrefused), 1L);
 
 	KUNIT_EXPECT_PTR_EQ(test, kmh_fixalloc_get(f), a);
 	raw_spin_lock_irqsave(&f->lock, flags);
 	kmh_fixalloc_put(f, a);
-	kmh_fixalloc_put(f, a);				/* pending already */
+	kmh_fixalloc_put(f, a);				/* the item is pending already */
 	raw_spin_unlock_irqrestore(&f->lock, flags);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&f->nrefused), 2L);
 
-	/* The validator says so, and that is all that is wrong. */
+	/* The validator reports the two puts and nothing else. */
 	fc->expect_findings = true;
 	KUNIT_EXPECT_EQ(test, validate(test), 1U);
 	KUNIT_EXPECT_STREQ(test, fc->first, "fixalloc test: 2 puts of items not in use");
@@ -350,7 +353,7 @@ static void put_to_other_fixalloc_is_refused(struct kunit *test)
 	kmh_fixalloc_destroy(other);
 }
 
-/* Each kind of damage has a finding of its own, and none makes the walk follow it. */
+/* The validator reports each kind of damage as such, and never follows a damaged pointer. */
 static void validate_finds_damage(struct kunit *test)
 {
 	struct fix_ctx *fc = test->priv;
@@ -375,13 +378,13 @@ static void validate_finds_damage(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, validate(test), 1U);
 	f->chunk_bytes--;
 
-	saved = *link;			/* an overrun of an item in use */
+	saved = *link;			/* an item in use was written past its end */
 	*link = 0x4141414141414140UL;
 	KUNIT_EXPECT_EQ(test, validate(test), 3U);
 	*link = saved;
 
 	kmh_fixalloc_put(f, a);
-	saved = *link;			/* a free item cuts the list short */
+	saved = *link;			/* a write to a free item cuts the list short */
 	*link = 0;
 	KUNIT_EXPECT_EQ(test, validate(test), 2U);
 	*link = saved;
@@ -390,7 +393,7 @@ static void validate_finds_damage(struct kunit *test)
 	expect_counts(test, 0);
 }
 
-/* Items of the second life may be the same pages, and are zeroed all the same. */
+/* Items of the allocator's second life may be the same pages, and are zeroed all the same. */
 static void destroy_then_use_again(struct kunit *test)
 {
 	struct kmh_fixalloc *f = fixalloc(test);
@@ -424,12 +427,15 @@ static void destroy_then_use_again(struct kunit *test)
 struct fix_thread {
 	struct kmh_fixalloc *f;
 	struct completion done;
-	unsigned long nlost;		/* items whose contents somebody else changed */
+	unsigned long nlost;		/* items whose contents another thread changed */
 	unsigned long nempty;
 	unsigned int id;
 };
 
-/* Hold a few items, each marked as ours, and swap them for others over and over. */
+/*
+ * Hold a few items, write the thread's number into each, and swap them for others again and
+ * again.
+ */
 static int fix_thread(void *data)
 {
 	struct fix_thread *t = data;
@@ -477,7 +483,10 @@ static void get_put_concurrent(struct kunit *test)
 			KUNIT_FAIL(test, "thread %u did not start", i);
 			continue;
 		}
-		/* Their spinlock is fair: whoever holds it all the time keeps them from it. */
+		/*
+		 * The lock is a fair spinlock: a validator that took it again at once would
+		 * keep the threads out.
+		 */
 		while (!wait_for_completion_timeout(&t[i].done, 1))
 			KUNIT_EXPECT_EQ(test, validate(test), 0U);
 		KUNIT_EXPECT_EQ(test, t[i].nlost, 0UL);

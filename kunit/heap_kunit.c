@@ -12,7 +12,7 @@ struct log_from {
 	struct kmsg_dump_iter iter;
 };
 
-/* From here on. */
+/* The log from this moment on. */
 static struct log_from log_here(void)
 {
 	struct log_from from;
@@ -123,7 +123,7 @@ static void create_table(struct kunit *test)
 	}
 }
 
-/* The name is copied, and free again after the end. */
+/* The name is copied, and may be used again once the heap is gone. */
 static void create_copies_the_name(struct kunit *test)
 {
 	char name[] = "kunit-name";
@@ -140,7 +140,10 @@ static void create_copies_the_name(struct kunit *test)
 	kmheap_destroy(b);
 }
 
-/* Whoever takes the name of a heap that goes gets its folder, or is told that it is taken. */
+/*
+ * A heap that takes the name of one that goes gets its folder, or is refused as the name is
+ * taken.
+ */
 struct namesake {
 	struct kunit *test;
 	unsigned int ngot;
@@ -208,7 +211,7 @@ static void heaps_share_no_arena(struct kunit *test)
 			KUNIT_EXPECT_TRUE(test, p[h][i] >= s->arena->vbase &&
 					  p[h][i] < s->arena->vbase + s->arena->bytes);
 		}
-		/* Every page of each of its arenas says so. */
+		/* Every page of each arena belongs to the heap. */
 		mutex_lock(&heap[h]->arenas_mutex);
 		list_for_each_entry(a, &heap[h]->arenas, list)
 			for (j = 0; j < a->npages; j++)
@@ -232,7 +235,7 @@ static u64 footprint(struct kmheap *heap)
 	return st.footprint_bytes;
 }
 
-/* Objects of one size until there is no more; never a byte over. */
+/* Allocate objects of one size until no more fit; the footprint never exceeds @limit. */
 static void *fill_heap(struct kunit *test, struct kmheap *heap, size_t bytes, u64 limit)
 {
 	void *p, *first = NULL;
@@ -266,13 +269,13 @@ static void limit_holds(struct kunit *test)
 			void *first;
 
 			if (sizes[j] <= 16 && limits[i] > 600000)
-				continue;	/* too many of them */
+				continue;	/* more objects than a case should take */
 			heap = heap_with_limit(test, limits[i]);
 			first = fill_heap(test, heap, sizes[j], limits[i]);
 			kmh_kunit_balanced(test, heap, &st);
 			KUNIT_EXPECT_EQ(test, st.refused_allocs, 1ULL);
 			KUNIT_EXPECT_EQ(test, st.limit_bytes, (u64)limits[i]);
-			/* Not all of it is of use, but a good part is. */
+			/* Not all of the limit is of use, but a good part of it must be. */
 			KUNIT_EXPECT_GE_MSG(test, st.live_bytes, (u64)limits[i] / 3,
 					    "limit %zu, size %zu", limits[i], sizes[j]);
 			free_chain(first);
@@ -302,7 +305,7 @@ static void limit_refuses_what_cannot_fit(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
-/* The same objects fit again after they were freed, and others do. */
+/* The same objects fit again after they were freed, and so do others. */
 static void limit_frees_make_room(struct kunit *test)
 {
 	static const size_t sizes[] = { 1024, 64, 50000, 32768, 1024 };
@@ -319,7 +322,7 @@ static void limit_frees_make_room(struct kunit *test)
 		free_chain(first);
 		kmh_kunit_stats(heap, &st);
 		KUNIT_EXPECT_EQ(test, st.live_bytes, 0ULL);
-		/* What is empty but cached elsewhere is fetched by a shrink at the latest. */
+		/* A shrink fetches empty spans that other CPUs cache. */
 		kmheap_shrink(heap);
 	}
 	kmheap_destroy(heap);
@@ -327,7 +330,10 @@ static void limit_frees_make_room(struct kunit *test)
 
 /* ---- destroy */
 
-/* 22 * 112 + 3 * 5120 + 2 * 16 + 50000 + 3145728 bytes; tiny ones count their block. */
+/*
+ * 22 * 112 + 3 * 5120 + 2 * 16 + 50000 + 3145728 bytes; packed objects count their whole
+ * block.
+ */
 static const char * const survivors_say[] = {
 	"heap kunit-survivors destroyed with 33 live objects of 3213584 bytes (owner kmheap)",
 	"heap kunit-survivors: 22 of 112 bytes",
@@ -459,7 +465,7 @@ static void figures_add_up(struct kunit *test)
 	for (i = 0; i < 300; i++)
 		live += o[i].p ? kmheap_size(o[i].p) : 0;
 	kmh_kunit_balanced(test, heap, &st);
-	/* Large ones count what was asked for; tiny ones their block. */
+	/* Large objects count the bytes asked for; packed objects count their whole block. */
 	KUNIT_EXPECT_LE(test, st.live_bytes, live + 300 * 16);
 	for (i = 0; i < 300; i++)
 		kmheap_free(o[i].p);
@@ -478,7 +484,7 @@ static void figures_add_up(struct kunit *test)
 
 static void one_object_costs_little(struct kunit *test)
 {
-	/* 512 KiB on 4 CPUs; each further one adds its mcache. */
+	/* 512 KiB on 4 CPUs; each further CPU adds its mcache. */
 	u64 most = 512ULL << 10;
 	struct kmheap_stats st;
 	void *p = kmheap_alloc(kmh_kunit_heap(test), 100, GFP_KERNEL);
@@ -512,7 +518,7 @@ static void shrink_gives_back(struct kunit *test)
 		kmheap_stats(heap, &st);
 		back = kmheap_shrink(heap);
 		kmh_kunit_balanced(test, heap, &now);
-		if (!keep)	/* else all of it may share the arena of @keep */
+		if (!keep)	/* else all objects may share the arena of @keep */
 			KUNIT_EXPECT_GT(test, back, 0UL);
 		KUNIT_EXPECT_EQ(test, st.footprint_bytes - st.metadata_bytes - back,
 				now.footprint_bytes - now.metadata_bytes);
@@ -525,7 +531,7 @@ static void shrink_gives_back(struct kunit *test)
 	kmheap_free(keep);
 }
 
-/* Remote frees and announced spans are found, too. */
+/* A shrink finds spans that were freed into remotely and announced. */
 static void shrink_after_remote_frees(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -537,14 +543,14 @@ static void shrink_after_remote_frees(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, kmheap_alloc_bulk(heap, 1000, GFP_KERNEL, n, p), (size_t)n);
 	for (i = 0; i < n; i++)
 		kmh_kunit_elsewhere(test, remote_free, p[i]);
-	kmh_kunit_settle(heap);		/* or the worker grows the heap afterwards */
+	kmh_kunit_settle(heap);		/* or the worker would grow the heap afterwards */
 	kmheap_shrink(heap);
 	kmheap_stats(heap, &st);
 	KUNIT_EXPECT_EQ(test, st.arenas, 0ULL);
 	KUNIT_EXPECT_EQ(test, st.frees, (u64)n);
 }
 
-/* Each end of a heap takes a grace period; a thousand of them are for the selftests. */
+/* Each end of a heap takes a grace period; the selftests make a thousand heaps. */
 #define NR_HEAPS	200U
 #define AT_ONCE		100U
 

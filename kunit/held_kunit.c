@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: pages that somebody else still has when their object is freed. */
+/* KUnit: an object is freed while another user still holds its pages. */
 #include <linux/mm.h>
 #include <linux/vmalloc.h>
 
@@ -15,7 +15,7 @@ static struct page *hold(void *p)
 	return page;
 }
 
-/* Does anything that is allocated now share a page with what is held? */
+/* Does any object that is allocated now share a page with @held? */
 static bool handed_out(struct kunit *test, struct kmheap *heap, size_t bytes,
 		       const struct page *held)
 {
@@ -110,7 +110,7 @@ static void held_pages_are_not_handed_out(struct kunit *test)
 	}
 }
 
-/* They come back by themselves, and a second free of them is one. */
+/* The scavenger finds that the pages are no longer held, and a second free is reported as one. */
 static void scavenger_looks_again(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -132,7 +132,10 @@ static void scavenger_looks_again(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, kmh_held_release(heap));
 }
 
-/* Deferred frees, and the end of a heap: the pages outlive it, as with vfree(). */
+/*
+ * A deferred free, and the end of the heap: held pages outlive the heap, as they outlive
+ * vfree().
+ */
 static void pages_outlive_the_heap(struct kunit *test)
 {
 	struct kmheap *heap = kmheap_create("kunit-held", NULL);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* CPUs that have stopped allocating give up what they keep; others are left alone. */
+/* KUnit: a CPU that has stopped allocating gives up what it keeps; other CPUs are left alone. */
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/sizes.h>
@@ -56,7 +56,10 @@ static unsigned int other_cpu(void)
 	return cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
 }
 
-/* Windows, spares, pages, parked objects. A CPU that goes on is left alone. */
+/*
+ * The CPU keeps windows, spare spans, pages and parked objects. A CPU that goes on is left
+ * alone.
+ */
 static void idle_cpu_is_drained(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -64,12 +67,12 @@ static void idle_cpu_is_drained(struct kunit *test)
 	unsigned int cpu;
 
 	kmh_kunit_no_worker(heap);
-	migrate_disable();	/* here and there are one CPU each */
+	migrate_disable();	/* so that here and there are one CPU each */
 	cpu = other_cpu();
 	kmh_kunit_elsewhere(test, alloc_some, &there);
 	alloc_some(&here);
 	kmh_kunit_elsewhere(test, free_some, &there);
-	/* The first look only learns. */
+	/* The first look only notes what each CPU has done. */
 	KUNIT_EXPECT_TRUE(test, kmh_idle_step(heap));
 	KUNIT_EXPECT_EQ(test, ndrains(heap), 0L);
 	KUNIT_EXPECT_TRUE(test, keeps(heap, cpu));
@@ -79,13 +82,13 @@ static void idle_cpu_is_drained(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, ndrains(heap), 1L);
 	KUNIT_EXPECT_FALSE(test, keeps(heap, cpu));
 	KUNIT_EXPECT_TRUE(test, keeps(heap, raw_smp_processor_id()));
-	/* It has nothing any more, and is not asked again. */
+	/* The drained CPU keeps nothing any more and is not drained again. */
 	alloc_some(&there);
 	KUNIT_EXPECT_TRUE(test, kmh_idle_step(heap));
 	KUNIT_EXPECT_EQ(test, ndrains(heap), 1L);
 	free_some(&there);
 	free_some(&here);
-	/* Now this one is idle as well, and then nobody has anything. */
+	/* Now this CPU is idle as well, and after its drain no CPU keeps anything. */
 	kmh_idle_step(heap);
 	kmh_idle_step(heap);
 	KUNIT_EXPECT_EQ(test, ndrains(heap), 2L);
@@ -101,7 +104,7 @@ static void put(void *arg)
 	kmheap_free(arg);
 }
 
-/* A CPU that only frees keeps something as well: parked objects, magazines. */
+/* A CPU that only frees keeps parked objects and magazines, and is drained of them. */
 static void freeing_cpu_is_drained(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -110,9 +113,9 @@ static void freeing_cpu_is_drained(struct kunit *test)
 	u64 bytes, n;
 	void *large;
 
-	migrate_disable();	/* so that elsewhere is one CPU */
+	migrate_disable();	/* so that elsewhere is one and the same CPU */
 	cpu = other_cpu();
-	large = kmheap_alloc(heap, SZ_128K, GFP_KERNEL);	/* growing flushes magazines */
+	large = kmheap_alloc(heap, SZ_128K, GFP_KERNEL);	/* else growing would flush */
 	KUNIT_ASSERT_NOT_NULL(test, large);
 	for (i = 0; i < ARRAY_SIZE(p); i++) {
 		p[i] = kmheap_alloc(heap, 256, GFP_KERNEL);
@@ -143,7 +146,7 @@ static bool rests(struct kmheap *heap)
 	       !work_busy(&heap->idle.kick.work.work);
 }
 
-/* The look that is due comes now. */
+/* Make the look that is due happen now. */
 static void look_now(struct kmheap *heap)
 {
 	mod_delayed_work(kmh_wq, &heap->idle.kick.work, 0);
@@ -156,7 +159,7 @@ static bool all_drained(struct kmheap *heap)
 	return !cpu_cache_bytes(heap);
 }
 
-/* Looks come when the case wants one, and by themselves when it has long been over. */
+/* Looks happen when the case asks for one, and otherwise only long after the case. */
 static void set_period(struct kunit *test, const char *ms)
 {
 	unsigned int i;
@@ -190,7 +193,10 @@ static bool asked(struct kmheap *heap)
 	return atomic_read(&heap->idle.kick.asked) && delayed_work_pending(&heap->idle.kick.work);
 }
 
-/* Comes when a CPU begins to keep something, by whichever way, and goes when none does. */
+/*
+ * The worker starts when a CPU begins to keep something, by whichever way, and rests when
+ * none does.
+ */
 static void worker_comes_and_rests(struct kunit *test)
 {
 	struct kmheap *heap = heap_new(test, "idle", 0);
@@ -205,11 +211,11 @@ static void worker_comes_and_rests(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, p);
 	kmh_kunit_wait_for(test, all_drained(heap));
 	KUNIT_EXPECT_GE(test, ndrains(heap), 1L);
-	/* One more look after the request has been taken back, and no other. */
+	/* One more look after the request has been taken back, and no further one. */
 	look_now(heap);
 	look_now(heap);
 	KUNIT_EXPECT_TRUE(test, rests(heap));
-	/* To park an object is to keep something, and takes no slow path of allocation. */
+	/* Parking an object keeps it, though no slow path of an allocation is taken. */
 	kmh_kunit_elsewhere(test, put, p);
 	KUNIT_EXPECT_TRUE(test, asked(heap));
 	kmh_kunit_wait_for(test, all_drained(heap));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Inboxes: an announced span goes to the CPU that has filled it, and is stranded nowhere. */
+/* KUnit: inboxes: an announced span goes to the CPU that filled it, and none is stranded. */
 #include "magazine_kunit.h"
 
 #define NSPANS	3U
@@ -24,7 +24,10 @@ static unsigned int ninbox(struct kunit *test, void **p)
 	return n;
 }
 
-/* Spans that the other CPU has filled, in @p, with their first slots freed by this one. */
+/*
+ * @p: the objects of spans that the other CPU has filled; this CPU has freed their first
+ * slots.
+ */
 static void **announced_elsewhere(struct kunit *test)
 {
 	void **p = kunit_kcalloc(test, NR_SLOTS * NSPANS, sizeof(*p), GFP_KERNEL);
@@ -41,7 +44,7 @@ static void **announced_elsewhere(struct kunit *test)
 	return p;
 }
 
-/* The objects of @p that are live still, and those of @q. */
+/* Free the objects of @p that are live still, and those of @q. */
 static void finish(struct kunit *test, void **p, void **q, unsigned int nq)
 {
 	kmh_kunit_validate(test);
@@ -80,7 +83,10 @@ static void announced_goes_to_another_cpu_that_filled_it(struct kunit *test)
 	finish(test, p, NULL, 0);
 }
 
-/* Even where the other CPU is the next one to be looked at; its spans stay where they are. */
+/*
+ * A refill takes this CPU's own spans first, even where the other CPU is the next one to be
+ * looked at.
+ */
 static void refill_prefers_its_own(struct kunit *test)
 {
 	void **p = full_spans(test, 1), **q, *mine;
@@ -95,7 +101,7 @@ static void refill_prefers_its_own(struct kunit *test)
 	finish(test, q, p, NR_SLOTS);
 }
 
-/* Before fresh pages are taken, and from the flag on: all of them, one after the other. */
+/* A refill takes all spans announced for other CPUs, one after the other, before fresh pages. */
 static void refill_takes_what_others_have(struct kunit *test)
 {
 	struct kmh_mcentral *c = central(test, SPANCLASS);
@@ -113,14 +119,17 @@ static void refill_takes_what_others_have(struct kunit *test)
 	more = alloc(test);
 	KUNIT_EXPECT_FALSE(test, READ_ONCE(c->inboxes));
 	KUNIT_EXPECT_FALSE(test, kmh_mcentral_any_announced(c));
-	/* A flag that has gone down comes up again. */
+	/*
+	 * The flag of a class is cleared when nothing is announced, and set again by the next
+	 * announcement.
+	 */
 	kmh_mcache_drain_all(kmh_kunit_heap(test));
 	kmheap_free(p[0]);
 	KUNIT_EXPECT_TRUE(test, kmh_mcentral_any_announced(c));
 	finish(test, p, &more, 1);
 }
 
-/* Who has allocated from a span last is to have it. */
+/* A span is announced for the CPU that has allocated from it last. */
 static void keeper_changes_with_the_cache(struct kunit *test)
 {
 	void **p = announced_elsewhere(test);
@@ -135,7 +144,7 @@ static void keeper_changes_with_the_cache(struct kunit *test)
 	finish(test, p, NULL, 0);
 }
 
-/* An interrupt that finds its mcache busy gets at what is announced for any CPU. */
+/* An interrupt that finds its mcache busy takes what is announced for any CPU. */
 static void alloc_one_takes_what_others_have(struct kunit *test)
 {
 	void **p = announced_elsewhere(test), *q;
@@ -164,7 +173,10 @@ static void sweep_takes_in_all_inboxes(struct kunit *test)
 	finish(test, q, p, NR_SLOTS);
 }
 
-/* A look that may not go through all CPUs leaves the flag, and goes on at the next one. */
+/*
+ * A look that may not go through all CPUs leaves the flag set, and the next look goes on
+ * behind it.
+ */
 static void bounded_look_goes_round(struct kunit *test)
 {
 	struct kmh_mcentral *c = central(test, SPANCLASS);

@@ -18,7 +18,7 @@ bool kmh_test_wipes;
 
 static struct kmh_kunit *kmh_kunit_now;
 
-/* Any context; preemption off. */
+/* Context: any; preemption off. */
 static void kmh_kunit_hook(const struct kmh_report *r)
 {
 	struct kmh_kunit *k = kmh_kunit_now;
@@ -79,7 +79,7 @@ void kmh_kunit_validate(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmh_validate_all(kmh_kunit_finding, test), 0U);
 }
 
-/* At rest: to a look in between, a slot that a worker folds is live. */
+/* The heap has to be at rest: otherwise a slot that a worker folds may be counted as live. */
 void kmh_kunit_stats(struct kmheap *heap, struct kmheap_stats *st)
 {
 	kmh_kunit_settle(heap);
@@ -101,7 +101,7 @@ void kmh_kunit_balanced(struct kunit *test, struct kmheap *heap, struct kmheap_s
 
 void (*kmh_test_point_hook)(const char *place);
 
-/* What a case wants done at a place, once. */
+/* What a case wants to happen at a place, the first time that it is passed. */
 static struct kmh_kunit_point {
 	const char *place;
 	struct task_struct *task;	/* NULL: any */
@@ -111,11 +111,11 @@ static struct kmh_kunit_point {
 } kmh_kunit_points[4];
 static unsigned int kmh_kunit_npoints;
 
-/* Any context. */
+/* Context: any. */
 static void kmh_kunit_point_hook(const char *place)
 {
 	struct kmh_kunit_point *p;
-	unsigned int i, n = smp_load_acquire(&kmh_kunit_npoints);	/* then what they are */
+	unsigned int i, n = smp_load_acquire(&kmh_kunit_npoints);	/* then read these points */
 
 	for (i = 0; i < n; i++) {
 		p = &kmh_kunit_points[i];
@@ -161,7 +161,7 @@ bool kmh_kunit_passed(const char *place)
 	return false;
 }
 
-/* A case that has something done where a task may sleep waits for that task by itself. */
+/* A case whose function sleeps at its place waits for the task that is there by itself. */
 static void kmh_kunit_disarm(void)
 {
 	if (!kmh_kunit_npoints)
@@ -171,7 +171,10 @@ static void kmh_kunit_disarm(void)
 	WRITE_ONCE(kmh_kunit_npoints, 0);
 }
 
-/* Metadata is exact but for span pools, which grow by whole chunks and never shrink. */
+/*
+ * Metadata is counted exactly, except for the descriptor pools, which grow by whole chunks
+ * and never shrink.
+ */
 void kmh_kunit_books(struct kunit *test, struct kmh_kunit_books *b)
 {
 	struct kmheap_stats sum;
@@ -211,7 +214,10 @@ void kmh_kunit_same_books(struct kunit *test, const struct kmh_kunit_books *befo
 	KUNIT_EXPECT_EQ_MSG(test, (now.pool_bytes - before->pool_bytes) % KMH_FIXALLOC_CHUNK_BYTES,
 			    0ULL, "span metadata leaks: %llu bytes, before %llu", now.pool_bytes,
 			    before->pool_bytes);
-	/* The map keeps what it has grown by: leaves of one size, now and then a first level. */
+	/*
+	 * The map keeps what it has grown by: leaves of one size, and now and then a first
+	 * level.
+	 */
 	grown = now.map_bytes - before->map_bytes;
 	if (grown % sizeof(struct kmh_leaf))
 		KUNIT_EXPECT_GT(test, now.ntables, before->ntables);
@@ -239,7 +245,7 @@ int kmh_kunit_init(struct kunit *test)
 		KUNIT_FAIL(test, "no heap for the case");
 		return -ENOMEM;
 	}
-	/* Other cases go by lists that nobody tidies up. */
+	/* Workers would tidy the lists that cases look at. */
 	kmh_scavenge_stop(k->heap);
 	kmh_idle_stop(k->heap);
 	return 0;
@@ -344,13 +350,13 @@ void kmh_kunit_on_cpu(struct kunit *test, unsigned int cpu, void (*fn)(void *arg
 	KUNIT_ASSERT_EQ(test, work_on_cpu(cpu, kmh_kunit_call, &c), 0L);
 }
 
-/* Each case is a thread of its own, and .init runs in it. */
+/* Each case runs in a thread of its own, in which .init runs, too. */
 void kmh_kunit_stay(struct kunit *test)
 {
 	KUNIT_ASSERT_EQ(test, set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id())), 0);
 }
 
-/* One span from mcentral; should there be more in the chain, they go back. Preemption off. */
+/* Take one span from mcentral; the others of the chain, if any, go back. Preemption off. */
 struct kmh_mspan *kmh_kunit_cache_span(struct kmh_node *node, unsigned int spanclass)
 {
 	struct llist_node *first = kmh_mcentral_cache_spans(node, spanclass, NULL), *more;
@@ -365,8 +371,8 @@ struct kmh_mspan *kmh_kunit_cache_span(struct kmh_node *node, unsigned int spanc
 }
 
 /*
- * Slots that this CPU has set aside are so no more: the next allocation looks at its
- * window, and takes the lowest slot there is.
+ * This CPU sets no slots aside any more: its next allocation looks at the window and takes
+ * the lowest free slot.
  */
 void kmh_kunit_look_again(struct kmheap *heap)
 {
@@ -416,7 +422,7 @@ static bool is_settled(struct kmheap *heap)
 	return true;
 }
 
-/* A worker that misses something kicks the next one. */
+/* A worker that misses work kicks the next one, so one flush is not enough. */
 void kmh_kunit_settle(struct kmheap *heap)
 {
 	struct kmh_kunit_wait wait = kmh_kunit_wait_begin();
@@ -443,7 +449,7 @@ void kmh_kunit_no_worker(struct kmheap *heap)
 	kmh_kunit_settle(heap);
 }
 
-/* Sizes and addresses are multiples of 4. The pattern tells the object and the offset. */
+/* Sizes and addresses are multiples of 4. A pattern names its object and the offset in it. */
 static u32 pattern(const void *p, size_t word)
 {
 	return (u32)((unsigned long)p >> 2) * 0x9e3779b1U + word;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the suites of several tiers share: a heap per case, misuse reports as data,
- * and the books of the whole module before and after.
+ * What the suites of several tiers share: a heap for each case, misuse reports as data, and
+ * the books of the whole module before and after a case.
  */
 #ifndef _KMHEAP_KUNIT_UTIL_H
 #define _KMHEAP_KUNIT_UTIL_H
@@ -11,22 +11,22 @@
 
 #include "all.h"
 
-/* Where every access is looked at, long cases take a fraction of their rounds. */
+/* Where KASAN or KCSAN looks at every access, long cases do a fraction of their rounds. */
 #define KMH_KUNIT_SLOW	(IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN))
 
-/* What the module holds; the same before and after a case, or something leaks. */
+/* What the module holds. These are the same before and after a case, or something leaks. */
 struct kmh_kunit_books {
 	unsigned int nheaps;
-	long narenas;		/* taken from the kernel and in no heap */
+	long narenas;		/* taken from the kernel, and on no heap's list */
 	long ntables;
 	u64 map_bytes;
-	u64 pool_bytes;		/* of span metadata, idle or in a heap */
+	u64 pool_bytes;		/* of descriptors, free or in a heap */
 };
 
 /* test->priv of every suite that uses kmh_kunit_init(). */
 struct kmh_kunit {
 	struct kunit *test;
-	struct kmheap *heap;		/* made for the case; NULL to destroy it oneself */
+	struct kmheap *heap;		/* made for the case; NULL once the case has destroyed it */
 	struct kmh_kunit_books before;
 	raw_spinlock_t lock;		/* protects what follows */
 	unsigned int nreports[KMH_NR_MISUSES];
@@ -34,8 +34,8 @@ struct kmh_kunit {
 };
 
 /*
- * .init and .exit of a suite. The heap of a case has no scavenger; one that the case makes
- * has. Exit destroys the heap, validates, balances the books.
+ * .init and .exit of a suite. The heap made for a case has no scavenger; a heap that the case
+ * makes has one. Exit destroys the heap, runs the validators and compares the books.
  */
 int kmh_kunit_init(struct kunit *test);
 void kmh_kunit_exit(struct kunit *test);
@@ -51,8 +51,8 @@ static inline struct kmheap *kmh_kunit_heap(struct kunit *test)
 }
 
 /*
- * Since the last call @n reports of @kind have come, and none of another kind.
- * Reports that nobody asked for fail the case at its end. Returns the latest one.
+ * Expect that since the last call exactly @n reports came, all of @kind. A report that no
+ * case expects fails the case at its end. Return: the latest report.
  */
 struct kmh_report kmh_kunit_reports(struct kunit *test, enum kmh_misuse kind, unsigned int n);
 void kmh_kunit_no_reports(struct kunit *test);
@@ -64,14 +64,14 @@ __printf(2, 3) void kmh_kunit_count_finding(void *ctx, const char *fmt, ...);
 /* All validators over all heaps; each finding fails the case. */
 void kmh_kunit_validate(struct kunit *test);
 
-/* Nobody uses @heap: its figures add up exactly. */
+/* Once nothing runs in @heap: read its figures, and expect that they add up exactly. */
 void kmh_kunit_stats(struct kmheap *heap, struct kmheap_stats *st);
 void kmh_kunit_balanced(struct kunit *test, struct kmheap *heap, struct kmheap_stats *st);
 
 void kmh_kunit_books(struct kunit *test, struct kmh_kunit_books *b);
 void kmh_kunit_same_books(struct kunit *test, const struct kmh_kunit_books *before);
 
-/* Live slots of a span, and how many were freed from elsewhere and not folded, or NULL. */
+/* Live slots of a span. @nremote, if not NULL: slots freed from elsewhere and not yet folded. */
 static inline unsigned int kmh_kunit_live(const struct kmh_mspan *s, unsigned int *nremote)
 {
 	struct kmh_span_count n;
@@ -82,10 +82,13 @@ static inline unsigned int kmh_kunit_live(const struct kmh_mspan *s, unsigned in
 	return n.live;
 }
 
-/* No growing ahead and no giving back behind the case's back: the worker stays away. */
+/* Keep the worker of @heap from growing it ahead, and from giving back, until the case ends. */
 void kmh_kunit_no_worker(struct kmheap *heap);
 
-/* Fill all usable bytes of a live object with what only it would hold; are they still so? */
+/*
+ * Fill all usable bytes of a live object with a pattern of its own; are all bytes still that
+ * pattern?
+ */
 void kmh_kunit_fill(void *p);
 bool kmh_kunit_filled(const void *p);
 
@@ -95,18 +98,21 @@ bool kmh_kunit_filled(const void *p);
  */
 bool kmh_kunit_swap(void **box, u32 *p);
 
-/* The smallest class that holds @bytes, found the slow way; large ones in whole pages. */
+/*
+ * Bytes of the smallest class that holds @bytes, found by search; of large objects in whole
+ * pages.
+ */
 size_t kmh_kunit_class_bytes(size_t bytes);
 
 /* Run @fn on another CPU than this one and wait. */
 void kmh_kunit_elsewhere(struct kunit *test, void (*fn)(void *arg), void *arg);
 
-/* The same with @fn in a thread, preemption on: on CPU @cpu. */
+/* Run @fn in a thread with preemption on, on CPU @cpu, and wait. */
 void kmh_kunit_on_cpu(struct kunit *test, unsigned int cpu, void (*fn)(void *arg), void *arg);
 
 /*
- * Run @fn(@arg, 0) to @fn(@arg, @n - 1) in threads of their own, spread over the CPUs and
- * let go at the same moment, and wait for all. @fn ends by itself.
+ * Run @fn(@arg, 0) to @fn(@arg, @n - 1) in threads of their own, which are spread over the
+ * CPUs and start at the same moment. Waits until each call has returned.
  */
 #define KMH_KUNIT_THREADS	8U
 void kmh_kunit_threads(struct kunit *test, unsigned int n,
@@ -125,11 +131,11 @@ void kmh_kunit_look_again(struct kmheap *heap);
 struct kmh_mspan *kmh_kunit_cache_span(struct kmh_node *node, unsigned int spanclass);
 
 /*
- * The first time that the calling task, in any context of its CPU, passes kmh_test_point(@place),
- * call @fn(@arg) there: it does what another party would do at that moment, by itself or by
- * waiting, in the context it finds there, for a thread on another CPU. Four places at a time;
- * they are disarmed when the case ends. kmh_kunit_passed() tells whether it was called, which
- * a case has to expect, or it shows nothing.
+ * The first time that the calling task, in any context of its CPU, passes
+ * kmh_test_point(@place), call @fn(@arg) there. @fn does what another party would do at that
+ * moment, itself or by waiting for a thread on another CPU, in the context of that place.
+ * Four places at a time; all are disarmed when the case ends. The case has to expect
+ * kmh_kunit_passed(), which tells whether @fn was called: otherwise it shows nothing.
  */
 void kmh_kunit_at(struct kunit *test, const char *place, void (*fn)(void *arg), void *arg);
 
@@ -137,7 +143,7 @@ void kmh_kunit_at(struct kunit *test, const char *place, void (*fn)(void *arg), 
 void kmh_kunit_at_any(struct kunit *test, const char *place, void (*fn)(void *arg), void *arg);
 bool kmh_kunit_passed(const char *place);
 
-/* Wait for the workers: what has been kicked is done. */
+/* Wait until the workers have done all that they were kicked for. */
 void kmh_kunit_settle(struct kmheap *heap);
 
 struct kmh_kunit_wait {
@@ -152,9 +158,9 @@ bool kmh_kunit_wait_more(struct kmh_kunit_wait *w);
 bool kmh_kunit_spin_more(struct kmh_kunit_wait *w);
 
 /*
- * Wait until @condition holds, which a worker or another CPU will bring about. A host may be as
- * slow as it likes: only after a minute and a thousand looks does the case fail, and it says what
- * never came. Sleeps between looks. True when the condition holds.
+ * Wait until @condition holds, which a worker or another CPU will bring about. The host may
+ * be as slow as it likes: the case fails, and names the condition, only after a minute and a
+ * thousand looks. Sleeps between looks. Return: true when the condition holds.
  */
 #define kmh_kunit_wait_for(test, condition)				\
 ({									\

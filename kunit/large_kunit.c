@@ -18,7 +18,7 @@ static u64 narenas(struct kmheap *heap)
 	return st.arenas;
 }
 
-/* One word per page, at both ends and on either side of each page boundary. */
+/* Write one word for each page, at both ends, and on either side of each page boundary. */
 static void mark(void *p, size_t bytes)
 {
 	size_t off;
@@ -85,7 +85,7 @@ static void expect_zero(struct kunit *test, void *p, size_t bytes)
 	memset(p, 0xff, kmheap_size(p));
 }
 
-/* Fresh pages, then pages that others have written, whole and in part. */
+/* Objects lie on fresh pages, then on pages that others have written, in whole or in part. */
 static void zeroed_fresh_and_recycled(struct kunit *test)
 {
 	static const size_t bytes[] = { 40000, 100000, 300000, 1 << 20, 40000, 700000 };
@@ -112,7 +112,7 @@ static void zeroed_fresh_and_recycled(struct kunit *test)
 	kmheap_free(p[0]);
 }
 
-/* Pages that small objects have written count as written, a page cache's too. */
+/* Pages that small objects have written count as written, those of a page cache included. */
 static void zeroed_after_small_objects(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -166,7 +166,7 @@ static void dedicated_arena_goes_back(struct kunit *test)
 	kmh_kunit_balanced(test, heap, &st);
 }
 
-/* Each of its own; one that goes takes no other with it. */
+/* Each large object has an arena of its own; an arena that goes takes no other with it. */
 static void dedicated_arenas_are_apart(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -193,7 +193,10 @@ static void dedicated_arenas_are_apart(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, narenas(heap), before);
 }
 
-/* One that holds the lock of the page heap must not be waited for. Too long to be parked. */
+/*
+ * A free that finds the page heap's lock taken must not wait. The object is too long to be
+ * parked.
+ */
 static void free_under_the_lock_is_pending(struct kunit *test)
 {
 	const size_t bytes = (KMH_LARGECACHE_PAGES + 1) << KMH_PAGE_SHIFT;
@@ -253,8 +256,8 @@ static void absurd_sizes_are_refused(struct kunit *test)
 }
 
 /*
- * Sixteen buffers of a size, in a heap of their own, over what an empty heap takes. Growing ahead
- * and descriptors included.
+ * What sixteen buffers of a size, in a heap of their own, take over an empty heap, growing
+ * ahead and descriptors included.
  */
 static void sixteen_buffers_pack(struct kunit *test)
 {
@@ -285,7 +288,10 @@ static void sixteen_buffers_pack(struct kunit *test)
 	}
 }
 
-/* Up to what users of vmalloc() ask for; the object is as large as any other of its size. */
+/*
+ * Alignments up to what users of vmalloc() ask for; the object is as large as any other of
+ * its size.
+ */
 static void aligned_to_megabytes(struct kunit *test)
 {
 	static const size_t bytes[] = { 64, 40000, 1 << 20, 4 << 20, 5 << 20 };
