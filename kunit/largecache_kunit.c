@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: freed large objects that are parked, and what must be as if they were not. */
+/* KUnit: freed large objects that are parked, which to all others are free pages. */
 #include <linux/mm.h>
 #include <linux/string.h>
 
@@ -26,7 +26,7 @@ static void the_last_one_freed_is_had_again(struct kunit *test)
 			kmheap_free(p[j]);
 			KUNIT_EXPECT_TRUE(test, is_parked(p[j]));
 		}
-		/* As data, shorter by less than a page; everything about it is new. */
+		/* As data, and shorter by less than a page: nothing of the old object is left. */
 		q = kmheap_alloc_data(heap, bytes - 100, GFP_NOWAIT);
 		KUNIT_EXPECT_PTR_EQ(test, q, p[0]);
 		KUNIT_EXPECT_EQ(test, kmheap_size(q), bytes);
@@ -53,7 +53,10 @@ static void the_last_one_freed_is_had_again(struct kunit *test)
 			(u64)(cache(heap)->npages + store(heap)->npages) << KMH_PAGE_SHIFT);
 }
 
-/* A span of another length is not cut, and one on the wrong side of an alignment not had. */
+/*
+ * A parked span of another length is not cut; one at an address of lesser alignment is not
+ * taken.
+ */
 static void only_what_fits_is_had(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -79,7 +82,7 @@ static void only_what_fits_is_had(struct kunit *test)
 		kmheap_free(other);
 		p = other;
 	}
-	/* Runs of pages and objects come from the same place, and are counted apart. */
+	/* Runs of pages and objects are taken from the same parked spans, and counted apart. */
 	kmheap_stats(heap, &before);
 	run = kmheap_alloc_pages(heap, 8, GFP_NOWAIT);
 	KUNIT_EXPECT_PTR_EQ(test, run, p);
@@ -114,7 +117,7 @@ static void a_parked_one_is_not_zero(struct kunit *test)
 	}
 }
 
-/* ---- what it is to others: free pages */
+/* ---- a parked object is free pages to all others */
 
 static void parked_is_freed(struct kunit *test)
 {
@@ -154,7 +157,7 @@ static void parked_is_freed(struct kunit *test)
 	kmh_kunit_validate(test);
 }
 
-/* Who has seen the object live and comes second, as late as can be. */
+/* A free that has seen the object live comes second, as late as it can. */
 static void the_claim_is_lost_once_parked(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -163,7 +166,7 @@ static void the_claim_is_lost_once_parked(struct kunit *test)
 	struct kmh_where at;
 
 	kmheap_free(p);
-	/* The span was in use when he looked; now it is to be a freed object. */
+	/* The span was in use when the free looked at it; now it has to be a freed object. */
 	preempt_disable();
 	kmh_locate(s, (unsigned long)p, &at);
 	preempt_enable();
@@ -187,7 +190,7 @@ static void too_much_goes_to_the_store(struct kunit *test)
 	unsigned long max = cache(heap)->max, npages, n = 0, i;
 	void *first = NULL, *p;
 
-	kmh_kunit_no_worker(heap);	/* fetching goes past the store's bound */
+	kmh_kunit_no_worker(heap);	/* fetching ignores the store's bound */
 	KUNIT_EXPECT_GE(test, max, KMH_LARGECACHE_PAGES);
 	for (npages = 0; npages < 3 * max; npages += 8, n++) {
 		p = alloc(test, heap, 65536);
@@ -201,7 +204,7 @@ static void too_much_goes_to_the_store(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, cache(heap)->npages + store(heap)->npages, n * 8);
 	kmh_kunit_validate(test);
-	/* All of it comes back from there, without the page heap. */
+	/* All of it comes back from the store, without the page heap. */
 	for (i = 0; i < n; i++) {
 		unsigned long nfree = READ_ONCE(mheap(test)->pa.nfree);
 
@@ -211,7 +214,7 @@ static void too_much_goes_to_the_store(struct kunit *test)
 		first = p;
 	}
 	KUNIT_EXPECT_EQ(test, cache(heap)->npages + store(heap)->npages, 0UL);
-	/* A length that is in nobody's way any more makes room for another one. */
+	/* A length that nobody asks for any more makes room for another one. */
 	while ((p = first)) {
 		first = *(void **)p;
 		kmheap_free(p);
@@ -300,7 +303,7 @@ static void one_with_a_finalizer_goes_its_way(struct kunit *test)
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
 	kmheap_rcu_barrier(heap);
 	KUNIT_EXPECT_EQ(test, n, 1U);
-	/* Taken back, it is like any other. */
+	/* An object taken back is like any other. */
 	p = alloc(test, heap, 65536);
 	KUNIT_EXPECT_EQ(test, kmheap_set_finalizer(p, fin, &n), 0);
 	KUNIT_EXPECT_EQ(test, kmheap_set_finalizer(p, NULL, NULL), 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: large objects that are parked, taken, freed twice and drained at the same time. */
+/* KUnit: large objects are parked, taken, freed twice and drained at the same time. */
 #include "mheap_kunit.h"
 
 #define NR_OBJECTS	64
@@ -10,7 +10,7 @@ struct race {
 	atomic_t nwrong;
 };
 
-/* Slots change hands; each object says of whom it is, at both ends. */
+/* Objects change hands; each has its own address at both ends. */
 static void race_thread(void *arg, unsigned int t)
 {
 	static const size_t sizes[] = { 33000, 40960, 65536, 100000, 300000, 24 };
@@ -44,7 +44,7 @@ static void parked_against_everybody(struct kunit *test)
 	struct kmheap_stats st;
 	unsigned int i;
 
-	/* Small ones, so that all the ways are taken. */
+	/* Small bounds, so that all the ways are taken. */
 	for_each_possible_cpu(i)
 		per_cpu_ptr(r.heap->mcache, i)->large.parked.max = KMH_LARGECACHE_PAGES;
 	mheap_of(r.heap)->store.max = KMH_LARGECACHE_PAGES;
@@ -61,7 +61,7 @@ static void parked_against_everybody(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.cached_bytes, 0ULL);
 }
 
-/* One object, freed by several at once, again and again: one of them each time is right. */
+/* Several threads free one object at once, again and again: each time one free is right. */
 static void doubles(void *arg, unsigned int t)
 {
 	struct race *r = arg;

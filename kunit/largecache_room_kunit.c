@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: parked large objects become pages for who needs them, and go back. */
+/*
+ * KUnit: parked large objects become pages for callers that need some, and go back to the
+ * page heap.
+ */
 #include "largecache_kunit.h"
 
-/* Every page of the heap in spans of @bytes, linked through their first words. */
+/* Take every page of the heap in objects of @bytes, linked through their first words. */
 static void *fill(struct kmheap *heap, size_t bytes, unsigned int *n)
 {
 	void *first = NULL, *p;
@@ -24,7 +27,7 @@ static void empty(void *arg)
 	}
 }
 
-/* Whoever cannot sleep gets what this CPU and the node have parked, in whatever length. */
+/* A caller that cannot sleep gets what this CPU and the node have parked, whatever its length. */
 static void atomic_callers_get_parked_pages(struct kunit *test)
 {
 	static const size_t sizes[] = { 200000, 40000, 8192, 64, 16384 };
@@ -36,7 +39,7 @@ static void atomic_callers_get_parked_pages(struct kunit *test)
 
 	kmh_kunit_no_worker(heap);
 	for (round = 0; round < 2; round++) {
-		/* In the second round everything is in the store. */
+		/* In the second round all parked spans are in the store. */
 		cache(heap)->max = round ? 0 : max;
 		for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 			first = fill(heap, 65536, &n);
@@ -44,7 +47,10 @@ static void atomic_callers_get_parked_pages(struct kunit *test)
 			empty(first);
 			KUNIT_EXPECT_GE(test, cache(heap)->npages + store(heap)->npages, 24UL);
 			first = fill(heap, sizes[i], &n);
-			/* All 31 pages but for what does not fill a span, and other classes'. */
+			/*
+			 * All 31 pages, less those that fill no span and those of other
+			 * classes.
+			 */
 			KUNIT_EXPECT_GE_MSG(test, n * sizes[i], (size_t)128 << 10,
 					    "%zu bytes, round %u", sizes[i], round);
 			KUNIT_EXPECT_EQ(test, cache(heap)->npages + store(heap)->npages, 0UL);
@@ -58,7 +64,10 @@ static void atomic_callers_get_parked_pages(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mh->ngrown, 1UL);
 }
 
-/* What another CPU has parked is had before the heap grows, and before it refuses. */
+/*
+ * What another CPU has parked is taken before the heap grows, and before an allocation is
+ * refused.
+ */
 static void growing_takes_what_all_cpus_have_parked(struct kunit *test)
 {
 	static const size_t sizes[] = { 200000, 65536, 40000, 64, 16384 };
@@ -69,7 +78,7 @@ static void growing_takes_what_all_cpus_have_parked(struct kunit *test)
 
 	kmh_kunit_no_worker(heap);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		if (i % 2)	/* no more than it has */
+		if (i % 2)	/* the limit leaves no room to grow */
 			heap->limit_bytes = atomic_long_read(&heap->arena_bytes);
 		mh->fetched = jiffies - HZ;
 		first = fill(heap, 65536, &n);
@@ -89,7 +98,7 @@ static void growing_takes_what_all_cpus_have_parked(struct kunit *test)
 	}
 }
 
-/* A CPU whose spans others had to fetch keeps less, and more again when it fetches itself. */
+/* A CPU whose spans others had to fetch keeps fewer, and more again once it fetches itself. */
 static void what_a_cpu_keeps_adapts(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -103,7 +112,7 @@ static void what_a_cpu_keeps_adapts(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, cache(heap)->npages, 0UL);
 	KUNIT_EXPECT_EQ(test, store(heap)->npages, 8UL + 5);
 	KUNIT_EXPECT_EQ(test, cache(heap)->max, limit / 2);
-	kmh_largecache_all_to_store(heap);	/* it has none: nobody asks it */
+	kmh_largecache_all_to_store(heap);	/* the CPU has none: it is not asked */
 	KUNIT_EXPECT_EQ(test, cache(heap)->max, limit / 2);
 	p = alloc(test, heap, 65536);
 	KUNIT_EXPECT_EQ(test, store(heap)->npages, 5UL);
@@ -123,7 +132,7 @@ static void what_a_cpu_keeps_adapts(struct kunit *test)
 	kmheap_free(q);
 }
 
-/* One parked span that will do is enough: the others stay parked. */
+/* One parked span that suffices is enough: the others stay parked. */
 static void growing_takes_no_more_than_it_needs(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -141,7 +150,7 @@ static void growing_takes_no_more_than_it_needs(struct kunit *test)
 	kmheap_free(first);
 }
 
-/* Fetched again and again, the heap is too small; but not where it may not grow. */
+/* A heap whose parked spans are fetched again and again is too small and grows, if it may. */
 static void growing_is_for_heaps_that_fetch_often(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -162,7 +171,7 @@ static void growing_is_for_heaps_that_fetch_often(struct kunit *test)
 	heap->limit_bytes = 0;
 }
 
-/* Then, too, pages of spans that are empty anyway are taken first. */
+/* Pages of spans that are empty anyway are taken first, then, too. */
 static void growing_takes_what_is_empty_first(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -181,7 +190,7 @@ static void growing_takes_what_is_empty_first(struct kunit *test)
 	kmheap_free(p);
 }
 
-/* The worker, for those who cannot wait for other CPUs. */
+/* The worker fetches for callers that cannot wait for other CPUs. */
 static void the_worker_fetches_what_others_have_parked(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -192,7 +201,7 @@ static void the_worker_fetches_what_others_have_parked(struct kunit *test)
 
 	kmh_kunit_no_worker(heap);
 	WRITE_ONCE(mh->low_pages, 0);
-	WRITE_ONCE(kmh_reserve_max_kib, 0);	/* or the refusal is reason enough to grow */
+	WRITE_ONCE(kmh_reserve_max_kib, 0);	/* or the refusal would be a reason to grow */
 	first = fill(heap, 65536, &n);
 	kmh_kunit_elsewhere(test, empty, first);
 	KUNIT_EXPECT_NULL(test, kmheap_alloc(heap, 200000, GFP_NOWAIT));
@@ -207,7 +216,7 @@ static void the_worker_fetches_what_others_have_parked(struct kunit *test)
 	kmheap_free(p);
 }
 
-/* What the store has is within everybody's reach: nobody grows ahead for want of it. */
+/* What is in the store is within every CPU's reach: no worker grows ahead for want of it. */
 static void the_store_counts_as_free(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -229,7 +238,7 @@ static void the_store_counts_as_free(struct kunit *test)
 	kmh_kunit_settle(heap);
 	KUNIT_EXPECT_EQ(test, mh->ngrown, 1UL);
 	KUNIT_EXPECT_GE(test, store(heap)->npages, 16UL);
-	/* Without it somebody does. */
+	/* Without the store the worker grows. */
 	mh->missed_pages = 0;
 	mh->low_pages = mh->pa.npages;
 	kmh_mheap_free_span(s[0]);
@@ -241,7 +250,7 @@ static void the_store_counts_as_free(struct kunit *test)
 		kmh_mheap_free_span(s[i]);
 }
 
-/* Pages that came free since nobody found any are enough: no arena. */
+/* Pages that came free since a caller found none are enough: no arena is taken. */
 static void no_arena_when_the_run_can_be_had(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -256,7 +265,7 @@ static void no_arena_when_the_run_can_be_had(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mh->pa.nfree, mh->pa.npages);
 	KUNIT_EXPECT_EQ(test, grow(mh, mh->pa.npages + 1, 1), 0);
 	KUNIT_EXPECT_EQ(test, mh->ngrown, 2UL);
-	/* Enough pages, but no run. */
+	/* Enough pages are free, but in no run. */
 	for (i = 0; i < ARRAY_SIZE(s); i++)
 		s[i] = alloc_span(mh, LARGE, 1, 8, NULL);
 	KUNIT_EXPECT_EQ(test, grow(mh, 64, 1), 0);
@@ -270,7 +279,7 @@ static void no_arena_when_the_run_can_be_had(struct kunit *test)
 	kmh_kunit_validate(test);
 }
 
-/* Pages there, span metadata not: whoever grows for that brings some, and no arena. */
+/* Pages are free, descriptors are not: growing for that brings descriptors, and no arena. */
 static void growing_brings_metadata(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -303,7 +312,7 @@ static void shrink_gives_back_what_is_parked(struct kunit *test)
 	kmheap_free(p);
 	kmh_kunit_elsewhere(test, (void (*)(void *))kmheap_free, q);
 	KUNIT_EXPECT_TRUE(test, is_parked(p) && is_parked(q));
-	kmh_kunit_settle(heap);		/* or the worker grows the heap afterwards */
+	kmh_kunit_settle(heap);		/* or the worker would grow the heap afterwards */
 	KUNIT_EXPECT_GT(test, kmheap_shrink(heap), (size_t)700000);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->arena_bytes), 0L);
 	kmheap_stats(heap, &st);
@@ -320,10 +329,10 @@ static void destroy_gives_back_what_is_parked(struct kunit *test)
 	kmheap_free(p);
 	kmh_kunit_elsewhere(test, (void (*)(void *))kmheap_free, q);
 	KUNIT_EXPECT_TRUE(test, is_parked(p) && is_parked(q));
-	kmheap_destroy(heap);	/* the books at the end of the case tell */
+	kmheap_destroy(heap);	/* the books at the end of the case would tell */
 }
 
-/* What the callback of a CPU that is dead does. */
+/* Call what the callback for a dead CPU calls. */
 static void a_dead_cpu_keeps_nothing(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -338,7 +347,7 @@ static void a_dead_cpu_keeps_nothing(struct kunit *test)
 		kmheap_free(p[i]);
 	KUNIT_EXPECT_GT(test, cache(heap)->npages, 0UL);
 	cpu = raw_smp_processor_id();
-	preempt_disable();	/* as good as dead */
+	preempt_disable();	/* so that nobody uses the heap on this CPU */
 	kmh_mcache_drain_locked(per_cpu_ptr(heap->mcache, cpu));
 	preempt_enable();
 	KUNIT_EXPECT_EQ(test, cache(heap)->npages, 0UL);

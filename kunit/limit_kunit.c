@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Limits: what is given back before anything is refused, who is told, and when. */
+/* KUnit: limits: what is given back before an allocation is refused, and when owners are told. */
 #include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/jiffies.h>
@@ -25,7 +25,7 @@ static void limit_exit(struct kunit *test)
 	kmh_kunit_exit(test);
 }
 
-/* A chain of objects through their first words. */
+/* Allocate @bytes in objects chained through their first words, in front of @head. */
 static void *fill(struct kunit *test, struct kmheap *heap, void *head, size_t bytes)
 {
 	size_t done;
@@ -150,7 +150,7 @@ static void too_small_a_limit_is_refused(struct kunit *test)
 
 /* ---- hard limits */
 
-/* A limit below what the heap has takes nothing from it; only growth is refused. */
+/* A limit below what the heap has takes nothing from the heap; only growth is refused. */
 static void limit_at_run_time(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -187,13 +187,13 @@ static void limit_gives_empty_arenas_back_first(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.refusals), 0L);
 	KUNIT_EXPECT_LE(test, footprint(heap), (size_t)SZ_8M);
 	kmheap_free(p);
-	/* And the other way round: the large one has not gone yet. */
+	/* The other way round: the large arena has not gone yet, and small ones are wanted. */
 	drain(fill(test, heap, NULL, SZ_4M));
 	KUNIT_EXPECT_EQ(test, refused(heap), 0L);
 	kmheap_destroy(heap);
 }
 
-/* An arena in its grace period is waited for. */
+/* An allocation at the limit waits for an arena in its grace period. */
 static void limit_waits_for_arenas_that_leave(struct kunit *test)
 {
 	struct kmheap *heap = heap_new(test, "kunit-limited", SZ_8M);
@@ -210,7 +210,7 @@ static void limit_waits_for_arenas_that_leave(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
-/* Two arenas that are on their way, as far as limit.c knows. */
+/* Two arenas that are on their way out, as far as limit.c knows. */
 struct departures {
 	struct kmh_arena early, late;
 	struct kmheap *heap;
@@ -218,7 +218,7 @@ struct departures {
 	bool again;
 };
 
-/* Whoever waits has seen the early one alone. */
+/* The waiting thread has seen only the early arena when this is called; the late one follows. */
 static void late_one_follows(void *arg)
 {
 	struct departures *d = arg;
@@ -236,7 +236,7 @@ static int wait_for_departures(void *arg)
 	return 0;
 }
 
-/* A heap at its limit waits for what is leaving, and not for what leaves after that. */
+/* An allocation at the limit waits for the arenas leaving then, not for those that leave after. */
 static void limit_waits_for_those_of_a_moment(struct kunit *test)
 {
 	struct kmheap *heap = heap_new(test, "kunit-limited", SZ_8M);
@@ -268,7 +268,7 @@ static void free_chain_here(void *head)
 	drain(head);
 }
 
-/* Slots that other CPUs cache are fetched before a heap refuses. */
+/* Slots that other CPUs cache are fetched before an allocation is refused. */
 static void limit_drains_other_cpus_first(struct kunit *test)
 {
 	struct kmheap *heap = heap_new(test, "kunit-limited", SZ_4M);
@@ -297,7 +297,7 @@ static bool nothing_leaves(struct kmheap *heap)
 	return !atomic_read(&heap->limit.nleaving);
 }
 
-/* The heaps' bases and arenas are all there is in the module's books, when nothing leaves. */
+/* While nothing leaves, the module's books are the sum of the heaps' bases and arenas. */
 static bool total_is_sum(void)
 {
 	unsigned long arenas = 0, base = 0;
@@ -315,7 +315,7 @@ static bool total_is_sum(void)
 	       (unsigned long)atomic_long_read(&kmh_total_base) == base;
 }
 
-/* Soon: the default heap has workers of its own. */
+/* The sum is right soon: the default heap has workers of its own. */
 static void total_adds_up(struct kunit *test)
 {
 	kmh_kunit_wait_for(test, total_is_sum());
@@ -330,7 +330,7 @@ static u64 total_footprint(struct kunit *test)
 	return st.footprint_bytes;
 }
 
-/* Two heaps without limits of their own share what the module may have. */
+/* Two heaps without limits of their own share the module's limit. */
 static void total_limit_holds_for_all_heaps(struct kunit *test)
 {
 	struct kmheap *a = kmh_kunit_heap(test), *b = heap_new(test, "kunit-b", 0);
@@ -349,11 +349,11 @@ static void total_limit_holds_for_all_heaps(struct kunit *test)
 	kmh_kunit_settle(b);
 	KUNIT_EXPECT_LE(test, total_footprint(test), (u64)limit);
 	KUNIT_EXPECT_EQ(test, refused(b), 1L);
-	/* The worker tries as well. */
+	/* The worker tries as well, so there may be more refusals. */
 	KUNIT_EXPECT_GT(test, atomic_long_read(&kmh_total_refusals), before);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&b->limit.refusals), 0L);
 	KUNIT_EXPECT_GT(test, footprint(b), (size_t)SZ_4M);
-	/* What one has freed, though it keeps it, is there for the other. */
+	/* What one heap has freed, though it keeps it, is there for the other. */
 	drain(head_b);
 	p = kmheap_alloc(a, SZ_4M, GFP_KERNEL);
 	KUNIT_EXPECT_NOT_NULL(test, p);
@@ -379,7 +379,10 @@ static void total_limit_refuses_a_heap(struct kunit *test)
 	total_adds_up(test);
 }
 
-/* Threads in two heaps at the module's limit: it holds at every moment, and nothing is lost. */
+/*
+ * Threads in two heaps at the module's limit: the limit holds at every moment, and nothing is
+ * lost.
+ */
 struct crowd {
 	struct kmheap *heap[2];
 	unsigned long limit;
@@ -396,7 +399,7 @@ static void crowd_thread(void *arg, unsigned int i)
 				       GFP_KERNEL);
 
 		if (atomic_long_read(&kmh_total_bytes) + atomic_long_read(&kmh_total_base) >
-		    c->limit + 3 * SZ_4M)	/* what others book, to find that it is too much */
+		    c->limit + 3 * SZ_4M)	/* booked by others, and given up again */
 			atomic_inc(&c->nover);
 		if (p)
 			atomic_inc(&c->ngot);
@@ -423,11 +426,11 @@ static void total_limit_in_a_crowd(struct kunit *test)
 /* ---- the soft limit */
 
 struct owner {
-	struct llist_head spare;	/* what it can do without */
+	struct llist_head spare;	/* objects that the owner can do without */
 	size_t over;
 	unsigned int ncalls;
 	bool in_task;
-	struct completion called, go;	/* @go only if it is to wait */
+	struct completion called, go;	/* @go only if the callback is to wait */
 	void (*also)(struct kmheap *heap, struct owner *o);
 };
 
@@ -441,7 +444,7 @@ static struct owner *owner_new(struct kunit *test)
 	return o;
 }
 
-/* Any thread; objects are chained as those of fill() are. */
+/* Free what the owner can do without. Any thread; objects are chained as those of fill() are. */
 static void trim_spare(struct owner *o)
 {
 	drain(llist_del_all(&o->spare));
@@ -497,7 +500,7 @@ static void soft_limit_tells_the_owner_once(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, o->in_task);
 		KUNIT_EXPECT_GT(test, o->over, 0UL);
 		KUNIT_EXPECT_LE(test, o->over, (size_t)SZ_8M);
-		/* The owner has trimmed, and what that left empty has gone. */
+		/* The owner has trimmed, and arenas that became empty by that have gone. */
 		KUNIT_EXPECT_LE(test, footprint(heap), (size_t)SZ_8M);
 		trim_spare(o);
 		kmheap_shrink(heap);
@@ -506,7 +509,7 @@ static void soft_limit_tells_the_owner_once(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, refused(heap), 0L);
 }
 
-/* An owner who frees nothing is not called for every arena. */
+/* An owner that frees nothing is not called for every arena. */
 static void soft_limit_does_not_nag(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -518,7 +521,7 @@ static void soft_limit_does_not_nag(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, called(o));
 	settle(heap);
 	KUNIT_EXPECT_EQ(test, o->ncalls, 1U);
-	/* Set anew, and over at once. */
+	/* The soft limit is set anew, and exceeded at once. */
 	KUNIT_EXPECT_EQ(test, kmheap_set_soft_limit(heap, footprint(heap) - SZ_64K, trim, o), 0);
 	KUNIT_EXPECT_TRUE(test, called(o));
 	settle(heap);
@@ -531,7 +534,7 @@ static void soft_limit_does_not_nag(struct kunit *test)
 	drain(head);
 }
 
-/* Nobody to tell: what is empty goes as soon as the heap grows again. */
+/* Without a callback, what is empty goes as soon as the heap grows again. */
 static void soft_limit_without_a_callback(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -544,7 +547,7 @@ static void soft_limit_without_a_callback(struct kunit *test)
 	settle(heap);
 	KUNIT_EXPECT_LE(test, footprint(heap), (size_t)SZ_8M);
 	KUNIT_EXPECT_EQ(test, events(heap), 1L);
-	/* Larger objects than fit below it are no reason to refuse. */
+	/* An object that does not fit below the soft limit is no reason to refuse. */
 	p = kmheap_alloc(heap, SZ_16M, GFP_KERNEL);
 	KUNIT_EXPECT_NOT_NULL(test, p);
 	kmheap_free(p);
@@ -581,7 +584,7 @@ static void callback_may_do_anything_but_destroy(struct kunit *test)
 	kmheap_set_limit(heap, 0);
 }
 
-/* Says that it is there, and is there for a while. */
+/* The callback says that it runs, and goes on running for a while. */
 static void linger(struct kmheap *heap, struct owner *o)
 {
 	complete(&o->called);
@@ -622,7 +625,7 @@ static void destroy_waits_for_the_callback(struct kunit *test)
 		if (i % 2)
 			KUNIT_EXPECT_TRUE(test, called(o));
 		kmheap_destroy(heap);
-		/* It has run to its end, or not at all. */
+		/* The callback has run to its end, or not at all. */
 		KUNIT_EXPECT_EQ(test, READ_ONCE(o->ncalls) % 11, 0U);
 		if (i % 2)
 			KUNIT_EXPECT_EQ(test, o->ncalls, 11U);
@@ -630,7 +633,7 @@ static void destroy_waits_for_the_callback(struct kunit *test)
 	total_adds_up(test);
 }
 
-/* What an operator writes leaves the owner's callback where it is. */
+/* An operator who writes the soft limit leaves the owner's callback as it is. */
 static void operator_sets_the_number_alone(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Limits: what a heap takes beside its arenas is booked as well. */
+/* KUnit: limits: what a heap takes beside its arenas is booked, too. */
 #include <linux/jiffies.h>
 
 #include "mheap_kunit.h"
@@ -21,7 +21,7 @@ static unsigned int nmagazines(struct kmheap *heap)
 	return n;
 }
 
-/* Objects of full spans are freed, so that each class wants a magazine. */
+/* Free objects of full spans, so that each class wants a magazine. */
 static void churn(struct kunit *test, struct kmheap *heap)
 {
 	static const size_t bytes[] = { 64, 128, 256, 512 };
@@ -43,7 +43,7 @@ static void magazines_keep_the_limit(struct kunit *test)
 	struct kmheap *heap = heap_new(test, "kunit-side", 4 << 20);
 	size_t full;
 
-	/* Pages for all of them are there; the magazines have gone. */
+	/* Pages for all objects are there; the magazines have gone. */
 	churn(test, heap);
 	kmh_mcache_drain_all(heap);
 	kmh_kunit_no_worker(heap);
@@ -95,7 +95,7 @@ static void shelves_keep_the_limit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&kmh_total_base), total);
 }
 
-/* Descriptors stay with the module for ever: none are taken past its limit. */
+/* Descriptors stay with the module for ever: none are taken beyond its limit. */
 static void descriptors_keep_the_limit(struct kunit *test)
 {
 	size_t limit = kmh_total_limit;

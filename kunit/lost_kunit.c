@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: arenas that somebody else has freed, as kvfree() and kfree_rcu() of an object do. */
+/* KUnit: arenas that a client has freed, as kvfree() or kfree_rcu() of an object does. */
 #include <linux/vmalloc.h>
 
 #include "kunit_util.h"
@@ -20,7 +20,7 @@ static unsigned int findings(struct kmheap *heap)
 	return nfindings;
 }
 
-/* The arena that an object lies in, as the range of its addresses. */
+/* The range of the addresses of the arena that an object lies in. */
 struct where {
 	unsigned long start, end;
 };
@@ -37,7 +37,7 @@ static bool within(const struct where *w, const void *p)
 	return (unsigned long)p >= w->start && (unsigned long)p < w->end;
 }
 
-/* One object of each kind, all of one arena; the large one is what is freed wrongly. */
+/* One object of each kind, all in one arena; the large one is freed wrongly. */
 struct mix {
 	void *small, *tiny, *large, *pages;
 	struct where at;
@@ -55,7 +55,7 @@ static void make(struct kunit *test, struct kmheap *heap, struct mix *m)
 			  within(&m->at, m->pages));
 }
 
-/* What is allocated now is of other arenas, and can be written to. */
+/* What is allocated from now on lies in other arenas, and can be written to. */
 static void expect_heap_goes_on(struct kunit *test, struct kmheap *heap, const struct where *lost)
 {
 	static const size_t bytes[] = { 4, 16, 200, 4096, 8192, LARGE_BYTES };
@@ -75,7 +75,10 @@ static void expect_heap_goes_on(struct kunit *test, struct kmheap *heap, const s
 	}
 }
 
-/* The validators see it once; later frees are reported, and nothing of it is handed out. */
+/*
+ * The validators report the arena once; later frees are reported, and nothing of it is handed
+ * out.
+ */
 static void validators_find_it(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -86,7 +89,7 @@ static void validators_find_it(struct kunit *test)
 	make(test, heap, &m);
 	parked = kmheap_alloc(heap, LARGE_BYTES, GFP_KERNEL);
 	kmheap_free(parked);
-	/* Too long for what is left of the first arena: of another one. */
+	/* The object is too long for the rest of the first arena: it lies in another one. */
 	kept = kmheap_alloc(heap, 512 << 10, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, kept);
 	KUNIT_ASSERT_FALSE(test, within(&m.at, kept));
@@ -129,13 +132,13 @@ static void scavenger_finds_it(struct kunit *test)
 	expect_heap_goes_on(test, heap, &m.at);
 }
 
-/* An area at @start, where one has just been freed; NULL when the kernel will not. */
+/* Allocate an area at @start, where one has just been freed. NULL when the kernel will not. */
 static void *vmalloc_at(unsigned long start, size_t bytes)
 {
 	void *v[16], *found = NULL;
 	unsigned int i;
 
-	vm_unmap_aliases();	/* the addresses may be had again */
+	vm_unmap_aliases();	/* so that the addresses may be used again */
 	for (i = 0; i < ARRAY_SIZE(v) && !found; i++) {
 		v[i] = vmalloc(bytes);
 		if ((unsigned long)v[i] == start)
@@ -147,14 +150,14 @@ static void *vmalloc_at(unsigned long start, size_t bytes)
 	return found;
 }
 
-/* An area that has the addresses now is left alone, by whomever the arena is given back. */
+/* An area that has the addresses by now is left alone, however the arena is given back. */
 static void area_at_the_same_address_stays(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 	struct where at;
 	void *p, *v;
 
-	p = kmheap_alloc(heap, 3 << 20, GFP_KERNEL);	/* an arena of its own */
+	p = kmheap_alloc(heap, 3 << 20, GFP_KERNEL);	/* in a dedicated arena */
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	at = where(p);
 	kmh_kunit_settle(heap);
@@ -172,7 +175,7 @@ static void area_at_the_same_address_stays(struct kunit *test)
 	}
 }
 
-/* Weak handles lead nowhere, and nobody waits for finalizers at the end. */
+/* Weak handles give NULL, and the end of the heap waits for no finalizers of lost objects. */
 static void finalizer(void *p, void *arg)
 {
 	++*(unsigned int *)arg;
@@ -205,8 +208,9 @@ static void hold(void *page)
 }
 
 /*
- * The mark in a page of the kernel is gone with the arena: its next owner finds none. The page is
- * held when its arena goes and not before, or the object would not be given back.
+ * The mark in a page of the kernel is removed with the arena: the page's next owner finds
+ * none. The page is held when its arena goes and not before, or the object would not be given
+ * back.
  */
 static void pages_go_back_unmarked(struct kunit *test)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Magazines: what goes in, what comes out, and whose entries are worth nothing any more. */
+/* KUnit: magazines: what goes in, what comes out, and entries that are not valid any more. */
 #include "magazine_kunit.h"
 
 /* ---- in and out */
@@ -28,7 +28,7 @@ static void magazine_gives_the_last_one_first(struct kunit *test)
 	kmh_kunit_balanced(test, kmh_kunit_heap(test), &st);
 	KUNIT_EXPECT_EQ(test, st.live_objects, 24ULL);
 	KUNIT_EXPECT_EQ(test, st.allocs, before.allocs + 3);
-	/* That was all. */
+	/* The magazine is empty. */
 	q = alloc(test);
 	KUNIT_EXPECT_EQ(test, mcache(test)->refills[SPANCLASS], refills + 1);
 	kmheap_free(q);
@@ -36,7 +36,7 @@ static void magazine_gives_the_last_one_first(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* Each class has its own, objects and data apart. */
+/* Each class has a magazine of its own, objects and data apart. */
 static void magazine_is_of_one_span_class(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -53,7 +53,7 @@ static void magazine_is_of_one_span_class(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* What a full one has no room for is announced; what it has it keeps. */
+/* A full magazine keeps what it has; spans that it has no room for are announced. */
 static void full_magazine_announces(struct kunit *test)
 {
 	void **p = full_spans(test, MAGAZINE + 2), *q[2];
@@ -66,7 +66,7 @@ static void full_magazine_announces(struct kunit *test)
 	}
 	for (k = MAGAZINE; k-- > 0;)
 		KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[NR_SLOTS * k]);
-	/* The others come by way of their spans, each one once. */
+	/* The other slots are found through their announced spans, each one once. */
 	for (i = 0; i < ARRAY_SIZE(q); i++) {
 		q[i] = alloc(test);
 		KUNIT_EXPECT_TRUE(test, q[i] == p[NR_SLOTS * MAGAZINE] ||
@@ -111,9 +111,9 @@ static void busy_mcache_announces(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* ---- entries that are worth nothing any more */
+/* ---- entries that are not valid any more */
 
-/* The slot was folded meanwhile, and is somebody else's. */
+/* The slot was folded meanwhile, and is allocated. */
 static void entry_of_a_folded_slot_is_dropped(struct kunit *test)
 {
 	void **p = full_spans(test, 1), *q, *there;
@@ -132,7 +132,10 @@ static void entry_of_a_folded_slot_is_dropped(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* And freed again by somebody else: it is had once, by whoever comes first. */
+/*
+ * The slot was folded, allocated and freed again: it is handed out once, to whoever comes
+ * first.
+ */
 static void entry_of_a_slot_that_lived_on_gives_it(struct kunit *test)
 {
 	void **p = full_spans(test, 1), *q, *there;
@@ -153,7 +156,7 @@ static void entry_of_a_slot_that_lived_on_gives_it(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* A raced double free: both bits. It is the fold's to report, and the slot is free once. */
+/* A raced double free has set both bits. The fold reports it, and the slot is free once. */
 static void entry_of_a_slot_with_both_bits_is_dropped(struct kunit *test)
 {
 	void **p = full_spans(test, 1), *q[4];
@@ -178,7 +181,7 @@ static void entry_of_a_slot_with_both_bits_is_dropped(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* The span is another one's: the same page, and the same address, in objects half as large. */
+/* The span has become another: the same page and address, in objects half as large. */
 static void entry_of_a_span_of_another_class_is_dropped(struct kunit *test)
 {
 	void **p = full_spans(test, 1), *q[2 * NR_SLOTS], *other[3];
@@ -248,7 +251,7 @@ static void entry_of_another_heap_is_dropped(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* The slot lived on and was freed after a grace period, which is not over yet. */
+/* The slot was allocated again and freed after a grace period, which is not over yet. */
 static void entry_of_a_slot_that_waits_is_dropped(struct kunit *test)
 {
 	void **p = full_spans(test, 1), *q[2 * NR_SLOTS], *there;
@@ -280,7 +283,10 @@ static void note_end(void *p, void *arg)
 	++*(unsigned int *)arg;
 }
 
-/* From the first special on frees announce, and what was in a magazine is found all the same. */
+/*
+ * Once the heap has a special, frees announce, and what was in a magazine is found all the
+ * same.
+ */
 static void first_special_ends_magazines(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -314,7 +320,7 @@ static void drain_dead(struct kmheap *heap)
 {
 	unsigned int cpu;
 
-	/* The CPUs live, but nobody uses this heap on them. */
+	/* The CPUs are alive, but nobody uses this heap on them. */
 	for_each_possible_cpu(cpu) {
 		preempt_disable();
 		kmh_mcache_drain_dead(heap, cpu);
@@ -327,7 +333,10 @@ static void shrink(struct kmheap *heap)
 	kmheap_shrink(heap);
 }
 
-/* Drained, shrunk, or left by a CPU that went: objects, pages and the magazines themselves. */
+/*
+ * A drain, a shrink and the death of a CPU give back objects, pages and the magazines
+ * themselves.
+ */
 static void magazines_are_given_back(struct kunit *test)
 {
 	static void (* const how[])(struct kmheap *heap) = {
@@ -364,7 +373,7 @@ static void magazines_are_given_back(struct kunit *test)
 	}
 }
 
-/* .exit balances the books of a heap that ends with objects in magazines. */
+/* .exit compares the books of a heap that ends with objects in magazines. */
 static void heap_ends_with_magazines(struct kunit *test)
 {
 	void **p = full_spans(test, 2);
@@ -375,9 +384,9 @@ static void heap_ends_with_magazines(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, home(p[NR_SLOTS]), (int)KMH_HOME_FULL);
 }
 
-/* ---- nobody grows, and nobody is refused, for what is in magazines */
+/* ---- no growth and no refusal for want of what is in magazines */
 
-/* Every page of the heap, in objects of spans that are full and on no list. */
+/* Take every page of the heap in objects of spans that are full and on no list. */
 static void **fill_heap(struct kunit *test, unsigned int *nspans)
 {
 	*nspans = free_pages_now(test);
@@ -392,7 +401,7 @@ static void emptied_spans_come_before_growth(struct kunit *test)
 	void **p = fill_heap(test, &n), *q;
 
 	KUNIT_ASSERT_EQ(test, free_pages_now(test), 0UL);
-	for (row = 0; row < 4; row++) {		/* here, elsewhere; small, large */
+	for (row = 0; row < 4; row++) {		/* freed here or elsewhere; small or large */
 		unsigned int i, nspans = row & 2 ? 5 : 1;
 
 		if (row & 1)
@@ -413,7 +422,7 @@ static void emptied_spans_come_before_growth(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* At its limit a heap has all that other CPUs have freed. */
+/* A heap at its limit uses all that other CPUs have freed. */
 static void limit_counts_what_others_have_freed(struct kunit *test)
 {
 	const struct kmheap_attr attr = { .limit_bytes = KMH_LIMIT_MIN_BYTES };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the suites of magazines and of spare spans share: spans that are full and that no CPU
- * caches, so that a free into one goes into a magazine. All else is done by the case's hand.
+ * What the suites of magazines and of spare spans share: full spans that no CPU caches, so
+ * that a free into one goes into a magazine. The cases themselves announce, fold and sweep.
  */
 #ifndef _KMHEAP_MAGAZINE_KUNIT_H
 #define _KMHEAP_MAGAZINE_KUNIT_H
@@ -40,7 +40,7 @@ static inline int home(const void *p)
 	return atomic_read(&span(p)->home);
 }
 
-/* The objects of @n spans, eight each, all of them full and on no list. */
+/* @n full spans that are on no list; the eight objects of each. */
 static inline void **full_spans(struct kunit *test, unsigned int n)
 {
 	void **p = kunit_kcalloc(test, NR_SLOTS * n, sizeof(*p), GFP_KERNEL);
@@ -63,7 +63,7 @@ static inline void free_range(void **p, unsigned int from, unsigned int to)
 		kmheap_free(p[from]);
 }
 
-/* Those that are live, however they have come to be so. */
+/* Free those of @n objects that are live, in whatever way they became so. */
 static inline void free_live(void **p, unsigned int n)
 {
 	while (n--)
@@ -71,7 +71,7 @@ static inline void free_live(void **p, unsigned int n)
 			kmheap_free(p[n]);
 }
 
-/* Somebody announces the span and somebody folds it, as if after a free at a bad moment. */
+/* Announce @s and fold it, as another party may after a free at a bad moment. */
 static inline void fold_span(struct kunit *test, struct kmh_mspan *s)
 {
 	preempt_disable();
@@ -138,7 +138,7 @@ static inline void drain_elsewhere(struct kunit *test)
 	kmh_kunit_elsewhere(test, drain_fn, &e);
 }
 
-/* Nothing is live: every page comes back. */
+/* Nothing is live: expect that every page comes back. */
 static inline void expect_all_back(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);

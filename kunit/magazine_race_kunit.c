@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Magazines on several CPUs at once: no slot is handed out twice, and none is lost. */
+/* KUnit: magazines on several CPUs at once: no slot is handed out twice, and none is lost. */
 #include <linux/delay.h>
 #include <linux/prandom.h>
 
@@ -9,7 +9,7 @@
 #define WORDS		(BYTES / sizeof(u64))
 #define POISON		0xdeadULL
 
-/* A live set that all threads replace at random, as large or as small as the row says. */
+/* A live set of @nset objects, each of which any thread replaces at random. */
 struct replace {
 	struct kmheap *heap;
 	struct kmh_node *node;
@@ -22,7 +22,7 @@ struct replace {
 	atomic_t nfailed;
 };
 
-/* What only its owner would write there. */
+/* Fill an object with what only the owner @id writes. */
 static void stamp(u64 *p, u64 id)
 {
 	unsigned int i;
@@ -42,8 +42,8 @@ static bool stamped(const u64 *p, u64 id)
 }
 
 /*
- * Objects at even places are freed after a grace period, if that is asked for, and stay as they
- * are until then, because readers may have them.
+ * Objects at even places are freed after a grace period, if the row asks for that. They stay
+ * as they are until then, because readers may have them.
  */
 static void free_old(struct replace *r, unsigned int place, u64 *old)
 {
@@ -72,7 +72,7 @@ static void read_one(struct replace *r, unsigned int place)
 	rcu_read_unlock();
 }
 
-/* A slot handed out twice has two owners, one of whom does not find his stamp. */
+/* A slot that was handed out twice has two owners, of which one does not find its stamp. */
 static void replace_one(struct replace *r, struct rnd_state *rnd, u64 id)
 {
 	u32 n = prandom_u32_state(rnd);
@@ -92,7 +92,7 @@ static void replace_one(struct replace *r, struct rnd_state *rnd, u64 id)
 		free_old(r, n % r->nset, old);
 }
 
-/* Spans are announced and folded at any moment, CPUs drained, deferred frees swept. */
+/* Announce and fold spans, drain CPUs and sweep deferred frees at any moment. */
 static void disturb(struct replace *r, struct rnd_state *rnd)
 {
 	u32 n = prandom_u32_state(rnd);
@@ -155,13 +155,13 @@ static void replace_set(struct kunit *test, unsigned int nset, bool rcu)
 	expect_all_back(test);
 }
 
-/* A few spans: every entry has company. */
+/* A few spans: every slot has neighbours in the magazine. */
 static void replace_few(struct kunit *test)
 {
 	replace_set(test, 20, false);
 }
 
-/* More than magazines hold. */
+/* More objects than magazines hold. */
 static void replace_many(struct kunit *test)
 {
 	replace_set(test, 3000, false);
@@ -178,19 +178,20 @@ static void replace_many_with_deferred_frees(struct kunit *test)
 }
 
 /*
- * Claims against folds, of one word and as fast as it goes. The first thread frees slots, at once
- * or deferred, and claims what it can get; the other one is the span's sweeper. Both free what
- * they get; entries are hints, so all slots are put in again and again.
+ * Claims against folds of one word, as fast as possible. The first thread frees slots, at
+ * once or deferred, and claims what it can get; the second one is the span's sweeper. Both
+ * free what they get; entries are hints, so all slots are put into the magazine again and
+ * again.
  */
 #define CLAIMS		100000U		/* and as many folded slots */
-#define DUEL_TIME	(10 * HZ)	/* but no longer than that, once both have had some */
+#define DUEL_TIME	(10 * HZ)	/* no longer, once both have had some */
 
 struct duel {
 	struct kmh_mspan *s;
 	bool defer;
 	atomic_t held[NR_SLOTS];	/* by a thread */
 	atomic_t waits[NR_SLOTS];	/* for a grace period */
-	atomic_t expire;		/* 1: wanted, 2: no deferred free is under way */
+	atomic_t expire;		/* 1: wanted, 2: no deferred free runs */
 	atomic_t over;
 	atomic_t nwrong;
 	unsigned int nclaimed;
@@ -234,7 +235,7 @@ static void duel_claim(struct duel *d, unsigned int n)
 	preempt_enable();
 }
 
-/* Deferred slots expire, when the other thread stands still. */
+/* Let deferred slots expire while the other thread stands still. */
 static void duel_expire(struct duel *d)
 {
 	unsigned int i;
@@ -331,7 +332,7 @@ static void claim_against_fold_of_deferred_frees(struct kunit *test)
 	claim_against_fold(test, true);
 }
 
-/* The first special comes while magazines are in use. */
+/* The first special is made while magazines are in use. */
 struct ending {
 	struct replace r;
 	void *special;
@@ -379,7 +380,7 @@ static void special_while_magazines_are_used(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* With a worker that sweeps, which the other suite does without. */
+/* With the worker that sweeps, which magazine_kunit.c does without. */
 static int magazine_race_init(struct kunit *test)
 {
 	kmh_kunit_stay(test);

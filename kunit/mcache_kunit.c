@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Per-CPU caches: the window, refill, draining. */
+/* KUnit: per-CPU caches: the window, refill, draining. */
 #include <linux/bitops.h>
 
 #include "mcache_kunit.h"
@@ -40,7 +40,7 @@ static void take_walks_the_words(struct kunit *test)
 	expect_all_free(test);
 }
 
-/* What has been set aside comes first, then the lowest that is free. */
+/* An allocation takes slots that are set aside first, then the lowest free slot. */
 static void free_into_window_is_taken_again(struct kunit *test)
 {
 	struct kmh_mcslot *c = mcslot(test);
@@ -62,7 +62,7 @@ static void free_into_window_is_taken_again(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, c->avail, 0UL);
 	for (i = 64; i < 100; i++)
 		KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[i]);
-	/* Of several the lowest. */
+	/* Of several free slots the lowest is taken. */
 	kmheap_free(p[90]);
 	kmheap_free(p[70]);
 	kmheap_free(p[80]);
@@ -74,7 +74,7 @@ static void free_into_window_is_taken_again(struct kunit *test)
 	expect_all_free(test);
 }
 
-/* How much of the window is set aside at a time: side by side, never past the span. */
+/* How many slots are set aside at a time: neighbours, never beyond the span. */
 static void batch_sizes(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -91,7 +91,7 @@ static void batch_sizes(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, c->avail, (~0UL >> (64 - want)) & ~1UL, "%u bytes",
 				    class->size);
 		KUNIT_EXPECT_EQ(test, kmh_mcache_allocs(mcache(test), spanclass), 1UL);
-		/* A hole in the middle of the window, and nothing else. */
+		/* Two free slots in the middle of the window, and nothing else. */
 		c->span->w[0].free = want > 4 ? BIT(want - 3) | BIT(want - 2) : c->span->w[0].free;
 		kmh_kunit_look_again(heap);
 		if (want > 4)
@@ -102,7 +102,7 @@ static void batch_sizes(struct kunit *test)
 	}
 }
 
-/* A slot that is set aside is free: freeing it is a double free, here and elsewhere. */
+/* A slot that is set aside is free: freeing it is a double free, on this CPU and on another. */
 static void free_of_a_slot_set_aside_is_double(struct kunit *test)
 {
 	struct kmh_mcslot *c = mcslot(test);
@@ -121,7 +121,7 @@ static void free_of_a_slot_set_aside_is_double(struct kunit *test)
 	expect_all_free(test);
 }
 
-/* What was set aside and not handed out stays free when the span leaves the cache. */
+/* A slot that was set aside and not handed out is free when the span leaves the cache. */
 static void drain_gives_back_what_was_set_aside(struct kunit *test)
 {
 	void *p = alloc(test);
@@ -137,7 +137,7 @@ static void drain_gives_back_what_was_set_aside(struct kunit *test)
 	expect_all_free(test);
 }
 
-/* Words with free slots in them come first; what others have freed is folded after that. */
+/* Words with free slots come first; slots that other CPUs have freed are folded after that. */
 static void turn_leaves_remote_frees_to_refill(struct kunit *test)
 {
 	void **p = fill_span(test);
@@ -207,9 +207,12 @@ static void refill_takes_announced_span(struct kunit *test)
 	struct kmh_mspan *s = kmh_span_of((unsigned long)first[0]);
 	unsigned int i;
 
-	kmh_magazines_end(kmh_kunit_heap(test));	/* the two would wait there */
+	kmh_magazines_end(kmh_kunit_heap(test));	/* the two frees would stay in a magazine */
 	KUNIT_EXPECT_EQ(test, atomic_read(&s->home), (int)KMH_HOME_FULL);
-	/* Not this CPU's any more: through the remote word, though it is this CPU. */
+	/*
+	 * The span is not this CPU's any more: its frees set remote bits, though this CPU has
+	 * filled it.
+	 */
 	kmheap_free(first[7]);
 	kmheap_free(first[200]);
 	KUNIT_EXPECT_EQ(test, atomic_read(&s->home), (int)KMH_HOME_ANNOUNCED);
@@ -225,21 +228,21 @@ static void refill_takes_announced_span(struct kunit *test)
 	expect_all_free(test);
 }
 
-/* A slot whose two bits are set is not handed out from the window. */
+/* A slot whose free and remote bits are both set is not handed out from the window. */
 static void take_skips_slots_with_both_bits(struct kunit *test)
 {
 	void **p = fill_span(test);
 	struct kmh_mspan *s = mcslot(test)->span;
 	unsigned int i;
 
-	/* What a free on this CPU and a racing one elsewhere leave behind. */
+	/* What a free on this CPU and a racing free on another leave behind. */
 	for (i = 192; i < 196; i++)
 		kmheap_free(p[i]);
 	atomic_long_or(BIT(0) | BIT(2), &s->w[3].remote);
 	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[193]);
 	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[195]);
 	kmh_kunit_no_reports(test);
-	/* The window is empty: the fold reports and makes them free, once. */
+	/* The window is empty: the fold reports both slots and makes them free, once. */
 	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[192]);
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 2);
 	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[194]);
@@ -250,7 +253,7 @@ static void take_skips_slots_with_both_bits(struct kunit *test)
 
 /*
  * The second half of double frees that lost a race: the remote bit of the only free slot
- * comes and goes while the slot is wanted. Refill finds it, or something else.
+ * comes and goes while the slot is wanted. Refill finds that slot or another.
  */
 struct raced_doubles {
 	struct kmheap *heap;
@@ -444,7 +447,7 @@ static void holder_thread(void *arg, unsigned int i)
 	preempt_enable();
 }
 
-/* A CPU in its section is left alone, and drain_all ends all the same. */
+/* A CPU in its section is left alone, and drain_all returns all the same. */
 static void drain_all_passes_over_a_busy_cpu(struct kunit *test)
 {
 	struct holder h = { .heap = kmh_kunit_heap(test) };
@@ -468,7 +471,7 @@ static void drain_dead_takes_what_a_cpu_left(struct kunit *test)
 	job->heap = heap;
 	kmh_kunit_threads(test, 2, drain_alloc, job);
 	KUNIT_ASSERT_EQ(test, job->nfailed, 0U);
-	/* The CPUs live, but nobody uses this heap on them. */
+	/* The CPUs are alive, but nobody uses this heap on them. */
 	for_each_possible_cpu(cpu)
 		kmh_mcache_drain_dead(heap, cpu);
 	expect_nothing_cached(test, heap);

@@ -45,7 +45,7 @@ static inline void **objects(struct kunit *test, unsigned int n)
 	return p;
 }
 
-/* The whole of the cached span, in the order of allocation. */
+/* Allocate all slots of the cached span. Returns them in the order of allocation. */
 static inline void **fill_span(struct kunit *test)
 {
 	void **p = objects(test, NR_SLOTS);
