@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Per-CPU caches seen from outside their section: calls from interrupts that arrive in it,
- * and objects that are freed on another CPU than the one that allocated them.
+ * KUnit: per-CPU caches seen from outside their section: calls from interrupts that arrive in
+ * the section, and objects freed on another CPU than the one that allocated them.
  */
 #include <linux/irq_work.h>
 #include <linux/jiffies.h>
@@ -94,7 +94,7 @@ static void nested_free_goes_through_the_remote_word(struct kunit *test)
 	expect_all_free(test);
 }
 
-/* All kinds of calls from the section: none waits, none touches the mcache. */
+/* All kinds of calls inside the section: none waits, and none touches the mcache. */
 static void nested_calls_of_every_kind(struct kunit *test)
 {
 	static const size_t sizes[] = { 1, 8, 12, 16, 24, 1000, 8192, 32768, 32769, 65536 };
@@ -105,7 +105,7 @@ static void nested_calls_of_every_kind(struct kunit *test)
 	bool same;
 
 	KUNIT_ASSERT_NOT_NULL(test, was);
-	/* Pages for all of them, and a span of each kind that is this CPU's. */
+	/* Pages for all objects, and a span of each class that this CPU caches. */
 	kmheap_free(kmheap_alloc(heap, 1 << 20, GFP_KERNEL));
 	kmh_largecache_drain_all(heap);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
@@ -152,7 +152,7 @@ static void nested_irq(struct irq_work *work)
 	smp_store_release(&n->done, true);	/* pairs with nested_interrupt() */
 }
 
-/* The same by a real interrupt that arrives in the section. */
+/* A real interrupt arrives in the section, allocates and frees. */
 static void nested_interrupt(struct kunit *test)
 {
 	struct nested_irq n = {
@@ -192,7 +192,7 @@ struct movers {
 	unsigned int nfailed[NR_MOVERS], nspoilt[NR_MOVERS];
 };
 
-/* Allocates here, frees what others allocated. An object's words say what it should hold. */
+/* Allocate here, free what others allocated. An object's words say what it should hold. */
 static void mover_thread(void *arg, unsigned int i)
 {
 	struct movers *m = arg;
@@ -245,7 +245,7 @@ static void objects_migrate_between_cpus(struct kunit *test)
 	expect_all_free(test);
 }
 
-/* Every free of a phase is remote; counted, folded, and reusable afterwards. */
+/* Every free of a round is remote; the frees are counted and folded, and the slots reused. */
 static void free_on_another_cpu_then_reuse(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Spare spans: several come with one trip to mcentral, and are cached like the first one. */
+/*
+ * KUnit: spare spans: one trip to mcentral brings several spans, all cached like the first
+ * one.
+ */
 #include "magazine_kunit.h"
 
-/* The spans that @p[0], @p[8], ... lie in, with one slot free each, are announced. */
+/* @n announced spans, each with one slot free; @p[0], @p[8], ... lie in them. */
 static void **announced_spans(struct kunit *test, unsigned int n)
 {
 	void **p = full_spans(test, n);
@@ -54,12 +57,12 @@ static void refill_takes_spans_to_spare(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* Partial spans go with announced ones; fresh pages come one span at a time. */
+/* A refill takes partial spans along with announced ones; fresh pages come one span at a time. */
 static void refill_mixes_announced_and_partial(struct kunit *test)
 {
 	void **p = announced_spans(test, 3), *q;
 
-	fold_span(test, span(p[0]));		/* all three, in fact */
+	fold_span(test, span(p[0]));		/* this folds all three */
 	expect_home(test, span(p[0]), KMH_HOME_PARTIAL);
 	q = alloc(test);
 	KUNIT_EXPECT_EQ(test, nspares(test), 2U);
@@ -68,7 +71,7 @@ static void refill_mixes_announced_and_partial(struct kunit *test)
 	alloc(test);
 	KUNIT_EXPECT_EQ(test, nspares(test), 0U);
 	KUNIT_EXPECT_EQ(test, kmh_kunit_live(span(q), NULL), NR_SLOTS);
-	q = alloc(test);			/* of fresh pages */
+	q = alloc(test);			/* from fresh pages */
 	KUNIT_EXPECT_EQ(test, kmh_kunit_live(span(q), NULL), 1U);
 	KUNIT_EXPECT_EQ(test, nspares(test), 0U);
 	kmheap_free(q);
@@ -76,7 +79,7 @@ static void refill_mixes_announced_and_partial(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* No more than 32 KiB in one go: of spans that long, one. */
+/* A refill takes no more than 32 KiB: of spans that long, one. */
 static void refill_takes_one_long_span(struct kunit *test)
 {
 	unsigned int class = kmh_size_to_class(32768), each = kmh_classes[class].nelems, i;
@@ -101,7 +104,10 @@ static void refill_takes_one_long_span(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* It is this CPU's: frees from here set the free bit, those from elsewhere announce nothing. */
+/*
+ * A spare span is this CPU's: its frees set free bits, and frees of other CPUs announce
+ * nothing.
+ */
 static void frees_into_a_spare_span(struct kunit *test)
 {
 	void **p = announced_spans(test, 4), *q;
@@ -157,7 +163,7 @@ static void drain_gives_spares_back(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* A generation comes to spares: by the end of it, or when one is taken, or given back. */
+/* A generation reaches spare spans at its end, or when one becomes current or goes back. */
 static void spare_spans_are_swept(struct kunit *test)
 {
 	unsigned int row, k, n;
@@ -185,7 +191,7 @@ static void spare_spans_are_swept(struct kunit *test)
 				KUNIT_EXPECT_EQ(test, gen_of(s[k]), gen + 3);
 			break;
 		case 1:
-			for (k = 0; k < 7; k++)	/* the first one's other slot, two of each spare */
+			for (k = 0; k < 7; k++)	/* the other slot of the first, two of each spare */
 				alloc(test);
 			for (k = 0; k < 4; k++)
 				KUNIT_EXPECT_FALSE(test, stale(s[k]));
@@ -216,7 +222,7 @@ static unsigned int findings(struct kunit *test)
 	return n == counted ? n : UINT_MAX;
 }
 
-/* The current span and each of the spares. */
+/* Damage to the current span and to each of the spares is found. */
 static void validate_finds_damage(struct kunit *test)
 {
 	void **p = announced_spans(test, 4);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Central lists: where a span goes, which one is taken, what is given back. */
+/* KUnit: central lists: where a span goes, which one is taken, and what is given back. */
 #include "mcentral_kunit.h"
 
 /* ---- uncache: where a span goes */
@@ -28,7 +28,7 @@ static void uncache_by_use(struct kunit *test)
 	}
 }
 
-/* What others freed while the span was cached counts. */
+/* Slots that other CPUs freed while the span was cached count as free. */
 static void uncache_folds_remote_frees(struct kunit *test)
 {
 	struct kmh_mspan *s = span_of(test, SPANCLASS, NR_SLOTS);
@@ -79,7 +79,7 @@ static void cache_span_order(struct kunit *test)
 	expect_all_released(test, SPANCLASS);
 }
 
-/* Announced spans come back in full: what was freed by then is there to take. */
+/* An announced span is taken with all slots that were freed by then. */
 static void cache_span_folds(struct kunit *test)
 {
 	struct kmh_mspan *s = span_of(test, SPANCLASS_16, 1024);
@@ -98,7 +98,7 @@ static void cache_span_folds(struct kunit *test)
 	expect_all_released(test, SPANCLASS_16);
 }
 
-/* Listed spans that prove full (freed twice in a race) are put down, some at a time. */
+/* Listed spans that prove full (after raced double frees) are put down, a few at a time. */
 static void cache_span_puts_full_ones_down(struct kunit *test)
 {
 	struct kmh_mspan *s[130], *got;
@@ -156,7 +156,7 @@ static void release_empty_keeps_the_rest(struct kunit *test)
 	unsigned int i, nkept = 0;
 
 	grow(test, 100);
-	/* By remainder of 3: partial and emptied, announced and emptied, still in use. */
+	/* By the remainder of 3: partial, then emptied; announced, then emptied; still in use. */
 	for (i = 0; i < ARRAY_SIZE(s); i++) {
 		s[i] = span_of(test, SPANCLASS, i % 3 == 1 ? NR_SLOTS : 3);
 		uncache_span(test, s[i]);
@@ -172,7 +172,7 @@ static void release_empty_keeps_the_rest(struct kunit *test)
 		nkept++;
 	}
 	KUNIT_EXPECT_EQ(test, central(test, SPANCLASS)->npartial, nkept);
-	/* And again: nothing to do. */
+	/* A second release finds nothing to do. */
 	kmh_mcentral_release_empty(node(test), SPANCLASS);
 	KUNIT_EXPECT_EQ(test, free_pages_now(test), nfree + 40);
 	KUNIT_EXPECT_EQ(test, central(test, SPANCLASS)->npartial, nkept);
@@ -194,7 +194,7 @@ static void release_empty_settles_full_ones(struct kunit *test)
 	expect_all_released(test, SPANCLASS);
 }
 
-/* ---- one object past the mcache */
+/* ---- one object, without the mcache */
 
 static void alloc_one_uses_up_spans(struct kunit *test)
 {
@@ -214,7 +214,7 @@ static void alloc_one_uses_up_spans(struct kunit *test)
 							      KMH_HOME_PARTIAL);
 	}
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&c->nested_allocs), 2L * NR_SLOTS);
-	/* The last span announces itself; the object comes back from there. */
+	/* The last span is announced by a free; the object comes from that span again. */
 	kmheap_free(p[12]);
 	expect_home(test, s, KMH_HOME_ANNOUNCED);
 	KUNIT_EXPECT_PTR_EQ(test, alloc_one(test, SPANCLASS), p[12]);
@@ -234,7 +234,7 @@ static void alloc_one_every_spanclass(struct kunit *test)
 
 		for (n = 0; n < ARRAY_SIZE(p); n++) {
 			p[n] = alloc_one(test, i);
-			if (!p[n]) {	/* grow: only callers that may sleep do */
+			if (!p[n]) {	/* to grow is for callers that may sleep */
 				uncache_span(test, span_of(test, i, 0));
 				p[n] = alloc_one(test, i);
 			}
@@ -267,11 +267,11 @@ static void alloc_one_without_pages_fails(struct kunit *test)
 		preempt_enable();
 		if (!p || n > 1000)
 			break;
-		*(void **)p = last;	/* a list through the objects */
+		*(void **)p = last;	/* the objects form a list */
 		last = p;
 		n++;
 	}
-	/* 32 pages or so in spans of 2, aligned to nothing: 4 objects each. */
+	/* About 32 pages in spans of two pages at any address: 4 objects in each. */
 	KUNIT_EXPECT_GE(test, n, 14U * 4);
 	KUNIT_EXPECT_LE(test, n, 16U * 4);
 	while (last) {

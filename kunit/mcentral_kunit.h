@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the suites of mcentral share. A case plays the mcache: it takes spans with cache_span(),
- * clears the free bits of the slots it "allocates" and gives the span back with uncache_span().
+ * What the suites of mcentral share. A case plays the mcache: it takes spans with
+ * cache_span(), clears the free bits of the slots it "allocates" and gives the span back with
+ * uncache_span().
  */
 #ifndef _KMHEAP_MCENTRAL_KUNIT_H
 #define _KMHEAP_MCENTRAL_KUNIT_H
@@ -15,7 +16,7 @@
 #define SPANCLASS_16	kmh_spanclass(1, false)		/* 1024 slots of 8 bytes, 16 words */
 #define NR_SLOTS	8U
 
-/* .init: frees announce at once, as the cases play the mcache and know who has which span. */
+/* .init: no magazines, so that frees announce at once; the cases know which span they have. */
 static inline int mcentral_init(struct kunit *test)
 {
 	int err = kmh_kunit_init(test);
@@ -23,7 +24,10 @@ static inline int mcentral_init(struct kunit *test)
 	if (err)
 		return err;
 	kmh_magazines_end(kmh_kunit_heap(test));
-	/* Figures of pages are looked at: nobody grows the heap, or makes pages of its spans. */
+	/*
+	 * Cases look at counts of pages: no worker may grow the heap or make pages of its
+	 * spans.
+	 */
 	kmh_kunit_no_worker(kmh_kunit_heap(test));
 	return kmh_mspan_pools_reserve(512, GFP_KERNEL);
 }
@@ -84,7 +88,7 @@ static inline bool partial(struct kunit *test, const struct kmh_mspan *which)
 	return found;
 }
 
-/* Where @s is: its home says so, and it is on that home's list and no other. */
+/* The home of @s is @home, and @s is on the list of that home and on no other. */
 static inline void expect_home(struct kunit *test, const struct kmh_mspan *s,
 			       enum kmh_span_home home)
 {
@@ -123,7 +127,7 @@ static inline unsigned long free_pages_now(struct kunit *test)
 	return node(test)->mheap.pa.nfree;
 }
 
-/* Pages enough for the case: growing in its midst would release spans. */
+/* Make the heap large enough for the case: growing in the middle of it would release spans. */
 static inline void grow(struct kunit *test, unsigned long npages)
 {
 	struct kmh_mheap *mh = &node(test)->mheap;
@@ -158,7 +162,7 @@ static inline struct kmh_mspan *span_of(struct kunit *test, unsigned int spancla
 	return s;
 }
 
-/* Every slot that is live is freed, as if by another CPU. */
+/* Free every live slot, as another CPU would. */
 static inline void free_all(struct kunit *test, struct kmh_mspan *s)
 {
 	unsigned int i;
@@ -168,7 +172,7 @@ static inline void free_all(struct kunit *test, struct kmh_mspan *s)
 			free_remote(test, s, i);
 }
 
-/* At the end of a case every span has been freed into: all pages come back. */
+/* Every span has been freed into by the end of a case: all pages come back. */
 static inline void expect_all_released(struct kunit *test, unsigned int spanclass)
 {
 	struct kmh_mcentral *c = central(test, spanclass);

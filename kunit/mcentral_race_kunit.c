@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Central lists against remote frees: each full span is announced, and once. */
+/* KUnit: central lists against remote frees: each full span is announced exactly once. */
 #include "mcentral_kunit.h"
 #include "sweep_kunit.h"
 
@@ -35,7 +35,7 @@ static void remote_free_announces_nothing_but_full(struct kunit *test)
 	expect_all_released(test, SPANCLASS);
 }
 
-/* A double free of the only freed slot is refused and announces nothing further. */
+/* A double free of the only freed slot is refused and announces nothing more. */
 static void double_free_announces_nothing(struct kunit *test)
 {
 	struct kmh_mspan *s = span_of(test, SPANCLASS, NR_SLOTS);
@@ -60,7 +60,7 @@ struct freers {
 	atomic_t ndouble;
 };
 
-/* Span after span, all at once: each starts on one when the last has come to it. */
+/* Free into span after span; all threads begin with a span at the same moment. */
 static void free_share(void *arg, unsigned int i)
 {
 	struct freers *f = arg;
@@ -107,16 +107,16 @@ static void announce_by_many_at_once(struct kunit *test)
 /* ---- a remote free between the last fold and home FULL */
 
 /*
- * Such a free still reads home CACHED, announces nothing, and only settle_full()'s second
- * look can find it. The moment is reached through the report of a raced double free, which
- * the fold makes from the middle of its walk over the words: at word 15, when word 0 has
- * been passed, slot 0 is freed.
+ * Such a free still reads home CACHED and announces nothing: only the second look of
+ * settle_full() can find it. The case reaches that moment through the report of a raced
+ * double free, which the fold makes in the middle of its walk over the words: at word 15,
+ * when word 0 has been passed, slot 0 is freed.
  */
 static struct {
 	struct kmh_mspan *s;
 	unsigned int calls;
-	unsigned int when;		/* the call in which to free slot 0 */
-	bool defer;			/* ... and how */
+	unsigned int when;		/* the call in which slot 0 is freed */
+	bool defer;			/* slot 0 is freed after a grace period */
 	enum kmh_free_result res;
 	int home;
 } late;
@@ -128,7 +128,7 @@ static void late_hook(const struct kmh_report *r)
 	struct kmh_slots *w = &late.s->w[15];
 
 	if (++late.calls < late.when) {
-		atomic_long_or(LATE_BIT, &w->remote);	/* to be called again */
+		atomic_long_or(LATE_BIT, &w->remote);	/* so that the hook is called again */
 		return;
 	}
 	w->free &= ~LATE_BIT;
@@ -159,7 +159,7 @@ static void settle_full_sees_late_free(struct kunit *test)
 {
 	struct kmh_mspan *s = span_of(test, SPANCLASS_16, 1024);
 
-	/* Once in the fold, which is the last look at the words: then the span is full. */
+	/* The free comes in the fold, after its look at word 0: the span becomes full. */
 	late_free_in(test, s, 1, uncache_span);
 	expect_home(test, s, KMH_HOME_ANNOUNCED);
 	KUNIT_EXPECT_EQ(test, s->w[0].free, 0UL);
@@ -168,7 +168,7 @@ static void settle_full_sees_late_free(struct kunit *test)
 	expect_all_released(test, SPANCLASS_16);
 }
 
-/* The same by a deferred free: the sweep would not find a full span that is on no list. */
+/* As above with a deferred free: the sweep would not find a full span that is on no list. */
 static void settle_full_lists_late_deferred_free(struct kunit *test)
 {
 	struct kmh_mspan *s = span_of(test, SPANCLASS_16, 1024);
@@ -188,7 +188,7 @@ static void take_expecting_other(struct kunit *test, struct kmh_mspan *s)
 {
 	struct kmh_mspan *other = cache_span(test, SPANCLASS_16);
 
-	/* The full span is put down, sees the late free, and is looked at again. */
+	/* The span is put down as full; the late free is seen, and the span is taken again. */
 	KUNIT_EXPECT_PTR_EQ(test, other, s);
 }
 
@@ -207,7 +207,7 @@ static void cache_span_sees_late_free(struct kunit *test)
 	expect_all_released(test, SPANCLASS_16);
 }
 
-/* A remote free against uncache, many times over: found by one side or the other. */
+/* A remote free against uncache, many times: one side or the other finds the free. */
 #define NR_ROUNDS	(KMH_KUNIT_SLOW ? 500U : 2000U)
 
 struct late_race {
@@ -215,7 +215,7 @@ struct late_race {
 	bool defer;
 	struct kmh_node *node;
 	unsigned int nlost;
-	atomic_t round;			/* what the freer may do */
+	atomic_t round;			/* how far the freer may go */
 	atomic_t done;
 };
 
@@ -234,7 +234,10 @@ static void late_race_thread(void *arg, unsigned int i)
 				cond_resched();
 				preempt_disable();
 			}
-			/* Each time a little later: somewhere in there is the moment. */
+			/*
+			 * The free comes a little later in each round, so that some round
+			 * meets the moment.
+			 */
 			for (k = 0; k < round % 64; k++)
 				cpu_relax();
 			if (r->defer)
@@ -253,7 +256,7 @@ static void late_race_thread(void *arg, unsigned int i)
 			cond_resched();
 		r->nlost += atomic_read(&r->s->home) == KMH_HOME_FULL;
 		preempt_disable();
-		/* As if it had expired: with something to give, it can be had. */
+		/* The deferred free expires; the span has a free slot then and can be cached. */
 		atomic_long_set(kmh_mspan_deferred(r->s, 0, 0), 0);
 		if (atomic_read(&r->s->home) >= KMH_HOME_FULL)
 			kmh_mcentral_announce(r->s);
@@ -290,9 +293,9 @@ static void uncache_against_deferred_free(struct kunit *test)
 
 /*
  * Double frees that lose their race at the worst moment: the span has been chosen for its one
- * free slot, and when the slot is taken its remote bit is set. As above the reports of the
- * fold lead there: word 0 has a raced double that returns at every fold, so the hook is called
- * in each fold of the words; in the second one, that of the taker, slot 64 is hit as well.
+ * free slot, and when that slot is taken its remote bit is set. As above the reports of the
+ * fold lead there: word 0 has a raced double free that returns at every fold, so the hook is
+ * called in each fold; in the second one, that of the taker, slot 64 is hit as well.
  */
 static struct kmh_mspan *hit_span;
 static unsigned int hit_calls;
@@ -330,7 +333,7 @@ static void alloc_one_loses_the_slot_it_saw(struct kunit *test)
 	WRITE_ONCE(kmh_report_hook, hook);
 	KUNIT_EXPECT_NULL(test, p);
 	KUNIT_EXPECT_EQ(test, hit_calls, 3U);	/* two words at the taker's fold */
-	/* Full without another fold, and so announced: nothing is lost. */
+	/* The span is full without another fold, and so it is announced: nothing is lost. */
 	expect_home(test, s, KMH_HOME_ANNOUNCED);
 	p = alloc_one(test, SPANCLASS_16);
 	KUNIT_EXPECT_EQ(test, (unsigned long)p, s->base);
@@ -368,7 +371,7 @@ static void refill_loses_the_slot_it_saw(struct kunit *test)
 
 /*
  * The second half of double frees that lost a race: the remote bit of a free slot comes and
- * goes while the slot is wanted. Nobody may be handed a slot that is not there.
+ * goes while the slot is wanted. No thread may get a slot that is not free.
  */
 struct raced_doubles {
 	struct kmh_node *node;
@@ -399,7 +402,10 @@ static void raced_doubles_thread(void *arg, unsigned int i)
 			continue;
 		r->nwrong += kmh_span_of(p)->state != KMH_SPAN_SMALL;
 		if (p == r->s->base) {
-			/* Live again, unless the racer's bit frees it: then it is free. */
+			/*
+			 * The slot is live again, unless the racer's bit frees it: then it is
+			 * free.
+			 */
 			preempt_disable();
 			kmh_mspan_free_remote(r->s, 0);
 			preempt_enable();

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: the four sets of a central list: which span is where, and who takes it from there. */
+/* KUnit: the four sets of a central list: which span is on which, and how spans leave them. */
 #include "mcentral_kunit.h"
 #include "sweep_kunit.h"
 
-/* The next generation of the class. Nothing is deferred: it is swept for remote frees. */
+/*
+ * Open the next generation of the class. Nothing is deferred: the class is swept for remote
+ * frees.
+ */
 static void advance(struct kunit *test, unsigned int spanclass)
 {
 	central(test, spanclass)->dirty[0] = 1;
 	sweep_open(test, KMH_SWEEP_SET0);
 }
 
-/* A full span that waits for one of its slots, in the set that is not swept for. */
+/* A full span, one of whose slots waits in the deferred set that is not swept. */
 static struct kmh_mspan *listed_span(struct kunit *test, unsigned int slot)
 {
 	struct kmh_mspan *s = span_of(test, SPANCLASS, NR_SLOTS);
@@ -49,7 +52,7 @@ static void cache_span_order_of_sets(struct kunit *test)
 	defer_close(test);
 	defer_open(test);
 	gen = kmh_mcentral_gen(c);
-	/* Enough credit: nothing is swept for the pages that are fresh. */
+	/* With enough credit nothing is swept for the fresh pages. */
 	atomic_long_set(&kmh_kunit_heap(test)->sweep.debt, 1000);
 	s[SWEPT] = span_of(test, SPANCLASS, 4);
 	uncache_span(test, s[SWEPT]);
@@ -73,7 +76,7 @@ static void cache_span_order_of_sets(struct kunit *test)
 	put_all(test, s, NR);
 }
 
-/* Unswept spans that prove full are put down swept, some at a time. */
+/* Unswept spans that prove full are put down as swept, a few at a time. */
 static void cache_span_sweeps_within_a_budget(struct kunit *test)
 {
 	struct kmh_mcentral *c = central(test, SPANCLASS);
@@ -81,7 +84,10 @@ static void cache_span_sweeps_within_a_budget(struct kunit *test)
 	unsigned int i, nswept = 0;
 
 	grow(test, 200);
-	/* The first set closes empty but for one, so that all the others wait for longer. */
+	/*
+	 * One span is in the first deferred set when that closes, so that all the others wait
+	 * for longer.
+	 */
 	s[0] = listed_span(test, 0);
 	defer_close(test);
 	for (i = 1; i < ARRAY_SIZE(s); i++)
@@ -101,7 +107,7 @@ static void cache_span_sweeps_within_a_budget(struct kunit *test)
 		expect_home(test, s[i], KMH_HOME_LISTED);
 		nswept += swept;
 	}
-	/* The fresh page is paid for by another eight. */
+	/* The fresh page is paid for with another eight pages. */
 	KUNIT_EXPECT_GE(test, nswept, 100U);
 	KUNIT_EXPECT_LE(test, nswept, 108U);
 	uncache_span(test, got);
@@ -114,7 +120,7 @@ static void full_span_is_listed_while_it_waits(struct kunit *test)
 	struct kmh_mspan *s = listed_span(test, 2), *got;
 
 	KUNIT_EXPECT_TRUE(test, on_full_set(s, true));
-	/* More of the kind changes nothing; and nobody takes it for useful. */
+	/* Further deferred frees change nothing, and no refill takes the span for useful. */
 	KUNIT_EXPECT_EQ(test, defer_slot(s, 7), (int)KMH_FREE_OK);
 	expect_home(test, s, KMH_HOME_LISTED);
 	got = cache_span(test, SPANCLASS);
@@ -129,7 +135,7 @@ static void full_span_is_listed_while_it_waits(struct kunit *test)
 	put_all(test, &s, 1);
 }
 
-/* One that is full and on no list is announced by its first deferred free, then listed. */
+/* A full span on no list is announced by its first deferred free, and listed after that. */
 static void full_span_is_announced_to_be_listed(struct kunit *test)
 {
 	struct kmh_mspan *s = span_of(test, SPANCLASS, NR_SLOTS), *got;
@@ -149,7 +155,7 @@ static void full_span_is_announced_to_be_listed(struct kunit *test)
 	put_all(test, &s, 1);
 }
 
-/* A remote free announces a listed span, which stays on its set until it comes up. */
+/* A remote free announces a listed span, which stays on its set until it is popped. */
 static void listed_span_is_announced(struct kunit *test)
 {
 	static const char * const hows[] = { "refill", "announced", "finish", "refill, unswept" };
@@ -216,7 +222,7 @@ static void fresh_spans_are_swept(struct kunit *test)
 	expect_all_released(test, SPANCLASS);
 }
 
-/* What the sweep finds empty goes back, but for the last one with slots to give. */
+/* Spans that the sweep finds empty go back, except the last one of the class with free slots. */
 static void last_empty_span_stays(struct kunit *test)
 {
 	struct kmh_mspan *s[3];
@@ -278,7 +284,7 @@ static void try_claim_by_home(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, c->npartial, 1U);
 	for (i = 0; i < NR; i++)
 		KUNIT_EXPECT_FALSE(test, try_claim(test, s[i]));
-	/* What has been claimed is on no list; the generation waits for the trip that has it. */
+	/* Claimed spans are on no list; the generation waits for the trip that holds them. */
 	while (kmh_mcentral_sweep_one(c))
 		;
 	kmh_mcentral_sweep_announced(c);
@@ -294,7 +300,7 @@ static void try_claim_by_home(struct kunit *test)
 	put_all(test, s, NR);
 }
 
-/* The other way round than the lock order: only tried. */
+/* The locks are taken against the lock order, so the second is only tried. */
 static void try_claim_leaves_a_taken_lock(struct kunit *test)
 {
 	struct kmh_mspan *s = span_of(test, SPANCLASS, 4);
@@ -327,7 +333,7 @@ static void release_empty_sweeps(struct kunit *test)
 	unsigned int i, slot;
 
 	grow(test, 60);
-	/* By remainder of 3: empty once it is swept, one slot to give, just unswept. */
+	/* By the remainder of 3: empty once it is swept; one slot free then; unswept and in use. */
 	for (i = 0; i < ARRAY_SIZE(s); i++) {
 		s[i] = span_of(test, SPANCLASS, i % 3 == 2 ? 3 : NR_SLOTS);
 		for (slot = i % 3 ? 7 : 0; i % 3 < 2 && slot < NR_SLOTS; slot++)

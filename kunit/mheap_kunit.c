@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The page heap: spans from pages, frees that find it locked, growing ahead of need. */
+/* KUnit: the page heap: spans from pages, frees that find it locked, growing ahead of need. */
 #include <linux/irq_work.h>
 #include <linux/jiffies.h>
 #include <linux/mm.h>
@@ -69,7 +69,7 @@ static void free_span_reuses_pages_and_metadata(struct kunit *test)
 /* A large object that no CPU parks. */
 #define LONG	(KMH_LARGECACHE_PAGES + 1)
 
-/* While the kick is taken as queued already nobody can queue it: the worker stays asleep. */
+/* The kick is marked as queued, so that it cannot be queued: the worker stays asleep. */
 static void hold_worker(struct kmh_mheap *mh)
 {
 	kmh_kunit_settle(mh->heap);
@@ -108,7 +108,7 @@ static void pending_span_is_drained_by_the_next_user(struct kunit *test)
 			KUNIT_EXPECT_FALSE(test, llist_empty(&mh->pending));
 			KUNIT_EXPECT_EQ(test, mh->pa.nfree, nfree - 1 - LONG);
 		}
-		/* Freed all the same: a second one is told so. */
+		/* The object is freed all the same: a second free is reported. */
 		kmheap_free(large);
 		kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
 		switch (user) {
@@ -126,7 +126,7 @@ static void pending_span_is_drained_by_the_next_user(struct kunit *test)
 		case 3:
 			KUNIT_EXPECT_TRUE(test, kmh_mheap_release_spans(mh));
 			break;
-		case 4:		/* no other user: the worker does it */
+		case 4:		/* nobody comes but the worker */
 			kmh_kunit_settle(heap);
 			break;
 		}
@@ -156,7 +156,7 @@ static void destroy_drains_pending_spans(struct kunit *test)
 	raw_spin_unlock_irqrestore(&mh->lock, flags);
 	KUNIT_EXPECT_FALSE(test, llist_empty(&mh->pending));
 	let_worker(mh);
-	kmheap_destroy(heap);	/* the books at the end of the case tell */
+	kmheap_destroy(heap);	/* the books at the end of the case would tell */
 }
 
 /* ---- what is known to be zero */
@@ -170,7 +170,7 @@ static void zeroed_until_used(struct kunit *test)
 	bool zeroed[6];
 	unsigned int i;
 
-	/* As if under init_on_alloc; nobody looks into the pages here. */
+	/* As under init_on_alloc; nobody looks into the pages here. */
 	a->zeroed_from = a->first;
 	s[0] = alloc_span(mh, LARGE, 2, 1, &zeroed[0]);		/* fresh */
 	s[1] = alloc_span(mh, LARGE, 1, 1, &zeroed[1]);		/* fresh */
@@ -192,7 +192,7 @@ static void zeroed_until_used(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, zeroed[2]);
 	KUNIT_EXPECT_EQ(test, a->zeroed_from, page + 3);
 
-	/* The page that was used last and the fresh ones behind it: not all zero. */
+	/* The page that was used last, and the fresh ones behind it: not all of them zero. */
 	kmh_mheap_free_span(s[1]);
 	s[1] = alloc_span(mh, LARGE, 4, 1, &zeroed[1]);
 	KUNIT_ASSERT_NOT_NULL(test, s[1]);
@@ -200,7 +200,7 @@ static void zeroed_until_used(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, zeroed[1]);
 	KUNIT_EXPECT_EQ(test, a->zeroed_from, page + 6);
 
-	/* Passed over for the sake of alignment: known no more. */
+	/* Fresh pages passed over because of an alignment are not known to be zero any more. */
 	s[3] = alloc_span(mh, LARGE, 1, 8, &zeroed[3]);
 	KUNIT_ASSERT_NOT_NULL(test, s[3]);
 	KUNIT_EXPECT_TRUE(test, zeroed[3]);
@@ -214,7 +214,7 @@ static void zeroed_until_used(struct kunit *test)
 		kmh_mheap_free_span(s[i]);
 }
 
-/* Not without the kernel's promise: an arena's memory is what it was. */
+/* Pages are known to be zero only where the kernel promises to clear memory. */
 static void zeroed_only_where_the_kernel_clears(struct kunit *test)
 {
 	struct kmh_mheap *mh = mheap(test);
@@ -228,7 +228,7 @@ static void zeroed_only_where_the_kernel_clears(struct kunit *test)
 
 /* ---- growing ahead */
 
-/* Atomic callers take pages until few are left; the worker brings more. */
+/* Callers that cannot sleep take pages until few are left; the worker brings more. */
 static unsigned int take_to_low_mark(struct kunit *test, struct kmh_mspan **s, unsigned int max)
 {
 	struct kmh_mheap *mh = mheap(test);
@@ -271,7 +271,7 @@ static void worker_pauses_after_failure(struct kunit *test)
 	kmh_kunit_settle(heap);
 	KUNIT_EXPECT_EQ(test, mh->ngrown, 1UL);
 	KUNIT_EXPECT_TRUE(test, time_after(mh->ahead_after, start));
-	/* Room again, but nobody is asked for a while. */
+	/* There is room again, but the worker is not asked for a while. */
 	heap->limit_bytes = 0;
 	mh->ahead_after = jiffies + 1000 * HZ;
 	more = alloc_span(mh, SPANCLASS, 1, 1, NULL);
@@ -289,14 +289,14 @@ static void worker_pauses_after_failure(struct kunit *test)
 		kmh_mheap_free_span(s[i]);
 }
 
-/* Plenty of pages, but no run of them: who cannot grow finds one the next time. */
+/* Many pages are free, but in no run: a caller that cannot grow finds a run the next time. */
 static void worker_grows_for_a_run_that_was_missed(struct kunit *test)
 {
 	struct kmh_mheap *mh = mheap(test);
 	struct kmh_mspan *s[64], *run;
 	unsigned int i, n;
 
-	/* Every page taken and every second one given back, while the worker is told nothing. */
+	/* Every page is taken and every second one given back, without a kick of the worker. */
 	mh->ahead_after = jiffies + 1000 * HZ;
 	for (n = 0; n < ARRAY_SIZE(s); n++) {
 		s[n] = alloc_span(mh, SPANCLASS, 1, 1, NULL);
@@ -354,7 +354,7 @@ static void metadata_returns_to_the_start(struct kunit *test)
 	for (round = 0; round < 3; round++) {
 		void *p[200];
 
-		kmh_kunit_settle(heap);	/* or the worker grows the heap afterwards */
+		kmh_kunit_settle(heap);	/* or the worker would grow the heap afterwards */
 		KUNIT_EXPECT_GT(test, kmheap_shrink(heap), (size_t)0);
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->arena_bytes), 0L);
 		if (!round)

@@ -11,7 +11,7 @@
 #define SPANCLASS	kmh_spanclass(32, false)	/* one page */
 #define LARGE		KMH_SPANCLASS_LARGE
 
-/* A case stays on one CPU: its page cache is that CPU's. */
+/* A case stays on one CPU, whose page cache it looks at. */
 static inline int mheap_init(struct kunit *test)
 {
 	int err = set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
@@ -38,7 +38,7 @@ static inline struct kmheap *heap_new(struct kunit *test, const char *name, size
 	return heap;
 }
 
-/* The @i-th arena of a heap, or NULL. Nobody takes arenas away meanwhile. */
+/* The @i-th arena of a heap, or NULL. Nothing takes arenas away meanwhile. */
 static inline struct kmh_arena *arena(struct kmheap *heap, unsigned int i)
 {
 	struct kmh_arena *a, *found = NULL;
@@ -84,13 +84,13 @@ static inline int grow(struct kmh_mheap *mh, unsigned long npages, unsigned long
 	return kmh_mheap_grow(mh, npages, align, READ_ONCE(mh->ngrown), GFP_KERNEL);
 }
 
-/* Another arena, though pages are free. */
+/* Take another arena, though pages are free. */
 static inline int grow_anyway(struct kmh_mheap *mh)
 {
 	return kmh_mheap_grow_ahead(mh, ULONG_MAX, GFP_KERNEL);
 }
 
-/* At least @npages free, and no worker under way. */
+/* Grow until at least @npages are free; no worker runs when this returns. */
 static inline void grow_to(struct kunit *test, struct kmh_mheap *mh, unsigned long npages)
 {
 	while (READ_ONCE(mh->pa.nfree) < npages)

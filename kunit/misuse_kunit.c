@@ -2,8 +2,8 @@
 /*
  * KUnit: what must not be freed.
  *
- * Each misuse is counted once per call in the right counter, reported with what is
- * known of the address, and ignored: the heap serves on.
+ * Each misuse is counted once per call in the right counter, reported with what is known of
+ * the address, and ignored: the heap works on.
  */
 #include <linux/string.h>
 
@@ -29,8 +29,8 @@ static u64 counter(struct kmheap *heap, enum kmh_misuse kind)
 }
 
 /*
- * One report of @kind has come, of @addr in @heap, naming the object at @object; with
- * @heap NULL the address belongs to none.
+ * One report of @kind has come, of @addr in @heap, which names the object at @object. With
+ * @heap NULL the address belongs to no heap.
  */
 static void expect_report(struct kunit *test, enum kmh_misuse kind, struct kmheap *heap,
 			  const void *addr, const void *object)
@@ -44,7 +44,7 @@ static void expect_report(struct kunit *test, enum kmh_misuse kind, struct kmhea
 	KUNIT_EXPECT_NOT_NULL(test, r.what);
 }
 
-/* Objects of all kinds come, hold what is written, and go. */
+/* Objects of all kinds are allocated, hold what is written, and are freed. */
 static void expect_serves_on(struct kunit *test, struct kmheap *heap)
 {
 	static const size_t sizes[] = { 4, 8, 64, 1024, 32768, 40000 };
@@ -68,7 +68,7 @@ static void expect_serves_on(struct kunit *test, struct kmheap *heap)
 	kmh_kunit_no_reports(test);
 }
 
-/* Where the two frees of a pair happen. */
+/* Pairs of frees, by the CPU that each of the two happens on. */
 static const struct {
 	const char *name;
 	bool remote[2];
@@ -90,7 +90,7 @@ static void double_free_small(struct kunit *test)
 
 	kmh_kunit_stay(test);
 	for (row = 0; row < ARRAY_SIZE(double_rows); row++) {
-		/* A drain asks every CPU; a few classes will do there. */
+		/* A drain asks every CPU, so a few classes must do there. */
 		unsigned int step = double_rows[row].drained ? 13 : 1;
 
 		for (class = 1; class < KMH_NR_CLASSES; class += step) {
@@ -163,7 +163,7 @@ static void double_free_in_bulk(struct kunit *test)
 	expect_serves_on(test, heap);
 }
 
-/* The other two ways to free know it too, and wipe nothing. */
+/* kmheap_free_sized() and kmheap_free_sensitive() detect a double free, too, and wipe nothing. */
 static void double_free_sized_and_sensitive(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -258,7 +258,7 @@ static void free_after_destroy(struct kunit *test)
 	expect_serves_on(test, kmh_kunit_heap(test));
 }
 
-/* Whoever asks for the size of what is no live object is told, and gets 0. */
+/* kmheap_size() of an address that is no live object is reported, and returns 0. */
 static void size_of_what_is_not_live(struct kunit *test)
 {
 	static const size_t sizes[] = { 4, 100, 1024, 32768, 50000, 3 << 20 };
@@ -288,7 +288,7 @@ static void size_of_what_is_not_live(struct kunit *test)
 	expect_serves_on(test, heap);
 }
 
-/* What a destroyed heap had counted stays in the totals. */
+/* The counts of a destroyed heap stay in the totals. */
 static void destroy_keeps_the_counts(struct kunit *test)
 {
 	long before = atomic_long_read(&kmh_misuses[KMH_DOUBLE_FREE]);
@@ -365,7 +365,7 @@ static void invalid_free_in_the_tail(struct kunit *test)
 	expect_serves_on(test, heap);
 }
 
-/* Pages of an arena that no span has. */
+/* Pages of an arena that belong to no span. */
 static void invalid_free_of_unused_pages(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -522,7 +522,7 @@ static void constant_size_free(struct kunit *test)
 	wrong_then_right(test, heap, kmheap_alloc(heap, 40000, GFP_KERNEL), 32768, 40000);
 	wrong_then_right(test, heap, kmheap_alloc(heap, 40000, GFP_KERNEL), 0, 40960);
 	wrong_then_right(test, heap, kmheap_alloc_data(heap, 100, GFP_KERNEL), 64, 100);
-	/* Packed ones lie in blocks of 16, which is also a class. */
+	/* Packed objects lie in blocks of 16 bytes, which is also a class. */
 	wrong_then_right(test, heap, kmheap_alloc_data(heap, 4, GFP_KERNEL), 16, 3);
 	wrong_then_right(test, heap, kmheap_alloc_data(heap, 12, GFP_KERNEL), 13, 9);
 	wrong_then_right(test, heap, kmheap_alloc_data(heap, 12, GFP_KERNEL), 8, 12);
@@ -608,7 +608,10 @@ static void large_misuse(struct kunit *test)
 		else
 			kmheap_free(p);
 		if (sizes[i] > kmh_arena_bytes / 2) {
-			/* Its arena may be gone by now, and then it is no double free. */
+			/*
+			 * The object's arena may be gone by now, and then this is no double
+			 * free.
+			 */
 			kmh_kunit_settle(heap);
 			kmheap_free(p);
 			expect_report(test, KMH_INVALID_FREE, NULL, p, NULL);
@@ -623,7 +626,7 @@ static void large_misuse(struct kunit *test)
 	expect_serves_on(test, heap);
 }
 
-/* Two who free the same large object meet in its claim, whoever has it first. */
+/* Two threads that free the same large object meet in its claim, whichever is first. */
 static void large_double_free_at_the_same_time(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);

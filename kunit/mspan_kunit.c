@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Spans: the state of slots, made by hand. The spans here have no pages behind them and are
- * in no map, so a case may put their bits into any state.
+ * KUnit: spans: the state of slots, made by hand. The spans here have no pages behind them
+ * and are in no map, so a case may put their bits into any state.
  */
 #include <linux/bitops.h>
 #include <linux/llist.h>
@@ -49,7 +49,7 @@ static void set_word(struct kmh_mspan *s, unsigned int word, unsigned long free,
 	atomic_long_set(&s->w[word].remote, remote);
 }
 
-/* Every slot live. */
+/* Make every slot live. */
 static void take_all(struct kmh_mspan *s)
 {
 	unsigned int i;
@@ -82,7 +82,7 @@ static void init_every_spanclass(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, s->nelems, nelems);
 		KUNIT_EXPECT_EQ(test, s->nwords, DIV_ROUND_UP(nelems, 64U));
 		KUNIT_EXPECT_EQ(test, s->elemsize, large ? 0 : class->size);
-		/* Words in the same places whatever small span the metadata is for. */
+		/* The words lie in the same places, whatever small class the descriptor serves. */
 		KUNIT_EXPECT_EQ(test, kmh_mspan_bytes(s),
 				sizeof(*s) + s->nwords * KMH_WORD_BYTES +
 				(tiny ? KMH_PAGE_SIZE / 16 : 0));
@@ -106,7 +106,7 @@ static void init_every_spanclass(struct kunit *test)
 	}
 }
 
-/* A large object that is none, and whatever else does not go together. */
+/* A large span without a large object, and other fields that contradict each other. */
 static void validate_finds_misfits(struct kunit *test)
 {
 	struct kmh_mspan *s = span_new(test, SPANCLASS_4);
@@ -141,7 +141,7 @@ static void validate_finds_misfits(struct kunit *test)
 	kmh_mspan_put(s);
 }
 
-/* Slot arithmetic of a free: every byte of a span, and some on either side. */
+/* A free computes the slot from an address: every byte of a span, and some on either side. */
 static void init_divides_exactly(struct kunit *test)
 {
 	unsigned int spanclass;
@@ -151,7 +151,7 @@ static void init_divides_exactly(struct kunit *test)
 		long bytes = (long)s->npages << KMH_PAGE_SHIFT, off;
 		unsigned long nwrong = 0, slot;
 
-		s->nfast = s->nelems;		/* 0 for tiny ones */
+		s->nfast = s->nelems;		/* 0 for packed spans */
 		for (off = -2 * bytes; off < 3 * bytes; off++) {
 			bool is = off >= 0 && !(off % s->elemsize) &&
 				  off / s->elemsize < s->nelems;
@@ -159,7 +159,7 @@ static void init_divides_exactly(struct kunit *test)
 			nwrong += kmh_mspan_slot_at(s, s->base + off, &slot) != is;
 			nwrong += is && slot != off / s->elemsize;
 		}
-		/* Powers of two away, as far as the arithmetic is exact. */
+		/* Addresses that are powers of two away, as far as the arithmetic is exact. */
 		for (off = 1UL << 17; off < 1UL << 35; off <<= 1) {
 			nwrong += kmh_mspan_slot_at(s, s->base + off, &slot);
 			nwrong += kmh_mspan_slot_at(s, s->base - off, &slot);
@@ -193,7 +193,7 @@ static void init_clears_what_the_last_user_left(struct kunit *test)
 	kmh_mspan_put(s);
 }
 
-/* What a racing lookup finds at a stale pointer must lead nowhere. */
+/* What a racing lookup finds in a descriptor that was put must lead to no mcentral. */
 static void put_leaves_nothing_to_announce(struct kunit *test)
 {
 	struct kmh_mspan *s = span_new(test, SPANCLASS_1);
@@ -229,7 +229,10 @@ static void get_exhausted_returns_null(struct kunit *test)
 		KUNIT_EXPECT_NULL(test, s);
 		KUNIT_EXPECT_GT(test, j, 3U);
 		KUNIT_EXPECT_TRUE(test, kmh_mspan_pools_short(classes[i]));
-		/* A refusal keeps nothing, not even the half that could be had. */
+		/*
+		 * A refusal leaves the pools as they are, even where one of two descriptors
+		 * could be had.
+		 */
 		left = kmh_fixallocs_unused_bytes();
 		KUNIT_EXPECT_NULL(test, kmh_mspan_get(classes[i]));
 		KUNIT_EXPECT_EQ(test, kmh_fixallocs_unused_bytes(), left);
@@ -275,7 +278,7 @@ static void free_remote_by_state(struct kunit *test)
 					rows[i].remote_after ? bit : 0);
 		}
 	}
-	/* Whoever calls reports; here nobody did. */
+	/* Reports are the caller's; this case makes none. */
 	kmh_kunit_no_reports(test);
 	kmh_mspan_put(s);
 }
@@ -327,7 +330,7 @@ static void fold_word_by_state(struct kunit *test)
 	kmh_mspan_put(s);
 }
 
-/* What waits in either set is not folded, and not reported, whatever else it is. */
+/* A slot that waits in either set is not folded and not reported, whatever its other bits are. */
 static void fold_word_by_deferred_bits(struct kunit *test)
 {
 	static const struct {
@@ -343,9 +346,15 @@ static void fold_word_by_deferred_bits(struct kunit *test)
 		{ 0, 0xff, { 0xff, 0 }, 0, 0xff, 0, 0 },
 		{ 0, ~0UL, { 0, ~0UL }, 0, ~0UL, 0, 0 },
 		{ 0, BIT(63), { BIT(0), BIT(62) }, BIT(63), 0, 1, 0 },
-		/* Not freed (a tiny block whose neighbours live): nothing to keep. */
+		/*
+		 * Slots that are not freed (packed blocks whose neighbours live): there is
+		 * nothing to keep.
+		 */
 		{ 0, 0, { 0x3, 0x1 }, 0, 0, 0, 0 },
-		/* Freed twice in a race: told when it has expired, once. */
+		/*
+		 * A slot freed twice in a race is reported once, when its deferred free has
+		 * expired.
+		 */
 		{ BIT(7), BIT(7), { BIT(7), 0 }, BIT(7), BIT(7), 0, 0 },
 		{ BIT(7), BIT(7) | BIT(6), { BIT(6), 0 }, BIT(7), BIT(6), 0, 1 },
 	};
@@ -369,7 +378,7 @@ static void fold_word_by_deferred_bits(struct kunit *test)
 	kmh_mspan_put(s);
 }
 
-/* One bit of state more: each slot is counted as one thing. Nothing waits in other words. */
+/* With deferred bits each slot is still counted as one thing. Nothing waits in other words. */
 static void count_by_deferred_bits(struct kunit *test)
 {
 	struct kmh_mspan *s = span_new(test, SPANCLASS_TAIL);
@@ -380,7 +389,7 @@ static void count_by_deferred_bits(struct kunit *test)
 	set_word(s, 1, 0xf, 0xf0);
 	atomic_long_set(kmh_mspan_deferred(s, 1, 0), 0x30);
 	atomic_long_set(kmh_mspan_deferred(s, 1, 1), 0x60);
-	/* A live one whose deferred free lost its race, and one that was freed twice. */
+	/* A live slot whose deferred free lost its race, and a slot that was freed twice. */
 	atomic_long_or(0x100, kmh_mspan_deferred(s, 1, 0));
 	atomic_long_or(0x1, &s->w[1].remote);
 	kmh_mspan_count(s, &n);
@@ -413,7 +422,7 @@ static void fold_sums_words(struct kunit *test)
 	kmh_mspan_put(s);
 }
 
-/* While both bits of a slot are set it is nobody's; the fold makes it free, once. */
+/* A slot with both bits set is not available; the fold makes it free, once. */
 static void avail_excludes_slots_with_both_bits(struct kunit *test)
 {
 	struct kmh_mspan *s = span_new(test, SPANCLASS_1);
@@ -435,7 +444,8 @@ static void avail_excludes_slots_with_both_bits(struct kunit *test)
 
 /*
  * Every set of words with something to give, as free bits or as remote ones, from every
- * start: the first one round the ring is found; those passed are folded, the rest is not.
+ * start: the first such word round the ring is found; words that were passed are folded, the
+ * others are not.
  */
 static void next_word_every_pattern(struct kunit *test)
 {
@@ -558,7 +568,7 @@ struct race {
 	bool fold;
 };
 
-/* Frees every slot, each thread in an order of its own; thread 0 sweeps between. */
+/* Free every slot, each thread in an order of its own; thread 0 folds between. */
 static void race_thread(void *arg, unsigned int i)
 {
 	struct race *r = arg;
@@ -576,7 +586,10 @@ static void race_thread(void *arg, unsigned int i)
 	}
 }
 
-/* However many free a slot, it becomes free once; every other one is told or reported. */
+/*
+ * However many threads free a slot, it becomes free once; each other free is refused or
+ * reported.
+ */
 static void free_remote_races_are_counted_once(struct kunit *test)
 {
 	struct kmh_mspan *s = span_new(test, SPANCLASS_16);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit: handlers of tracers, which run in the midst of kmheap's own functions: they may allocate
- * and free there, with whatever lock of kmheap this CPU holds.
+ * KUnit: handlers of tracers, which run in the middle of kmheap's own functions: they may
+ * allocate and free there, with whatever lock of kmheap this CPU holds.
  */
 #include <linux/sizes.h>
 
@@ -20,7 +20,7 @@ static struct {
 	void *p[8];
 } handler;
 
-/* All ways in and out that there are for any context. */
+/* All ways to allocate and to free that are allowed in any context. */
 static void handle(void *unused)
 {
 	static const size_t sizes[] = { 8, 64, 1024, 8192, SZ_32K, SZ_64K, SZ_512K };
@@ -78,7 +78,7 @@ static void under_the_lock_of_a_class(struct kunit *test)
 {
 	struct kmh_mspan *s = span_of(test, SPANCLASS, 3);
 
-	uncache_span(test, s);	/* or nobody would look into the class */
+	uncache_span(test, s);	/* or nothing would look into the class */
 	expect_handled_at(test, "under the lock of a class");
 	kmh_mcache_drain_all(kmh_kunit_heap(test));
 	free_all(test, s);
