@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: a CPU that is served from another node than the kernel says, and one that changes it. */
+/* KUnit: a CPU served from another node than the kernel says, and one whose node changes. */
 #include "mcentral_kunit.h"
 
 static int node_init(struct kunit *test)
@@ -8,7 +8,7 @@ static int node_init(struct kunit *test)
 	return mcentral_init(test);
 }
 
-/* A node beside those of the heap, from which this CPU is served from now on. */
+/* Add a node to those of the heap, and serve this CPU from it from now on. */
 static struct kmh_node *other_node(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -24,7 +24,7 @@ static struct kmh_node *other_node(struct kunit *test)
 	return other;
 }
 
-/* Nothing is left of it. */
+/* Remove the node; nothing of it may be left. */
 static void end_node(struct kunit *test, struct kmh_node *other)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -57,7 +57,7 @@ static void cpu_is_served_from_its_node(struct kunit *test)
 	end_node(test, other);
 }
 
-/* What was announced for the CPU before it came back on another node is found where it belongs. */
+/* What was announced for a CPU before it came back on another node is found on its old node. */
 static void cpu_that_comes_back_elsewhere(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);

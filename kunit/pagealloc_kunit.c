@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The page allocator, on page numbers without memory behind them. Every case ends with the
- * validator clean, whatever it was about.
+ * KUnit: the page allocator, on page numbers without memory behind them. In every case the
+ * validator has to be clean at the end.
  */
 #include <kunit/test.h>
 #include <linux/bitmap.h>
@@ -76,7 +76,7 @@ static struct kmh_parange *range_add(struct kunit *test, unsigned long first,
 	return r;
 }
 
-/* A range of which all is in use but the @holes (start, length; length 0 ends them). */
+/* A range that is all in use except the @holes (start, length; length 0 ends them). */
 struct hole {
 	unsigned long start;
 	unsigned long npages;
@@ -88,7 +88,7 @@ static struct kmh_parange *range_add_holes(struct kunit *test, unsigned long fir
 	struct fixture *f = test->priv;
 	struct kmh_parange *r = range_new(test, first, npages);
 
-	/* Before it is added, so that no other range can serve. */
+	/* The pages are taken before the range is added, so that no other range can serve. */
 	kmh_parange_set(r, 0, npages);
 	kmh_pa_add(&f->pa, r);
 	for (; holes->npages; holes++)
@@ -233,7 +233,7 @@ static void alloc_from_nothing(struct kunit *test)
 static void alloc_more_than_any_range(struct kunit *test)
 {
 	range_add(test, 0, 512);
-	range_add(test, 512, 512);		/* neighbours are still two ranges */
+	range_add(test, 512, 512);		/* neighbours, but still two ranges */
 	expect_no_alloc(test, 513, 1);
 	expect_no_alloc(test, KMH_PA_MAX_PAGES, 1);
 	expect_no_alloc(test, ~0UL, 1);
@@ -256,7 +256,10 @@ static void alloc_lowest_after_free(struct kunit *test)
 	expect_alloc(test, 1, 1, r, 2000);
 }
 
-/* Ranges of 512 pages, of which @used are in use from the front; who gets @want pages? */
+/*
+ * Ranges of 512 pages, of which @used are in use from the front: which of them gives @want
+ * pages?
+ */
 static const struct choice {
 	const char *name;
 	unsigned long used[4];
@@ -302,7 +305,10 @@ static void alloc_prefers(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, page % c->align, 0UL);
 }
 
-/* Of many ranges only one, in the middle, has the run; all others are one page short of it. */
+/*
+ * Of many ranges only one, in the middle, has the run; the runs of all others are one page
+ * too short.
+ */
 static void alloc_exact_run_among_shorter(struct kunit *test)
 {
 	struct fixture *f = test->priv;
@@ -332,7 +338,10 @@ static void alloc_exact_run_among_shorter(struct kunit *test)
 	}
 }
 
-/* Runs over 64 pages: the promise of the next class holds past any number of short ones. */
+/*
+ * Runs of more than 64 pages: what the next size class promises holds past any number of
+ * short runs.
+ */
 static void alloc_long_run_among_shorter(struct kunit *test)
 {
 	static const struct { unsigned long want, others, found; } rows[] = {
@@ -374,7 +383,7 @@ static void alloc_aligned_past_many_misaligned(struct kunit *test)
 	expect_alloc(test, 4, 4, r, 7004);
 }
 
-/* The same spread over ranges, so that the tries end between two of them. */
+/* The misaligned runs lie in many ranges, so that the tries end between two of them. */
 static void alloc_aligned_past_many_ranges(struct kunit *test)
 {
 	struct hole short_of[] = { { 1, 4 }, { 9, 4 }, { 17, 4 }, { } };
@@ -470,7 +479,7 @@ static void free_part_of_a_run(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, kmh_pa_empty_range(&f->pa), r);
 }
 
-/* Groups count from the start of the range, whatever its first page. */
+/* Groups count from the start of the range, whatever its first page is. */
 static const struct group {
 	const char *name;
 	unsigned long first, npages;
@@ -586,7 +595,10 @@ static void page_inuse_outside(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, kmh_pa_page_inuse(r, ~0UL));
 }
 
-/* The validator is only worth something if it sees damage. Each row does one, and undoes it. */
+/*
+ * A validator that sees no damage is worth nothing: each row does one kind of damage and
+ * undoes it.
+ */
 static void validate_finds_damage(struct kunit *test)
 {
 	static const struct hole holes[] = { { 30, 500 }, { 3000, 900 }, { } };

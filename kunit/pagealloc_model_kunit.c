@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The page allocator against a model with a byte per page, under random operations, and at a
- * simulated TiB in both shapes: many small ranges and one large range.
+ * KUnit: the page allocator against a model with a byte for each page, under random
+ * operations, and at a simulated TiB in both shapes: many small ranges and one large range.
  */
 #include <kunit/test.h>
 #include <linux/align.h>
@@ -26,7 +26,7 @@ static void *zalloc(struct kunit *test, size_t bytes)
 	return mem;
 }
 
-/* Around every border that the code knows: words, groups, chunks, levels. */
+/* Sizes around every border that the code has: words, groups, chunks, levels. */
 static const struct {
 	unsigned long first, npages;
 } shapes[] = {
@@ -77,7 +77,7 @@ static unsigned long model_lowest(struct model *m, unsigned int range, unsigned 
 	return NONE;
 }
 
-/* How full, as the header promises it: 0 for at most 1/8 free ... 4 for all free. */
+/* How full a range is, in the steps of pagealloc.h: 0 for at most 1/8 free ... 4 for all free. */
 static unsigned int model_step(struct model *m, unsigned int range)
 {
 	unsigned long i, nfree = 0, npages = shapes[range].npages;
@@ -89,7 +89,7 @@ static unsigned int model_step(struct model *m, unsigned int range)
 	return nfree * 8 <= npages ? 0 : nfree * 4 <= npages ? 1 : nfree * 2 <= npages ? 2 : 3;
 }
 
-/* Is there a range in the allocator, of a step below @step, with a run? */
+/* Does the allocator have a range of a step below @step with a run of @npages? */
 static bool model_has_run(struct model *m, unsigned int step, unsigned long npages)
 {
 	unsigned int i;
@@ -189,7 +189,7 @@ static void op_free(struct model *m)
 		*run = m->runs[--m->nruns];
 }
 
-/* An arena goes back when it is empty, and comes again. */
+/* A range is removed when it is empty, and added again later. */
 static void op_remove_or_add(struct model *m)
 {
 	struct kmh_parange *r = kmh_pa_empty_range(&m->pa);
@@ -206,7 +206,7 @@ static void op_remove_or_add(struct model *m)
 	}
 }
 
-/* Between mostly full and mostly empty, back and forth. */
+/* One random operation; batches fill and empty the ranges by turns. */
 static void random_op(struct model *m, bool filling)
 {
 	u32 op = draw(m, 16);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The CPUs' caches of pages: alone against a slow model, and in use. */
+/* KUnit: the CPUs' caches of pages: alone against a slow model, and in use. */
 #include <linux/bitops.h>
 #include <linux/prandom.h>
 
@@ -66,7 +66,7 @@ static void pagecache_random_bits(struct kunit *test)
 	for (round = 0; round < 300; round++) {
 		u64 bits = 0;
 
-		/* From dense to sparse. */
+		/* Patterns from dense to sparse. */
 		for (n = 0; n <= round % 6; n++) {
 			u64 more = (u64)prandom_u32_state(&rnd) << 32 | prandom_u32_state(&rnd);
 
@@ -174,7 +174,7 @@ static void pagecache_serves_short_runs(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mh->pa.nfree, mh->pa.npages);
 }
 
-/* Pages in a cache may have been dirtied by the time they are used: never "zeroed". */
+/* Pages in a cache may be written to by the time they are used: they never count as zeroed. */
 static void pagecache_pages_are_not_zeroed(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -203,7 +203,7 @@ static void pagecache_pages_are_not_zeroed(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, cached, i > 0);
 		KUNIT_EXPECT_EQ(test, zeroed, !cached);
 	}
-	/* What the cache took is not zero when it comes back either. */
+	/* Pages that the cache took do not count as zeroed when they come back either. */
 	a = kmh_range_arena(pagecache(test)->range);
 	KUNIT_EXPECT_GE(test, a->zeroed_from, pagecache(test)->base + KMH_PA_GROUP_PAGES);
 	for (i = 0; i < ARRAY_SIZE(s); i++)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: runs of pages: their own to manage, so no object to anybody else. */
+/* KUnit: runs of pages, whose contents are their owner's: nothing else takes them for objects. */
 #include <linux/kmsg_dump.h>
 #include <linux/string.h>
 
@@ -22,7 +22,7 @@ static bool whole(const void *p, unsigned long npages)
 	return !memchr_inv(p, (unsigned long)p >> KMH_PAGE_SHIFT, npages * KMHEAP_PAGE_SIZE);
 }
 
-/* The figures of a heap that has nothing but runs. */
+/* The figures of a heap that holds @nruns runs of @npages pages in all, and no object. */
 static void expect_runs(struct kunit *test, struct kmheap *heap, u64 nruns, u64 npages)
 {
 	struct kmheap_stats st;
@@ -57,7 +57,7 @@ static void alloc_every_length(struct kunit *test)
 	}
 }
 
-/* No object's figures change with a run; neither is one of the allocations an object. */
+/* A run changes no figure of objects, and its allocation does not count as one of an object. */
 static void runs_are_no_allocs(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -147,7 +147,7 @@ static void realloc_run(void *p)
 		kmh_report_bad_pointer("a run was reallocated", p, _RET_IP_);
 }
 
-/* Of the run of three pages at offset @off, of an object, of a large object. */
+/* What is freed: an address at @off in a run of three pages, in an object, or in a large one. */
 enum whose { RUN, SMALL, LARGE, TINY, FREED_SMALL, FREED_LARGE };
 
 static const struct {
@@ -219,7 +219,7 @@ static void racing_free(void *arg, unsigned int i)
 	kmheap_free_pages(arg, 40);
 }
 
-/* Of many that free it at the same time one does. */
+/* Many threads free one run at the same time: one of them does. */
 static void free_by_many_at_once(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -272,7 +272,7 @@ static void zeroed_where_asked(struct kunit *test)
 
 			kmheap_free_pages(p, lengths[i]);
 			p = kmheap_alloc_pages(heap, lengths[i], gfp);
-			if (!p)		/* its own arena is gone, and nobody may ask for another */
+			if (!p)		/* its arena is gone, and it cannot take another */
 				KUNIT_EXPECT_GT(test, bytes, kmh_arena_bytes / 2);
 			else
 				KUNIT_EXPECT_NULL(test, memchr_inv(p, 0, bytes));
@@ -307,7 +307,7 @@ static void nowait_gets_what_is_there(struct kunit *test)
 	expect_live(test, heap, 0);
 }
 
-/* Whoever holds the page heap's lock is not waited for. */
+/* A free does not wait for the holder of the page heap's lock. */
 static void free_under_the_lock(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -372,7 +372,7 @@ static bool log_says(struct kmsg_dump_iter from, const char *text)
 	return false;
 }
 
-/* 35 * 8192 bytes; the object has 112. */
+/* 35 * 8192 bytes in runs; the object takes 112. */
 static const char * const survivors_say[] = {
 	"heap kunit-runs destroyed with 3 runs of pages, 286720 bytes (owner kmheap)",
 	"heap kunit-runs destroyed with 1 live objects of 112 bytes (owner kmheap)",

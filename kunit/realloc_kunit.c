@@ -27,7 +27,7 @@ static void expect_bytes(struct kunit *test, const u8 *p, size_t n)
 	}
 }
 
-/* Every step of the way up and down holds what was written so far. */
+/* Resize @p up and down through all sizes: at each step it holds what was written so far. */
 static void realloc_walk(struct kunit *test, u8 *p, bool data)
 {
 	static const size_t sizes[] = {
@@ -116,7 +116,7 @@ static void realloc_zero_frees(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
 }
 
-/* As promised: what is added is zero if every allocation of the object asked for it. */
+/* Bytes that are added are zero if every allocation of the object asked for that, as promised. */
 static void realloc_zeroes_what_is_added(struct kunit *test)
 {
 	static const size_t sizes[] = { 5, 30, 60, 61, 5000, 40000, 100000 };
@@ -139,7 +139,7 @@ static void realloc_zeroes_what_is_added(struct kunit *test)
 	kmheap_free(p);
 }
 
-/* The same when it has been smaller in between, in place or on the way to another place. */
+/* Bytes are zero, too, when the object was smaller in between, in place or by a move. */
 static void realloc_zeroes_what_comes_back(struct kunit *test)
 {
 	static const struct {
@@ -178,7 +178,7 @@ static void count_call(void *p, void *arg)
 	++*(unsigned int *)arg;
 }
 
-/* Neither runs a finalizer nor ends a weak handle; without them the object may move. */
+/* A resize runs no finalizer and ends no weak handle; objects without these may move. */
 static void realloc_moves_no_side_data(struct kunit *test)
 {
 	static const size_t sizes[] = { 50, 30000, 50000 };

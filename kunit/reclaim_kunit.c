@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The scavenger: what goes back, what is kept, and when nothing happens. */
+/* KUnit: the scavenger: what is given back, what is kept, and when nothing happens. */
 #include <linux/delay.h>
 #include <linux/jiffies.h>
 #include <linux/prandom.h>
@@ -13,7 +13,7 @@
 
 static unsigned long rate_before;
 
-/* Steps are the case's own; the objects of a load lie in @load. */
+/* Cases call the steps themselves, at a rate that bounds nothing. */
 static int reclaim_init(struct kunit *test)
 {
 	int err = mheap_init(test);
@@ -69,7 +69,7 @@ static size_t scavenged(struct kmheap *heap)
 	return atomic_long_read(&heap->scavenge.bytes);
 }
 
-/* Steps a second apart until they say that there is nothing to do. */
+/* Steps a second apart until one says that there is nothing to do. Returns their number. */
 static unsigned int steps_to_the_end(struct kunit *test, struct kmheap *heap)
 {
 	unsigned int n = 0;
@@ -101,7 +101,7 @@ static void step_gives_back_what_is_not_used(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, (unsigned int)atomic_long_read(&heap->scavenge.arenas),
 			n - narenas(heap));
 	kmh_kunit_validate(test);
-	/* And it can be had again. */
+	/* The load is allocated once more. */
 	unload(test, load(test, heap));
 }
 
@@ -110,7 +110,7 @@ static unsigned int npartial(struct kmh_mheap *mh, unsigned int spanclass)
 	return container_of(mh, struct kmh_node, mheap)->central[spanclass].npartial;
 }
 
-/* Spans that become empty on a partial list are announced by nobody. */
+/* A span that becomes empty on a partial list is not announced by anything. */
 static void step_finds_empty_spans_by_address(struct kunit *test)
 {
 	struct kmheap *heap = heap_without_worker(test);
@@ -148,13 +148,13 @@ static void step_keeps_the_recent_peak(struct kunit *test)
 	for (i = 0; i < 100; i++) {
 		kmh_scavenge_step(heap, 250);
 		keep = heap->scavenge.peak_bytes / 10 * 11;
-		/* Never below what is kept; and above it only by arenas that were not empty. */
+		/* Never less than what is kept; more only in arenas that were not empty. */
 		KUNIT_EXPECT_GE(test, arena_bytes(heap), keep);
 	}
 	KUNIT_EXPECT_GT(test, scavenged(heap), 0UL);
 }
 
-/* A load that comes and goes takes its arenas once. */
+/* A load that comes and goes makes the heap take its arenas once. */
 static void swinging_load_does_not_thrash(struct kunit *test)
 {
 	struct kmheap *heap = heap_without_worker(test);
@@ -175,7 +175,7 @@ static void swinging_load_does_not_thrash(struct kunit *test)
 	KUNIT_EXPECT_LE(test, scavenged(heap), (size_t)SZ_2M);
 }
 
-/* One that lies between two steps counts, too. */
+/* A peak that lies between two steps counts, too. */
 static void peak_between_steps_is_seen(struct kunit *test)
 {
 	struct kmheap *heap = heap_without_worker(test);
@@ -187,7 +187,7 @@ static void peak_between_steps_is_seen(struct kunit *test)
 	KUNIT_EXPECT_GE(test, arena_bytes(heap), LOAD_BYTES / 10 * 11);
 }
 
-/* The load is over, so what it needed at its peak is no use; not after a moment, though. */
+/* When the load is over its peak is forgotten, but not at once. */
 static void peak_is_forgotten_when_the_load_is_over(struct kunit *test)
 {
 	struct kmheap *heap = heap_without_worker(test);
@@ -222,7 +222,7 @@ static void rate_bounds_what_goes(struct kunit *test)
 	KUNIT_EXPECT_GE(test, scavenged(heap), (size_t)SZ_2M);
 }
 
-/* What the pace is so many seconds after the last arena went: read within one tick. */
+/* The pace @seconds after the last arena went; pace and jiffies are read within one tick. */
 static size_t pace_after(struct kmheap *heap, unsigned int seconds)
 {
 	unsigned long now;
@@ -236,7 +236,7 @@ static size_t pace_after(struct kmheap *heap, unsigned int seconds)
 	return pace;
 }
 
-/* The figure follows what went: so many bytes a second while it does, nothing afterwards. */
+/* The pace is the bytes a second while arenas go, and 0 afterwards. */
 static void pace_is_what_went_lately(struct kunit *test)
 {
 	struct kmheap *heap = heap_without_worker(test);
@@ -248,7 +248,7 @@ static void pace_is_what_went_lately(struct kunit *test)
 		size_t recent = sc->recent_bytes;
 		unsigned long now;
 
-		do {	/* a second after the last one, as above */
+		do {	/* a second after the last arena went */
 			now = jiffies;
 			sc->recent_bytes = recent;
 			sc->recent_at = now - HZ;
@@ -293,8 +293,8 @@ static bool worker_rests(struct kmheap *heap)
 }
 
 /*
- * A heap with a worker. CPUs that are idle are not drained, because that asks for a step; and the
- * step that somebody asks for is due when the case has long been over, unless it is brought about.
+ * A heap with a worker. Idle CPUs are not drained, because a drain asks for a step. A step
+ * that is asked for is due long after the case is over, unless the case brings it about.
  */
 static struct kmheap *heap_with_worker(struct kunit *test)
 {
@@ -306,7 +306,7 @@ static struct kmheap *heap_with_worker(struct kunit *test)
 	return heap;
 }
 
-/* The step that is due comes now, and keeps nothing because of a peak. */
+/* Make the step that is due happen now; no peak keeps anything. */
 static void step_now(struct kmheap *heap)
 {
 	WRITE_ONCE(heap->scavenge.peak_bytes, 0);
@@ -348,14 +348,14 @@ static void worker_stays_away_at_rate_0(struct kunit *test)
 	WRITE_ONCE(kmh_scavenge_rate, 0);
 	unload(test, load(test, heap));
 	KUNIT_EXPECT_TRUE(test, worker_rests(heap));
-	/* It may be set at any time; the next free asks. */
+	/* The rate may be set at any time; the next free asks for a step. */
 	WRITE_ONCE(kmh_scavenge_rate, SZ_1G);
 	unload(test, load(test, heap));
 	KUNIT_EXPECT_FALSE(test, worker_rests(heap));
 	kmheap_destroy(heap);
 }
 
-/* Objects come and go on all CPUs while one thread does nothing but steps. */
+/* Objects are allocated and freed on all CPUs while one thread only runs steps. */
 #define NR_THREADS	4U
 #define NR_BOXES	4096U
 
@@ -382,7 +382,7 @@ static void fire_thread(void *arg, unsigned int i)
 	prandom_seed_state(&rnd, i);
 	for (n = 0; n < 100000; n++) {
 		u32 draw = prandom_u32_state(&rnd);
-		u32 *p = n / 20000 % 2 ? NULL :	/* fewer and fewer by turns */
+		u32 *p = n / 20000 % 2 ? NULL :	/* the set grows and shrinks by turns */
 			 kmheap_alloc(f->heap, 8 + draw % 3000, GFP_KERNEL);
 
 		f->nspoilt[i] += !kmh_kunit_swap(&f->box[draw / 3000 % NR_BOXES], p);
@@ -407,7 +407,7 @@ static void steps_under_fire(struct kunit *test)
 	kmheap_free_bulk(NR_BOXES, f->box);
 }
 
-/* Destroyed with a step due, under way, and none. */
+/* Destroy heaps with a step due, with one that runs, and with none. */
 static void destroy_while_a_step_is_due(struct kunit *test)
 {
 	unsigned int i;

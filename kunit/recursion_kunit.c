@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit: allocations from inside reclaim, and under scopes that keep it out. What these
- * cases show they show to lockdep: the run fails when it has said something.
+ * KUnit: allocations inside reclaim, and under scopes that forbid reclaim. The checks here
+ * are lockdep's: a report of it fails the run.
  */
 #include <linux/mutex.h>
 #include <linux/sched/mm.h>
@@ -9,7 +9,10 @@
 
 #include "kunit_util.h"
 
-/* Objects of a few sizes, so many that the heap must grow for them; or what there was. */
+/*
+ * Allocate objects up to @bytes, for which the heap must grow, or as many as there are to be
+ * had.
+ */
 static unsigned int fill(struct kmheap *heap, void **first, size_t bytes, gfp_t gfp)
 {
 	static const size_t sizes[] = { 64, 700, 8192, 32768, 100000 };
@@ -38,7 +41,7 @@ static void empty(void **first)
 	}
 }
 
-/* A lock that reclaim takes, as a file system's would be. */
+/* A lock that reclaim takes, as it would take a lock of a file system. */
 static DEFINE_MUTEX(fs_mutex);
 
 static void reclaim_takes_fs_mutex(void)
@@ -49,7 +52,7 @@ static void reclaim_takes_fs_mutex(void)
 	fs_reclaim_release(GFP_KERNEL);
 }
 
-/* The heap grows under GFP_KERNEL and is given back, as it is outside of any scope. */
+/* The heap grows under GFP_KERNEL and is given back, outside of any scope. */
 static void grow_and_shrink(struct kunit *test, struct kmheap *heap)
 {
 	void *first = NULL;
@@ -60,8 +63,8 @@ static void grow_and_shrink(struct kunit *test, struct kmheap *heap)
 }
 
 /*
- * Who holds what reclaim wants must not wait for a grower that may be in reclaim:
- * neither by flag nor under a scope.
+ * A caller that holds what reclaim wants must not wait for a grower that may be in reclaim,
+ * whether its flags or a scope say so.
  */
 static void alloc_under_scope(struct kunit *test, unsigned int (*save)(void),
 			      void (*restore)(unsigned int flags))
@@ -103,7 +106,10 @@ static void alloc_nofs_under_fs_mutex(struct kunit *test)
 	mutex_unlock(&fs_mutex);
 }
 
-/* What a shrinker is called in. It may allocate as its caller did, and free anything. */
+/*
+ * The context in which shrinkers are called: they may allocate as reclaim's caller did, and
+ * free.
+ */
 static void alloc_and_free_in_reclaim(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit: a descriptor that gets its next life between a look at it and what is done about it.
- * What another party would do meanwhile is done at the place in question (testpoint.h), by the
- * case's own hand: everything that it needs may be called with preemption off.
+ * KUnit: a descriptor becomes another span between a look at it and the act that follows. The
+ * case itself does what another party would do meanwhile, at the place in question
+ * (testpoint.h); the functions it needs may be called with preemption off.
  */
 #include <linux/string.h>
 
@@ -15,8 +15,8 @@
 struct recycle {
 	struct kunit *test;
 	struct kmheap *heap;
-	struct kmh_mspan *s;		/* the descriptor that changes hands */
-	unsigned long base;		/* where it was */
+	struct kmh_mspan *s;		/* the descriptor that is recycled */
+	unsigned long base;		/* where its first span was */
 	unsigned int spanclass;		/* what it becomes */
 	bool again;			/* it has become that */
 	void *p, *q;
@@ -37,9 +37,9 @@ static struct kmh_mspan *full_span(struct recycle *r)
 }
 
 /*
- * All of r->s has been freed: it goes back, and its descriptor becomes another span. Comes and
- * returns with preemption off, as at the test points; what it does may sleep, and the case stays
- * on its CPU meanwhile.
+ * All slots of r->s have been freed: the span goes back, and its descriptor becomes another
+ * one. Preemption is off on entry and on return, as at the test points; in between this may
+ * sleep, and the case stays on its CPU.
  */
 static void recycle_span(struct recycle *r)
 {
@@ -49,7 +49,7 @@ static void recycle_span(struct recycle *r)
 	r->again = full_span(r) == r->s;
 }
 
-/* What it has become goes. */
+/* Free the span that the descriptor has become. */
 static void end_span(struct kunit *test, struct kmh_mspan *s)
 {
 	free_all(test, s);
@@ -69,8 +69,8 @@ static void recycle_claimed(void *arg)
 }
 
 /*
- * A claim of slot 2 whose span becomes one in which slot 2 is free, and slot 1 begins where slot
- * 2 did: each of its slots stays what it is.
+ * A claim of slot 2 whose span becomes one in which slot 2 is free, and slot 1 begins where
+ * slot 2 did: the claim fails, and each slot of the new span stays as it is.
  */
 static void claim_of_another_life(struct kunit *test)
 {
@@ -99,8 +99,8 @@ static void claim_of_another_life(struct kunit *test)
 /* ---- many at a time */
 
 /*
- * The last object of r->s has just been freed. Whoever reads the span now may find the base of
- * one life and the arithmetic of the next.
+ * The last object of r->s has just been freed. A reader of the descriptor may find the base
+ * of one span and the arithmetic of the next.
  */
 static void recycle_under_bulk(void *arg)
 {
@@ -118,7 +118,7 @@ static void bulk_leaves_a_span_it_has_emptied(struct kunit *test)
 	unsigned int i, k;
 	unsigned long base;
 
-	/* A span and the one behind it. */
+	/* Find a span and the one right behind it. */
 	for (k = 0; k < 2; k++)
 		if (p[(k + 1) * NR_SLOTS] == p[k * NR_SLOTS] + KMH_PAGE_SIZE)
 			break;
@@ -127,7 +127,7 @@ static void bulk_leaves_a_span_it_has_emptied(struct kunit *test)
 	both[1] = p[(k + 1) * NR_SLOTS];
 	r.s = span(both[0]);
 	r.base = r.s->base;
-	/* Of each span one object is left, and it is on no magazine's way: the span is partial. */
+	/* One object of each span is left, and no slot is in a magazine: the span is partial. */
 	for (i = 0; i < 3 * NR_SLOTS; i++)
 		if (i % NR_SLOTS)
 			kmheap_free(p[i]);
@@ -139,7 +139,7 @@ static void bulk_leaves_a_span_it_has_emptied(struct kunit *test)
 	kmheap_free_bulk(2, both);
 	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("bulk free, after a run"));
 	KUNIT_ASSERT_TRUE(test, r.again);
-	/* Back to where it really is. */
+	/* Restore the base, which the map tells. */
 	for (base = r.s->arena->range.first; kmh_span_of_page(base) != r.s; base++)
 		;
 	WRITE_ONCE(r.s->base, base << KMH_PAGE_SHIFT);
@@ -164,7 +164,7 @@ static void free_and_reuse(void *arg)
 	r->again = r->q && span(r->q) == r->s;
 }
 
-/* Two who free an object over what is parked at the same time, and a third who allocates. */
+/* Two threads free an object too long to be parked at the same time, and a third one allocates. */
 static void two_frees_of_a_large_object(struct kunit *test, void (*fn)(const void *p),
 					unsigned int npages)
 {
@@ -206,7 +206,7 @@ static void two_frees_of_a_run_of_pages(struct kunit *test)
 	two_frees_of_a_large_object(test, free_150_pages, 150);
 }
 
-/* A claim that was looked at in one life of a parked span fails in the next. */
+/* A claim whose look was in one life of a parked span fails in the next. */
 static void lives_of_a_parked_span(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -242,7 +242,7 @@ static void free_tiny_and_recycle(void *arg)
 	r->again = full_span(r) == r->s;
 }
 
-/* The words of a packed span become slots of small objects, and its states are nobody's. */
+/* The words of a packed span become slots of small objects; the states of its blocks are gone. */
 static void two_frees_of_a_tiny_object(struct kunit *test, void (*fn)(const void *p))
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -279,7 +279,7 @@ static void free_it(void *arg)
 	kmheap_free(arg);
 }
 
-/* Whoever reports keeps the heap by having preemption off. */
+/* A report needs the heap to exist: preemption is off meanwhile, which keeps it. */
 static void reports_come_with_preemption_off(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -294,16 +294,16 @@ static void reports_come_with_preemption_off(struct kunit *test)
 	here = preempt_count();
 	kmh_kunit_at(test, "claim of a tiny object", free_it, b);
 	kmh_kunit_at(test, "report", note_preemption, &there);
-	kmheap_free(b);		/* twice, the first time in the midst of the second */
+	kmheap_free(b);		/* twice: the first time in the middle of the second */
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
 	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("report"));
 	KUNIT_EXPECT_GT(test, there & PREEMPT_MASK, here & PREEMPT_MASK);
 	kmheap_free(a);
 }
 
-/* ---- looks that nothing keeps a span for */
+/* ---- looks that hold no reference to the span */
 
-/* Whoever follows a stale pointer may ask a heap that has never had a special. */
+/* A lookup through a stale pointer may ask for specials in a heap that has never had one. */
 static void special_in_a_heap_without_any(struct kunit *test)
 {
 	void *p = alloc(test);
@@ -322,7 +322,7 @@ static void to_another_arena(void *arg)
 	WRITE_ONCE(r->s->arena, span(r->q)->arena);
 }
 
-/* A wild address is marked, and its span becomes one of another arena between two reads. */
+/* A wild address is marked, and its span moves to another arena between two reads. */
 static void mark_between_two_arenas(struct kunit *test)
 {
 	struct kmheap_attr attr = { .flags = KMHEAP_COLLECTED };

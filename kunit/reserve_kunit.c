@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: what is kept ready for callers that cannot sleep. */
+/* KUnit: the reserves: what is kept for callers that cannot sleep. */
 #include <linux/completion.h>
 #include <linux/irq_work.h>
 #include <linux/preempt.h>
@@ -16,7 +16,7 @@ static struct kmheap_stats stats_of(struct kmheap *heap)
 	return st;
 }
 
-/* ---- how deep */
+/* ---- the depth of a reserve */
 
 static bool draw(struct kmh_mheap *mh, unsigned long npages, bool served)
 {
@@ -36,18 +36,18 @@ static void depth_follows_what_is_drawn(struct kunit *test)
 
 	kmh_kunit_settle(mh->heap);
 	mh->low_pages = 16;
-	KUNIT_EXPECT_FALSE(test, draw(mh, 4, true));	/* a quarter of what is ready */
-	KUNIT_EXPECT_TRUE(test, draw(mh, 4, true));	/* half of it: refill, no deeper */
+	KUNIT_EXPECT_FALSE(test, draw(mh, 4, true));	/* a quarter of the reserve */
+	KUNIT_EXPECT_TRUE(test, draw(mh, 4, true));	/* half of it: refill, but no deeper */
 	KUNIT_EXPECT_EQ(test, r->pages, 0UL);
-	KUNIT_EXPECT_TRUE(test, draw(mh, 2, true));	/* more */
+	KUNIT_EXPECT_TRUE(test, draw(mh, 2, true));	/* more than half: deeper */
 	KUNIT_EXPECT_EQ(test, r->pages, 2 * 10 - 16UL);
 	KUNIT_EXPECT_TRUE(test, draw(mh, 30, true));
 	KUNIT_EXPECT_EQ(test, r->pages, 2 * 40 - 16UL);
 	kmh_reserve_refilled(mh);
 	KUNIT_EXPECT_EQ(test, r->drawn, 0UL);
-	KUNIT_EXPECT_FALSE(test, draw(mh, 20, true));	/* 80 are ready */
+	KUNIT_EXPECT_FALSE(test, draw(mh, 20, true));	/* 80 are in reserve */
 	KUNIT_EXPECT_EQ(test, r->pages, 64UL);
-	KUNIT_EXPECT_TRUE(test, draw(mh, 1, false));	/* a refusal doubles */
+	KUNIT_EXPECT_TRUE(test, draw(mh, 1, false));	/* a refusal doubles the depth */
 	KUNIT_EXPECT_EQ(test, r->pages, 2 * 80 - 16UL);
 	KUNIT_EXPECT_EQ(test, r->peak, 144UL);
 }
@@ -60,7 +60,7 @@ static void depth_is_bounded(struct kunit *test)
 
 	kmh_kunit_settle(heap);
 	draw(mh, 100000, false);
-	KUNIT_EXPECT_EQ(test, mh->reserve.pages, SZ_1M / KMH_PAGE_SIZE);	/* of the limit */
+	KUNIT_EXPECT_EQ(test, mh->reserve.pages, SZ_1M / KMH_PAGE_SIZE);	/* limit / 8 */
 	WRITE_ONCE(kmh_reserve_max_kib, 256);
 	kmh_reserve_decay(mh);
 	KUNIT_EXPECT_EQ(test, mh->reserve.pages, SZ_256K / KMH_PAGE_SIZE);
@@ -90,7 +90,7 @@ static void depth_decays(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, r->pages, 0UL);
 }
 
-/* ---- for whom */
+/* ---- callers */
 
 static void who_can_sleep_leaves_it_alone(struct kunit *test)
 {
@@ -116,7 +116,7 @@ static void who_can_sleep_leaves_it_alone(struct kunit *test)
 		s->dead = spans;
 		spans = s;
 	}
-	/* There are pages, but not for him. */
+	/* Pages are free, but not for a caller that can sleep. */
 	KUNIT_EXPECT_EQ(test, grow(mh, 1, 1), 0);
 	KUNIT_EXPECT_EQ(test, narenas(heap), 2U);
 	KUNIT_EXPECT_EQ(test, grow(mh, 1, 1), 0);
@@ -146,7 +146,7 @@ static void burst(struct burst *b)
 	}
 }
 
-/* Bursts of about 1 MiB that the worker refills after. */
+/* Bursts of about 1 MiB, after each of which the worker refills the reserve. */
 static void bursts_are_served_when_the_depth_is_found(struct kunit *test)
 {
 	struct burst *b = kunit_kzalloc(test, sizeof(*b), GFP_KERNEL);
@@ -171,7 +171,7 @@ static void bursts_are_served_when_the_depth_is_found(struct kunit *test)
 		if (round % 4 == 3)
 			kmh_mheap_release_spans(mheap(test));
 	}
-	KUNIT_EXPECT_GT(test, first, 0U);	/* of 256 KiB */
+	KUNIT_EXPECT_GT(test, first, 0U);	/* the reserve starts at 256 KiB */
 	KUNIT_EXPECT_EQ(test, b->nrefused, first);
 	KUNIT_EXPECT_GT(test, st.reserve_bytes, 0ULL);
 	KUNIT_EXPECT_GE(test, st.reserve_peak_bytes, st.reserve_bytes);
@@ -220,7 +220,7 @@ static void contexts_are_told_apart(struct kunit *test)
 	kmheap_free_bulk(BURST, c->b.p);
 }
 
-/* Whoever was here before him. */
+/* A caller that can sleep is served first. */
 static void who_can_sleep_is_not_counted(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -241,7 +241,7 @@ static void who_can_sleep_is_not_counted(struct kunit *test)
 
 /* ---- NMI */
 
-/* As an NMI would that has interrupted the holder of every lock. */
+/* Allocate as an NMI would that has interrupted the holder of every lock. */
 static void *alloc_in_nmi(struct kmheap *heap, size_t bytes)
 {
 	struct kmh_node *node = kmh_heap_node(heap, numa_node_id());
@@ -270,7 +270,7 @@ static void nmi_without_a_lock(struct kunit *test, size_t bytes)
 	unsigned int n, round, refused = 1;
 	void *p[64];
 
-	KUNIT_EXPECT_NULL(test, alloc_in_nmi(heap, bytes));	/* nobody knew */
+	KUNIT_EXPECT_NULL(test, alloc_in_nmi(heap, bytes));	/* none asked before */
 	for (round = 0; round < 3; round++) {
 		kmh_kunit_balanced(test, heap, &st);
 		KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
@@ -309,7 +309,7 @@ static void nmi_takes_from_the_shelf(struct kunit *test)
 		nmi_without_a_lock(test, sizes[i]);
 }
 
-/* A size that would wrap if it were rounded up, as a negative error number does. */
+/* A size that would wrap if it were rounded up, such as a negative error number. */
 static void nmi_gets_no_size_that_wraps(struct kunit *test)
 {
 	static const size_t sizes[] = { SIZE_MAX, -EINVAL, SIZE_MAX - KMH_PAGE_SIZE + 2 };
@@ -326,7 +326,7 @@ static void nmi_gets_no_size_that_wraps(struct kunit *test)
 			__preempt_count_sub(NMI_OFFSET);
 			preempt_enable();
 			KUNIT_EXPECT_NULL_MSG(test, p, "%#zx bytes", sizes[i]);
-			kmh_kunit_settle(heap);	/* what has been asked for is there now */
+			kmh_kunit_settle(heap);	/* what was asked for is there now */
 		}
 		KUNIT_EXPECT_NULL(test, kmheap_alloc(heap, sizes[i], GFP_KERNEL | __GFP_NOWARN));
 		KUNIT_EXPECT_NULL(test, kmheap_alloc_data(heap, sizes[i],
@@ -343,7 +343,7 @@ static void nmi_gets_no_size_that_wraps(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
 }
 
-/* What nobody has taken dies with the heap and is no leak. */
+/* Objects on the shelves that no NMI took go with the heap, and are no leak. */
 static void shelves_go_with_the_heap(struct kunit *test)
 {
 	struct kmheap *heap = heap_new(test, "shelves", 0);

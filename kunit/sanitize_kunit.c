@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit: heaps whose objects KASAN and kmemleak are told of. What KASAN would say is read
- * from its shadow; that it says it is for selftests/test_kasan.sh, that kmemleak finds a
- * leak for selftests/test_kmemleak.sh.
+ * KUnit: heaps whose objects KASAN and kmemleak are told of. The cases read KASAN's shadow to
+ * see what it would report. That KASAN does report is for selftests/test_kasan.sh, and that
+ * kmemleak finds a leak for selftests/test_kmemleak.sh.
  */
 #include <linux/kasan.h>
 #include <linux/log2.h>
@@ -24,7 +24,7 @@ static bool touchable(const void *p)
 #endif
 }
 
-/* Of @bytes bytes from @p on, the first that is not (@is false: that is) touchable. */
+/* The offset of the first byte of @bytes from @p on that is not touchable (@is false: that is). */
 static size_t how_long(const void *p, size_t bytes, bool is)
 {
 	size_t n;
@@ -101,7 +101,7 @@ static void objects_have_redzones(struct kunit *test)
 	}
 }
 
-/* A constant size is known to the byte, too. */
+/* A size that is a constant is known to the byte, too. */
 static void constant_sizes_have_redzones(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -166,7 +166,7 @@ static void *resize(struct kunit *test, void *p, size_t size)
 	return p;
 }
 
-/* The redzone follows the size, as far as there is room; what comes back is clean. */
+/* The redzone follows the size, as far as there is room; bytes that are added are clean. */
 static void resizing_moves_the_redzone(struct kunit *test)
 {
 	static const size_t both[] = { 100, 50000 };
@@ -194,7 +194,7 @@ static void resizing_moves_the_redzone(struct kunit *test)
 	kmheap_rcu_barrier(heap);
 }
 
-/* Where a size promises an alignment, who has room but not the alignment moves. */
+/* An object whose new size promises more alignment than it has moves, though it has room. */
 static void resizing_keeps_alignment(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -208,7 +208,7 @@ static void resizing_keeps_alignment(struct kunit *test)
 	kmheap_free_bulk(8, p);
 }
 
-/* All sizes that it has had are right, as elsewhere those of its class are. */
+/* Every size that an object has had is right for its free, as without KASAN any of its class is. */
 static void resized_objects_have_many_sizes(struct kunit *test)
 {
 	static const size_t both[] = { 100, 50000 };
@@ -302,7 +302,7 @@ static void quarantine_is_bounded_and_fair(struct kunit *test)
 	for (; n < 4 * limit / 1000; n++) {
 		p = kmheap_alloc(heap, 1000, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, p);
-		/* Not used again before about @limit bytes were freed after it. */
+		/* An object is not used again before about @limit bytes were freed after it. */
 		if (p == first && !again)
 			again = n;
 		kmheap_free(p);
@@ -354,7 +354,7 @@ static unsigned int fill_up(struct kmheap *heap, void **p, unsigned int n)
 	return i;
 }
 
-/* What is in quarantine is there for who would get nothing otherwise. */
+/* Objects in quarantine are used before an allocation is refused. */
 static void quarantine_gives_way(struct kunit *test)
 {
 	void **p = kunit_kcalloc(test, 1000, sizeof(*p), GFP_KERNEL);
@@ -370,13 +370,13 @@ static void quarantine_gives_way(struct kunit *test)
 	kmheap_free_bulk(n, p);
 	KUNIT_EXPECT_GT(test, quarantined(heap), 0UL);
 	again = fill_up(heap, p, 1000);
-	/* Arenas of other sizes hold some more or less. */
+	/* Arenas of other sizes hold a few objects more or less. */
 	KUNIT_EXPECT_GE(test, again, n / 10 * 9);
 	kmheap_free_bulk(again, p);
 	kmheap_destroy(heap);
 }
 
-/* ---- other ways to die */
+/* ---- deferred frees, collections, bulk */
 
 static void readers_may_look_until_the_grace_period(struct kunit *test)
 {
@@ -447,7 +447,7 @@ static void finalizers_read_the_object(struct kunit *test)
 	}
 }
 
-/* ---- all of it together */
+/* ---- everything at once */
 
 #define STRESS_OBJECTS	24U
 #define STRESS_STEPS	400U
@@ -488,7 +488,7 @@ static void stress_thread(void *arg, unsigned int i)
 	kmheap_free_bulk(STRESS_OBJECTS, p);
 }
 
-/* Every access of the threads and of kmheap itself is checked. */
+/* KASAN checks every access of the threads and of kmheap itself. */
 static void threads_never_trip(struct kunit *test)
 {
 	struct stress st = { .heap = kmh_kunit_heap(test) };
@@ -552,7 +552,7 @@ static void nmi_is_refused_with_kmemleak(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.reserve_refused_nmi, 1ULL);
 }
 
-/* The heap of a case is made as it is where there are no suites. */
+/* The heap of a case is sanitized, as every heap is where no suites are built. */
 static int sanitize_init(struct kunit *test)
 {
 	int err;
