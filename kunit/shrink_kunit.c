@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Levels drained one after the other, on request, in reclaim and by the OOM notifier. */
+/* KUnit: levels drained one after the other, on request, in reclaim and by the OOM notifier. */
 #include <linux/delay.h>
 #include <linux/jiffies.h>
 #include <linux/sched/mm.h>
@@ -34,7 +34,7 @@ static void **load(struct kunit *test, struct kmheap *heap)
 	return p;
 }
 
-/* All but every @keep-th object, whose number is returned. 0 keeps none. */
+/* Free all but every @keep-th object; 0 frees all. Returns how many are left. */
 static unsigned int unload(void **p, unsigned int keep)
 {
 	unsigned int i, n = 0;
@@ -88,7 +88,7 @@ static bool none_leaving(struct kmheap *heap)
 	return !kmh_arena_leaving_bytes(heap);
 }
 
-/* What leaves has left, and the worker that gives it back holds arenas_mutex no more. */
+/* Wait until arenas that leave have left, and until the worker that gives them back is done. */
 static void wait_for_the_leaving(struct kunit *test, struct kmheap *heap)
 {
 	kmh_kunit_wait_for(test, none_leaving(heap));
@@ -99,7 +99,10 @@ static void nobody_gives_back(struct work_struct *work)
 {
 }
 
-/* From here on what leaves the heap stays until the case, or the heap's end, gives it back. */
+/*
+ * From here on arenas that leave the heap stay until the case, or the heap's end, gives them
+ * back.
+ */
 static void give_back_by_hand(struct kmheap *heap)
 {
 	cancel_delayed_work_sync(&heap->leave);
@@ -118,7 +121,7 @@ static void levels_drain_downwards(struct kunit *test)
 	st = stats(heap);
 	KUNIT_EXPECT_EQ(test, st.central_bytes, 0ULL);
 	unload(p, 0);
-	kmh_scavenge_announced(heap);	/* to the lists; the last empty one of a class stays */
+	kmh_scavenge_announced(heap);	/* the last empty span of a class stays on a list */
 	was = stats(heap);
 	KUNIT_EXPECT_GT(test, was.cpu_cache_bytes, 0ULL);
 
@@ -158,7 +161,7 @@ static void empty_spans_on_lists_are_central(struct kunit *test)
 	for (i = 0; i < NOBJS; i++)
 		if (i % 4)
 			kmheap_free(p[i]);
-	/* Listed as partial, and nobody has looked since. */
+	/* The spans are listed as partial, and nothing has looked at them since. */
 	st = stats(heap);
 	KUNIT_EXPECT_GE(test, st.central_bytes, (u64)LOAD_BYTES / 10 * 9);
 	KUNIT_EXPECT_LE(test, st.central_bytes, (u64)LOAD_BYTES + SZ_1M);
@@ -169,7 +172,7 @@ static void put_large(void *arg)
 	kmheap_free(arg);
 }
 
-/* Parked objects are the CPU's, then the page heap's. */
+/* Parked objects count as the CPU's, then as the page heap's. */
 static void parked_objects_are_counted(struct kunit *test)
 {
 	struct kmheap *heap = heap_alone(test);
@@ -196,12 +199,12 @@ static void count_is_what_scan_takes(struct kunit *test)
 	size_t before = arena_bytes(heap);
 	unsigned long npages, n, done = 0;
 
-	/* Live everywhere: the rest of the last arena is no arena. */
+	/* All objects are live: what is free of the last arena is no arena. */
 	kmheap_shrink(heap);
 	KUNIT_EXPECT_EQ(test, count(heap), SHRINK_EMPTY);
 	KUNIT_EXPECT_EQ(test, scan(heap, ULONG_MAX >> PAGE_SHIFT), SHRINK_STOP);
 
-	/* Nothing has been drained: all is in caches and lists, but counted as what can go. */
+	/* Nothing has been drained: all is in caches and lists, but counts as what can go. */
 	unload(p, 0);
 	npages = count(heap);
 	KUNIT_ASSERT_NE(test, npages, SHRINK_EMPTY);
@@ -210,7 +213,7 @@ static void count_is_what_scan_takes(struct kunit *test)
 	do {
 		wait_for_the_leaving(test, heap);	/* a scan only tries the mutex */
 		heap->shrink.not_before = jiffies;
-		n = scan(heap, 1);	/* an arena each */
+		n = scan(heap, 1);	/* an arena at a time */
 		if (n != SHRINK_STOP)
 			done += n;
 	} while (n != SHRINK_STOP);
@@ -220,14 +223,14 @@ static void count_is_what_scan_takes(struct kunit *test)
 	kmh_kunit_wait_for(test, none_leaving(heap));
 	KUNIT_EXPECT_LE(test, arena_bytes(heap), before - (done << PAGE_SHIFT));
 	kmh_kunit_validate(test);
-	/* What callers that cannot sleep count on is still there. */
+	/* The pages that callers that cannot sleep count on are still there. */
 	KUNIT_EXPECT_GE(test, mheap_of(heap)->pa.nfree, mheap_of(heap)->low_pages);
 	p[0] = kmheap_alloc(heap, BYTES, GFP_ATOMIC);
 	KUNIT_EXPECT_NOT_NULL(test, p[0]);
 	kmheap_free(p[0]);
 }
 
-/* An arena with one live object is neither counted nor taken, and the object is as it was. */
+/* An arena with a live object is neither counted nor taken, and the object stays as it was. */
 static void live_objects_stay(struct kunit *test)
 {
 	struct kmheap *heap = heap_alone(test);
@@ -247,7 +250,7 @@ static void live_objects_stay(struct kunit *test)
 	}
 }
 
-/* Large objects, runs of pages, and what waits for a grace period. */
+/* Large objects, runs of pages and deferred objects do not count as what can go. */
 static void other_uses_do_not_count(struct kunit *test)
 {
 	struct kmheap *heap = heap_alone(test);
@@ -284,7 +287,7 @@ static size_t reap(struct kmheap *heap)
 	return bytes;
 }
 
-/* Who looks an address up may still read the arena's spans. */
+/* A lookup may still read the spans of an arena that leaves. */
 static void arenas_wait_for_readers(struct kunit *test)
 {
 	struct kmheap *heap = heap_alone(test);
@@ -324,7 +327,7 @@ static void scan_takes_what_was_asked_for(struct kunit *test)
 	KUNIT_EXPECT_NE(test, count(heap), SHRINK_EMPTY);
 }
 
-/* Somebody has the list of arenas: nothing is waited for. */
+/* The mutex of the arenas is taken: a scan does not wait. */
 static void scan_only_tries_the_lock(struct kunit *test)
 {
 	struct kmheap *heap = heap_alone(test);
@@ -346,8 +349,8 @@ static void scan_only_tries_the_lock(struct kunit *test)
 }
 
 /*
- * As reclaim calls it. With lockdep each lock that is taken here and, anywhere, held while the
- * kernel is asked for memory is a report.
+ * Scan in reclaim's context. With lockdep each lock that a scan takes and that is held,
+ * anywhere, while the kernel is asked for memory is reported.
  */
 static void scan_in_reclaim(struct kunit *test)
 {
@@ -371,7 +374,7 @@ static void scan_in_reclaim(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, arena_bytes(heap), 0UL);
 }
 
-/* The next scan gives back what the last one has taken out, and says so to reclaim. */
+/* A scan gives back what the scan before it has taken out, and tells reclaim so. */
 static void scan_reports_progress(struct kunit *test)
 {
 	struct kmheap *heap = heap_alone(test);
@@ -383,7 +386,7 @@ static void scan_reports_progress(struct kunit *test)
 	n = scan(heap, 1);
 	KUNIT_ASSERT_NE(test, n, SHRINK_STOP);
 	synchronize_rcu();
-	synchronize_rcu();	/* a cookie may ask for all of the next one */
+	synchronize_rcu();	/* a cookie may ask for the whole next period */
 	KUNIT_EXPECT_EQ(test, kmh_arena_leaving_bytes(heap), n << PAGE_SHIFT);
 	current->reclaim_state = &rs;
 	scan(heap, 1);
@@ -401,9 +404,9 @@ static void oom_takes_everything(struct kunit *test)
 	bytes = arena_bytes(heap);
 	KUNIT_EXPECT_GE(test, kmh_shrink_oom() << PAGE_SHIFT, bytes);
 	KUNIT_EXPECT_EQ(test, arena_bytes(heap), 0UL);
-	/* And life goes on. */
+	/* The heap can be used again. */
 	unload(load(test, heap), 0);
-	/* What is leaving goes, too. */
+	/* Arenas that are leaving go, too. */
 	KUNIT_EXPECT_NE(test, scan(heap, 1), SHRINK_STOP);
 	KUNIT_EXPECT_FALSE(test, none_leaving(heap));
 	kmh_shrink_oom();
@@ -411,7 +414,7 @@ static void oom_takes_everything(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, arena_bytes(heap), 0UL);
 }
 
-/* Scans, looks and the last resort while objects come and go on all CPUs. */
+/* Scans, looks at idle CPUs and OOM calls while objects are allocated and freed on all CPUs. */
 #define NR_THREADS	4U
 #define NR_BOXES	4096U
 
@@ -447,7 +450,7 @@ static void fire_thread(void *arg, unsigned int i)
 	}
 	for (n = 0; n < 60000 || (!reclaimed(f->heap) && n < 3000000); n++) {
 		size_t bytes = n % 97 ? 8 + n % 3000 : SZ_64K;
-		bool fill = atomic_inc_return(&f->nops) / 20000 % 2;	/* by turns */
+		bool fill = atomic_inc_return(&f->nops) / 20000 % 2;	/* alternate */
 		u32 *p = fill ? kmheap_alloc(f->heap, bytes, GFP_KERNEL) : NULL;
 
 		at = (at * 1664525 + 1013904223) % NR_BOXES;
@@ -474,7 +477,7 @@ static void reclaim_under_fire(struct kunit *test)
 	kmheap_free_bulk(NR_BOXES, f->box);
 }
 
-/* A heap goes while arenas of it are on their way back. */
+/* A heap is destroyed while arenas of it are on their way back. */
 static void destroy_while_arenas_leave(struct kunit *test)
 {
 	unsigned int i;

@@ -17,7 +17,7 @@ static size_t span_bytes(const struct kmh_sizeclass *c)
 	return (size_t)c->npages << KMH_CLASS_PAGE_SHIFT;
 }
 
-/* The slow and obvious way: the first class from the bottom that is large enough. */
+/* The slow and obvious way: the first class, from the smallest on, that is large enough. */
 static unsigned int class_by_search(size_t bytes, size_t align)
 {
 	unsigned int class;
@@ -65,7 +65,7 @@ static void size_to_class_boundaries(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmh_class_size(KMH_NR_CLASSES - 1), KMHEAP_MAX_SMALL);
 }
 
-/* What lies outside 1..32768: callers look before, and what they get is harmless. */
+/* Sizes outside 1..32768: callers check before, and the class they would get does no harm. */
 static void size_to_class_outside(struct kunit *test)
 {
 	KUNIT_EXPECT_EQ(test, kmh_size_to_class(0), 1U);
@@ -80,7 +80,7 @@ static void size_to_class_outside(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmh_size_to_class_aligned(64, 1UL << 63), 0U);
 }
 
-/* Constants must fold, or the build stops here. */
+/* Constant sizes must fold, or the build stops here. */
 static void size_class_constant_folds(struct kunit *test)
 {
 	BUILD_BUG_ON(kmheap_size_class(1) != 1);
@@ -107,7 +107,7 @@ static void size_to_class_aligned_every_size(struct kunit *test)
 					    "size %zu align %zu", bytes, align);
 		cond_resched();
 	}
-	/* Up to 32 KiB there is always one: the power of two itself. */
+	/* Up to 32 KiB there is always a class: the power of two itself. */
 	for (align = 1; align <= KMHEAP_MAX_SMALL; align <<= 1)
 		KUNIT_EXPECT_NE(test, kmh_size_to_class_aligned(1, align), 0U);
 }
@@ -149,7 +149,7 @@ static void class_shape(struct kunit *test)
 		KUNIT_EXPECT_GT(test, kmh_class_size(class), kmh_class_size(class - 1));
 }
 
-/* As kmalloc() promises: the largest power of two that divides the size. */
+/* The alignment that kmalloc() promises: the largest power of two that divides the size. */
 static void class_promised_alignment(struct kunit *test)
 {
 	size_t bytes;
@@ -182,10 +182,10 @@ static void class_natural_alignment(struct kunit *test)
 }
 
 /*
- * Rounding wastes 12.5 % at most, but for these: the smallest, where 8 and 16 byte steps are
- * coarse, and one that in Go stands for two sizes that filled a span with the same number of
- * objects. The waste is that of the smallest request in the class (one byte more than the class
- * below), as a share of the class in 1/100 of a percent, rounded up.
+ * Rounding wastes 12.5 % at most, except in these classes: the smallest, where steps of 8 and
+ * 16 bytes are coarse, and one that in Go stands for two sizes that filled a span with the
+ * same number of objects. The waste is that of the smallest request in the class (one byte
+ * more than the class below), as a share of the class in 1/100 of a percent, rounded up.
  */
 static const struct waste_outlier {
 	size_t class_bytes;
@@ -227,7 +227,7 @@ static void rounding_waste_bound(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, noutliers, ARRAY_SIZE(waste_outliers));
 }
 
-/* Over all sizes alike rounding takes 5.37 % of what is handed out. */
+/* Over all sizes, equally often, rounding takes 5.37 % of what is handed out. */
 static void rounding_waste_mean(struct kunit *test)
 {
 	u64 sum = 0;		/* of the shares, in 1/1000000 */

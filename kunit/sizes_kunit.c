@@ -15,7 +15,7 @@ static size_t promised(size_t bytes)
 
 #define SOME	8U
 
-/* How many of some objects are less aligned than that; SOME + 1 when memory ran out. */
+/* How many of SOME objects are less aligned than promised; SOME + 1 when memory ran out. */
 static unsigned int misaligned(struct kmheap *heap, size_t bytes, bool data)
 {
 	unsigned int i, n = 0;
@@ -62,7 +62,7 @@ static void aligned_in_a_heap_of_cache_lines(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
-/* ---- the compiler, and with it FORTIFY_SOURCE, knows what was asked for */
+/* ---- the compiler, and so FORTIFY_SOURCE, knows the size that was asked for */
 
 static void expect_known(struct kunit *test, const char *call, void *p, size_t known, size_t bytes)
 {
@@ -85,7 +85,7 @@ static void compiler_knows_sizes(struct kunit *test)
 	unsigned long npages = 3;
 	void *pages;
 
-	/* Sizes that are not constant. */
+	/* The sizes are no constants to the compiler. */
 	OPTIMIZER_HIDE_VAR(bytes);
 	OPTIMIZER_HIDE_VAR(n);
 	OPTIMIZER_HIDE_VAR(align);
@@ -111,7 +111,7 @@ static void compiler_knows_sizes(struct kunit *test)
 	kmheap_free_pages(pages, npages);
 }
 
-/* kmheap_realloc() to all of it makes what was not asked for the client's, and moves nothing. */
+/* A client that resizes an object to all of its usable size owns all of it; nothing moves. */
 static void all_of_it_after_realloc(struct kunit *test)
 {
 	static const size_t sizes[] = { 1, 9, 100, 2000, 20000, 40000 };

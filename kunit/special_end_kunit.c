@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit: specials and who waits for whom: reclaim that gives up handles, a heap that ends while
- * a handle goes or a finalizer wants more, and limits.
+ * KUnit: specials and waiting: reclaim that gives up handles, a heap that ends while a handle
+ * goes or while a finalizer makes new objects, and limits.
  */
 #include <linux/completion.h>
 #include <linux/jiffies.h>
@@ -18,7 +18,7 @@ static void nothing(void *p, void *arg)
 
 struct giver {
 	struct kmheap_weak *weak;
-	void *p;			/* freed afterwards, or NULL */
+	void *p;			/* freed after the handle, or NULL */
 	struct completion go, done;
 	struct task_struct *task;
 	bool in_time;
@@ -60,7 +60,10 @@ static struct kmheap_weak *weak_of(struct kunit *test, void *p)
 
 /* ---- reclaim */
 
-/* What a shrinker of the client does in reclaim; the thread is there so that this ends. */
+/*
+ * Reclaim makes a client give up its handle: a thread does it, so that this wait ends in any
+ * event.
+ */
 static void reclaim(void *arg)
 {
 	struct giver *g = arg;
@@ -69,7 +72,7 @@ static void reclaim(void *arg)
 	g->in_time = wait_for_completion_timeout(&g->done, 60 * HZ);
 }
 
-/* The object of a handle that reclaim gives up while @p gets something beside it. */
+/* Reclaim gives up the handle of one object while @p gets a special. */
 static void reclaim_meanwhile(struct kunit *test, struct giver *g)
 {
 	void *cached = alloc(test, 64);
@@ -112,7 +115,7 @@ static void weak_create_reclaims(struct kunit *test)
 	expect_no_specials(test, kmh_kunit_heap(test));
 }
 
-/* Somebody else has made it while the records were allocated: those that are left over go. */
+/* Another caller makes the special while this one allocates the records: those left over go. */
 static void make_it_first(void *arg)
 {
 	struct kmheap_weak **weak = arg;
@@ -146,7 +149,7 @@ struct window {
 	bool early;
 };
 
-/* The handle's special is out of its span, and nobody waits for it but who has the mutex. */
+/* The handle's special is out of its span: only the holder of the mutex can wait for it. */
 static void wait_for_the_end(void *arg)
 {
 	struct window *w = arg;
@@ -175,10 +178,10 @@ static void destroy_waits_for_weak_destroy(struct kunit *test)
 	KUNIT_EXPECT_FALSE_MSG(test, w.early, "the heap was gone, its special was not");
 }
 
-/* A finalizer that arms a new object, again and again. */
+/* A finalizer that makes a new object with itself as its finalizer, again and again. */
 struct chain {
 	struct kmheap *heap;
-	bool frees;			/* ... and frees it, so that its turn comes at once */
+	bool frees;			/* the new object, too, so that its turn comes at once */
 	struct kmh_kunit_wait wait;
 	unsigned int ncalls, nlate;
 	int err, weak_err;
@@ -231,7 +234,7 @@ static void destroy_ends_a_chain(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, c.weak_err, -ESHUTDOWN);
 }
 
-/* A barrier waits for what was dead when it was called, and destroy for what there is then. */
+/* A barrier waits for finalizers of objects that were dead when it was called, destroy for all. */
 static void barrier_leaves_a_chain(struct kunit *test)
 {
 	struct kmheap *heap = kmheap_create("kunit-short", NULL);
@@ -249,7 +252,7 @@ static void barrier_leaves_a_chain(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, c.err, -ESHUTDOWN);
 }
 
-/* Freed by kmheap_free_rcu() when the heap's end comes to it, so that it is no use to free it. */
+/* A finalizer that defers the free of the object it owns: destroy finds that object deferred. */
 static void free_next_later(void *p, void *arg)
 {
 	void **owned = p;
@@ -260,7 +263,7 @@ static void free_next_later(void *p, void *arg)
 static void destroy_waits_for_deferred_ones(struct kunit *test)
 {
 	struct kmheap *heap = kmheap_create("kunit-short", NULL);
-	unsigned int i, n = 200;	/* of each: some batches */
+	unsigned int i, n = 200;	/* of each kind: several batches */
 	struct mortal *m = kunit_kcalloc(test, n, sizeof(*m), GFP_KERNEL);
 	void **p;
 
@@ -297,7 +300,7 @@ static unsigned int fill_up(struct kunit *test, struct kmheap *heap, void **p)
 	return n;
 }
 
-/* A handle for every other object, a finalizer for the rest: as many as there may be. */
+/* A handle for every other object, a finalizer for the others: as many as the limit allows. */
 static unsigned int arm(struct kunit *test, void **p, struct kmheap_weak **weak, unsigned int n)
 {
 	struct kmheap *heap = where(p[0])->heap;
@@ -331,7 +334,7 @@ static void specials_keep_the_limit(struct kunit *test)
 	KUNIT_EXPECT_GT(test, armed, 10U);
 	KUNIT_EXPECT_GT(test, atomic_long_read(&heap->limit.refusals), refusals);
 	KUNIT_EXPECT_LE(test, footprint(heap), (size_t)SZ_2M);
-	/* Every record is in the figures, with its share of the table. */
+	/* Every record counts, with its share of the table. */
 	KUNIT_EXPECT_GE(test, (size_t)atomic_long_read(&heap->limit.side_bytes),
 			armed * (96 + 32 + 64 / 2UL) - 64);
 	for (i = 0; i < armed; i++)
@@ -340,7 +343,7 @@ static void specials_keep_the_limit(struct kunit *test)
 		kmheap_free(p[i]);
 	kmheap_rcu_barrier(heap);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.side_bytes), 0L);
-	/* An arena that goes is room for specials, and the other way round. */
+	/* An arena that goes makes room for specials, and specials that go for an arena. */
 	KUNIT_EXPECT_EQ(test, fill_up(test, heap, p), n);
 	for (i = 0; i < n; i++)
 		kmheap_free(p[i]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: finalizers: when they run, what they see, and what that costs other objects. */
+/* KUnit: finalizers: when they run, what they see, and what they cost other objects. */
 #include "special_kunit.h"
 
 static const size_t sizes[] = { 8, 16, 64, 1000, 32768, 50000, 3 << 20 };
@@ -73,7 +73,7 @@ static void die_in_hardirq(struct mortal *m)
 	irq_work_sync(&h.work);
 }
 
-/* As in NMI: this CPU is in its section and holds all the locks that there are. */
+/* As in an NMI: this CPU is in its section and holds all the locks. */
 static void die_under_the_locks(struct mortal *m)
 {
 	struct kmh_mspan *s = where(m->p);
@@ -102,7 +102,7 @@ static void die_unmarked(struct mortal *m)
 static const struct death {
 	const char *name;
 	void (*die)(struct mortal *m);
-	bool collected;		/* only in such a heap */
+	bool collected;		/* only in a collected heap */
 } deaths[] = {
 	{ "freed", die_freed },
 	{ "freed with its size", die_freed_sized },
@@ -122,7 +122,7 @@ static void death_desc(const struct death *d, char *desc)
 
 KUNIT_ARRAY_PARAM(death, deaths, death_desc);
 
-/* Before a finalizer has run the object is not to be had; this many might get it. */
+/* Before its finalizer has run an object is not reused: as many allocations might get it. */
 static void expect_kept(struct kunit *test, struct kmheap *heap, const struct mortal *m)
 {
 	unsigned int i, n = m->bytes > KMHEAP_MAX_SMALL ? 3 : 2 * where(m->p)->nelems;
@@ -157,7 +157,7 @@ static void finalize(struct kunit *test, struct kmheap *heap, const struct death
 	KUNIT_EXPECT_TRUE(test, kmheap_lookup(m.p, &obj));
 	KUNIT_EXPECT_NE(test, (int)obj.state, (int)KMHEAP_OBJECT_LIVE);
 	expect_kept(test, heap, &m);
-	/* Dead is dead, whoever has killed it. */
+	/* A dead object is dead, whatever killed it. */
 	kmheap_free(m.p);
 	kmheap_free_rcu(m.p);
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 2);
@@ -166,7 +166,7 @@ static void finalize(struct kunit *test, struct kmheap *heap, const struct death
 	expect_ends(test, &m, 1);
 	if (bytes <= KMHEAP_MAX_SMALL && want_init_on_free())
 		KUNIT_EXPECT_NULL(test, memchr_inv(m.p, 0, m.bytes));
-	if (bytes < 3 << 20) {		/* that arena may be gone */
+	if (bytes < 3 << 20) {		/* else the arena may be gone */
 		kmheap_free(m.p);
 		kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
 	}
@@ -188,7 +188,7 @@ static void finalizer_runs_once(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
-/* Afterwards the slot is as good as any other. */
+/* Once the finalizer has run the slot is as good as any other. */
 static void memory_is_used_again(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -214,7 +214,7 @@ static void memory_is_used_again(struct kunit *test)
 	expect_no_specials(test, heap);
 }
 
-/* A reader that is there already keeps the object from its end. */
+/* A finalizer does not run while a reader that was there before may use the object. */
 static void finalizer_waits_for_readers(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -226,7 +226,7 @@ static void finalizer_waits_for_readers(struct kunit *test)
 	rcu_read_lock();
 	kmheap_free_rcu(m[0].p);
 	kmheap_free_rcu(m[1].p);
-	for (i = 0; i < 100; i++) {	/* five times what the worker takes to come */
+	for (i = 0; i < 100; i++) {	/* five times as long as the worker takes */
 		mdelay(1);
 		if (READ_ONCE(m[0].ncalls) || READ_ONCE(m[1].ncalls))
 			break;
@@ -251,7 +251,7 @@ static void destroy_runs_finalizers(struct kunit *test)
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
 		for (i = 0; i < 2 * ARRAY_SIZE(sizes); i++)
 			mortal(test, heap, &m[i], sizes[i / 2]);
-		/* One of each size is left; the other may have been finalized by then. */
+		/* One object of each size is left; the other may have been finalized by then. */
 		for (i = 0; i < 2 * ARRAY_SIZE(sizes); i += 2)
 			deaths[i / 2 % 5].die(&m[i]);
 		kmheap_destroy(heap);
@@ -260,7 +260,7 @@ static void destroy_runs_finalizers(struct kunit *test)
 	}
 }
 
-/* A chain: each one's finalizer frees the next. */
+/* A chain: the finalizer of each object frees the next one. */
 struct link {
 	struct link *next;
 	atomic_t *ncalls;
@@ -293,7 +293,7 @@ static void destroy_runs_a_chain_of_finalizers(struct kunit *test)
 	kmh_kunit_no_reports(test);
 }
 
-/* What somebody else is about to free as well: dead already, perhaps, and its arena empty. */
+/* A finalizer that frees @owned, which may be dead already, so that its arena may be empty. */
 static void free_again(void *p, void *heap)
 {
 	void **owned = p;
@@ -306,7 +306,7 @@ static void nothing_at_all(void *p, void *arg)
 {
 }
 
-/* Arenas stay while finalizers free what is dead: else it would be no double free. */
+/* Arenas stay while finalizers free dead objects: otherwise that would be no double free. */
 static void destroy_keeps_the_arenas_of_the_dead(struct kunit *test)
 {
 	struct kmheap *heap = kmheap_create("kunit-short", NULL);
@@ -383,7 +383,7 @@ static void set_finalizer_errors(struct kunit *test)
 	expect_ends(test, &m, 1);
 }
 
-/* Before the object is dead, and while others in its span have one. */
+/* A finalizer is taken back before its object is dead, while others in the span have theirs. */
 static void take_back(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);

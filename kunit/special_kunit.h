@@ -12,7 +12,7 @@
 
 #define PATTERN		0x5a
 
-/* The argument of one object's finalizer: what it is, and what has been seen of its end. */
+/* The argument of an object's finalizer: the object, and what its finalizer has seen. */
 struct mortal {
 	void *p;
 	size_t bytes;
@@ -29,7 +29,7 @@ static inline void note_end(void *p, void *arg)
 		     irqs_disabled() || preempt_count();
 }
 
-/* An object with that finalizer. */
+/* Allocate an object with that finalizer. */
 static inline void *mortal(struct kunit *test, struct kmheap *heap, struct mortal *m, size_t bytes)
 {
 	*m = (struct mortal){ .p = kmheap_alloc(heap, bytes, GFP_KERNEL) };
@@ -40,7 +40,7 @@ static inline void *mortal(struct kunit *test, struct kmheap *heap, struct morta
 	return m->p;
 }
 
-/* So often has it been called, and rightly. */
+/* The finalizer has been called @n times, each time rightly. */
 static inline void expect_ends(struct kunit *test, const struct mortal *m, unsigned int n)
 {
 	KUNIT_EXPECT_EQ_MSG(test, m->ncalls, n, "%zu bytes", m->bytes);
@@ -55,7 +55,7 @@ static inline u64 nspecials(struct kmheap *heap)
 	return st.specials;
 }
 
-/* The bits of all arenas: spans that have specials. */
+/* Bits in all arenas: spans that have specials. */
 static inline unsigned int special_pages(struct kmheap *heap)
 {
 	struct kmh_arena *a;
@@ -68,7 +68,7 @@ static inline unsigned int special_pages(struct kmheap *heap)
 	return n;
 }
 
-/* As kmheap_rcu_barrier(), but does not wait for finalizers. */
+/* Does what kmheap_rcu_barrier() does, but does not wait for finalizers. */
 static inline void sweep_by_hand(struct kmheap *heap)
 {
 	bool more;
@@ -84,7 +84,7 @@ static inline void sweep_by_hand(struct kmheap *heap)
 	irq_work_sync(&heap->specials.kick);
 }
 
-/* All is over: nothing is left of the specials, or of the objects. */
+/* Expect that nothing is left of the specials, nor of the objects, after a barrier. */
 static inline void expect_no_specials(struct kunit *test, struct kmheap *heap)
 {
 	kmheap_rcu_barrier(heap);

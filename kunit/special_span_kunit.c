@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit: objects with finalizers among others: what the span does meanwhile, many of them,
- * finalizers that use the heap themselves, collections.
+ * KUnit: objects with finalizers among others: their span meanwhile, many of them, finalizers
+ * that use the heap themselves, and collections.
  */
 #include <linux/prandom.h>
 
@@ -48,7 +48,7 @@ static void nfast_comes_back_with_the_last(struct kunit *test)
 	expect_no_specials(test, heap);
 }
 
-/* In a collected heap, and of a large object, there was nothing to come back. */
+/* nfast of spans of collected heaps and of large objects is 0 from the start, and stays 0. */
 static void nfast_stays_zero(struct kunit *test)
 {
 	struct kmheap_attr attr = { .flags = KMHEAP_COLLECTED };
@@ -73,7 +73,7 @@ static void free_elsewhere(void *p)
 	kmheap_free(p);
 }
 
-/* Every other one of a span has a finalizer; the rest are freed and used again as ever. */
+/* Every other object of a span has a finalizer; the others are freed and reused as always. */
 static void others_are_freed_right(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -121,7 +121,7 @@ static void others_are_freed_right(struct kunit *test)
 
 /* ---- many */
 
-/* Each of them once, in random order, at once or after a grace period. */
+/* Free each object once, in random order, at once or after a grace period. */
 static void free_in_disorder(struct kunit *test, struct mortal *m, unsigned int n)
 {
 	unsigned int *order = kvcalloc(n, sizeof(*order), GFP_KERNEL), i;
@@ -129,7 +129,7 @@ static void free_in_disorder(struct kunit *test, struct mortal *m, unsigned int 
 
 	KUNIT_ASSERT_NOT_NULL(test, order);
 	prandom_seed_state(&rnd, n);
-	for (i = 0; i < n; i++) {	/* inside out */
+	for (i = 0; i < n; i++) {	/* a shuffle, inside out */
 		unsigned int j = prandom_u32_state(&rnd) % (i + 1);
 
 		order[i] = order[j];
@@ -149,7 +149,7 @@ static const struct {
 	unsigned int n;
 } crowds[] = { { 8, 3000 }, { 48, 1000 }, { 1000, 200 }, { 32768, 20 }, { 50000, 20 } };
 
-/* Many in each span, and over many spans. */
+/* Many finalizers in each span, and over many spans. */
 static void many_finalizers(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -182,7 +182,7 @@ static void many_finalizers(struct kunit *test)
 					   crowds[i].bytes, j, m[i][j].ncalls, m[i][j].nwrong);
 		kvfree(m[i]);
 	}
-	kmh_kunit_settle(heap);		/* or the worker grows the heap afterwards */
+	kmh_kunit_settle(heap);		/* or the worker would grow the heap afterwards */
 	kmheap_shrink(heap);
 	kmh_kunit_balanced(test, heap, &st);
 	KUNIT_EXPECT_EQ(test, st.arenas, 0ULL);
@@ -196,7 +196,7 @@ static void many_finalizers(struct kunit *test)
 struct link {
 	struct kmheap *heap;
 	void *p;
-	struct link *next;	/* whom its end is the end of, too */
+	struct link *next;	/* its finalizer frees this one */
 	unsigned int ncalls, nwrong;
 };
 
@@ -254,7 +254,7 @@ static void finalizer_allocates_and_frees(struct kunit *test)
 	expect_links_ended(test, l);
 }
 
-/* The end of the first one is the end of all. */
+/* The end of the first object is the end of all. */
 static void finalizer_frees_the_next(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -269,7 +269,7 @@ static void finalizer_frees_the_next(struct kunit *test)
 	expect_links_ended(test, l);
 }
 
-/* The heap's end does not wait for that; it comes in between. */
+/* Destroy does not wait for the chain, but comes in between. */
 static void destroy_while_finalizers_free(struct kunit *test)
 {
 	unsigned int i, round;
@@ -290,8 +290,8 @@ static void destroy_while_finalizers_free(struct kunit *test)
 }
 
 /*
- * Survivors that free one another: each has one end, whoever is first. What one frees that
- * the heap's end has freed already is no misuse.
+ * Survivors free one another: each has one end, whichever free is first. A finalizer's free
+ * of an object that destroy has freed already is no misuse.
  */
 static void destroy_with_survivors_that_free(struct kunit *test)
 {

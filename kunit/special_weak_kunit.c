@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: weak handles: what they give, until when, and who may let go of what first. */
+/*
+ * KUnit: weak handles: what they return, until when, and the orders in which object and
+ * handle go.
+ */
 #include <linux/rwsem.h>
 
 #include "special_kunit.h"
@@ -86,7 +89,10 @@ static void create_errors(struct kunit *test)
 
 /* ---- the end of the object */
 
-/* From the free on, though the worker has not come; for a deferred one that is the call. */
+/*
+ * The handle returns NULL from the free on, before the worker has come; of a deferred free
+ * from its call on.
+ */
 static void get_after_a_free(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -169,7 +175,7 @@ static void both_step(struct kunit *test, struct both *b, char step)
 	}
 }
 
-/* In each order of: object freed, finalizer taken back, handle destroyed (weak). */
+/* In each order of: object freed (f), finalizer taken back (b), handle destroyed (w). */
 static void weak_and_finalizer(struct kunit *test)
 {
 	static const char * const orders[] = { "fw", "wf", "bfw", "bwf", "wbf" };
@@ -198,7 +204,7 @@ static void weak_and_finalizer(struct kunit *test)
 	KUNIT_EXPECT_FALSE_MSG(test, b.seen, "an object that is being finalized");
 }
 
-/* ---- who is first: free, destroy and get at the same time */
+/* ---- free, destroy and get at the same time */
 
 #define NR_RACES	400U
 
@@ -293,7 +299,7 @@ static void unmake(struct kunit *test, struct fates *f)
 	}
 }
 
-/* Span after span: the sweep that is under way is not to be seen. */
+/* Sweep span after span, so that no reader meets the middle of a sweep. */
 static void sweep_span_by_span(struct kunit *test, struct fates *f)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -310,7 +316,7 @@ static void sweep_span_by_span(struct kunit *test, struct fates *f)
 	expect_fates(test, f, "swept");
 }
 
-/* The doomed are gone from the end of the collection on, swept or not. */
+/* Doomed objects are gone from the end of the collection on, swept or not. */
 static void get_between_end_and_sweep(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -347,7 +353,7 @@ static void get_between_end_and_sweep(struct kunit *test)
 	start_sweeper(heap, sweeper);
 }
 
-/* What is allocated before the sweep is in no danger either. */
+/* An object made before the sweep survives it. */
 static void get_of_what_is_made_before_the_sweep(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -374,7 +380,7 @@ struct watch {
 	struct kmheap_weak *weak[NR_WATCHED], *doomed[NR_WATCHED];
 	struct rw_semaphore sem;	/* held for writing while @doomed are made and destroyed */
 	bool ended, done;
-	atomic_t nlost, nrisen;		/* by both readers */
+	atomic_t nlost, nrisen;		/* counted by both readers */
 	unsigned int nerrors;
 };
 
@@ -440,7 +446,10 @@ static void watch_thread(void *arg, unsigned int who)
 	WRITE_ONCE(w->done, true);
 }
 
-/* Survivors are seen without a gap while the sweep goes over them, and the dead never. */
+/*
+ * While the sweep runs the handle of a survivor always gives it, and that of a dead object
+ * never.
+ */
 static void get_while_collecting(struct kunit *test)
 {
 	struct watch *w = kunit_kzalloc(test, sizeof(*w), GFP_KERNEL);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: figures: of another size than ours, without memory, and of different moments. */
+/* KUnit: figures: in a structure of another size, without memory, and of different moments. */
 #include <linux/sizes.h>
 #include <linux/string.h>
 
@@ -10,7 +10,7 @@
 
 /* ---- clients that were built with another header */
 
-/* All the fields of a client, and one that is not its. */
+/* A client gets all the fields of its structure, and nothing is written behind them. */
 static void expect_stats_of(struct kunit *test, unsigned int nfields)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -54,9 +54,9 @@ static void stats_without_memory(struct kunit *test)
 	KUNIT_EXPECT_NE(test, st.footprint_bytes, 0ULL);
 }
 
-/* ---- figures of different moments: what a walk sees that meets a span between two lives */
+/* ---- figures of different moments: a walk meets a span that is being recycled */
 
-/* No figure can be more than this, unless it is less than nothing. */
+/* A figure above this bound would be one that has become negative. */
 static void expect_sane(struct kunit *test, const char *what)
 {
 	struct kmheap_stats st;
@@ -80,7 +80,7 @@ static void a_span_between_two_lives(struct kunit *test)
 	kmh_kunit_no_worker(heap);
 	s = kmh_span_of((unsigned long)large);
 	large_bytes = s->large_bytes;
-	s->large_bytes = SZ_1M;		/* of the next object in its descriptor */
+	s->large_bytes = SZ_1M;		/* of the descriptor's next object */
 	expect_sane(test, "large_bytes");
 	s->large_bytes = large_bytes;
 
@@ -97,7 +97,7 @@ static void a_span_between_two_lives(struct kunit *test)
 	kmheap_free(small);
 }
 
-/* The shelves were filled after the walk has counted what is live. */
+/* The shelves were filled after the walk had counted the live objects. */
 static void a_shelf_that_was_filled_meanwhile(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: what a heap asks of the kernel, for whom, and what it does not ask. */
+/* KUnit: what a heap asks the kernel for, on whose behalf, and what it does not ask for. */
 #include <linux/completion.h>
 #include <linux/kthread.h>
 #include <linux/sched/mm.h>
@@ -9,7 +9,7 @@
 
 /* ---- gfp flags */
 
-/* As the table in Documentation/api.rst: does the kernel get to see the flag? */
+/* The table of Documentation/api.rst: is the flag passed to the kernel? */
 static const struct {
 	const char *name;
 	gfp_t flags;
@@ -35,7 +35,7 @@ static const struct {
 	{ "HARDWALL", __GFP_HARDWALL, false },
 	{ "WRITE", __GFP_WRITE, false },
 	{ "ACCOUNT", __GFP_ACCOUNT, false },
-	{ "THISNODE", __GFP_THISNODE, false },	/* with one node; else the page allocator is */
+	{ "THISNODE", __GFP_THISNODE, false },	/* for one node; else the page allocator's */
 	{ "ZEROTAGS, SKIP_ZERO", __GFP_ZEROTAGS | __GFP_SKIP_ZERO, false },
 };
 
@@ -52,11 +52,17 @@ static void every_flag_has_its_row(struct kunit *test)
 				    "%s", gfp_rows[i].name);
 		left &= ~gfp_rows[i].flags;
 	}
-	/* What a kernel has besides, as those for KASAN and codetags, goes nowhere. */
+	/*
+	 * Other flags that a kernel may have, such as those for KASAN and codetags, are not
+	 * passed on.
+	 */
 	KUNIT_EXPECT_EQ(test, (__force u32)kmh_backend_gfp(left), 0U);
 }
 
-/* Whatever is taken from the kernel: arenas of both kinds, tables, chunks, a new map leaf. */
+/*
+ * Take each kind of memory from the kernel: arenas of both kinds, tables, chunks, a new map
+ * leaf.
+ */
 static void take_of_everything(struct kunit *test, gfp_t gfp)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -95,7 +101,7 @@ static void flags_reach_the_kernel_as_documented(struct kunit *test)
 	}
 }
 
-/* An object comes with each flag that is none of a zone. */
+/* Each flag that names no zone gets an object. */
 static void flags_do_not_refuse(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -104,7 +110,7 @@ static void flags_do_not_refuse(struct kunit *test)
 
 	for (i = 0; i < ARRAY_SIZE(gfp_rows); i++) {
 		if (gfp_rows[i].flags & (__GFP_NOFAIL | __GFP_DMA | __GFP_DMA32))
-			continue;	/* they warn: selftests */
+			continue;	/* these warn: see the selftests */
 		for (j = 0; j < ARRAY_SIZE(p); j++) {
 			p[j] = kmheap_alloc(heap, j % 8 ? 40000 : 24,
 					    GFP_KERNEL | gfp_rows[i].flags);
@@ -115,7 +121,7 @@ static void flags_do_not_refuse(struct kunit *test)
 	}
 }
 
-/* ---- for reclaim */
+/* ---- allocations inside reclaim */
 
 static void *reclaim_alloc(struct kmheap *heap, size_t bytes)
 {
@@ -126,7 +132,7 @@ static void *reclaim_alloc(struct kmheap *heap, size_t bytes)
 	return p;
 }
 
-/* All pages of the heap, one by one. */
+/* Take all pages of the heap, one by one. */
 static unsigned int take_pages(struct kmheap *heap, void **p, unsigned int max)
 {
 	unsigned int n;
@@ -153,10 +159,10 @@ static void reclaim_takes_what_it_needs(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, narenas(heap), 2U);
 	small = arena(heap, 1)->bytes;
 	KUNIT_EXPECT_LE(test, small, (size_t)SZ_32K + KMH_PAGE_SIZE);	/* and its alignment */
-	/* No measure for what comes after it. */
+	/* A small arena taken in reclaim does not change the size of later ones. */
 	KUNIT_EXPECT_EQ(test, heap->next_arena_bytes, next);
 	KUNIT_EXPECT_EQ(test, mh->low_pages, low);
-	/* Nor is a large object rounded up to huge pages. */
+	/* A large object's arena is not rounded up to huge pages either. */
 	large = reclaim_alloc(heap, 3 * SZ_1M + SZ_512K);
 	KUNIT_EXPECT_NOT_NULL(test, large);
 	KUNIT_ASSERT_EQ(test, narenas(heap), 3U);
@@ -201,7 +207,7 @@ static int map_waiter(void *arg)
 	return 0;
 }
 
-/* The map is being grown, and whoever does that may wait for reclaim. */
+/* The map is being grown by a task that may wait for reclaim. */
 static void map_is_locked(void *arg)
 {
 	struct map_waiter *w = arg;
@@ -216,7 +222,10 @@ static void reclaim_does_not_wait_for_the_map(struct kunit *test)
 	struct map_waiter w = { .a = arena(heap, 0) };
 
 	init_completion(&w.done);
-	/* Before, for whoever has the map's mutex may not wait for what reclaim does. */
+	/*
+	 * The thread is made before, as the holder of the map's mutex must not wait for what
+	 * reclaim does.
+	 */
 	w.task = kthread_create(map_waiter, &w, "kmheap_kunit/map");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(w.task));
 	kmh_kunit_at(test, "map is locked", map_is_locked, &w);
@@ -263,7 +272,7 @@ static void arena_is_booked_until_it_is_gone(struct kunit *test)
 
 #define BURST	48U
 
-/* About 1.5 MiB at once, without the worker: how many are refused. */
+/* Allocate about 1.5 MiB at once, without the worker. Returns how many objects are refused. */
 static unsigned int burst_refused(struct kmheap *heap)
 {
 	static const size_t sizes[] = { 8, 200, 4096, 32768, 65536, 1024, 16384, 50000 };
@@ -300,14 +309,14 @@ static void first_burst_is_served(struct kunit *test)
 	kmh_kunit_no_worker(heap);
 	KUNIT_EXPECT_EQ(test, kmh_mheap_missing_bytes(mh), 0ULL);
 	KUNIT_EXPECT_EQ(test, burst_refused(heap), 0U);
-	/* It stays, whoever asks for what is not in use. */
+	/* The reserve stays, whatever asks for unused pages. */
 	kmheap_shrink(heap);
 	KUNIT_EXPECT_GE(test, mh->pa.nfree, SZ_2M / KMH_PAGE_SIZE);
 	while (kmh_reserve_decay(mh))
 		;
 	KUNIT_EXPECT_EQ(test, kept_pages(heap), SZ_2M / KMH_PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, burst_refused(heap), 0U);
-	/* Until it is not wanted any more. */
+	/* The reserve goes when the owner does not want it any more. */
 	KUNIT_EXPECT_EQ(test, kmheap_set_reserve(heap, 0), 0);
 	KUNIT_EXPECT_EQ(test, kept_pages(heap), 0UL);
 	kmheap_shrink(heap);
@@ -323,7 +332,7 @@ static void too_much_is_not_kept(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmheap_set_reserve(NULL, SZ_1G + 1), -EINVAL);
 	KUNIT_EXPECT_EQ(test, kmheap_set_reserve(heap, SZ_256K), 0);
 	KUNIT_EXPECT_EQ(test, kept_pages(heap), SZ_256K / KMH_PAGE_SIZE);
-	/* Another heap's memory: the total limit forbids it. */
+	/* The total limit forbids the memory because of what another heap has. */
 	KUNIT_EXPECT_EQ(test, kmheap_set_limit(heap, SZ_8M), 0);
 	atomic_long_add(SZ_8M, &heap->arena_bytes);
 	KUNIT_EXPECT_EQ(test, kmheap_set_reserve(heap, SZ_4M), -ENOMEM);
@@ -350,8 +359,8 @@ static void free_far(void *arg)
 }
 
 /*
- * @NR_SPANS partial spans, each with one live object that @keep has and one free that nobody has
- * folded.
+ * @NR_SPANS partial spans, each with one live object, which is in @keep, and with one free
+ * slot that nothing has folded.
  */
 static void make_partial(struct kunit *test, struct kmheap *heap, void **keep)
 {
@@ -364,7 +373,7 @@ static void make_partial(struct kunit *test, struct kmheap *heap, void **keep)
 	KUNIT_ASSERT_NOT_NULL(test, far);
 	for (i = 0; i < NR_SPANS * PER_SPAN; i++)
 		f.p[i] = kmheap_alloc(heap, 1024, GFP_KERNEL);
-	/* Objects of a span come one after the other. The first stays, the second goes later. */
+	/* The objects of a span lie in order. The first stays, the second is freed later. */
 	for (i = 0; i < NR_SPANS * PER_SPAN; i++) {
 		struct kmh_mspan *s = kmh_span_of((unsigned long)f.p[i]);
 
@@ -378,7 +387,7 @@ static void make_partial(struct kunit *test, struct kmheap *heap, void **keep)
 		}
 		kmheap_free(f.p[i]);
 	}
-	kmheap_shrink(heap);	/* all of them partial */
+	kmheap_shrink(heap);	/* all spans are partial */
 	f.n = NR_SPANS;
 	kvfree(f.p);
 	f.p = far;
@@ -397,13 +406,13 @@ static void growth_looks_at_some_spans(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, keep);
 	kmh_kunit_no_worker(heap);
 	make_partial(test, heap, keep);
-	kmh_kunit_elsewhere(test, free_far, &f);	/* all of them empty, and nobody knows */
+	kmh_kunit_elsewhere(test, free_far, &f);	/* all spans are empty, but not folded */
 	before = mh->pa.nfree;
 	KUNIT_EXPECT_LT(test, before, mh->pa.npages - NR_SPANS / 2);
 	KUNIT_EXPECT_EQ(test, grow(mh, 600, 1), 0);
-	/* Twice: for spans that are empty anyway, and when what is kept has been given up. */
+	/* Twice: once for empty spans, and once when the reserve has been given up. */
 	KUNIT_EXPECT_LE(test, mh->pa.nfree, before + 2 * 512);
-	/* Who is told that there is nothing has had all of it looked at. */
+	/* A caller is refused only after all spans have been looked at. */
 	atomic_long_set(&kmh_fail_nth, 1);
 	KUNIT_EXPECT_EQ(test, grow(mh, 600 + SZ_4M / KMH_PAGE_SIZE, 1), -ENOMEM);
 	atomic_long_set(&kmh_fail_nth, 0);
@@ -411,7 +420,7 @@ static void growth_looks_at_some_spans(struct kunit *test)
 	kvfree(keep);
 }
 
-/* In a heap of any size each empty span is found, a few at a time. */
+/* In a heap of any size each empty span is found, a few at each growth. */
 static void growth_comes_round(struct kunit *test)
 {
 	void **p = kvcalloc(NR_SPANS, sizeof(*p), GFP_KERNEL);

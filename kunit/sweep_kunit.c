@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: generations of the sweep: which span needs it, who sweeps it, who pays. */
+/* KUnit: generations of the sweep: which spans need it, who sweeps them, and who pays. */
 #include "mcentral_kunit.h"
 #include "sweep_kunit.h"
 
-/* Full, with all slots but the first @nlive freed and waiting. */
+/* A full span, all of whose slots but the first @nlive are freed and wait. */
 static struct kmh_mspan *waiting_span(struct kunit *test, unsigned int nlive)
 {
 	struct kmh_mspan *s = span_of(test, SPANCLASS, NR_SLOTS);
@@ -21,14 +21,14 @@ static struct kmh_mspan *waiting_span(struct kunit *test, unsigned int nlive)
 static void claim_by_sweepgen(struct kunit *test)
 {
 	static const struct {
-		int off;		/* the span's generation, from its class's on */
+		int off;		/* the span's generation, relative to its class's */
 		bool mine;
 	} rows[] = {
 		{ -2, true },		/* unswept */
 		{ -1, false },		/* being swept */
 		{ 0, false },		/* swept */
-		{ 1, false },		/* cached and stale: for its owner to sweep */
-		{ 2, true },		/* full, and on no list until the count had wrapped */
+		{ 1, false },		/* cached and stale: its owner sweeps it */
+		{ 2, true },		/* full, and on no list until the counter wrapped */
 		{ 3, false },		/* cached */
 		{ -4, true },		/* full, and on no list for a generation or more */
 		{ -100, true },
@@ -143,7 +143,7 @@ static void open_advances_what_it_concerns(struct kunit *test)
 	}
 }
 
-/* All at once, and without a look at any: their own generation is what it was. */
+/* All listed spans become unswept at once, untouched: their own generation stays. */
 static void open_makes_listed_spans_unswept(struct kunit *test)
 {
 	struct kmh_mcentral *c = central(test, SPANCLASS);
@@ -214,7 +214,7 @@ static void cached_span_is_swept_in_place(struct kunit *test)
 {
 	static const struct {
 		void (*how)(struct kunit *test, void **p);
-		unsigned int off;	/* its generation afterwards, from its class's on */
+		unsigned int off;	/* the span's generation then, relative to its class's */
 		unsigned long free;
 	} rows[] = {
 		{ by_refill, 3, BIT(5) }, { by_interrupt, 3, BIT(2) | BIT(5) },
@@ -272,7 +272,7 @@ static void count_call(struct kmh_mcache *mc)
 	this_cpu_inc(mc->heap->mcache->marked);
 }
 
-/* A CPU that is in its section is asked again; for as long the generation stays open. */
+/* A CPU in its section is asked again; the generation stays open for as long. */
 static void busy_cpu_keeps_the_generation_open(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -299,7 +299,7 @@ static void busy_cpu_keeps_the_generation_open(struct kunit *test)
 		per_cpu_ptr(heap->mcache, cpu)->marked = 0;
 }
 
-/* One CPU is in its section at the first look, and the other one at all that follow. */
+/* One CPU is in its section at the first look, another one at all that follow. */
 static struct {
 	struct kmheap *heap;
 	unsigned int cpu, other;
@@ -332,7 +332,7 @@ static void cpus_need_not_be_at_rest_together(struct kunit *test)
 
 /* ---- the end of a generation */
 
-/* Called from the midst of a sweep, as the fold reports a raced double free. */
+/* Called in the middle of a sweep, when the fold reports a raced double free. */
 static struct {
 	struct kmh_mspan *s;
 	unsigned int calls, gen, npartial;
@@ -361,7 +361,7 @@ static void sweep_one_is_not_over_before_it_ends(struct kunit *test)
 	uncache_span(test, s);
 	c->dirty[0] = 1;
 	sweep_open(test, KMH_SWEEP_SET0);
-	atomic_long_set(&s->w[0].remote, BIT(7));	/* free as well */
+	atomic_long_set(&s->w[0].remote, BIT(7));	/* their free bits are set as well */
 	midst.s = s;
 	midst.calls = 0;
 	KUNIT_EXPECT_FALSE(test, kmh_mcentral_is_swept(c));
@@ -382,7 +382,7 @@ static void sweep_one_is_not_over_before_it_ends(struct kunit *test)
 	expect_all_released(test, SPANCLASS);
 }
 
-/* ---- who pays */
+/* ---- payment for fresh pages */
 
 static unsigned int nunswept(struct kmh_mspan **s, unsigned int n, unsigned int gen)
 {
@@ -396,7 +396,7 @@ static unsigned int nunswept(struct kmh_mspan **s, unsigned int n, unsigned int 
 static void pay_by_debt_and_credit(struct kunit *test)
 {
 	static const struct {
-		long debt;		/* before; above 0 it is credit */
+		long debt;		/* before; credit if above 0 */
 		unsigned long npages;
 		unsigned int nswept;
 	} rows[] = {
@@ -430,7 +430,7 @@ static void pay_by_debt_and_credit(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->sweep.spans),
 				swept + rows[row].nswept);
 		sweep_finish(test);
-		/* Nothing is left to sweep: the debt stays, and nobody waits. */
+		/* Nothing is left to sweep: the debt stays, and nothing waits. */
 		c->dirty[0] = 1;
 		KUNIT_EXPECT_EQ(test, nunswept(s, ARRAY_SIZE(s), kmh_mcentral_gen(c)), 0U);
 	}
@@ -439,7 +439,10 @@ static void pay_by_debt_and_credit(struct kunit *test)
 	expect_all_released(test, SPANCLASS);
 }
 
-/* A span that no generation had to find is any number of them behind, and is swept at last. */
+/*
+ * A span that no generation had to find may be any number of generations behind; it is swept
+ * at last.
+ */
 static void long_forgotten_span_is_swept(struct kunit *test)
 {
 	static const unsigned int behind[] = {
@@ -459,7 +462,7 @@ static void long_forgotten_span_is_swept(struct kunit *test)
 	atomic_set(&s->sweepgen, gen + 3);
 	KUNIT_EXPECT_FALSE(test, kmh_sweep_claim(s, gen));
 
-	/* In a mcentral: it is deferred into, and its generation comes to an end. */
+	/* In mcentral the span gets a deferred free, and its generation comes to an end. */
 	uncache_span(test, s);
 	for (i = 0; i < ARRAY_SIZE(behind); i++) {
 		KUNIT_ASSERT_EQ(test, atomic_read(&s->home), (int)KMH_HOME_FULL);
@@ -476,7 +479,7 @@ static void long_forgotten_span_is_swept(struct kunit *test)
 	expect_all_released(test, SPANCLASS);
 }
 
-/* Taking fresh pages is what is paid for: eight pages swept for each. */
+/* Fresh pages are what is paid for: eight pages are swept for each. */
 static void fresh_pages_are_paid_for(struct kunit *test)
 {
 	const unsigned int class = kmh_size_to_class(4096);	/* several pages a span */
@@ -508,7 +511,7 @@ static void fresh_pages_are_paid_for(struct kunit *test)
 
 /* ---- by address */
 
-/* In each arena those with the lowest addresses. Returns how many are left. */
+/* In each arena the spans at the lowest addresses are reclaimed. Returns how many are left. */
 static unsigned int expect_lowest_reclaimed(struct kunit *test, struct kmh_mspan **s,
 					    const unsigned long *base, unsigned int n)
 {
@@ -548,9 +551,12 @@ static void reclaim_frees_what_is_wanted(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, defer_slot(kept, 0), (int)KMH_FREE_OK);
 	defer_close(test);
 	KUNIT_EXPECT_FALSE_MSG(test, kmh_sweep_reclaim(heap, 5), "nothing is open");
-	atomic_set(&kept->sweepgen, kmh_mcentral_gen(c) + 3);	/* as if a CPU had it */
+	atomic_set(&kept->sweepgen, kmh_mcentral_gen(c) + 3);	/* as if a CPU had cached it */
 	defer_open(test);
-	/* One that is swept, for the last of a class stays; on credit, lest others are. */
+	/*
+	 * A swept span, since the last one of a class stays; made on credit, so that no
+	 * others are swept.
+	 */
 	atomic_long_set(&heap->sweep.debt, 1000);
 	other = span_of(test, SPANCLASS, 3);
 	uncache_span(test, other);
@@ -563,9 +569,9 @@ static void reclaim_frees_what_is_wanted(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nleft + got, (unsigned long)ARRAY_SIZE(s));
 	KUNIT_EXPECT_TRUE(test, kmh_sweep_reclaim(heap, 1000));
 	KUNIT_EXPECT_EQ(test, free_pages_now(test) - nfree, (unsigned long)ARRAY_SIZE(s));
-	/* Each page once in a generation: the next one who grows goes through none of them. */
+	/* Each page is looked at once in a generation: the next caller that grows looks at none. */
 	KUNIT_EXPECT_EQ(test, heap->sweep.reclaim_pages, kept->mheap->pa.npages);
-	/* What a CPU has it sweeps itself, and what is announced comes up by itself. */
+	/* A CPU sweeps the spans that it caches; announced spans are swept when they are popped. */
 	KUNIT_EXPECT_TRUE(test, stale(kept));
 	expect_home(test, ann, KMH_HOME_ANNOUNCED);
 	uncache_span(test, kept);
@@ -619,7 +625,7 @@ static void sweeper_thread(void *arg, unsigned int i)
 		w->nwrong++;
 }
 
-/* However many are at it, each span is swept once; nothing is lost. */
+/* However many threads sweep, each span is swept once, and none is lost. */
 static void sweep_by_everybody_at_once(struct kunit *test)
 {
 	struct sweepers w = { .heap = kmh_kunit_heap(test), .node = node(test) };
