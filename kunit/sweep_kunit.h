@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the suites of the sweep and of deferred frees share. With sweep_init() a case's heap has
- * no worker: sets close, expire and are swept by the case's hand, and nothing happens between.
+ * What the suites of the sweep and of deferred frees share. With sweep_init() the heap of a
+ * case has no worker: the case itself closes, expires and sweeps the sets, and nothing
+ * happens between.
  */
 #ifndef _KMHEAP_SWEEP_KUNIT_H
 #define _KMHEAP_SWEEP_KUNIT_H
@@ -15,7 +16,7 @@ static inline void kmh_kunit_no_sweep(struct work_struct *work)
 {
 }
 
-/* From here on nobody sweeps @heap but the case. */
+/* From here on only the case sweeps @heap. */
 static inline void sweep_by_hand(struct kmheap *heap)
 {
 	cancel_delayed_work_sync(&heap->sweep.work);
@@ -23,7 +24,7 @@ static inline void sweep_by_hand(struct kmheap *heap)
 	kmh_kunit_no_worker(heap);
 }
 
-/* .init: all by hand, and the case stays on its CPU. */
+/* .init: no worker sweeps, and the case stays on its CPU. */
 static inline int sweep_init(struct kunit *test)
 {
 	int err;
@@ -33,7 +34,7 @@ static inline int sweep_init(struct kunit *test)
 	if (err)
 		return err;
 	sweep_by_hand(kmh_kunit_heap(test));
-	/* Who grows because span metadata is short would sweep, too. */
+	/* A caller that grows because descriptors are short would sweep, too. */
 	return kmh_mspan_pools_reserve(512, GFP_KERNEL);
 }
 
@@ -87,7 +88,7 @@ static inline void defer_close(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, heap->defer.gen, gen + 1);
 }
 
-/* The closed set's grace period is over: it expires, and is swept. */
+/* The closed set's grace period ends: the set expires and is swept. */
 static inline void defer_expire(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -99,7 +100,10 @@ static inline void defer_expire(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, kmh_sweep_is_open(heap));
 }
 
-/* The same, but its generation only opens, and large objects stay. */
+/*
+ * The closed set's grace period ends: its generation opens, but nothing is swept, and large
+ * objects stay.
+ */
 static inline void defer_open(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -140,7 +144,7 @@ static inline bool on_list(const struct list_head *list, const struct kmh_mspan 
 	return false;
 }
 
-/* On the full set of what is swept, or of what is not. */
+/* Is @s on the full set of its class's swept spans (@swept), or of its unswept ones? */
 static inline bool on_full_set(const struct kmh_mspan *s, bool swept)
 {
 	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
@@ -162,7 +166,7 @@ static inline enum kmheap_object_state state_of(const void *p)
 	return kmheap_lookup(p, &obj) ? obj.state : KMHEAP_OBJECT_FREE;
 }
 
-/* Bytes that deferred frees have counted and no sweep has taken off. */
+/* Bytes that deferred frees have counted and that no sweep has subtracted yet. */
 static inline long pending_bytes(struct kmheap *heap)
 {
 	long bytes = atomic_long_read(&heap->defer.pending);

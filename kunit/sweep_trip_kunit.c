@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: trips, and that who waits for them waits for one of each CPU, whatever goes on. */
+/* KUnit: trips: a wait for trips waits for one trip of each CPU, however many follow. */
 #include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/kthread.h>
@@ -44,7 +44,7 @@ static void trips_nest(struct kunit *test)
 	KUNIT_EXPECT_TRUE_MSG(test, kmh_trip_is_over(inner, after + 2), "and one in that");
 }
 
-/* A CPU that is on a trip whenever somebody looks, but for an instant. */
+/* A CPU that is on a trip at every look, except for an instant between two trips. */
 struct traveller {
 	struct kmheap *heap;
 	struct task_struct *task;
@@ -74,7 +74,7 @@ static int travel(void *arg)
 	return 0;
 }
 
-/* What is under way is waited for to its end. */
+/* A trip that has begun is waited for until it ends. */
 static void trip_is_waited_for(struct kunit *test)
 {
 	struct traveller t = { .heap = kmh_kunit_heap(test), .wait = kmh_kunit_wait_begin() };
@@ -95,7 +95,7 @@ static void trip_is_waited_for(struct kunit *test)
 	KUNIT_EXPECT_FALSE_MSG(test, t.gave_up, "the wait went on for a minute of trips");
 }
 
-/* ---- who waits for a CPU holds no mutex */
+/* ---- a wait for a CPU is without the mutex */
 
 struct waiter {
 	struct kmheap *heap;
@@ -120,7 +120,7 @@ static int waiter(void *arg)
 	return 0;
 }
 
-/* The trip that is waited for ends, and the next one has begun before anybody looks again. */
+/* The trip that is waited for ends, and the next one has begun before the next look. */
 static void next_trip(void *arg)
 {
 	unsigned int *trips = arg;
@@ -134,7 +134,7 @@ static int wait_for_trips(struct kmheap *heap)
 	return 0;
 }
 
-/* A CPU that is on a trip whenever somebody looks. The case plays it: nobody else uses the heap. */
+/* A CPU that is on a trip at every look. The case plays that CPU: nothing else uses the heap. */
 static void wait_is_one_trip_long(struct kunit *test)
 {
 	struct waiter w = { .heap = kmh_kunit_heap(test), .wait = wait_for_trips };
@@ -156,7 +156,7 @@ static void wait_is_one_trip_long(struct kunit *test)
 		wait_for_completion(&w.ended);
 }
 
-/* Called where the waiter says that it has let go: then the mutex is to be had. */
+/* Called where the waiter says that it has let go of the mutex: then the mutex can be taken. */
 static void take_mutex(void *arg)
 {
 	struct waiter *w = arg;
@@ -167,7 +167,7 @@ static void take_mutex(void *arg)
 	WRITE_ONCE(w->let_go, true);
 }
 
-/* @cpu keeps the sweep from its end, as one that is coming or going does. */
+/* @cpu keeps the sweep from coming to its end, as a CPU that comes up or goes down does. */
 static void expect_mutex_is_let_go(struct kunit *test, struct waiter *w, unsigned int cpu)
 {
 	per_cpu_ptr(w->heap->mcache, cpu)->busy = 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: tickets. (More is taken than was reserved: test_misuse, because it warns.) */
+/* KUnit: tickets. (Taking more than was reserved is for test_misuse, because it warns.) */
 #include <linux/completion.h>
 #include <linux/irq_work.h>
 #include <linux/sizes.h>
@@ -20,7 +20,7 @@ static u64 live_objects(struct kunit *test, struct kmheap *heap)
 	return st.live_objects;
 }
 
-/* So many that every batch ends in the middle of something. */
+/* So many objects that every batch ends in the middle of a span or a word. */
 static void take_gives_what_was_reserved(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -66,13 +66,13 @@ static void end_gives_back_the_rest(struct kunit *test)
 			p[j] = kmheap_take(&t);
 		kmheap_ticket_end(&t);
 		KUNIT_EXPECT_EQ(test, live_objects(test, heap), (u64)taken[i]);
-		kmheap_ticket_end(&t);	/* it is empty */
+		kmheap_ticket_end(&t);	/* the ticket is empty */
 		kmheap_free_bulk(taken[i], p);
 		KUNIT_EXPECT_EQ(test, live_objects(test, heap), 0ULL);
 	}
 }
 
-/* Objects that have been used before. */
+/* Write to objects that the next ones reuse. */
 static void soil(struct kunit *test, struct kmheap *heap, size_t bytes)
 {
 	void *p[N];
@@ -102,7 +102,7 @@ static void zeroed_when_asked_for(struct kunit *test)
 			KUNIT_EXPECT_NULL(test, memchr_inv(p, 0, kmheap_size(p)));
 			kmheap_free(p);
 		}
-		/* No address of a neighbour in it without being asked either. */
+		/* Even without __GFP_ZERO an object taken holds no address of a neighbour. */
 		soil(test, heap, bytes);
 		KUNIT_ASSERT_EQ(test, kmheap_prefill(&t, heap, sizes[i], N, GFP_KERNEL), 0);
 		for (j = 0; j < N; j++) {
@@ -146,7 +146,7 @@ static void absurd_requests_are_refused(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
-/* What the objects take counts, and not what was asked for. */
+/* The memory that the objects take counts, not the bytes asked for. */
 static void more_than_the_machine_has_is_refused_at_once(struct kunit *test)
 {
 	static const struct {
@@ -160,7 +160,7 @@ static void more_than_the_machine_has_is_refused_at_once(struct kunit *test)
 	struct kmheap_ticket t;
 	unsigned int i;
 
-	KUNIT_ASSERT_EQ(test, kmheap_set_limit(heap, 32UL << 20), 0);	/* so that it ends */
+	KUNIT_ASSERT_EQ(test, kmheap_set_limit(heap, 32UL << 20), 0);	/* so that the case ends */
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		KUNIT_EXPECT_EQ_MSG(test, kmheap_prefill(&t, heap, rows[i].size,
 							 all / rows[i].takes + 1,
@@ -172,7 +172,7 @@ static void more_than_the_machine_has_is_refused_at_once(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.allocs, 0ULL);
 }
 
-/* Who cannot sleep gets all of it or nothing. */
+/* A caller that cannot sleep gets all objects or none. */
 static void too_much_gives_everything_back(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -191,7 +191,7 @@ static void too_much_gives_everything_back(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
 		KUNIT_EXPECT_EQ(test, st.refused_allocs, i + 1ULL);
 		KUNIT_EXPECT_EQ(test, st.arenas, 1ULL);
-		kmheap_shrink(heap);	/* one class has all the pages */
+		kmheap_shrink(heap);	/* else one class has all the pages */
 		kmheap_free(kmheap_alloc(heap, 8, GFP_KERNEL));
 	}
 }
@@ -258,7 +258,7 @@ static void take_and_end_in_hardirq(struct kunit *test)
 	kmheap_free_bulk(taker->n, taker->p);
 }
 
-/* The heap has nothing left, and what is in the ticket is there all the same. */
+/* The heap has nothing left, but the objects in the ticket are there. */
 static void take_with_a_raw_lock_and_no_memory(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);

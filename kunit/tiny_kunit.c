@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: the tiny allocator. */
+/* KUnit: packed objects: the allocator of data up to 12 bytes. */
 #include <linux/prandom.h>
 #include <linux/string.h>
 
@@ -17,13 +17,13 @@ static struct kmh_mspan *span_of(const void *p)
 	return kmh_span_of((unsigned long)p);
 }
 
-/* Slots in use in the span; an open block counts. */
+/* Blocks of the span that are in use, the open block included. */
 static unsigned int blocks_in_use(const void *p)
 {
 	return kmh_kunit_live(span_of(p), NULL);
 }
 
-/* Ends what the CPU packs into, so that the next object starts a block. */
+/* Close the block that the CPU packs into, so that the next object begins a block. */
 static void close_block(struct kmheap *heap)
 {
 	struct kmh_mcache *mc;
@@ -51,7 +51,7 @@ static void remote_free(void *p)
 	kmheap_free(p);
 }
 
-/* Cases that look at single blocks stay on one CPU: each packs its own. */
+/* Cases that look at single blocks stay on one CPU: each CPU packs its own block. */
 static int tiny_init(struct kunit *test)
 {
 	kmh_kunit_stay(test);
@@ -61,9 +61,9 @@ static int tiny_init(struct kunit *test)
 static const struct {
 	const char *name;
 	size_t bytes[5];
-	u8 off[5];		/* in the block */
+	u8 off[5];		/* in their block */
 	u8 usable[5];
-	u8 in_first;		/* how many share the first block */
+	u8 in_first;		/* objects that share the first block */
 } pack_rows[] = {
 	{ "four of 4", { 4, 4, 4, 4, 4 }, { 0, 4, 8, 12, 0 }, { 4, 4, 4, 4, 4 }, 4 },
 	{ "four of 1", { 1, 1, 1, 1, 1 }, { 0, 4, 8, 12, 0 }, { 4, 4, 4, 4, 4 }, 4 },
@@ -131,7 +131,7 @@ static void sizes_that_are_packed(struct kunit *test)
 	}
 }
 
-/* The order is that of the digits of @seed in the factorial number system. */
+/* The @seed-th order of four: the digits of @seed in the factorial number system. */
 static void permute(unsigned int seed, unsigned int order[4])
 {
 	unsigned int left[4] = { 0, 1, 2, 3 }, i, n;
@@ -146,7 +146,7 @@ static void permute(unsigned int seed, unsigned int order[4])
 	}
 }
 
-/* All 24 orders, freed here, elsewhere, and turn about. */
+/* All 24 orders of frees: on this CPU, on another, and by turns. */
 static void free_in_all_orders(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -184,7 +184,10 @@ static void free_in_all_orders(struct kunit *test)
 	}
 }
 
-/* The open block stays when all in it are freed, and is packed from its start again. */
+/*
+ * The open block stays open when all objects in it are freed, and is packed from its start
+ * again.
+ */
 static void open_block_rewinds(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -194,9 +197,9 @@ static void open_block_rewinds(struct kunit *test)
 	a = tiny(test, 4);
 	b = tiny(test, 8);
 	kmheap_free(a);
-	c = tiny(test, 4);		/* b is live: on, into another block */
+	c = tiny(test, 4);		/* b is live: c lies in the next block */
 	KUNIT_EXPECT_NE(test, block_of(c), block_of(a));
-	kmheap_free(b);			/* the last of its block, which is closed */
+	kmheap_free(b);			/* the last object of a closed block */
 	kmheap_free(c);
 	KUNIT_EXPECT_EQ(test, blocks_in_use(c), 1U);
 	d = tiny(test, 12);
@@ -212,7 +215,7 @@ static void open_block_rewinds(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, blocks_in_use(a), 0U);
 }
 
-/* A block that is freed while open belongs to whoever packs into it, and to nobody else. */
+/* A block that is freed while it is open stays with the CPU that packs into it. */
 static void open_block_is_not_handed_out(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -236,7 +239,7 @@ static void open_block_is_not_handed_out(struct kunit *test)
 	kmheap_free_bulk(n, p);
 }
 
-/* A block's boundaries die with it: its next life is packed as if it were the first. */
+/* A block's boundaries go when it is freed: it is packed as a fresh block the next time. */
 static void recycled_blocks_forget(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -260,7 +263,7 @@ struct model_object {
 	size_t bytes, usable;
 };
 
-/* Random sizes and frees: extents stay as they were and never meet. */
+/* Random sizes and frees: the extent of an object stays as it was and meets no other. */
 static void extents_are_stable(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -339,7 +342,7 @@ static void busy_mcache_gives_ordinary_objects(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.frees, 2ULL);
 }
 
-/* A free that finds its own CPU's mcache busy closes nothing and loses nothing. */
+/* A free that finds its own CPU's mcache busy closes no block and loses none. */
 static void busy_mcache_frees_blocks(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -372,13 +375,13 @@ static void zeroed_when_asked(struct kunit *test)
 		p[i] = tiny(test, 4);
 		memset(p[i], 0xa5, 4);
 	}
-	/* Only its own granules: the neighbours keep theirs. */
+	/* Zeroing writes the object's own granules: neighbours keep their bytes. */
 	kmheap_free(p[2]);
 	kmheap_free(p[7]);
 	p[7] = kmheap_alloc_data(heap, 3, GFP_KERNEL | __GFP_ZERO);
 	KUNIT_ASSERT_NOT_NULL(test, p[7]);
 	KUNIT_EXPECT_NULL(test, memchr_inv(p[7], 0, 4));
-	/* It is alone in the open block: the next one takes its place. */
+	/* The object is alone in the open block: the next one takes its place. */
 	memset(p[7], 0xa5, 4);
 	kmheap_free(p[7]);
 	KUNIT_EXPECT_PTR_EQ(test, kmheap_alloc_data(heap, 4, GFP_KERNEL | __GFP_ZERO), p[7]);
@@ -390,7 +393,7 @@ static void zeroed_when_asked(struct kunit *test)
 	kmheap_free_bulk(ARRAY_SIZE(p), p);
 }
 
-/* Whoever looks at an address without keeping it may find its span in the middle of a change. */
+/* A lookup that holds no reference may find its span while it is recycled. */
 static void looked_at_while_its_span_is_recycled(struct kunit *test)
 {
 	struct kmheap_object obj;
@@ -405,7 +408,7 @@ static void looked_at_while_its_span_is_recycled(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmh_tiny_live(s), 1U);
 	KUNIT_ASSERT_NOT_NULL(test, other);
 	memset(other, 0xff, KMH_PAGE_SIZE / BLOCK);
-	s->tiny = other;		/* what stands in its place by then */
+	s->tiny = other;		/* what is in its place by then */
 	s->state = KMH_SPAN_SMALL;
 	KUNIT_EXPECT_EQ(test, kmh_tiny_live(s), 0U);
 	preempt_disable();

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: where the kernel wants freed memory wiped, nothing is left by any way out. */
+/* KUnit: where the kernel wants freed memory wiped, every way out of the heap wipes it. */
 #include <linux/delay.h>
 
 #include "../selftests/ways_out.h"
 #include "kunit_util.h"
 
-/* A heap like those of a kernel that runs with init_on_free, where this one does not. */
+/* A heap as on a kernel that runs with init_on_free, where this one does not. */
 static struct kmheap *wiping_heap(struct kunit *test, const char *name, unsigned int flags)
 {
 	struct kmheap_attr attr = { .flags = flags };
@@ -44,7 +44,7 @@ static void see_left(void *ctx, const char *way, size_t bytes, bool data, size_t
 			    data ? " of data" : "");
 }
 
-/* An arena with a live object in it stays. */
+/* No arena with a live object goes back, so that freed memory can be looked at. */
 static void every_way_out(struct kunit *test)
 {
 	struct seen seen = { .test = test };
@@ -89,7 +89,7 @@ static void parting_end(struct kunit *test, struct parting *parting)
 	kmheap_destroy(parting->heap);
 }
 
-/* In the middle of the free, on its CPU: until the other one is through. */
+/* Runs in the middle of the free, on its CPU, until the other thread has destroyed the handle. */
 static void let_the_handle_go(void *arg)
 {
 	struct parting *parting = arg;
@@ -111,7 +111,7 @@ static void part(void *arg, unsigned int i)
 		WRITE_ONCE(parting->done, true);
 	} else {
 		kmheap_free(parting->p);
-		WRITE_ONCE(parting->begun, true);	/* should it not have passed there */
+		WRITE_ONCE(parting->begun, true);	/* should the place not be passed */
 	}
 }
 
@@ -127,7 +127,7 @@ static void handle_goes_before_the_claim(struct kunit *test)
 	parting_end(test, &parting);
 }
 
-/* The special is about to leave, and its object is freed. */
+/* The object is freed while its special is about to leave. */
 static void free_parting(void *arg)
 {
 	struct parting *parting = arg;
@@ -146,7 +146,7 @@ static void freed_while_its_handle_goes(struct kunit *test)
 	parting_end(test, &parting);
 }
 
-/* May sleep, so that the other one's grace period can end. */
+/* May sleep, so that the grace period of the other thread's free can end. */
 static void let_the_object_go(void *arg)
 {
 	struct parting *parting = arg;
@@ -173,7 +173,7 @@ static void part_deferred(void *arg, unsigned int i)
 	}
 }
 
-/* The sweep finds the object of a special that is about to leave. */
+/* The sweep meets an object whose special is about to leave. */
 static void swept_while_its_handle_goes(struct kunit *test)
 {
 	struct parting parting;
