@@ -2,9 +2,9 @@
 /*
  * kmheap - heaps of their own for kernel modules.
  *
- * The only header a client includes. Sizes are bytes unless a name says
- * otherwise; a NULL heap names the default heap. What a function may be called
- * from stands in its kernel-doc ("Context:"), next to its definition in kmod/.
+ * The only header that a client includes. Sizes are bytes unless a name says otherwise; a
+ * NULL heap names the default heap. The contexts that a function may be called from are in
+ * its kernel-doc ("Context:"), next to its definition in kmod/.
  */
 #ifndef _LINUX_KMHEAP_H
 #define _LINUX_KMHEAP_H
@@ -28,9 +28,9 @@
 #include <linux/kmheap_classes.h>
 
 /*
- * Classes of constant sizes are compiled into clients. This makes every client want the symbol
- * of the classes that it was built for, so that the kernel does not load it beside a kmheap.ko
- * that has others.
+ * Classes of constant sizes are compiled into clients. This makes every client need the
+ * symbol of the classes that it was built for, so that the kernel does not load it beside a
+ * kmheap.ko that has other classes.
  */
 extern const u8 KMHEAP_CLASSES_SYMBOL;
 #ifndef _KMHEAP_INTERNAL_H
@@ -41,10 +41,10 @@ struct kmheap;			/* opaque; NULL names the default heap */
 struct module;
 
 /* kmheap_attr.flags */
-#define KMHEAP_COLLECTED	BIT(0)	/* what kmheap_mark() does not reach can be collected */
+#define KMHEAP_COLLECTED	BIT(0)	/* objects without kmheap_mark() can be collected */
 #define KMHEAP_HWCACHE_ALIGN	BIT(1)	/* every object starts on a cache line */
 
-/* What kmheap_alloc_pages() counts in. */
+/* The pages of kmheap_alloc_pages(). */
 #define KMHEAP_PAGE_SIZE	8192UL
 
 /**
@@ -63,7 +63,7 @@ struct kmheap_attr {
 
 enum kmheap_object_state {
 	KMHEAP_OBJECT_LIVE,		/* allocated, not freed */
-	KMHEAP_OBJECT_FREE,		/* a slot nobody holds */
+	KMHEAP_OBJECT_FREE,		/* a slot without an object */
 	KMHEAP_OBJECT_REMOTE,		/* freed, not yet folded into its span */
 	KMHEAP_OBJECT_DEFERRED,		/* freed with kmheap_free_rcu(), not yet expired */
 	KMHEAP_OBJECT_PAGES,		/* a run of kmheap_alloc_pages() */
@@ -74,7 +74,7 @@ enum kmheap_object_state {
  * @heap: the heap the address belongs to.
  * @base: first byte of the object that holds the address.
  * @bytes: usable bytes of that object.
- * @state: whether it is live.
+ * @state: whether the object is live.
  * @data: true when it was allocated as data (holds no pointers).
  */
 struct kmheap_object {
@@ -131,8 +131,8 @@ struct kmheap_object {
  * @releasable_bytes: and in arenas without a page in use.
  *
  * footprint_bytes = live_bytes + free_bytes + cached_bytes + deferred_bytes +
- * waste_bytes + metadata_bytes, exactly when nobody allocates meanwhile.
- * Documentation/debugfs.rst says more of each one. New fields come at the end.
+ * waste_bytes + metadata_bytes, exactly while the heap is not in use.
+ * Documentation/debugfs.rst says what each field counts. New fields come at the end.
  */
 struct kmheap_stats {
 	u64 footprint_bytes;
@@ -181,10 +181,10 @@ struct kmheap_stats {
 
 /**
  * struct kmheap_ticket - objects that kmheap_prefill() has reserved
- * @next: the next one to be taken; its first word is the one after it.
- * @left: how many there are.
+ * @next: the object that is taken next; its first word points to the one after it.
+ * @left: how many objects there are.
  *
- * The caller's, on its stack for instance. The members are kmheap's.
+ * A ticket is the caller's, on its stack for instance. The members are kmheap's.
  */
 struct kmheap_ticket {
 	void *next;
@@ -236,7 +236,7 @@ size_t kmheap_alloc_bulk_noprof(struct kmheap *heap, size_t size, gfp_t gfp, siz
 int kmheap_prefill_noprof(struct kmheap_ticket *t, struct kmheap *heap, size_t size, size_t n,
 			  gfp_t gfp) __must_check;
 
-/* Does the class say all about a constant size? Not where KASAN wants to know each byte. */
+/* Does its class say all about @size? Not with KASAN, which has to know each byte. */
 static __always_inline bool kmheap_is_class(size_t size)
 {
 	return !IS_ENABLED(CONFIG_KASAN_GENERIC) && __builtin_constant_p(size) &&
@@ -244,9 +244,10 @@ static __always_inline bool kmheap_is_class(size_t size)
 }
 
 /*
- * A constant size becomes its class at compile time; anything else takes the table. What the
- * compiler tells FORTIFY_SOURCE of the object comes from the function that is called at last:
- * the attribute of an inline one is gone by then. So that one is told the size as well.
+ * A constant size becomes its class at compile time; any other size is looked up. What the
+ * compiler tells FORTIFY_SOURCE about the object comes from the function that is called last,
+ * because the attribute of an inline function is gone by then. So that function is passed the
+ * size as well.
  */
 static __always_inline __must_check
 void *kmheap_alloc_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
@@ -266,7 +267,7 @@ void *kmheap_alloc_array_noprof(struct kmheap *heap, size_t n, size_t size, gfp_
 	return kmheap_alloc_array_any_noprof(heap, n, size, gfp);
 }
 
-/* More pages than there are bytes for are refused as SIZE_MAX is. */
+/* A number of pages whose bytes overflow is refused like SIZE_MAX. */
 static __always_inline __must_check
 void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t gfp)
 {
@@ -285,7 +286,7 @@ void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t
  * @size: bytes; 0 gives ZERO_SIZE_PTR.
  * @gfp: GFP_KERNEL and friends where the caller may sleep, GFP_ATOMIC or GFP_NOWAIT where
  *	not. __GFP_ZERO clears every usable byte. NOFS and NOIO, by flag or by scope,
- *	are kept. __GFP_NOFAIL is not: it warns and may still give NULL. DMA zones
+ *	are kept. __GFP_NOFAIL is not: it warns, and NULL may still be returned. DMA zones
  *	give NULL with a warning. Other flags have no effect.
  *
  * Objects of up to 32 KiB are aligned to the largest power of two that divides @size, at
@@ -293,7 +294,7 @@ void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t
  *
  * Context: Any, NMI included, if @gfp does not allow sleeping; callers that cannot
  * sleep get what is there without asking the kernel.
- * Return: the object, or NULL. Want of memory and over-large sizes are counted in
+ * Return: the object, or NULL. Lack of memory and over-large sizes are counted in
  * refused_allocs; over-large sizes warn unless __GFP_NOWARN.
  */
 #define kmheap_alloc(heap, size, gfp) \
@@ -387,15 +388,15 @@ void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t
  * @heap: where to allocate when @p is NULL; otherwise @p's own heap is used.
  * @p: the object; NULL or ZERO_SIZE_PTR to allocate one.
  * @size: bytes; 0 frees @p.
- * @gfp: as for kmheap_alloc(). As with krealloc(), __GFP_ZERO clears what is added
- *	only if every allocation of the object, by this function too, asked for it.
+ * @gfp: as for kmheap_alloc(). As with krealloc(), __GFP_ZERO clears added bytes
+ *	only if every allocation of the object, by this function too, asked for that.
  *
  * The object stays where it is while @size fits, at the alignment it has. Data stays data.
- * A move gives what kmheap_alloc() of @size gives: an alignment or a node that was asked for
- * is lost.
+ * An object that moves becomes what kmheap_alloc() of @size returns: an alignment or a node that
+ * was asked for is lost.
  *
  * Context: What @gfp says.
- * Return: the object; ZERO_SIZE_PTR for size 0; NULL, and @p as it was, when memory ran
+ * Return: the object; ZERO_SIZE_PTR for size 0; NULL, with @p unchanged, when memory ran
  * out, when an object with a finalizer or a weak handle would have to move (both counted in
  * refused_allocs), or when @p is no live object (reported).
  */
@@ -436,26 +437,26 @@ void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t
  * @p: where to put them.
  *
  * Context: What @gfp says.
- * Return: how many there were, the first ones of @p; less than @n when memory ran out.
+ * Return: how many were allocated, into the first entries of @p; less than @n when memory ran out.
  */
 #define kmheap_alloc_bulk(heap, size, gfp, n, p) \
 	kmheap_hooks(kmheap_alloc_bulk_noprof(heap, size, gfp, n, p))
 
 /**
  * kmheap_prefill() - reserve objects before a lock is taken
- * @t: the ticket; what it held before is forgotten, so it is empty or new.
+ * @t: the ticket, empty or new, because what it held before is forgotten.
  * @heap: the heap, not a collected one; NULL for the default heap.
  * @size: bytes each, not 0.
  * @n: how many; may be 0.
- * @gfp: as for kmheap_alloc(). __GFP_ZERO: what kmheap_take() gives is zeroed. Without it
- *	the first word of an object is zero, and the rest is what it was.
+ * @gfp: as for kmheap_alloc(). With __GFP_ZERO the objects that kmheap_take() returns are
+ *	zeroed. Without it the first word of an object is zero, and the rest is undefined.
  *
  * Until they are taken, or kmheap_ticket_end() gives them back, the objects count as live.
  * A ticket that is never ended is a leak, and reported as such when the heap ends.
  *
  * Context: What @gfp says.
- * Return: 0; -ENOMEM, and an empty ticket, when not all of them were to be had; -EINVAL, and
- * an empty ticket, for @size 0, a collected heap, and when the objects would take more than the
+ * Return: 0; -ENOMEM, and an empty ticket, when not all of the objects could be allocated; -EINVAL,
+ * and an empty ticket, for @size 0, a collected heap, and when the objects would take more than the
  * machine has.
  */
 #define kmheap_prefill(t, heap, size, n, gfp) \
@@ -470,7 +471,7 @@ void kmheap_ticket_end(struct kmheap_ticket *t);
  * @npages: how many, of KMHEAP_PAGE_SIZE bytes.
  * @gfp: as for kmheap_alloc().
  *
- * The run is no object: kmheap_free() refuses it and no collection frees it. It is
+ * The run is no object: kmheap_free() refuses it and no collection frees it. The run is
  * counted in manual_bytes.
  *
  * Context: What @gfp says.
@@ -489,11 +490,11 @@ void kmheap_free_sized_any(const void *p, size_t size);
 /**
  * kmheap_free_sized() - free an object whose size the caller knows
  * @p: as for kmheap_free().
- * @size: bytes asked for when it was allocated (by kmheap_realloc() too, if that
+ * @size: bytes asked for when the object was allocated (by kmheap_realloc() too, if that
  *	moved it), or kmheap_size(@p).
  *
- * A size of another class is reported and the object is not freed: one of the two,
- * pointer or size, is wrong.
+ * A size of another class is reported and the object is not freed: either the pointer
+ * or the size is wrong.
  *
  * Context: Any, NMI included.
  */
@@ -544,8 +545,8 @@ int kmheap_stats_sized(struct kmheap *heap, void *st, size_t bytes);
 /**
  * kmheap_stats() - a heap in figures
  * @heap: the heap; NULL for the default heap.
- * @st: filled in. A client that was built with an older header gets the fields that it knows; of
- *	one that was built with a newer header those that the module does not know are zero.
+ * @st: filled in. A client that was built with an older header gets the fields that it knows; for a
+ *	client built with a newer header the fields that the module does not know are zero.
  *
  * Context: Process context; sleeps. Takes time in proportion to the heap.
  * Return: 0; -ENOMEM, and all zero, when memory for the walk ran out.
@@ -558,9 +559,9 @@ static inline int kmheap_stats(struct kmheap *heap, struct kmheap_stats *st)
 #ifdef DEFINE_FREE
 /* void *p __free(kmheap) = kmheap_alloc(...): freed when p leaves its scope. */
 DEFINE_FREE(kmheap, void *, if (!IS_ERR_OR_NULL(_T)) kmheap_free(_T))
-/* struct kmheap *h __free(kmheap_heap) = kmheap_create(...): destroyed likewise. */
+/* struct kmheap *h __free(kmheap_heap) = kmheap_create(...): destroyed at the end of the scope. */
 DEFINE_FREE(kmheap_heap, struct kmheap *, if (!IS_ERR_OR_NULL(_T)) kmheap_destroy(_T))
-/* struct kmheap_ticket t __free(kmheap_ticket) = KMHEAP_TICKET_INIT: ended likewise. */
+/* struct kmheap_ticket t __free(kmheap_ticket) = KMHEAP_TICKET_INIT: ended there, too. */
 DEFINE_FREE(kmheap_ticket, struct kmheap_ticket, kmheap_ticket_end(&_T))
 #endif
 
