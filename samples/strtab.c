@@ -36,7 +36,7 @@ struct strtab_key {
 
 struct strtab_node {
 	struct rhash_head link;
-	struct strtab_key key;		/* the text is this node's own */
+	struct strtab_key key;		/* the text belongs to this node */
 	unsigned long refs;
 };
 
@@ -44,7 +44,7 @@ struct strtab_counts {
 	u64 strings;
 	u64 references;
 	u64 requested_bytes;		/* sum of all sizes asked for */
-	u64 kmalloc_bytes;		/* what kmalloc would take for the same sizes */
+	u64 kmalloc_bytes;		/* bytes that kmalloc would take for the same sizes */
 };
 
 /*
@@ -125,7 +125,7 @@ static struct strtab_node *strtab_node_new(const struct strtab_key *key)
 	return node;
 }
 
-/* @sign is 1 for a node that has come and -1 for one that goes. */
+/* @sign is 1 when a node was added and -1 when one is removed. */
 static void strtab_account(const struct strtab_node *node, int sign)
 {
 	size_t text_bytes = node->key.len + 1;
@@ -179,7 +179,7 @@ static int strtab_put(const struct strtab_key *key)
 	return 0;
 }
 
-/* One complete line, without its newline. Empty lines say nothing. */
+/* Handle one complete line, without its newline. Empty lines do nothing. */
 static int strtab_line(const char *line, size_t len)
 {
 	struct strtab_key key = { .text = line, .len = len };
@@ -220,9 +220,9 @@ static int strtab_append(struct strtab_file *file, const char *bytes, size_t n)
 }
 
 /*
- * Takes the lines of file->chunk. Returns 0, or the error of a line that was not
- * taken; *@done then counts the bytes before that line. What was kept of the
- * line from earlier writes is dropped with it.
+ * Take the lines of file->chunk. Returns 0, or the error of a line that was refused; *@done
+ * then counts the bytes before that line. Pieces of the line kept from earlier writes are
+ * dropped with it.
  */
 static int strtab_chunk(struct strtab_file *file, size_t n, size_t *done)
 {
@@ -317,7 +317,7 @@ static int strtab_open(struct inode *inode, struct file *filp)
 	return 0;
 }
 
-/* The last line may lack its newline; close(2) has nobody to tell an error to. */
+/* The last line may lack its newline; close(2) cannot report an error. */
 static int strtab_release(struct inode *inode, struct file *filp)
 {
 	struct strtab_file *file = filp->private_data;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A graph on a collected heap: nothing in it is ever freed, and what is reached
- * no more is collected, cycles and all, while threads go on changing the graph.
+ * A graph on a collected heap: nothing in it is ever freed, and objects that cannot be
+ * reached any more are collected, cycles and all, while threads go on changing the graph.
  *
  *	insmod kmheap.ko && insmod sysgraph.ko
  *	cd /sys/kernel/debug/sysgraph
@@ -12,22 +12,22 @@
  *	echo collect > lines			# fails if anything was lost or kept
  *	cat figures
  *
- * Fed with the files and links of sysfs, each line a write of its own, it holds the
- * kernel's own devices, drivers, buses and classes. "start" makes threads move links
- * about until "stop".
+ * Fed with the files and links of sysfs, each line a write of its own, it holds the kernel's
+ * own devices, drivers, buses and classes. "start" makes threads move links about until
+ * "stop".
  *
  * 1. Nodes, edges and names are objects of one heap; names are data. The roots lie
  *    outside: the top of all paths, and a hand for each thread.
- * 2. Whoever changes the graph does it in a section: graph_world held for reading.
- *    Pointers into the heap are in local variables for no longer than that.
+ * 2. The graph is changed in sections only: graph_world held for reading. Pointers into
+ *    the heap are in local variables for no longer than a section.
  * 3. A collection begins and ends with graph_world held for writing, so without
- *    sections. Between the two it marks beside them.
+ *    sections. Between the two it marks while sections run.
  * 4. A section may move an edge from a node that marking has yet to look at to one
- *    that it has done with. So whatever is put into the graph meanwhile is marked
+ *    that it has done with. So everything that is put into the graph meanwhile is marked
  *    (graph_push(), the write barrier). New objects are live and need no mark.
  * 5. Any number of sections push and pop edges without a lock. A popped edge is not
- *    handed out again while anybody may have seen it, so a compare-and-exchange
- *    takes no edge for another, and who still stands on it finds its successor.
+ *    handed out again while a section may have seen it, so a compare-and-exchange
+ *    takes no edge for another, and a section that still stands on it finds its successor.
  */
 #include <linux/debugfs.h>
 #include <linux/jhash.h>
@@ -46,11 +46,11 @@
 #define GRAPH_TICKETS	8192		/* nodes with a finalizer and a weak handle */
 
 struct graph_node {
-	u64 id;				/* no other node ever has it */
-	u32 seen;			/* number of the last check that was here */
+	u64 id;				/* unique for ever */
+	u32 seen;			/* number of the last check that reached it */
 	struct graph_ticket *ticket;	/* outside the heap; NULL for most */
 	struct llist_head edges;
-	struct llist_node gray;		/* reached, its edges not looked at yet */
+	struct llist_node gray;		/* reached, but its edges not looked at yet */
 };
 
 struct graph_edge {
@@ -60,11 +60,11 @@ struct graph_edge {
 	char *name;
 	u32 name_hash;
 	u32 seen;			/* as in nodes */
-	bool link;			/* not to a child */
+	bool link;			/* a link, not an edge to a child */
 	struct llist_node next;		/* lists of edges point here, inside the object */
 };
 
-/* Tells what became of a node without having to reach it. */
+/* Tells what became of a node without reaching it. */
 struct graph_ticket {
 	struct kmheap_weak *weak;
 	atomic_t finalized;
@@ -73,16 +73,16 @@ struct graph_ticket {
 /* What the last collection and the check after it have found. */
 static struct graph_figures {
 	s64 nodes, edges;		/* reached */
-	s64 live_objects;		/* what the heap says */
+	s64 live_objects;		/* by the figures of the heap */
 	s64 made;			/* objects, from begin to end */
 	s64 shaded;			/* objects that the write barrier has marked */
 	s64 dropped;			/* objects that sections let go since begin */
-	s64 lost;			/* reached, but not what they were */
+	s64 lost;			/* reached, but with other contents */
 	s64 kept;			/* live, neither reached nor dropped since begin */
 	s64 tickets, reached_tickets, finalized, wrong_tickets;
 } graph_figures;
 
-static DEFINE_MUTEX(graph_mutex);	/* all commands but adding; outermost */
+static DEFINE_MUTEX(graph_mutex);	/* for all commands but adding; outermost */
 static DECLARE_RWSEM(graph_world);
 static struct kmheap *graph_heap;
 static struct graph_node graph_roots[1 + GRAPH_THREADS];
@@ -95,7 +95,7 @@ static u32 graph_checks;
 static atomic64_t graph_last_id, graph_shaded, graph_dropped;
 static struct dentry *graph_dir;
 
-/* All that the roots lead to, as far as @fn makes it gray. */
+/* Call @fn for all nodes that the roots lead to, as far as @fn makes them gray. */
 static void graph_each(void (*fn)(const struct graph_node *node), bool roots)
 {
 	struct llist_node *batch;
@@ -143,7 +143,7 @@ static void graph_push(struct graph_node *from, struct graph_edge *edge)
 	llist_add(&edge->next, &from->edges);
 }
 
-/* Nothing is undone when memory runs out: what is left over is garbage like any. */
+/* When memory runs out nothing is undone: what was allocated is garbage. */
 static struct graph_edge *graph_edge_new(struct graph_node *to, const char *name, bool link)
 {
 	struct graph_edge *edge = kmheap_zalloc(graph_heap, sizeof(*edge), GFP_KERNEL);
@@ -167,7 +167,7 @@ static struct graph_node *graph_node_new(void)
 	return node;
 }
 
-/* Takes the edge that was pushed last, if it is a link. */
+/* Take the edge that was pushed last, if it is a link. */
 static struct graph_edge *graph_pop_link(struct graph_node *node)
 {
 	struct llist_node *first = READ_ONCE(node->edges.first);
@@ -182,15 +182,15 @@ static struct graph_edge *graph_pop_link(struct graph_node *node)
 }
 
 /*
- * Moves a link to @hand, or from it to where it was. By way of a new edge, for
- * others may stand on the old one.
+ * Move a link to @hand, or from there back to where it was. A new edge is used, because other
+ * sections may stand on the old one.
  */
 static bool graph_move(struct graph_node *from, struct graph_node *hand)
 {
 	struct graph_edge *edge = kmheap_alloc(graph_heap, sizeof(*edge), GFP_KERNEL);
 	struct graph_edge *old = edge && from ? graph_pop_link(from) : NULL;
 
-	atomic64_inc(&graph_dropped);	/* one of the two */
+	atomic64_inc(&graph_dropped);	/* one of the two edges */
 	if (!old)
 		return false;
 	*edge = *old;
@@ -210,7 +210,7 @@ static struct graph_edge *graph_edge_find(const struct graph_node *node, const c
 	return NULL;
 }
 
-/* "" is the top. Where objects were lost nobody goes any more. */
+/* Find a node; "" is the top. After objects were lost the graph is not entered any more. */
 static struct graph_node *graph_find(const char *path)
 {
 	struct graph_node *node = graph_figures.lost ? NULL : graph_roots;
@@ -229,7 +229,7 @@ static struct graph_node *graph_find(const char *path)
 
 static void graph_finalize(void *p, void *arg)
 {
-	struct graph_node *node = p;	/* whole; what it points to need not be */
+	struct graph_node *node = p;	/* whole; objects that it points to need not be */
 	struct graph_ticket *ticket = arg;
 
 	atomic_add(node->ticket == ticket ? 1 : 2, &ticket->finalized);
@@ -248,7 +248,7 @@ static int graph_ticket_issue(struct graph_node *node)
 	return kmheap_set_finalizer(node, graph_finalize, node->ticket);
 }
 
-/* ---- checking, without the heap's marks and without trust in what was reached */
+/* ---- checking, without the heap's marks and without trust in the graph */
 
 static bool graph_is_live(const void *p, bool data)
 {
@@ -299,7 +299,7 @@ static void graph_check_edges(const struct graph_node *node)
 	}
 }
 
-/* Nodes that were not reached have been finalized once, and no handle finds them. */
+/* Nodes that were not reached must have been finalized once, and their handles must give NULL. */
 static void graph_check_tickets(struct graph_figures *f)
 {
 	s64 gone = 0, i;
@@ -359,7 +359,7 @@ static int graph_collect(struct graph_figures *f)
 
 	graph_each(graph_mark_edges, true);
 	down_write(&graph_world);
-	graph_each(graph_mark_edges, false);	/* what the last sections have marked */
+	graph_each(graph_mark_edges, false);	/* objects that the last sections marked */
 	graph_marking = false;
 	f->made += graph_allocs();
 	f->shaded = atomic64_read(&graph_shaded);
@@ -375,7 +375,7 @@ static int graph_collect(struct graph_figures *f)
 
 /* ---- threads */
 
-/* Goes some edges into the graph, and back to the last node that has a link to pop. */
+/* Go some edges into the graph, and return the last node that has a link to pop. */
 static struct graph_node *graph_stroll(struct rnd_state *rnd)
 {
 	struct graph_node *node = graph_roots, *found = NULL;
@@ -393,7 +393,7 @@ static struct graph_node *graph_stroll(struct rnd_state *rnd)
 	return found;
 }
 
-/* A node that points to itself: garbage that no count of references would give back. */
+/* Make a node that points to itself: garbage that no reference count would give back. */
 static void graph_litter(void)
 {
 	struct graph_node *node = graph_node_new();
@@ -448,7 +448,7 @@ static int graph_run(bool run)
 
 /* ---- lines */
 
-/* Not while links are in hands: they could go back to what is cut off by then. */
+/* Refused while hands hold links, which could go back to nodes that are cut off by then. */
 static int graph_cut(char *path)
 {
 	char *name = strrchr(path, '/');
@@ -472,7 +472,7 @@ static int graph_cut(char *path)
 	return edge ? 0 : -ENOENT;
 }
 
-/* A new child, or with @target a link to a node that exists. */
+/* Add a new child, or with @target a link to a node that exists. */
 static int graph_add(char *path, const char *target)
 {
 	char *name = strrchr(path, '/');
@@ -519,7 +519,7 @@ static int graph_line(char *line)
 	return err;
 }
 
-/* One line a write, so that there is no half of one to keep. */
+/* One line for each write, so that no half of a line has to be kept. */
 static ssize_t graph_write(struct file *filp, const char __user *from, size_t bytes, loff_t *pos)
 {
 	char *line = bytes <= PAGE_SIZE ? memdup_user_nul(from, bytes) : ERR_PTR(-E2BIG);
@@ -569,7 +569,7 @@ static int __init graph_init(void)
 	return 0;
 }
 
-/* Without roots all is garbage; kmheap_destroy() would tell what was not collected. */
+/* Without roots everything is garbage; kmheap_destroy() would report what was not collected. */
 static void __exit graph_exit(void)
 {
 	int i;

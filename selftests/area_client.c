@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a heap takes from the kernel for buffers that vmalloc() would have given: how well they
- * pack, what is left when they have gone, and what happens to pages that others have or free.
+ * What a heap takes from the kernel for buffers that vmalloc() would have given: how well
+ * they pack, what is left when they are gone, and what happens to pages that another user
+ * holds or frees.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -48,7 +49,7 @@ static void area_free_all(void)
 		kmheap_free(area_p[--area_n]);
 }
 
-/* One more object, written to. */
+/* Allocate one more object and write to it. */
 static int area_take(size_t bytes, size_t align)
 {
 	u8 *p = kmheap_alloc_aligned(area_heap, bytes, align, GFP_KERNEL);
@@ -65,7 +66,7 @@ static int area_take(size_t bytes, size_t align)
 	return 0;
 }
 
-/* pack BYTES: 64 MiB of such buffers, 16 at least, in a heap of their own */
+/* pack BYTES: 64 MiB of such buffers, at least 16, in a heap of their own */
 static int area_pack(char *args)
 {
 	unsigned long bytes, n;
@@ -94,7 +95,7 @@ static unsigned int area_below(unsigned int n)
 	return get_random_u32() % n;
 }
 
-/* There and back, with a byte written: @npages of the kernel. */
+/* Allocate @npages of the kernel's pages, write a byte, and free them. */
 static int area_trip(unsigned long npages, size_t align)
 {
 	int err = area_take(npages * PAGE_SIZE, align);
@@ -153,7 +154,7 @@ static int area_fix_align(void)
 	return err;
 }
 
-/* Many single pages stay while others come and go: full_fit and long_busy_list. */
+/* Many single pages stay while other objects come and go: full_fit and long_busy_list. */
 static int area_busy(unsigned int nobjs, unsigned long npages)
 {
 	unsigned int i;
@@ -171,7 +172,7 @@ static int area_busy(unsigned int nobjs, unsigned long npages)
 	return err;
 }
 
-/* Of all sizes at once, up to 4 MiB, freed in another order. */
+/* Objects of all sizes at once, up to 4 MiB, freed in another order. */
 static int area_mixed(void)
 {
 	unsigned int i;
@@ -201,7 +202,7 @@ static int area_after_grace(void)
 	return err;
 }
 
-/* load: all of them; what was taken at most, and what there is now */
+/* load: run all of them; says the most that was taken, and what is taken now */
 static int area_load(char *args)
 {
 	int err = area_renew();
@@ -222,9 +223,12 @@ static int area_load(char *args)
 	return err;
 }
 
-/* ---- pages that others have, or free */
+/* ---- pages that another user holds or frees */
 
-/* Has any of @n new objects of @bytes a page of those in @pages? Frees them again. */
+/*
+ * Does any of @n new objects of @bytes share a page with those in @pages? Frees the objects
+ * again.
+ */
 static unsigned int area_shared(size_t bytes, struct page **pages, unsigned int npages)
 {
 	unsigned int i, k, found = 0;
@@ -238,7 +242,10 @@ static unsigned int area_shared(size_t bytes, struct page **pages, unsigned int 
 	return found;
 }
 
-/* held BYTES: freed while a page of each 64 KiB is somebody else's; handed out then, and after */
+/*
+ * held BYTES: free an object while another user holds a page of each 64 KiB; says what was
+ * handed out
+ */
 static int area_held(char *args)
 {
 	struct page *pages[32];
@@ -266,7 +273,7 @@ static int area_held(char *args)
 	client_say("handed_out_later %u\n", area_shared(bytes, pages, n));
 	for (i = 0; i < n; i++)
 		put_page(pages[i]);
-	/* An arena of one object is given back by a worker, which may be at it. */
+	/* A worker gives back the arena of one object, and may still be at work. */
 	for (i = 0; i < 500; i++) {
 		kmheap_shrink(area_heap);
 		if (area_footprint() <= empty)
@@ -278,7 +285,7 @@ static int area_held(char *args)
 	return 0;
 }
 
-/* steal BYTES: an object is given to vfree(), as kvfree() and kfree_rcu() do */
+/* steal BYTES: pass an object to vfree(), as kvfree() and kfree_rcu() do */
 static int area_steal(char *args)
 {
 	unsigned long bytes;
@@ -294,7 +301,7 @@ static int area_steal(char *args)
 	return 0;
 }
 
-/* go_on: the heap serves as before; what was in the lost arena is freed in vain */
+/* go_on: use the heap as before; frees of objects in the lost arena are ignored */
 static int area_go_on(char *args)
 {
 	unsigned int lost = area_n;
@@ -309,7 +316,7 @@ static int area_go_on(char *args)
 	return err;
 }
 
-/* renew: the heap ends, and there is a new one */
+/* renew: destroy the heap and create a new one */
 static int area_renew_cmd(char *args)
 {
 	area_n = 0;

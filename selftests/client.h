@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * How the client modules of this folder talk with their test: a command is
- * written to /sys/module/<client>/parameters/run, and what it found, "name value"
- * lines, is read from there. A write fails with what the command returned.
+ * How the client modules of this folder talk with their test: a command is written to
+ * /sys/module/<client>/parameters/run, and its answer, "name value" lines, is read from
+ * there. A write fails with what the command returned.
  */
 #ifndef _KMHEAP_SELFTESTS_CLIENT_H
 #define _KMHEAP_SELFTESTS_CLIENT_H

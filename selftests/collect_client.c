@@ -33,8 +33,8 @@
 #include "client.h"
 
 #define COLLECT_SLOTS	16384U
-#define COLLECT_HOT	1024U		/* slots that are exchanged all the time */
-#define COLLECT_GARBAGE	(32U << 20)	/* bytes; threads wait for a collection then */
+#define COLLECT_HOT	1024U		/* slots that are exchanged more often than others */
+#define COLLECT_GARBAGE	(32U << 20)	/* bytes; above that threads wait for a collection */
 
 struct collect_item {
 	u32 *p;
@@ -52,7 +52,7 @@ struct collect_actor {
 	u64 frees;
 	u64 deferred;
 	u64 refused;
-	u64 marks;			/* that were the first ones */
+	u64 marks;			/* calls that set the mark */
 	u64 mismatches;
 };
 
@@ -75,8 +75,8 @@ static u64 collect_target;			/* collections */
 static u64 collect_done;
 static int collect_err;
 static bool collect_running;
-static atomic_t collect_garbage;		/* bytes forgotten since the last one began */
-static bool collect_marking;			/* who moves an object has to mark it */
+static atomic_t collect_garbage;		/* bytes forgotten since one began */
+static bool collect_marking;			/* an actor that moves an object has to mark it */
 DEFINE_STATIC_SRCU(collect_hands);
 
 static u32 collect_random(struct collect_actor *a)
@@ -161,7 +161,7 @@ static void collect_exchange(struct collect_actor *a, u32 slot)
 	a->item = xchg(&collect_slots[slot], a->item);
 }
 
-/* One in eight is any slot, so that there are objects that see several collections. */
+/* A hot slot, or one time in eight any slot, so that some objects see several collections. */
 static u32 collect_pick(struct collect_actor *a)
 {
 	u32 r = collect_random(a);
@@ -251,8 +251,8 @@ static int collect_thread(void *arg)
 /* ---- the collector */
 
 /*
- * Its item and the slots' move on by one, so that it owns what it marks: a pointer read
- * from an item in the table may be freed by an actor before it is marked.
+ * The collector's item and the slots' items move on by one, so that the collector owns what
+ * it marks: an actor could free a pointer read from an item in the table before it is marked.
  */
 static void collect_mark_all(void)
 {
@@ -460,7 +460,7 @@ static unsigned int collect_walk(bool drop)
 	return held;
 }
 
-/* stop: end the threads; what the table holds is collected around, and stays. */
+/* stop: end the threads; objects in the table survive a collection, and stay. */
 static int collect_stop_cmd(char *args)
 {
 	unsigned int held;

@@ -27,13 +27,13 @@ static struct kmheap *ctx_heap;
 static DEFINE_SPINLOCK(ctx_lock);
 static DEFINE_RAW_SPINLOCK(ctx_raw_lock);
 
-/* ---- what is done everywhere */
+/* ---- the work of every context */
 
 static const size_t ctx_sizes[] = { 1, 8, 24, 64, 200, 1024, 4096, 20000, 32768, 40000 };
 
 static void *ctx_alloc(unsigned int i, gfp_t gfp)
 {
-	/* Every other one as data, the first of which is tiny. */
+	/* Every other object is data; the first of them is packed. */
 	if (i % 2)
 		return kmheap_zalloc(ctx_heap, ctx_sizes[i], gfp);
 	return kmheap_alloc_data(ctx_heap, ctx_sizes[i], gfp | __GFP_ZERO);
@@ -160,7 +160,10 @@ static int ctx_hardirq_cmd(char *args)
 
 static void ctx_ipi_fn(void *arg)
 {
-	/* An idle CPU that polls runs it without an interrupt, interrupts off all the same. */
+	/*
+	 * An idle CPU that polls runs this without an interrupt, but with interrupts off all
+	 * the same.
+	 */
 	ctx_err = irqs_disabled() ? ctx_exercise(GFP_ATOMIC) : -ENOTSUPP;
 }
 
@@ -181,11 +184,11 @@ static int ctx_ipi_cmd(char *args)
 	return err;
 }
 
-/* ---- NMI: one CPU sends them to another one that allocates and frees all the time */
+/* ---- NMI: one CPU sends them to another one, which allocates and frees all the time */
 
 #ifdef CONFIG_X86_LOCAL_APIC
 #define CTX_NMI_GIFTS	256U
-#define CTX_NMI_LEAST	100U	/* as test_contexts.sh wants it */
+#define CTX_NMI_LEAST	100U	/* as test_contexts.sh expects */
 #define CTX_NMI_LIMIT_MS	60000
 
 static int ctx_nmi_cpu = -1;
@@ -202,7 +205,7 @@ static void ctx_nmi_work(unsigned int n)
 	void *gift = xchg(&ctx_nmi_gift[n % CTX_NMI_GIFTS], NULL);
 	int err = in_nmi() ? ctx_exercise(GFP_ATOMIC) : -ENOTSUPP;
 
-	/* What would wrap if it were rounded up is refused, from the first time on. */
+	/* A size that would wrap if it were rounded up is refused, from the first time on. */
 	if (kmheap_alloc(ctx_heap, -EINVAL, GFP_ATOMIC | __GFP_NOWARN))
 		atomic_inc(&ctx_nmi_wrong);
 	if (err == -ENOMEM)
@@ -247,7 +250,7 @@ static int ctx_nmi_target(void *arg)
 	return 0;
 }
 
-/* Some seconds for all that come after the least that will do; a minute for what never comes. */
+/* Some seconds for NMIs beyond the least number; a minute if even that number never arrives. */
 static bool ctx_nmi_goes_on(unsigned int sent, ktime_t start)
 {
 	s64 ms = ktime_ms_delta(ktime_get(), start);
@@ -255,13 +258,13 @@ static bool ctx_nmi_goes_on(unsigned int sent, ktime_t start)
 	return sent < CTX_NMI_LEAST ? ms < CTX_NMI_LIMIT_MS : ms < 5000;
 }
 
-/* As many as there is time for; each must be taken before the next. Returns how many. */
+/* Send as many as there is time for; each must be taken before the next. Returns how many. */
 static unsigned int ctx_nmi_send(unsigned int count)
 {
 	ktime_t limit = ktime_add_ms(ktime_get(), 2 * CTX_NMI_LIMIT_MS), start;
 	unsigned int sent;
 
-	/* The target has begun: the first NMIs find its objects, all of them. */
+	/* The target has begun, so the first NMIs find all objects. */
 	while (!READ_ONCE(ctx_nmi_gift[0]) && ktime_before(ktime_get(), limit))
 		cond_resched();
 	start = ktime_get();
@@ -329,7 +332,7 @@ static int ctx_nmi_cmd(char *args)
 
 /* ---- scopes and flags */
 
-/* A heap that has to grow, in the caller's scope. */
+/* Make a heap grow in the caller's scope. */
 static int ctx_grow(gfp_t gfp)
 {
 	static const struct kmheap_attr attr = { .owner = THIS_MODULE };
@@ -387,7 +390,7 @@ static int ctx_growing_cmd(char *args)
 	return ctx_grow(GFP_KERNEL);
 }
 
-/* More than the worker brings meanwhile: each time that it comes in between, 8 MiB at most. */
+/* More than the worker can bring meanwhile: 8 MiB at most each time that it runs. */
 #define CTX_BURST	16384U
 
 struct ctx_burst {
@@ -412,7 +415,7 @@ static int ctx_burst_begin(struct ctx_burst *b, const char *name)
 	return PTR_ERR(b->heap);
 }
 
-/* Until 8 requests have been refused: more than the heap has. */
+/* Allocate until 8 requests have been refused: more than the heap has. */
 static void ctx_burst_alloc(struct ctx_burst *b, gfp_t gfp)
 {
 	while (b->got < CTX_BURST && b->refused < 8) {
@@ -432,7 +435,7 @@ static void ctx_burst_end(struct ctx_burst *b)
 	kvfree(b->p);
 }
 
-/* A task that could sleep and must not: did it give up its CPU of its own accord? */
+/* Did a task that could sleep, but must not, give up its CPU voluntarily? */
 static int ctx_nowait_cmd(char *args)
 {
 	struct ctx_burst b;
@@ -449,7 +452,7 @@ static int ctx_nowait_cmd(char *args)
 	return 0;
 }
 
-/* An atomic burst empties the heap; how long until the worker has refilled it? */
+/* A burst that cannot sleep empties the heap: how long until the worker has refilled it? */
 static int ctx_burst_cmd(char *args)
 {
 	struct kmheap_stats st;
@@ -507,7 +510,7 @@ static int __init ctx_init(void)
 	ctx_heap = kmheap_create("contexts", &attr);
 	if (IS_ERR(ctx_heap))
 		return PTR_ERR(ctx_heap);
-	/* Contexts that cannot sleep find pages then. */
+	/* With a reserve contexts that cannot sleep find pages. */
 	err = kmheap_set_reserve(ctx_heap, 1 << 20);
 	if (err)
 		kmheap_destroy(ctx_heap);

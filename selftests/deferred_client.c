@@ -33,7 +33,7 @@ static void defer_worst(struct kmheap_stats *worst)
 	worst->deferred_limit_bytes = st.deferred_limit_bytes;
 }
 
-/* flood MIB BYTES: so many MiB in objects of BYTES, as fast as a task can. */
+/* flood MIB BYTES: free MIB MiB in objects of BYTES, as fast as one task can. */
 static int defer_flood_cmd(char *args)
 {
 	unsigned int mib, bytes, i;
@@ -135,7 +135,7 @@ static int defer_barrier_thread(void *unused)
 	return 0;
 }
 
-/* barriers N SECONDS: one after the other, until there were N, or for so long. */
+/* barriers N SECONDS: one barrier after the other, until there were N, or for so long. */
 static int defer_barriers_cmd(char *args)
 {
 	ktime_t start = ktime_get();
@@ -153,14 +153,14 @@ static int defer_barriers_cmd(char *args)
 		msleep(20);
 	client_say("barriers %d\nmilliseconds %lld\n", atomic_read(&defer_nbarriers),
 		   ktime_ms_delta(ktime_get(), start));
-	/* One that does not end while the load is there does without it. */
+	/* A barrier that does not return under the load returns without it. */
 	if (atomic_read(&defer_nbarriers) < n)
 		defer_rest();
 	kthread_stop(task);
 	return 0;
 }
 
-/* ---- what is pending when its heap or its module goes */
+/* ---- frees that are pending when their heap or module goes */
 
 /* @n objects, packed, small and a few large ones, freed at once. */
 static int defer_pend(struct kmheap *heap, unsigned int n)
@@ -180,7 +180,7 @@ static int defer_pend(struct kmheap *heap, unsigned int n)
 	return 0;
 }
 
-/* pend N [default]: returns with N deferrals pending. */
+/* pend N [default]: returns while N deferred frees are pending. */
 static int defer_pend_cmd(char *args)
 {
 	const char *n = strsep(&args, " ");
@@ -191,11 +191,11 @@ static int defer_pend_cmd(char *args)
 	return defer_pend(args && !strcmp(args, "default") ? NULL : defer_heap, count);
 }
 
-static u8 __rcu *defer_shown;		/* what the watcher is to look at, or NULL */
+static u8 __rcu *defer_shown;		/* the object for the watcher, or NULL */
 static atomic_t defer_seen;
 static atomic_t defer_changed;
 
-/* Looks for longer than a grace period takes that is nobody's business. */
+/* Watch the object for longer than a grace period takes that nothing holds up. */
 static int defer_watcher(void *unused)
 {
 	u8 *p;
@@ -246,7 +246,7 @@ static int defer_destroy_one(void)
 	return err;
 }
 
-/* destroy TIMES: "seen" says how often a reader was in the middle of it. */
+/* destroy TIMES: "seen" says how often a reader was reading at that moment. */
 static int defer_destroy_cmd(char *args)
 {
 	struct task_struct *task;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Is unloaded in the middle of its work: on every CPU a thread and a work item allocate and
- * free, half of it after a grace period, while heaps come and go. What it leaves it counts.
+ * A client that is unloaded in the middle of its work: on every CPU a thread and a work item
+ * allocate and free, half of it after a grace period, while heaps come and go. Objects that
+ * it leaves behind are counted.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -55,7 +56,7 @@ static void *fire_alloc(struct fire_actor *a)
 
 	switch (r % 16) {
 	case 0:
-		/* Whole pages: of large objects kmheap reports what was asked for. */
+		/* Whole pages, because kmheap reports the bytes asked for of large objects. */
 		return kmheap_alloc(fire_heap, (5 + (r >> 8) % 8) * KMHEAP_PAGE_SIZE, GFP_KERNEL);
 	case 1:
 		return kmheap_alloc(fire_heap, 1 + (r >> 8) % KMHEAP_MAX_SMALL, GFP_KERNEL);
@@ -89,7 +90,7 @@ static void fire_work(struct work_struct *work)
 		fire_step(&c->worker);
 }
 
-/* A heap of its own, created and destroyed in passing. */
+/* Create a heap, use it and destroy it. */
 static void fire_heap_in_passing(struct fire_cpu *c)
 {
 	const struct kmheap_attr attr = { .owner = THIS_MODULE };
@@ -156,7 +157,7 @@ static void fire_end_actor(struct fire_actor *a, struct fire_sum *sum)
 	}
 }
 
-/* Nothing is waited for: the deferred frees and kmheap's own work are kmheap's to end. */
+/* Wait for nothing: deferred frees and kmheap's own work are for kmheap to end. */
 static void fire_end(void)
 {
 	struct fire_sum sum = { };
@@ -202,7 +203,7 @@ static bool fire_is_hot(void)
 	return true;
 }
 
-/* Loaded when every thread is in full swing. */
+/* Returns when every thread has done its first steps. */
 static int __init fire_init(void)
 {
 	const struct kmheap_attr attr = { .owner = THIS_MODULE };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A client that does with its heaps what the test tells it: create, fill, free at
- * once, after a grace period or by a collection, shrink, destroy, one by one or many
- * at once, or go without destroying them.
+ * A client that does with its heaps what the test tells it: create, fill, free at once, after
+ * a grace period or by a collection, shrink, destroy, one heap at a time or many at once, or
+ * leave them undestroyed.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -31,10 +31,10 @@ struct held_heap {
 	struct list_head list;
 	struct list_head objects;	/* newest first */
 	struct kmheap *heap;
-	void *run;			/* of pages; one a heap */
+	void *run;			/* a run of pages; one for each heap */
 	unsigned long run_pages;
-	struct llist_head spare;	/* what a soft limit may take; objects chained */
-	unsigned int trims;		/* calls of its callback, and the latest one's figure */
+	struct llist_head spare;	/* chained objects that a soft limit may take */
+	unsigned int trims;		/* calls of its callback, and the latest excess */
 	size_t trim_bytes;
 	char name[32];
 };
@@ -105,8 +105,8 @@ static void heap_leave(const void *p)
 }
 
 /*
- * @free is kmheap_free() or kmheap_free_rcu(), or heap_leave() for what is garbage from
- * here on. -EUCLEAN when the object is not as it was left.
+ * @free is kmheap_free() or kmheap_free_rcu(), or heap_leave() to make the object garbage.
+ * Returns -EUCLEAN when the object's contents have changed.
  */
 static int heap_let_go(struct held_object *o, void (*free)(const void *p))
 {
@@ -118,7 +118,7 @@ static int heap_let_go(struct held_object *o, void (*free)(const void *p))
 	return err;
 }
 
-/* The records alone; the heap takes the objects with it. */
+/* Forget the records alone; the heap frees the objects when it ends. */
 static void heap_forget_objects(struct held_heap *h)
 {
 	struct held_object *o, *next;
@@ -151,7 +151,7 @@ static int heap_collected_cmd(char *args)
 	return PTR_ERR_OR_ZERO(heap_new(args, 0, KMHEAP_COLLECTED));
 }
 
-/* destroy NAME: whatever is left in it */
+/* destroy NAME: with all objects that are left in it */
 static int heap_destroy_cmd(char *args)
 {
 	struct held_heap *h = heap_find(args);
@@ -162,7 +162,7 @@ static int heap_destroy_cmd(char *args)
 	return 0;
 }
 
-/* alloc NAME BYTES COUNT: says how many it got */
+/* alloc NAME BYTES COUNT: says how many objects were allocated */
 static int heap_alloc_cmd(char *args)
 {
 	struct held_heap *h = heap_find(strsep(&args, " "));
@@ -227,7 +227,7 @@ static int heap_soft_cmd(char *args)
 	return kmheap_set_soft_limit(h->heap, bytes, heap_trim, h);
 }
 
-/* trims NAME: how often the callback was called, and with what last */
+/* trims NAME: how often the callback was called, and its last excess */
 static int heap_trims_cmd(char *args)
 {
 	struct held_heap *h = heap_find(args);
@@ -238,7 +238,7 @@ static int heap_trims_cmd(char *args)
 	return 0;
 }
 
-/* NAME COUNT: the newest first; says how many */
+/* NAME COUNT: let go of the newest objects; says how many */
 static int heap_let_go_some(char *args, void (*free)(const void *p))
 {
 	struct held_heap *h = heap_find(strsep(&args, " "));
@@ -261,7 +261,7 @@ static int heap_free_cmd(char *args)
 	return heap_let_go_some(args, kmheap_free);
 }
 
-/* rcu NAME COUNT: the same after a grace period */
+/* rcu NAME COUNT: free COUNT objects after a grace period */
 static int heap_rcu_cmd(char *args)
 {
 	return heap_let_go_some(args, kmheap_free_rcu);
@@ -278,9 +278,9 @@ static int heap_barrier_cmd(char *args)
 	return 0;
 }
 
-static bool heap_reader_left;		/* before it was told to */
+static bool heap_reader_left;		/* it ended before it was told to */
 
-/* No grace period ends meanwhile; for ten seconds at most, should the test die. */
+/* Hold up grace periods, for ten seconds at most in case the test dies. */
 static int heap_reader_run(void *unused)
 {
 	unsigned long end = jiffies + 10 * HZ;
@@ -320,7 +320,7 @@ static int heap_reader_cmd(char *args)
 	return 0;
 }
 
-/* pages NAME COUNT: a run of them; 0 frees it */
+/* pages NAME COUNT: allocate a run of COUNT pages; 0 frees it */
 static int heap_pages_cmd(char *args)
 {
 	struct held_heap *h = heap_find(strsep(&args, " "));
@@ -340,7 +340,7 @@ static int heap_pages_cmd(char *args)
 	return 0;
 }
 
-/* collect NAME KEEP: marks the newest; the others are garbage */
+/* collect NAME KEEP: mark the KEEP newest objects; the others are garbage */
 static int heap_collect_cmd(char *args)
 {
 	struct held_heap *h = heap_find(strsep(&args, " "));
@@ -371,7 +371,7 @@ static void heap_finalized(void *p, void *count)
 	atomic_inc(count);
 }
 
-/* finalize NAME COUNT: the newest get a finalizer */
+/* finalize NAME COUNT: give the newest objects a finalizer */
 static int heap_finalize_cmd(char *args)
 {
 	static atomic_t finalized;
@@ -453,7 +453,7 @@ static int heap_many_cmd(char *args)
 	return err;
 }
 
-/* none: checks and frees all objects of all heaps, then destroys the heaps */
+/* none: check and free all objects of all heaps, then destroy the heaps */
 static int heap_none_cmd(char *args)
 {
 	struct held_heap *h, *next;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* One large object at a time: takes it, looks at it, writes it, gives it back. */
+/* One large object at a time: allocates it, looks at it, writes it, frees it. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/kmheap.h>
@@ -74,7 +74,7 @@ static int large_take(char *args, gfp_t gfp)
 	return 0;
 }
 
-/* alloc BYTES: writes all sample points and reads them back */
+/* alloc BYTES: write all sample points and read them back */
 static int large_alloc_cmd(char *args)
 {
 	int err = large_take(args, GFP_KERNEL | __GFP_NOWARN);
@@ -85,7 +85,7 @@ static int large_alloc_cmd(char *args)
 	return large_all(0xa5) ? 0 : -EUCLEAN;
 }
 
-/* zalloc BYTES: the same, and every sample point was zero before */
+/* zalloc BYTES: as alloc; every sample point has to be zero before */
 static int large_zalloc_cmd(char *args)
 {
 	int err = large_take(args, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
@@ -98,7 +98,7 @@ static int large_zalloc_cmd(char *args)
 	return large_all(0x5a) ? 0 : -EUCLEAN;
 }
 
-/* free: it must be as it was left */
+/* free: the contents must be as they were written */
 static int large_free_cmd(char *args)
 {
 	int err = 0;
@@ -112,7 +112,7 @@ static int large_free_cmd(char *args)
 	return err;
 }
 
-/* dirty: is memory that was not asked to be zero as its last user left it? */
+/* dirty: is memory that need not be zero as its last user left it? */
 static int large_dirty_cmd(char *args)
 {
 	int err = large_take(args, GFP_KERNEL);
@@ -124,7 +124,7 @@ static int large_dirty_cmd(char *args)
 	return 0;
 }
 
-/* atomic BYTES: what is there, without sleeping */
+/* atomic BYTES: allocate without sleeping */
 static int large_atomic_cmd(char *args)
 {
 	int err = large_take(args, GFP_ATOMIC);
@@ -134,7 +134,7 @@ static int large_atomic_cmd(char *args)
 	return err;
 }
 
-/* realloc BYTES, a multiple of PAGE_SIZE: the object in hand; its contents stay */
+/* realloc BYTES, a multiple of PAGE_SIZE: resize the object; its contents stay */
 static int large_realloc_cmd(char *args)
 {
 	size_t bytes, old = large_bytes;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Everything that a client must not do, as often as the test says. Each command
- * misuses kmheap from one site, in a loop.
+ * Every misuse by a client, as often as the test says. Each command misuses kmheap from one
+ * site, in a loop.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -18,7 +18,7 @@
 static struct kmheap *misuse_heap;
 static const struct kmheap_attr misuse_attr = { .owner = THIS_MODULE };
 
-/* From the compiler: it would be right to complain about what comes here. */
+/* Hide @p from the compiler, which would rightly warn about these calls. */
 static void *misuse_hide(void *p)
 {
 	OPTIMIZER_HIDE_VAR(p);
@@ -119,7 +119,7 @@ static noinline int misuse_wrong_size(unsigned int times)
 		return -ENOMEM;
 	while (times--)
 		kmheap_free_sized(misuse_hide(p), 200);
-	/* It is alive after all that. */
+	/* The object is still alive. */
 	if (kmheap_size(p) != 64)
 		return -EUCLEAN;
 	kmheap_free_sized(p, 64);
@@ -228,7 +228,7 @@ static noinline int misuse_wild_rcu(unsigned int times)
 	return kmalloced ? 0 : -ENOMEM;
 }
 
-/* ---- the same object freed by all CPUs at the same moment */
+/* ---- one object freed by all CPUs at the same moment */
 
 struct misuse_race {
 	void *p;
@@ -294,7 +294,7 @@ static int misuse_destroy_twice(unsigned int times)
 	return 0;
 }
 
-/* What was never a heap, and must not be read to find that out. */
+/* Pointers that were never a heap, and must not be read to find that out. */
 static int misuse_destroy_wild(unsigned int times)
 {
 	kmheap_destroy(misuse_hide(ZERO_SIZE_PTR));
@@ -318,7 +318,7 @@ static int misuse_destroy_default(unsigned int times)
 static const char misuse_long_name[] =
 	"0123456789012345678901234567890123456789012345678901234567890123";
 
-/* 0 when all attributes and names that make no sense are refused. */
+/* Returns 0 when all attributes and names that make no sense are refused. */
 static int misuse_create(unsigned int times)
 {
 	static const struct {
@@ -356,7 +356,7 @@ static int misuse_create(unsigned int times)
 	return 0;
 }
 
-/* ---- requests; -EUCLEAN when one was served that should not be */
+/* ---- requests; -EUCLEAN when a request was served that has to be refused */
 
 static int misuse_expect_null(void *p)
 {
@@ -375,7 +375,7 @@ static int misuse_nofail(unsigned int times)
 	return err;
 }
 
-/* Each of them is one refusal; the test counts them. */
+/* Each of these requests is one refusal; the test counts them. */
 #define MISUSE_DMA_WAYS	7
 
 static int misuse_dma(unsigned int times)
@@ -417,7 +417,7 @@ static int misuse_align(unsigned int times)
 	return err;
 }
 
-/* One more is taken than was reserved. */
+/* Take one object more than was reserved. */
 static int misuse_ticket(unsigned int times)
 {
 	struct kmheap_ticket t;
@@ -479,7 +479,7 @@ static int misuse_overflow(unsigned int times)
 	return err;
 }
 
-/* What is no misuse, and must not be taken for one. */
+/* Calls that are no misuse, and must not be reported as one. */
 static int misuse_nothing(unsigned int times)
 {
 	void *p[64];

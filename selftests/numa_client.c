@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Where memory is that was asked for on a node, by whom and how. */
+/*
+ * On which node memory is, by the node that was asked for, the caller's CPU, and the kind of
+ * request.
+ */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/kmheap.h>
@@ -14,7 +17,7 @@
 
 static struct kmheap *numa_heap;
 
-/* In each object, at its beginning. */
+/* At the beginning of each object. */
 struct numa_object {
 	struct numa_object *next;
 	size_t bytes;
@@ -56,8 +59,8 @@ static const struct {
 };
 
 /*
- * alloc NID KIB KIND: so much in objects of all sizes, or until there is no more; NID -1 for the
- * node of whoever writes. Says how many pages of them are on which node.
+ * alloc NID KIB KIND: allocate KIB KiB in objects of all sizes, or as much as there is; NID
+ * -1 for the node of the writing CPU. Says how many of their pages are on which node.
  */
 static int numa_alloc_cmd(char *args)
 {
@@ -89,7 +92,7 @@ static int numa_alloc_cmd(char *args)
 	return 0;
 }
 
-/* free: everything, from the CPU of whoever writes */
+/* free: free everything, from the writing CPU */
 static int numa_free_cmd(char *args)
 {
 	struct numa_object *o;
@@ -102,7 +105,7 @@ static int numa_free_cmd(char *args)
 	return 0;
 }
 
-/* again NID KIB KIND: both, and nobody drains this CPU's cache in between */
+/* again NID KIB KIB: free, then alloc; this CPU's cache is not drained in between */
 static int numa_again_cmd(char *args)
 {
 	numa_free_cmd(NULL);
@@ -115,7 +118,7 @@ static int numa_shrink_cmd(char *args)
 	return 0;
 }
 
-/* here: the CPU and the node of whoever writes */
+/* here: the CPU and the node of the writer */
 static int numa_here_cmd(char *args)
 {
 	client_say("cpu %d\nnode %d\nmemory_node %d\n", raw_smp_processor_id(), numa_node_id(),

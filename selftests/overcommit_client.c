@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Takes all the memory there is, until kmheap says no, and gives it back; meanwhile, on
- * demand, a shrinker allocates from the same heap and frees into it.
+ * Takes all the memory there is, until kmheap refuses, and gives it back; on demand a
+ * shrinker meanwhile allocates from the same heap and frees into it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -20,7 +20,7 @@ static struct kmheap *over_heap;
 
 /* ---- fill and empty */
 
-/* In each object, at its beginning. */
+/* At the beginning of each object. */
 struct over_object {
 	struct over_object *next;
 	size_t bytes;
@@ -37,7 +37,10 @@ static u32 over_random(void)
 	return over_seed >> 16;
 }
 
-/* Most memory in objects of some KiB, so that a round is short; some small, some large. */
+/*
+ * Most bytes are in objects of some KiB, so that a round is short; some objects are small,
+ * some large.
+ */
 static size_t over_bytes(void)
 {
 	u32 r = over_random();
@@ -78,8 +81,8 @@ struct over_round {
 };
 
 /*
- * The worker grows for those who cannot sleep: they are patient with it, for as long as that
- * brings something.
+ * The worker grows the heap for callers that cannot sleep: these try again for as long as
+ * that brings something.
  */
 static void over_fill(struct over_round *r, gfp_t gfp)
 {
@@ -130,8 +133,8 @@ static const struct {
 };
 
 /*
- * round KIND [SCOPE]: allocate as KIND says, until there is no more, free all of it and give it
- * back. In one command, for nobody else finds memory in between. SCOPE: nofs or noio.
+ * round KIND [SCOPE]: allocate as KIND says until nothing is left, free all of it and give it
+ * back. One command does all, because others find no memory in between. SCOPE: nofs or noio.
  */
 static int over_round_cmd(char *args)
 {
@@ -163,11 +166,11 @@ static int over_round_cmd(char *args)
 
 #define OVER_KEPT	64U
 
-static DEFINE_MUTEX(over_mutex);		/* what follows; only tried from reclaim */
+static DEFINE_MUTEX(over_mutex);		/* protects what follows; only tried from reclaim */
 static struct over_object *over_kept[OVER_KEPT];
 static unsigned int over_turn;
 static unsigned long over_scans, over_allocs, over_refused, over_bad;
-static unsigned long over_reclaim_scans;	/* of them: inside an allocation */
+static unsigned long over_reclaim_scans;	/* those of them inside an allocation */
 
 static void over_let_go(unsigned int i)
 {
@@ -182,7 +185,7 @@ static unsigned long over_count(struct shrinker *shrinker, struct shrink_control
 	return OVER_KEPT;
 }
 
-/* What is kept is replaced, piece by piece. As @sc says: it may be GFP_KERNEL. */
+/* Replace the objects that are kept, one by one, with the flags of @sc, which may be GFP_KERNEL. */
 static unsigned long over_scan(struct shrinker *shrinker, struct shrink_control *sc)
 {
 	unsigned int i;

@@ -3,11 +3,11 @@
  * Readers of RCU-protected objects beside writers that give the old ones to
  * kmheap_free_rcu(), on every CPU.
  *
- * A slot holds an object of its own size, filled with words that follow from the
- * slot's number and from how often it was written. Writers fill a new object at once,
- * exchange it with the slot's, and leave the old one alone. So a reader that sees the
- * contents change within its rcu_read_lock() has seen memory used again too early; and
- * what it reads must be live or deferred, never free.
+ * A slot holds an object of its own size, filled with words that follow from the slot's
+ * number and from how often it was written. Writers fill a new object at once, exchange it
+ * with the slot's, and do not touch the old one again. So a reader that sees the contents
+ * change within its rcu_read_lock() has seen memory reused too early; and the object that it
+ * reads must be live or deferred, never free.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -52,7 +52,7 @@ struct grace_actor {
 	u64 deferred;
 	u64 refused;
 	unsigned int nkept;
-	u32 *kept[GRACE_KEPT];		/* to be freed after a grace period of its own */
+	u32 *kept[GRACE_KEPT];		/* freed after a grace period that the actor waits for */
 };
 
 struct grace_cpu {
@@ -84,7 +84,7 @@ static u32 grace_random(u64 *seed)
 	return *seed >> 16;
 }
 
-/* Every other time one of a few, of all kinds, where readers and writers meet. */
+/* Every other time one of a few slots, of all kinds, where readers and writers meet. */
 static u32 grace_pick(u64 *seed)
 {
 	u32 r = grace_random(seed);
@@ -176,8 +176,8 @@ static void grace_mismatch(const char *when, unsigned int i, const u32 *p, u32 w
 }
 
 /*
- * Is the object there still, or waiting for us? A lookup beside a free may be neither
- * here nor there, so two; that of a large object for longer than that.
+ * Is the object live or deferred? A lookup during a free may see it as neither, so look
+ * twice; at a large object for longer than that.
  */
 static bool grace_is_kept(const u32 *p)
 {
@@ -191,7 +191,7 @@ static bool grace_is_kept(const u32 *p)
 	return false;
 }
 
-/* In an RCU read-side section: twice, and time enough in between. */
+/* Look at the contents twice in an RCU read-side section, with time in between. */
 static void grace_look(unsigned int i, u32 *p, unsigned int us, unsigned int spins)
 {
 	u32 bytes = grace_slots[i].bytes, canary = READ_ONCE(*p);
@@ -215,7 +215,7 @@ static void grace_read(struct grace_cpu *c)
 	unsigned int us = 0;
 	u32 *p;
 
-	/* Now and then for longer than a set of deferred frees is filled. */
+	/* Now and then for longer than it takes to fill a set of deferred frees. */
 	if (r % 8192 == 0)
 		us = 1000 + (r >> 13) % 29000;
 	else if (r % 1024 == 0)
@@ -255,7 +255,7 @@ static void grace_free_kept(struct grace_actor *a)
 		kmheap_free(a->kept[--a->nkept]);
 }
 
-/* Readers may still be at it: nobody here looks at @old again. */
+/* Readers may still use @old, but no writer looks at it again. */
 static void grace_retire_in_task(struct grace_actor *a, u32 *old)
 {
 	unsigned long flags;
@@ -362,7 +362,7 @@ static int grace_in_nmi(unsigned int type, struct pt_regs *regs)
 
 #define GRACE_NMI_LEAST		32U	/* they write 8 times each */
 
-/* Ten seconds for all that come after the least that will do; two minutes for what never comes. */
+/* Ten seconds for NMIs beyond the least number; two minutes if even that number never arrives. */
 static bool grace_nmi_goes_on(unsigned int sent, ktime_t start)
 {
 	s64 ms = ktime_ms_delta(ktime_get(), start);
@@ -370,7 +370,7 @@ static bool grace_nmi_goes_on(unsigned int sent, ktime_t start)
 	return ms < (sent < GRACE_NMI_LEAST ? 120000 : 10000);
 }
 
-/* To all other CPUs in turn; each must be taken before the next. */
+/* Send NMIs to all other CPUs in turn; each must be taken before the next. Returns how many. */
 static unsigned int grace_nmi_send(unsigned int count)
 {
 	ktime_t start = ktime_get();
@@ -547,7 +547,7 @@ static int grace_barrier_cmd(char *args)
 	return 0;
 }
 
-/* All slots, without looking whether anybody reads: that is what it is for. */
+/* Free the objects of all slots, although readers may be using them: that is what is tested. */
 static void grace_clear(void)
 {
 	unsigned int i;
@@ -589,7 +589,7 @@ static int __init grace_init(void)
 	return PTR_ERR_OR_ZERO(grace_heap);
 }
 
-/* With whatever is pending at this moment. */
+/* Ends with deferred frees pending. */
 static void __exit grace_exit(void)
 {
 	if (grace_running)

@@ -25,7 +25,7 @@ enum storm_context { STORM_SOFTIRQ, STORM_HARDIRQ, STORM_NMI, STORM_CONTEXTS };
 
 static const char * const storm_names[] = { "softirq", "hardirq", "nmi" };
 
-/* Objects of a burst in one context on one CPU; one NMI asks for no size twice. */
+/* Objects of a burst in one context on one CPU; one NMI asks for each size once only. */
 #define STORM_OBJECTS		96U
 #define STORM_NMI_OBJECTS	8U
 
@@ -41,7 +41,7 @@ struct storm_cpu {
 	unsigned long done[STORM_CONTEXTS];	/* written on the CPU, in the context */
 	unsigned long refused[STORM_CONTEXTS];
 	unsigned long wrong;			/* found in another context, or not zero */
-	unsigned int begin[STORM_CONTEXTS];	/* where in the sizes */
+	unsigned int begin[STORM_CONTEXTS];	/* the first of the sizes */
 	int nmi_wanted;
 	void *p[STORM_CONTEXTS][STORM_OBJECTS];
 };
@@ -49,14 +49,14 @@ struct storm_cpu {
 static struct storm_cpu __percpu *storm_cpus;
 static atomic_t storm_left;		/* handlers of this burst that have not ended */
 static unsigned int storm_bursts;	/* so far */
-static unsigned int storm_eighths;	/* of the sizes: they drift, so pages change their class */
+static unsigned int storm_eighths;	/* sizes drift in eighths, so pages change their class */
 
 /* ---- what the handlers do */
 
 static void storm_alloc(struct storm_cpu *c, enum storm_context context, const size_t *sizes,
 			unsigned int nsizes, unsigned int n)
 {
-	/* The kinds that NMIs want are learned one by one, so they stay. */
+	/* The kinds that NMIs want are learned one by one, so their sizes do not drift. */
 	unsigned int i, eighths = context == STORM_NMI ? 8 : storm_eighths;
 
 	for (i = 0; i < n; i++) {
@@ -110,7 +110,7 @@ static int storm_nmi(unsigned int type, struct pt_regs *regs)
 	return NMI_HANDLED;
 }
 
-/* In the middle of what the other interrupts do, with luck. */
+/* Sent in the middle of the other interrupts' work, with luck. */
 static void storm_send_nmis(void)
 {
 	unsigned int cpu;
@@ -158,7 +158,7 @@ static bool storm_over(void)
 	return !atomic_read(&storm_left);
 }
 
-/* Everything that the last burst has drawn is there again. */
+/* Is everything there again that the last burst has drawn? */
 static bool storm_refilled(void)
 {
 	struct kmheap_stats st;
@@ -180,7 +180,7 @@ static void storm_free(void)
 	}
 }
 
-/* An idle CPU may run this without an interrupt; the irq_work comes as one. */
+/* An idle CPU may run this without an interrupt; irq_work always comes as an interrupt. */
 static void storm_start(void *unused)
 {
 	irq_work_queue(this_cpu_ptr(&storm_cpus->work));
@@ -212,7 +212,7 @@ static unsigned long storm_sum(bool refused)
 	return sum;
 }
 
-/* A burst that the worker can keep up with: it is waited for. */
+/* A burst, and a wait until the worker has refilled the reserve. */
 static int storm_paced_burst(void)
 {
 	int err = storm_burst();
@@ -221,7 +221,7 @@ static int storm_paced_burst(void)
 	return err ?: storm_await(storm_refilled);
 }
 
-/* Until so many bursts in a row have been refused nothing: the depth has been found. */
+/* Run bursts until @nclean of them in a row were not refused: the reserve is deep enough. */
 static int storm_warm_up(unsigned int nclean)
 {
 	unsigned int clean = 0, bursts;
@@ -264,7 +264,7 @@ static void storm_say(void)
 	client_say("wrong %lu\n", wrong);
 }
 
-/* storm COUNT: allocations at a rate that can be kept up. */
+/* storm COUNT: allocations at a rate that the worker can keep up with. */
 static int storm_cmd(char *args)
 {
 	unsigned long count, before = 0, refused = 0;
@@ -295,7 +295,7 @@ out:
 	return err;
 }
 
-/* The objects of earlier bursts, each list in the first word of its first object. */
+/* Keep the objects of earlier bursts, in lists whose head is in the first word of an object. */
 static int storm_keep(void **kept)
 {
 	void **list;
@@ -317,7 +317,7 @@ static int storm_keep(void **kept)
 	return 0;
 }
 
-/* flood BURSTS: as fast as can be, and nothing is freed meanwhile. */
+/* flood BURSTS: as fast as possible; nothing is freed meanwhile. */
 static int storm_flood_cmd(char *args)
 {
 	size_t n = num_possible_cpus() * sizeof(((struct storm_cpu *)NULL)->p) / sizeof(void *);

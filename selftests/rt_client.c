@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How late a timer's interrupt comes, and after it the highest thread, while the CPU they want
- * allocates and frees: the longest time with interrupts off, and with preemption off.
+ * How late a timer's interrupt runs, and after it the thread of highest priority, while their
+ * CPU allocates and frees: the longest time with interrupts off, and with preemption off.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -27,10 +27,10 @@ static struct hrtimer late_timer;
 static struct task_struct *late_task;
 static ktime_t late_expected, late_fired;
 static bool late_due;
-static void (*late_also)(void);		/* what the interrupt does besides */
+static void (*late_also)(void);		/* called by the interrupt as well */
 static u64 late_irq, late_thread, late_times;
 
-/* ---- who must not be kept waiting */
+/* ---- the interrupt and the thread that must not be late */
 
 static enum hrtimer_restart late_fire(struct hrtimer *timer)
 {
@@ -45,7 +45,7 @@ static enum hrtimer_restart late_fire(struct hrtimer *timer)
 	}
 	WRITE_ONCE(late_due, true);
 	wake_up_process(late_task);
-	/* Not from when it should have been: a late one would make the next one late. */
+	/* Counted from now: after a late interrupt the next one would count as late as well. */
 	late_expected = ktime_add_ns(now, RT_PERIOD_NS);
 	hrtimer_set_expires(timer, late_expected);
 	return HRTIMER_RESTART;
@@ -67,7 +67,7 @@ static int late_run(void *unused)
 	return 0;
 }
 
-/* ---- what keeps the CPU busy */
+/* ---- the load of that CPU */
 
 static void *late_live[RT_LIVE];
 static u64 late_seed = 88172645463325252ULL;
@@ -99,7 +99,7 @@ static void late_kernel(u32 r)
 	*p = r >> 12 & 255 ? kmalloc(late_bytes(), GFP_KERNEL) : vmalloc(300000);
 }
 
-/* Everything that a task can ask for, the draining of all caches included. */
+/* Everything that a task can ask for, draining all caches included. */
 static void late_kmheap(u32 r)
 {
 	void **p = &late_live[r % RT_LIVE];
@@ -114,8 +114,8 @@ static void late_kmheap(u32 r)
 }
 
 /*
- * The interrupt allocates, too, wherever it has interrupted the load: who waits for a lock there
- * would have to sleep.
+ * The interrupt allocates, too, wherever it has interrupted the load: if it had to wait for a
+ * lock it would have to sleep.
  */
 static void *late_held;
 
@@ -158,7 +158,7 @@ static void late_stop(void)
 	kthread_stop(late_task);
 }
 
-/* measure LOAD MS: how late they came, at worst, in ns; of so many times */
+/* measure LOAD MS: the worst delays in ns, and the number of samples */
 static int late_measure_cmd(char *args)
 {
 	unsigned long end, steps = 0;

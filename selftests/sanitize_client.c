@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A client that does to objects what KASAN and kmemleak are there to find. */
+/* A client that misuses objects in the ways that KASAN and kmemleak find. */
 #include <linux/err.h>
 #include <linux/kmheap.h>
 #include <linux/module.h>
@@ -10,7 +10,7 @@
 
 static struct kmheap *heap;
 
-/* ---- what KASAN finds: "small" or "large" first, then what is done to such an object */
+/* ---- misuse that KASAN finds: "small" or "large", then what is done to such an object */
 
 static int victim_bytes(const char *which)
 {
@@ -27,7 +27,7 @@ static noinline void poke(u8 *p, size_t at)
 	WRITE_ONCE(p[at], 0x5a);
 }
 
-/* Half of it is given up and, if @again, taken back; then the byte behind it is read. */
+/* Give up half of the object and, if @again, take it back; then read the byte behind it. */
 static void resize(u8 *p, size_t size, bool again)
 {
 	p = kmheap_realloc(heap, p, size / 2, GFP_KERNEL);
@@ -72,22 +72,22 @@ static int kasan_cmd(char *args)
 	return 0;
 }
 
-/* ---- what kmemleak finds */
+/* ---- leaks that kmemleak finds */
 
 #define NHELD	32
 
-/* Objects that point to one another; the first one is held, or nothing is. */
+/* Objects that point to one another; @held points to the first one, or is NULL. */
 struct held {
 	struct held *next;
 	char bytes[116];
 };
 
 static struct held *held;
-static void *held_data;		/* data: what it points to is not held by it */
+static void *held_data;		/* data: the objects it points to are not held by it */
 
 /*
- * hold: a list of objects, each held by the one before, in memory that only the first is
- * reached from.
+ * hold: a list of objects, each held by the one before; only the first is held by a pointer
+ * outside.
  */
 static int hold_cmd(char *args)
 {
@@ -104,7 +104,7 @@ static int hold_cmd(char *args)
 	return 0;
 }
 
-/* drop: forget the second half of the list; the last pointer to its first one is cleared. */
+/* drop: forget the second half of the list, by clearing the last pointer to its first object. */
 static int drop_cmd(char *args)
 {
 	struct held *h = held;
@@ -129,7 +129,7 @@ static int hide_cmd(char *args)
 	return data[3] ? 0 : -ENOMEM;
 }
 
-/* free: everything that is still held, some of it after a grace period */
+/* free: free everything that is still held, some of it after a grace period */
 static int free_cmd(char *args)
 {
 	struct held *h, *next;
@@ -148,7 +148,7 @@ static int free_cmd(char *args)
 	return 0;
 }
 
-/* churn: objects of all sizes come and go, in every way there is */
+/* churn: allocate and free objects of all sizes, in every way there is */
 static int churn_cmd(char *args)
 {
 	unsigned int i;
@@ -165,7 +165,7 @@ static int churn_cmd(char *args)
 	return 0;
 }
 
-/* Stack slots and registers of earlier commands are written over. */
+/* Write over stack slots and registers of earlier commands. */
 static int wipe_cmd(char *args)
 {
 	char bytes[1024];

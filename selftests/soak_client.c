@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A load for as long as one likes: on every CPU a thread keeps the same number of bytes live
- * while the sizes of its objects drift from small to large and back, again and again. How long
- * allocations take it counts in a histogram.
+ * A load for as long as the test likes: on every CPU a thread keeps the same number of bytes
+ * live while the sizes of its objects drift from small to large and back, again and again.
+ * The times of the allocations are counted in a histogram.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -39,7 +39,7 @@ struct soak_thread {
 	size_t live_bytes;
 	u64 seed;
 	unsigned long steps, refused, mismatches;
-	u32 count[SOAK_BUCKETS];	/* read and cleared by others: a few are lost then */
+	u32 count[SOAK_BUCKETS];	/* cleared by the reader: a few counts are lost then */
 };
 
 static struct kmheap *soak_heap;
@@ -102,7 +102,7 @@ static void soak_say_times(void)
 
 /* ---- the load */
 
-/* From 16 bytes to 64 KiB; where in that the period says, give or take a factor of four. */
+/* 16 bytes to 64 KiB, by the phase of the period, give or take a factor of four. */
 static size_t soak_bytes(struct soak_thread *t)
 {
 	unsigned int phase = t->steps % SOAK_PERIOD_STEPS, half = SOAK_PERIOD_STEPS / 2;
@@ -186,7 +186,7 @@ static void soak_release(void)
 	soak_nthreads = 0;
 }
 
-/* start: a thread for every CPU that is online, wherever the scheduler wants it */
+/* start: a thread for every online CPU, wherever the scheduler puts it */
 static int soak_start_cmd(char *args)
 {
 	unsigned int n = num_online_cpus();
@@ -214,7 +214,7 @@ static int soak_start_cmd(char *args)
 	return 0;
 }
 
-/* Where the slowest thread is says how many periods have been. */
+/* The slowest thread tells how many periods have passed. */
 static void soak_say(void)
 {
 	unsigned long steps = 0, least = ULONG_MAX, refused = 0, mismatches = 0;
@@ -238,7 +238,7 @@ static int soak_figures_cmd(char *args)
 	return 0;
 }
 
-/* times: of the allocations since the last time */
+/* times: of the allocations since the last call */
 static int soak_times_cmd(char *args)
 {
 	soak_say_times();

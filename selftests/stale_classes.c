@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the kmheap.ko exports that stale_client was built for. It is there for modpost alone. */
+/* The export of the kmheap.ko that stale_client was built for. It exists for modpost alone. */
 #include <linux/export.h>
 #include <linux/module.h>
 #include <linux/types.h>

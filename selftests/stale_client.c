@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A client like one that was built for other size classes than kmheap.ko has: all that tells the
- * kernel so is the name of the symbol that it wants.
+ * A client as if built for other size classes than kmheap.ko has: the kernel only knows that
+ * by the name of the symbol that the client needs.
  */
 #include <linux/kmheap_classes.h>
 

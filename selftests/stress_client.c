@@ -33,7 +33,7 @@ struct stress_item {
 	void *p;
 	size_t bytes;
 	u32 generation;
-	int cpu;			/* that allocated it */
+	int cpu;			/* the CPU that allocated it */
 	bool sized;			/* may be freed with its size */
 };
 
@@ -100,9 +100,9 @@ static bool stress_touch_at(const struct stress_item *it, size_t off, enum stres
 }
 
 /*
- * All of the first 64 bytes, then a word every 256 bytes (every page in large
- * objects), and the last word: under emulation filling whole objects would take
- * the time that the allocator should have.
+ * Touches all of the first 64 bytes, then a word every 256 bytes (every page in large
+ * objects), and the last word: under emulation filling whole objects would take the time that
+ * the allocator should have.
  */
 static bool stress_touch(const struct stress_item *it, enum stress_touch how)
 {
@@ -271,27 +271,30 @@ static void stress_in_softirq(struct tasklet_struct *t)
 }
 
 /*
- * An IPI: comes at any moment of what this CPU does, the mcache section included.
- * The sender's csd may be on its way to another CPU already, so it is this CPU's
- * actor that works: hardirqs of one CPU do not nest. No tasklet from here: on
- * PREEMPT_RT a call on an idle CPU must not raise a softirq.
+ * Called by an IPI, which comes at any moment of this CPU's work, the mcache section
+ * included. The sender's csd may be on its way to another CPU already, so this CPU's actor
+ * works: hardirqs of one CPU do not nest. It schedules no tasklet: on PREEMPT_RT a call on an
+ * idle CPU must not raise a softirq.
  */
 static void stress_poked(void *unused)
 {
 	struct stress_cpu *here = &stress_cpus[raw_smp_processor_id()];
 
-	/* An idle CPU that polls runs it without an interrupt, interrupts off all the same. */
+	/*
+	 * An idle CPU that polls runs this without an interrupt, but with interrupts off all
+	 * the same.
+	 */
 	if (!irqs_disabled())
 		atomic_inc(&stress_wrong_context);
 	stress_steps(&here->poke, 8, GFP_ATOMIC);
 }
 
-/* Interrupts for this CPU, now, and for another one. */
+/* Raise an interrupt on this CPU now, and on another one. */
 static void stress_poke(struct stress_cpu *c)
 {
 	int cpu;
 
-	preempt_disable();	/* what is online stays online */
+	preempt_disable();	/* online CPUs stay online */
 	irq_work_queue(&stress_cpus[smp_processor_id()].work);
 	cpu = stress_random(&c->thread) % nr_cpu_ids;
 	if (cpu != smp_processor_id() && cpu_online(cpu))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A client where memory is short: what a heap gets, and takes for it, beside what kmalloc() gets
- * in the same boot. Commands: see client_commands.
+ * A client where memory is short: what a heap gets, and what it takes for that, beside
+ * kmalloc() in the same boot. Commands: see client_commands.
  */
 #include <linux/delay.h>
 #include <linux/kmheap.h>
@@ -22,7 +22,7 @@
 static struct kmheap *heap;
 static LIST_HEAD(hogged);
 
-/* ---- memory that nobody gets */
+/* ---- memory that is hidden from everyone */
 
 static void hog_page(struct page *page, unsigned int order)
 {
@@ -39,7 +39,7 @@ static void hog_release(void)
 	INIT_LIST_HEAD(&hogged);
 }
 
-/* Take pages until only so much is available, or as far as that goes without the reserves. */
+/* Take pages until only @available are left, or as far as that goes without the reserves. */
 #define HOG_ALL		LONG_MIN
 static void hog_until(long available, bool single)
 {
@@ -74,7 +74,7 @@ static int run_release(char *args)
 	return 0;
 }
 
-/* What lies on the lists of the CPUs is free, too: tens of MiB at times. */
+/* Pages on the lists of the CPUs are free, too: tens of MiB at times. */
 static unsigned long free_kib(void)
 {
 	unsigned long npages = global_zone_page_state(NR_FREE_PAGES);
@@ -118,7 +118,7 @@ static void chain_free(bool ours, void *chain)
 	}
 }
 
-/* Every other page is taken: half of the memory is free, in single pages. */
+/* Take every other page: half of the memory is free, in single pages. */
 static void fragment(void)
 {
 	struct page *page, *next;
@@ -138,8 +138,9 @@ static void fragment(void)
 }
 
 /*
- * fragmented PERCENT BYTES try|kernel: in memory that is free in single pages take so much of it
- * in objects of so many bytes, or what is to be had. Nobody else gets to see it like that.
+ * fragmented PERCENT BYTES try|kernel: with memory free only in single pages, allocate
+ * PERCENT of it in objects of BYTES, or as many as there are. Ends before others see memory
+ * like that.
  */
 static int run_fragmented(char *args)
 {
@@ -167,9 +168,9 @@ static int run_fragmented(char *args)
 	return 0;
 }
 
-/* ---- for reclaim */
+/* ---- allocations inside reclaim */
 
-/* What @n objects of @bytes take of the memory that only reclaim gets. */
+/* How much @n objects of @bytes take of the memory that only reclaim gets. */
 static void memalloc(bool ours, unsigned long n, size_t bytes)
 {
 	const char *who = ours ? "kmheap" : "kmalloc";
@@ -208,7 +209,7 @@ static int run_memalloc(char *args)
 
 /* ---- for callers that cannot sleep */
 
-/* The worker is done, or cannot help it: whether it is fast is not asked here. */
+/* Wait until the worker is done, or cannot do it: how fast it is does not matter here. */
 static void wait_for_reserve(void)
 {
 	unsigned long end = jiffies + 10 * HZ;
@@ -220,7 +221,7 @@ static void wait_for_reserve(void)
 	} while (st.reserve_missing_bytes && time_before(jiffies, end));
 }
 
-/* @n objects of @bytes, in bursts. Returns how many were refused. */
+/* Allocate @n objects of @bytes, in bursts. Returns how many were refused. */
 static unsigned long atomic(bool ours, unsigned long n, size_t bytes, unsigned long burst)
 {
 	unsigned long refused = 0, i;
@@ -259,7 +260,7 @@ static int run_reserve(char *args)
 	return kstrtoul(args, 0, &bytes) ? -EINVAL : kmheap_set_reserve(heap, bytes);
 }
 
-/* cold N BYTES RESERVE: a burst into a heap that is new, but for its reserve. */
+/* cold N BYTES RESERVE: a burst into a new heap that has only its reserve. */
 static int run_cold(char *args)
 {
 	struct kmheap *old = heap, *new;
@@ -282,7 +283,7 @@ static int run_cold(char *args)
 	return err;
 }
 
-/* ---- beside spans that are in use */
+/* ---- allocations beside spans that are in use */
 
 #define PROBES	16384U
 
@@ -305,7 +306,7 @@ static long long worst_us(size_t bytes)
 	return worst;
 }
 
-/* beside SPANS: how long an allocation takes, before and beside so many partial spans. */
+/* beside SPANS: how long an allocation takes, without and with SPANS partial spans. */
 static int run_beside(char *args)
 {
 	unsigned long n, i;

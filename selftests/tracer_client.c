@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A tracer that keeps what it sees in a kmheap heap, attached to functions of kmheap itself: its
- * handler allocates and frees in the midst of them, with whatever lock they hold.
+ * A tracer that keeps its findings in a kmheap heap, attached to functions of kmheap itself:
+ * its handler allocates and frees in the middle of them, with whatever lock they hold.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -23,7 +23,7 @@ static const struct kmheap_attr tracer_attr = { .owner = THIS_MODULE };
 static DEFINE_PER_CPU(unsigned int, tracer_inside);
 static atomic_t tracer_hits, tracer_nmis, tracer_refused;
 
-/* An own hit in the handler is none. Preemption is off. */
+/* A hit inside the handler does not count. Preemption is off. */
 static int tracer_hit(struct kprobe *kp, struct pt_regs *regs)
 {
 	void *p, *q;
@@ -43,7 +43,7 @@ static int tracer_hit(struct kprobe *kp, struct pt_regs *regs)
 	return 0;
 }
 
-/* What is traced: all sizes, more than a CPU keeps of each. */
+/* The traced work: all sizes, more objects than a CPU keeps of each. */
 static int tracer_worker(void *unused)
 {
 	static const unsigned int sizes[] = { 64, 256, 1000, 5000, 20000, 40000 };

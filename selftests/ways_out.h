@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Every way out of a heap that a client has, for a kernel that wants freed memory wiped: the
- * objects in the first table leave by each way in the second one. Documentation/api.rst has
- * the list of ways. The KUnit suite and a client module both go through it.
+ * objects in the first table leave by each way in the second one. Documentation/api.rst lists
+ * the ways. The KUnit suite and a client module both run through it.
  */
 #ifndef _KMHEAP_WAYS_OUT_H
 #define _KMHEAP_WAYS_OUT_H
@@ -21,7 +21,10 @@ struct ways_out {
 	struct kmheap *heap;
 	struct kmheap *collected;
 	void *root;		/* an object of the collected heap, which stays */
-	/* Gets the name of each way, what left by it, and how many of its bytes are not 0. */
+	/*
+	 * Gets the name of each way, the object that left by it, and how many of its bytes
+	 * are not 0.
+	 */
 	void (*left)(void *ctx, const char *way, size_t bytes, bool data, size_t nleft);
 	void *ctx;
 };
@@ -29,7 +32,7 @@ struct ways_out {
 struct way_out {
 	const char *name;
 	void (*leave)(struct ways_out *w, void *p, size_t bytes);
-	bool collected;		/* of the collected heap */
+	bool collected;		/* only for the collected heap */
 };
 
 static void leave_free(struct ways_out *w, void *p, size_t bytes)
@@ -59,7 +62,7 @@ static void leave_rcu(struct ways_out *w, void *p, size_t bytes)
 	kmheap_free_rcu(p);
 }
 
-/* The object allocated next, which would share a block with a packed one, lives on. */
+/* The object allocated next shares a block with a packed one, and lives on. */
 static void leave_rcu_beside(struct ways_out *w, void *p, size_t bytes)
 {
 	void *next = kmheap_alloc_data(w->heap, bytes, GFP_KERNEL);
@@ -149,7 +152,7 @@ static void leave_weak_rcu(struct ways_out *w, void *p, size_t bytes)
 	kmheap_weak_destroy(weak);
 }
 
-/* Nothing but the root is marked, so that all else in the heap is garbage. */
+/* Mark nothing but the root, so that everything else in the heap is garbage. */
 static void leave_garbage(struct ways_out *w, void *p, size_t bytes)
 {
 	int err = kmheap_collect_begin(w->collected);
@@ -205,14 +208,14 @@ static const struct {
 	{ 3000 }, { 32768 }, { 50000 }, { 200000, true },
 };
 
-/* Hidden from the compiler, which may know less of it than it has. */
+/* Fill the object. The compiler may know fewer bytes of it than it has, so @p is hidden from it. */
 static u8 *ways_out_soiled(void *p, size_t bytes)
 {
 	OPTIMIZER_HIDE_VAR(p);
 	return p ? memset(p, WAYS_OUT_SOIL, bytes) : NULL;
 }
 
-/* Bytes that are not 0. What has gone back to the kernel is the page allocator's to wipe. */
+/* Bytes that are not 0. The page allocator has to wipe memory that has gone back to the kernel. */
 static size_t ways_out_left(const u8 *p, size_t bytes)
 {
 	size_t i, n = 0;
@@ -239,7 +242,7 @@ static void way_out_walk(struct ways_out *w, const struct way_out *way, size_t b
 	w->left(w->ctx, way->name, bytes, data, ways_out_left(p, usable));
 }
 
-/* Runs of pages have one way out. Those of a heap that ends are the page allocator's to wipe. */
+/* Runs of pages have one way out. The page allocator wipes those of a heap that ends. */
 static void way_out_pages(struct ways_out *w)
 {
 	void *p = kmheap_alloc_pages(w->heap, 2, GFP_KERNEL);

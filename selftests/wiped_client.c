@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A client that leaves something in every object that it frees, in every way there is. */
+/* A client that writes to every object before it frees it, in every way there is. */
 #include <linux/kmheap.h>
 #include <linux/module.h>
 
@@ -7,7 +7,7 @@
 #include "ways_out.h"
 
 static struct kmheap *heap, *collected;
-static void *pin, *root;		/* an arena with something in it stays */
+static void *pin, *root;		/* these keep an arena from going back */
 static unsigned int nobjects, nbad;
 
 /* A line for each object that was not wiped, as long as there is room. */
