@@ -39,8 +39,8 @@ case $results in
 esac
 mkdir -p "$cache" 2>/dev/null || die "cannot make the folder $cache: please set KMHEAP_CACHE to another one"
 
-# The script that the person has called answers Ctrl-C, in one line; those that it has
-# called end, and say nothing.
+# The outermost script answers Ctrl-C, in one line; the scripts that it has called end
+# silently.
 if [ "${KMHEAP_OUTERMOST:-$$}" = $$ ]; then
 	export KMHEAP_OUTERMOST=$$
 	trap 'trap "" INT TERM; say "${0##*/}: interrupted"; exit 130' INT TERM
@@ -76,7 +76,7 @@ spent() {
 	[ -z "${KMHEAP_TIMES:-}" ] || echo "$1 $2" >>"$KMHEAP_TIMES"
 }
 
-# compilers ARCH: make sure that there is one for it; sets cross, what make is told of it.
+# compilers ARCH: install a compiler for ARCH if there is none; sets cross, make's arguments for it.
 compilers() {
 	cross=()
 	"$top/scripts/setup" build

@@ -2,7 +2,7 @@
 # Sourced after lib.sh by tests that have a client module; see client.h.
 # shellcheck shell=sh
 
-# tell CLIENT COMMAND [ARGS]: fails when the command does.
+# tell CLIENT COMMAND [ARGS]: give CLIENT a command; fails when the command does.
 tell() {
 	tell_client=$1
 	shift
@@ -72,7 +72,7 @@ watch_client() {
 	check "the validators ran meanwhile" is "number of runs" "$watch_reads" -ge 3
 }
 
-# within SECONDS COMMAND...: becomes true soon enough.
+# within SECONDS COMMAND...: COMMAND succeeds in one of ten tries for each of SECONDS.
 within() {
 	within_tries=$(($1 * 10))
 	shift
@@ -86,8 +86,8 @@ within() {
 	done
 }
 
-# steady COMMAND...: for figures of several reads. Once more when one has changed meanwhile: the
-# scavenger works in the background.
+# steady COMMAND...: run COMMAND, which compares figures of several reads, until no figure has
+# changed meanwhile: the scavenger works in the background.
 steady() {
 	while :; do
 		steady_stats=$(cat "$KMHEAP_DEBUGFS/stats")
@@ -105,10 +105,10 @@ shows() {
 	is "$1 of $2" "$(stat "$1" "$2")" = "$3"
 }
 
-# nobody_grows CLIENT COMMAND...: from here on no heap grows, and nothing is given back for that:
-# the limit is less than what they had when they were empty. COMMAND needs more memory in the heap
-# in question than it has, and is refused, but not before the worker of that heap, which may have
-# been growing it, has come to its end.
+# nobody_grows CLIENT COMMAND...: from here on no heap grows, and no heap gives back anything so
+# that another can: the limit is less than what the heaps had when they were empty. COMMAND needs
+# more memory than its heap has, and is refused, but not before the heap's worker, which may have
+# been growing the heap, is done.
 nobody_grows() {
 	echo 512K >/sys/module/kmheap/parameters/total_limit
 	! tell "$@" || {
@@ -125,25 +125,26 @@ kib() {
 	awk -v name="$1:" '$1 == name { print $2 }' /proc/meminfo
 }
 
-# Free memory in KiB, with what lies on the lists of the CPUs: tens of MiB at times.
+# Free memory in KiB. The kernel's lists of free pages of each CPU count: at times they hold tens
+# of MiB.
 free_kib() {
 	echo 1 >/proc/sys/vm/stat_refresh
 	awk -v free="$(kib MemFree)" '$1 == "count:" { free += 4 * $2 } END { print free }' /proc/zoneinfo
 }
 
-# The same when nobody keeps what he could give back, kmheap and page cache included.
+# Free memory in KiB after kmheap and the page cache have given back all that they can.
 settled_kib() {
 	[ ! -e "$KMHEAP_DEBUGFS/shrink" ] || echo 1 >"$KMHEAP_DEBUGFS/shrink"
 	echo 3 >/proc/sys/vm/drop_caches
 	free_kib
 }
 
-# memory_back BEFORE KIB: no more than that is missing of what was settled.
+# memory_back BEFORE KIB: settled_kib has fallen by KIB at most since it was BEFORE.
 memory_back() {
 	is "KiB missing" $(($1 - $(settled_kib))) -le "$2"
 }
 
-# Seconds since boot, with hundredths cut off by the caller's arithmetic: in ms.
+# Milliseconds since boot, in steps of ten.
 now_ms() {
 	awk '{ printf "%d\n", $1 * 1000 }' /proc/uptime
 }

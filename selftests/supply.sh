@@ -49,7 +49,8 @@ answered
 check "a burst of 1 MiB into a cold heap with one" tell supply_client cold 256 4096 2097152
 check "is served as kmalloc() serves it" served_as_kmalloc
 check "a reserve of 1 MiB" tell supply_client reserve 1048576
-# The worker stops at the kernel's watermarks, where kmalloc() goes on: half of what is above them.
+# The burst takes half of the memory above the kernel's watermarks: the worker stops at them, where
+# kmalloc() goes on.
 echo 3 >/proc/sys/vm/drop_caches
 check "little memory is left" tell supply_client hog "$little"
 answered

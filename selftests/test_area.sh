@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # timeout: 400
 # memory: 1G
-# What a heap takes for buffers that vmalloc() would have given, what it keeps of that when they
-# have gone, and pages that others still have.
+# The memory that a heap takes for buffers of vmalloc()'s sizes, the memory that it keeps when they
+# are freed, and freed pages to which somebody else still has a reference.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
@@ -18,7 +18,8 @@ value() {
 load kmheap
 load area_client
 
-# 64 MiB of each, and 16 of them at least: descriptors, tables and what is grown ahead included.
+# 64 MiB of buffers of each size, and 16 buffers at least. The footprint has descriptors, tables and
+# the memory that the worker grows ahead in it.
 packs() {
 	tell area_client pack "$1" || return 1
 	echo "$1 bytes: $(value permille) per mille of what was asked for" >>/tmp/packs
@@ -32,7 +33,8 @@ for bytes in $((32 * kib)) $((40 * kib)) $((64 * kib)) $((100 * kib)) $((128 * k
 done
 sed 's/^/# /' /tmp/packs
 
-# With nobody asking for it. It takes some four seconds; a host that has other work has longer.
+# The scavenger gives the memory back without a request, in some four seconds; the limit is for a
+# busy host.
 check "loads of all kinds that vmalloc() is tested with" tell area_client load
 peak=$(value peak_bytes)
 note "footprint: $peak bytes at most, $(value footprint_bytes) when all is freed"
@@ -44,7 +46,8 @@ check "a tenth of it at most is left soon" within 20 a_tenth
 note "$(stat footprint_bytes area) bytes after $(($(now_ms) - freed)) ms"
 check "validates" valid
 
-# A page that somebody else has is not handed out, and comes back.
+# A freed page to which somebody else has a reference is not handed out, and goes back to the kernel
+# when that reference is put.
 held() {
 	tell area_client held "$1" || return 1
 	is references "$(value references | head -n 1)" = 2 &&

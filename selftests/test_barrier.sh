@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # timeout: 240
-# kmheap_rcu_barrier() returns while every CPU allocates and frees, as fast as it can.
+# kmheap_rcu_barrier() returns although every CPU allocates and frees as fast as it can.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
@@ -26,7 +26,7 @@ at_rest() {
 
 load kmheap
 load deferred_client
-# Small, large, over what a CPU keeps, and with an arena of its own.
+# Two small sizes, a large one, one that is too large for a CPU to keep, one with its own arena.
 for bytes in 64 32768 100000 1572864 5000000; do
 	check "barriers return while all CPUs allocate $bytes bytes" returns "$bytes"
 	check "nothing is live afterwards, and all adds up" rests

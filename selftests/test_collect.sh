@@ -3,8 +3,8 @@
 # once: yes
 # timeout: 300
 # A collected heap: threads, hardirqs and softirqs of every CPU allocate, move, free
-# and forget objects while a collector marks and sweeps, and the validators run. What
-# is in the table keeps its contents; what was forgotten is collected, all of it.
+# and forget objects while a collector marks and sweeps, and the validators run. Objects
+# in the table keep their contents; forgotten ones are collected, every one.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
@@ -33,7 +33,7 @@ check "objects were moved" is moves "$(figure moves)" -ge 1000
 check "hardirqs and softirqs took part" \
 	is "the lesser of both" "$(printf '%s\n%s\n' "$(figure hardirq_allocs)" "$(figure softirq_allocs)" | sort -n | head -n 1)" -ge 1000
 
-# After a collection in which nobody allocates, what is marked is what is live.
+# After a collection in which nobody allocates, the marked objects are the live ones.
 held=$(figure held)
 check "live is what the table holds" within 30 shows live_objects collect "$held"
 check "the figures add up" eval 'valid && balanced collect'

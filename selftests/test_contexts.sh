@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # timeout: 300
 # Allocation and free in every context, gfp flags and scopes, and the worker that
-# grows the heap for those who cannot.
+# grows the heap for callers that cannot sleep.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
@@ -16,7 +16,7 @@ value() {
 load kmheap
 load contexts_client
 
-# Several times: the first use of a class in a context is the rare road.
+# Several times: the first use of a class in a context takes the slow path.
 often() {
 	often_left=50
 	while [ $often_left -gt 0 ]; do
@@ -28,7 +28,7 @@ for context in task preempt_off irqs_off spinlock raw_spinlock bh_off softirq ha
 	check "allocates and frees: $context" often $context
 done
 
-# An NMI by exported means: register_nmi_handler() and apic->send_IPI().
+# The client sends an NMI with what is exported: register_nmi_handler(), apic->send_IPI().
 check "NMIs can be had here" tell contexts_client nmi $nmis
 note "NMI: $(tr '\n' ' ' </sys/module/contexts_client/parameters/run)"
 check "some hundred were sent" is NMIs "$(value sent)" -ge 100

@@ -60,11 +60,12 @@ balanced_heaps() {
 }
 check "the same for each heap" balanced_heaps
 
-# In front of an awk program for classes: the columns by name, their number.
+# The start of an awk program that reads classes: c[NAME] is the column with that name, and n the
+# number of columns.
 # shellcheck disable=SC2016
 columns='NR == 1 { for (n = 1; n <= NF; n++) c[$n] = n; n = NF; next }'
 
-# The figures of what this test allocated: 1000 of 112, 20 of 5120, 1 large of 50000 asked.
+# The figures of this test's objects: 1000 of 112 bytes, 20 of 5120, and a large one of 50000.
 known() {
 	is live_objects "$(stat live_objects shown)" = 1021 || return 1
 	is allocs "$(stat allocs shown)" = 1023 && is frees "$(stat frees shown)" = 2 || return 1
@@ -76,7 +77,8 @@ known() {
 }
 check "what was allocated is what is shown" known
 
-# Heaps first, the shared part has no file: the sum of the heaps can only be less by metadata.
+# The heaps' files are read first. Their sum is less than the module's figure by the metadata that
+# all heaps share, which has no file.
 sums() {
 	cat "$d"/heaps/*/stats | awk -v stats="$d/stats" -v names="$names" '
 		{ sum[$1] += $2 }
@@ -229,8 +231,8 @@ deferred_shown() {
 	is "large span" "$(homes large)" = "1 7 0 1" || return 1
 	is "slots of spans" "$(homes any | cut -d' ' -f3,4)" = "1015 6" && spans_form
 }
-# What there is to see while the reader is there is copied: it does not stay for as long as a busy
-# host takes to look at it.
+# The files are copied while the reader holds up the grace period, and compared afterwards: the
+# reader does not stay for as long as a busy host takes to compare.
 seen() {
 	tell heap_client reader on && tell heap_client rcu shown 6 && mkdir -p /tmp/seen/heaps/shown &&
 		cp "$h/stats" "$h/classes" "$h/spans" /tmp/seen/heaps/shown && tell heap_client reader off
@@ -255,10 +257,12 @@ check "and are gone after the barrier" deferred_free
 pressed() {
 	is expedited_grace_periods "$(stat expedited_grace_periods shown)" -gt 0
 }
-# 200 times 98304 bytes: more than half of the limit, which is what grace periods go by.
+# 200 objects of 98304 bytes are more than half of the limit: from there on grace periods are
+# expedited.
 flooded() {
 	is expedited_grace_periods "$(stat expedited_grace_periods shown)" = 0 || return 1
-	# A reader keeps what is freed first from going before the rest has been freed.
+	# The reader holds up the grace period, so that the first objects are still deferred when the
+	# last one is freed.
 	tell heap_client alloc shown 98304 200 && tell heap_client reader on &&
 		tell heap_client rcu shown 200 && tell heap_client reader off || return 1
 	within 60 pressed && tell heap_client barrier shown && deferred_gone && steady limit_shown &&
@@ -339,7 +343,8 @@ fail_nth_works() {
 }
 check "fail_nth makes one allocation fail" fail_nth_works
 
-# A file that cannot be filled says so. A worker may take the failure away: then once more.
+# A read that fails for want of memory says so. A worker may meet the injected failure instead of
+# the reader: then the test tries again.
 fails_without_memory() {
 	for try in 1 2 3; do
 		echo 1 >"$d/fail_nth" || return 1

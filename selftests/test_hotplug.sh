@@ -49,7 +49,7 @@ start=$(now_ms)
 check "$cycles times off and on under stress, valid each time" all_cycles
 note "$cycles cycles in $(($(now_ms) - start)) ms"
 
-# With all but one offline the rest does everything.
+# With all CPUs but one offline, that one does everything.
 alone() {
 	i=$last
 	while [ $i -gt 0 ]; do

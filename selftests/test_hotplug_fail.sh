@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # once: yes
 # timeout: 600
-# A CPU that is to come or to go fails at one of its states, and the kernel rolls back, while
-# every CPU allocates and frees: nothing is stranded on it and nobody notices.
+# A CPU that goes online or offline fails at one of the hotplug states, and the kernel rolls back,
+# while every CPU allocates and frees: nothing is stranded on that CPU, and no caller notices.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
@@ -20,8 +20,8 @@ cpu_is() {
 	is "online of CPU $last" "$(cat $dir/online)" = "$1"
 }
 
-# States that can fail now, as numbers; those after kmheap's, which has a callback for the way
-# down alone, undo it when they fail on the way up.
+# The numbers of the states after kmheap's that can fail. kmheap's has a callback for the way down
+# alone, which the rollback runs when a later state fails on the way up.
 states() {
 	sed -n 's/^ *\([0-9]*\): .*/\1/p' /sys/devices/system/cpu/hotplug/states |
 		while read -r state; do
@@ -31,7 +31,7 @@ states() {
 	echo -1 >$dir/hotplug/fail
 }
 
-# At most COUNT of them: the first ones, the last one, and some in between.
+# At most COUNT states: the first ones, the last one, and some in between.
 some() {
 	awk -v count="$1" '{ state[NR] = $1 }
 		END {
@@ -41,8 +41,8 @@ some() {
 		}'
 }
 
-# fail_at STATE WHERE: moves the CPU to WHERE, 0 or 1, which fails at STATE. A state without a
-# callback in that direction lets it pass: it is brought back.
+# fail_at STATE WHERE: try to set the CPU's online file to WHERE, and fail at STATE. A state without
+# a callback in that direction lets the CPU pass: then the CPU is brought back.
 fail_at() {
 	echo "$1" >$dir/hotplug/fail || return 1
 	if echo "$2" 2>/dev/null >$dir/online; then
@@ -56,7 +56,7 @@ fail_at() {
 	cpu_is $((1 - $2)) && valid
 }
 
-# fail_all WHERE: the CPU is not there yet.
+# fail_all WHERE: fail_at each state, with a CPU whose online file is not WHERE.
 fail_all() {
 	failed=
 	for state in $(states | some 6); do
@@ -90,7 +90,7 @@ check "the stress goes on" within 60 goes_on
 check "the stress ends" tell stress_client stop
 check "contents were right at every free" is mismatches "$(figure mismatches)" = 0
 
-# One last time, with what its cache holds now: nothing is left of it.
+# The CPU goes offline a last time: nothing is left of what its cache holds now.
 nothing_stranded() {
 	echo 0 >$dir/online || return 1
 	fail_all 1 || return 1

@@ -4,7 +4,7 @@
 # provokes: warnings
 # append: kasan_multi_shot
 # timeout: 120
-# What a client does to an object and must not is reported by KASAN as for any other.
+# KASAN reports a client's bad accesses to objects of kmheap as it does for kmalloc()'s.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
@@ -40,7 +40,7 @@ done
 check "small object: read when it is free" reports small free slab-use-after-free Read
 check "large object: written when it is free" reports large freewrite slab-use-after-free Write
 
-# A misuse is kmheap's to report, and KASAN's, too: its line is what people look for.
+# kmheap reports a misuse, and so does KASAN, whose line is the one that people look for.
 misuse() {
 	before=$(stat "$3")
 	dmesg -c >/dev/null
@@ -62,7 +62,7 @@ for size in small large; do
 		slab-use-after-free
 done
 
-# Without any misuse: nothing.
+# A client without a misuse gets no report.
 innocent() {
 	dmesg -c >/dev/null
 	tell sanitize_client churn && valid && ! dmesg | grep -A 20 -E 'BUG:|WARNING:|cut here'

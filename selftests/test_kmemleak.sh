@@ -14,7 +14,7 @@ load kmheap
 load sanitize_client
 
 check "kmemleak is there" test -e $leaks
-# What was there before this test is none of its business.
+# Leaks from before this test do not count.
 echo clear >$leaks
 
 # lost BYTES: how many objects of that size, allocated by the client, are reported.
@@ -25,8 +25,8 @@ lost() {
 		END { print n + 0 }'
 }
 
-# Objects are looked at when they are 5 s old, in the second scan that finds them the same.
-# A pointer that is left on some stack hides an object, rarely more than a few.
+# kmemleak reports an object that is at least 5 s old, in the second scan in which its contents are
+# unchanged. A pointer that is left on some stack hides an object, rarely more than a few.
 found() {
 	echo scan >$leaks
 	is "lost objects" "$(lost 128)" -ge 12 && is "hidden objects" "$(lost 320)" -eq 1
@@ -42,7 +42,7 @@ work() {
 }
 check "objects are held, lost, and hidden in data" work
 check "those that are lost are found" within 60 found
-# 16 are held as long as they were lost, or longer.
+# The 16 held objects are at least as old as the lost ones.
 none_else() {
 	is "lost objects" "$(lost 128)" -le 16 && is "all reports" "$(all_reports)" -le 17 && return
 	cat $leaks

@@ -4,7 +4,7 @@
 # memory: 3G
 # append: init_on_alloc=0
 # Objects from 33 KiB to 1 GiB: contents, zeroing, footprint, memory given back,
-# limits. The kernel does not zero on its own here, so __GFP_ZERO has to.
+# limits. init_on_alloc is off, so that nothing but __GFP_ZERO zeroes.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
@@ -43,7 +43,7 @@ for bytes in 32769 $((33 * kib)) $((40 * kib + 1)) $((100 * kib)) $((256 * kib))
 done
 sed 's/^/# /' /tmp/trips
 
-# A fresh heap holds the object alone: this is what a 2.1 MiB object costs.
+# A fresh heap holds the object alone, so its footprint is what a 2.1 MiB object costs.
 cost() {
 	tell large_client heap 0 && tell large_client alloc $((21 * mib / 10)) || return 1
 	echo "# a heap with one object of 2.1 MiB: footprint $(value footprint_bytes), live" \
@@ -72,7 +72,7 @@ free_again() {
 }
 check "to the kernel" within 30 free_again
 
-# Used memory is dirty, so zeroing is worth something: the same pages again.
+# Pages that were used are dirty: the object gets them again, and has to be zeroed.
 zeroing() {
 	tell large_client alloc $((512 * kib)) && tell large_client free || return 1
 	tell large_client dirty $((512 * kib)) && dirt=$(value first_byte) && tell large_client free || return 1

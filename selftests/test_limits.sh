@@ -16,12 +16,12 @@ footprint() {
 	stat footprint_bytes "$1"
 }
 
-# wrote FILE TEXT VALUE: is accepted, and read again as bytes.
+# wrote FILE TEXT VALUE: FILE accepts TEXT, and reads as VALUE bytes then.
 wrote() {
 	printf '%s' "$2" >"$1" && is "$1" "$(cat "$1")" = "$3"
 }
 
-# refuses FILE TEXT: with EINVAL, and nothing has changed.
+# refuses FILE TEXT: the write of TEXT fails with EINVAL, and FILE reads as before.
 refuses() {
 	refuses_before=$(cat "$1")
 	! (echo "$2" >"$1") 2>/tmp/refuses.log || {
@@ -89,7 +89,7 @@ check "0 is none" none
 # ---- hard
 hard() {
 	tell heap_client alloc a 1000 4000 && wrote "$heaps/a/limit_bytes" 1M $mib || return 1
-	# What is there stays, and can be used; a file that is lower takes nothing away.
+	# Memory that the heap has stays, and can be used: a lower limit takes nothing away.
 	is footprint "$(footprint a)" -ge $((4 * mib)) || return 1
 	! tell heap_client alloc a 3000000 1 || return 1
 	is refused_allocs "$(stat refused_allocs a)" = 1 && is limit_refusals "$(stat limit_refusals a)" -ge 1 ||
@@ -97,7 +97,7 @@ hard() {
 	wrote "$heaps/a/limit_bytes" 16M $((16 * mib)) && tell heap_client alloc a 3000000 1
 }
 check "a limit that is set at run time refuses, and no more when it is lifted" hard
-# 4000 objects of 1000 bytes, and one of 3000000, go; one of 12 MiB is to come.
+# 4000 objects of 1000 bytes and one of 3000000 are freed; then one of 12 MiB is allocated.
 instead() {
 	refused=$(stat refused_allocs a)
 	tell heap_client free a 100000 && tell heap_client alloc a $((12 * mib)) 1 &&
@@ -118,7 +118,7 @@ trimmed() {
 soft() {
 	tell heap_client soft b $((8 * mib)) && tell heap_client spare b 1000 6000 &&
 		is soft_limit_events "$(stat soft_limit_events b)" = 0 || return 1
-	# Past it by a hair or two: the callback can only free what is there when it comes.
+	# Just past the limit and no further: the callback can only free the objects there are by then.
 	while [ "$(stat soft_limit_events b)" = 0 ]; do
 		tell heap_client spare b 1000 100 || return 1
 	done
@@ -146,7 +146,7 @@ total() {
 	! tell heap_client alloc b 30000 1000 || return 1
 	is refused_allocs "$(stat refused_allocs b)" -ge 1 && is limit_refusals "$(stat limit_refusals)" -gt "$was" &&
 		is footprint "$(stat footprint_bytes)" -le $limit || return 1
-	# What the one has freed the other one gets, at once.
+	# Memory that heap b has freed heap a gets at once.
 	tell heap_client free b 100000 && tell heap_client alloc a 30000 100 &&
 		is footprint "$(stat footprint_bytes)" -le $limit && echo 0 >"$KMHEAP_DEBUGFS/limit_bytes" &&
 		tell heap_client alloc b 30000 1000

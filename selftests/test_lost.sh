@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # provokes: warnings
-# vfree() of an object, as by kvfree() and kfree_rcu(), frees the arena it lies in. The validators
-# and the end of a heap tell, and the heap goes on without it.
+# vfree() of an object, as by kvfree() and kfree_rcu(), frees the arena that the object lies in. The
+# validators and the end of a heap report it, and the heap goes on without the arena.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
@@ -27,7 +27,7 @@ for bytes in $((64 * kib)) $((3072 * kib)); do
 	tell area_client renew
 done
 
-# Nobody looks before the heap ends.
+# No validator looks before the heap ends: the end reports the arena.
 found_late() {
 	tell area_client renew && valid &&
 		is invalid_frees "$(stat invalid_frees)" = $((before + 1))

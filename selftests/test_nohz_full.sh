@@ -3,14 +3,14 @@
 # timeout: 200
 # append: nohz_full=2
 # kernels: 6.12
-# A CPU that runs without a tick is not interrupted for what it keeps: nobody drains it but who
-# asks for it.
+# The drain of idle CPUs does not interrupt a CPU that runs without a tick: its cache is drained on
+# request alone.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
 plan 8
 
-# on CPU COMMAND...
+# on CPU COMMAND...: give heap_client commands on CPU.
 on() {
 	cpu=$1
 	shift
@@ -20,7 +20,7 @@ on() {
 	done
 }
 
-# use CPU: it keeps 640 KiB and more.
+# use CPU: after this CPU's cache holds 640 KiB or more.
 use() {
 	on "$1" "alloc held 200 500" "alloc held 65536 10" "free held 510"
 }
@@ -29,7 +29,7 @@ check "CPU 2 runs without a tick" is nohz_full "$(cat /sys/devices/system/cpu/no
 load kmheap idle_drain_ms=0 scavenge_rate=0
 load heap_client
 tell heap_client create held
-# First all of it: growth would fetch what the other CPU keeps.
+# Both CPUs allocate before either frees: growth would drain the cache of the other CPU.
 both() {
 	on 1 "alloc held 200 500" "alloc held 65536 10" &&
 		on 2 "alloc held 200 500" "alloc held 65536 10" "free held 510" &&

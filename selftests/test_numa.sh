@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # timeout: 600
 # nodes: 224 224 0
-# Memory of nodes: on the caller's, on the one that is named, on the nearest one when that is
-# full, and on no other where the caller insists. Node 2 has a CPU and no memory.
+# Memory comes from the caller's node, from the one that is named, from the nearest one when that is
+# full, and from no other one with __GFP_THISNODE. Node 2 has a CPU and no memory.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 . "$(dirname "$0")/numa.sh"
@@ -38,8 +38,8 @@ again() {
 check "is had again on its node, without growing" again
 check "all of it goes back" gone_home
 
-# CPU 0 frees what is of node 1, and keeps none of it for itself. Its own node has room: who grows
-# empties all magazines.
+# CPU 0 frees objects of node 1, and its magazines keep none of them. Node 0 has room: growth
+# would empty all magazines.
 not_kept() {
 	on 0 alloc 0 4096 kernel && all_on 0 && on 0 again 1 4096 kernel && all_on 1 &&
 		on 0 again 0 2048 thisnode && all_on 0
@@ -53,7 +53,7 @@ without_memory() {
 }
 check "a node without memory stands for the first one" without_memory
 
-# Who cannot sleep finds what another node has: node 1 may have nothing at all.
+# A caller that cannot sleep gets memory of another node: node 1 may have none at all.
 no_growing() {
 	gone_home && on 0 alloc 0 2048 kernel && on 1 alloc -1 16 atomic &&
 		is refused "$(figure refused)" = 0

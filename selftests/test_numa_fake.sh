@@ -4,8 +4,8 @@
 # memory: 512M
 # append: numa=fake=2
 # kernels: 6.12 6.12-rt
-# Two nodes that the kernel makes of one: CPUs and memory are dealt out as it likes, so it is
-# asked which node a CPU is on.
+# The kernel makes two nodes of one. It deals out CPUs and memory as it likes, so the test reads
+# which node a CPU is on.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 . "$(dirname "$0")/numa.sh"

@@ -5,8 +5,8 @@
 # nodes: 256 256
 # append: numa=fake=4
 # kernels: 6.12 6.12-rt
-# Four nodes that the kernel makes of two, so that each has one that is near and two that are
-# not: who cannot grow the heap takes what the nearest node has.
+# The kernel makes four nodes of two, so that each node has one near node and two far ones: a caller
+# that cannot grow the heap gets memory of the near node.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 . "$(dirname "$0")/numa.sh"
@@ -15,14 +15,14 @@ plan 10
 
 check "nodes 0 to 3 have memory" is nodes "$(cat /sys/devices/system/node/has_memory)" = 0-3
 load kmheap scavenge_rate=0 idle_drain_ms=0
-# The heap's first arena is of a node that is not near CPU 1.
+# The heap's first arena comes from a node that is far from CPU 1.
 taskset 1 insmod "$KMHEAP_MODULES/numa_client.ko"
 
 distance() {
 	awk -v to="$2" '{ print $(to + 1) }' "/sys/devices/system/node/node$1/distance"
 }
-# Sets home, near and far, for CPU 1. The near one is not the first one, or it would be taken in
-# any order.
+# Sets home, near and far, for CPU 1. The near node must come after a far one, or a search in any
+# order would find it first.
 order() {
 	on 1 here || return 1
 	home=$(figure node) near='' far=''
@@ -42,7 +42,7 @@ else
 	fail "one node is near and two are not" "$(cat /tmp/order.log)"
 fi
 
-# Free memory everywhere but at home, where nobody has asked for any so far.
+# The heap has free memory on every node but home, on which nobody has allocated so far.
 provided() {
 	on 1 free && tell numa_client shrink || return 1
 	for node in $near $far; do
@@ -55,10 +55,10 @@ provided() {
 }
 check "there is memory on all nodes but one" provided
 
-# Whoever finds nothing at home wakes the worker, which grows the heap there before the next look,
-# or even before the second look of the same allocation. So nobody may grow: the limit is less than
-# what the heaps had when they were empty, so it is not worth giving anything back for it, either.
-# A caller that can sleep does all that the worker would do.
+# An allocation that finds nothing at home wakes the worker, which grows the heap there before the
+# next look, or even before the second look of the same allocation. So growth is ruled out: the
+# limit is less than the heaps had when they were empty, and giving memory back would not help. A
+# caller that can sleep does all that the worker would do.
 limit_of_all() {
 	echo "$1" >/sys/module/kmheap/parameters/total_limit
 }
@@ -79,7 +79,7 @@ nearest() {
 		done
 }
 check "who cannot grow gets memory of the nearest one" nearest
-# Nothing at all, then.
+# Nothing is left on any node: the allocation is refused.
 own() {
 	on 1 alloc -1 1 atomic_thisnode && is refused "$(figure refused)" = 1 &&
 		for node in 0 1 2 3; do

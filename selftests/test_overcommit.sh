@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # timeout: 300
 # memory: 192M
-# Allocate until there is no more, twenty times; nobody is killed for it, and all of it
-# comes back. Then the same while a shrinker of the client uses the heap itself.
+# The client allocates until it is refused, twenty times: the OOM killer stays away, and all memory
+# comes back. Then it does so while its own shrinker uses the heap.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
@@ -14,7 +14,7 @@ figure() {
 	answer overcommit_client "$1"
 }
 
-# one_round KIND [SCOPE]: it got most of what was free, and the contents were right.
+# one_round KIND [SCOPE]: the client got most of the free memory, and its contents were right.
 least=0
 one_round() {
 	tell overcommit_client round "$@" || return 1
@@ -44,14 +44,14 @@ check "once, for what the kernel allocates once" loaded_once
 unloaded=$(settled_kib)
 least=$((unloaded / 2))
 
-# missing PERCENT KIB: as much is free as at that time, but for so much of it.
+# missing PERCENT KIB: at most PERCENT of the KIB that were free are missing now.
 missing() {
 	missing_kib=$(($2 - $(settled_kib)))
 	echo "$missing_kib" >/tmp/missing
 	is "KiB missing of $2" "$missing_kib" -le $(($2 * $1 / 100))
 }
 
-# Loaded it has tables and descriptors, which stay until it is unloaded.
+# kmheap allocates tables and descriptors in the first round, and has them until it is unloaded.
 load kmheap
 load overcommit_client
 check "and once more, for what kmheap allocates once" rounds noretry nowait

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # timeout: 180
 # memory: 256M
-# A small guest runs out of memory: what heaps do not use goes back, and nobody is killed for it.
+# A small guest runs out of memory: unused memory of the heaps goes back, and the OOM killer stays
+# away.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
@@ -20,7 +21,7 @@ tell heap_client create held
 tell heap_client create busy
 check "a heap that is in use" tell heap_client alloc busy 1000 2000
 
-# Half in spans, half in large objects; nothing of it in use afterwards.
+# Half of the memory is in small objects, half in large ones; all are freed again.
 fill() {
 	tell heap_client alloc held 16000 $((taken / 2 * 64)) &&
 		tell heap_client alloc held 65536 $((taken / 2 * 16)) && tell heap_client free held 100000

@@ -67,7 +67,7 @@ bounded() {
 	tell deferred_client flood "$1" "$2" || return 1
 	note "$1 MiB in objects of $2 bytes:" \
 		"$(tr '\n' ' ' </sys/module/deferred_client/parameters/run)" >>/tmp/notes
-	# As much as is freed in the time that grace periods take, which is the machine's.
+	# The bound is what is freed in a grace period, whose length depends on the machine.
 	is limit_bytes "$(deferred limit_bytes)" -gt 0 &&
 		is footprint_bytes "$(deferred footprint_bytes)" -le $((($1 / 8 + 64) << 20))
 }
@@ -84,7 +84,7 @@ check "nothing is deferred after a barrier" settles
 tell deferred_client barrier
 note "a barrier with nothing to wait for: $(deferred microseconds) us"
 
-# Nobody calls a barrier, allocates or frees: all the same they end.
+# Deferred frees end although nobody calls a barrier, allocates or frees.
 alone() {
 	tell deferred_client pend 1000 && within 60 nothing_deferred deferred
 }

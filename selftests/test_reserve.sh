@@ -19,7 +19,7 @@ load kmheap
 load reserve_client
 
 run=/sys/module/reserve_client/parameters/run
-# counted: what the client has been refused is what the heap says, context by context.
+# counted: the heap counts as many refusals as the client, context by context.
 counted() {
 	for context in softirq hardirq nmi; do
 		is "reserve_refused_$context" "$(stat reserve_refused_$context storm)" = \

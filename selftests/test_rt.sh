@@ -3,8 +3,8 @@
 # timeout: 300
 # kernels: 6.12-rt 6.1-rt
 # count: yes
-# How long kmheap keeps others waiting, in instructions (a nanosecond each): a timer's interrupt,
-# and the highest thread. Beside nothing, and what the kernel's own allocators do.
+# How long kmheap delays a timer's interrupt and the thread of the highest priority, in instructions
+# (a nanosecond each); to compare, with no load and with the kernel's own allocators.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
@@ -14,7 +14,7 @@ figure() {
 	answer rt_client "$1"
 }
 
-# Each time the timer came the thread did: there is something to read off.
+# Each time the timer came the thread ran, so there is a delay to read.
 measure() {
 	tell rt_client measure "$1" "$2" && is "times" "$(figure times)" -ge 300 &&
 		is thread_ns "$(figure thread_ns)" -ge 1 || return 1
@@ -28,7 +28,7 @@ load rt_client
 check "with nothing to do" measure nothing 100
 check "the kernel's allocators" measure kernel 300
 check "kmheap" measure kmheap 600
-# A lock that sleeps is a bug wherever an interrupt could want it.
+# An interrupt allocates, too: a lock that sleeps on that path would be a bug.
 check "kmheap, with an interrupt that allocates" measure interrupts 600
 at_rest() {
 	valid && balanced rt && is live_objects "$(stat live_objects rt)" = 0

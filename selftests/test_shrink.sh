@@ -15,7 +15,7 @@ load kmheap scavenge_rate=0 idle_drain_ms=0
 load heap_client
 tell heap_client create held
 
-# on CPU COMMAND...: what the client does runs where the writer does.
+# on CPU COMMAND...: give heap_client a command on CPU, where its writer runs.
 on() {
 	on_cpu=$1
 	shift
@@ -26,7 +26,7 @@ drained() {
 		is central_bytes "$(stat central_bytes held)" = 0 &&
 		is releasable_bytes "$(stat releasable_bytes held)" = 0
 }
-# load_all: 48 MiB of it small, and some large ones.
+# load_all: 48 MiB of objects, small and large.
 load_all() {
 	tell heap_client alloc held 3000 6000 && tell heap_client alloc held 16000 1200 &&
 		tell heap_client alloc held 65536 200
@@ -37,7 +37,7 @@ unload_all() {
 
 # ---- on request
 check "objects of all sizes" load_all
-# Or the worker, which is late on a busy host, would bring some of what is given back.
+# The worker, which is late on a busy host, would grow the heap again after memory is given back.
 check "nobody grows the heap for now" nobody_grows heap_client alloc held 100000000 1
 check "all but some are freed" tell heap_client free held 7000
 levels() {
@@ -103,7 +103,7 @@ use() {
 	on 1 alloc held 200 500 && on 1 alloc held 65536 10 && on 1 free held 510 &&
 		is cpu_cache_bytes "$(stat cpu_cache_bytes held)" -ge 655360
 }
-# A CPU that goes takes nothing with it.
+# An offline CPU keeps nothing.
 cpu_goes() {
 	echo 0 >/sys/devices/system/cpu/cpu1/online && is cpu_cache_bytes "$(stat cpu_cache_bytes held)" = 0 &&
 		valid
@@ -125,7 +125,7 @@ echo 300 >$idle_ms
 check "it is used once more" on 1 alloc held 3000 1
 check "and drained when it is idle" within 60 idle_drained
 
-# Another time holds from now on, whatever was waited for.
+# A new idle_drain_ms applies at once, also to a wait that has begun.
 echo 600000 >$idle_ms
 check "it is used again, with ten minutes to go" use
 sleep 1

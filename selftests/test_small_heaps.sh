@@ -21,7 +21,7 @@ check "has 4 CPUs" is CPUs "$(nproc)" = 4
 load kmheap
 load heap_client
 
-# One object from each CPU's cache would be the worst case of one; here it is one.
+# The heap holds one object in all, not one from each CPU's cache.
 one() {
 	tell heap_client create one && empty=$(footprint one) &&
 		tell heap_client alloc one "$1" 1 && with=$(footprint one) || return 1
@@ -68,8 +68,8 @@ check "what the kernel misses is near that" \
 check "the figures add up" balanced
 check "a heap's files are there" balanced many$((heaps - 1))
 check "validates" valid
-# Each waits for a grace period; a thousand ordinary ones would take half a minute,
-# and PREEMPT_RT asks for ordinary ones.
+# Each kmheap_destroy() waits for a grace period: a thousand normal ones, which are
+# PREEMPT_RT's default, would take half a minute.
 normal=$(cat /sys/kernel/rcu_normal)
 echo 0 >/sys/kernel/rcu_normal
 echo 1 >/sys/kernel/rcu_expedited

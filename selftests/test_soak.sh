@@ -4,9 +4,9 @@
 # long-timeout: 7200
 # memory: 512M
 # kernels: 6.12
-# A load that stays the same while its sizes drift, CPUs come and go, and memory gets short and
-# is free again: the footprint does not grow. Twenty seconds, in the long form ten minutes, or
-# KMHEAP_SOAK_MINUTES from the kernel's command line; at least eight periods of the drift.
+# The amount of live memory stays the same while object sizes drift, CPUs come and go, and memory
+# gets short and is free again: the footprint does not grow. Twenty seconds, ten minutes in the long
+# form, or KMHEAP_SOAK_MINUTES from the kernel's command line; at least eight periods of the drift.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
@@ -21,7 +21,7 @@ figure() {
 	answer soak_client "$1"
 }
 
-# CPUs but the first go one at a time.
+# All CPUs but the first go offline, one at a time.
 hotplug() {
 	last=$(($(nproc) - 1))
 	while [ ! -e /tmp/soak.stop ]; do
@@ -33,7 +33,7 @@ hotplug() {
 	done
 }
 
-# Three fifths of what is free is taken for a while, and reclaim is asked for the rest.
+# A tmpfs takes three fifths of the free memory for a while, and reclaim has to find the rest.
 pressure() {
 	while [ ! -e /tmp/soak.stop ]; do
 		dd if=/dev/zero of=/tmp/soak.hog bs=1M count=$(($(kib MemFree) * 3 / 5 / 1024)) 2>/dev/null
@@ -45,12 +45,12 @@ pressure() {
 	done
 }
 
-# How often there was pressure, or a CPU went.
+# count_of pressure, count_of offline: how often memory was short, or a CPU went offline.
 count_of() {
 	wc -l <"/tmp/soak.$1"
 }
 
-# A sample: period, milliseconds, footprint. Every minute what allocations took.
+# A sample is period, milliseconds, footprint; every minute the log gets the time of allocations.
 watch() {
 	end=$(($(now_ms) + seconds * 1000))
 	minute=$(($(now_ms) + 60000))
@@ -75,10 +75,10 @@ say_times() {
 }
 exec 3>&1
 
-# The line through the means of the whole periods of the second half: what it rises by from its
-# beginning to its end is within the noise, in percent of the mean. In the first minute or so the
-# heap fills with what the sizes leave behind each other; the short form is over before that, and
-# sees no more than that it does not double.
+# A straight line is fitted to the means of the whole periods of the second half: its rise from
+# beginning to end, in percent of the mean, has to be within the noise. In the first minute or so
+# the heap fills with fragments that the drifting sizes leave; the short form is over before that,
+# and only sees that the footprint does not double.
 slope() {
 	awk -v noise="$noise" '
 		{ sum[$1] += $3; n[$1]++; ms[$1] += $2; if ($1 > last) last = $1 }

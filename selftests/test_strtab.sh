@@ -10,7 +10,7 @@ plan 30
 count() {
 	awk -v name="$1" '$1 == name { print $2; found = 1 } END { exit !found }' $lines
 }
-# holds STRINGS REFERENCES
+# holds STRINGS REFERENCES: the table has that many.
 holds() {
 	is strings "$(count strings)" = "$1" && is references "$(count references)" = "$2"
 }
@@ -72,7 +72,7 @@ long_lines() {
 }
 check "long lines, up to 65536 characters" long_lines
 { characters 65537; echo; } >/tmp/longer
-# give FILE: write it to the table
+# give FILE: write FILE to the table
 give() {
 	cat "$1" 2>/dev/null >$lines
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # timeout: 300
 # memory: 192M
-# Where memory is short a heap gets what kmalloc() gets, and takes no more for it.
+# Where memory is short a heap gets as many objects as kmalloc(), from no more memory.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
@@ -11,7 +11,8 @@ spans=3000
 percent=100	# of the memory that is free in single pages
 plan 19
 
-# What is left is what the kernel keeps below its watermarks, and what is in use beside objects.
+# An eighth of the free memory may be left: the kernel keeps some below its watermarks, and some is
+# in use beside the objects.
 most() {
 	is left_kib "$(of_client left_kib)" -le $(($(of_client free_kib) / 8))
 }

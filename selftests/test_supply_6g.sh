@@ -3,7 +3,7 @@
 # timeout: 600
 # memory: 6G
 # kernels: 6.12
-# As test_supply.sh, where a small part of the memory is much.
+# test_supply.sh's checks in a large guest, where a small part of the memory is many MiB.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 

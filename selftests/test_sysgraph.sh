@@ -17,7 +17,7 @@ order() {
 figure() {
 	awk -v name="$1" '$1 == name { print $2; found = 1 } END { exit !found }' $graph/figures
 }
-# feed FILE: each line is a write of its own.
+# feed FILE: write each line of FILE on its own.
 feed() {
 	while read -r line; do
 		echo "$line" || return 1
@@ -103,7 +103,7 @@ oracle() {
 		print nodes, edges, leaked + 0, component, hub
 	}' "$oracle_file"
 }
-# expected: what the last oracle said; check runs in a shell of its own.
+# expected: print the last oracle's answer, from a file because check runs in a subshell.
 expected() {
 	read -r nodes edges leaked component hub </tmp/expected
 }
@@ -119,7 +119,7 @@ left() {
 		is "live objects" "$(figure live_objects)" = $((nodes + 2 * edges)) &&
 		is kept "$(figure kept)" = 0 && is lost "$(figure lost)" = 0
 }
-# collect_often N: each of them is checked by the client.
+# collect_often N: collect N times; the client checks each collection.
 collect_often() {
 	for _ in $(seq "$1"); do
 		order collect || {
@@ -161,7 +161,7 @@ made=0
 shaded=0
 check "threads start" order start
 check "nothing can be cut then" fails order -/bus
-# As often as it takes for the threads to come in between, on a host that is slow.
+# The collections repeat until the threads have run in between, which takes long on a slow host.
 collected=0
 rounds=0
 while [ $collected = 0 ] && { [ $rounds -lt 20 ] || [ $made -lt 1000 ] || [ $shaded -lt 1 ]; }; do
@@ -206,7 +206,7 @@ tickets_right() {
 }
 check "its finalizers ran, its weak handles are NULL" tickets_right
 
-# cut_off ROOTS [GONE]: cut them, and see what is left, also after threads did what they can.
+# cut_off ROOTS [GONE]: cut ROOTS, and compare what is left, again after threads have moved links.
 # shellcheck disable=SC2086 # lists of names without spaces
 cut_off() {
 	for root in $1; do	# small kernels lack some

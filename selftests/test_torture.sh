@@ -24,12 +24,12 @@ all=$(cat /sys/devices/system/cpu/online)
 check "the stress starts" tell stress_client start 1000000000000 loose
 check "the torture starts" load torture_client interval_ms=50
 
-# How often a CPU has gone.
+# How often a CPU has gone offline.
 gone() {
 	log_of_test | grep -c 'CPU [0-9]* is now offline'
 }
 
-# Until the time is up, and some changes were made, the validators run and the stress goes on.
+# The validators run and the stress goes on until the time is up and some CPUs have gone.
 end=$(($(now_ms) + seconds * 1000))
 reads=0
 ops=0

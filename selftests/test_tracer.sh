@@ -11,7 +11,7 @@ figure() {
 	answer tracer_client "$1"
 }
 : >/tmp/notes
-# traced SYMBOL: a second of work, all of it seen by the tracer.
+# traced SYMBOL: a second of work, with a tracer at SYMBOL that allocates and frees.
 traced() {
 	tell tracer_client trace "$1" 1000 || return 1
 	echo "$1: $(tr '\n' ' ' </sys/module/tracer_client/parameters/run)" >>/tmp/notes
@@ -23,7 +23,7 @@ at_rest() {
 
 load kmheap
 load tracer_client
-# Without a lock, and under that of a class and of a page heap.
+# The traced functions are called without a lock, under a class's lock and under a page heap's.
 for symbol in kmh_alloc_slow kmh_mheap_alloc_span kmh_mcentral_pop_announced_locked \
 	kmh_mcentral_claim_locked kmh_pa_alloc kmh_pa_free kmh_fixalloc_get; do
 	check "allocates and frees in $symbol()" traced "$symbol"

@@ -15,7 +15,7 @@ full_length && cycles=${cycles:-10}
 cycles=${cycles:-4}
 plan 8
 
-# Reads everything there is, for as long as it may; a heap and its files may go meanwhile.
+# Reads every file until it is stopped. A read may fail, because a heap and its files may go.
 reader() {
 	while [ ! -e /tmp/unload.stop ]; do
 		cat "$KMHEAP_DEBUGFS"/heaps/*/* "$KMHEAP_DEBUGFS/stats" >/dev/null 2>&1
@@ -41,7 +41,7 @@ cycles() {
 	done
 }
 
-# What the client says it leaves, and what the report after it says.
+# The client's message about the objects that it leaves has the same figures as kmheap's report.
 leaks() {
 	log_of_test | awk '
 		function count(name) {	# the number before "live objects" or "objects", and the bytes

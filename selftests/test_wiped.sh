@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # append: init_on_free=1
 # timeout: 120
-# Where the kernel wipes what is freed, nothing is left of an object, whichever way it went.
+# With init_on_free nothing is left of a freed object, whichever function freed it.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
