@@ -17,6 +17,7 @@ static struct kmh_node *other_node(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, other);
 	kmh_mheap_init(&other->mheap, heap, numa_mem_id());
+	kmh_grow_init(&other->mheap);
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 		kmh_mcentral_init(&other->central[i], i);
 	kmh_mcache_drain_all(heap);

@@ -479,16 +479,29 @@ static void long_forgotten_span_is_swept(struct kunit *test)
 	expect_all_released(test, SPANCLASS);
 }
 
-/* Fresh pages are what is paid for: eight pages are swept for each. */
+/* An object for which its class, which has no span, takes fresh pages. */
+static void *alloc_from_fresh_pages(struct kunit *test, unsigned int spanclass)
+{
+	void *p;
+
+	preempt_disable();
+	p = kmh_mcentral_alloc_one(kmh_heap_near_node(kmh_kunit_heap(test)), spanclass, false);
+	preempt_enable();
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	return p;
+}
+
+/* Taking fresh pages is what is paid for: eight pages swept for each. */
 static void fresh_pages_are_paid_for(struct kunit *test)
 {
 	const unsigned int class = kmh_size_to_class(4096);	/* several pages a span */
-	const unsigned int wide = kmh_spanclass(class, false);
 	unsigned int npages = kmh_classes[class].npages, i, budget;
 	struct kmh_mcentral *c = central(test, SPANCLASS);
-	struct kmh_mspan *s[40], *fresh;
+	struct kmh_mspan *s[40];
+	void *p, *wide;
 
 	KUNIT_ASSERT_GT(test, npages, 1U);
+	KUNIT_ASSERT_EQ(test, kmh_classes[kmh_spanclass_class(SPANCLASS)].npages, 1U);
 	grow(test, 100);
 	for (i = 0; i < ARRAY_SIZE(s); i++) {
 		s[i] = span_of(test, SPANCLASS, 3);
@@ -496,16 +509,17 @@ static void fresh_pages_are_paid_for(struct kunit *test)
 	}
 	c->dirty[0] = 1;
 	sweep_open(test, KMH_SWEEP_SET0);
-	fresh = span_of(test, SPANCLASS, 0);
+	p = alloc_from_fresh_pages(test, SPANCLASS ^ 1);
 	KUNIT_EXPECT_EQ(test, nunswept(s, ARRAY_SIZE(s), kmh_mcentral_gen(c)), 32U);
-	uncache_span(test, fresh);
-	fresh = span_of(test, wide, 0);
+	wide = alloc_from_fresh_pages(test, kmh_spanclass(class, false));
 	budget = min(8 * npages, 16U);
 	KUNIT_EXPECT_EQ(test, nunswept(s, ARRAY_SIZE(s), kmh_mcentral_gen(c)), 32 - budget);
-	uncache_span(test, fresh);
+	kmheap_free(p);
+	kmheap_free(wide);
 	sweep_finish(test);
 	for (i = 0; i < ARRAY_SIZE(s); i++)
 		free_all(test, s[i]);
+	kmh_mheap_release_spans(&node(test)->mheap);
 	expect_all_released(test, SPANCLASS);
 }
 

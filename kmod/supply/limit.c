@@ -107,7 +107,8 @@ static size_t kmh_limit_take_from_others(struct kmheap *heap, size_t bytes, bool
 /* No arena that was on its way by then is one that @bytes would have to wait for. */
 static bool kmh_limit_settled(struct kmheap *heap, size_t bytes, u64 turn)
 {
-	return (!kmh_heap_excess(heap, bytes) && !kmh_total_excess(bytes)) || kmh_arenas_have_left(turn);
+	return (!kmh_heap_excess(heap, bytes) && !kmh_total_excess(bytes)) ||
+	       kmh_arenas_have_left(turn);
 }
 
 /**

@@ -321,8 +321,9 @@ bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
 
 static void kmh_scavenge_work(struct work_struct *work)
 {
-	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, scavenge.kick.work);
-	struct kmh_scavenge *sc = &heap->scavenge;
+	struct kmh_scavenge *sc = container_of(to_delayed_work(work), struct kmh_scavenge,
+					       kick.work);
+	struct kmheap *heap = container_of(sc, struct kmheap, scavenge);
 	unsigned long since = jiffies - sc->last, rest;
 	u64 start = ktime_get_ns();
 	bool again;
