@@ -32,13 +32,13 @@
 
 struct kmheap *kmh_default_heap;
 LIST_HEAD(kmh_heaps);
-DEFINE_MUTEX(kmh_heaps_mutex);	/* the list above */
+DEFINE_MUTEX(kmh_heaps_mutex);	/* protects kmh_heaps */
 atomic_long_t kmh_misuses[KMH_NR_MISUSES];
 static enum cpuhp_state kmh_cpuhp_state;
 
 /* ---- create */
 
-/* A file name, and a word in lines of text. */
+/* May @name be a file name, and a word in lines of text? */
 static bool kmh_name_ok(const char *name)
 {
 	size_t len = name ? strnlen(name, KMH_NAME_MAX + 1) : 0, i;
@@ -87,7 +87,10 @@ static int kmh_heap_init_sentinels(struct kmheap *heap)
 {
 	int err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, GFP_KERNEL);
 
-	/* Where the module's limit forbids it there may be enough, and the first arena tells. */
+	/*
+	 * Where the module's limit forbids more there may still be enough; the first arena
+	 * tells.
+	 */
 	if ((err && err != -EDQUOT) || kmh_magazines_reserve(num_online_cpus(), GFP_KERNEL))
 		return -ENOMEM;
 	heap->unused = kmh_sentinel(heap, KMH_SPAN_UNUSED);
@@ -117,9 +120,10 @@ static void kmh_teach_lock_order(struct kmh_node *node)
 }
 
 /*
- * Show lockdep that each of these is taken in reclaim: by a shrinker of a client that frees, gives
- * up weak handles or shrinks a heap, or by one of ours, or that a heap's end waits for it. From
- * then on it reports the first allocation under one of them that may enter reclaim.
+ * Show lockdep that each of these is taken in reclaim: by a shrinker of a client that frees,
+ * gives up weak handles or shrinks a heap, by one of ours, or because a heap's end waits for
+ * it. From then on lockdep reports the first allocation under one of them that may enter
+ * reclaim.
  */
 static void kmh_teach_reclaim(struct kmheap *heap)
 {
@@ -154,7 +158,7 @@ static struct kmh_node *kmh_node_create(struct kmheap *heap, int nid)
 	return node;
 }
 
-/* A node without memory uses the first one that has some. */
+/* A node without memory uses the structure of the first node that has some. */
 static int kmh_heap_init_nodes(struct kmheap *heap)
 {
 	size_t bytes = nr_node_ids * sizeof(*heap->nodes);
@@ -183,13 +187,13 @@ static void kmh_heap_free_nodes(struct kmheap *heap)
 		return;
 	for (nid = 0; nid < nr_node_ids; nid++)
 		if (heap->nodes[nid] && heap->nodes[nid]->mheap.nid != nid)
-			heap->nodes[nid] = NULL;	/* shares another one's */
+			heap->nodes[nid] = NULL;	/* shares another node's */
 	for (nid = 0; nid < nr_node_ids; nid++)
 		kmh_backend_free(heap->nodes[nid]);
 	kmh_backend_free(heap->nodes);
 }
 
-/* What hangs off the structure; no arenas left, no users. */
+/* Free what hangs off the structure. No arenas are left, and no users. */
 static void kmh_heap_free_tables(struct kmheap *heap, struct kmh_mcache __percpu *mcache)
 {
 	kmh_mcache_destroy(heap, mcache);
@@ -201,7 +205,7 @@ static void kmh_heap_free_tables(struct kmheap *heap, struct kmh_mcache __percpu
 	atomic_long_sub(heap->base_metadata_bytes, &kmh_total_base);
 }
 
-/* Nobody but the caller knows the heap. */
+/* Free a heap that only the caller knows. */
 static void kmh_heap_free(struct kmheap *heap, struct kmh_mcache __percpu *mcache)
 {
 	kmh_heap_free_tables(heap, mcache);
@@ -263,14 +267,14 @@ static struct kmheap *kmh_heap_find_locked(const char *name)
 	return NULL;
 }
 
-/* Publish @heap; -EEXIST when another one has its name. */
+/* Publish @heap. Return: -EEXIST when another heap has its name. */
 static int kmh_heap_publish(struct kmheap *heap)
 {
 	unsigned int cpu;
 	int err = 0;
 
 	mutex_lock(&kmh_heaps_mutex);
-	/* From here on kmh_cpu_prepare() sees to it. */
+	/* From here on kmh_cpu_prepare() moves CPUs that come up. */
 	for_each_possible_cpu(cpu)
 		kmh_mcache_renode(heap, cpu);
 	if (kmh_heap_find_locked(heap->name))
@@ -299,7 +303,7 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 	heap = kmh_heap_new(name, attr);
 	if (!heap)
 		return ERR_PTR(-ENOMEM);
-	/* The first arena now, so that callers who cannot sleep find pages. */
+	/* Take the first arena now, so that callers that cannot sleep find pages. */
 	err = kmh_mheap_grow(&kmh_heap_near_node(heap)->mheap, 1, 1, 0, GFP_KERNEL);
 	if (err && kmh_total_limit)
 		pr_err("heap %s: no first arena; total_limit is %zu bytes\n", name,
@@ -323,7 +327,7 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
  *	included) without '/', the first one no '.'. Copied.
  * @attr: flags, limit, owner; NULL for all defaults.
  *
- * A heap shares no arena with another one. It holds a reference on kmheap.ko,
+ * A heap shares no arena with another heap. It holds a reference on kmheap.ko,
  * which cannot be unloaded before kmheap_destroy(). A fresh heap costs one arena
  * of 256 KiB and its tables.
  *
@@ -348,7 +352,10 @@ EXPORT_SYMBOL_GPL(kmheap_create);
 
 /* ---- destroy */
 
-/* By a link of its own: a free that races with the end may still announce the span. */
+/*
+ * List a span through @dead, because a free that races with the end may still announce it
+ * (@node).
+ */
 static void kmh_collect_span(struct kmh_mspan *s, void *ctx)
 {
 	struct kmh_mspan **spans = ctx;
@@ -357,7 +364,7 @@ static void kmh_collect_span(struct kmh_mspan *s, void *ctx)
 	*spans = s;
 }
 
-/* From here on every address of the heap says "gone"; its spans are in @spans. */
+/* From here on every address of the heap says "gone". Its spans are listed in @spans. */
 static void kmh_heap_unmap(struct kmheap *heap, struct kmh_mspan **spans)
 {
 	struct kmh_arena *a;
@@ -382,7 +389,7 @@ static void kmh_heap_free_arenas(struct kmheap *heap)
 	kmh_lost_free(heap);
 }
 
-/* Misuse that was counted here stays in the module's totals. */
+/* Misuse that was counted in the heap stays in the module's totals. */
 static void kmh_heap_keep_misuses(struct kmheap *heap)
 {
 	unsigned int i;
@@ -392,10 +399,10 @@ static void kmh_heap_keep_misuses(struct kmheap *heap)
 }
 
 /*
- * The heap is in no list. Frees that raced with us read its spans with preemption
- * off, so a grace period after the addresses say "gone" nobody does any more. (Large
- * objects are cleared and given back with preemption on: their frees must be over,
- * as kmheap_destroy() asks of all of them.)
+ * The heap is in no list. Frees that raced with the end read its spans with preemption off,
+ * so a grace period after the addresses say "gone" none does any more. (Large objects are
+ * cleared and given back with preemption on: their frees must be over, as kmheap_destroy()
+ * asks of all frees.)
  */
 static void kmh_heap_teardown(struct kmheap *heap, bool report)
 {
@@ -418,7 +425,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	kmh_scavenge_stop(heap);
 	while ((node = kmh_next_node(heap, &nid)))
 		kmh_mheap_stop(&node->mheap);
-	kmh_scavenge_stop(heap);	/* what a worker has asked for before it was stopped */
+	kmh_scavenge_stop(heap);	/* a worker may have asked before it was stopped */
 	kmh_limit_end(heap);
 	kmh_largecache_drain_idle(heap);
 	kmh_heap_unmap(heap, &spans);
@@ -452,9 +459,9 @@ static bool kmh_heap_is_listed_locked(const struct kmheap *heap)
 }
 
 /*
- * From here on the heap is the caller's to end, if it is one: nothing is read of @heap before
- * that is known. Return: 0; -ENOENT for no heap, or one that somebody is ending; -EBUSY for
- * the callback of its soft limit.
+ * From here on the heap is the caller's to end, if @heap is one: nothing is read of @heap
+ * before that is known. Return: 0; -ENOENT when it is no heap, or one that is being ended;
+ * -EBUSY in the callback of its soft limit.
  */
 static int kmh_heap_begin_end(struct kmheap *heap)
 {
@@ -471,7 +478,7 @@ static int kmh_heap_begin_end(struct kmheap *heap)
 	return err;
 }
 
-/* The files go first: whoever takes the name afterwards finds their folder gone. */
+/* Files go first: a heap that takes the name afterwards finds their folder gone. */
 static void kmh_heap_unpublish(struct kmheap *heap)
 {
 	kmh_debugfs_remove_heap(heap);
@@ -483,16 +490,16 @@ static void kmh_heap_unpublish(struct kmheap *heap)
 
 /**
  * kmheap_destroy() - end a heap
- * @heap: the heap; NULL and ERR_PTR do nothing. What is no heap, or one that is being destroyed or
- *	has been, is warned about and not read.
+ * @heap: the heap; NULL and ERR_PTR do nothing. A pointer to no heap, or to one that is being
+ *	destroyed or has been, is warned about and not read.
  *
  * Objects that are still live are reported (how many, how many bytes, of which size
  * classes) and freed with the rest; their finalizers run. Deferred frees are waited for.
- * Whoever may still free into the heap must be done: a free that comes later is reported
+ * Clients that may still free into the heap must be done: a free that comes later is reported
  * as such and ignored. The callback of a soft limit is waited for. kmheap_weak_destroy() may come
  * at any time.
  *
- * Its name is free again when this returns, or a little earlier.
+ * The name is free again when this returns, or a little earlier.
  *
  * Context: Process context; sleeps.
  */
@@ -553,7 +560,7 @@ static struct kmheap *kmh_heap_of_owner(struct module *owner)
 	return found;
 }
 
-/* Runs after the owner's exit function: what it left behind is a leak. */
+/* Called after the owner's exit function: a heap that it left behind is a leak. */
 static int kmh_module_event(struct notifier_block *nb, unsigned long event, void *data)
 {
 	struct module *mod = data;
@@ -570,7 +577,7 @@ static int kmh_module_event(struct notifier_block *nb, unsigned long event, void
 
 static struct notifier_block kmh_module_nb = { .notifier_call = kmh_module_event };
 
-/* The default heap and what watches over all heaps. */
+/* Make the default heap and register the callbacks that serve all heaps. */
 int kmh_heaps_init(void)
 {
 	static const struct kmheap_attr attr;

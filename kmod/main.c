@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The module: parameters, init order, exit in strict reverse. */
+/* The module: parameters, order of initialization, exit in strict reverse. */
 #define pr_fmt(fmt) "kmheap: " fmt
 
 #include <linux/init.h>

@@ -34,11 +34,11 @@ bool kmh_backend_should_fail(void)
 }
 
 /*
- * How hard to try, and nothing else. The rest of a caller's gfp speaks of an object (zeroing,
- * mobility, who is charged) or of zones, and what is taken here serves many objects of many
- * callers: __GFP_ACCOUNT would charge whoever happened to trigger the growth for all of them, and
- * keep that memory cgroup for as long as the module is loaded. The kernel's reserves
- * (__GFP_HIGH, __GFP_MEMALLOC) are for less than an arena.
+ * Flags that say how hard to try, and nothing else. The rest of a caller's gfp speaks of an
+ * object (zeroing, mobility, which cgroup is charged) or of zones, and memory taken here
+ * serves many objects of many callers: __GFP_ACCOUNT would charge the caller that happened to
+ * trigger the growth for all of them, and keep its memory cgroup for as long as the module is
+ * loaded. The kernel's reserves (__GFP_HIGH, __GFP_MEMALLOC) are for less than an arena.
  */
 #define KMH_GFP_EFFORT	(__GFP_RECLAIM | __GFP_IO | __GFP_FS | __GFP_NOWARN | __GFP_NORETRY | \
 			 __GFP_RETRY_MAYFAIL | __GFP_NOMEMALLOC | __GFP_NOLOCKDEP)
@@ -47,7 +47,7 @@ bool kmh_backend_should_fail(void)
 gfp_t kmh_backend_gfps;
 #endif
 
-/* The kernel is given @gfp, perhaps with what says how much to clear. */
+/* Note for the suites that the kernel is given @gfp. */
 static void kmh_backend_note(gfp_t gfp)
 {
 #ifdef KMHEAP_KUNIT
@@ -56,10 +56,10 @@ static void kmh_backend_note(gfp_t gfp)
 }
 
 /**
- * kmh_backend_gfp() - what of a caller's gfp the kernel gets to see
+ * kmh_backend_gfp() - the part of a caller's gfp that the kernel gets to see
  * @gfp: the caller's.
  *
- * Everything in this file that allocates passes its gfp through here, so nobody else has to.
+ * Everything in this file that allocates passes its gfp through here, so other files need not.
  * Documentation/api.rst has a table of all flags.
  *
  * Context: Any.
@@ -69,12 +69,12 @@ gfp_t kmh_backend_gfp(gfp_t gfp)
 	return gfp & KMH_GFP_EFFORT;
 }
 
-/* So much looks available, as slabs that could be reclaimed do, when nothing is. */
+/* So much looks available when nothing is, for example slabs that could be reclaimed. */
 #define KMH_NOT_AVAILABLE	SZ_8M
 
 /**
- * kmh_memory_is_short() - the kernel has not much left
- * @bytes: that are about to be taken from it.
+ * kmh_memory_is_short() - has the kernel little left?
+ * @bytes: about to be taken from it.
  *
  * Context: Any.
  * Return: true when less than a 32nd of the memory would stay with the kernel.
@@ -86,7 +86,7 @@ bool kmh_memory_is_short(size_t bytes)
 	return si_mem_available() < (long)least;
 }
 
-/* A gfp that asks for NULL before anybody is killed, when there is nothing to be had. */
+/* Does @gfp ask for NULL before a task is killed, when no memory is left? */
 static bool kmh_gfp_may_fail(gfp_t gfp)
 {
 	return gfp & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL);
@@ -95,13 +95,17 @@ static bool kmh_gfp_may_fail(gfp_t gfp)
 /*
  * vmalloc() in steps, page by page, of any node. The page tables are the point: vmalloc()
  * allocates them without the caller's gfp, so that the OOM killer runs (or under GFP_NOFS it
- * tries without end) for somebody who has asked for a try. Here they come from the kernel's
- * reserves, one page for 512, or not at all; as with vmalloc() itself in 7.3. vfree() takes
- * all of it back. @gfp has been through kmh_backend_gfp(), or is that and __GFP_THISNODE.
+ * tries without end) for a caller that has asked for a try only. Here they come from the
+ * kernel's reserves, one page for 512, or not at all; as with vmalloc() itself in 7.3.
+ * vfree() takes all of it back. @gfp has been through kmh_backend_gfp(), or is that and
+ * __GFP_THISNODE.
  */
 void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
 {
-	/* Without reclaim, which calls back; only who is in reclaim has the reserves for it. */
+	/*
+	 * Without reclaim, which calls back; only a caller that is in reclaim has the
+	 * reserves for it.
+	 */
 	gfp_t table = current->flags & PF_MEMALLOC ? gfp : gfp | __GFP_NOMEMALLOC;
 	unsigned int n, npages = DIV_ROUND_UP(bytes, PAGE_SIZE), flags = memalloc_noreclaim_save();
 	struct page **pages = kvmalloc_array(npages, sizeof(*pages),
@@ -131,9 +135,9 @@ void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
 }
 
 /*
- * What only the page allocator can keep: vmalloc() takes neither a node to insist on nor
- * __GFP_NOMEMALLOC (7.x warns), and for reclaim, which gets the last pages there are, it rounds
- * up to huge ones.
+ * Does the request need the page allocator? vmalloc() takes neither a node to insist on nor
+ * __GFP_NOMEMALLOC (7.x warns), and for reclaim, which gets the last pages there are, it
+ * rounds up to huge ones.
  */
 static bool kmh_backend_wants_pieces(gfp_t gfp, bool here)
 {
@@ -141,7 +145,7 @@ static bool kmh_backend_wants_pieces(gfp_t gfp, bool here)
 	       !(here || KMH_HUGE_ON_ANY_NODE);
 }
 
-/* vmalloc() has nothing to do with these. */
+/* vmalloc() cannot use __GFP_NOMEMALLOC. */
 static void *kmh_backend_vmalloc(size_t bytes, gfp_t gfp, int nid, bool here)
 {
 	gfp &= ~__GFP_NOMEMALLOC;
@@ -154,8 +158,8 @@ static void *kmh_backend_vmalloc(size_t bytes, gfp_t gfp, int nid, bool here)
 }
 
 /*
- * vmalloc_huge() falls back to small pages, at any page address; is it worth a try where one out
- * of two of those would not do?
+ * vmalloc_huge() falls back to small pages, at any page address. Is a try worth it? Not where
+ * one out of two such addresses would not be aligned.
  */
 static bool kmh_backend_maps_huge(size_t bytes, size_t align)
 {
@@ -171,9 +175,10 @@ static bool kmh_backend_maps_huge(size_t bytes, size_t align)
  *	@align less a page, so that @bytes from a multiple of @align on are in them.
  * @align: a power of two, at least PAGE_SIZE.
  * @gfp: how hard to try.
- * @nid: node the memory should come from; has to, under __GFP_THISNODE.
+ * @nid: node that the memory should come from; must, under __GFP_THISNODE.
  *
- * Mapped in small pages when memory is short, and before 6.16 of another node than the caller's.
+ * Mapped in small pages when memory is short, and before 6.16 when it is of another node than the
+ * caller's.
  *
  * Context: Process context; sleeps.
  * Return: page-aligned memory with old contents (zeroes under init_on_alloc), or NULL.
@@ -184,13 +189,13 @@ void *kmh_backend_arena(size_t *bytes, size_t align, gfp_t gfp, int nid)
 	gfp_t thisnode = 0;
 	void *base;
 
-	/* With one node every page is of it. */
+	/* With one node every page is of that node. */
 	if (num_node_state(N_MEMORY) > 1)
 		thisnode = gfp & __GFP_THISNODE;
 	gfp = kmh_backend_gfp(gfp);
 	if (kmh_backend_should_fail())
 		return NULL;
-	migrate_disable();	/* to where vmalloc() would take memory of another node */
+	migrate_disable();	/* to a CPU for which vmalloc() would take another node's */
 	here = nid == numa_mem_id();
 	pieces = kmh_backend_wants_pieces(gfp | thisnode, here) ||
 		 (kmh_gfp_may_fail(gfp) && kmh_memory_is_short(*bytes));
@@ -218,13 +223,13 @@ void kmh_backend_free_arena(void *base)
 	vfree(base);
 }
 
-/* Somebody else has freed it. */
+/* A client has freed the arena. */
 void kmh_backend_forget_arena(void)
 {
 	atomic_long_dec(&kmh_backend_narenas);
 }
 
-/* kvmalloc_node() that kills nobody. */
+/* kvmalloc_node() for which no task is killed. */
 static void *kmh_backend_small_pieces(size_t bytes, gfp_t gfp, int nid)
 {
 	gfp |= __GFP_NOWARN;

@@ -11,20 +11,20 @@
 #include <linux/types.h>
 
 /*
- * The n-th next backend allocation fails, and only that one; 0 is off. Set by
- * tests and by debugfs "fail_nth".
+ * The n-th next backend allocation fails, and only that one; 0 is off. Set by tests and by
+ * debugfs "fail_nth".
  */
 extern atomic_long_t kmh_fail_nth;
 
 /* Number of backend allocations that the counter made fail. */
 extern atomic_long_t kmh_failures_injected;
 
-/* Arenas and tables taken and not given back: what a leak test goes by. */
+/* Arenas and tables taken and not given back: a leak test compares these. */
 extern atomic_long_t kmh_backend_narenas;
 extern atomic_long_t kmh_backend_ntables;
 
 #ifdef KMHEAP_KUNIT
-/* All flags that the kernel has been given since a case has cleared them. */
+/* All flags that the kernel has been given since a case cleared this. */
 extern gfp_t kmh_backend_gfps;
 #endif
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Private: what only the benchmarks' build of kmheap.ko has: older ways of doing things, to
- * compare with. In every other build KMHEAP_BENCH is 0 and the compiler drops their uses.
+ * compare with. In every other build KMHEAP_BENCH is 0 and the compiler drops all uses.
  */
 #ifndef _KMHEAP_BENCHMARK_H
 #define _KMHEAP_BENCHMARK_H
@@ -15,8 +15,8 @@
 struct kmheap;
 
 extern bool kmh_bench_by_address;	/* of heaps made now: pages by address alone */
-extern bool kmh_bench_lifo;		/* spans: the latest one first, wherever it lies */
-extern bool kmh_bench_no_history;	/* the scavenger goes by the use of the moment */
+extern bool kmh_bench_lifo;		/* spans: the latest one first, in whatever arena */
+extern bool kmh_bench_no_history;	/* the scavenger keeps what is in use at the moment */
 
 void kmh_bench_no_scavenger(struct kmheap *heap);
 void kmh_bench_drain(struct kmheap *heap);

@@ -15,7 +15,7 @@
 #include "base/fixalloc.h"
 #include "heap.h"
 
-/* A heap is told of again when it has been so much of its soft limit below it. */
+/* An owner is told again only after its heap has been this share of the soft limit below it. */
 #define KMH_LIMIT_HYSTERESIS	16
 
 atomic_long_t kmh_total_bytes;
@@ -36,7 +36,7 @@ u64 kmh_shared_bytes(void)
 }
 
 /*
- * So many bytes of arenas keep @limit. Each arena is counted with the most metadata that can
+ * Bytes of arenas that keep @limit. Each arena is counted with the most metadata that can
  * come with it: 960 bytes a page if it were all tiny spans, so an eighth.
  */
 static size_t kmh_limit_room(size_t limit, size_t base)
@@ -53,7 +53,7 @@ size_t kmh_heap_room(const struct kmheap *heap)
 	return kmh_limit_room(READ_ONCE(heap->limit_bytes), base);
 }
 
-/* With @more that belongs to no heap. */
+/* The module's room, when @more bytes of no heap are added. */
 static size_t kmh_total_room_beside(size_t more)
 {
 	size_t limit = READ_ONCE(kmh_total_limit);
@@ -70,9 +70,9 @@ size_t kmh_total_room(void)
 }
 
 /*
- * Who books an arena adds it first and then reads what the rest leaves room for; who books
- * something else does it the other way round. The additions are fully ordered, so of two that
- * exceed a limit together one sees the other.
+ * Booking an arena adds its bytes first and then reads what the rest leaves room for; booking
+ * something else does it the other way round. The additions are fully ordered, so of two
+ * callers that exceed a limit together one sees the other.
  */
 static bool kmh_heap_is_within(const struct kmheap *heap, size_t arenas)
 {
@@ -89,8 +89,8 @@ static bool kmh_total_is_within(size_t arenas)
  * @heap: the heap.
  * @bytes: size of an arena.
  *
- * Booked first and taken then, so that growers on several nodes and in several heaps together
- * keep the limits.
+ * Bytes are booked before they are taken, so that growers on several nodes and in several heaps
+ * together keep the limits.
  *
  * Return: false, and nothing booked, when the heap's limit or the module's forbids it.
  */
@@ -110,7 +110,7 @@ size_t kmh_heap_footprint(const struct kmheap *heap)
 	return atomic_long_read(&heap->arena_bytes) + atomic_long_read(&heap->metadata_bytes);
 }
 
-/* The heap has become smaller. */
+/* The heap has become smaller: is it well below its soft limit again? */
 static void kmh_limit_lessened(struct kmheap *heap)
 {
 	struct kmh_limit *l = &heap->limit;
@@ -156,8 +156,8 @@ bool kmh_heap_try_book_side(struct kmheap *heap, size_t bytes)
 }
 
 /*
- * @bytes that have been booked so are given back. A soft limit does not notice before an arena
- * goes. Context: any.
+ * Undo kmh_heap_try_book_side(). The soft limit is only looked at again when an arena goes.
+ * Context: any.
  */
 void kmh_heap_unbook_side_atomic(struct kmheap *heap, size_t bytes)
 {
@@ -166,14 +166,14 @@ void kmh_heap_unbook_side_atomic(struct kmheap *heap, size_t bytes)
 	atomic_long_sub(bytes, &heap->limit.side_bytes);
 }
 
-/* The same where a soft limit notices at once. Context: process context. */
+/* Undo kmh_heap_try_book_side(), and look at the soft limit. Context: process context. */
 void kmh_heap_unbook_side(struct kmheap *heap, size_t bytes)
 {
 	kmh_heap_unbook_side_atomic(heap, bytes);
 	kmh_limit_lessened(heap);
 }
 
-/* May the module take @bytes that are of no heap, and stay? Context: any. */
+/* May the module take @bytes that belong to no heap, and stay? Context: any. */
 bool kmh_total_allows(size_t bytes)
 {
 	return atomic_long_read(&kmh_total_bytes) <= kmh_total_room_beside(bytes);

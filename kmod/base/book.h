@@ -9,8 +9,8 @@
 struct kmheap;
 
 /* Of all heaps together. */
-extern atomic_long_t kmh_total_bytes;		/* as heap->arena_bytes */
-extern atomic_long_t kmh_total_base;	/* as heap->base_metadata_bytes and limit.side_bytes */
+extern atomic_long_t kmh_total_bytes;		/* sum of heap->arena_bytes */
+extern atomic_long_t kmh_total_base;	/* sum of heap->base_metadata_bytes and limit.side_bytes */
 extern size_t kmh_total_limit;
 
 /* How many bytes of arenas keep a limit, beside the metadata that there is; and what there is. */

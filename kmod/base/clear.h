@@ -18,7 +18,7 @@
 #define KMH_KMEMLEAK	IS_ENABLED(CONFIG_DEBUG_KMEMLEAK)
 #define KMH_SANITIZE	(KMH_KASAN || KMH_KMEMLEAK)
 
-/* memset() to 0 of what KASAN may still, or already, take for free. */
+/* memset() to 0 of memory that KASAN may take for free, still or already. */
 static __always_inline void kmh_clear(void *p, size_t bytes)
 {
 #if KMH_KASAN

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The one place where kernels differ: a named wrapper per difference, each with
- * its kernel range and the day it can go. Feature probes come before version
- * tests; no other file tests a version.
+ * The one place where kernels differ: a named wrapper for each difference, with its kernel
+ * range and the time when it can go. Feature probes come before version tests; no other file
+ * tests a version.
  */
 #ifndef _KMHEAP_COMPAT_H
 #define _KMHEAP_COMPAT_H
@@ -21,8 +21,8 @@
 /*
  * kmh_vmalloc_huge_node() - vmalloc_huge() on a node
  *
- * vmalloc_huge_node() is a macro (allocation profiling) from 6.16 on. Before that it is the
- * caller's node and no other. Goes when 6.12 does.
+ * vmalloc_huge_node() is a macro (allocation profiling) from 6.16 on. Before that only the
+ * caller's node can be had. Goes when 6.12 does.
  */
 #ifdef vmalloc_huge_node
 #define KMH_HUGE_ON_ANY_NODE			true
@@ -35,8 +35,8 @@
 /*
  * kmh_this_cpu_ptr() - this_cpu_ptr() in two halves
  *
- * Where the number of the CPU is a function call (User-Mode Linux), a fast path makes it
- * first, when it has nothing yet to keep in registers. Elsewhere there is no first half.
+ * Where the number of the CPU is a function call (User-Mode Linux), a fast path makes that
+ * call first, when it has nothing in registers yet. Elsewhere there is no first half.
  */
 #if defined(CONFIG_UML) && defined(CONFIG_SMP)
 #define kmh_this_cpu_offset()		__my_cpu_offset
@@ -51,8 +51,8 @@
  *
  * this_cpu_add() is one instruction where it matters. User-Mode Linux has only the generic
  * form, which keeps interrupts out at about 700 cycles a call; there an interrupt is a
- * signal, and comes between the instructions of an addition to memory, which is one.
- * The offset is that of kmh_this_cpu_offset().
+ * signal, which comes between instructions, and an addition to memory is one instruction. The
+ * offset is that of kmh_this_cpu_offset().
  */
 #ifdef CONFIG_UML
 #define kmh_cpu_add(pcp, val)	raw_cpu_add(pcp, val)
@@ -65,16 +65,16 @@
 #endif
 
 /*
- * __cond_lock() tells sparse that a function took a lock if it returned true. It went
- * when clang took over that analysis (7.0). Goes when 6.12 does.
+ * __cond_lock() tells sparse that a function took a lock if it returned true. The kernel
+ * dropped it when clang took over that analysis (7.0). Goes when 6.12 does.
  */
 #ifndef __cond_lock
 #define __cond_lock(lock, taken)	({ (void)(lock); (taken); })
 #endif
 
 /*
- * A shrinker: allocated by the kernel with a pointer for its owner (6.7+), or by its owner and
- * without. Goes when 6.1 does.
+ * A shrinker: allocated by the kernel with a pointer for its owner (6.7+), or by its owner
+ * and without that. Goes when 6.1 does.
  */
 typedef unsigned long (*kmh_shrinker_fn)(struct shrinker *s, struct shrink_control *sc);
 
@@ -139,10 +139,10 @@ static inline void kmh_shrinker_destroy(struct shrinker *s)
 #endif
 
 /*
- * kmh_reclaimed() - pages that reclaim is told of by who frees them
+ * kmh_reclaimed() - pages that a shrinker has freed, for reclaim to count
  *
- * The field of current->reclaim_state has this name from 6.4 on. Users include <linux/swap.h>.
- * Goes when 6.1 does.
+ * The field of current->reclaim_state has this name from 6.4 on. Users include
+ * <linux/swap.h>. Goes when 6.1 does.
  */
 #if KERNEL_VERSION(6, 4, 0) <= LINUX_VERSION_CODE
 #define kmh_reclaimed(state)	((state)->reclaimed)

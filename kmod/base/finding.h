@@ -7,15 +7,15 @@
 #include <linux/delay.h>
 
 /*
- * Formats at once: an argument may be %pV, and may be gone after the call. May be
- * called with a raw lock held, so it must not sleep.
+ * Formats at once: an argument may be %pV, and may be gone after the call. May be called with
+ * a raw lock held, so it must not sleep.
  */
 typedef void (*kmh_finding_fn)(void *ctx, const char *fmt, ...) __printf(2, 3);
 
-/* So often is looked at what changes without a lock: only what stays is a finding. */
+/* Looks at a state that changes without a lock: only what lasts is a finding. */
 #define KMH_FINDING_LOOKS	3U
 
-/* Between two looks. A CPU of a guest may stand still halfway for some milliseconds. */
+/* The pause between two looks. A CPU of a guest may stand still halfway for some milliseconds. */
 static inline void kmh_finding_pause(void)
 {
 	usleep_range(10000, 20000);

@@ -8,11 +8,10 @@
  *   free	the next free link, or NULL
  *   pending	the next pending link, or NULL, with bit 0 set
  *
- * Whoever changes a link from "in use" with a cmpxchg owns the put; everyone
- * else's put of that item finds another value and is refused. So a second put is
- * always caught, and so is a put to the wrong fixalloc. Pending items are those
- * whose put found the lock held. They are tagged because the validator may look at
- * a link while its owner is still pushing it.
+ * The caller that changes a link from "in use" with a cmpxchg owns the put; every other put
+ * of that item finds another value and is refused. So a second put is always caught, and so
+ * is a put to the wrong fixalloc. Pending items are those whose put found the lock held. They
+ * are tagged because the validator may look at a link while its owner is still pushing it.
  */
 #include <linux/align.h>
 #include <linux/atomic.h>
@@ -40,7 +39,7 @@ struct kmh_fixlink {
 
 static_assert(sizeof(struct kmh_fixlink) == KMH_FIXALLOC_TAIL_BYTES);
 
-/* Sits at the end of a chunk, so that the first item is aligned as the chunk is. */
+/* At the end of a chunk, so that the first item is aligned as the chunk is. */
 struct kmh_fixchunk {
 	struct kmh_fixchunk *next;
 };
@@ -62,7 +61,7 @@ static bool is_pending(const struct kmh_fixlink *next)
 	return (unsigned long)next & PENDING_BIT;
 }
 
-/* What the link of an item in use holds. */
+/* The link of an item in use. */
 static struct kmh_fixlink *inuse_mark(struct kmh_fixalloc *f)
 {
 	return (struct kmh_fixlink *)f;
@@ -93,7 +92,7 @@ static void *chunk_base(const struct kmh_fixalloc *f, struct kmh_fixchunk *chunk
 	return (void *)(chunk + 1) - chunk_bytes(f);
 }
 
-/* Push @link, already claimed by the caller, on the pending list. Any context. */
+/* Push @link, already claimed by the caller, on the pending list. Context: any. */
 static void pending_push(struct kmh_fixalloc *f, struct kmh_fixlink *link)
 {
 	struct kmh_fixlink *first = READ_ONCE(f->pending);
@@ -144,7 +143,7 @@ static struct kmh_fixlink *pop_free_locked(struct kmh_fixalloc *f)
 /**
  * kmh_fixalloc_init() - set up a fixalloc without any items
  * @f: the fixalloc.
- * @name: what reports call it; kept by reference.
+ * @name: its name in reports; kept by reference.
  * @bytes: length of an item.
  * @align: what an item's address is a multiple of, a power of two up to PAGE_SIZE.
  *
@@ -190,7 +189,7 @@ u64 kmh_fixallocs_unused_bytes(void)
 	return bytes;
 }
 
-/* Link the items of a new chunk into a list, lowest address first. Returns the last link. */
+/* Link the items of a new chunk into a list, lowest address first. Return: the last link. */
 static struct kmh_fixlink *chunk_carve(const struct kmh_fixalloc *f, void *base)
 {
 	struct kmh_fixlink *link = item_link(f, base);
@@ -231,9 +230,9 @@ static unsigned long nfree_drained(struct kmh_fixalloc *f)
 }
 
 /**
- * kmh_fixalloc_reserve() - make sure that items are there to be got
+ * kmh_fixalloc_reserve() - make sure that items are free
  * @f: the fixalloc.
- * @nobjs: how many must be free on return. Nobody keeps others from getting them.
+ * @nobjs: how many must be free on return. Other callers may get them right afterwards.
  * @gfp: how hard to try.
  *
  * Context: What @gfp says, but not NMI. Takes and drops the lock.
@@ -288,9 +287,9 @@ static noinline void report_refused(struct kmh_fixalloc *f, void *p, unsigned lo
 /**
  * kmh_fixalloc_put() - give an item back
  * @f: the fixalloc it came from.
- * @p: the item. A put of one that is not in use is counted and otherwise ignored.
+ * @p: the item. A put of an item that is not in use is counted and otherwise ignored.
  *
- * Never waits: where the lock is held, by whomever, the item goes on a lock-free
+ * Never waits: where the lock is held the item goes on a lock-free
  * list that the next holder drains. Until then it counts as in use.
  *
  * Context: Any, NMI included.
@@ -318,7 +317,7 @@ void kmh_fixalloc_put(struct kmh_fixalloc *f, void *p)
  * @f: the fixalloc. It has no items afterwards and may be used again.
  *
  * Items in use are a bug of the caller: they are warned about and freed all the
- * same. Nobody may still follow a pointer to an item, stale or not.
+ * same. No reader may still follow a pointer to an item, stale or not.
  *
  * Context: Process context, no other user of @f.
  */
@@ -340,7 +339,7 @@ void kmh_fixalloc_destroy(struct kmh_fixalloc *f)
 	f->chunk_bytes = 0;
 }
 
-/* What a walk over all chunks found, and the counters at that moment. */
+/* What a walk over all chunks has found, and the counters at that moment. */
 struct fixalloc_census {
 	unsigned long nchunks, nfree, ninuse, ntails;
 	unsigned long links;	/* exclusive or of the addresses that links point to */
@@ -364,8 +363,8 @@ static void census_item(struct kmh_fixalloc *f, struct kmh_fixlink *link,
 }
 
 /*
- * Follows no link, so a broken one does no harm: when every free link but the last
- * is pointed to once, the addresses cancel out.
+ * Follows no link, so a broken one does no harm: when every free link but the last is pointed
+ * to once, the addresses cancel out.
  */
 static void census_locked(struct kmh_fixalloc *f, struct fixalloc_census *c)
 {
@@ -388,12 +387,12 @@ static void census_locked(struct kmh_fixalloc *f, struct fixalloc_census *c)
 
 /**
  * kmh_fixalloc_validate() - check a fixalloc
- * @f: the fixalloc; others may use it meanwhile.
+ * @f: the fixalloc; it may be in use meanwhile.
  * @finding: called once per finding, without the lock.
  * @ctx: passed on to @finding.
  *
- * Holds the lock, interrupts off, for one pass over all items: a tool for tests
- * and debugfs, no matter for a hot path.
+ * Holds the lock, interrupts off, for one pass over all items: for tests
+ * and debugfs, not for a hot path.
  *
  * Context: Any but NMI.
  * Return: number of findings.

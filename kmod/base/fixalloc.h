@@ -2,13 +2,13 @@
 /*
  * Fixed-size metadata, type-stable: Go's fixalloc with the locking of a kernel.
  *
- * Items come from chunks that are taken from the kernel by kmh_fixalloc_reserve()
- * and given back by kmh_fixalloc_destroy() only. Between the two, memory that was
- * an item stays an item of that kind, so a racing reader may follow a stale pointer
- * to a freed or reused one. It then sees what the last user left, or what the next
- * one writes, and must be able to tell (the item's own fields say whether it is
- * what was looked for). For that reason the allocator keeps its link behind the
- * item, never in it: putting and getting an item changes none of its bytes.
+ * Items come from chunks that are taken from the kernel by kmh_fixalloc_reserve() and given
+ * back by kmh_fixalloc_destroy() only. Between the two, memory that was an item stays an item
+ * of that kind, so a racing reader may follow a stale pointer to a freed or reused item. The
+ * reader then sees what the last user left, or what the next one writes, and must be able to
+ * tell: the item's own fields say whether it is the one looked for. For that reason the
+ * allocator keeps its link behind the item, never in it: putting and getting an item changes
+ * none of its bytes.
  */
 #ifndef _KMHEAP_FIXALLOC_H
 #define _KMHEAP_FIXALLOC_H
@@ -22,13 +22,13 @@
 
 #include "base/finding.h"
 
-/* What the allocator adds to an item before it rounds up to the alignment. */
+/* Bytes that the allocator adds to an item before it rounds up to the alignment. */
 #define KMH_FIXALLOC_TAIL_BYTES		sizeof(void *)
 
 /*
- * Chunks are one page, or the shortest run of pages that holds one item. Longer ones would
- * waste less at their ends (a magazine in eight, a descriptor of 768 bytes in twenty), but a run
- * of pages cannot be had in memory that is fragmented, however much of it is free.
+ * Chunks are one page, or the shortest run of pages that holds one item. Longer chunks would
+ * waste less at their ends (a magazine in eight, a descriptor of 768 bytes in twenty), but
+ * fragmented memory has no runs of pages, however much of it is free.
  */
 #define KMH_FIXALLOC_CHUNK_BYTES	PAGE_SIZE
 
@@ -40,7 +40,7 @@ struct kmh_fixalloc {
 	const char *name;
 	size_t size;			/* bytes asked for */
 	size_t stride;			/* bytes from item to item, the link included */
-	size_t link_off;		/* where in an item its link is */
+	size_t link_off;		/* from an item's start to its link */
 	unsigned int order;		/* of a chunk */
 	unsigned int per_chunk;		/* items in a chunk */
 	struct kmh_fixalloc *next_shared;	/* kmh_fixalloc_share() */
@@ -48,13 +48,13 @@ struct kmh_fixalloc {
 	raw_spinlock_t lock;		/* the last in the lock order; NMI only tries */
 	struct kmh_fixlink *free;	/* LIFO: the item put last is got first */
 	struct kmh_fixchunk *chunks;
-	unsigned long nfree;		/* written under @lock, read anywhere */
-	unsigned long ninuse;		/* likewise; counts pending ones too */
-	unsigned long chunk_bytes;	/* likewise; taken from the kernel */
+	unsigned long nfree;		/* this and the next two: written under @lock */
+	unsigned long ninuse;		/* pending items included */
+	unsigned long chunk_bytes;	/* taken from the kernel */
 
 	/* lock-free */
 	struct kmh_fixlink *pending;	/* put while @lock was held: cmpxchg in, xchg out */
-	atomic_long_t nrefused;		/* puts of what was not in use here */
+	atomic_long_t nrefused;		/* puts of items not in use here */
 };
 
 void kmh_fixalloc_init(struct kmh_fixalloc *f, const char *name, size_t bytes, size_t align);

@@ -9,7 +9,7 @@
 #include "base/gfp.h"
 #include "heap.h"
 
-/* May this caller wait for an arena? */
+/* May a caller with @gfp, in this context, wait for an arena? */
 bool kmh_alloc_may_grow(gfp_t gfp)
 {
 	return gfpflags_allow_blocking(gfp) && !in_interrupt();
@@ -32,7 +32,7 @@ void kmh_refused(struct kmheap *heap, gfp_t gfp)
 		atomic_long_inc(&heap->reserve.refused[kmh_context_now()]);
 }
 
-/* What has been counted so was no refusal: there is something else to try. */
+/* Take a counted refusal back, because there is something else to try. */
 void kmh_unrefused(struct kmheap *heap, gfp_t gfp)
 {
 	atomic_long_dec(&heap->refused);
@@ -40,7 +40,7 @@ void kmh_unrefused(struct kmheap *heap, gfp_t gfp)
 		atomic_long_dec(&heap->reserve.refused[kmh_context_now()]);
 }
 
-/* False, and a refusal counted, when the request cannot be served because of its flags. */
+/* Can flags like @gfp be served? If not, count a refusal. Return: false then. */
 bool kmh_gfp_ok(struct kmheap *heap, gfp_t gfp)
 {
 	if (WARN_ONCE(gfp & KMH_GFP_ZONES,

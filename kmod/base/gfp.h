@@ -12,7 +12,7 @@ struct kmheap;
 /* What vmalloc space cannot promise. */
 #define KMH_GFP_ZONES		(__GFP_DMA | __GFP_DMA32)
 
-/* Where somebody is who cannot sleep. */
+/* The context of a caller that cannot sleep. */
 enum kmh_context {
 	KMH_CONTEXT_TASK,		/* by gfp, or with preemption off */
 	KMH_CONTEXT_SOFTIRQ,

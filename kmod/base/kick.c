@@ -16,7 +16,10 @@ void kmh_kick_wake(struct kmh_kick *k)
 		irq_work_queue(&k->irq);
 }
 
-/* Not any more when that has been forbidden; who asks after it is allowed again is heard. */
+/*
+ * Queue the next look. With idle_drain_ms=0 drop the request, so that one made after it is
+ * set again counts.
+ */
 void kmh_kick_queue(struct kmh_kick *k)
 {
 	long delay = k->delay(k);
@@ -27,7 +30,7 @@ void kmh_kick_queue(struct kmh_kick *k)
 		atomic_set(&k->asked, 0);
 }
 
-/* Runs where it may start a timer, whatever context has asked for it. */
+/* Runs in a context that may start a timer, whatever context the kick came from. */
 static void kmh_kicked(struct irq_work *irq)
 {
 	kmh_kick_queue(container_of(irq, struct kmh_kick, irq));

@@ -37,12 +37,12 @@
  *
  * The raw locks, 5 to 7, and who may wait for one:
  *
- * An NMI may have interrupted the holder of a lock, so it only tries. The same goes for a handler
- * of a tracer: with kprobes, ftrace, tracepoints and BPF code of others runs in the middle of a
- * function here, and may allocate and free. So each CPU counts the raw locks that it holds or
- * waits for, and whoever comes while there are any is taken for an NMI. Interrupts are off from
- * before the count to after it, so nobody else comes in between; and nobody here waits for one of
- * these locks with another one in hand.
+ * An NMI may have interrupted the holder of a lock, so it only tries. The same holds for a
+ * handler of a tracer: with kprobes, ftrace, tracepoints and BPF, code of others runs in the
+ * middle of a function here, and may allocate and free. So each CPU counts the raw locks that
+ * it holds or waits for, and a caller that comes while there are any is treated like an NMI.
+ * Interrupts are off from before the count to after it, so no interrupt comes in between; and
+ * no function here waits for one of these locks while it holds another one.
  */
 #ifndef _KMHEAP_LOCK_H
 #define _KMHEAP_LOCK_H
@@ -56,7 +56,7 @@
 
 DECLARE_PER_CPU(unsigned int, kmh_nlocks);
 
-/* May a lock be held by what the caller has interrupted? Any context. */
+/* May the code that the caller has interrupted hold a lock? Context: any. */
 static inline bool kmh_nested(void)
 {
 	return unlikely(in_nmi() || this_cpu_read(kmh_nlocks));
@@ -66,7 +66,7 @@ static inline void kmh_lock_begin(unsigned long *flags)
 {
 	local_irq_save(*flags);
 	raw_cpu_inc(kmh_nlocks);
-	barrier();	/* a handler that comes from here on sees it */
+	barrier();	/* a handler that comes from here on sees the count */
 }
 
 static inline void kmh_lock_end(unsigned long flags)
@@ -76,7 +76,7 @@ static inline void kmh_lock_end(unsigned long flags)
 	local_irq_restore(flags);
 }
 
-/* Never waits. Without SMP a trylock always succeeds, also on what has been interrupted. */
+/* Never waits. Without SMP a trylock always succeeds, even on a lock of interrupted code. */
 static inline bool __kmh_trylock_irqsave(raw_spinlock_t *lock, unsigned long *flags)
 {
 	if (!IS_ENABLED(CONFIG_SMP) && kmh_nested())
@@ -90,7 +90,7 @@ static inline bool __kmh_trylock_irqsave(raw_spinlock_t *lock, unsigned long *fl
 	return false;
 }
 
-/* Waits, but for who is nested: false when that one finds the lock taken. */
+/* Waits, unless nested: then false when the lock is taken. */
 static inline bool __kmh_lock_irqsave(raw_spinlock_t *lock, unsigned long *flags)
 {
 	if (kmh_nested())

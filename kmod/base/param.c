@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Module parameters that are sizes: with K, M, G or T wherever a size is written. */
+/* Module parameters that are sizes: K, M, G or T may follow, wherever a size is written. */
 #include <linux/ctype.h>
 #include <linux/kernel.h>
 #include <linux/moduleparam.h>
@@ -12,7 +12,7 @@
  * @text: a number as for kstrtoull(), perhaps with K, M, G or T, perhaps with a newline.
  * @bytes: where to put it.
  *
- * Return: 0 or -EINVAL, and then nothing is put.
+ * Return: 0, or -EINVAL with @bytes unchanged.
  */
 int kmh_bytes_parse(const char *text, size_t *bytes)
 {
@@ -55,13 +55,13 @@ const struct kernel_param_ops kmh_bytes_param_ops = {
 };
 
 /**
- * kmh_kib_parse() - a size in KiB as somebody has written it
- * @text: a number of KiB as for kstrtoull(), or one with K, M, G or T behind it, which then says
- *	all; perhaps with a newline.
+ * kmh_kib_parse() - read a size in KiB that a user has written
+ * @text: a number of KiB as for kstrtoull(), or a number with K, M, G or T behind it, which is a
+ *	size in bytes; perhaps with a newline.
  * @most: the largest that makes sense, in KiB.
  * @kib: where to put it.
  *
- * Return: 0 or -EINVAL, and then nothing is put.
+ * Return: 0, or -EINVAL with @kib unchanged.
  */
 int kmh_kib_parse(const char *text, unsigned int most, unsigned int *kib)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Code that needs preemption off says so with kmh_assert_pinned(), as its first statement. Test
- * builds look, and so do builds for kernels with CONFIG_DEBUG_PREEMPT or lockdep; in all others
- * nothing of it is there.
+ * Code that needs preemption off says so with kmh_assert_pinned(), as its first statement.
+ * Test builds check this, and so do builds for kernels with CONFIG_DEBUG_PREEMPT or lockdep;
+ * all others have nothing of it.
  *
- * A kernel without CONFIG_PREEMPT_COUNT (User-Mode Linux) does not know whether preemption is off.
- * A task keeps its CPU there until it gives it up, so a test build counts by itself, for each CPU.
+ * A kernel without CONFIG_PREEMPT_COUNT (User-Mode Linux) does not know whether preemption is
+ * off. A task keeps its CPU there until it gives it up, so a test build counts by itself, for
+ * each CPU.
  */
 #ifndef _KMHEAP_PINNED_H
 #define _KMHEAP_PINNED_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The size class tables, as scripts/gen_sizeclasses.py made and proved them, and
- * what can be pinned about them when they are compiled.
+ * The size class tables, as scripts/gen_sizeclasses.py made and proved them, and what can be
+ * checked of them at compile time.
  */
 #include <linux/align.h>
 #include <linux/bits.h>
@@ -24,7 +24,7 @@
 		.nwords = words,					\
 	},
 
-/* A free reads one row, an allocation one size; 16 byte rows never straddle a cache line. */
+/* A free reads one row, an allocation one size; rows of 16 bytes never straddle a cache line. */
 const struct kmh_sizeclass kmh_classes[KMH_NR_CLASSES] ____cacheline_aligned = {
 #include "base/sizeclass_table.h"
 };
@@ -51,11 +51,11 @@ static_assert(BITS_PER_LONG == 64);			/* nwords counts longs */
 
 #define CLASS_SPAN(pages)	((pages) << KMH_CLASS_PAGE_SHIFT)
 
-/* What holds for every row. The arguments are constants: this makes no code. */
+/* Check what holds for every row. The arguments are constants: this makes no code. */
 static __always_inline u8 class_pin(u64 bytes, u64 mul, u64 objects, u64 pages, u64 align,
 				    u64 words)
 {
-	/* Objects fill the span as far as they fit, and at most an eighth of it is tail. */
+	/* As many objects as fit, and at most an eighth of the span is tail. */
 	BUILD_BUG_ON(CLASS_SPAN(pages) / bytes != objects);
 	BUILD_BUG_ON(CLASS_SPAN(pages) % bytes * 8 > CLASS_SPAN(pages));
 	/* The multiplier is the reciprocal, rounded up. */
@@ -83,7 +83,7 @@ static __always_inline void classes_pin(void)
 
 /**
  * kmh_size_to_class_aligned() - smallest class with aligned slots
- * @bytes: what a slot must hold, at least 1.
+ * @bytes: bytes that a slot must hold, at least 1.
  * @align: what a slot's address must be a multiple of, in bytes; a power of two.
  *
  * Slots of a span are aligned to what divides both the object size and the address
@@ -96,7 +96,7 @@ unsigned int kmh_size_to_class_aligned(size_t bytes, size_t align)
 {
 	unsigned int class;
 
-	classes_pin();	/* some function must have it, or the compiler never looks */
+	classes_pin();	/* without a caller the compiler would not check it */
 	if (bytes > KMH_CLASS_MAX_BYTES || !is_power_of_2(align))
 		return 0;
 	for (class = kmh_size_to_class(bytes); class < KMH_NR_CLASSES; class++) {

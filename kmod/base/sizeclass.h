@@ -2,12 +2,11 @@
 /*
  * Size classes and span classes.
  *
- * A size class is an object size together with the shape of the spans that hold
- * such objects. A span class is a size class times noscan: objects allocated as
- * data (noscan) never share a span with objects that may hold pointers. Size
- * class 0 is no size, which leaves its two span classes for spans of other kinds:
- * large ones, and tiny ones (data by definition: what is that small and holds a
- * pointer is a whole object).
+ * A size class is an object size together with the shape of the spans that hold such objects.
+ * A span class is a size class times noscan: objects allocated as data (noscan) never share a
+ * span with objects that may hold pointers. Size class 0 is no size, which leaves its two
+ * span classes for spans of other kinds: large spans, and tiny spans (always data, because an
+ * object of that size that holds a pointer fills a slot of its own).
  */
 #ifndef _KMHEAP_SIZECLASS_H
 #define _KMHEAP_SIZECLASS_H
@@ -73,9 +72,8 @@ static __always_inline unsigned int kmh_size_to_class(size_t bytes)
 /*
  * kmh_class_slot() - the slot that byte @off of a span lies in
  *
- * off / class->size without a division. Exact for every offset inside a span of
- * that class (the generator and KUnit try them all), the tail behind the last
- * object included: that gives @nelems.
+ * off / class->size without a division. Exact for every offset inside a span of that class
+ * (the generator and KUnit try them all). The tail behind the last object gives @nelems.
  */
 static __always_inline u32 kmh_class_slot(const struct kmh_sizeclass *class, u32 off)
 {

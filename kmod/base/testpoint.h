@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Places in lockless code where a KUnit case can act as another CPU, an interrupt or a
- * preemption would: between a look and what is done about it. In product builds nothing of
- * this is there.
+ * preemption would: between a look and the act that follows. Product builds have none of
+ * this.
  */
 #ifndef _KMHEAP_TESTPOINT_H
 #define _KMHEAP_TESTPOINT_H
@@ -11,7 +11,7 @@
 
 #ifdef KMHEAP_KUNIT
 
-/* Called with the name of each place that is passed while a case has armed one. */
+/* Called with the name of each place that is passed, while a case has armed one. */
 extern void (*kmh_test_point_hook)(const char *place);
 
 static __always_inline void kmh_test_point(const char *place)

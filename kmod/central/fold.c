@@ -18,9 +18,9 @@
 /* ---- fold */
 
 /*
- * Must a slot that becomes free in a span be marked, because what is allocated there
- * must survive a sweep for marks that the span has yet to see? One that is being
- * swept at the moment has seen it.
+ * Must a slot that becomes free in a span be marked? It must if what is allocated there has
+ * to survive a sweep for marks that the span has yet to see. A span that is being swept at
+ * the moment has seen it.
  */
 bool kmh_sweep_blackens(const struct kmh_mspan *s)
 {
@@ -47,7 +47,7 @@ static void kmh_mspan_report_double(struct kmh_mspan *s, unsigned int word, unsi
 	}
 }
 
-/* Of some slots of a word, those that wait for a grace period or for a finalizer. */
+/* Those of @slots that wait for a grace period or for a finalizer. */
 static unsigned long kmh_mspan_held(struct kmh_mspan *s, unsigned int word, unsigned long slots)
 {
 	unsigned long held = slots & kmh_mspan_waiting(s, word);
@@ -62,7 +62,7 @@ static unsigned long kmh_mspan_held(struct kmh_mspan *s, unsigned int word, unsi
  * @s: the span; the caller is its sweeper.
  * @word: index.
  *
- * Not those that wait for a grace period or for a finalizer.
+ * Slots that wait for a grace period or for a finalizer stay as they are.
  *
  * Context: The sweeper's.
  * Return: number of slots that became free.
@@ -80,8 +80,8 @@ unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word)
 	if (!remote)
 		return 0;
 	/*
-	 * Pairs with the fetch-or in kmh_mspan_set_remote(). What a magazine has taken back
-	 * since the load is live again; or it has been freed once more, to wait this time.
+	 * Pairs with the fetch-or in kmh_mspan_set_remote(). A slot that a magazine has taken
+	 * back since the load is live again, or has been freed once more, to wait this time.
 	 */
 	remote &= atomic_long_fetch_andnot(remote, &w->remote);
 	/* A second free that came too late may have hit no slot: design.rst 12.3. */
@@ -100,7 +100,7 @@ unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word)
 	return hweight_long(remote & ~both);
 }
 
-/* kmh_mspan_fold() - fold every word; same context and return value. */
+/* kmh_mspan_fold() - fold every word. Context and Return: as for kmh_mspan_fold_word(). */
 unsigned int kmh_mspan_fold(struct kmh_mspan *s)
 {
 	unsigned int i, n = 0;
@@ -115,10 +115,10 @@ unsigned int kmh_mspan_fold(struct kmh_mspan *s)
  * @s: the span; the caller is its sweeper.
  * @from: word to start at; the search goes round once.
  *
- * Folds on the way, so a span that other CPUs free into is used on without going
+ * Folds on the way, so that a span that other CPUs free into stays in use without going
  * through mcentral.
  *
- * Return: a word with something in it, or NULL when the span is full.
+ * Return: a word with a free slot, or NULL when the span is full.
  */
 struct kmh_slots *kmh_mspan_next_word(struct kmh_mspan *s, unsigned int from)
 {
@@ -137,24 +137,27 @@ struct kmh_slots *kmh_mspan_next_word(struct kmh_mspan *s, unsigned int from)
 /* ---- sweep */
 
 /**
- * kmh_sweep_claim() - become the one who sweeps a span that is not cached
+ * kmh_sweep_claim() - become the sweeper of a span that is not cached
  * @s: a span that cannot go away meanwhile.
  * @gen: its class's generation, which does not advance meanwhile.
  *
  * Context: Any.
- * Return: false when it is swept or cached, or somebody else has claimed it.
+ * Return: false when it is swept or cached, or another sweeper has claimed it.
  */
 bool kmh_sweep_claim(struct kmh_mspan *s, unsigned int gen)
 {
 	unsigned int old = atomic_read(&s->sweepgen);
 
-	/* By equality: a full span that nobody frees into may be any number of rounds behind. */
+	/*
+	 * By equality: a full span that is not freed into may be any number of generations
+	 * behind.
+	 */
 	if (old & 1 || old == gen)
 		return false;
 	return atomic_cmpxchg(&s->sweepgen, old, gen - 1) == (int)old;
 }
 
-/* The same for its owner, where it was cached before its class advanced. */
+/* Claim a span for its owner, if it was cached before its class advanced. */
 static bool kmh_sweep_claim_cached(struct kmh_mspan *s, unsigned int gen)
 {
 	return atomic_read(&s->sweepgen) == (int)(gen + 1) &&
@@ -162,8 +165,8 @@ static bool kmh_sweep_claim_cached(struct kmh_mspan *s, unsigned int gen)
 }
 
 /*
- * Slots that are claimed and about to be free. An object with a finalizer is the
- * worker's from here on, and the fold leaves it alone.
+ * Claimed slots are about to be free: wipe them and tell their specials. An object with a
+ * finalizer is the worker's from here on, and the fold leaves it alone.
  */
 static void kmh_sweep_bury(struct kmh_mspan *s, unsigned int word, unsigned long slots)
 {
@@ -174,7 +177,7 @@ static void kmh_sweep_bury(struct kmh_mspan *s, unsigned int word, unsigned long
 	for_each_set_bit(bit, &slots, KMH_WORD_SLOTS) {
 		unsigned long addr = kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit);
 
-		/* As in kmh_free_small(). */
+		/* A finalizer still reads the object: as in kmh_free_small(). */
 		if (!READ_ONCE(s->nspecials) || !kmh_special_finalizes(s, addr))
 			kmh_slot_dead(s, addr);
 		if (READ_ONCE(s->nspecials))
@@ -193,7 +196,7 @@ void kmh_sweep_survivors(struct kmh_mspan *s, unsigned int word, unsigned long s
 		kmh_special_survive(s, kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit), gen);
 }
 
-/* The sweep has seen @bytes of expired objects. */
+/* The sweep has taken off @bytes of expired objects. */
 void kmh_defer_expired(struct kmheap *heap, unsigned long bytes)
 {
 	atomic_long_sub(bytes, &heap->defer.pending);
@@ -215,14 +218,14 @@ static void kmh_sweep_deferred(struct kmh_mspan *s, unsigned int set)
 			continue;
 		slots = atomic_long_xchg(kmh_mspan_deferred(s, i, set), 0);
 		n += hweight_long(slots);
-		slots &= ~kmh_mspan_waiting(s, i);	/* for the other set's grace period */
+		slots &= ~kmh_mspan_waiting(s, i);	/* these wait for the other set, too */
 		slots &= atomic_long_read(&s->w[i].remote);
 		kmh_sweep_bury(s, i, slots);
 	}
 	kmh_defer_expired(s->heap, (unsigned long)n * s->elemsize);
 }
 
-/* What was allocated before the collection and not marked by its end is garbage. */
+/* Objects that were allocated before the collection and are not marked at its end are garbage. */
 static void kmh_sweep_marks(struct kmh_mspan *s, unsigned int gen)
 {
 	unsigned int i, n = 0;
@@ -232,7 +235,10 @@ static void kmh_sweep_marks(struct kmh_mspan *s, unsigned int gen)
 		unsigned long marked = atomic_long_read(kmh_mspan_mark(s, i)), live, dead;
 
 		live = kmh_mspan_word_mask(s, i) & ~w->free & ~atomic_long_read(&w->remote);
-		/* Claimed like any free; a client that frees garbage at this moment loses. */
+		/*
+		 * Garbage is claimed like any free; a client that frees it at this moment is
+		 * too late.
+		 */
 		dead = live & ~marked;
 		if (dead)
 			dead &= ~atomic_long_fetch_or(dead, &w->remote);
@@ -252,10 +258,10 @@ static void kmh_sweep_marks(struct kmh_mspan *s, unsigned int gen)
 /**
  * kmh_sweep_span() - sweep a span that has been claimed
  * @s: the span.
- * @gen: the generation it is to have afterwards, or that and 3 in a cache.
+ * @gen: the generation it is to have afterwards; 3 more in a cache.
  * @phase: of its class, read since the claim.
  *
- * Takes in remote frees, and what the open generation is for. Should the class have
+ * Takes in remote frees, and does what the open generation is for. Should the class have
  * advanced since the claim, the span is unswept again and the rest is done then.
  *
  * Context: The claimer's; in an mcache section or on a trip, either of which keeps the open
@@ -274,7 +280,7 @@ void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen, unsigned long phase)
 	kmh_mspan_fold(s);
 	atomic_long_inc(&s->heap->sweep.spans);
 	atomic_long_add(s->npages, &s->heap->sweep.debt);
-	/* Release: whoever sees it swept sees the free bits. */
+	/* Release: a CPU that sees the span swept sees the free bits. */
 	atomic_set_release(&s->sweepgen, gen);
 }
 
@@ -285,7 +291,7 @@ static bool kmh_sweep_stale(const struct kmh_mspan *s)
 	       kmh_mcentral_gen(kmh_mspan_mcentral(s)) + 1;
 }
 
-/* Bring a span up to date where it is cached. In its owner's section. */
+/* Sweep a cached span whose class has advanced since. In its owner's section. */
 void kmh_sweep_if_stale(struct kmh_mspan *s)
 {
 	unsigned long phase;
@@ -299,8 +305,8 @@ void kmh_sweep_if_stale(struct kmh_mspan *s)
 }
 
 /*
- * A span that is no longer cached (or never was, fresh as it is), brought up to date.
- * The caller is its sweeper. In the section, or for a dead CPU.
+ * Bring a span up to date that is no longer cached, or is fresh and never was. The caller is
+ * its sweeper. In the section, or for a dead CPU.
  */
 void kmh_sweep_uncached(struct kmh_mspan *s)
 {
@@ -312,7 +318,7 @@ void kmh_sweep_uncached(struct kmh_mspan *s)
 		kmh_sweep_span(s, gen, phase);
 		return;
 	}
-	/* Should its class have advanced just now, it goes on an unswept set. */
+	/* Should the class have advanced just now, the span goes on an unswept set. */
 	if (atomic_read(&s->sweepgen) & 1)
 		atomic_set(&s->sweepgen, atomic_read(&s->sweepgen) - 3);
 	kmh_mspan_fold(s);

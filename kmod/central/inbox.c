@@ -2,14 +2,15 @@
 /*
  * Inboxes: full spans that have been freed into, on their way back to an mcache.
  *
- * Each goes to its keeper, the CPU that has filled it, whoever frees; what no mcache has ever
- * held goes to mcentral's own inbox. With one list for all, a CPU that freed a burst had the spans
- * taken away by another one while it was still freeing into them, and the cache line of their
- * bits went to and fro. After the thread-delayed frees of mimalloc (Leijen, Zorn, de Moura,
- * "Free List Sharding in Action", 2019), by span instead of by object, and so that nothing is
- * stranded: who would have to take fresh pages looks into the inboxes of others before.
+ * Each goes to its keeper, the CPU that has filled it, whichever CPU frees; a span that no
+ * mcache has ever held goes to mcentral's own inbox. With one list for all, a CPU that freed
+ * a burst had the spans taken away by another CPU while it was still freeing into them, and
+ * the cache line of their bits went to and fro. After the thread-delayed frees of mimalloc
+ * (Leijen, Zorn, de Moura, "Free List Sharding in Action", 2019), by span instead of by
+ * object, and so that nothing is stranded: a CPU that would have to take fresh pages looks
+ * into the inboxes of other CPUs before.
  *
- * Adding is lock-free and for anyone; everything else is done under the lock of the mcentral.
+ * Any CPU adds, without a lock; everything else is done under the lock of the mcentral.
  */
 #include <linux/cpumask.h>
 
@@ -23,7 +24,7 @@ static struct kmh_node *kmh_mcentral_node(struct kmh_mcentral *c)
 	return container_of(c - c->spanclass, struct kmh_node, central[0]);
 }
 
-/* NULL where the CPU allocates from another mcentral. */
+/* The inbox of @cpu for @c; NULL where the CPU allocates from another mcentral. */
 static struct kmh_inbox *kmh_inbox_of(struct kmh_mcentral *c, unsigned int cpu)
 {
 	struct kmh_node *node = kmh_mcentral_node(c);
@@ -39,13 +40,13 @@ static u8 *kmh_inbox_turns(struct kmh_mcentral *c, unsigned int cpu)
 	return &per_cpu_ptr(heap->mcache, cpu)->turns[c->spanclass];
 }
 
-/* The caller has just made the span's home ANNOUNCED. */
+/* Add a span whose home the caller has just made ANNOUNCED. */
 static void kmh_inbox_add(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	struct kmh_mcache *keeper = s->state == KMH_SPAN_SMALL ? s->keeper : NULL;
 	struct kmh_inbox *in;
 
-	/* A CPU that has come back on another node leaves what it had on the old one. */
+	/* A CPU that has come back on another node leaves what it had on the old node. */
 	if (keeper && READ_ONCE(keeper->node) != kmh_mcentral_node(c))
 		keeper = NULL;
 	in = keeper ? &keeper->inbox[c->spanclass] : &c->inbox;
@@ -59,20 +60,20 @@ static void kmh_inbox_add(struct kmh_mcentral *c, struct kmh_mspan *s)
  * kmh_mcentral_announce() - list a full span that has been freed into
  * @s: a span seen with home FULL or LISTED.
  *
- * Whoever wins the exchange adds it; so it is on the list once however many free
+ * The caller that wins the exchange adds the span, so it is on the list once however many free
  * into it. The span cannot go away meanwhile: only the holder of the mcentral lock
  * takes it off the list.
  *
  * Context: Any; preemption off since before the caller gave up what keeps the span, an
- * object in it or the right to sweep it. So it may be another one by now, but one whose
- * heap is there.
+ * object in it or the right to sweep it. So the descriptor may be another span by now, but one
+ * whose heap exists.
  */
 void kmh_mcentral_announce(struct kmh_mspan *s)
 {
 	struct kmh_mcache __percpu *mcache = READ_ONCE(s->mcache);
 	int home = atomic_read(&s->home);
 
-	/* Between the exchange and the list the span is nowhere. */
+	/* Between the exchange and the list the span is in no place where the sweep looks. */
 	kmh_trip_begin(&mcache->trips);
 	while (home >= KMH_HOME_FULL) {
 		if (atomic_try_cmpxchg(&s->home, &home, KMH_HOME_ANNOUNCED)) {
@@ -89,7 +90,7 @@ void kmh_mcentral_announce(struct kmh_mspan *s)
  * @s: the span.
  * @slot: slot number, below nelems.
  *
- * Never waits, never fails. kmh_free_foreign() is the same on the way of
+ * Never waits, never fails. kmh_free_foreign() does this on the way of
  * kmheap_free().
  *
  * Context: Any; preemption off.
@@ -106,8 +107,8 @@ enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slo
 }
 
 /*
- * A batch at a time, so that what is announced meanwhile has time to be freed into. @turns is that
- * of the inbox.
+ * Pop a span of @in. A batch ripens at a time, so that spans announced meanwhile are freed
+ * into some more before they are handed out. @turns: the inbox's counter of batches.
  */
 static struct kmh_mspan *kmh_inbox_pop_locked(struct kmh_mcentral *c, struct kmh_inbox *in,
 					      u8 *turns)
@@ -132,10 +133,10 @@ static struct kmh_mspan *kmh_inbox_pop_locked(struct kmh_mcentral *c, struct kmh
 
 /**
  * kmh_mcentral_pop_announced_locked() - a span that has been freed into
- * @c: whose; locked.
+ * @c: the class; locked.
  * @mc: the mcache in whose section the caller is, or NULL.
  *
- * Return: one that @mc has filled, or nobody has, with home CACHED; or NULL.
+ * Return: one that @mc has filled, or that no mcache has, with home CACHED; or NULL.
  */
 struct kmh_mspan *kmh_mcentral_pop_announced_locked(struct kmh_mcentral *c, struct kmh_mcache *mc)
 {
@@ -148,8 +149,8 @@ struct kmh_mspan *kmh_mcentral_pop_announced_locked(struct kmh_mcentral *c, stru
 
 /**
  * kmh_mcentral_steal_locked() - a span that is announced for some CPU
- * @c: whose; locked.
- * @ncpus: look into so many inboxes at most, from where the last look ended.
+ * @c: the class; locked.
+ * @ncpus: inboxes to look into at most, from where the last look ended.
  *
  * Return: the span, with home CACHED, or NULL.
  */
@@ -202,8 +203,8 @@ bool kmh_mcentral_any_announced(struct kmh_mcentral *c)
 #define KMH_INBOX_BATCH		16U
 
 /*
- * One trip to an inbox that had @since turns; false when it has none left of what was in it then:
- * with the second turn since, all of that has been taken out.
+ * One trip to an inbox whose counter of batches was @since. Return: false when nothing is left
+ * of what was in the inbox then: with the second batch since, all of that has been taken out.
  */
 static bool kmh_inbox_sweep_some(struct kmh_mcentral *c, struct kmh_inbox *in, u8 *turns,
 				 u8 since, const struct kmh_mcache *mc)
@@ -215,7 +216,10 @@ static bool kmh_inbox_sweep_some(struct kmh_mcentral *c, struct kmh_inbox *in, u
 
 	preempt_disable();
 	kmh_trip_begin(&mcache->trips);
-	/* It may be another node's by now. Preemption is off: kmh_mcache_renode() waits. */
+	/*
+	 * The CPU may be on another node by now. Preemption is off, so kmh_mcache_renode()
+	 * waits for us.
+	 */
 	if (mc && READ_ONCE(mc->node) != kmh_mcentral_node(c))
 		goto out;
 	kmh_wait_lock_irqsave(&c->lock, flags);
@@ -235,7 +239,7 @@ out:
 	return n == KMH_INBOX_BATCH;
 }
 
-/* With @mc as long as that CPU is served from @c's node. */
+/* Sweep an inbox. @mc, if not NULL: only while that CPU is served from the node of @c. */
 static void kmh_mcentral_sweep_inbox(struct kmh_mcentral *c, struct kmh_inbox *in, u8 *turns,
 				     const struct kmh_mcache *mc)
 {
@@ -245,7 +249,7 @@ static void kmh_mcentral_sweep_inbox(struct kmh_mcentral *c, struct kmh_inbox *i
 		cond_resched();
 }
 
-/* One span that is announced, for whomever; false when there is none. */
+/* Sweep one announced span, of any CPU. Return: false when there is none. */
 static bool kmh_mcentral_sweep_one_announced(struct kmh_mcentral *c)
 {
 	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
@@ -268,9 +272,9 @@ static bool kmh_mcentral_sweep_one_announced(struct kmh_mcentral *c)
 }
 
 /**
- * kmh_mcentral_sweep_some() - take in what is announced, or else waits for the sweep
- * @c: whose.
- * @most: so many spans.
+ * kmh_mcentral_sweep_some() - sweep announced spans, then others that wait for the sweep
+ * @c: the class.
+ * @most: spans to sweep at most.
  *
  * Context: Process context.
  * Return: how many of @most are left.
@@ -285,7 +289,7 @@ unsigned int kmh_mcentral_sweep_some(struct kmh_mcentral *c, unsigned int most)
 	return most;
 }
 
-/* Exact under the lock alone: lists and flag are empty for a moment while a span is taken. */
+/* Exact only under the lock: lists and flag are empty for a moment while a span is taken. */
 static bool kmh_mcentral_has_announced(struct kmh_mcentral *c, bool *inboxes)
 {
 	unsigned long flags;
@@ -299,10 +303,11 @@ static bool kmh_mcentral_has_announced(struct kmh_mcentral *c, bool *inboxes)
 }
 
 /**
- * kmh_mcentral_sweep_announced() - take in what is announced now
- * @c: whose.
+ * kmh_mcentral_sweep_announced() - take in the spans that are announced now
+ * @c: the class.
  *
- * And not what will be meanwhile. Each span is swept if it has to be, and put where it belongs.
+ * Spans that are announced meanwhile are left. Each span is swept if it has to be, and put where
+ * it belongs.
  *
  * Context: Process context; may sleep.
  */
@@ -327,12 +332,12 @@ void kmh_mcentral_sweep_announced(struct kmh_mcentral *c)
 }
 
 /**
- * kmh_mcentral_leave_inbox() - a CPU that is served from another node from now on
- * @c: of the node that it was served from.
- * @mc: of the CPU, which is offline and stays so; it has been of no node for longer than a
+ * kmh_mcentral_leave_inbox() - a CPU is served from another node from now on
+ * @c: a class of the node that it was served from.
+ * @mc: of the CPU, which is offline and stays so; it has been on no node for longer than a
  *	grace period.
  *
- * Nobody adds to its inbox as one of @c any more. What is in there is put where it belongs.
+ * No CPU adds to its inbox as one of @c any more. What is in there is put where it belongs.
  *
  * Context: Process context; may sleep.
  */

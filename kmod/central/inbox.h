@@ -12,13 +12,13 @@ struct kmh_mcache;
 struct kmh_mcentral;
 
 /*
- * Full spans that have been freed into since, of one class. Each goes to the CPU that filled
- * it, whoever frees: a CPU that frees what it has allocated finds its own spans there, and
- * no other one allocates from a span that it is still freeing into.
+ * Full spans of one class that have been freed into. Each goes to the CPU that filled it,
+ * whichever CPU frees: a CPU that frees what it has allocated finds its own spans there, and
+ * no other CPU allocates from a span that this one is still freeing into.
  */
 struct kmh_inbox {
-	struct llist_head announced;	/* lock-free add; taken, all at once, under the lock */
-	struct llist_head ripe;		/* what was taken; more was freed into them meanwhile */
+	struct llist_head announced;	/* any CPU adds, lock-free; emptied under the lock */
+	struct llist_head ripe;		/* spans from @announced, not handed out yet */
 };
 
 static inline bool kmh_inbox_empty(const struct kmh_inbox *in)

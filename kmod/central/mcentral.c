@@ -2,11 +2,11 @@
 /*
  * Central lists: the spans of one class on one node that no CPU caches.
  *
- * After Go's mcentral (src/runtime/mcentral.go): a partial and a full set, each for
- * what has been swept and what has not. Different from Go, a full span is listed
- * only where the sweep has to find it; otherwise it comes back when somebody frees
- * into it from outside: the first such free announces it (inbox.c), and refill takes
- * announced spans first. So nobody ever scans for spans that have become useful.
+ * After Go's mcentral (src/runtime/mcentral.go): a partial and a full set, each once for
+ * swept spans and once for unswept ones. Different from Go, a full span is listed only where
+ * the sweep has to find it. Otherwise the span comes back with the first free into it from
+ * outside, which announces it (inbox.c), and refill takes announced spans first. So nothing
+ * ever scans for spans that have become useful.
  */
 #include <linux/sizes.h>
 
@@ -71,7 +71,7 @@ static unsigned int kmh_mcentral_set_locked(struct kmh_mcentral *c, struct kmh_m
 	return (unsigned int)atomic_read(&s->sweepgen) == kmh_mcentral_gen(c) ? swept : !swept;
 }
 
-/* Does the sweep have to find the span although it has nothing to give? */
+/* Does the sweep have to find the span, although it has no free slot? */
 static bool kmh_mspan_must_be_listed(const struct kmh_mspan *s)
 {
 	unsigned int i;
@@ -102,8 +102,8 @@ static bool kmh_mspan_foldable(struct kmh_mspan *s)
 }
 
 /*
- * Refills come last to spans of arenas with more free pages than the mean, so that these
- * arenas become empty and the others full. A guess: nobody holds the page heap's lock.
+ * Spans in arenas with more free pages than the mean go to the end of the list, so that these
+ * arenas become empty and the others full. A guess: the page heap's lock is not held.
  */
 static bool kmh_mcentral_comes_last(const struct kmh_mspan *s)
 {
@@ -115,7 +115,10 @@ static bool kmh_mcentral_comes_last(const struct kmh_mspan *s)
 	return READ_ONCE(r->nfree) * READ_ONCE(pa->npages) > READ_ONCE(pa->nfree) * r->npages;
 }
 
-/* Both: false, and nothing done, in NMI when the lock is taken. */
+/*
+ * List a span that has free slots. Return: false, and nothing done, in NMI when the lock is
+ * taken.
+ */
 static bool kmh_mcentral_list_partial(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	unsigned long flags;
@@ -134,6 +137,7 @@ static bool kmh_mcentral_list_partial(struct kmh_mcentral *c, struct kmh_mspan *
 	return true;
 }
 
+/* List a full span. Return: false, and nothing done, in NMI when the lock is taken. */
 static bool kmh_mcentral_list_full(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	unsigned long flags;
@@ -148,9 +152,9 @@ static bool kmh_mcentral_list_full(struct kmh_mcentral *c, struct kmh_mspan *s)
 }
 
 /*
- * A full span goes nowhere, or on a full set. A free that came after the last fold
- * may have read the old home, so look once more after the new one is visible. What
- * should be on a full set and is not is announced, which does as well.
+ * A full span goes on a full set, or on no list. A free that came after the last fold may
+ * have read the old home, so look once more when the new home is visible. A span that should
+ * be on a full set and could not be listed is announced: the sweep finds it there, too.
  */
 static void kmh_mcentral_settle_full(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
@@ -166,13 +170,13 @@ static void kmh_mcentral_settle_full(struct kmh_mcentral *c, struct kmh_mspan *s
 	preempt_enable();
 }
 
-/* Its pages are somebody else's: nowhere is where it belongs. See lost.c. */
+/* The span's pages are not the heap's any more (see lost.c): it belongs on no list. */
 static bool kmh_mspan_is_lost(const struct kmh_mspan *s)
 {
 	return READ_ONCE(s->state) == KMH_SPAN_GONE;
 }
 
-/* Put a folded span where it belongs. */
+/* Put a folded span on the list where it belongs. */
 static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	if (unlikely(kmh_mspan_is_lost(s)))
@@ -185,7 +189,7 @@ static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
 	}
 }
 
-/* A swept span whose sweeper has no use for it. */
+/* Put down a swept span that its sweeper does not need: an empty one goes to the page heap. */
 static void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	if (unlikely(kmh_mspan_is_lost(s)))
@@ -214,7 +218,7 @@ static struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c,
 	return s;
 }
 
-/* Off a partial set, if it is on one. */
+/* Take a span off its partial set, if it is on one. */
 static bool kmh_mcentral_take_partial_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	lockdep_assert_held(&c->lock);
@@ -226,7 +230,7 @@ static bool kmh_mcentral_take_partial_locked(struct kmh_mcentral *c, struct kmh_
 	return true;
 }
 
-/* Off a full set, unless it has been announced and comes up from there. */
+/* Take a span off its full set, unless it has been announced: then its inbox gives it out. */
 static bool kmh_mcentral_unlist_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	lockdep_assert_held(&c->lock);
@@ -240,8 +244,8 @@ static bool kmh_mcentral_unlist_locked(struct kmh_mcentral *c, struct kmh_mspan 
 #define KMH_FULL_SCAN		16U
 
 /*
- * Those that have been announced meanwhile stay: who announced one may not have added
- * it yet, and until it has come up this generation is not swept.
+ * Spans that have been announced stay on the set: the announcer may not have added one to its
+ * inbox yet, and until it has been popped there this generation is not swept.
  */
 static struct kmh_mspan *kmh_mcentral_pop_full_locked(struct kmh_mcentral *c, unsigned int set)
 {
@@ -252,15 +256,15 @@ static struct kmh_mspan *kmh_mcentral_pop_full_locked(struct kmh_mcentral *c, un
 	list_for_each_entry(s, &c->full[set], list) {
 		if (kmh_mcentral_unlist_locked(c, s))
 			return s;
-		if (!--scan)	/* take in what is announced first */
+		if (!--scan)	/* the caller takes in announced spans first */
 			break;
 	}
 	return NULL;
 }
 
 /*
- * A span that has just been popped is the caller's. He is on a trip until it is back on a list,
- * or in an mcache: so long the generation that is open stays open.
+ * Make a span that was just popped the caller's. The caller is on a trip until the span is
+ * back on a list or in an mcache: for so long the open generation stays open.
  */
 void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
@@ -268,7 +272,7 @@ void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
 	kmh_sweep_claim(s, kmh_mcentral_gen(c));
 }
 
-/* Bring a claimed span up to date, without the lock: sweep, or just fold. */
+/* Bring a claimed span up to date, without the lock: sweep it, or only fold it. */
 static void kmh_mcentral_ready(struct kmh_mspan *s)
 {
 	unsigned int own = atomic_read(&s->sweepgen);
@@ -282,14 +286,15 @@ static void kmh_mcentral_ready(struct kmh_mspan *s)
 }
 
 /*
- * Spans looked at in one go, as in Go. What is announced or swept partial has slots to
- * give unless they were freed twice; the unswept ones may all prove full.
+ * Spans looked at in one call, as in Go. Announced and swept partial spans have free slots
+ * unless they were freed twice; unswept spans may all prove full.
  */
 #define KMH_SPAN_BUDGET		100
 
 /*
- * Go's order, behind what has been announced here; what other CPUs are to have comes next to
- * last of what is no work, @ncpus of them at most.
+ * Take one span: announced for this CPU or for none; swept partial; announced for another CPU
+ * (at most @ncpus inboxes are looked at); unswept partial; unswept full. Only the last two
+ * have to be swept; apart from announced spans the order is Go's.
  */
 static struct kmh_mspan *kmh_mcentral_pop_locked(struct kmh_mcentral *c, struct kmh_mcache *mc,
 						 unsigned int ncpus)
@@ -310,8 +315,8 @@ static struct kmh_mspan *kmh_mcentral_pop_locked(struct kmh_mcentral *c, struct 
 }
 
 /*
- * Pop up to @n spans and claim them; a chain through @node, the first one first. More than
- * one only of those that are no work.
+ * Pop up to @n spans and claim them. More than one only of those that need no sweep. Return:
+ * a chain through @node, in the order they were popped.
  */
 static struct llist_node *kmh_mcentral_pop_chain_locked(struct kmh_mcentral *c,
 							struct kmh_mcache *mc, unsigned int n,
@@ -340,8 +345,8 @@ static bool kmh_mcentral_has_spans(struct kmh_mcentral *c)
 }
 
 /*
- * Up to @n swept spans with at least one slot to give each; NULL when there is none, or in NMI.
- * On a trip.
+ * Take up to @n swept spans, each with a free slot. Context: on a trip. Return: a chain; NULL
+ * when there is none, or in NMI when the lock is taken.
  */
 static struct llist_node *kmh_mcentral_take(struct kmh_mcentral *c, struct kmh_mcache *mc,
 					    unsigned int n, unsigned int ncpus)
@@ -377,7 +382,7 @@ static struct llist_node *kmh_mcentral_take(struct kmh_mcentral *c, struct kmh_m
 	return NULL;
 }
 
-/* A span of fresh pages; home CACHED. On a trip. */
+/* Make a span of fresh pages, with home CACHED. Context: on a trip. */
 static struct llist_node *kmh_mcentral_grow(struct kmh_node *node, unsigned int spanclass,
 					    struct kmh_mcache *mc, bool atomic)
 {
@@ -393,12 +398,12 @@ static struct llist_node *kmh_mcentral_grow(struct kmh_node *node, unsigned int 
 	return &s->node;
 }
 
-/* Bytes in spans that a refill takes at most, if that is one span or more. */
+/* Bytes in spans that a refill takes at most, but one span always. */
 #define KMH_REFILL_BYTES	SZ_32K
 
 /**
  * kmh_mcentral_cache_spans() - spans for an mcache to allocate from
- * @node: whose.
+ * @node: the node whose lists they come from.
  * @spanclass: which class.
  * @mc: the mcache in whose section the caller is; its page cache may be used.
  *
@@ -426,8 +431,9 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
 		kmh_mcentral_take(c, mc, n, nr_cpu_ids);
 	llist_for_each_entry(s, first, node) {
 		/*
-		 * Nobody else writes it: who finds a span by its address looks at its home.
-		 * Should its class advance right now: it is h + 1 then, which is so.
+		 * Only this CPU writes the field: whoever finds the span by its address looks
+		 * at its home first. Should the class advance right now, the span is at h +
+		 * 1, which is right: it is stale.
 		 */
 		atomic_set(&s->sweepgen, atomic_read(&s->sweepgen) + 3);
 		if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
@@ -439,11 +445,11 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
 
 /**
  * kmh_mcentral_uncache_span() - take back a span from an mcache
- * @node: whose.
+ * @node: the node of the span.
  * @s: home CACHED, owner NULL.
  *
- * An empty one goes on to the page heap. In NMI a lock that is taken leaves
- * nothing to wait for: the span is announced, which needs no lock.
+ * An empty span goes on to the page heap. If in NMI the lock is taken the span is announced,
+ * which needs no lock.
  *
  * Context: Any; in the section, or the CPU is dead.
  */
@@ -454,7 +460,7 @@ void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s)
 	kmh_mcentral_put(&node->central[s->spanclass], s);
 }
 
-/* NULL when a double free that lost its race has just made the last slot wait for the fold. */
+/* NULL when a double free that lost its race has just made the last free slot wait for the fold. */
 static void *kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	struct kmh_slots *w = kmh_mspan_next_word(s, 0);
@@ -473,13 +479,13 @@ static void *kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s)
 }
 
 /**
- * kmh_mcentral_alloc_one() - one object past the mcache
- * @node: from where.
+ * kmh_mcentral_alloc_one() - one object, without the mcache
+ * @node: the node whose lists it comes from.
  * @spanclass: which class.
  * @atomic: for a caller that cannot sleep.
  *
  * For an interrupt that found its CPU's mcache busy, and for a foreign node. The
- * caller is the span's sweeper for as long as it is off the lists.
+ * caller is the span's sweeper for as long as the span is off the lists.
  *
  * Context: Any; preemption off. In NMI locks are only tried.
  * Return: the object or NULL.
@@ -520,8 +526,8 @@ static void kmh_mcentral_store_phase(struct kmh_mcentral *c, unsigned int step,
 
 /**
  * kmh_mcentral_advance() - make every listed span unswept
- * @c: whose.
- * @what: what they are to be swept for.
+ * @c: the class.
+ * @what: what the spans are to be swept for.
  * @marking: is a collection marking from now on?
  *
  * Context: Process context; the heap's sweep.mutex held. The last generation is swept.
@@ -531,17 +537,17 @@ void kmh_mcentral_advance(struct kmh_mcentral *c, enum kmh_sweep_what what, bool
 	kmh_mcentral_store_phase(c, 2, what, marking);
 }
 
-/* The same within a generation. */
+/* Change what spans are swept for, or whether a collection marks, within a generation. */
 void kmh_mcentral_set_phase(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking)
 {
 	kmh_mcentral_store_phase(c, 0, what, marking);
 }
 
 /*
- * Sweep a span that has been claimed, and put it where it belongs. An empty one stays
- * while its class has no other with free slots, because a class that was in use will
- * be: a load that swings by a few spans then finds the last one here instead of
- * fetching it from the page heap each time. Context: any; on the trip that has claimed it.
+ * Sweep a claimed span, and put it where it belongs. An empty span stays while its class has
+ * no other with free slots, because a class that was in use will be used again: a load that
+ * swings by a few spans then finds the last one here instead of fetching it from the page
+ * heap each time. Context: any; on the trip that has claimed the span.
  */
 void kmh_mcentral_sweep_claimed(struct kmh_mspan *s)
 {
@@ -556,8 +562,8 @@ void kmh_mcentral_sweep_claimed(struct kmh_mspan *s)
 
 /**
  * kmh_mcentral_try_claim() - claim an unswept span that was found by its address
- * @s: a span that cannot go away, because the caller holds the page heap's lock. That
- *	comes after this one's, so it is only tried.
+ * @s: a span that cannot go away, because the caller holds the page heap's lock. That lock
+ *	comes after the class's, so the class's is only tried.
  *
  * Context: On a trip.
  * Return: true when it was listed, and is for the caller to sweep.
@@ -603,7 +609,10 @@ bool kmh_mcentral_try_claim_empty(struct kmh_mspan *s)
 	return mine;
 }
 
-/* Sweep a span that has been claimed; if it is empty it goes, even the last one of its class. */
+/*
+ * Sweep a claimed span and put it down; an empty one goes back even if it is the last of its
+ * class.
+ */
 void kmh_mcentral_release_claimed(struct kmh_mspan *s)
 {
 	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
@@ -612,7 +621,10 @@ void kmh_mcentral_release_claimed(struct kmh_mspan *s)
 	kmh_mcentral_put(c, s);
 }
 
-/* An unswept span, claimed, or NULL. */
+/*
+ * Pop an unswept span and claim it. Return: NULL when there is none, or in NMI the lock is
+ * taken.
+ */
 static struct kmh_mspan *kmh_mcentral_pop_unswept(struct kmh_mcentral *c)
 {
 	struct kmh_mspan *s;
@@ -631,7 +643,7 @@ static struct kmh_mspan *kmh_mcentral_pop_unswept(struct kmh_mcentral *c)
 
 /**
  * kmh_mcentral_sweep_one() - sweep a span that waits for it
- * @c: whose.
+ * @c: the class.
  *
  * Context: Any. In NMI locks are only tried.
  * Return: its pages; 0 when no span waits.
@@ -657,7 +669,7 @@ unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c)
 	return npages;
 }
 
-/* Has the generation reached every span that it could find, but for those on a trip? */
+/* Has the generation reached every listed span? Spans on a trip are not seen here. */
 bool kmh_mcentral_is_swept(struct kmh_mcentral *c)
 {
 	unsigned int set;
@@ -671,14 +683,14 @@ bool kmh_mcentral_is_swept(struct kmh_mcentral *c)
 	return swept;
 }
 
-/* Partial spans that are looked at by one hold of the lock, and those that one trip gives back. */
+/* Partial spans looked at in one hold of the lock, and spans that one trip gives back. */
 #define KMH_RELEASE_LOOKS	32U
 #define KMH_RELEASE_BATCH	16U
 
 /*
- * One trip through the swept partial spans, from the first one on: what seems to be empty goes,
- * the others to the end of the list, in the order they were. Returns how many it has looked at,
- * @left at most; 0 when there are none.
+ * One trip through the swept partial spans, from the first one on: spans that seem to be
+ * empty are given back, the others go to the end of the list, in their order. Return: how
+ * many it has looked at, @left at most; 0 when there are none.
  */
 static unsigned int kmh_mcentral_release_some(struct kmh_mcentral *c, unsigned int left)
 {
@@ -713,11 +725,11 @@ static unsigned int kmh_mcentral_release_some(struct kmh_mcentral *c, unsigned i
 
 /**
  * kmh_mcentral_release_empty() - send empty spans back to the page heap
- * @node: whose.
+ * @node: the node.
  * @spanclass: which class.
  *
- * Looks at as many listed spans as there are, and so at each one once where nobody takes or
- * lists any meanwhile.
+ * Looks at as many spans as are listed at the beginning, and so once at each of them if no other
+ * caller takes or lists spans meanwhile.
  *
  * Context: Process context; may sleep.
  */
@@ -737,7 +749,7 @@ void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass)
 	}
 }
 
-/* Spans whose pages somebody else has freed leave the sets. Context: any but NMI. */
+/* Spans of lost arenas leave the sets. Context: any but NMI. */
 void kmh_mcentral_drop_lost(struct kmh_mcentral *c)
 {
 	struct kmh_mspan *s, *next;
@@ -756,7 +768,7 @@ void kmh_mcentral_drop_lost(struct kmh_mcentral *c)
 	kmh_unlock_irqrestore(&c->lock, flags);
 }
 
-/* One set's spans agree with it. Returns their number. */
+/* Expect that the spans of one set agree with it. Return: the number of spans. */
 static unsigned int kmh_mcentral_check_set_locked(struct kmh_node *node, unsigned int spanclass,
 						  struct list_head *set, enum kmh_span_home home,
 						  unsigned int *n, kmh_finding_fn finding,
@@ -782,8 +794,8 @@ static unsigned int kmh_mcentral_check_set_locked(struct kmh_node *node, unsigne
 }
 
 /**
- * kmh_mcentral_validate() - the sets of a class
- * @node: whose.
+ * kmh_mcentral_validate() - check the sets of a class
+ * @node: the node.
  * @spanclass: which class.
  * @finding: called for each violation, with the lock held: must not sleep.
  * @ctx: passed through.

@@ -11,7 +11,7 @@ enum kmh_sweep_what {
 	KMH_SWEEP_REMOTE,	/* nothing: the generation is closed */
 	KMH_SWEEP_SET0,		/* the deferred frees of one set have expired */
 	KMH_SWEEP_SET1,
-	KMH_SWEEP_MARKS,	/* what is not marked is garbage */
+	KMH_SWEEP_MARKS,	/* objects without a mark are garbage */
 };
 
 #define KMH_PHASE_MARKING	BIT(0)
@@ -33,7 +33,7 @@ static inline enum kmh_sweep_what kmh_phase_what(unsigned long phase)
 	return phase >> KMH_PHASE_WHAT_SHIFT & 3;
 }
 
-/* Which of the two sets holds what has been swept. */
+/* Which of the two sets holds swept spans. */
 static inline unsigned int kmh_swept_set(unsigned long phase)
 {
 	return kmh_phase_gen(phase) >> 1 & 1;

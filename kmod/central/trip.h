@@ -10,14 +10,15 @@
 #include "base/pinned.h"
 
 /*
- * A trip is what a CPU does with a span that is on no list and in no mcache: it has popped the
- * span, or announces it, or makes it. Preemption is off from its beginning to its end, and what it
- * does is bounded. A span in the hands of a CPU is where the sweep does not find it, so the sweep
- * waits until each CPU is seen without a trip, or with another one: kmh_sweep_wait_for_trips().
+ * A trip is what a CPU does with a span that is on no list and in no mcache: it has popped
+ * the span, or announces it, or makes it. Preemption is off from its beginning to its end,
+ * and its work is bounded. The sweep cannot find a span that is in the hands of a CPU, so it
+ * waits until each CPU is seen without a trip, or with another one:
+ * kmh_sweep_wait_for_trips().
  *
- * Trips nest: an interrupt has its own. The low bits of mcache->trips are how deep, the others
- * count those that have ended and were in no other one. One inside another leaves the word as it
- * was, so the outermost may end with a plain store.
+ * Trips nest: an interrupt has its own. The low bits of mcache->trips are the depth; the
+ * others count trips that have ended and were inside no other trip. A trip inside another
+ * leaves the word as it was, so the outermost may end with a plain store.
  */
 #define KMH_TRIP_DEPTH		0xffU
 
@@ -33,7 +34,7 @@ static __always_inline void kmh_trip_end(unsigned int __percpu *trips)
 	unsigned int *mine = this_cpu_ptr(trips), now = *mine;
 
 	if (likely((now & KMH_TRIP_DEPTH) == 1))
-		/* Release: who sees it over sees what it has done. */
+		/* Release: a CPU that sees the trip over sees what was done on it. */
 		smp_store_release(mine, now + KMH_TRIP_DEPTH);
 	else
 		WRITE_ONCE(*mine, now - 1);

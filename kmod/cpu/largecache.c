@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Freed large objects that are kept, to be had again without the page heap.
+ * Freed large objects that are kept, to be reused without the page heap.
  *
- * A span that is *parked* keeps its pages, its descriptor and its entries in the arenas
- * map. Its state is KMH_SPAN_FREED: to whoever comes by address it is what the sentinel of
- * freed pages is, so a second free, a lookup or a walk finds free pages, and for the
- * figures its pages are in use by no span, that is, cached. Its claim (the remote bit)
- * stays set, so a second free that has looked before the span was parked loses.
+ * A span that is *parked* keeps its pages, its descriptor and its entries in the arenas map.
+ * Its state is KMH_SPAN_FREED, like that of the sentinel of freed pages: a second free, a
+ * lookup or a walk that comes by address finds free pages, and for the figures its pages are
+ * in use by no span, that is, cached. Its claim (the remote bit) stays set, so a second free
+ * that has looked before the span was parked loses.
  *
- * There are two places, each with a list for each length. A CPU parks in its mcache, under
- * the mcache rule (struct kmh_mcache) and without a lock. What is too much for it goes, by
- * half of what it may keep, to the *store* of the node, under the page heap's lock, and
- * comes from there in the same way to a CPU that has none; so who frees what others
- * allocate takes the lock once in many objects. (TCMalloc: the transfer cache.)
+ * Spans are parked in two places, each with a list for each length. A CPU parks in its
+ * mcache, under the mcache rule (struct kmh_mcache) and without a lock. When a CPU has too
+ * much, half of what it may keep goes to the *store* of the node, under the page heap's lock,
+ * and a CPU that has none takes spans from there in the same way; so a CPU that frees what
+ * others allocate takes the lock once in many objects. (TCMalloc: the transfer cache.)
  *
- * Who finds no pages has parked ones turned into pages before the heap grows.
+ * A caller that finds no pages turns parked spans into pages before the heap grows.
  *
- * Not in collected heaps: the reclaimer claims large objects by address under the page
- * heap's lock and trusts that nobody uses a span again without it.
+ * Not in collected heaps: the reclaimer claims large objects by address under the page heap's
+ * lock and trusts that no span is reused without that lock.
  */
 #include <linux/delay.h>
 #include <linux/mm.h>
@@ -42,8 +42,8 @@ void kmh_largecache_init(struct kmh_largecache *lc)
 /* ---- between a CPU and the store */
 
 /*
- * This CPU has too much: half of what it may have goes to the store. A free does not wait
- * for the lock; false when it is taken.
+ * This CPU has too much: half of what it may have goes to the store. Return: false when the
+ * lock is taken, as a free does not wait.
  */
 static noinline bool kmh_largecache_spill(struct kmh_parked *p, struct kmh_mheap *mh,
 					  unsigned long npages)
@@ -71,8 +71,8 @@ static noinline bool kmh_largecache_spill(struct kmh_parked *p, struct kmh_mheap
 }
 
 /*
- * This CPU has none of a length: some from the store, at least one if there is any. It frees
- * and allocates by turns, so it may keep more from now on.
+ * This CPU has no span of a length: take some from the store, at least one if there is any.
+ * The CPU frees and allocates by turns, so it may keep more from now on.
  */
 static noinline bool kmh_largecache_fill(struct kmh_largecache *lc, struct kmh_mheap *mh,
 					 unsigned long npages)
@@ -95,14 +95,14 @@ static noinline bool kmh_largecache_fill(struct kmh_largecache *lc, struct kmh_m
 	return n;
 }
 
-/* ---- the way in and out */
+/* ---- parking and taking */
 
 /**
  * kmh_largecache_park() - keep the span of a large object that has been freed
  * @s: its span, claimed by the caller; without a special.
  *
  * Context: Any.
- * Return: false, and nothing done, when it is to go back to the page heap.
+ * Return: false, and nothing done, when the span is to go back to the page heap.
  */
 bool kmh_largecache_park(struct kmh_mspan *s)
 {
@@ -135,7 +135,7 @@ bool kmh_largecache_park(struct kmh_mspan *s)
  * kmh_large_free() - free a large object that has been claimed
  * @s: its span, as for kmh_large_release().
  *
- * This CPU keeps it if it may.
+ * This CPU parks it if it may.
  *
  * Context: Any.
  */
@@ -148,15 +148,15 @@ void kmh_large_free(struct kmh_mspan *s)
 }
 
 /**
- * kmh_largecache_take() - a span of a large object that has been parked
+ * kmh_largecache_take() - take a parked span for a large object
  * @heap: the heap.
  * @npages: its length, any number.
  * @align: its alignment in bytes, a power of two.
  * @nid: the node it has to be of, or NUMA_NO_NODE for the caller's.
- * @count: it is to be an object, and counted.
+ * @count: the span is to be an object, and counted.
  *
  * Context: Any.
- * Return: the span, still claimed and in no state; NULL when there is none.
+ * Return: the span, still claimed and FREED; NULL when there is none.
  */
 struct kmh_mspan *kmh_largecache_take(struct kmheap *heap, unsigned long npages, size_t align,
 				      int nid, bool count)
@@ -176,8 +176,8 @@ struct kmh_mspan *kmh_largecache_take(struct kmheap *heap, unsigned long npages,
 		    IS_ALIGNED(lc->parked.head[npages - 1]->base, align) &&
 		    (nid == NUMA_NO_NODE || kmh_heap_node(heap, nid) == mc->node)) {
 			s = kmh_parked_pop(&lc->parked, npages);
-			data_race(lc->takes++);		/* figures read both */
-			data_race(lc->allocs += count);	/* likewise */
+			data_race(lc->takes++);		/* statistics load it outside */
+			data_race(lc->allocs += count);	/* as above */
 		}
 		kmh_mcache_leave(mc);
 	}
@@ -185,13 +185,13 @@ struct kmh_mspan *kmh_largecache_take(struct kmheap *heap, unsigned long npages,
 	return s;
 }
 
-/* ---- giving them back */
+/* ---- giving parked spans back */
 
 /**
- * kmh_largecache_to_store() - what an mcache has parked goes to its node's store
+ * kmh_largecache_to_store() - move what an mcache has parked to its node's store
  * @mc: in the section, or of a CPU that is dead.
  *
- * All of it, whatever the store has: its caller takes from there or empties it, and the
+ * Moves all of it, whatever the store has: the caller takes from the store or empties it, and the
  * next spill makes it keep its bound. Giving a span back takes a microsecond, too long for
  * hundreds in an interrupt.
  *
@@ -213,15 +213,15 @@ void kmh_largecache_to_store(struct kmh_mcache *mc)
 }
 
 /**
- * kmh_largecache_flush() - some of what is parked becomes pages, for who finds none
+ * kmh_largecache_flush() - turn some parked spans into pages, for a caller that finds none
  * @mh: the page heap.
  * @mc: this CPU's mcache when the caller is in its section; NULL when it is in none.
  * @npages: what the caller wants.
  *
- * The store's, and when that is empty this CPU's.
+ * Spans of the store, and when that is empty those of this CPU.
  *
  * Context: Any; holds no lock. An NMI gets nothing, and an interrupt that finds the mcache
- * busy nothing of this CPU's.
+ * busy gets nothing of this CPU's.
  * Return: true when it is worth trying again.
  */
 bool kmh_largecache_flush(struct kmh_mheap *mh, struct kmh_mcache *mc, unsigned long npages)
@@ -249,8 +249,8 @@ out:
 }
 
 /*
- * Others want what this CPU has: it may keep half as much from now on, so that more of it
- * goes to the store by itself.
+ * Other CPUs want what this one has: it may keep half as much from now on, so that more goes
+ * to the store without being asked for.
  */
 static void kmh_unpark_for_others(struct kmh_mcache *mc)
 {
@@ -266,14 +266,14 @@ static bool kmh_has_parked(const struct kmh_mcache *mc)
 }
 
 /**
- * kmh_largecache_all_to_store() - what all CPUs have parked goes to the stores
+ * kmh_largecache_all_to_store() - move what all CPUs have parked to the stores
  * @heap: the heap.
  *
- * Interrupts only CPUs that have something parked; one that is in its section is asked
- * again at once, three times at most: sections are short.
+ * Interrupts only CPUs that have something parked. A CPU that is in its section is asked
+ * again at once, three times in all: sections are short.
  *
  * Context: Process context; may sleep.
- * Return: true when any had some.
+ * Return: true when any CPU had some.
  */
 bool kmh_largecache_all_to_store(struct kmheap *heap)
 {
@@ -287,14 +287,14 @@ bool kmh_largecache_all_to_store(struct kmheap *heap)
 	return nfetched;
 }
 
-/* Everything that is parked goes back. Context: process context; sleeps. */
+/* Give back everything that is parked. Context: process context; sleeps. */
 void kmh_largecache_drain_all(struct kmheap *heap)
 {
 	kmh_largecache_all_to_store(heap);
 	kmh_largestore_release(heap);
 }
 
-/* The same for a heap without users: no CPU needs to be asked. */
+/* kmh_largecache_drain_all() for a heap without users: no CPU needs to be interrupted. */
 void kmh_largecache_drain_idle(struct kmheap *heap)
 {
 	unsigned int cpu;
@@ -335,7 +335,7 @@ static bool kmh_parked_ok(const struct kmh_mspan *s)
 	       kmh_large_claimed(s) && !kmh_mspan_waiting(s, 0);
 }
 
-/* Pages of parked spans of an arena; one that is wrong is put into @bad. */
+/* Pages of the parked spans in an arena. @bad is set to a span that is wrong. */
 static unsigned long kmh_parked_in_arena(struct kmh_arena *a, const struct kmh_mspan **bad)
 {
 	unsigned long page = a->range.first, end = page + a->range.npages, n = 0, flags;
@@ -371,7 +371,7 @@ static unsigned long kmh_parked_by_address(struct kmheap *heap, const struct kmh
 }
 
 /**
- * kmh_largecache_validate() - what is parked by the lists and by the arenas is the same
+ * kmh_largecache_validate() - lists and arenas must agree on what is parked
  * @heap: the heap.
  * @finding: called for each violation.
  * @ctx: passed through.

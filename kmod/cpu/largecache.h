@@ -13,12 +13,12 @@ struct kmh_mheap;
 struct kmh_mspan;
 struct kmheap;
 
-/* What a CPU keeps, under the mcache rule. */
+/* What a CPU has parked, under the mcache rule. */
 struct kmh_largecache {
 	struct kmh_parked parked;
-	unsigned long limit;		/* of parked.max */
-	unsigned long takes;		/* spans that were handed out, ever */
-	unsigned long allocs;		/* those that became objects */
+	unsigned long limit;		/* bound of parked.max */
+	unsigned long takes;		/* spans taken again, ever */
+	unsigned long allocs;		/* those of them that became objects */
 };
 
 void kmh_largecache_init(struct kmh_largecache *lc);

@@ -2,25 +2,25 @@
 /*
  * Magazines: objects of full spans that this CPU has freed, to be allocated again.
  *
- * After Bonwick and Adams ("Magazines and Vmem", 2001), as TCMalloc's per-CPU caches and
- * SLUB's sheaves are; different from them a magazine holds addresses as hints, and the
- * slot's bits remain the truth. Without it, where a full live set is replaced at random,
- * each free would announce a span and each allocation would fetch one for a single slot.
+ * After Bonwick and Adams ("Magazines and Vmem", 2001), like TCMalloc's per-CPU caches and
+ * SLUB's sheaves; different from them a magazine holds addresses as hints, and the slot's
+ * bits remain the truth. Without magazines, where a full live set is replaced at random, each
+ * free would announce a span and each allocation would fetch one for a single slot.
  *
- * An object in a magazine has its remote bit set, so it is free for everyone: another free
- * of it is a double free, and whoever sweeps its span may fold it. Only the announcement
- * is put off: an entry stands for it. To allocate an object again is to clear its remote bit.
- * The fold clears it as well, and which of the two finds it set has the slot
+ * An object in a magazine has its remote bit set, so it is free for everyone: another free of
+ * it is a double free, and the sweeper of its span may fold it. Only the announcement is put
+ * off: an entry stands for it. To allocate an object again is to clear its remote bit. The
+ * fold clears it as well, and the one of the two that finds it set has the slot
  * (kmh_mspan_fold_word()); an entry that finds it clear is stale, and dropped.
  *
- * The same bit may be set because the slot has lived on meanwhile and been freed by somebody
- * else. Then the slot is as free as it was; that one's entry is the stale one. Three kinds of
- * remote bits are not for a magazine to clear:
+ * The same bit may be set because the slot was allocated meanwhile and freed by another CPU.
+ * Then the slot is as free as before, and that CPU's entry becomes the stale one. A magazine
+ * must not clear three kinds of remote bits:
  *
  * - Of a slot that waits for a grace period. Its deferred bit is set before the remote one, so
  *   it is seen after that has been cleared; the remote bit is set again, and the announcement
- *   made up for. No sweep expires the deferred bit in between: preemption is off here, and who
- *   did not see what was written before a grace period is through before that ends.
+ *   made up for. No sweep expires the deferred bit in between: preemption is off here, and a
+ *   CPU that did not see what was written before a grace period is done before that ends.
  * - Of a slot whose free bit is set as well: two frees have raced, and the fold reports them.
  * - Of a slot with a special. A heap has no magazines from its first special on.
  */
@@ -35,9 +35,9 @@
 #include "span/arenamap.h"
 
 /*
- * As many as a live set of changing sizes needs, so that a trip to the mcentral is not what
- * one allocation in a thousand takes; with the allocator's link eight cache lines. Fewer of
- * large classes, and under PREEMPT_RT: a flush takes all of them in one interrupt.
+ * As many objects as a live set of changing sizes needs, so that a trip to mcentral is not
+ * what one allocation in a thousand takes; with the allocator's link eight cache lines. Fewer
+ * of large classes, and under PREEMPT_RT: a flush takes all of them in one interrupt.
  */
 #define KMH_MAGAZINE_OBJECTS	62U
 #define KMH_MAGAZINE_BYTES	SZ_256K
@@ -73,19 +73,22 @@ int kmh_magazines_reserve(unsigned int nobjs, gfp_t gfp)
 	return err == -EDQUOT ? 0 : err;
 }
 
-/* What an entry stood for. Preemption off; @s was @addr's span a moment ago. */
+/*
+ * Make the announcement that an entry stood for. Preemption off; @s was @addr's span a moment
+ * ago.
+ */
 static void kmh_magazine_announce(struct kmheap *heap, unsigned long addr)
 {
 	struct kmh_mspan *s = kmh_span_of(addr);
 
 	kmh_assert_pinned();
-	/* A span of another heap, or of none: ours has been empty meanwhile. */
+	/* A span of another heap, or of none, means that our span has been empty meanwhile. */
 	if (READ_ONCE(s->state) == KMH_SPAN_SMALL && READ_ONCE(s->mcache) == heap->mcache &&
 	    kmh_mspan_unannounced(s))
 		kmh_mcentral_announce(s);
 }
 
-/* The last entry of those there are. */
+/* Pop the last entry; there is one. */
 static __always_inline unsigned long kmh_magazine_pop(struct kmh_magazine *m)
 {
 	unsigned int n = m->n - 1;
@@ -113,7 +116,7 @@ static struct kmh_magazine *kmh_magazine_new(struct kmh_mcache *mc, unsigned int
 	return m;
 }
 
-/* Of another node than this CPU allocates from: it goes home. */
+/* Is the span of another node than this CPU allocates from? Then it goes back to its node. */
 static __always_inline bool kmh_magazine_is_far(const struct kmh_mcache *mc,
 						const struct kmh_mspan *s)
 {
@@ -121,12 +124,12 @@ static __always_inline bool kmh_magazine_is_far(const struct kmh_mcache *mc,
 }
 
 /**
- * kmh_magazine_put() - remember an object of a full span instead of announcing that
+ * kmh_magazine_put() - remember an object of a full span instead of announcing the span
  * @s: the span.
  * @addr: the object; its remote bit has been set.
  *
- * Context: Any; preemption off since before the bit was set. So the span may be another
- * one by now, but one whose heap is there.
+ * Context: Any; preemption off since before the bit was set. So the descriptor may be another
+ * span by now, but one whose heap exists.
  * Return: false when the span must be announced.
  */
 bool kmh_magazine_put(struct kmh_mspan *s, unsigned long addr)
@@ -156,7 +159,7 @@ static __always_inline bool kmh_magazine_fits(const struct kmh_mcache *mc, unsig
 					      unsigned long *slot)
 {
 	return kmh_mspan_slot_at(s, addr, slot) &&
-	       /* Of a stale span, perhaps: looked at again once the slot is ours. */
+	       /* The descriptor may be stale: this is looked at again once the slot is ours. */
 	       data_race(s->spanclass == spanclass && s->mcache == mc->percpu) &&
 	       !READ_ONCE(mc->no_magazines);
 }
@@ -173,8 +176,9 @@ static __always_inline bool kmh_magazine_waits(const struct kmh_mspan *s, unsign
 }
 
 /*
- * Has a slot with its remote bit set been freed by its owner as well, in a race? Both bits are
- * the fold's to report; with the remote one alone taken back the slot would be had twice.
+ * Has a slot with its remote bit set been freed by its owner as well, in a race? Both bits
+ * are for the fold to report: if only the remote one were taken back, the slot would be
+ * handed out twice.
  */
 static __always_inline bool kmh_magazine_doubled(const struct kmh_mspan *s, unsigned long slot)
 {
@@ -196,20 +200,23 @@ static __always_inline bool kmh_magazine_claim(struct kmh_mcache *mc, unsigned i
 	remote = kmh_slots_remote(&s->w[slot / KMH_WORD_SLOTS]);
 	kmh_test_point("claim of a magazine");
 	/*
-	 * Fully ordered: the last accesses to the object before this, the checks after it. Pairs
-	 * with the exchanges in kmh_mspan_set_remote() and kmh_mspan_fold_word(). The span may
-	 * have become another small one since the check, with its remote bits in the same places
-	 * (kmh_pool_words). A bit that is set there is of a slot that is free; clear for a moment,
-	 * it keeps the slot from being folded for that long, and no grace period that began in
-	 * the new life can end while preemption is off here.
+	 * Fully ordered: the last accesses to the object before this, the checks after it.
+	 * Pairs with the exchanges in kmh_mspan_set_remote() and kmh_mspan_fold_word(). The
+	 * descriptor may have become another small span since the check, with its remote bits
+	 * in the same places (kmh_pool_words). A bit that is set there belongs to a slot that
+	 * is free. While it is clear for a moment, the slot is not folded, and no grace
+	 * period that began in the new life can end, because preemption is off here.
 	 */
 	if (unlikely(!test_and_clear_bit(slot % KMH_WORD_SLOTS, remote)))
 		return false;
-	/* Was the span what it was when the bit was cleared? Then the slot is ours: it stays so. */
+	/*
+	 * Was the span the same when the bit was cleared? Then the slot is ours, and the span
+	 * stays.
+	 */
 	if (likely(kmh_magazine_fits(mc, spanclass, s, addr, &again) && again == slot &&
 		   !kmh_magazine_waits(s, slot)))
 		return true;
-	/* The bit that was cleared, whatever the address is by now. */
+	/* Set the bit again that was cleared, whatever the address is by now. */
 	test_and_set_bit(slot % KMH_WORD_SLOTS, remote);
 	if (kmh_mspan_unannounced(s))	/* as after kmh_mspan_set_remote() */
 		kmh_mcentral_announce(s);
@@ -221,7 +228,7 @@ static __always_inline bool kmh_magazine_claim(struct kmh_mcache *mc, unsigned i
  * @mc: this CPU's mcache, in the section.
  * @spanclass: its class.
  *
- * Return: the object freed last of those that are still to be had, or NULL.
+ * Return: the object freed last of those that are still free, or NULL.
  */
 void *kmh_magazine_get(struct kmh_mcache *mc, unsigned int spanclass)
 {
@@ -231,14 +238,14 @@ void *kmh_magazine_get(struct kmh_mcache *mc, unsigned int spanclass)
 		unsigned long addr = kmh_magazine_pop(m);
 
 		if (likely(kmh_magazine_claim(mc, spanclass, addr))) {
-			data_race(mc->taken[spanclass]++);	/* figures read it */
+			data_race(mc->taken[spanclass]++);	/* statistics load it */
 			return (void *)addr;
 		}
 	}
 	return NULL;
 }
 
-/* Announce all that an mcache's magazines hold. In the section, or the CPU is dead. */
+/* Announce the spans of all entries of an mcache. In the section, or the CPU is dead. */
 void kmh_magazines_flush(struct kmh_mcache *mc)
 {
 	unsigned int i;
@@ -251,7 +258,7 @@ void kmh_magazines_flush(struct kmh_mcache *mc)
 	}
 }
 
-/* A guess, from anywhere: a magazine that is given back meanwhile is still there to be read. */
+/* A guess, from any CPU: a magazine that is given back meanwhile can still be read. */
 unsigned int kmh_magazine_len(const struct kmh_mcache *mc, unsigned int spanclass)
 {
 	struct kmh_magazine *m = READ_ONCE(mc->magazine[spanclass]);
@@ -273,8 +280,8 @@ static bool kmh_has_magazines(const struct kmh_mcache *mc)
  * kmh_magazines_flush_all() - announce all spans, so that a search for free slots finds them
  * @heap: the heap.
  *
- * Interrupts only CPUs that have something in a magazine; one that is in its section is asked
- * again at once, three times at most.
+ * Interrupts only CPUs that have something in a magazine. A CPU that is in its section is asked
+ * again at once, three times in all.
  *
  * Context: Process context; may sleep.
  */
@@ -287,10 +294,10 @@ void kmh_magazines_flush_all(struct kmheap *heap)
 }
 
 /**
- * kmh_magazines_end() - no more magazines in a heap
+ * kmh_magazines_end() - stop using magazines in a heap
  * @heap: the heap; it is about to have its first special.
  *
- * Context: Process context; sleeps. Afterwards no CPU takes an object from one.
+ * Context: Process context; sleeps. Afterwards no CPU takes an object from a magazine.
  */
 void kmh_magazines_end(struct kmheap *heap)
 {
@@ -298,10 +305,13 @@ void kmh_magazines_end(struct kmheap *heap)
 
 	for_each_possible_cpu(cpu)
 		WRITE_ONCE(per_cpu_ptr(heap->mcache, cpu)->no_magazines, 1);
-	synchronize_rcu();	/* sections are preemption-off: they see it, or are over */
+	synchronize_rcu();	/* preemption is off in sections: they see it, or are over */
 }
 
-/* What is in them has been announced, or nobody wants to know. As kmh_magazines_flush(). */
+/*
+ * Free an mcache's magazines. Their entries have been announced, or the heap ends. As
+ * kmh_magazines_flush().
+ */
 void kmh_magazines_free(struct kmh_mcache *mc)
 {
 	unsigned int i;

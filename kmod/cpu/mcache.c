@@ -17,7 +17,7 @@
 #include "cpu/tiny.h"
 #include "heap.h"
 
-/* What an empty class points to: no free slot, and never written. */
+/* The window of a class without a span: it has no free slot, and nothing writes to it. */
 struct kmh_slots kmh_no_slots;
 
 static void kmh_mcslot_set_word(struct kmh_mcslot *c, struct kmh_slots *w)
@@ -32,9 +32,10 @@ static void kmh_mcslot_set_word(struct kmh_mcslot *c, struct kmh_slots *w)
  * kmh_mcslot_turn() - make another word of the cached span the window
  * @c: a class whose window is empty, in the section.
  *
- * One with slots that this CPU has freed: nothing is folded or swept, which is refill's.
+ * Only words with slots that this CPU has freed are tried: folding and sweeping are for
+ * kmh_mcache_refill().
  *
- * Return: false when there is none.
+ * Return: false when no word has one.
  */
 bool kmh_mcslot_turn(struct kmh_mcslot *c)
 {
@@ -53,7 +54,7 @@ bool kmh_mcslot_turn(struct kmh_mcslot *c)
 	return false;
 }
 
-/* Give up a span; in the caller's section, or the CPU is dead. */
+/* Give up span @s. In the section of @mc, or its CPU is dead. */
 static void kmh_mcache_uncache(struct kmh_mcache *mc, struct kmh_mspan *s)
 {
 	WRITE_ONCE(s->owner, NULL);
@@ -62,14 +63,14 @@ static void kmh_mcache_uncache(struct kmh_mcache *mc, struct kmh_mspan *s)
 	kmh_mcentral_uncache_span(mc->node, s);
 }
 
-/* The class gives up the span that it allocates from. */
+/* Give up the span that class @c allocates from. */
 static void kmh_mcslot_uncache(struct kmh_mcache *mc, struct kmh_mcslot *c)
 {
 	struct kmh_mspan *s = c->span;
 
 	if (!s)
 		return;
-	/* Figures read it. */
+	/* Statistics load the counter outside the section. */
 	data_race(mc->taken[c - mc->slot] -= hweight_long(c->avail));
 	WRITE_ONCE(c->avail, 0);
 	c->word = &kmh_no_slots;
@@ -87,7 +88,7 @@ static struct kmh_mspan *kmh_mcache_pop_spare(struct kmh_mcache *mc, unsigned in
 	return llist_entry(n, struct kmh_mspan, node);
 }
 
-/* The next span to allocate from: one that is here, or as many as mcentral gives. */
+/* The next span to allocate from: a spare one, or the first of those that mcentral gives. */
 static struct kmh_mspan *kmh_mcache_next_span(struct kmh_mcache *mc, unsigned int spanclass)
 {
 	struct kmh_mspan *s = kmh_mcache_pop_spare(mc, spanclass);
@@ -100,7 +101,7 @@ static struct kmh_mspan *kmh_mcache_next_span(struct kmh_mcache *mc, unsigned in
 	n = kmh_mcentral_cache_spans(mc->node, spanclass, mc);
 	if (!n)
 		return NULL;
-	data_race(mc->refills[spanclass]++);	/* figures read it */
+	data_race(mc->refills[spanclass]++);	/* statistics load it outside the section */
 	kmh_kick_ask(&mc->heap->idle.kick);
 	llist_for_each_entry(s, n, node)
 		WRITE_ONCE(s->owner, mc);
@@ -113,11 +114,11 @@ static struct kmh_mspan *kmh_mcache_next_span(struct kmh_mcache *mc, unsigned in
  * @mc: this CPU's mcache, in the section.
  * @spanclass: the class whose window is empty.
  *
- * The cached spans first (other words, remote frees), then mcentral, then fresh
+ * Tries the cached spans first (other words, remote frees), then mcentral, then fresh
  * pages. In NMI the locks on the way are only tried.
  *
- * Return: true when kmh_mcache_take() will succeed, but for a double free that loses
- * a race meanwhile and makes the slot wait for the fold.
+ * Return: true when kmh_mcache_take() will succeed. Rarely it fails all the same: a double free
+ * that loses a race meanwhile makes the slot wait for the fold.
  */
 bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 {
@@ -141,7 +142,7 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 			kmh_mcslot_set_word(c, w);
 			return true;
 		}
-		/* A double free that lost its race took the slot away again. */
+		/* A double free that lost its race has taken the only free slot away. */
 		kmh_mcslot_uncache(mc, c);
 		if (!mc->spare[spanclass])
 			break;
@@ -155,7 +156,7 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
  * @slot: slot number, below nelems.
  *
  * Context: Any; preemption off.
- * Return: KMH_FREE_DOUBLE, and nothing done, when it was not live.
+ * Return: KMH_FREE_DOUBLE, and nothing done, when the slot was not live.
  */
 enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot)
 {
@@ -183,7 +184,7 @@ void kmh_mcache_walk_spans(struct kmh_mcache *mc, void (*fn)(struct kmh_mspan *s
  * kmh_mcache_drain_locked() - give everything an mcache holds to the tiers behind it
  * @mc: in the section, or of a CPU that is dead.
  *
- * Large objects go to the stores of their nodes; kmh_largestore_release() is the caller's.
+ * Large objects go to the stores of their nodes; the caller has to call kmh_largestore_release().
  */
 void kmh_mcache_drain_locked(struct kmh_mcache *mc)
 {
@@ -203,7 +204,7 @@ void kmh_mcache_drain_locked(struct kmh_mcache *mc)
 	kmh_largecache_to_store(mc);
 }
 
-/* Is there anything that a drain would give back? A guess, from anywhere. */
+/* Is there anything that a drain would give back? A guess, from any CPU. */
 bool kmh_mcache_holds_any(const struct kmh_mcache *mc)
 {
 	unsigned int i;
@@ -249,9 +250,9 @@ static bool kmh_visit_wanted(int cpu, void *arg)
  * kmh_mcache_visit() - call a function in the sections of the online CPUs
  * @heap: the heap.
  * @fn: called on each CPU, in an interrupt.
- * @wanted: which mcaches, by a guess from elsewhere; NULL for all.
+ * @wanted: which mcaches, by a guess from another CPU; NULL for all.
  *
- * Runs on each CPU, because only a CPU may look at its own flag. One that is in its section
+ * Runs on each CPU, because only a CPU may look at its own flag. A CPU that is in its section
  * when the interrupt arrives is passed over.
  *
  * Context: Process context.
@@ -266,7 +267,7 @@ struct kmh_visited kmh_mcache_visit(struct kmheap *heap, void (*fn)(struct kmh_m
 	return (struct kmh_visited){ atomic_read(&v.ndone), atomic_read(&v.nbusy) };
 }
 
-/* Whose memory a CPU is to be served from. */
+/* The node that @cpu is served from. */
 static struct kmh_node *kmh_mcache_home(struct kmheap *heap, unsigned int cpu)
 {
 	int nid = cpu_to_node(cpu);	/* none yet for a CPU that was never there, or some node */
@@ -275,12 +276,12 @@ static struct kmh_node *kmh_mcache_home(struct kmheap *heap, unsigned int cpu)
 }
 
 /**
- * kmh_mcache_renode() - a CPU comes that was on another node, or on none, so far
+ * kmh_mcache_renode() - move a CPU that comes up to the node it is on now
  * @heap: the heap.
- * @cpu: the CPU. Nobody uses its mcache, which is empty.
+ * @cpu: the CPU. Nothing uses its mcache, which is empty.
  *
- * Its inbox may hold spans of the node that it was served from: they go on its lists. Whoever
- * announces has preemption off, so after a grace period no more of them come.
+ * Its inbox may hold spans of the node that it was served from: they go on that node's lists.
+ * Preemption is off where a span is announced, so after a grace period no more of them come.
  *
  * Context: Process context; sleeps.
  */
@@ -292,7 +293,7 @@ void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu)
 
 	if (likely(new == old))
 		return;
-	/* Of no node until its inbox is empty, which is under the locks of one node's mcentrals. */
+	/* No node until the inbox is empty: its lock is that of one node's mcentral. */
 	WRITE_ONCE(mc->node, NULL);
 	synchronize_rcu();
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
@@ -321,7 +322,7 @@ int kmh_mcache_init(struct kmheap *heap)
 	heap->mcache = kmh_backend_percpu(struct kmh_mcache);
 	if (!heap->mcache)
 		return -ENOMEM;
-	/* Addresses of slots, which are not references to the objects there. */
+	/* kmemleak must not take addresses of slots for references to the objects there. */
 	if (kmh_heap_sanitized(heap))
 		kmemleak_free_percpu(heap->mcache);
 	kmh_heap_account_metadata(heap, sizeof(struct kmh_mcache) * num_possible_cpus());
@@ -330,7 +331,10 @@ int kmh_mcache_init(struct kmheap *heap)
 	return 0;
 }
 
-/* @mcache: what the heap had, NULL for none; @heap->mcache may be for who comes late by now. */
+/*
+ * @mcache: the heap's own, or NULL; @heap->mcache may be the one for late callers (ended.c)
+ * by now.
+ */
 void kmh_mcache_destroy(struct kmheap *heap, struct kmh_mcache __percpu *mcache)
 {
 	unsigned int cpu;
@@ -368,7 +372,7 @@ static struct kmh_mspan *kmh_mcache_stray(const struct kmh_mcache *mc, unsigned 
 	return NULL;
 }
 
-/* One that is on its way in or out does not stay. */
+/* A span that is on its way in or out disagrees only for a moment: look several times. */
 static struct kmh_mspan *kmh_mcache_lasting_stray(const struct kmh_mcache *mc,
 						  unsigned int spanclass)
 {

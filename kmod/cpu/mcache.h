@@ -29,15 +29,15 @@ struct kmh_node;
 struct kmheap;
 
 /*
- * One class of an mcache: what an allocation touches, half a cache line. @word is
- * the slot word being allocated from (the window) and @wbase the address of its
- * first slot. Without a span @word points to a word with nothing in it.
+ * One class of an mcache: what an allocation touches, half a cache line. @word is the slot
+ * word from which slots are allocated (the window) and @wbase the address of its first slot.
+ * Without a span @word points to a word without a free slot.
  *
- * @avail are the neighbours in the window that the next allocations take, set aside.
- * Their free bits stay set until they are taken, so a free of one of them is known as a
- * double free. They are a copy because an allocation that read the word would have to wait
- * for the last free to write it: an address, a lookup and a multiplication later. As it
- * is the two overlap, and what was freed is still warm when the window is looked at again.
+ * @avail are slots side by side in the window, set aside for the next allocations. Their free
+ * bits stay set until they are taken, so a free of one of them is recognized as a double
+ * free. They are a copy, because an allocation that read the word would have to wait for the
+ * last free to write it: an address, a lookup and a multiplication later. With the copy the
+ * two overlap, and freed slots are still warm when the window is looked at again.
  */
 struct kmh_mcslot {
 	unsigned long avail;
@@ -59,8 +59,8 @@ struct kmh_mcslot {
  */
 struct kmh_mcache {
 	u8 busy;
-	u8 no_magazines;		/* written once, by anyone */
-	u8 atomic;			/* who is in the section, past the window, cannot sleep */
+	u8 no_magazines;		/* written once, by any CPU */
+	u8 atomic;			/* the slow part serves a caller that cannot sleep */
 
 	/* tiny.c: the block being filled; tiny_span NULL when there is none */
 	unsigned int tiny_slot;
@@ -70,25 +70,25 @@ struct kmh_mcache {
 
 	struct kmheap *heap;
 	struct kmh_mcache __percpu *percpu;	/* == heap->mcache */
-	struct kmh_node *node;		/* whose memory the CPU is served from */
-	unsigned int trips;		/* this CPU's; see kmh_trip_begin() */
+	struct kmh_node *node;		/* the node that the CPU is served from */
+	unsigned int trips;		/* of this CPU; see kmh_trip_begin() */
 	unsigned int visited;		/* the last round of kmh_sweep_caches() that was here */
 	unsigned long deferred;		/* bytes not yet in heap->defer.pending; kmh_cpu_add() */
-	unsigned long marked;		/* objects, ever; likewise */
+	unsigned long marked;		/* objects marked, ever; added to like @deferred */
 	struct kmh_pagecache pages;
 	struct kmh_largecache large;
-	unsigned long idle_seen;	/* idle.c: at its last look; its worker's own */
-	bool idle;			/* likewise: to be drained */
-	struct llist_node *spare[KMH_NR_SPANCLASSES];	/* spans to go on with */
+	unsigned long idle_seen;	/* idle.c: seen at its last look; its worker's */
+	bool idle;			/* idle.c: to be drained; its worker's */
+	struct llist_node *spare[KMH_NR_SPANCLASSES];	/* cached, to allocate from next */
 	struct kmh_magazine *magazine[KMH_NR_SPANCLASSES];	/* NULL until it is needed */
 	unsigned long refills[KMH_NR_SPANCLASSES];	/* ever; trips to mcentral */
 	unsigned long taken[KMH_NR_SPANCLASSES];	/* ever; allocations, and @avail */
 
 	struct kmh_mcslot slot[KMH_NR_SPANCLASSES] ____cacheline_aligned;
 
-	/* Apart from the rule: under the locks of @node's mcentrals, and added to by anyone. */
+	/* Not under the rule: under the locks of @node's mcentrals, and any CPU adds. */
 	struct kmh_inbox inbox[KMH_NR_SPANCLASSES] ____cacheline_aligned;
-	u8 turns[KMH_NR_SPANCLASSES];	/* of each: how often @announced has become @ripe */
+	u8 turns[KMH_NR_SPANCLASSES];	/* how often @announced has become @ripe */
 };
 
 extern struct kmh_slots kmh_no_slots;
@@ -115,8 +115,8 @@ static __always_inline void kmh_mcache_leave(struct kmh_mcache *mc)
 /*
  * kmh_mcslot_take() - the lowest slot of those that are set aside
  *
- * In the section, whose owner alone writes @free; the set bit becomes a clear one. False
- * when none is left: kmh_mcache_reload() then.
+ * In the section, whose owner alone writes @free; the set bit becomes a clear one. False when
+ * none is left: kmh_mcache_reload() then.
  */
 static __always_inline bool kmh_mcslot_take(struct kmh_mcslot *c, unsigned long spanclass,
 					    void **p)
@@ -125,7 +125,7 @@ static __always_inline bool kmh_mcslot_take(struct kmh_mcslot *c, unsigned long 
 
 	if (unlikely(!avail))
 		return false;
-	data_race(c->avail = rest);	/* figures read it; WRITE_ONCE() costs instructions here */
+	data_race(c->avail = rest);	/* statistics load it; WRITE_ONCE() costs instructions */
 	bit = avail ^ rest;
 	OPTIMIZER_HIDE_VAR(bit);	/* one operation on memory, not three */
 	/* Plain, so that it is one instruction where there is one: an aligned long. */
@@ -134,7 +134,7 @@ static __always_inline bool kmh_mcslot_take(struct kmh_mcslot *c, unsigned long 
 	return true;
 }
 
-/* Slots to set aside at a time: about 8 KiB, which stay in the first cache. */
+/* Slots to set aside at a time: about 8 KiB, which stay in the first-level cache. */
 static __always_inline unsigned int kmh_batch_slots(size_t bytes)
 {
 	return bytes <= 128 ? 64 : bytes <= 512 ? 16 : 8;
@@ -143,8 +143,8 @@ static __always_inline unsigned int kmh_batch_slots(size_t bytes)
 /*
  * kmh_mcache_reload() - set aside the next slots of the window
  *
- * In the section. Slots that are side by side, from the lowest one that can be had.
- * False when the window is empty.
+ * In the section. Takes slots that are side by side, from the lowest free one on. False when
+ * the window has none.
  */
 static __always_inline bool kmh_mcache_reload(struct kmh_mcache *mc, unsigned int spanclass)
 {
@@ -156,20 +156,20 @@ static __always_inline bool kmh_mcache_reload(struct kmh_mcache *mc, unsigned in
 		return false;
 	avail &= ~0UL >> (KMH_WORD_SLOTS - n) << (__ffs(avail) & -n);
 	data_race(c->avail = avail);	/* as in kmh_mcslot_take() */
-	/* Likewise. */
+	/* Statistics load it outside the section. */
 	data_race(mc->taken[spanclass] += hweight_long(avail));
 	return true;
 }
 
-/* Allocations ever made from the mcache: slots that are set aside are none yet. */
+/* Allocations ever made from the mcache: slots that are only set aside do not count. */
 static inline unsigned long kmh_mcache_allocs(const struct kmh_mcache *mc, unsigned int spanclass)
 {
 	return READ_ONCE(mc->taken[spanclass]) - hweight_long(READ_ONCE(mc->slot[spanclass].avail));
 }
 
 /*
- * The same from the window, or an object freed here, or from another word of the span; NULL:
- * kmh_mcache_refill() then.
+ * Take a slot that is set aside, or one from the window, the magazine, or another word of the
+ * span. Return: NULL when there is none: kmh_mcache_refill() then.
  */
 static inline void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass)
 {
@@ -184,7 +184,7 @@ static inline void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclas
 	return kmh_mcslot_take(c, spanclass, &p) ? p : NULL;
 }
 
-/* Spans that a refill takes at most: one to go on with, the others to spare. */
+/* Spans that a refill takes at most: one to allocate from, the others to spare. */
 #define KMH_REFILL_SPANS	4U
 
 /* Free a slot of a span that this CPU's mcache owns. In the section. */
@@ -194,7 +194,7 @@ static __always_inline enum kmh_free_result kmh_free_owned(struct kmh_mspan *s,
 	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
 	unsigned long bit = slot % KMH_WORD_SLOTS, free = w->free;
 
-	/* A remote free of the same slot right now: see kmh_mspan_set_remote(). */
+	/* The remote bit: another CPU frees the same slot right now; see kmh_mspan_set_remote(). */
 	if (unlikely((free | data_race(w->remote.counter)) >> bit & 1))
 		return KMH_FREE_DOUBLE;
 	WRITE_ONCE(w->free, free | BIT(bit));
@@ -202,9 +202,9 @@ static __always_inline enum kmh_free_result kmh_free_owned(struct kmh_mspan *s,
 }
 
 /*
- * The owner is compared inside the section: before it, an interrupt could still
- * have given the span to another CPU. The mcache is the heap's, not the owner's, so
- * the flag that is set is this CPU's own.
+ * The owner is compared inside the section, because before that an interrupt could still have
+ * given the span to another CPU. The flag that is set is this CPU's own, whoever owns the
+ * span: the mcache is that of the span's heap.
  */
 static __always_inline enum kmh_free_result kmh_free_local(struct kmh_mspan *s, unsigned long slot,
 							   unsigned long cpu)
@@ -214,7 +214,10 @@ static __always_inline enum kmh_free_result kmh_free_local(struct kmh_mspan *s, 
 
 	if (unlikely(!kmh_mcache_enter(mc)))
 		return KMH_FREE_FOREIGN;
-	/* This CPU's own is written by this CPU alone; any other is not equal. */
+	/*
+	 * Only this CPU writes its own mcache to an owner field, so a racing write never
+	 * makes it equal.
+	 */
 	if (unlikely(data_race(s->owner) != mc)) {
 		kmh_mcache_leave(mc);
 		return KMH_FREE_FOREIGN;

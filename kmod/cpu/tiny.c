@@ -29,7 +29,7 @@ static unsigned int kmh_tiny_boundary(unsigned int granule)
 	return granule && granule < 4 ? 0x08U << granule : 0;
 }
 
-/* The word that holds a block's state byte, and where in it. */
+/* The word that holds a block's state byte, and the byte's place in it. */
 static atomic_t *kmh_tiny_word(const struct kmh_mspan *s, unsigned int block, unsigned int *shift)
 {
 	*shift = block % 4 * 8;
@@ -37,8 +37,8 @@ static atomic_t *kmh_tiny_word(const struct kmh_mspan *s, unsigned int block, un
 }
 
 /*
- * The states of a span that nothing keeps; NULL when it has been recycled, and what stands in
- * the place of the pointer is something else. They are type-stable, as the span is.
+ * The states of a span that nothing keeps; NULL when the descriptor has been recycled, so
+ * that its union holds something else. The states are type-stable, as the descriptor is.
  */
 static atomic_t *kmh_tiny_states(const struct kmh_mspan *s)
 {
@@ -47,7 +47,7 @@ static atomic_t *kmh_tiny_states(const struct kmh_mspan *s)
 	smp_rmb();	/* pairs with the one in kmh_mspan_put() */
 	if (READ_ONCE(s->state) != KMH_SPAN_TINY)
 		return NULL;
-	smp_rmb();	/* twice? pairs with the one in kmh_mspan_get() */
+	smp_rmb();	/* then the pointer once more; pairs with kmh_mspan_get() */
 	return READ_ONCE(s->tiny) == tiny ? tiny : NULL;
 }
 
@@ -67,7 +67,7 @@ static void kmh_tiny_set(struct kmh_mspan *s, unsigned int block, unsigned int b
 	atomic_or(bits << shift, word);
 }
 
-/* Clear @bits of the block's state; the state before. Fully ordered. */
+/* Clear @bits of the block's state. Fully ordered. Return: the state before. */
 static unsigned int kmh_tiny_clear(struct kmh_mspan *s, unsigned int block, unsigned int bits)
 {
 	unsigned int shift;
@@ -77,10 +77,10 @@ static unsigned int kmh_tiny_clear(struct kmh_mspan *s, unsigned int block, unsi
 }
 
 /**
- * kmh_tiny_close() - cut no more objects from the open block
+ * kmh_tiny_close() - close the open block, so that no more objects are cut from it
  * @mc: in the section, or of a dead CPU.
  *
- * Frees the block if nothing in it is live; else the last free does.
+ * Frees the block if nothing in it is live; otherwise the last free does.
  */
 void kmh_tiny_close(struct kmh_mcache *mc)
 {
@@ -94,7 +94,7 @@ void kmh_tiny_close(struct kmh_mcache *mc)
 		kmh_mspan_free_remote(s, mc->tiny_slot);
 }
 
-/* A fresh block becomes the open one. */
+/* Open a fresh block. */
 static bool kmh_tiny_open(struct kmh_mcache *mc)
 {
 	unsigned long p;
@@ -108,13 +108,13 @@ static bool kmh_tiny_open(struct kmh_mcache *mc)
 	mc->tiny_span = mc->slot[KMH_SPANCLASS_TINY].span;
 	mc->tiny_slot = (p - mc->tiny_span->base) / KMH_TINY_BLOCK;
 	mc->tiny_off = 0;
-	/* Nobody else knows the block: its last state, boundaries, goes. */
+	/* Only this CPU knows the block: clear the boundaries of its last life. */
 	kmh_tiny_clear(mc->tiny_span, mc->tiny_slot, KMH_TINY_BYTE);
 	kmh_tiny_set(mc->tiny_span, mc->tiny_slot, KMH_TINY_OPEN);
 	return true;
 }
 
-/* Everything cut from the open block has been freed: start it again. */
+/* If everything cut from the open block has been freed, begin it again. */
 static void kmh_tiny_rewind(struct kmh_mcache *mc)
 {
 	if (kmh_tiny_state(mc->tiny_span, mc->tiny_slot) & KMH_TINY_LIVE)
@@ -126,7 +126,7 @@ static void kmh_tiny_rewind(struct kmh_mcache *mc)
 	kmh_tiny_clear(mc->tiny_span, mc->tiny_slot, KMH_TINY_BYTE & ~KMH_TINY_OPEN);
 }
 
-/* Cut @bytes from the open block; NULL when it has not got them. */
+/* Cut @bytes from the open block. Return: NULL when they do not fit. */
 static void *kmh_tiny_cut(struct kmh_mcache *mc, size_t bytes)
 {
 	unsigned int off, first, end;
@@ -140,7 +140,7 @@ static void *kmh_tiny_cut(struct kmh_mcache *mc, size_t bytes)
 	first = off / KMH_TINY_GRANULE;
 	end = DIV_ROUND_UP(off + bytes, KMH_TINY_GRANULE);
 	mc->tiny_off = end * KMH_TINY_GRANULE;
-	data_race(mc->tiny_allocs++);	/* figures read it */
+	data_race(mc->tiny_allocs++);	/* statistics load it */
 	kmh_tiny_set(mc->tiny_span, mc->tiny_slot,
 		     BIT(first) | kmh_tiny_boundary(first) | kmh_tiny_boundary(end));
 	return (void *)(kmh_mspan_slot_addr(mc->tiny_span, mc->tiny_slot) + off);
@@ -195,7 +195,7 @@ void *kmh_tiny_alloc(struct kmheap *heap, size_t bytes, gfp_t gfp)
  * @live: where to say whether it is live.
  *
  * Context: Any; preemption off.
- * Return: its usable bytes; 0, and nothing put anywhere, when the span is no tiny one any more.
+ * Return: its usable bytes; 0, and nothing put anywhere, when the span is not a tiny one any more.
  */
 size_t kmh_tiny_extent(const struct kmh_mspan *s, unsigned long addr, unsigned long *base,
 		       unsigned int *block, bool *live)
@@ -223,11 +223,11 @@ size_t kmh_tiny_extent(const struct kmh_mspan *s, unsigned long addr, unsigned l
  * @s: the span.
  * @addr: the object; must be the base that kmh_tiny_extent() gives.
  *
- * Somebody else who frees the object at the same time may have had the span recycled. So the
- * states are taken once, which are type-stable as the span is, and once more after the claim.
+ * Another free of the object at the same time may have had the span recycled. So the states, which
+ * are type-stable as the descriptor is, are looked up once, and once more after the claim.
  *
  * Context: Any; preemption off.
- * Return: KMH_FREE_DOUBLE, and nothing done, when it was not live.
+ * Return: KMH_FREE_DOUBLE, and nothing done, when the object was not live.
  */
 enum kmh_free_result kmh_tiny_free(struct kmh_mspan *s, unsigned long addr)
 {
@@ -249,13 +249,13 @@ enum kmh_free_result kmh_tiny_free(struct kmh_mspan *s, unsigned long addr)
 	}
 	if (before & ~bit & (KMH_TINY_LIVE | KMH_TINY_OPEN))
 		return KMH_FREE_OK;
-	/* Readers may still hold what was in the block: the fold waits for them. */
+	/* Readers may still hold objects of the block: the fold waits for them. */
 	if (kmh_mspan_slot_waits(s, block))
 		return kmh_mspan_free_remote(s, block);
 	return kmh_free_slot(s, block);
 }
 
-/* Objects live in a tiny span, which may be none any more. Context: any; exact at rest. */
+/* Objects live in a tiny span, which may be another one by now. Context: any; exact at rest. */
 unsigned int kmh_tiny_live(const struct kmh_mspan *s)
 {
 	const atomic_t *tiny = kmh_tiny_states(s);

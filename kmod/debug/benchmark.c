@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the benchmarks switch and look at; nothing in other builds. */
+/* Switches and figures for the benchmarks; nothing in other builds. */
 #include <linux/export.h>
 
 #include "base/benchmark.h"
@@ -23,21 +23,21 @@ void kmh_bench_no_scavenger(struct kmheap *heap)
 }
 EXPORT_SYMBOL_GPL(kmh_bench_no_scavenger);
 
-/* As kmheap_shrink(), but no arena goes. */
+/* kmheap_shrink() without giving arenas back. */
 void kmh_bench_drain(struct kmheap *heap)
 {
 	kmh_heap_drain(heap);
 }
 EXPORT_SYMBOL_GPL(kmh_bench_drain);
 
-/* By the scavenger, ever. */
+/* Arenas that the scavenger has given back, ever. */
 unsigned long kmh_bench_arenas_given(struct kmheap *heap)
 {
 	return atomic_long_read(&heap->scavenge.arenas);
 }
 EXPORT_SYMBOL_GPL(kmh_bench_arenas_given);
 
-/* In free pages, and in those of arenas that have no other; dedicated ones included. */
+/* Bytes in free pages; @wholly: in arenas that have no others. Dedicated arenas are included. */
 unsigned long kmh_bench_free_bytes(struct kmheap *heap, unsigned long *wholly)
 {
 	unsigned long all = 0;

@@ -2,8 +2,8 @@
 /*
  * /sys/kernel/debug/kmheap/. Documentation/debugfs.rst has every format.
  *
- * Figures are taken first and formatted afterwards, outside every raw lock. A heap's
- * files are removed, and their readers waited for, before the heap goes.
+ * Figures are taken first and formatted afterwards, outside every raw lock. A heap's files
+ * are removed, and their readers waited for, before the heap goes.
  */
 #include <linux/debugfs.h>
 #include <linux/module.h>
@@ -128,7 +128,7 @@ static int kmh_heap_stats_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(kmh_heap_stats);
 
-/* ---- limits: a number in each file, of bytes */
+/* ---- limits: each file holds a number of bytes */
 
 static ssize_t kmh_write_limit(struct file *file, const char __user *user, size_t count,
 			       int (*set)(struct kmheap *heap, size_t bytes))
@@ -219,7 +219,7 @@ static int kmh_classes_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(kmh_classes);
 
-/* ---- arenas: one seq_file record each; the mutex pins them */
+/* ---- arenas: each is a record of the seq_file, which the mutex pins */
 
 static void *kmh_arenas_start(struct seq_file *m, loff_t *pos)
 {
@@ -243,7 +243,7 @@ static void kmh_arenas_stop(struct seq_file *m, void *v)
 	mutex_unlock(&heap->arenas_mutex);
 }
 
-/* What a heap page is, in one character. */
+/* What a heap page is used for, in one character. */
 static char kmh_page_char(unsigned long page)
 {
 	const struct kmh_mspan *s = kmh_span_of_page(page);
@@ -326,7 +326,7 @@ static const char *kmh_home_name(const struct kmh_mspan *s)
 
 struct kmh_span_row {
 	struct seq_file *m;
-	/* a batch of snapshots; formatted with preemption on */
+	/* A batch of snapshots; they are formatted with preemption on. */
 	unsigned int n;
 	struct {
 		unsigned long base;
@@ -334,7 +334,7 @@ struct kmh_span_row {
 		struct kmh_span_count count;
 		u8 spanclass, noscan;
 		const char *home;
-	} row[8];	/* on the stack: what holds the arenas does not allocate */
+	} row[8];	/* on the stack: no allocation under arenas_mutex */
 };
 
 static void kmh_span_snapshot(struct kmh_mspan *s, void *ctx)
@@ -440,7 +440,7 @@ static int kmh_shrink_get(void *data, u64 *val)
 	return 0;
 }
 
-/* 1 is the only thing to say. */
+/* Writing 1 shrinks; other values are refused. */
 static int kmh_shrink_set(void *data, u64 val)
 {
 	struct kmheap *heap = data;
@@ -469,7 +469,7 @@ void kmh_debugfs_add_heap(struct kmheap *heap)
 	debugfs_create_file("soft_limit_bytes", 0644, heap->dir, heap, &kmh_soft_limit_fops);
 }
 
-/* Returns when nobody reads them any more. */
+/* When this returns the files have no readers any more. */
 void kmh_debugfs_remove_heap(struct kmheap *heap)
 {
 	debugfs_remove(heap->dir);

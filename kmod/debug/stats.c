@@ -2,9 +2,9 @@
 /*
  * Figures: walks over the spans of a heap.
  *
- * The hot paths count allocations and nothing else; the rest is read off the spans
- * when somebody asks. Nothing stops meanwhile, so the figures of a heap in use are
- * of slightly different moments; at rest they add up exactly.
+ * The hot paths count allocations and nothing else; the rest is read off the spans on
+ * request. Nothing stops meanwhile, so the figures of a heap in use are of slightly different
+ * moments; at rest they add up exactly.
  */
 #define pr_fmt(fmt) "kmheap: " fmt
 
@@ -112,7 +112,10 @@ static void kmh_walk_arena(struct kmh_arena *a, struct kmh_heap_walk *w)
 	kmh_walk_spans(a, kmh_walk_span, &c);
 	w->st.arenas++;
 	w->st.free_bytes += (u64)nfree << KMH_PAGE_SHIFT;
-	/* In use for the page heap, in no span: in a CPU's page cache, or parked. */
+	/*
+	 * Pages in use for the page heap and in no span lie in a CPU's page cache, or are
+	 * parked.
+	 */
 	w->st.cached_bytes += kmh_less(inuse, c.span_pages) << KMH_PAGE_SHIFT;
 	w->st.waste_bytes += a->bytes - ((u64)a->range.npages << KMH_PAGE_SHIFT);
 	w->st.footprint_bytes += a->bytes;
@@ -121,7 +124,7 @@ static void kmh_walk_arena(struct kmh_arena *a, struct kmh_heap_walk *w)
 		w->st.releasable_bytes += a->bytes;
 }
 
-/* Taken out by reclaim, not yet given back: of no level, but free. */
+/* An arena that reclaim has detached and that is not given back yet: free, but on no level. */
 static void kmh_walk_leaving(struct kmh_arena *a, struct kmh_heap_walk *w)
 {
 	u64 free = (u64)a->range.npages << KMH_PAGE_SHIFT;
@@ -131,7 +134,7 @@ static void kmh_walk_leaving(struct kmh_arena *a, struct kmh_heap_walk *w)
 	w->st.footprint_bytes += a->bytes;
 }
 
-/* What a CPU keeps beside spans. Those in its magazines are in free_bytes. */
+/* Bytes that a CPU keeps beside spans. Objects in its magazines are in free_bytes. */
 static u64 kmh_mcache_kept_bytes(const struct kmh_mcache *mc)
 {
 	u64 npages = hweight64(READ_ONCE(mc->pages.bits)) + READ_ONCE(mc->large.parked.npages);
@@ -144,8 +147,9 @@ static u64 kmh_mcache_kept_bytes(const struct kmh_mcache *mc)
 }
 
 /*
- * What is kept outside of spans, and allocations ever made. The mcaches count what they take of a
- * window; for the tiny class that is blocks, and the objects cut from them are counted apart.
+ * Add what is kept outside of spans, and allocations ever made. The mcaches count what they
+ * take of a window; for the tiny class that is blocks, and the objects cut from them are
+ * counted apart.
  */
 static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 {
@@ -177,7 +181,10 @@ static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 	w->st.allocs += atomic_long_read(&heap->large_allocs);
 }
 
-/* Zeroed, for kmh_backend_free(). Context: process context; sleeps. Return: it or NULL. */
+/*
+ * A zeroed walk, for kmh_backend_free(). Context: process context; sleeps. Return: the walk
+ * or NULL.
+ */
 struct kmh_heap_walk *kmh_heap_walk_new(void)
 {
 	return kmh_backend_zalloc(sizeof(struct kmh_heap_walk), GFP_KERNEL, NUMA_NO_NODE);
@@ -234,7 +241,7 @@ static unsigned int kmh_nmi_walk_kind(const struct kmh_shelf *shelf, unsigned in
 	return n;
 }
 
-/* The walk has taken what is on the shelves for live. Context: process context. */
+/* Correct a walk, which has counted objects on shelves as live. Context: process context. */
 void kmh_nmi_walk(struct kmheap *heap, struct kmh_heap_walk *w)
 {
 	unsigned int kind;
@@ -281,7 +288,7 @@ void kmh_heap_walk(struct kmheap *heap, struct kmh_heap_walk *w)
 	st->metadata_bytes = atomic_long_read(&heap->metadata_bytes);
 	st->footprint_bytes += st->metadata_bytes;
 	st->limit_bytes = READ_ONCE(heap->limit_bytes);
-	/* Every object ever made and not live has been freed. */
+	/* Every object that was ever made and is not live has been freed. */
 	st->frees = kmh_less(st->allocs, st->live_objects);
 	st->deferred_limit_bytes = kmh_defer_limit(heap);
 	st->generations = READ_ONCE(heap->sweep.generations);
@@ -301,9 +308,10 @@ void kmh_heap_walk(struct kmheap *heap, struct kmh_heap_walk *w)
  * @heap: the heap; NULL for the default heap.
  * @st: the caller's struct kmheap_stats, which may be an older or a newer one than ours: fields
  *	are only ever added at its end.
- * @bytes: its size. As much as there is on both sides is filled in, and the rest of it is zero.
+ * @bytes: its size. Fields that both sides have are filled in; the rest of @st is zero.
  *
- * No struct kmheap_stats in the prototype: modversions would take its growth for another function.
+ * There is no struct kmheap_stats in the prototype, because modversions would take its growth for
+ * another function.
  *
  * Context: Process context; sleeps. Takes time in proportion to the heap.
  * Return: 0; -ENOMEM, and all zero, when memory for the walk ran out.
@@ -370,7 +378,7 @@ int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps)
 }
 
 /**
- * kmh_report_survivors() - objects that are live when their heap ends
+ * kmh_report_survivors() - report objects that are live when their heap ends
  * @heap: a heap without users.
  *
  * Context: Process context; sleeps.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The validators of all tiers, run over one heap or all.
+ * The validators of all tiers, run over one heap or all heaps.
  *
- * They may run while the heap is in use. What can be checked under a tier's lock is;
- * the rest is looked at again (KMH_FINDING_LOOKS), because a span on its way from one home
- * to another is no finding.
+ * They may run while the heap is in use. What can be checked under a tier's lock is checked
+ * there; the rest is looked at several times (KMH_FINDING_LOOKS), because a span on its way
+ * from one home to another is no finding.
  */
 #include "debug/validate.h"
 #include "base/fixalloc.h"
@@ -22,12 +22,12 @@ struct kmh_check {
 	void *ctx;
 };
 
-/* For all looks but the last. */
+/* The callback for all looks but the last. */
 static __printf(2, 3) void kmh_no_finding(void *ctx, const char *fmt, ...)
 {
 }
 
-/* Every page of a span leads back to it, and lies in its arena. */
+/* Every page of a span must lead to the span, and lie in its arena. */
 static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c)
 {
 	unsigned long first = s->base >> KMH_PAGE_SHIFT, i;
@@ -45,7 +45,7 @@ static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c)
 		smp_rmb();	/* pairs with kmh_arenamap_set(): being freed? */
 		if (kmh_span_of_page(first) != s)
 			return 0;
-		smp_rmb();	/* or just being published? */
+		smp_rmb();	/* or being published just now? */
 		if (kmh_span_of_page(first + i) == s)
 			continue;
 		c->finding(c->ctx, "heap %s: page %lu of span %p leads elsewhere", c->heap->name,
@@ -55,7 +55,7 @@ static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c)
 	return 0;
 }
 
-/* The bits at a span's first page agree with it. The caller knows its arena. */
+/* The bits at a span's first page must agree with the span. The caller knows its arena. */
 static unsigned int kmh_check_bits(struct kmh_mspan *s, struct kmh_check *c)
 {
 	unsigned long page = (s->base >> KMH_PAGE_SHIFT) - c->arena->first;
@@ -74,7 +74,7 @@ static unsigned int kmh_check_bits(struct kmh_mspan *s, struct kmh_check *c)
 	return n;
 }
 
-/* Nothing holds the span: it may be freed and made anew while it is looked at. */
+/* Check a span. Nothing keeps it: it may be freed and become another one meanwhile. */
 static void kmh_check_span(struct kmh_mspan *s, void *ctx)
 {
 	struct kmh_check *c = ctx;
@@ -94,7 +94,7 @@ static unsigned int kmh_look_at_spans(const struct kmh_check *c, kmh_finding_fn 
 	return look.n;
 }
 
-/* Spans are looked at with preemption off, so all of them again rather than each. */
+/* A span is looked at with preemption off, so a pause comes after all spans, not after each. */
 static void kmh_check_spans(struct kmh_check *c)
 {
 	unsigned int looks;
@@ -107,7 +107,7 @@ static void kmh_check_spans(struct kmh_check *c)
 	c->n += kmh_look_at_spans(c, c->finding);
 }
 
-/* Pages of @a that spans cover, parked ones too. The page heap's lock keeps the spans. */
+/* Pages of @a that spans cover, parked spans included. The page heap's lock keeps the spans. */
 static unsigned long kmh_span_pages_locked(struct kmh_arena *a)
 {
 	unsigned long page = a->range.first, end = page + a->range.npages, n = 0;
@@ -142,9 +142,9 @@ static struct kmh_page_count kmh_count_pages(struct kmh_arena *a)
 }
 
 /*
- * pages = in use + free + cached. Pages that the page heap counts as in use and no
- * span covers are in page caches, 64 a CPU at most, or on their way into a span: the
- * second kind does not stay.
+ * pages = in use + free + cached. Pages that the page heap counts as in use and that no span
+ * covers are in page caches, at most 64 for each CPU, or on their way into a span: pages on
+ * their way do not stay there.
  */
 static void kmh_check_arena(struct kmh_check *c)
 {
@@ -176,7 +176,7 @@ static void kmh_check_arenas(struct kmh_check *c)
 	}
 	booked = atomic_long_read(&heap->arena_bytes);
 	mutex_unlock(&heap->arenas_mutex);
-	/* An arena is booked before it is listed and unbooked after it is not. */
+	/* An arena is booked before it is listed, and unbooked after it has left the list. */
 	if (booked < bytes) {
 		c->finding(c->ctx, "heap %s: arenas of %llu bytes, %llu accounted", heap->name,
 			   bytes, booked);
@@ -215,7 +215,10 @@ unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void
 	return c.n;
 }
 
-/* All heaps and what they share. Context: process context; sleeps. */
+/*
+ * Validate all heaps and what they share. Context: process context; sleeps. Return: number of
+ * findings.
+ */
 unsigned int kmh_validate_all(kmh_finding_fn finding, void *ctx)
 {
 	unsigned int n = kmh_fixallocs_validate(finding, ctx);

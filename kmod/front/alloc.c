@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The front door in: what a request is, and the fast path for small ones.
+ * The front door in: what a request is, and the fast path for small objects.
  *
- * The fast path, in words: preemption off; this CPU's mcache; its flag; the window
- * of the class; the lowest bit. Everything else is kmh_alloc_slow().
+ * The fast path, in words: preemption off; this CPU's mcache; its flag; the window of the
+ * class; the lowest free slot. Everything else is kmh_alloc_slow().
  */
 #include <linux/export.h>
 #include <linux/mm.h>
@@ -21,8 +21,10 @@
 #include "up.h"
 
 /*
- * One attempt without growing, from @node; any context. @atomic: see kmh_alloc_is_urgent().
- * This CPU's mcache serves who wants the node that it is served from itself.
+ * One attempt without growing, from @node. @atomic: see kmh_alloc_is_urgent(). This CPU's
+ * mcache serves the request if it has its spans from @node, too.
+ * Context: any.
+ * Return: an object, or NULL.
  */
 void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,
 		    bool atomic)
@@ -45,7 +47,7 @@ void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spa
 	return p;
 }
 
-/* What @spanclass becomes in a heap all of whose objects are cache-aligned. */
+/* The class that serves @spanclass in a heap with KMHEAP_HWCACHE_ALIGN. */
 unsigned int kmh_aligned_spanclass(unsigned int spanclass)
 {
 	size_t bytes = kmh_class_size(kmh_spanclass_class(spanclass));
@@ -58,11 +60,11 @@ unsigned int kmh_aligned_spanclass(unsigned int spanclass)
  * kmh_alloc_slow() - an allocation that the window could not serve
  * @heap: the heap.
  * @spanclass: class asked for.
- * @gfp: may it grow the heap?
+ * @gfp: says whether the heap may grow for it.
  *
  * In a heap with KMHEAP_HWCACHE_ALIGN the classes whose size is no multiple of a
  * cache line never get a span, so every request for one ends up here and is sent
- * on to a class that is.
+ * on to a class whose size is.
  *
  * Context: What @gfp says.
  * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).
@@ -107,8 +109,9 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 }
 
 /*
- * In the section of @mc, with nothing in the cached span. Comes out of both. With the section
- * at hand it goes on to a refill, but for kmh_alloc_slow()'s kind of heap.
+ * The cached span has no free slot: refill at once, while the section is held. Heaps with
+ * KMHEAP_HWCACHE_ALIGN do not: kmh_alloc_slow() maps their classes first.
+ * Context: in the section of @mc, preemption off; both have ended at return.
  */
 static noinline void *kmh_alloc_refill(struct kmh_mcache *mc, unsigned long spanclass, gfp_t gfp)
 {
@@ -130,7 +133,10 @@ static noinline void *kmh_alloc_refill(struct kmh_mcache *mc, unsigned long span
 	return p;
 }
 
-/* In the section of @mc, with nothing set aside. Comes out of both. */
+/*
+ * No slot is set aside. Context: in the section of @mc, preemption off; both have ended at
+ * return.
+ */
 static noinline void *kmh_alloc_reload(struct kmh_mcache *mc, unsigned long spanclass, gfp_t gfp)
 {
 	void *p = kmh_mcache_take(mc, spanclass);
@@ -145,8 +151,8 @@ static noinline void *kmh_alloc_reload(struct kmh_mcache *mc, unsigned long span
 }
 
 /*
- * The fast path, and nothing else: every other way ends in a tail call, so no
- * register needs saving.
+ * The fast path, and nothing else: every other way ends in a tail call, so that no register
+ * needs to be saved.
  */
 static __always_inline void *kmh_alloc_fast(struct kmheap *heap, unsigned long spanclass,
 					    gfp_t gfp, bool zero)
@@ -171,7 +177,7 @@ static __always_inline void *kmh_alloc_fast(struct kmheap *heap, unsigned long s
 	return p;
 }
 
-/* A request that must be zeroed, or whose flags may not do. Zeroing comes last. */
+/* A request that must be zeroed, or whose flags may be refused. Zeroing comes last. */
 static noinline void *kmh_alloc_careful(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
 {
 	if (unlikely(gfp & (__GFP_NOFAIL | KMH_GFP_ZONES)) && !kmh_gfp_ok(heap, gfp))
@@ -199,7 +205,7 @@ void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long spanclass, gf
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_class_noprof);
 
-/* A size that is 0 or over KMHEAP_MAX_SMALL, which is one compare. */
+/* @size is 0 or over KMHEAP_MAX_SMALL: callers test both with one compare. */
 static noinline void *kmh_alloc_not_small(struct kmheap *heap, size_t size, bool noscan,
 					  gfp_t gfp)
 {
@@ -231,7 +237,7 @@ void *kmheap_alloc_array_any_noprof(struct kmheap *heap, size_t n, size_t size, 
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_array_any_noprof);
 
-/* Heaps in which small data are objects like others. */
+/* Heaps whose small data are not packed. */
 #define KMH_NOT_PACKED	(KMHEAP_HWCACHE_ALIGN | KMHEAP_COLLECTED | KMH_HEAP_UNPACKED)
 
 /* Data of @size bytes, 1 to KMH_MAX_TINY: packed with others, or an object of its own. */
@@ -263,8 +269,8 @@ void *kmheap_alloc_data_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 EXPORT_SYMBOL_GPL(kmheap_alloc_data_noprof);
 
 /*
- * Past the mcache, from the lists of a certain node; grows that node. NULL is not counted: there
- * are other nodes. Context: what @gfp says.
+ * Allocate from the lists of node @nid, without the mcache; grows that node. A refusal is not
+ * counted, as there are other nodes. Context: what @gfp says. Return: the object or NULL.
  */
 void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, int nid)
 {
@@ -287,7 +293,10 @@ void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, 
 	return p;
 }
 
-/* Of a node that exists; where the kernel fell back, of another one. */
+/*
+ * Allocate on node @nid, which exists; from another node where the kernel has fallen back to
+ * one.
+ */
 static void *kmh_alloc_node(struct kmheap *heap, size_t size, gfp_t gfp, int nid)
 {
 	unsigned int spanclass;
@@ -334,7 +343,7 @@ void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int 
 	if (unlikely(READ_ONCE(heap->ended)))
 		return kmh_ended_alloc(heap, _RET_IP_);
 	p = kmh_alloc_node(heap, size, gfp, nid);
-	/* An arena that grew when its node was full may be of another one. */
+	/* Memory for an arena of a full node may have come from another node. */
 	if (p && gfp & __GFP_THISNODE &&
 	    !kmh_node_holds(p, size, kmh_heap_node(heap, nid)->mheap.nid)) {
 		kmheap_free(p);
@@ -410,7 +419,7 @@ char *kmheap_strdup_noprof(struct kmheap *heap, const char *s, gfp_t gfp)
 }
 EXPORT_SYMBOL_GPL(kmheap_strdup_noprof);
 
-/* Has it as many bytes as are wanted, or has it got them? */
+/* Has the object room for @size bytes, or can it be given that room where it is? */
 static bool kmh_realloc_in_place(const struct kmheap_object *obj, size_t size, gfp_t gfp)
 {
 	if (kmh_heap_sanitized(obj->heap))
@@ -419,8 +428,8 @@ static bool kmh_realloc_in_place(const struct kmheap_object *obj, size_t size, g
 }
 
 /*
- * An object with a finalizer or a weak handle cannot move: these are of its address, and who
- * cannot sleep could not take them along.
+ * An object with a finalizer or a weak handle cannot move: both belong to its address, and a
+ * caller that cannot sleep could not move them. Counts a refusal.
  */
 static bool kmh_realloc_may_move(const struct kmheap_object *obj)
 {
@@ -433,7 +442,7 @@ static bool kmh_realloc_may_move(const struct kmheap_object *obj)
 	return false;
 }
 
-/* What is behind @size bytes may become part of the object later: see krealloc(). */
+/* Bytes behind @size may become part of the object by a later kmheap_realloc(); see krealloc(). */
 static void kmh_realloc_clear(const struct kmheap_object *obj, size_t size, gfp_t gfp)
 {
 	if (size < obj->bytes && want_init_on_alloc(gfp))

@@ -2,11 +2,11 @@
 /*
  * Many objects at a time.
  *
- * Preemption is off and the mcache's section is held for up to KMH_BULK_OBJECTS of them, and
- * what is done once for an object otherwise is done once for a run: slots that are side by
- * side, in memory and in the caller's array. They are what a burst gets, and often what is
- * freed together; a run can be as short as one. Whatever is not small, or not as it should
- * be, goes one by one the way of kmheap_free(), which also reports.
+ * Preemption is off and the mcache's section is held for up to KMH_BULK_OBJECTS of them. Work
+ * that is otherwise done for each object is done once for a run: slots that are side by side,
+ * in memory and in the caller's array. A burst of allocations gets such runs, and they are
+ * often freed together; a run can be as short as one. An object that is not small, or not as
+ * it should be, goes by itself the way of kmheap_free(), which also reports.
  */
 #include <linux/bitops.h>
 #include <linux/export.h>
@@ -19,10 +19,10 @@
 #include "heap.h"
 #include "span/arenamap.h"
 
-/* Objects that preemption is held off for: about as long as a refill takes. */
+/* Objects for which preemption is off in one go: about as long as a refill takes. */
 #define KMH_BULK_OBJECTS	32U
 
-/* Spans of small objects are no longer than this, but for one object that is. */
+/* Spans of small objects are no longer than this, except spans of one object. */
 #define KMH_BULK_REACH		(64UL << 10)
 
 /* Bits @n, at most KMH_WORD_SLOTS, from @first on. */
@@ -33,7 +33,7 @@ static __always_inline unsigned long kmh_run_mask(unsigned int first, unsigned i
 
 /* ---- allocation */
 
-/* How many of @n objects the slots that are set aside serve. In the section. */
+/* Take up to @n of the slots that are set aside. In the section. Return: how many. */
 static __always_inline unsigned int kmh_mcslot_take_some(struct kmh_mcslot *c, size_t bytes,
 							 unsigned int n, void **p)
 {
@@ -53,11 +53,14 @@ static __always_inline unsigned int kmh_mcslot_take_some(struct kmh_mcslot *c, s
 	}
 	/* As in kmh_mcslot_take(), for all of them at once. */
 	data_race(c->word->free ^= c->avail ^ avail);
-	data_race(c->avail = avail);	/* figures read it */
+	data_race(c->avail = avail);	/* statistics load it */
 	return done;
 }
 
-/* From the window, without a refill; 0 when it is empty, or the section is not to be had. */
+/*
+ * Take up to @n objects without a refill. Return: how many; 0 when none is there or the
+ * mcache is busy.
+ */
 static unsigned int kmh_alloc_batch(struct kmheap *heap, unsigned int spanclass, unsigned int n,
 				    void **p)
 {
@@ -113,7 +116,7 @@ static size_t kmh_alloc_bulk_small(struct kmheap *heap, unsigned int spanclass, 
 			done += batch;
 			continue;
 		}
-		/* Zeroes by itself, and leaves a window for those that follow. */
+		/* This zeroes the object itself, and leaves a window for the next ones. */
 		p[done] = kmh_alloc_slow(heap, spanclass, gfp);
 		if (unlikely(!p[done]))
 			break;
@@ -122,7 +125,7 @@ static size_t kmh_alloc_bulk_small(struct kmheap *heap, unsigned int spanclass, 
 	return done;
 }
 
-/* Large ones, no bytes at all, and those that KASAN or kmemleak is told of. */
+/* Allocate one by one: large objects, size 0, and objects of sanitized heaps. */
 static size_t kmh_alloc_each(struct kmheap *heap, size_t size, gfp_t gfp, size_t n, void **p)
 {
 	size_t done;
@@ -156,9 +159,9 @@ EXPORT_SYMBOL_GPL(kmheap_alloc_bulk_noprof);
 /* ---- free */
 
 /*
- * The span of @addr and its slot; false for what is not to be freed fast. *@s is taken again if
- * @addr lies in it, so it must be one that stays: this CPU's own, in whose section the caller
- * is, or a sentinel.
+ * Find the span of @addr and its slot. *@s is used again if @addr lies in it, so it must be a
+ * span that stays: this CPU's own, in whose section the caller is, or a sentinel. Return:
+ * false when @addr cannot be freed fast.
  */
 static __always_inline bool kmh_bulk_find(struct kmh_mspan **s, unsigned long addr,
 					  unsigned long *slot)
@@ -170,7 +173,7 @@ static __always_inline bool kmh_bulk_find(struct kmh_mspan **s, unsigned long ad
 	return kmh_mspan_slot_at(*s, addr, slot);
 }
 
-/* How many of @n objects are slots side by side, of one word, from @slot on. */
+/* How many of @n objects, from @slot on, are slots side by side in one word. */
 static __always_inline unsigned int kmh_run_length(const struct kmh_mspan *s, unsigned long slot,
 						   unsigned int n, void **p)
 {
@@ -186,7 +189,7 @@ static __always_inline unsigned int kmh_run_length(const struct kmh_mspan *s, un
 	return i;
 }
 
-/* Out of the section of @held, into that of @mc; NULL when it is not to be had. */
+/* Leave the section of @held and enter that of @mc. Return: NULL when @mc is busy. */
 static __always_inline struct kmh_mcache *kmh_bulk_section(struct kmh_mcache *held,
 							   struct kmh_mcache *mc)
 {
@@ -198,8 +201,9 @@ static __always_inline struct kmh_mcache *kmh_bulk_section(struct kmh_mcache *he
 }
 
 /*
- * A run in a span of somebody else: kmh_free_foreign() for all of it, from the object at @addr
- * on, which is the lowest of @mask.
+ * Free a run in a span that this CPU does not own: kmh_free_foreign() for all of it. @addr is
+ * the object of the lowest bit of @mask. Return: false, and nothing done, for a single object
+ * of a full span.
  */
 static noinline bool kmh_free_run_foreign(struct kmh_mspan *s, unsigned int word,
 					  unsigned long mask, unsigned long addr, unsigned long ip)
@@ -207,23 +211,23 @@ static noinline bool kmh_free_run_foreign(struct kmh_mspan *s, unsigned int word
 	unsigned long doubled, bytes = s->elemsize;
 	unsigned int bit;
 
-	/* A single object of a full span has a way of its own. */
+	/* A single object of a full span goes into a magazine: kmheap_free() does that. */
 	if (is_power_of_2(mask) && kmh_mspan_unannounced(s))
 		return false;
 	doubled = atomic_long_fetch_or(mask, &s->w[word].remote) & mask;
 	if (kmh_mspan_unannounced(s))
 		kmh_mcentral_announce(s);
 	for_each_set_bit(bit, &doubled, KMH_WORD_SLOTS) {
-		preempt_disable();	/* it turns it on, but not for us */
+		preempt_disable();	/* kmh_free_doubled() turns it on */
 		kmh_free_doubled(addr + (bit - __ffs(mask)) * bytes, ip);
 	}
 	return true;
 }
 
 /*
- * Free a run from the object at @addr on, with the section of @mc unless that is NULL. False, and
- * nothing done, when it cannot be done for all of it at once: some slot is free already, perhaps.
- * A span of somebody else may be another one afterwards, so *@span is none then.
+ * Free a run, from the object at @addr on, with the section of @mc unless that is NULL. A
+ * foreign span may be recycled afterwards, so *@span is the sentinel then. Return: false, and
+ * nothing done, when all of the run cannot be freed at once; some slot may be free already.
  */
 static __always_inline bool kmh_free_run(struct kmh_mspan **span, unsigned long slot,
 					 unsigned int n, unsigned long addr,
@@ -233,11 +237,17 @@ static __always_inline bool kmh_free_run(struct kmh_mspan **span, unsigned long 
 	unsigned long mask = kmh_run_mask(slot % KMH_WORD_SLOTS, n), free;
 	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
 
-	/* A remote free of one of them right now: see kmh_mspan_set_remote(). */
+	/*
+	 * The remote bits: another CPU frees one of the slots right now; see
+	 * kmh_mspan_set_remote().
+	 */
 	free = READ_ONCE(w->free);
 	if (unlikely((free | atomic_long_read(&w->remote)) & mask))
 		return false;
-	/* This CPU's own is written by this CPU alone; any other is not equal. */
+	/*
+	 * Only this CPU writes its own mcache to an owner field, so a racing write never
+	 * makes it equal.
+	 */
 	if (unlikely(!mc || data_race(s->owner) != mc)) {
 		*span = &kmh_span_none;
 		return kmh_free_run_foreign(s, slot / KMH_WORD_SLOTS, mask, addr, ip);
@@ -246,7 +256,7 @@ static __always_inline bool kmh_free_run(struct kmh_mspan **span, unsigned long 
 	return true;
 }
 
-/* How many there are up to the first that has to go by itself. */
+/* Free objects up to the first that has to go by itself. Return: how many. */
 static unsigned int kmh_free_batch(unsigned int n, void **p, unsigned long ip)
 {
 	struct kmh_mspan *s = &kmh_span_none;
@@ -257,7 +267,7 @@ static unsigned int kmh_free_batch(unsigned int n, void **p, unsigned long ip)
 	preempt_disable();
 	cpu = kmh_this_cpu_offset();
 	for (done = 0; done < n; done += run) {
-		/* The owner is compared, and free bits are looked at, inside the section. */
+		/* The owner and the free bits are looked at inside the section. */
 		if (unlikely(!kmh_bulk_find(&s, (unsigned long)p[done], &slot)))
 			break;
 		mc = kmh_bulk_section(mc, kmh_this_cpu_ptr(s->mcache, cpu));
@@ -277,7 +287,7 @@ static unsigned int kmh_free_batch(unsigned int n, void **p, unsigned long ip)
  * @n: how many.
  * @p: the objects, of any sizes and heaps; NULL entries are skipped.
  *
- * What was allocated together is best freed together, in the same order.
+ * Objects that were allocated together are best freed together, in the same order.
  *
  * Context: Any, NMI included.
  */

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Heaps that have ended: what is left for those who allocate from one by mistake.
+ * Heaps that have ended: what is left for callers that allocate from one by mistake.
  *
- * The structure of a heap stays for a while after kmheap_destroy(), with an mcache whose flag is
- * always set. So an allocation that comes late finds its mcache busy, as one in an interrupt
- * may, and goes the slow way without touching anything else; there it is told. The fast path
- * has nothing to look at for that.
+ * The structure of a heap stays for a while after kmheap_destroy(), with an mcache whose flag
+ * is always set. So a late allocation finds its mcache busy, as one in an interrupt may, and
+ * takes the slow path without touching anything else; there it is reported. The fast path
+ * needs no test for that.
  *
- * The structures of the last heaps are kept, and never used again. What is allocated from a
- * heap that ended before those cannot be told.
+ * The structures of the last heaps are kept, and never used again. An allocation from a heap
+ * that ended before those cannot be recognized.
  */
 #include <linux/minmax.h>
 #include <linux/mutex.h>
@@ -29,8 +29,8 @@ static unsigned int kmh_nended;		/* ever */
 static u64 kmh_ended_bytes;
 
 /*
- * The beginning of an mcache: its flag, and the counters that a free may write to which is under
- * way when the heap ends.
+ * The beginning of an mcache: its flag, and the counters that a free may write to that is
+ * under way when the heap ends.
  */
 struct kmh_ended_mcache {
 	u8 head[offsetofend(struct kmh_mcache, marked)];
@@ -56,7 +56,7 @@ static void kmh_ended_free(struct kmheap *heap)
 
 /**
  * kmh_ended_begin() - from here on allocations are told that the heap has ended
- * @heap: a heap without users; those that its mcache has stay, for a grace period.
+ * @heap: a heap without users; callers that have its mcache may use it for a grace period.
  *
  * Context: Process context.
  */
@@ -64,13 +64,16 @@ void kmh_ended_begin(struct kmheap *heap)
 {
 	BUILD_BUG_ON(offsetof(struct kmh_mcache, busy));
 	WRITE_ONCE(heap->ended, true);
-	/* Release: the flag is seen where this mcache is; the loads go the other way round. */
+	/*
+	 * Release: a CPU that sees this mcache sees the flag; it loads them in the reverse
+	 * order.
+	 */
 	smp_store_release(&heap->mcache, (struct kmh_mcache __percpu *)&kmh_ended_mcache);
 }
 
 /**
  * kmh_ended_keep() - keep the structure of a heap, in place of the oldest that is kept
- * @heap: a heap that has nothing any more but its name.
+ * @heap: a heap that has nothing left but its name.
  *
  * Context: Process context; sleeps.
  */
@@ -87,7 +90,7 @@ void kmh_ended_keep(struct kmheap *heap)
 	mutex_unlock(&kmh_heaps_mutex);
 }
 
-/* Nobody allocates any more. Context: process context; sleeps. */
+/* Free what is kept. Nothing allocates any more. Context: process context; sleeps. */
 void kmh_ended_exit(void)
 {
 	unsigned int i;
@@ -100,7 +103,7 @@ void kmh_ended_exit(void)
 	mutex_unlock(&kmh_heaps_mutex);
 }
 
-/* How many structures are kept; their bytes. Context: any. */
+/* How many structures are kept; @bytes is set to their bytes. Context: any. */
 unsigned int kmh_ended_count(u64 *bytes)
 {
 	*bytes = READ_ONCE(kmh_ended_bytes);
@@ -110,7 +113,7 @@ unsigned int kmh_ended_count(u64 *bytes)
 /**
  * kmh_ended_alloc() - report an allocation from a heap that has ended
  * @heap: the heap.
- * @ip: whom to report.
+ * @ip: the caller to name.
  *
  * Context: Any.
  * Return: NULL.

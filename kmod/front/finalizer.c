@@ -4,7 +4,7 @@
  * the end of a heap. What a special is, and its life, is in special.c.
  *
  * Nothing is allocated under kmh_special_mutex but what the table takes with GFP_ATOMIC: a client's
- * shrinker that frees what has a weak handle destroys the handle, and so takes the mutex in
+ * shrinker that frees an object with a weak handle destroys the handle, and so takes the mutex in
  * reclaim. Records are booked and allocated first, and given back when they are not needed.
  */
 #include <linux/export.h>
@@ -26,13 +26,14 @@
 
 /*
  * Buckets of the table for each special at most: between 30 % and 75 % of the buckets are in
- * use, and while a table of which 30 % are is replaced by one of half its size there are both.
+ * use, and while a table of which 30 % are in use is replaced by one of half its size both
+ * exist.
  */
 #define KMH_SPECIAL_BUCKETS	5
 
 /* ---- records, before the mutex is taken */
 
-/* What a special is booked with: its record and its share of the table. */
+/* Bytes booked for a special: its record and its share of the table. */
 static size_t kmh_special_bytes(void)
 {
 	return kmalloc_size_roundup(sizeof(struct kmh_special)) +
@@ -57,8 +58,8 @@ static void *kmh_special_record(struct kmheap *heap, size_t bytes, size_t booked
 }
 
 /*
- * A heap with specials has no magazines. Two callers may both find none, and then both see to
- * it, so that each goes on only when it is done.
+ * A heap with specials has no magazines. Two callers may both find that it still has; then
+ * both end them, and each goes on only when that is done.
  */
 static void kmh_special_first_of(struct kmheap *heap)
 {
@@ -66,12 +67,12 @@ static void kmh_special_first_of(struct kmheap *heap)
 	if (smp_load_acquire(&heap->specials.used))
 		return;
 	kmh_magazines_end(heap);
-	smp_store_release(&heap->specials.used, true);	/* magazines, flag: as above */
+	smp_store_release(&heap->specials.used, true);	/* magazines before flag, see above */
 }
 
 /**
- * kmh_special_stock_fill() - have the records that a special may need
- * @stock: what is missing, and in which heap; an object of it is the caller's.
+ * kmh_special_stock_fill() - allocate the records that a special may need
+ * @stock: tells what is missing, and in which heap; the caller has an object of that heap.
  *
  * Context: Process context; sleeps. Without kmh_special_mutex.
  * Return: 0 or -ENOMEM.
@@ -86,7 +87,7 @@ int kmh_special_stock_fill(struct kmh_special_stock *stock)
 						    kmh_special_bytes());
 	if (stock->want_weak && !stock->weak)
 		stock->weak = kmh_special_record(heap, sizeof(*stock->weak), kmh_weak_bytes());
-	/* They hold the object's address, and are no references to it. */
+	/* The records hold the object's address, but are no references to it. */
 	kmemleak_ignore(stock->special);
 	if (stock->weak)
 		kmemleak_no_scan(stock->weak);
@@ -106,14 +107,14 @@ void kmh_special_stock_end(struct kmh_special_stock *stock)
 	}
 }
 
-/* ---- coming and going; under kmh_special_mutex */
+/* ---- specials come and go; under kmh_special_mutex */
 
 static unsigned long kmh_special_page(const struct kmh_mspan *s)
 {
 	return (s->base >> KMH_PAGE_SHIFT) - s->arena->first;
 }
 
-/* The span has one more. The caller holds the object, so the span stays. */
+/* The span has one special more. The caller holds the object, so the span stays. */
 static void kmh_special_count_in(struct kmh_mspan *s)
 {
 	WRITE_ONCE(s->nfast, 0);
@@ -122,9 +123,9 @@ static void kmh_special_count_in(struct kmh_mspan *s)
 }
 
 /*
- * The span has one less, and its slot may be folded. From there on the span may go away
- * at any time: what follows may meet its next life, and does no harm there, as with any
- * announcement.
+ * The span has one special less, and its slot may be folded. From there on the span may go
+ * away at any time: what follows may meet the descriptor's next life, and does no harm there,
+ * as with any announcement.
  */
 static int kmh_special_count_out(struct kmh_special *sp)
 {
@@ -147,7 +148,7 @@ static int kmh_special_count_out(struct kmh_special *sp)
 	return was;
 }
 
-/* @sp has been won: DEAD by the worker, LEAVING otherwise. */
+/* Remove a special that the caller has won: DEAD by the worker, LEAVING otherwise. */
 static void kmh_special_remove(struct kmheap *heap, struct kmh_special *sp)
 {
 	struct kmh_mspan *s = sp->span;
@@ -156,7 +157,7 @@ static void kmh_special_remove(struct kmheap *heap, struct kmh_special *sp)
 
 	lockdep_assert_held(&kmh_special_mutex);
 	if (sp->weak) {
-		/* From here on it is of no heap. */
+		/* From here on the handle belongs to no heap. */
 		kmh_heap_unbook_side(heap, kmh_weak_bytes());
 		sp->weak->special = NULL;
 		WRITE_ONCE(sp->weak->p, NULL);
@@ -171,7 +172,7 @@ static void kmh_special_remove(struct kmheap *heap, struct kmh_special *sp)
 	kmh_backend_free_rcu(sp, rcu);
 }
 
-/* Take it back from an object that is live, as far as the caller knows. */
+/* Take a special back from an object that is live, as far as the caller knows. */
 void kmh_special_disarm(struct kmheap *heap, struct kmh_special *sp)
 {
 	lockdep_assert_held(&kmh_special_mutex);
@@ -194,7 +195,7 @@ static struct kmh_special *kmh_special_new(struct kmh_mspan *s, unsigned long ad
 		return ERR_PTR(-EAGAIN);
 	sp->addr = addr;
 	sp->span = s;
-	sp->survived = 1;	/* no generation: those are even */
+	sp->survived = 1;	/* not a generation: those are even */
 	if (rhashtable_insert_fast(&heap->specials.table, &sp->node, kmh_special_params))
 		return ERR_PTR(-ENOMEM);
 	stock->special = NULL;
@@ -207,13 +208,13 @@ static struct kmh_special *kmh_special_new(struct kmh_mspan *s, unsigned long ad
  * kmh_special_of() - the special of a live object
  * @who: the exported function, for a report.
  * @p: the object; the caller's.
- * @stock: what to make one of if there is none; NULL not to.
- * @ip: whom to report.
+ * @stock: records to make a special of if there is none; NULL not to make one.
+ * @ip: the caller to name in a report.
  *
  * Context: Process context; kmh_special_mutex held.
- * Return: the special; NULL when there is none and none is to be made; ERR_PTR: -EINVAL for
- * what is no such object (reported) or one that cannot have any, -ESHUTDOWN when its heap is
- * being destroyed and one was to be made, -EAGAIN when @stock has not got what it takes, -ENOMEM.
+ * Return: the special; NULL when there is none and none is to be made; ERR_PTR: -EINVAL when @p
+ * is no such object (reported) or one that cannot have any, -ESHUTDOWN when its heap is
+ * being destroyed and one was to be made, -EAGAIN when @stock lacks a record, -ENOMEM.
  */
 struct kmh_special *kmh_special_of(const char *who, const void *p,
 				   struct kmh_special_stock *stock, unsigned long ip)
@@ -286,7 +287,7 @@ static int kmh_finalizer_set_locked(void *p, kmheap_finalizer_fn fn, void *arg,
  * finalizers of the objects that are left; from then on no object of the heap gets one.
  *
  * Context: Process context; sleeps.
- * Return: 0; -EEXIST when there is one already, -ENOENT when there is none to take back,
+ * Return: 0; -EEXIST when the object has a finalizer, -ENOENT when it has none to take back,
  * -EINVAL when @p can have none, -ESHUTDOWN when the heap is being destroyed, -ENOMEM, also
  * when a limit forbids it.
  */
@@ -309,7 +310,7 @@ int kmheap_set_finalizer(void *p, kmheap_finalizer_fn fn, void *arg)
 }
 EXPORT_SYMBOL_GPL(kmheap_set_finalizer);
 
-/* The object is dead: its finalizer, then its slot. */
+/* Run the finalizer of a dead object, then free its slot. */
 static void kmh_special_finish(struct kmheap *heap, struct kmh_special *sp)
 {
 	struct kmh_mspan *s = sp->span;
@@ -337,7 +338,7 @@ static void kmh_special_work(struct work_struct *work)
 	}
 }
 
-/* Runs where it may wake a worker, whatever context asked for it. */
+/* Runs in a context that may wake a worker, whatever context the kick came from. */
 static void kmh_special_kicked(struct irq_work *kick)
 {
 	struct kmheap *heap = container_of(kick, struct kmheap, specials.kick);
@@ -346,10 +347,10 @@ static void kmh_special_kicked(struct irq_work *kick)
 }
 
 /**
- * kmh_special_flush() - wait for the finalizers of what is known to be dead
+ * kmh_special_flush() - wait for the finalizers of objects that are known to be dead
  * @heap: the heap.
  *
- * What dies meanwhile, perhaps by one of these finalizers, is not waited for.
+ * Objects that die meanwhile, perhaps by one of these finalizers, are not waited for.
  *
  * Context: Process context; sleeps.
  */
@@ -377,17 +378,17 @@ int kmh_special_init(struct kmheap *heap)
 	return 0;
 }
 
-/* No lookup in the table can be under way. */
+/* No lookup in the table can be under way any more. */
 void kmh_special_exit(struct kmheap *heap)
 {
 	if (rcu_access_pointer(heap->specials.table.tbl))
 		rhashtable_destroy(&heap->specials.table);
 }
 
-/* Freed between two looks at the table. */
+/* Objects freed between two looks at the table. */
 #define KMH_SPECIAL_BATCH	64U
 
-/* The first objects that still have a special; returns how many. */
+/* The first objects that still have a special. Return: how many. */
 static unsigned int kmh_special_first(struct kmheap *heap, void **p)
 {
 	struct rhashtable_iter iter;
@@ -397,7 +398,7 @@ static unsigned int kmh_special_first(struct kmheap *heap, void **p)
 	rhashtable_walk_enter(&heap->specials.table, &iter);
 	rhashtable_walk_start(&iter);
 	while (n < KMH_SPECIAL_BATCH && (sp = rhashtable_walk_next(&iter))) {
-		if (IS_ERR(sp))		/* the table is being resized: once more */
+		if (IS_ERR(sp))		/* the table is being resized: go on */
 			continue;
 		if (atomic_read(&sp->state) == KMH_SPECIAL_ARMED)
 			p[n++] = (void *)sp->addr;
@@ -408,8 +409,8 @@ static unsigned int kmh_special_first(struct kmheap *heap, void **p)
 }
 
 /*
- * Objects in pages that somebody else has freed (lost.c) have no special any more: nothing is
- * left to be finalized, and weak handles say so. Context: process context; sleeps.
+ * Objects in pages that a client has freed (lost.c) have no special any more: nothing is left
+ * to be finalized, and weak handles give NULL. Context: process context; sleeps.
  */
 void kmh_special_forget_lost(struct kmheap *heap)
 {
@@ -435,8 +436,8 @@ void kmh_special_forget_lost(struct kmheap *heap)
 }
 
 /*
- * Whoever had taken kmh_special_mutex for a special of the heap, for a weak handle perhaps, is
- * done: what comes now finds the special gone.
+ * Wait until holders of kmh_special_mutex that work on a special of the heap, for a weak
+ * handle perhaps, are done: callers that come later find the special gone.
  */
 static void kmh_special_pass(void)
 {
@@ -445,10 +446,10 @@ static void kmh_special_pass(void)
 }
 
 /**
- * kmh_special_stop() - the finalizers of what is left when a heap ends
+ * kmh_special_stop() - run the finalizers of the objects that are left when a heap ends
  * @heap: the heap, ending; without users but the finalizers, which may free and allocate in it.
  *
- * What has a special is freed like any object, so that it goes through the worker. No object
+ * Objects with a special are freed like any object, so that they go through the worker. No object
  * gets another special, so this ends.
  *
  * Context: Process context; sleeps.
@@ -466,11 +467,11 @@ void kmh_special_stop(struct kmheap *heap)
 		kmheap_free_bulk(kmh_special_first(heap, p), p);
 		kmh_special_flush(heap);
 		kmh_special_pass();
-		/* Those that are left may have been freed by kmheap_free_rcu(). */
+		/* Objects that are left may have been freed by kmheap_free_rcu(). */
 		if (atomic_long_read(&heap->specials.n) == left)
 			kmheap_rcu_barrier(heap);
 	}
-	/* Objects that finalizers have deferred wait for their grace period as before. */
+	/* Objects that finalizers have deferred wait for their grace period as usual. */
 	kmheap_rcu_barrier(heap);
 	kmh_special_pass();
 }

@@ -6,12 +6,13 @@
 #include "span/special.h"
 
 /*
- * Records for an object that is to have a special: booked and allocated before kmh_special_mutex
- * is taken, because reclaim may want it. Whoever uses one sets its pointer to NULL.
+ * Records for an object that is to have a special. They are booked and allocated before
+ * kmh_special_mutex is taken, because reclaim may want that. A function that uses a record
+ * sets its pointer to NULL.
  */
 struct kmh_special_stock {
 	struct kmheap *heap;		/* of the object; set when something is missing */
-	bool want_weak;			/* a handle as well */
+	bool want_weak;			/* a handle, too */
 	struct kmh_special *special;
 	struct kmheap_weak *weak;
 };

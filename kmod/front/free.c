@@ -2,10 +2,10 @@
 /*
  * The front door out: free.
  *
- * The fast path, in words: preemption off; address -> span; offset -> slot, exact;
- * this CPU's mcache owns the span and its flag was won? Set the free bit. Otherwise
- * set the remote bit. Everything that does not fit, and every kind of span but
- * small, is kmh_free_slow(). Never waits, never allocates, never fails.
+ * The fast path, in words: preemption off; address -> span; offset -> slot, exact; does this
+ * CPU's mcache own the span, and was its flag won? Set the free bit. Otherwise set the remote
+ * bit. Everything else, every kind of span but small included, is kmh_free_slow(). Never
+ * waits, never allocates, never fails.
  */
 #include <linux/export.h>
 #include <linux/mm.h>
@@ -19,11 +19,11 @@
 #include "span/slot.h"
 
 /*
- * An object with a finalizer stays as it is until that has run; the fold leaves its
- * slot alone, and the worker wipes it. A weak handle may be destroyed at any moment, and
- * with it the special that keeps the slot: its object is wiped before the claim, as one
- * without any special is. What a collection may find dead is claimed in the remote word,
- * where the sweep claims it too.
+ * An object with a finalizer stays as it is until that has run: the fold leaves its slot
+ * alone, and the worker wipes it. A weak handle may be destroyed at any moment, and with it
+ * the special that keeps the slot, so its object is wiped before the claim, like an object
+ * without a special. Objects that a collection may find dead are claimed in the remote word,
+ * where the sweep claims them too.
  */
 static enum kmh_free_result kmh_free_small(struct kmh_mspan *s, unsigned long addr,
 					   const struct kmh_where *at)
@@ -45,9 +45,9 @@ static enum kmh_free_result kmh_free_small(struct kmh_mspan *s, unsigned long ad
 }
 
 /*
- * A free that passed the checks of its kind. With @at the object is known to have
- * been live a moment ago; two frees at the same time still meet in the slot's bits.
- * Comes with preemption off and returns with it on.
+ * Free an object that passed the checks of its kind. @at tells that the object was live a
+ * moment ago; two frees at the same time still meet in the slot's bits.
+ * Context: any; preemption off, on at return.
  */
 void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
 		      unsigned long ip)
@@ -70,24 +70,24 @@ void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_
 	case KMH_SPAN_SMALL:
 		res = kmh_free_small(s, addr, at);
 		break;
-	default:	/* freed by somebody else since it was looked at */
+	default:	/* another free was first */
 		break;
 	}
-	/* Preemption is off still: it keeps the heap that is reported. */
+	/* Preemption is still off, which keeps the heap that the report names. */
 	if (unlikely(res != KMH_FREE_OK))
 		kmh_misuse(KMH_DOUBLE_FREE, "freed twice", addr, s, at, ip);
 	preempt_enable();
 }
 
 /**
- * kmh_free_doubled() - report a free whose slot's bits said no
+ * kmh_free_doubled() - report a free of a slot that was not live
  * @addr: what was freed.
- * @ip: by whom.
+ * @ip: the caller to name.
  *
- * Whatever the slot is by now, another client's object perhaps, the free is not obeyed. The span
- * is looked up once more: the one that was found before may be another one's by now.
+ * Whatever is at @addr by now, another client's object perhaps, is not freed. The span is looked
+ * up again, because the one that the caller found may be another span by now.
  *
- * Context: Any. Comes with preemption off and returns with it on.
+ * Context: Any. Preemption off, on at return.
  */
 noinline void kmh_free_doubled(unsigned long addr, unsigned long ip)
 {
@@ -101,19 +101,22 @@ noinline void kmh_free_doubled(unsigned long addr, unsigned long ip)
 	preempt_enable();
 }
 
-/* Comes with preemption off and returns with it on. */
+/* All frees but those of small objects. Context: any; preemption off, on at return. */
 static noinline void kmh_free_slow(unsigned long addr, struct kmh_mspan *s, unsigned long ip)
 {
 	struct kmh_where at = {};
 
-	/* A large object, if it is one and live: the claim tells. */
+	/* The claim tells whether @addr is a live large object. */
 	if (READ_ONCE(s->state) == KMH_SPAN_LARGE && !kmh_heap_sanitized(s->heap) &&
 	    kmh_large_claim(s, addr, KMH_SPAN_LARGE) == KMH_FREE_OK) {
 		preempt_enable();
 		kmh_large_free(s);
 		return;
 	}
-	/* Once more: with a claim that has failed it may be another span by now. */
+	/*
+	 * The claim failed, so the span may have been freed and another one may be at @addr:
+	 * look it up again.
+	 */
 	s = kmh_span_of(addr);
 	if (ZERO_OR_NULL_PTR((void *)addr) || !kmh_may_free(s, addr, &at, ip))
 		preempt_enable();
@@ -123,7 +126,7 @@ static noinline void kmh_free_slow(unsigned long addr, struct kmh_mspan *s, unsi
 		kmh_free_located(s, addr, &at, ip);
 }
 
-/* The span was full. Comes with preemption off and returns with it on. */
+/* Pass on the first free into a full span. Context: any; preemption off, on at return. */
 static noinline void kmh_free_announce(unsigned long addr, struct kmh_mspan *s)
 {
 	if (!kmh_magazine_put(s, addr))
@@ -131,7 +134,7 @@ static noinline void kmh_free_announce(unsigned long addr, struct kmh_mspan *s)
 	preempt_enable();
 }
 
-/* kmh_mspan_free_remote() in tail calls. Comes and returns as above. */
+/* kmh_mspan_free_remote() in tail calls. Context: any; preemption off, on at return. */
 static __always_inline void kmh_free_foreign(struct kmh_mspan *s, unsigned long slot,
 					     unsigned long addr, unsigned long ip)
 {
@@ -144,8 +147,9 @@ static __always_inline void kmh_free_foreign(struct kmh_mspan *s, unsigned long 
 }
 
 /*
- * Preemption off on entry, on at return. Every way but the shortest is a tail call. @ip is whom
- * to report; 0 is who called, which is read from the stack only when there is something.
+ * Free slot @slot of @s. Every way but the shortest is a tail call. @ip: the caller to name
+ * in a report; 0: our own caller, which is read (_RET_IP_) only where there may be a report.
+ * Context: any; preemption off, on at return.
  */
 static __always_inline void kmh_free_at(struct kmh_mspan *s, unsigned long slot,
 					unsigned long addr, unsigned long cpu, unsigned long ip)
@@ -163,7 +167,7 @@ static __always_inline void kmh_free_at(struct kmh_mspan *s, unsigned long slot,
 	}
 }
 
-/* Any address: preemption, tail calls and @ip are as for kmh_free_at(). */
+/* kmh_free_at() for an address whose slot is not known yet. */
 static __always_inline void kmh_free(struct kmh_mspan *s, unsigned long addr, unsigned long cpu,
 				     unsigned long ip)
 {
@@ -175,7 +179,7 @@ static __always_inline void kmh_free(struct kmh_mspan *s, unsigned long addr, un
 		kmh_free_at(s, slot, addr, cpu, ip);
 }
 
-/* kmheap_free() on behalf of @ip. */
+/* kmheap_free() for the caller @ip. */
 noinline void kmh_free_one(const void *p, unsigned long ip)
 {
 	unsigned long cpu;
@@ -206,9 +210,9 @@ void kmheap_free(const void *p)
 EXPORT_SYMBOL_GPL(kmheap_free);
 
 /*
- * Is @bytes what was asked for at the allocation of @at? Small objects know their
- * class, large ones the bytes; a tiny one knows its granules. The usable size is
- * right for all of them.
+ * Is @bytes a size that the object at @at may have been allocated with? A small object tells
+ * its class, a large one its bytes, a packed one its granules. The usable size is right for
+ * all.
  */
 static bool kmh_size_fits(const struct kmh_mspan *s, const struct kmh_where *at, size_t bytes)
 {
@@ -216,7 +220,7 @@ static bool kmh_size_fits(const struct kmh_mspan *s, const struct kmh_where *at,
 
 	if (bytes == at->bytes)
 		return true;
-	/* Where KASAN is told, the usable size is what was asked for. */
+	/* With KASAN the usable size is the size that was asked for, or a later one. */
 	if (KMH_KASAN && kmh_heap_sanitized(s->heap))
 		return kmh_sanitize_may_be(s, at, bytes);
 	if (!bytes || bytes > at->bytes)
@@ -236,8 +240,8 @@ static bool kmh_size_fits(const struct kmh_mspan *s, const struct kmh_where *at,
 }
 
 /*
- * Not a small object of that class, or not one to be freed fast. Comes with preemption off
- * and returns with it on.
+ * Free with a size that is not of the span's class, or an object that cannot be freed fast.
+ * Context: any; preemption off, on at return.
  */
 static noinline void kmh_free_sized_slow(unsigned long addr, struct kmh_mspan *s, size_t size,
 					 unsigned long ip)
@@ -258,8 +262,8 @@ static noinline void kmh_free_sized_slow(unsigned long addr, struct kmh_mspan *s
 }
 
 /*
- * What kmheap_free_sized() of a constant size becomes. The bytes of an object of its class,
- * KMHEAP_MAX_SMALL at most, fit the lower half of @sizes, and the size the upper one.
+ * What kmheap_free_sized() of a constant size becomes. The lower half of @sizes is the size
+ * of the class (KMHEAP_MAX_SMALL at most), the upper half the size that the caller gave.
  */
 void kmheap_free_class(const void *p, u32 sizes)
 {

@@ -13,7 +13,10 @@
 #include "span/arenamap.h"
 #include "up.h"
 
-/* Comes with preemption off and returns with it on. */
+/*
+ * All deferred frees but those of slots that kmh_mspan_slot_at() finds.
+ * Context: any; preemption off, on at return.
+ */
 noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigned long ip)
 {
 	enum kmh_free_result res = KMH_FREE_DOUBLE;
@@ -40,7 +43,7 @@ noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigne
 	case KMH_SPAN_SMALL:
 		res = kmh_mspan_defer(s, at.slot);
 		break;
-	default:	/* freed by somebody else since it was looked at */
+	default:	/* another free was first */
 		break;
 	}
 	if (res == KMH_FREE_OK)
@@ -49,13 +52,16 @@ noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigne
 		kmh_free_doubled(addr, ip);
 }
 
-/* With the deferred bit of @gen set. Comes with preemption off and returns with it on. */
+/*
+ * Defer slot of @addr, whose deferred bit of @gen is set. Context: any; preemption off, on at
+ * return.
+ */
 static noinline void kmh_free_rcu_again(struct kmh_mspan *s, unsigned long addr,
 					unsigned long gen, unsigned long ip)
 {
 	unsigned long slot = (addr - READ_ONCE(s->base)) / READ_ONCE(s->elemsize);
 
-	/* Another span by now, because somebody else has freed the object at the same time? */
+	/* Is it another span by now, because another free of the object was first? */
 	if (unlikely(slot >= READ_ONCE(s->nelems))) {
 		kmh_free_doubled(addr, ip);
 		return;
@@ -67,7 +73,7 @@ static noinline void kmh_free_rcu_again(struct kmh_mspan *s, unsigned long addr,
 		kmh_free_doubled(addr, ip);
 }
 
-/* Comes with preemption off and returns with it on. */
+/* Add a CPU's share to the sum. Context: any; preemption off, on at return. */
 static noinline void kmh_free_rcu_count(struct kmheap *heap)
 {
 	kmh_defer_count_slow(heap);
@@ -102,7 +108,7 @@ void kmheap_free_rcu(const void *p)
 		kmh_free_rcu_slow(s, addr, _RET_IP_);
 		return;
 	}
-	/* From here on kmh_mspan_defer(), with every rare way a tail call. */
+	/* From here on this is kmh_mspan_defer(), with every rare way a tail call. */
 	if (unlikely(!kmh_slot_live(s, slot))) {
 		kmh_free_doubled(addr, _RET_IP_);
 		return;
@@ -117,7 +123,8 @@ void kmheap_free_rcu(const void *p)
 	kmh_test_point("free_rcu: before the second look");
 	/*
 	 * No acquire (a fence on User-Mode Linux): as the generation is still the same, the
-	 * grace period that its set waits for orders what has been told; defer-told.litmus.
+	 * grace period that its set waits for orders what has been told; see
+	 * defer-told.litmus.
 	 */
 	if (unlikely(!READ_ONCE(s->dirty[gen & 1]) ||
 		     READ_ONCE(*now) != gen ||

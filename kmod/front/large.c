@@ -17,7 +17,7 @@
 #include "supply/grow.h"
 #include "up.h"
 
-/* Over-large as for kmalloc(): more than the machine has can only be a mistake. */
+/* Like kmalloc(), refuse more than the machine has: it can only be a mistake. */
 static bool kmh_large_size_ok(size_t bytes, gfp_t gfp)
 {
 	if (likely(bytes >> PAGE_SHIFT < totalram_pages()))
@@ -27,7 +27,7 @@ static bool kmh_large_size_ok(size_t bytes, gfp_t gfp)
 	return false;
 }
 
-/* From the page heap; kmh_large_date() is to come. */
+/* Get a span from the page heap; kmh_large_date() has to follow. */
 static struct kmh_mspan *kmh_large_span(struct kmh_mheap *mh, unsigned long npages,
 					unsigned long align, gfp_t gfp, bool *zeroed)
 {
@@ -52,7 +52,7 @@ static struct kmh_mspan *kmh_large_span(struct kmh_mheap *mh, unsigned long npag
 	}
 }
 
-/* Of @nid; for who cannot grow it of the nearest node that has pages. */
+/* A span of node @nid, or for a caller that cannot grow of the nearest node that has pages. */
 static struct kmh_mspan *kmh_large_span_near(struct kmheap *heap, int nid, unsigned long npages,
 					     unsigned long align, gfp_t gfp, bool *zeroed)
 {
@@ -68,7 +68,10 @@ static struct kmh_mspan *kmh_large_span_near(struct kmheap *heap, int nid, unsig
 	return s;
 }
 
-/* What was parked is an object again: no claim on it, then no free pages any more. */
+/*
+ * Make a parked span an object again: first its claim goes, then its state is not FREED any
+ * more.
+ */
 static __always_inline void kmh_large_become(struct kmh_mspan *s, size_t bytes,
 					     enum kmh_span_state state, bool noscan)
 {
@@ -78,20 +81,20 @@ static __always_inline void kmh_large_become(struct kmh_mspan *s, size_t bytes,
 	WRITE_ONCE(s->state, state);
 }
 
-/* The span is what it is to be: the sweep may find it from here on. */
+/* Date a span that is initialized: the sweep may find it from here on. */
 static void kmh_large_date(struct kmh_mspan *s)
 {
 	struct kmh_mcache __percpu *mcache = s->mcache;
 
 	preempt_disable();
 	kmh_trip_begin(&mcache->trips);
-	smp_mb();	/* trip, phase: see there */
+	smp_mb();	/* trip, phase: see kmh_mheap_date_span() */
 	kmh_mcentral_date_span(s);
 	kmh_trip_end(&mcache->trips);
 	preempt_enable();
 }
 
-/* Of objects of any size that a caller may ask for: rounding up never wraps. */
+/* Pages of an object of any size that a caller may ask for: rounding up never wraps. */
 static __always_inline unsigned long kmh_large_pages(size_t bytes)
 {
 	return (bytes >> KMH_PAGE_SHIFT) + !IS_ALIGNED(bytes, KMH_PAGE_SIZE);
@@ -120,7 +123,7 @@ static noinline struct kmh_mspan *kmh_large_fresh(struct kmheap *heap, size_t by
 	return s;
 }
 
-/* An object that nobody has asked for: the page heap's, or NULL without being counted. */
+/* A large object for a shelf, from the page heap. NULL is not counted as a refusal. */
 void *kmh_large_try(struct kmheap *heap, size_t bytes, gfp_t gfp)
 {
 	bool zeroed;
@@ -130,7 +133,10 @@ void *kmh_large_try(struct kmheap *heap, size_t bytes, gfp_t gfp)
 	return s ? (void *)s->base : NULL;
 }
 
-/* From the page heap or, in NMI, off a shelf. The rest is as kmh_large_fresh() leaves it. */
+/*
+ * A span from the page heap or, in NMI, from a shelf. The rest is as kmh_large_fresh() leaves
+ * it.
+ */
 static struct kmh_mspan *kmh_large_in_nmi(struct kmheap *heap, size_t bytes, size_t align,
 					  gfp_t gfp, int nid, enum kmh_span_state state,
 					  bool noscan, bool *zeroed)
@@ -152,7 +158,7 @@ static struct kmh_mspan *kmh_large_in_nmi(struct kmheap *heap, size_t bytes, siz
 	s = kmh_span_of((unsigned long)p);
 	kmh_large_become(s, bytes, state, noscan);
 	if (state != KMH_SPAN_LARGE)
-		atomic_long_dec(&heap->large_allocs);	/* the shelf's; a run is none */
+		atomic_long_dec(&heap->large_allocs);	/* the shelf's; a run does not count */
 	*zeroed = false;
 	return s;
 }
@@ -165,7 +171,7 @@ static struct kmh_mspan *kmh_large_in_nmi(struct kmheap *heap, size_t bytes, siz
  * @gfp: as for kmheap_alloc().
  * @nid: node, or NUMA_NO_NODE for the caller's.
  * @state: KMH_SPAN_LARGE for an object, KMH_SPAN_MANUAL for a run of pages.
- * @noscan: it holds no pointers.
+ * @noscan: the object holds no pointers.
  *
  * Context: What @gfp says.
  * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * What an address is: the object it lies in and its state, and whether it may be freed.
- */
+/* What an address is: the object it lies in, the object's state, and whether it may be freed. */
 #include <linux/export.h>
 
 #include "front/front.h"
@@ -47,8 +45,8 @@ static void kmh_locate_tiny(const struct kmh_mspan *s, unsigned long addr, struc
 }
 
 /*
- * Fill @at for a span that was in use a moment ago; a large object's may be parked by now.
- * Any context, preemption off; slow.
+ * Fill @at for a span that was in use a moment ago; that of a large object may be parked by
+ * now. Slow. Context: any; preemption off.
  */
 void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)
 {
@@ -91,10 +89,10 @@ void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where 
  * @s: its span, or the sentinel that stands there.
  * @addr: the address.
  * @at: where to put the object.
- * @ip: whom to report.
+ * @ip: the caller to name in a report.
  *
  * Context: Any; preemption off.
- * Return: true for the first byte of an object that was live a moment ago; otherwise it
+ * Return: true for the first byte of an object that was live a moment ago; otherwise the misuse
  * has been reported.
  */
 bool kmh_may_free(struct kmh_mspan *s, unsigned long addr, struct kmh_where *at, unsigned long ip)
@@ -154,7 +152,7 @@ bool kmheap_lookup(const void *addr, struct kmheap_object *obj)
 }
 EXPORT_SYMBOL_GPL(kmheap_lookup);
 
-/* Usable bytes of the object that begins at @p; 0 for what is no live one. Context: any. */
+/* Usable bytes of the object that begins at @p; 0 if @p is no live object. Context: any. */
 size_t kmh_live_bytes(const void *p)
 {
 	struct kmheap_object obj;
@@ -165,15 +163,15 @@ size_t kmh_live_bytes(const void *p)
 }
 
 /**
- * kmheap_size() - usable bytes of an object, as ksize()
- * @p: the object; kmheap_lookup() tells what an address is that may be none.
+ * kmheap_size() - usable bytes of an object, like ksize()
+ * @p: the object; of an address that may be none kmheap_lookup() tells.
  *
- * More than was asked for is to be used only after kmheap_realloc() to that size, which moves
- * nothing: FORTIFY_SOURCE and KASAN go by what was asked for.
+ * Bytes beyond those asked for may be used only after kmheap_realloc() to that size, which moves
+ * nothing: FORTIFY_SOURCE and KASAN know the size that was asked for.
  *
  * Context: Any, NMI included. Lock-free.
- * Return: bytes from @p on that belong to the object; 0 for NULL and ZERO_SIZE_PTR, and for what
- * is no live object, which is reported.
+ * Return: bytes from @p on that belong to the object; 0 for NULL and ZERO_SIZE_PTR, and for an
+ * address of no live object, which is reported.
  */
 size_t kmheap_size(const void *p)
 {

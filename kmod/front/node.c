@@ -3,8 +3,9 @@
  * NUMA nodes: which one comes next when one has nothing left, and where memory really is.
  *
  * An allocation is served from its own node's lists and page heap, which grow with memory of
- * that node, or, when that is full and the caller does not insist, of the nearest one that has
- * some: the kernel decides. Who may not grow the heap finds what other nodes have.
+ * that node, or, when that is full and the caller does not insist, of the nearest node that
+ * has some: the kernel decides. A caller that may not grow the heap finds what other nodes
+ * have.
  */
 #include <linux/mm.h>
 #include <linux/topology.h>
@@ -13,7 +14,7 @@
 #include "front/front.h"
 #include "heap.h"
 
-/* Nodes in the order of their distance from @from, equal ones by number. */
+/* Is node @a before @b in the order of distance from @from? Equal ones are ordered by number. */
 static bool kmh_node_before(int from, int a, int b)
 {
 	int da = node_distance(from, a), db = node_distance(from, b);
@@ -46,9 +47,9 @@ int kmh_node_next_nearest(struct kmheap *heap, int from, int last)
 /**
  * kmh_node_alloc_elsewhere() - a small object that the caller's node does not have
  * @heap: the heap.
- * @node: which has none and does not grow.
+ * @node: the caller's; it has no slot and does not grow.
  * @spanclass: what is wanted.
- * @gfp: with __GFP_THISNODE nothing is.
+ * @gfp: with __GFP_THISNODE no other node is tried.
  *
  * Context: Any.
  * Return: a slot of the nearest node that has one, not cleared, or NULL.

@@ -33,7 +33,7 @@ MODULE_PARM_DESC(kasan_quarantine_kib,
 
 /* ---- allocation */
 
-/* What kmheap_alloc() of @size bytes promises. */
+/* The alignment that kmheap_alloc() of @size bytes promises. */
 static size_t kmh_promised_align(size_t size)
 {
 	size_t align = size & -size;
@@ -42,13 +42,13 @@ static size_t kmh_promised_align(size_t size)
 }
 
 /*
- * A slot, or pages, with room for the redzone, aligned as @size promises and @align wants; or
- * NULL, which has been counted.
+ * Take a slot, or pages, with room for the redzone, aligned as @size promises and @align
+ * wants. Return: NULL is counted as a refusal.
  */
 static void *kmh_sanitize_place(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
 				bool noscan)
 {
-	size_t padded = max(size, size + KMH_REDZONE_BYTES);	/* not past the end */
+	size_t padded = max(size, size + KMH_REDZONE_BYTES);	/* without a wrap */
 	unsigned int class = 0, spanclass;
 	void *p;
 
@@ -69,8 +69,8 @@ static void *kmh_sanitize_place(struct kmheap *heap, size_t size, size_t align, 
 }
 
 /*
- * Nobody but its collection knows whether an object of a collected heap is garbage: it is
- * looked into, and never a leak.
+ * An object of a collected heap is scanned and never a leak: only its collection knows
+ * whether it is garbage.
  */
 static void kmh_kmemleak_alloc(struct kmheap *heap, void *p, size_t bytes, gfp_t gfp, bool noscan)
 {
@@ -86,7 +86,7 @@ static void kmh_kmemleak_alloc(struct kmheap *heap, void *p, size_t bytes, gfp_t
  * @align: a power of two.
  * @gfp: as for kmheap_alloc().
  * @nid: the only node that will do, or NUMA_NO_NODE.
- * @noscan: it holds no pointers.
+ * @noscan: the object holds no pointers.
  *
  * Context: What @gfp says.
  * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).
@@ -123,7 +123,7 @@ void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t g
 	return p;
 }
 
-/* Whoever asks for @size gets an address like that of @p, and there is room for the redzone. */
+/* Has @p the alignment that @size promises, and its slot of @bytes room for the redzone? */
 static bool kmh_sanitize_fits(const void *p, size_t size, size_t bytes)
 {
 	return size <= bytes - KMH_REDZONE_BYTES &&
@@ -136,10 +136,10 @@ static bool kmh_sanitize_fits(const void *p, size_t size, size_t bytes)
  * @size: bytes, not 0.
  * @gfp: for kmemleak.
  *
- * What is taken from it is wiped: nobody who wipes it later would know of it.
+ * Bytes that are taken from the object are wiped: a later wipe would not know of them.
  *
  * Context: What @gfp says.
- * Return: false, and nothing done, when it has to move.
+ * Return: false, and nothing done, when the object has to move.
  */
 bool kmh_sanitize_resize(const struct kmheap_object *obj, size_t size, gfp_t gfp)
 {
@@ -163,7 +163,7 @@ bool kmh_sanitize_resize(const struct kmheap_object *obj, size_t size, gfp_t gfp
 
 /* ---- free */
 
-/* The slot of an object that has left the quarantine is free from here on. */
+/* Free the slot of an object that has left the quarantine. */
 static void kmh_quarantine_release(struct kmh_quarantined *q)
 {
 	unsigned long addr = (unsigned long)q;
@@ -177,7 +177,7 @@ static void kmh_quarantine_release(struct kmh_quarantined *q)
 	kmh_free_located(s, addr, &at, _RET_IP_);
 }
 
-/* The oldest object, if there are more than @limit bytes; or NULL. */
+/* Pop the oldest object, if there are more than @limit bytes; or NULL. */
 static struct kmh_quarantined *kmh_quarantine_pop(struct kmheap *heap, size_t limit)
 {
 	struct kmh_quarantine *q = &heap->sanitize.quarantine;
@@ -219,7 +219,10 @@ bool kmh_quarantine_drain(struct kmheap *heap)
 	return kmh_quarantine_trim(heap, 0);
 }
 
-/* False when somebody has put it there at this moment; the shadow is the one state. */
+/*
+ * Put an object into quarantine. Return: false when another free has just put it there; the
+ * shadow is the only state.
+ */
 static bool kmh_quarantine_push_locked(struct kmh_quarantine *q, unsigned long addr, size_t bytes)
 {
 	struct kmh_quarantined *new = (struct kmh_quarantined *)addr;
@@ -240,7 +243,10 @@ static bool kmh_quarantine_push_locked(struct kmh_quarantine *q, unsigned long a
 	return true;
 }
 
-/* Collected objects are swept where they are, and those with side data have a way of theirs. */
+/*
+ * Collected objects are swept where they are, and objects with side data are freed in another
+ * way.
+ */
 static bool kmh_quarantine_wants(const struct kmh_mspan *s, size_t bytes, size_t limit)
 {
 	return KMH_KASAN && bytes <= limit / 4 && !kmh_heap_collected(s->heap) &&
@@ -252,9 +258,9 @@ static bool kmh_quarantine_wants(const struct kmh_mspan *s, size_t bytes, size_t
  * @s: its span.
  * @addr: the object.
  * @at: what kmh_may_free() has found.
- * @ip: whom to report.
+ * @ip: the caller to name.
  *
- * Context: Any. Comes with preemption off and returns with it on.
+ * Context: Any. Preemption off, on at return.
  */
 void kmh_sanitize_free(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
 		       unsigned long ip)
@@ -273,7 +279,7 @@ void kmh_sanitize_free(struct kmh_mspan *s, unsigned long addr, const struct kmh
 		kmh_free_located(s, addr, at, ip);
 		return;
 	}
-	kmemleak_free((void *)addr);	/* before anyone can use it again */
+	kmemleak_free((void *)addr);	/* before the slot can be used again */
 	mine = kmh_quarantine_push_locked(q, addr, bytes);
 	kmh_unlock_irqrestore(&q->lock, flags);
 	if (!mine)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tickets: objects that are there before a lock is taken.
+ * Tickets: objects that are allocated before a lock is taken.
  *
- * A ticket's objects are ordinary live ones, so nobody else can have them. The first word of
- * each holds the next one's address, and is cleared when the object is taken.
+ * A ticket's objects are ordinary live objects, so no other caller can have them. The first
+ * word of each holds the next one's address, and is cleared when the object is taken.
  */
 #include <linux/bug.h>
 #include <linux/export.h>
@@ -19,8 +19,8 @@
 #define KMH_TICKET_BATCH	32U
 
 /*
- * Objects of @size, which has room for the chain, @n of them: is that something that a machine
- * can have? A small one takes what its class has.
+ * Are @n objects of @size, which has room for the chain, something that a machine can have? A
+ * small object takes what its class has.
  */
 static bool kmh_ticket_ok(size_t size, size_t n)
 {
@@ -31,7 +31,7 @@ static bool kmh_ticket_ok(size_t size, size_t n)
 	return !check_mul_overflow(size, n, &bytes) && bytes >> PAGE_SHIFT < totalram_pages();
 }
 
-/* Append objects to the chain whose last word is *@end. Returns the new last word. */
+/* Append objects to the chain whose last word is *@end. Return: the new last word. */
 static void **kmh_ticket_append(void **end, size_t n, void **p)
 {
 	size_t i;
@@ -52,10 +52,10 @@ int kmheap_prefill_noprof(struct kmheap_ticket *t, struct kmheap *heap, size_t s
 
 	*t = (struct kmheap_ticket)KMHEAP_TICKET_INIT;
 	heap = kmh_heap_or_default(heap);
-	/* A collection would not find what only a ticket points to. */
+	/* A collection would not find objects that only a ticket points to. */
 	if (!size || kmh_heap_collected(heap))
 		return -EINVAL;
-	/* There has to be room for the chain. */
+	/* Each object has to have room for the chain. */
 	size = max(size, sizeof(void *));
 	if (!kmh_ticket_ok(size, n))
 		return -EINVAL;
@@ -92,8 +92,8 @@ static void *kmh_ticket_pop(struct kmheap_ticket *t)
  * kmheap_take() - an object of a ticket
  * @t: the ticket.
  *
- * Nobody else uses the ticket meanwhile, not even an interrupt: the caller's lock sees to
- * that, or the ticket is on his stack.
+ * No other context may use the ticket meanwhile, not even an interrupt: the caller's lock sees to
+ * that, or the ticket is on its stack.
  *
  * Context: Any, NMI included.
  * Return: an object, for kmheap_free() in the end; NULL, with a warning the first time, when
@@ -108,10 +108,10 @@ void *kmheap_take(struct kmheap_ticket *t)
 EXPORT_SYMBOL_GPL(kmheap_take);
 
 /**
- * kmheap_ticket_end() - give back what has not been taken
+ * kmheap_ticket_end() - give back the objects that have not been taken
  * @t: the ticket. It is empty afterwards, and may be filled again.
  *
- * An empty one is given back for nothing, also one that was never filled but is
+ * Ending an empty ticket does nothing, also one that was never filled but is
  * KMHEAP_TICKET_INIT.
  *
  * Context: Any, NMI included; as for kmheap_take().

@@ -2,8 +2,8 @@
 /*
  * Weak handles: pointers that do not keep their objects.
  *
- * A handle and the special of its object point to each other for as long as both are there. It
- * may outlive its object, and the heap; then it is its holders' alone.
+ * A handle and the special of its object point to each other for as long as both exist. A
+ * handle may outlive its object, and the heap; then it belongs to its holders alone.
  */
 #include <linux/export.h>
 
@@ -27,7 +27,7 @@ static struct kmheap_weak *kmh_weak_create_locked(void *p, struct kmh_special_st
 		return weak;
 	}
 	weak = stock->weak;
-	if (!weak)	/* the object has a finalizer; a stock with a special has a handle, too */
+	if (!weak)	/* the object has a finalizer; the next stock brings a handle */
 		return ERR_PTR(-EAGAIN);
 	stock->weak = NULL;
 	weak->p = p;
@@ -41,7 +41,7 @@ static struct kmheap_weak *kmh_weak_create_locked(void *p, struct kmh_special_st
  * kmheap_weak_create() - a handle that does not keep its object
  * @p: a live object, held by the caller; not packed data (up to 12 bytes).
  *
- * All handles of an object are the same one, counted.
+ * An object has one handle: each further call returns it, and counts a reference.
  *
  * Context: Process context; sleeps.
  * Return: the handle; ERR_PTR: -EINVAL when @p can have none, -ESHUTDOWN when its heap is being
@@ -70,9 +70,9 @@ struct kmheap_weak *kmheap_weak_create(void *p)
 EXPORT_SYMBOL_GPL(kmheap_weak_create);
 
 /*
- * Is a collection about to free the object, though the sweep has not come to it? An
- * unswept object is doomed unless it is marked. The sweep says who survives before it
- * clears the marks, so a mark that is gone is looked for there.
+ * Is a collection about to free the object, though the sweep has not reached it? An unswept
+ * object is doomed unless it is marked. The sweep notes survivors before it clears the marks,
+ * so where a mark is gone the note tells.
  */
 static bool kmh_special_doomed(struct kmh_mspan *s, struct kmh_special *sp)
 {
@@ -82,15 +82,16 @@ static bool kmh_special_doomed(struct kmh_mspan *s, struct kmh_special *sp)
 	if (kmh_phase_what(phase) != KMH_SWEEP_MARKS || own == gen || own == gen + 3)
 		return false;
 	slot = s->elemsize ? (sp->addr - s->base) / s->elemsize : 0;
-	if (slot >= s->nelems)	/* the object died meanwhile, and its span is another one */
+	if (slot >= s->nelems)	/* the object died meanwhile; the span is another one */
 		return true;
 	if (atomic_long_read(kmh_mspan_mark(s, slot / KMH_WORD_SLOTS)) &
 	    BIT(slot % KMH_WORD_SLOTS))
 		return false;
 	smp_rmb();	/* mark, survivor: pairs with the barrier in kmh_sweep_marks() */
 	/*
-	 * Or the next one: the class may have advanced since its generation was read. By equality:
-	 * what was marked long ago may be any number of rounds behind.
+	 * Or of the next generation: the class may have advanced since its generation was
+	 * read. By equality: an object marked long ago may be any number of generations
+	 * behind.
 	 */
 	survived = READ_ONCE(sp->survived);
 	return survived != gen && survived != gen + 2;
@@ -100,9 +101,9 @@ static bool kmh_special_doomed(struct kmh_mspan *s, struct kmh_special *sp)
  * kmheap_weak_get() - the object of a weak handle
  * @weak: the handle.
  *
- * The caller sees to it that the object, if it is still there, stays: under
+ * The caller sees to it that the object, if it still exists, stays: under
  * rcu_read_lock() where it is freed with kmheap_free_rcu(); under whatever keeps a
- * collection from ending where it is collected. During a collection what this gives is
+ * collection from ending where it is collected. During a collection the object returned is
  * a root: mark it.
  *
  * Context: Any, NMI included. Lock-free.

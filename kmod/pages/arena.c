@@ -2,11 +2,11 @@
 /*
  * Arenas: what a heap takes from the kernel, one vmalloc area each.
  *
- * A module can neither reserve address space without backing it nor unmap a part
- * of an area, so an arena is taken and given back whole. All of its heap pages are handed out,
- * so that runs whose length divides an arena's leave nothing over: vmalloc() leaves a page
- * without memory behind each area, which is what a guard would be for. (No guard keeps the
- * arena from vfree(): see lost.c.)
+ * A module can neither reserve address space without backing it nor unmap a part of an area,
+ * so an arena is taken and given back whole. All of its heap pages are handed out, so that
+ * runs whose length divides an arena's leave nothing over: vmalloc() leaves a page without
+ * memory behind each area, which is what a guard would be for. (No guard keeps the arena from
+ * vfree(): see lost.c.)
  */
 #include <linux/bitops.h>
 #include <linux/mm.h>
@@ -46,8 +46,8 @@ static void kmh_arena_remember(struct kmh_arena *a)
 }
 
 /*
- * The page allocator clears the mark whenever it hands out a page. Another value is that of a
- * client, to whom the page belongs for as long as an object lies in it.
+ * The page allocator clears the mark whenever it hands out a page. A value that is not ours
+ * is that of a client, to whom the page belongs for as long as an object lies in it.
  */
 bool kmh_arena_is_lost(const struct kmh_arena *a)
 {
@@ -71,8 +71,8 @@ void kmh_arena_report_lost(const struct kmh_arena *a)
 }
 
 /**
- * kmh_arena_give_to_kernel() - the area of an arena goes back, if it is still there
- * @a: the arena; nobody uses it any more.
+ * kmh_arena_give_to_kernel() - give back the area of an arena, if it still exists
+ * @a: the arena; nothing uses it any more.
  *
  * Context: Process context; sleeps.
  */
@@ -87,7 +87,7 @@ static void kmh_arena_give_to_kernel(struct kmh_arena *a)
 	kmh_backend_free_arena(a->vbase);
 }
 
-/* Tables for @vbase; the pages belong to nobody yet. */
+/* Make the tables for the area at @vbase; its pages belong to nothing yet. */
 static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_t bytes, gfp_t gfp)
 {
 	unsigned long first = kmh_first_page(vbase);
@@ -120,7 +120,7 @@ static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_
 	return a;
 }
 
-/* The arena or an ERR_PTR(), as kmh_arena_create(). */
+/* Make the arena's tables and its map entries. Return: as kmh_arena_create(). */
 static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t bytes, gfp_t gfp)
 {
 	struct kmh_arena *a = kmh_arena_wrap(mh, vbase, bytes, gfp);
@@ -142,15 +142,15 @@ static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t
 
 /**
  * kmh_arena_create() - take an arena from the kernel
- * @mh: whose.
+ * @mh: the page heap that it is for.
  * @bytes: how much in heap pages, a multiple of KMH_PAGE_SIZE.
  * @gfp: how hard to try; must allow sleeping.
  *
  * The arena is booked and in the arenas map, but in no list and no page allocator.
  *
  * Context: Process context; sleeps. Under a grow mutex.
- * Return: the arena; ERR_PTR(-EDQUOT) when a limit says no, ERR_PTR(-ENOMEM) when the kernel
- * does.
+ * Return: the arena; ERR_PTR(-EDQUOT) when a limit forbids it, ERR_PTR(-ENOMEM) when the kernel
+ * has not the memory.
  */
 struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp)
 {
@@ -177,8 +177,9 @@ unbook:
 }
 
 /*
- * Arenas of all heaps that are on their way to the kernel, in the order in which they have left
- * their page heaps. Who waits for them waits for those of a moment, not for later ones.
+ * Arenas of all heaps that are on their way to the kernel, in the order in which they have
+ * left their page heaps. A caller that waits for them waits for those of a moment, not for
+ * later ones.
  */
 static DEFINE_SPINLOCK(kmh_leaving_lock);
 static LIST_HEAD(kmh_leaving);
@@ -195,7 +196,7 @@ void kmh_arena_begin_leave(struct kmh_arena *a)
 	atomic_inc(&a->heap->limit.nleaving);
 }
 
-/* It is not any more. The heap may be gone afterwards. */
+/* The arena is with the kernel. The heap may be gone afterwards. */
 void kmh_arena_end_leave(struct kmh_arena *a)
 {
 	spin_lock(&kmh_leaving_lock);
@@ -205,7 +206,7 @@ void kmh_arena_end_leave(struct kmh_arena *a)
 	wake_up_all(&kmh_arena_left);
 }
 
-/* Until when those that are leaving now have left. */
+/* The turn of the last arena that is leaving now, for kmh_have_left(). */
 u64 kmh_arenas_leaving_now(void)
 {
 	u64 turn;
@@ -240,7 +241,7 @@ void kmh_arena_destroy(struct kmh_arena *a)
 	struct kmheap *heap = a->heap;
 
 	kmh_arena_give_to_kernel(a);
-	/* Now that it is gone another one may come, and not before. */
+	/* Only now that the memory is gone may another arena be booked. */
 	kmh_heap_unbook(heap, a->bytes);
 	kmh_heap_account_metadata(heap, -(long)a->meta_bytes);
 	if (a->left)
@@ -248,7 +249,7 @@ void kmh_arena_destroy(struct kmh_arena *a)
 	kmh_backend_free(a);
 }
 
-/* Pages leave the page heap: are they known to be zero? From now on they are not. */
+/* Take pages out of the page heap. Return: are they known to be zero? From now on they are not. */
 bool kmh_arena_use_pages(struct kmh_arena *a, unsigned long page, unsigned long npages)
 {
 	bool zeroed = page >= a->zeroed_from;

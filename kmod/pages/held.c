@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pages that somebody else still uses when their object is freed.
+ * Pages that another user still has when their object is freed.
  *
- * A client that maps the pages of an object into user space (vm_insert_page()), or hands them to
- * the network or to a pipe, gives them references of their own. vfree() drops one reference, so
- * there such pages live on until the last user has gone; clients that come from vmalloc() count
- * on that. An object over 32 KiB, or a run of pages, whose pages have other references when it is
- * freed is *held*: not parked, not wiped, not given to the page heap. It is looked at again by the
- * scavenger, by whoever finds no pages, and by kmheap_shrink(), and goes its way when the last
- * reference has gone. For the figures it is free meanwhile, and the footprint keeps it.
+ * A client that maps the pages of an object into user space (vm_insert_page()), or hands them
+ * to the network or to a pipe, gives them references of their own. vfree() drops one
+ * reference, so there such pages live on until the last user has gone; clients that come from
+ * vmalloc() count on that. An object over 32 KiB, or a run of pages, whose pages have other
+ * references when it is freed is *held*: not parked, not wiped, not given to the page heap.
+ * The scavenger, a caller that finds no pages, and kmheap_shrink() look at it again; once the
+ * last other reference has gone it is released. For the figures it is free meanwhile, and the
+ * footprint includes it.
  *
- * vmalloc() splits what it takes into single pages (also behind huge mappings, from 5.18 on), so
- * each page counts its own references: one, when nobody else has it.
+ * vmalloc() splits what it takes into single pages (also behind huge mappings, from 5.18 on),
+ * so each page counts its own references: one, when only the heap has it.
  */
 #include <linux/mm.h>
 #include <linux/page_ref.h>
@@ -21,11 +22,11 @@
 #include "pages/arena.h"
 
 /**
- * kmh_large_is_held() - has somebody else a page of a large object?
+ * kmh_large_is_held() - does another user have a page of a large object?
  * @s: its span, claimed.
  *
  * Without going through the page tables: an arena knows its pages. A walker of the kernel that
- * has a page for a moment (compaction, for one) looks the same; it does no harm.
+ * has a page for a moment (compaction, for one) looks like such a user; that does no harm.
  *
  * Context: Any.
  */
@@ -38,14 +39,17 @@ bool kmh_large_is_held(const struct kmh_mspan *s)
 	struct page **last = a->pages + (to >> PAGE_SHIFT);
 	int others = 0;
 
-	/* Nearly always nobody: without a branch for each page the loads overlap. */
+	/*
+	 * Nearly always no page has another user: without a branch for each page the loads
+	 * overlap.
+	 */
 	for (; page <= last; page++)
-		others |= page_ref_count(*page) & ~1;	/* 0: somebody has freed it, lost.c */
+		others |= page_ref_count(*page) & ~1;	/* 0: freed by a client, see lost.c */
 	return others;
 }
 
 /**
- * kmh_held_put() - set a large object aside until nobody else has its pages
+ * kmh_held_put() - set a large object aside until no other user has its pages
  * @s: its span, claimed by the caller.
  *
  * Context: Any.
@@ -63,8 +67,8 @@ void kmh_held_put(struct kmh_mspan *s)
  * @s: its span, which is the caller's alone: clearing it needs no lock and may be
  *	preempted.
  *
- * To the page heap, for those who want its pages there. With a finalizer it is the worker
- * who does that, later; and while somebody else has a page of it, nobody does (held.c).
+ * To the page heap, for callers that want its pages there. If it has a finalizer the worker
+ * does that, later; while another user has one of its pages it is set aside (held.c).
  *
  * Context: Any.
  */
@@ -91,7 +95,7 @@ static bool kmh_held_release_node(struct kmh_mheap *mh)
 	bool left = false;
 
 	llist_for_each_entry_safe(s, next, llist_del_all(&mh->held), node) {
-		/* In an arena that is lost it is somebody else who has references. */
+		/* In a lost arena the references belong to the pages' next owner. */
 		if (READ_ONCE(s->state) != KMH_SPAN_GONE && kmh_large_is_held(s)) {
 			llist_add(&s->node, &mh->held);
 			left = true;
@@ -104,7 +108,7 @@ static bool kmh_held_release_node(struct kmh_mheap *mh)
 }
 
 /**
- * kmh_held_release() - what nobody else has any more becomes pages
+ * kmh_held_release() - objects whose pages have no other user any more become pages
  * @heap: the heap.
  *
  * Context: Process context; sleeps.

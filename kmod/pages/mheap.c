@@ -20,8 +20,8 @@ void kmh_mheap_kick(struct kmh_mheap *mh)
 }
 
 /*
- * A run that was not to be had, however many pages are free: for a caller that cannot
- * sleep the worker grows. Objects that take arenas of their own are not grown ahead.
+ * No run of @npages was found. Remember its length and wake the grow worker, so that the next
+ * caller that cannot sleep finds one. Dedicated arenas are never grown ahead.
  */
 static void kmh_mheap_miss_locked(struct kmh_mheap *mh, unsigned long npages)
 {
@@ -32,7 +32,7 @@ static void kmh_mheap_miss_locked(struct kmh_mheap *mh, unsigned long npages)
 	kmh_mheap_kick(mh);
 }
 
-/* The pages of a span that is in no map any more go back. */
+/* Give back the pages of a span that is in no map any more. */
 static void kmh_mheap_free_span_locked(struct kmh_mheap *mh, struct kmh_mspan *s)
 {
 	struct kmh_arena *a = s->arena;
@@ -52,7 +52,7 @@ static void kmh_mheap_put_span(struct kmh_mheap *mh, struct kmh_mspan *s)
 	kmh_mspan_put(s);
 }
 
-/* Spans whose free found the lock taken. Bounded by their number, which is small. */
+/* Free the spans whose free found the lock taken. Bounded by their number, which is small. */
 static void kmh_mheap_drain_pending_locked(struct kmh_mheap *mh)
 {
 	struct llist_node *n = llist_empty(&mh->pending) ? NULL : llist_del_all(&mh->pending);
@@ -74,7 +74,7 @@ void kmh_mheap_drain_pending(struct kmh_mheap *mh)
 	kmh_unlock_irqrestore(&mh->lock, flags);
 }
 
-/* What is wanted, and for whom. */
+/* The pages that are wanted, and by whom. */
 struct kmh_page_want {
 	unsigned long npages;
 	unsigned long align;
@@ -93,7 +93,7 @@ static bool kmh_mheap_take_pages_locked(struct kmh_mheap *mh, const struct kmh_p
 	struct kmh_pagealloc *pa = kmh_mheap_pa(mh, want->npages);
 
 	lockdep_assert_held(&mh->lock);
-	/* The reserve is not for who can sleep. */
+	/* The reserve is not for callers that can sleep. */
 	if (!want->atomic && pa == &mh->pa && pa->nfree < want->npages + mh->reserve.pages)
 		return false;
 	if (!kmh_pa_alloc(pa, want->npages, want->align, &run->range, &run->page))
@@ -103,15 +103,15 @@ static bool kmh_mheap_take_pages_locked(struct kmh_mheap *mh, const struct kmh_p
 }
 
 /*
- * Somebody who can sleep, and gets an arena made to measure: nobody grows ahead for the likes,
- * or the arena that comes ahead would be what is left over.
+ * Is this for a caller that can sleep and that gets an arena made to measure? For those
+ * nothing is grown ahead: an arena that came ahead would be left over.
  */
 static bool kmh_want_is_measured(const struct kmh_page_want *want)
 {
 	return !want->atomic && kmh_is_long_run(want->npages) && want->align == 1;
 }
 
-/* Is the worker to come? @last: no page will be freed for the caller. */
+/* Should the worker be woken? @last: no page will be freed for the caller. */
 static bool kmh_mheap_is_low_locked(struct kmh_mheap *mh, const struct kmh_page_want *want,
 				    bool ok, bool last)
 {
@@ -124,7 +124,7 @@ static bool kmh_mheap_is_low_locked(struct kmh_mheap *mh, const struct kmh_page_
 	return low;
 }
 
-/* Out of the page heap; a page cache that is given and empty is filled as well. */
+/* Take pages out of the page heap; @pc, if not NULL and empty, is filled as well. */
 static bool kmh_mheap_find_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
 				 const struct kmh_page_want *want, bool last,
 				 struct kmh_page_run *run)
@@ -167,7 +167,10 @@ static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_mcache *mc,
 	return kmh_mheap_find_pages(mh, pc, want, true, run);
 }
 
-/* Metadata. What others have been short of is left to them, as their pages are. */
+/*
+ * Get a descriptor. A caller that can sleep leaves a pool alone of which callers that cannot
+ * have run short (kmh_mspan_pools_short()), and refills it.
+ */
 static struct kmh_mspan *kmh_mheap_get_span(struct kmh_mheap *mh, unsigned int spanclass,
 					    bool atomic)
 {
@@ -192,8 +195,8 @@ static struct kmh_mspan *kmh_mheap_get_span(struct kmh_mheap *mh, unsigned int s
  *
  * Context: Any; on a trip but for a large object. In NMI locks are only tried.
  * Return: the span, published, home CACHED; NULL when there are no pages or no
- * metadata (the grow worker has been told), or a lock was taken. One for a large object is yet
- * to be dated.
+ * descriptor (the grow worker has been told), or a lock was taken. A span for a large object has
+ * yet to be dated.
  */
 struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *mc,
 				       unsigned int spanclass, unsigned long npages,
@@ -228,7 +231,7 @@ struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *
 }
 
 /**
- * kmh_mheap_free_span() - a span without live objects goes back
+ * kmh_mheap_free_span() - give back a span without live objects
  * @s: home CACHED, owner NULL, on no list.
  *
  * Never waits: when the lock is taken the span is left on a lock-free list that
@@ -277,8 +280,8 @@ void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid)
 }
 
 /*
- * No worker from here on. The heap has no users any more, but draining may kick, and
- * so may the work itself; what the first round leaves the second one finds alone.
+ * From here on no worker runs. The heap has no users any more, but draining may kick the
+ * worker, and so may the work itself: the second round finds what the first one leaves.
  */
 void kmh_mheap_stop(struct kmh_mheap *mh)
 {
@@ -292,7 +295,7 @@ void kmh_mheap_stop(struct kmh_mheap *mh)
 	}
 }
 
-/* Page counts and bitmaps of this node. Context: any but NMI. Return: number of findings. */
+/* Check page counts and bitmaps of this node. Context: any but NMI. Return: number of findings. */
 unsigned int kmh_mheap_validate(struct kmh_mheap *mh, kmh_finding_fn finding, void *ctx)
 {
 	unsigned long flags;

@@ -13,7 +13,7 @@
 
 #include "pages/pagealloc.h"
 
-/* A damaged range may differ in every node: enough to see the pattern, then only counted. */
+/* A damaged range may differ in every node: report enough to see the pattern, then only count. */
 #define MAX_REPORTS	32
 
 struct check {
@@ -35,7 +35,7 @@ static __printf(2, 3) void report(struct check *check, const char *fmt, ...)
 	va_end(args);
 }
 
-/* A node with what lies to its right: the two are neighbours, @a covers @apages. */
+/* Join the summaries of two neighbours, @a of @apages on the left and @b of @bpages. */
 static struct kmh_pasum sum_join(struct kmh_pasum a, unsigned long apages,
 				 struct kmh_pasum b, unsigned long bpages)
 {
@@ -131,7 +131,7 @@ static void check_counts(struct check *check, const struct kmh_parange *r)
 		report(check, "range %#lx: a page below the hint %lu is free", r->first, r->hint);
 }
 
-/* Where a range is filed against where it belongs. */
+/* The bucket that a range is in against the one it belongs in. */
 static void check_bucket(struct check *check, const struct kmh_parange *r)
 {
 	unsigned int want = kmh_parange_bucket(r);
@@ -145,7 +145,7 @@ static void check_bucket(struct check *check, const struct kmh_parange *r)
 		       hlist_unhashed(&r->index) ? "not on" : "on");
 }
 
-/* The ranges on one bucket's list; returns how many. */
+/* Check the ranges on one bucket's list. Return: how many there are. */
 static unsigned long check_list(struct check *check, struct kmh_pagealloc *pa, unsigned int bucket,
 				unsigned long limit)
 {
@@ -192,11 +192,11 @@ static void check_totals(struct check *check, const struct kmh_pagealloc *pa,
 /**
  * kmh_pa_validate() - check an allocator against its bitmaps
  * @pa: the allocator
- * @finding: called for each of the first 32 findings; what it is given ends without a newline. It
+ * @finding: called for each of the first 32 findings, with a text that ends without a newline. It
  *	runs under the caller's lock: let it store, and print later.
  * @ctx: passed to @finding
  *
- * Context: Any, @pa's lock held for the whole of it. Takes time in proportion to the pages:
+ * Context: Any, @pa's lock held for all of it. Takes time in proportion to the pages:
  * 0.2 to 0.6 us for 4 MiB (UML 7.3, the heaps of bench/pagealloc_bench.c).
  * Return: the number of findings, 0 for an allocator in order.
  */

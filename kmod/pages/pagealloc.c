@@ -2,20 +2,21 @@
 /*
  * The page allocator: which range serves a request, and the calls that mheap makes.
  *
- * A request goes to the fullest range that has a fitting run, and there to the lowest address,
- * so that use gathers in few arenas and the others become empty and can be given back. Go needs
- * no such choice: its heap is one address space, and it gives back pages, not arenas.
+ * A request goes to the fullest range that has a fitting run, and there to the lowest
+ * address, so that use gathers in few arenas and the others become empty and can be given
+ * back. Go needs no such choice: its heap is one address space, and it gives back pages, not
+ * arenas.
  *
- * The index is a table of lists, one for each step of fullness and class of longest free run, with
- * a bit for each list that is not empty. A search takes the fullest step first and in it the
- * smallest class that can serve, which keeps long runs for requests that need them. A class of
- * one length (1..64 pages) promises that its first range fits, so such a request is refused only
- * when no range has the run. The class of a longer request may hold ranges that are a little too
- * short: of those PICK_TRIES are looked at, then the next class, which promises again. A refusal
- * in error there costs an arena that would not have been needed yet.
+ * The index is a table of lists, one for each step of fullness and class of longest free run,
+ * with a bit for each list that is not empty. A search takes the fullest step first and in it
+ * the smallest class that can serve, which keeps long runs for requests that need them. A
+ * class of one length (1..64 pages) promises that its first range fits, so such a request is
+ * refused only when no range has the run. The class of a longer request may hold ranges that
+ * are a little too short: PICK_TRIES of those are looked at, then the next class, which
+ * promises again. A wrong refusal there costs an arena that would not have been needed yet.
  *
- * A tree of ranges by fullness and address would also be exact for long runs, but walks 18 levels
- * of cold ranges at 2^18; here the number of ranges does not show.
+ * A tree of ranges by fullness and address would also be exact for long runs, but walks 18
+ * levels of cold ranges at 2^18; here the number of ranges makes no difference.
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
@@ -31,8 +32,8 @@
 /* Ranges of the request's own class tried in one step of fullness: some 16 cache misses. */
 #define PICK_TRIES	16
 /*
- * Runs tried for an aligned request, in all ranges together. When none fits, all of them take 1 to
- * 5 us under the lock (UML 7.3, the heaps of bench/pagealloc_bench.c, 2 pages at 2^22).
+ * Runs tried for an aligned request, in all ranges together. When none fits, all of them take
+ * 1 to 5 us under the lock (UML 7.3, the heaps of bench/pagealloc_bench.c, 2 pages at 2^22).
  */
 #define ALIGN_TRIES	64
 
@@ -40,7 +41,7 @@
 #define FINE_SHIFT	6
 #define COARSE_SHIFT	9
 #define COARSE_CLASS	(KMH_PA_EXACT + 4 * (COARSE_SHIFT - FINE_SHIFT))
-/* The step of ranges that are entirely free: the last to be used, the first to be given back. */
+/* The step of ranges that are entirely free: they are used last and given back first. */
 #define STEP_EMPTY	(KMH_PA_STEPS - 1)
 
 /* A heap has one of these per node, and there are thousands of small heaps. */
@@ -60,7 +61,7 @@ static unsigned int run_class(unsigned long npages)
 	return min(COARSE_CLASS + log - COARSE_SHIFT, KMH_PA_CLASSES - 1U);
 }
 
-/* At most 1/8 free, at most 1/4, at most 1/2, less than all, all. */
+/* The step of a range: at most 1/8 free, at most 1/4, at most 1/2, less than all, all. */
 static unsigned int fullness_step(const struct kmh_parange *r)
 {
 	if (r->nfree == r->npages)
@@ -170,8 +171,8 @@ static struct kmh_parange *index_pick(struct kmh_pagealloc *pa, unsigned long np
 
 /*
  * The fullest range with an aligned run, by trying. A range counts as one try even when it is
- * dismissed at a glance. When the tries are used up, a range is taken in which every alignment
- * fits.
+ * dismissed at a glance. When the tries are used up, a range is taken in which every
+ * alignment fits.
  */
 static struct kmh_parange *index_pick_aligned(struct kmh_pagealloc *pa, unsigned long npages,
 					      unsigned long align, unsigned long *start)

@@ -2,15 +2,16 @@
 /*
  * The page allocator: runs of heap pages (8 KiB) out of ranges of page numbers.
  *
- * It only counts in page numbers and never follows one to memory, so a test can drive a
- * simulated TiB. A *range* is what an arena contributes: consecutive heap pages with a bitmap (a
- * set bit is a page in use) and a radix tree of summaries over it. A *kmh_pagealloc* is the set
- * of the ranges of one heap on one node, indexed so that finding pages costs the same for one
- * range and for 2^18.
+ * The allocator only counts in page numbers and never follows one to memory, so a test can
+ * drive a simulated TiB. A *range* is what an arena contributes: consecutive heap pages with
+ * a bitmap (a set bit is a page in use) and a radix tree of summaries over it. A
+ * *kmh_pagealloc* is the set of the ranges of one heap on one node, indexed so that finding
+ * pages costs the same for one range and for 2^18.
  *
- * Locking: none inside. Every call on one kmh_pagealloc and on its ranges, the const ones too, is
- * serialised by the caller (mheap's raw spinlock, interrupts off). Nothing here allocates or
- * sleeps. kmh_parange_bytes() and kmh_parange_init() need no lock: the range is not shared yet.
+ * Locking: none inside. Every call on one kmh_pagealloc and on its ranges, the const ones
+ * too, is serialised by the caller (mheap's raw spinlock, interrupts off). Nothing here
+ * allocates or sleeps. kmh_parange_bytes() and kmh_parange_init() need no lock: the range is
+ * not shared yet.
  */
 #ifndef KMH_PAGEALLOC_H
 #define KMH_PAGEALLOC_H
@@ -26,18 +27,21 @@
 /* A chunk is the unit of the bitmap that has one leaf summary: 4 MiB, the default arena. */
 #define KMH_PA_CHUNK_SHIFT	9
 #define KMH_PA_CHUNK_PAGES	BIT(KMH_PA_CHUNK_SHIFT)
-/* One level up, a summary covers 8 of the level below: the 96 bytes are one or two cache lines. */
+/*
+ * One level up, a summary covers 8 of the level below; these 96 bytes are one or two cache
+ * lines.
+ */
 #define KMH_PA_FAN_SHIFT	3
 #define KMH_PA_FAN		BIT(KMH_PA_FAN_SHIFT)
 /* The largest range, 8 TiB: bit numbers fit the unsigned int of bitmap_set(), sums fit 32 bits. */
 #define KMH_PA_MAX_PAGES	BIT(30)
-/* The pages kmh_pa_take64() can take at a time: one word of the bitmap. */
+/* The pages that kmh_pa_take64() can take at a time: one word of the bitmap. */
 #define KMH_PA_GROUP_PAGES	64UL
 
 /*
- * The index: a bucket per step of fullness and class of the longest free run. Runs of 1..64
- * pages have a class each, 65..511 have 4 per doubling, larger ones have 1. 5 * 96 list heads are
- * 3840 of the 4096 bytes a kmh_pagealloc may have.
+ * The index has a bucket for each step of fullness and class of the longest free run. Runs of
+ * 1..64 pages have a class each, 65..511 have 4 per doubling, larger ones have 1. 5 * 96 list
+ * heads are 3840 of the 4096 bytes that a kmh_pagealloc may have.
  */
 #define KMH_PA_STEPS		5
 #define KMH_PA_EXACT		64
@@ -68,14 +72,14 @@ struct kmh_parange {
 };
 
 struct kmh_pagealloc {
-	unsigned long npages;		/* the sums of the ranges' */
+	unsigned long npages;		/* sums over the ranges */
 	unsigned long nfree;
 	unsigned long nranges;
 	struct list_head ranges;
 	/* Bit c of nonempty[s]: bucket[s][c] has a range. Step 0 is the fullest. */
 	unsigned long nonempty[KMH_PA_STEPS][(KMH_PA_CLASSES + 63) / 64];
 	struct hlist_head bucket[KMH_PA_STEPS][KMH_PA_CLASSES];
-	bool by_address;		/* only if KMHEAP_BENCH: the lowest range that fits */
+	bool by_address;		/* only with KMHEAP_BENCH: the lowest range that fits */
 };
 
 void kmh_pa_init(struct kmh_pagealloc *pa);
@@ -116,7 +120,7 @@ void kmh_parange_clear(struct kmh_parange *r, unsigned long start, unsigned long
 u64 kmh_parange_set_word(struct kmh_parange *r, unsigned long start);
 void kmh_parange_clear_word(struct kmh_parange *r, unsigned long start, u64 bits);
 
-/* The bucket a range belongs in, from its counts: pagealloc.c, for the validator. */
+/* The bucket that a range belongs in by its counts: pagealloc.c, for the validator. */
 unsigned int kmh_parange_bucket(const struct kmh_parange *r);
 
 #endif /* KMH_PAGEALLOC_H */

@@ -15,9 +15,9 @@
 #include "pages/pagealloc.h"
 
 /*
- * A page cache holds 64 pages, 512 KiB. They are only worth setting aside where
- * they are a small part of what is free, so that a small heap's pages stay in
- * reach of every CPU: four times what all CPUs would hold.
+ * A page cache holds 64 pages, 512 KiB. Pages are only worth setting aside where they are a
+ * small part of what is free, so that a small heap's pages stay in reach of every CPU: four
+ * times what all CPUs would hold.
  */
 #define KMH_PAGECACHE_SHARE	(4 * KMH_PA_GROUP_PAGES)
 
@@ -41,7 +41,7 @@ static u64 kmh_runs_of(u64 bits, unsigned int npages)
  * @npages: 1 to 64.
  * @page: where to put the first heap page.
  *
- * Return: false when it has no such run.
+ * Return: false when the cache has no such run.
  */
 bool kmh_pagecache_alloc(struct kmh_pagecache *pc, unsigned int npages, unsigned long *page)
 {
@@ -56,7 +56,7 @@ bool kmh_pagecache_alloc(struct kmh_pagecache *pc, unsigned int npages, unsigned
 	return true;
 }
 
-/* Give back what a page cache holds. Context: any but NMI. */
+/* Give the pages of a page cache back. Context: any but NMI. */
 void kmh_pagecache_give(struct kmh_mheap *mh, struct kmh_pagecache *pc)
 {
 	unsigned long flags;

@@ -36,8 +36,8 @@ void kmh_largestore_init(struct kmh_parked *store)
 /* ---- lists; in the section, or under the page heap's lock */
 
 /*
- * Any span, NULL when there is none: of the length at the hand, which stays where there may
- * be more.
+ * Pop any span, of the length at the hand, which stays where there may be more. NULL when
+ * there is none.
  */
 struct kmh_mspan *kmh_parked_pop_any(struct kmh_parked *p)
 {
@@ -48,13 +48,13 @@ struct kmh_mspan *kmh_parked_pop_any(struct kmh_parked *p)
 	return kmh_parked_pop(p, p->hand + 1);
 }
 
-/* Lengths take turns, so that those nobody asks for any more come up. */
+/* Lengths take turns, so that spans of a length that is not asked for any more go, too. */
 void kmh_parked_next_turn(struct kmh_parked *p)
 {
 	p->hand = (p->hand + 1) % KMH_LARGECACHE_PAGES;
 }
 
-/* Spans that are to go back, linked by @parked. */
+/* Give back spans linked by @parked. */
 void kmh_free_parked(struct kmh_mspan *s)
 {
 	struct kmh_mspan *next;
@@ -65,7 +65,10 @@ void kmh_free_parked(struct kmh_mspan *s)
 	}
 }
 
-/* Make room in the store. Full, it gives up those whose turn it is; they are added to @out. */
+/*
+ * Make room for @npages in the store. A full store gives up the spans whose turn it is: they
+ * are added to @out.
+ */
 void kmh_store_make_room(struct kmh_parked *store, unsigned long npages,
 			 struct kmh_mspan **out)
 {
@@ -81,7 +84,7 @@ void kmh_store_make_room(struct kmh_parked *store, unsigned long npages,
 
 /* ---- giving them back */
 
-/* The shortest span of @npages or more. */
+/* Pop the shortest span of @npages or more. */
 static struct kmh_mspan *kmh_parked_pop_fit(struct kmh_parked *p, unsigned long npages)
 {
 	for (; npages <= KMH_LARGECACHE_PAGES; npages++)
@@ -91,8 +94,8 @@ static struct kmh_mspan *kmh_parked_pop_fit(struct kmh_parked *p, unsigned long 
 }
 
 /*
- * One span of a store that holds @npages goes back, or else a batch of any; false when
- * there is none. An @npages of KMH_WHATEVER is held by none.
+ * Give back one span of a store that holds @npages, or else a batch of any. No span holds
+ * KMH_WHATEVER pages. Return: false when the store is empty.
  */
 bool kmh_largestore_release_some(struct kmh_mheap *mh, unsigned long npages)
 {
@@ -120,14 +123,17 @@ bool kmh_largestore_release_some(struct kmh_mheap *mh, unsigned long npages)
 	return any;
 }
 
-/* Everything that is in the stores now goes back. Context: process context; sleeps. */
+/* Give back everything that is in the stores now. Context: process context; sleeps. */
 void kmh_largestore_release(struct kmheap *heap)
 {
 	struct kmh_node *node;
 	int nid = -1;
 
 	while ((node = kmh_next_node(heap, &nid))) {
-		/* Each time a page at least goes: what is parked meanwhile may stay. */
+		/*
+		 * Each round gives back at least a page, so this ends: what is parked
+		 * meanwhile may stay.
+		 */
 		unsigned long left = READ_ONCE(node->mheap.store.npages);
 
 		while (left-- && kmh_largestore_release_some(&node->mheap, KMH_WHATEVER))
@@ -136,7 +142,7 @@ void kmh_largestore_release(struct kmheap *heap)
 	}
 }
 
-/* Can @npages be had from one span of a store? Under the page heap's lock. */
+/* Does one span of a store hold @npages? Under the page heap's lock. */
 bool kmh_largestore_holds(const struct kmh_parked *store, unsigned long npages,
 			  unsigned long align)
 {
@@ -150,9 +156,9 @@ bool kmh_largestore_holds(const struct kmh_parked *store, unsigned long npages,
 }
 
 /**
- * kmh_span_is_parked() - is it parked, or about to be or to be no more?
+ * kmh_span_is_parked() - is a span parked, or about to be or to be taken?
  * @s: what the arenas map has for heap page @page.
- * @page: its first, or else the answer is no.
+ * @page: the first page of the span, or else the answer is no.
  */
 bool kmh_span_is_parked(const struct kmh_mspan *s, unsigned long page)
 {

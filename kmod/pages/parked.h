@@ -12,15 +12,15 @@ struct kmh_mheap;
 struct kmh_mspan;
 struct kmheap;
 
-/* The longest span that is kept, in heap pages: 1 MiB. Half the smallest full arena. */
+/* The longest span that is parked, in heap pages: 1 MiB, half the smallest full arena. */
 #define KMH_LARGECACHE_PAGES	128UL
 
-/* Parked spans by length, the one that came last first. */
+/* Parked spans by length; of each length the last one parked is the first one taken. */
 struct kmh_parked {
-	unsigned long npages;		/* in all of them; read anywhere */
-	unsigned long max;		/* of that, now */
+	unsigned long npages;		/* of all spans; read anywhere */
+	unsigned long max;		/* bound of @npages, at present */
 	unsigned long moves;		/* spans in and out, ever; of a store only */
-	unsigned int hand;		/* where the next one to go is looked for */
+	unsigned int hand;		/* the length of which the next one goes */
 	struct kmh_mspan *head[KMH_LARGECACHE_PAGES];	/* by length - 1 */
 };
 
@@ -33,7 +33,7 @@ static __always_inline void kmh_parked_push(struct kmh_parked *p, struct kmh_msp
 	WRITE_ONCE(p->npages, p->npages + s->npages);
 }
 
-/* There is one of that length. */
+/* Pop a span of @npages; there is one. */
 static __always_inline struct kmh_mspan *kmh_parked_pop(struct kmh_parked *p,
 							unsigned long npages)
 {

@@ -2,15 +2,16 @@
 /*
  * One range of the page allocator: the bitmap of its pages and the radix tree of summaries.
  *
- * The tree is Go's: a node knows the free run at its start, the longest anywhere in it, and the
- * one at its end, so a run of any length is found, or known not to exist, by looking at no more
- * than 8 nodes a level. Two things differ. Go reserves the tree as sparse address space, which
- * a module cannot, so the levels are arrays that cover one range, and a range has as many levels
- * as it needs. And Go packs the three numbers into one word, for which a summary must not cover
- * more than 2^21 pages; three u32 are 4 bytes more for 4 MiB and let one range have 2^30 pages.
+ * The tree is Go's: a node knows the free run at its start, the longest anywhere in it, and
+ * the one at its end, so a run of any length is found, or known not to exist, by looking at
+ * no more than 8 nodes a level. Two things differ. Go reserves the tree as sparse address
+ * space, which a module cannot, so the levels are arrays that cover one range, and a range
+ * has as many levels as it needs. And Go packs the three numbers into one word, for which a
+ * summary must not cover more than 2^21 pages; three u32 are 4 bytes more for 4 MiB and let
+ * one range have 2^30 pages.
  *
- * Pages past the end of the range have their bits set. Nothing else knows that the last chunk
- * may be short.
+ * Pages past the end of the range have their bits set, so no other code needs to know that
+ * the last chunk may be short.
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
@@ -44,15 +45,15 @@ static u32 node_pages(unsigned int level)
 	return KMH_PA_CHUNK_PAGES << (level * KMH_PA_FAN_SHIFT);
 }
 
-/* Nodes on @level. A shift, because this is asked on every step. */
+/* Nodes on @level. A shift, because every step asks for it. */
 static unsigned long level_nodes(const struct kmh_parange *r, unsigned int level)
 {
 	return ((r->npages - 1) >> (KMH_PA_CHUNK_SHIFT + level * KMH_PA_FAN_SHIFT)) + 1;
 }
 
 /*
- * The bits of @word that start a run of @n >= 1 set bits within it. A bit that stands after a step
- * starts as many ones as have been proved, so each step doubles them.
+ * The bits of @word that start a run of @n >= 1 set bits within it. A bit that is left after
+ * a step starts a run as long as has been proved, and each step doubles that length.
  */
 static unsigned long word_runs(unsigned long word, unsigned int n)
 {
@@ -78,9 +79,9 @@ static u32 word_longest(unsigned long word, u32 known)
 }
 
 /*
- * Runs that reach a border of a word are joined in the first pass; those inside a word, which
- * can only matter when they are longer, in the second. Few words have one, and in nearly all
- * the second pass ends at its first shift.
+ * Runs that reach a border of a word are joined in the first pass. Runs inside a word, which
+ * only matter when they are longer, are found in the second. Few words have one, and in
+ * nearly all of them the second pass ends at its first shift.
  */
 static struct kmh_pasum chunk_sum(const unsigned long *words)
 {
@@ -138,8 +139,9 @@ static bool sum_equal(const struct kmh_pasum *a, const struct kmh_pasum *b)
 }
 
 /*
- * What one changed child does to the max of its parent, if that can be told without its siblings:
- * it can for nearly every free, which halves what a free costs in a tree of many levels.
+ * Update the max of a parent for one changed child. Return: false when that cannot be told
+ * without the siblings. It can for nearly every free, which halves what a free costs in a
+ * tree of many levels.
  */
 static bool max_from_child(struct kmh_pasum *sum, const struct kmh_pasum *was,
 			   const struct kmh_pasum *is)
@@ -154,9 +156,9 @@ static bool max_from_child(struct kmh_pasum *sum, const struct kmh_pasum *was,
 }
 
 /*
- * Recomputes a node. @child is the only one of its children that has changed, or NONE when more
- * may have, and @was what that child was; on return @was is what the node was. Returns whether
- * the node has changed.
+ * Recompute a node. @child is the only one of its children that has changed, or NONE when
+ * more may have, and @was is what that child was. @was is set to what the node was. Return:
+ * has the node changed?
  */
 static bool node_update(struct kmh_parange *r, unsigned int level, unsigned long node,
 			unsigned long child, struct kmh_pasum *was)
@@ -173,7 +175,10 @@ static bool node_update(struct kmh_parange *r, unsigned int level, unsigned long
 	return !sum_equal(sum, &old);
 }
 
-/* The bits of @npages >= 1 pages from @start have changed: carry that up as far as it shows. */
+/*
+ * The bits of @npages >= 1 pages from @start have changed: update the nodes above, as far as
+ * they change.
+ */
 static void range_update(struct kmh_parange *r, unsigned long start, unsigned long npages)
 {
 	unsigned long lo = start >> KMH_PA_CHUNK_SHIFT;
@@ -258,7 +263,7 @@ void kmh_parange_init(struct kmh_parange *r, unsigned long first, unsigned long 
 static unsigned long chunk_find(const unsigned long *words, unsigned long from,
 				unsigned long npages)
 {
-	unsigned long below = ~(~0UL << (from % BITS_PER_LONG));	/* not to be looked at */
+	unsigned long below = ~(~0UL << (from % BITS_PER_LONG));	/* pages below @from */
 	unsigned long i, run = 0;
 
 	for (i = from / BITS_PER_LONG; i < CHUNK_WORDS; i++, below = 0) {
@@ -284,7 +289,7 @@ static unsigned long chunk_find(const unsigned long *words, unsigned long from,
 	return KMH_PA_CHUNK_PAGES;
 }
 
-/* The free run up to the end of a node, given that @carry pages before the node are free. */
+/* Free pages in one run at the end of a node, if @carry pages before the node are free. */
 static unsigned long carry_past(const struct kmh_pasum *sum, unsigned long full,
 				unsigned long carry)
 {
@@ -298,8 +303,8 @@ static unsigned long node_page(unsigned int level, unsigned long node)
 }
 
 /*
- * The lowest run of @npages under a node whose max promises one. On each level the run begins in
- * one child and ends in a later one, or a child's max promises it again.
+ * The lowest run of @npages under a node whose max promises one. On each level the run begins
+ * in one child and ends in a later one, or the max of a child promises it again.
  */
 static unsigned long node_find(const struct kmh_parange *r, unsigned int level,
 			       unsigned long node, unsigned long npages)
@@ -324,8 +329,9 @@ static unsigned long node_find(const struct kmh_parange *r, unsigned int level,
 }
 
 /*
- * The lowest run of @npages that ends beyond chunk @node, with @carry free pages at the end of
- * that: to the right, and up where a node of the next level begins, until one has the run.
+ * The lowest run of @npages that ends beyond chunk @node, which has @carry free pages at its
+ * end. The search goes to the right, and up where a node of the next level begins, until a
+ * node has the run.
  */
 static unsigned long range_find_beyond(const struct kmh_parange *r, unsigned long node,
 				       unsigned long carry, unsigned long npages)
@@ -373,14 +379,15 @@ static unsigned long range_find(const struct kmh_parange *r, unsigned long from,
 
 	if (page != KMH_PARANGE_NONE)
 		return page;
-	/* What is free at the end of the chunk may begin below @from. */
+	/* Free pages at the end of the chunk may begin below @from. */
 	carry = min((unsigned long)r->level[0][node].end, node_page(0, node + 1) - from);
 	return range_find_beyond(r, node, carry, npages);
 }
 
 /*
- * The lowest run of @npages of all, which is known to exist. Mostly it is in the chunk of the hint;
- * if not it may be anywhere, and down from the root is half the way of up from here and down again.
+ * The lowest run of @npages in the range, which is known to have one. Mostly that run is in
+ * the chunk of the hint; otherwise it may be anywhere, and going down from the root is half
+ * the way of going up from here and down again.
  */
 static unsigned long range_find_lowest(const struct kmh_parange *r, unsigned long npages)
 {

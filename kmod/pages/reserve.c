@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The reserve: free pages for those who cannot sleep.
+ * The reserve: free pages for callers that cannot sleep.
  *
- * Who can sleep leaves the reserve alone and grows the heap instead, as below the kernel's own
- * watermarks. Below the reserve and what is grown ahead (mh->low_pages) the worker refills.
+ * A caller that can sleep leaves the reserve alone and grows the heap instead, like callers
+ * below the kernel's own watermarks. When less is free than the reserve and what is grown
+ * ahead (mh->low_pages) the worker refills.
  *
- * How deep it has to be is measured: @drawn is what callers that cannot sleep have taken since
- * the worker last found everything there, so what they take while the worker is on its way, and
- * the reserve is made twice that. A refusal doubles what there is besides. So a heap without
- * such callers, or with few, has no reserve. What has not been needed for a while is halved.
+ * How deep the reserve has to be is measured: @drawn is what callers that cannot sleep have
+ * taken since the worker last found everything there, that is, while the worker was on its
+ * way, and the reserve is made twice that. A refusal doubles the reserve as well. So a heap
+ * without such callers, or with few, has no reserve. A reserve that has not been needed for a
+ * while is halved.
  *
  * A burst that comes before anything has been learned finds what the owner has asked for with
- * kmheap_set_reserve(): the reserve is never less deep than that, from the call on.
+ * kmheap_set_reserve(): from that call on the reserve is never less deep.
  *
- * Pages are of use in runs only. Of a reserve that is deep enough for a burst one run is as long
- * as all of it, so that the burst finds what it wants whatever it is made of.
+ * Pages are of use only in runs. In a reserve that is deep enough for a burst one run is as
+ * long as the reserve, so that the burst finds what it wants, whatever objects it consists
+ * of.
  */
 #include <linux/export.h>
 #include <linux/jiffies.h>
@@ -28,7 +31,7 @@
 #include "heap.h"
 #include "span/spanpool.h"
 
-/* Of a heap's limit at most so much is in reserve. */
+/* This share of a heap's limit is in reserve at most. */
 #define KMH_RESERVE_LIMIT_SHARE	8
 
 unsigned int kmh_reserve_max_kib = 8192;
@@ -46,7 +49,7 @@ module_param_cb(reserve_max_kib, &kmh_reserve_max_ops, &kmh_reserve_max_kib, 064
 MODULE_PARM_DESC(reserve_max_kib,
 		 "KiB of free pages that a heap keeps on a node at most for callers that cannot sleep (default 8192, at most 1048576; 0: none)");
 
-/* A caller that cannot sleep has got what an ordinary one might not have. Any context. */
+/* Count a span that a caller that cannot sleep has got. Context: any. */
 void kmh_reserve_served(struct kmheap *heap)
 {
 	atomic_long_inc(&heap->reserve.served[kmh_context_now()]);
@@ -68,7 +71,7 @@ static unsigned long kmh_reserve_max(const struct kmh_mheap *mh)
  * @npages: how many.
  * @served: the caller has got them.
  *
- * Return: true when the worker is to look after it.
+ * Return: true when the worker is to refill.
  */
 bool kmh_reserve_draw_locked(struct kmh_mheap *mh, unsigned long npages, bool served)
 {
@@ -76,7 +79,7 @@ bool kmh_reserve_draw_locked(struct kmh_mheap *mh, unsigned long npages, bool se
 	unsigned long ready = mh->low_pages + r->pages, want;
 
 	lockdep_assert_held(&mh->lock);
-	/* Nobody refills now, so nothing can be learned. */
+	/* The worker does not refill now, so nothing can be learned. */
 	if (time_before(jiffies, READ_ONCE(mh->ahead_after)))
 		return false;
 	r->drawn += npages;
@@ -92,13 +95,16 @@ bool kmh_reserve_draw_locked(struct kmh_mheap *mh, unsigned long npages, bool se
 	return true;
 }
 
-/* How long a run has to be free; 0 when there is no reserve. No arena of its own for it. */
+/*
+ * Length of the run that has to be free; 0 without a reserve. No dedicated arena is taken for
+ * it.
+ */
 unsigned long kmh_reserve_run(const struct kmh_mheap *mh)
 {
 	return min(READ_ONCE(mh->reserve.pages), kmh_arena_bytes / 2 >> KMH_PAGE_SHIFT);
 }
 
-/* The worker has found everything there, or cannot help it. */
+/* The worker has found everything there, or cannot get it. */
 void kmh_reserve_refilled(struct kmh_mheap *mh)
 {
 	unsigned long flags;
@@ -115,7 +121,7 @@ void kmh_reserve_refilled(struct kmh_mheap *mh)
  * @mh: the page heap.
  *
  * Context: Process context.
- * Return: true when there is some of it left.
+ * Return: true when some of it is left.
  */
 bool kmh_reserve_decay(struct kmh_mheap *mh)
 {
@@ -147,13 +153,13 @@ void kmh_reserve_init(struct kmh_mheap *mh)
 	INIT_DELAYED_WORK(&mh->reserve.decay, kmh_reserve_work);
 }
 
-/* The worker that starts it has been stopped. */
+/* Stop the timer. The worker that starts it has been stopped. */
 void kmh_reserve_stop(struct kmh_mheap *mh)
 {
 	cancel_delayed_work_sync(&mh->reserve.decay);
 }
 
-/* ---- what the owner asks for */
+/* ---- the owner's reserve */
 
 static void kmh_reserve_set_floor(struct kmh_mheap *mh, unsigned long pages)
 {
@@ -170,7 +176,7 @@ static void kmh_reserve_set_floor(struct kmh_mheap *mh, unsigned long pages)
 	queue_delayed_work(kmh_wq, &r->decay, KMH_RESERVE_DECAY);	/* it may be less now */
 }
 
-/* For each node, and descriptors for as many spans. Returns what was kept before. */
+/* Set the floor of each node, and of descriptors for as many spans. Return: the floor before. */
 unsigned long kmh_reserve_set_floors(struct kmheap *heap, unsigned long pages)
 {
 	unsigned long before = xchg(&heap->reserve.floor, pages);
@@ -183,7 +189,7 @@ unsigned long kmh_reserve_set_floors(struct kmheap *heap, unsigned long pages)
 	return before;
 }
 
-/* The heap ends. */
+/* The heap ends: its floor does not count any more. */
 void kmh_reserve_forget(struct kmheap *heap)
 {
 	kmh_mspan_pools_keep(-(long)heap->reserve.floor);

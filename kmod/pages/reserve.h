@@ -14,19 +14,19 @@
 struct kmh_mheap;
 struct kmheap;
 
-/* How deep a page heap's reserve is. Under its lock; @pages and @peak are read anywhere. */
+/* The depth of a page heap's reserve. Under its lock; @pages and @peak are read anywhere. */
 struct kmh_reserve {
-	unsigned long pages;		/* free pages that who can sleep does not get */
-	unsigned long floor;		/* so many at least, because the owner has asked for it */
-	unsigned long peak;		/* the most that has ever been */
-	unsigned long drawn;		/* pages, by who cannot sleep, since the last refill */
-	unsigned long used;		/* jiffies: when much of it was drawn */
+	unsigned long pages;		/* free pages, not for callers that can sleep */
+	unsigned long floor;		/* at least so many, because the owner has asked for it */
+	unsigned long peak;		/* the most that @pages has ever been */
+	unsigned long drawn;		/* pages that such callers took since the last refill */
+	unsigned long used;		/* jiffies: when much of it was last drawn */
 	struct delayed_work decay;
 };
 
-/* Of a heap; the counts are those of all its life. */
+/* Of a heap. The counters are those of all its life. */
 struct kmh_reserve_counts {
-	unsigned long floor;		/* pages, as for each node */
+	unsigned long floor;		/* pages on each node */
 	atomic_long_t served[KMH_NR_CONTEXTS];	/* spans of fresh pages */
 	atomic_long_t refused[KMH_NR_CONTEXTS];
 };
@@ -34,7 +34,7 @@ struct kmh_reserve_counts {
 /* A reserve that has not been needed for so long is halved. */
 #define KMH_RESERVE_DECAY	(60 * HZ)
 
-/* 1 GiB is more than any burst. */
+/* 1 GiB is more than any burst takes. */
 #define KMH_RESERVE_MOST_KIB	SZ_1M
 
 extern unsigned int kmh_reserve_max_kib;

@@ -12,10 +12,10 @@
 #include "base/book.h"
 
 /*
- * The first level covers at most this many leaves, 64 TiB of address space: all
- * of vmalloc space with 4-level page tables. With 5 levels an arena further away
- * from the others is refused. At full reach the table takes 32 MiB; in practice
- * vmalloc space fills from its start and it takes a page.
+ * The first level covers at most this many leaves, 64 TiB of address space: all of vmalloc
+ * space with 4-level page tables. With 5 levels an arena further away from the others is
+ * refused. At full reach the table takes 32 MiB; in practice vmalloc space fills from its
+ * start, and the table takes a page.
  */
 #define KMH_MAP_MAX_LEAVES	BIT(22)
 #define KMH_MAP_MIN_LEAVES	64UL
@@ -41,14 +41,17 @@ static struct kmh_leaf *kmh_leaf_new(gfp_t gfp)
 
 	if (!leaf)
 		return NULL;
-	kmemleak_ignore(leaf);	/* nothing points to it: only biased[] knows where it is */
+	kmemleak_ignore(leaf);	/* no pointer leads to it, only biased[] */
 	for (i = 0; i < KMH_LEAF_PAGES; i++)
 		leaf->span[i] = &kmh_span_none;
 	kmh_map_account(sizeof(*leaf));
 	return leaf;
 }
 
-/* Bytes from the address that a leaf's first entry would have to the one it has. */
+/*
+ * biased[i] is the address of leaf @i less this, so that a heap page's number indexes it
+ * directly.
+ */
 static unsigned long kmh_leaf_bias(const struct kmh_arenamap *map, unsigned long i)
 {
 	return (map->base + i) * sizeof(struct kmh_leaf);
@@ -107,9 +110,9 @@ void kmh_arenamap_exit(void)
 }
 
 /*
- * Replace the first level by one that also covers @lo..@hi. The old one stays
- * until exit, for lookups that still read it; sizes at least double, so all the
- * old ones together are smaller than the current one.
+ * Replace the first level by one that also covers @lo..@hi. The old one stays until exit, for
+ * lookups that still read it; sizes at least double, so all the old ones together are smaller
+ * than the current one.
  */
 static int kmh_arenamap_extend(unsigned long lo, unsigned long hi, gfp_t gfp)
 {
@@ -124,8 +127,8 @@ static int kmh_arenamap_extend(unsigned long lo, unsigned long hi, gfp_t gfp)
 		return -ERANGE;
 	nr = max3(hi - lo + 1, 2 * old->nr, KMH_MAP_MIN_LEAVES);
 	/*
-	 * Room to spare goes to the side where the arenas are: above it, steps downwards
-	 * would each double the reach until it is used up.
+	 * Room to spare goes to the side where arenas come: above, steps downwards would each
+	 * double the reach until the room is used up.
 	 */
 	if (old->nr && lo < old->base)
 		lo -= min(lo, nr - (hi - lo + 1));
@@ -137,8 +140,8 @@ static int kmh_arenamap_extend(unsigned long lo, unsigned long hi, gfp_t gfp)
 	map->prev = old;
 	smp_store_release(&kmh_arenamap, map);	/* pairs with kmh_span_of() */
 	/*
-	 * A lookup loads this pointer without depending on the address it looks up, so
-	 * nobody may have one to look up before every CPU sees the new level.
+	 * A lookup loads this pointer without depending on the address it looks up, so no
+	 * caller may have an address of the new part before every CPU sees the new level.
 	 */
 	synchronize_rcu();
 	return 0;
@@ -189,7 +192,7 @@ int kmh_arenamap_cover(unsigned long first, unsigned long npages, gfp_t gfp)
 	unsigned long lo = first >> shift, hi = (first + npages - 1) >> shift;
 	int err;
 
-	/* Its holder may wait for reclaim, so reclaim does not wait for it. */
+	/* The holder of the mutex may wait for reclaim, so reclaim does not wait for the mutex. */
 	if (!(current->flags & PF_MEMALLOC))
 		mutex_lock(&kmh_arenamap_mutex);
 	else if (!mutex_trylock(&kmh_arenamap_mutex))
@@ -214,9 +217,9 @@ static void kmh_arenamap_set_page(unsigned long page, struct kmh_mspan *s)
  * @npages: how many.
  * @s: their span or a sentinel, initialised.
  *
- * The first page is the last to lead to a span and the first to lead elsewhere, so
- * that whoever finds a span at its first page finds it at all of them: the validators
- * count on it. Pairs with the barriers in kmh_check_pages().
+ * The first page is the last to lead to a span and the first to lead elsewhere: a reader that
+ * finds a span at its first page finds it at all of its pages, which the validators
+ * count on. Pairs with the barriers in kmh_check_pages().
  *
  * Context: Any. The caller owns the pages.
  */
@@ -249,7 +252,7 @@ u64 kmh_arenamap_bytes(void)
  * @fn: the function; must not sleep.
  * @ctx: passed through.
  *
- * Spans come and go meanwhile; one that moves is seen once, twice or not at all.
+ * Spans come and go meanwhile; a span that moves is seen once, twice or not at all.
  *
  * Context: Process context, the arenas_mutex of the pages' heap held.
  */
@@ -267,7 +270,10 @@ void kmh_walk_pages(unsigned long page, unsigned long end,
 		if (READ_ONCE(s->state) >= KMH_SPAN_SMALL &&
 		    READ_ONCE(s->base) >> KMH_PAGE_SHIFT == page) {
 			step = max_t(unsigned long, READ_ONCE(s->npages), 1);
-			/* It may become another one meanwhile: figures of several moments. */
+			/*
+			 * The descriptor may become another span meanwhile: then its figures
+			 * are of several moments.
+			 */
 			data_race((fn(s, ctx), 0));
 		}
 		preempt_enable();

@@ -2,9 +2,9 @@
 /*
  * Spans: the state of their slots.
  *
- * After Go's mspan (src/runtime/mheap.go, mbitmap.go): free state out of line,
- * found with a count of trailing zeros. Different from Go in that an explicit free
- * may come from any CPU, which is what the remote half of a slot word is for.
+ * After Go's mspan (src/runtime/mheap.go, mbitmap.go): free state out of line, found with a
+ * count of trailing zeros. Different from Go in that an explicit free may come from any CPU,
+ * which is what the remote half of a slot word is for.
  */
 #include <linux/bitops.h>
 
@@ -33,9 +33,9 @@ static void kmh_mspan_init_slots(struct kmh_mspan *s)
 }
 
 /*
- * @nfast of a small span without specials. Frees in a collected heap are all remote, where
- * the kernel wants freed memory wiped each one does that, and in a sanitized heap each one is
- * told: all of them the long way.
+ * @nfast of a small span without specials. Frees are never fast in a collected heap, where
+ * all are remote, where the kernel wants freed memory wiped, and in a sanitized heap, whose
+ * tools are told of each free.
  */
 unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s)
 {
@@ -53,8 +53,8 @@ unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s)
  * @base: address of the first page.
  * @npages: length in heap pages.
  *
- * The caller publishes it in the arenas map afterwards. Who has followed a stale pointer reads
- * it already: see struct kmh_mspan.
+ * The caller publishes the span in the arenas map afterwards. A reader that has followed a stale
+ * pointer reads the descriptor already: see struct kmh_mspan.
  *
  * Context: Any.
  */
@@ -99,13 +99,13 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 }
 
 /**
- * kmh_large_claim() - become the one who frees a large object
+ * kmh_large_claim() - claim a large object, in order to free it
  * @s: the span that stands for its address.
  * @addr: its address.
  * @state: KMH_SPAN_LARGE, or KMH_SPAN_MANUAL for a run of pages.
  *
- * The look and the claim are of one life of the span: should somebody else have freed the object
- * in between, its descriptor is not claimed for what it has become.
+ * The look and the claim are of one life of the descriptor: should another free come in between,
+ * the descriptor is not claimed for what it has become.
  *
  * Context: Any; preemption off.
  * Return: KMH_FREE_DOUBLE, and nothing done, when no such object is live there.
@@ -113,7 +113,7 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
 				     enum kmh_span_state state)
 {
-	/* Acquire: the word before what is looked at; pairs with kmh_large_begin(). */
+	/* Acquire: the word before the fields that are looked at; pairs with kmh_large_begin(). */
 	long life = atomic_long_read_acquire(&s->w[0].remote);
 
 	kmh_assert_pinned();
@@ -140,7 +140,7 @@ bool kmh_mspan_has_avail(const struct kmh_mspan *s)
  * @s: the span.
  * @n: where to put the counts.
  *
- * Context: Any; exact when nobody allocates or frees in the span meanwhile.
+ * Context: Any; exact while nothing allocates or frees in the span.
  */
 void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n)
 {
@@ -172,8 +172,7 @@ bool kmh_mspan_empty(const struct kmh_mspan *s)
 	return true;
 }
 
-/* What is allocated from the span from now on is marked. The caller is its sweeper. */
-/* Would a fold leave it empty, as far as can be told? Anyone may ask. */
+/* Would a fold leave the span empty? A guess, from any CPU. */
 bool kmh_mspan_idle(const struct kmh_mspan *s)
 {
 	unsigned int i;
@@ -190,6 +189,10 @@ bool kmh_mspan_idle(const struct kmh_mspan *s)
 	return true;
 }
 
+/*
+ * Mark every free slot, so that what is allocated from the span survives the collection.
+ * Context: the span's sweeper.
+ */
 void kmh_mspan_blacken(struct kmh_mspan *s)
 {
 	unsigned int i;
@@ -198,7 +201,7 @@ void kmh_mspan_blacken(struct kmh_mspan *s)
 		atomic_long_or(s->w[i].free, kmh_mspan_mark(s, i));
 }
 
-/* State bits where there is no slot, of one word. */
+/* Are there state bits of @word that belong to no slot? */
 static bool kmh_mspan_stray_bits(const struct kmh_mspan *s, unsigned int word)
 {
 	unsigned long bits = READ_ONCE(s->w[word].free) | kmh_mspan_waiting(s, word) |
@@ -209,13 +212,16 @@ static bool kmh_mspan_stray_bits(const struct kmh_mspan *s, unsigned int word)
 	return bits & ~kmh_mspan_word_mask(s, word);
 }
 
-/* Does the state go with the span class, and the bytes of a large object with its pages? */
+/*
+ * Return: in what the state disagrees with the span class, or a large object's bytes with its
+ * pages; or NULL.
+ */
 static const char *kmh_mspan_misfit(const struct kmh_mspan *s)
 {
 	u8 state = READ_ONCE(s->state);
 	bool large = state == KMH_SPAN_LARGE || state == KMH_SPAN_MANUAL;
 
-	if (state < KMH_SPAN_SMALL)	/* no span any more */
+	if (state < KMH_SPAN_SMALL)	/* not in use any more */
 		return NULL;
 	if (large ? s->spanclass != KMH_SPANCLASS_LARGE :
 	    state == KMH_SPAN_TINY ? s->spanclass != KMH_SPANCLASS_TINY :
@@ -229,7 +235,7 @@ static const char *kmh_mspan_misfit(const struct kmh_mspan *s)
 }
 
 /**
- * kmh_mspan_validate() - what must hold for a span at any moment
+ * kmh_mspan_validate() - check what must hold for a span at any moment
  * @s: a span in use.
  * @finding: called for each violation.
  * @ctx: passed through.

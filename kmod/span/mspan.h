@@ -34,22 +34,21 @@ struct kmheap;
 #define KMH_WORD_SLOTS		BITS_PER_LONG
 
 /*
- * State of up to 64 slots. A slot is live exactly when both bits are clear.
+ * State of up to 64 slots. A slot is live exactly when both its bits are clear.
  *
- * @free is written only by the span's sweeper: the mcache section of the CPU
- * that caches the span, or whoever has it off every list (home CACHED, no owner);
- * everyone may read it.
- * @remote is set by anyone, atomically, and taken back by the sweeper, which makes the slot
- * free, or by a magazine, which makes it live again: whichever finds it set. A slot with
- * both bits is given to nobody, so a free that raced with another free of the same slot
- * waits here until the fold reports it.
+ * @free is written only by the span's sweeper: the mcache section of the CPU that caches the
+ * span, or the party that has taken it off every list (home CACHED, no owner). Any CPU may
+ * read it. @remote bits are set by any CPU, atomically, and taken back by the sweeper, which
+ * makes the slot free, or by a magazine, which makes it live again: whichever finds the bit
+ * set. A slot with both bits set is not handed out, so a free that raced with another free of
+ * the same slot waits here until the fold reports it.
  *
- * Both sit together because every free looks at both: a remote free costs one
- * cache line, not two.
+ * Both words sit together because every free looks at both: a remote free costs one cache
+ * line, not two.
  *
- * Behind the words of a span lie, for each, two words of deferred bits and one of
- * mark bits (kmh_mspan_deferred(), kmh_mspan_mark()). A deferred bit keeps a remote
- * bit from being folded; neither an allocation nor an immediate free looks at it.
+ * Behind the words of a span lie, for each, two words of deferred bits and one of mark bits
+ * (kmh_mspan_deferred(), kmh_mspan_mark()). A deferred bit keeps a remote bit from being
+ * folded; neither an allocation nor an immediate free looks at it.
  */
 struct kmh_slots {
 	unsigned long free;
@@ -57,15 +56,15 @@ struct kmh_slots {
 };
 
 /*
- * For the atomic operations on one bit, which are one instruction where the others of
- * atomic_long_t that return what was there are a loop; as fully ordered as those.
+ * For atomic operations on one bit. Those are one instruction where the operations of
+ * atomic_long_t that return the old value are a loop, and are as fully ordered as those.
  */
 static __always_inline unsigned long *kmh_slots_remote(struct kmh_slots *w)
 {
 	return (unsigned long *)&w->remote.counter;
 }
 
-/* Bytes of state per word: free, remote, two deferred sets, marks. */
+/* Bytes of state for each word: free, remote, two deferred sets, marks. */
 #define KMH_WORD_BYTES		(5 * sizeof(unsigned long))
 
 enum kmh_span_state {
@@ -87,20 +86,20 @@ enum kmh_span_home {
 	KMH_HOME_CACHED,	/* in an mcache, or on its way between two homes */
 	KMH_HOME_PARTIAL,	/* on a partial set of its mcentral */
 	KMH_HOME_ANNOUNCED,	/* in an inbox, perhaps on a full set as well */
-	KMH_HOME_FULL,		/* nowhere; a remote free announces it, or is in a magazine */
+	KMH_HOME_FULL,		/* on no list; a remote free announces it, or fills a magazine */
 	KMH_HOME_LISTED,	/* full, on a full set: the sweep has to find it */
 };
 
 /*
- * A run of heap pages that holds objects of one class. Comes from a fixalloc and
- * is type-stable: a racing lookup may follow a stale pointer to it and then
- * finds that the slot arithmetic does not fit.
+ * A run of heap pages that holds objects of one class. The descriptor comes from a fixalloc
+ * and is type-stable: a racing lookup may follow a stale pointer to it and then finds that
+ * the slot arithmetic does not fit.
  *
- * The second half, from @base on, is what a free touches: one cache line with
- * the state of the first slot word at its end. @nfast is the number of slots of a small
- * span; it is 0 for every other kind, in collected heaps, where an object has a special
- * and where the kernel wants freed memory wiped, so that one compare sends all of them
- * and the sentinels to the slow path.
+ * The second half, from @base on, is what a free touches: one cache line with the state of
+ * the first slot word at its end. @nfast is the number of slots of a small span. It is 0 for
+ * every other kind, in collected heaps, where an object has a special and where the kernel
+ * wants freed memory wiped, so that one compare sends all of these and the sentinels to the
+ * slow path.
  */
 struct kmh_mspan {
 	struct kmheap *heap;
@@ -108,14 +107,14 @@ struct kmh_mspan {
 	struct kmh_arena *arena;
 	union {
 		struct list_head list;	/* a set of its mcentral, under its lock */
-		struct kmh_mspan *dead;	/* the next one of a heap that is torn down */
-		struct kmh_mspan *parked;	/* the next one of its length: largecache.c */
+		struct kmh_mspan *dead;	/* the next span of a heap that is torn down */
+		struct kmh_mspan *parked;	/* the next of its length: largecache.c */
 	};
 	struct llist_node node;		/* an inbox, mcache->spare, ... */
 	union {
 		atomic_t *tiny;		/* TINY: state of the sub-objects */
 		size_t large_bytes;	/* LARGE, MANUAL: bytes asked for */
-		struct kmh_mcache *keeper;	/* SMALL: the last to cache it, or NULL */
+		struct kmh_mcache *keeper;	/* SMALL: the last mcache that had it */
 	};
 	u32 npages;
 	u16 nelems;
@@ -126,14 +125,14 @@ struct kmh_mspan {
 	struct kmh_mcache __percpu *mcache; /* == heap->mcache */
 	union {
 		u32 divmul;
-		u32 noscan;		/* LARGE: asked for as data */
+		u32 noscan;		/* LARGE: allocated as data */
 	};
 	u32 nfast;
 	u8 spanclass;
 	u8 state;			/* enum kmh_span_state */
 	u8 nwords;
-	u8 pool;			/* which kmh_span_pool it came from */
-	u8 dirty[2];			/* has bits in this deferred set */
+	u8 pool;			/* the kmh_span_pool that it came from */
+	u8 dirty[2];			/* has bits in that deferred set */
 	u16 elemsize;			/* 0 but for SMALL and TINY */
 	atomic_t home;			/* enum kmh_span_home */
 	atomic_t sweepgen;		/* see sweep.c */
@@ -147,7 +146,7 @@ bool kmh_mspan_empty(const struct kmh_mspan *s);
 bool kmh_mspan_idle(const struct kmh_mspan *s);
 void kmh_mspan_blacken(struct kmh_mspan *s);
 
-/* How many slots are in which state; they add up to nelems at rest. */
+/* How many slots are in which state; at rest they add up to nelems. */
 struct kmh_span_count {
 	unsigned int live;
 	unsigned int free;
@@ -200,7 +199,7 @@ static inline unsigned long kmh_mspan_word_mask(const struct kmh_mspan *s, unsig
 	return left >= KMH_WORD_SLOTS ? ~0UL : BIT(left) - 1;
 }
 
-/* Is a slot live? Another CPU may be about to change that. Any context. */
+/* Is a slot live? Another CPU may be about to change that. Context: any. */
 static __always_inline bool kmh_slot_live(const struct kmh_mspan *s, unsigned long slot)
 {
 	const struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
@@ -209,10 +208,10 @@ static __always_inline bool kmh_slot_live(const struct kmh_mspan *s, unsigned lo
 }
 
 /*
- * The remote word of a large span, whose only slot is the object: bit 0 is the claim, which is
- * also set while the span is parked or free, and the other bits tell the lives of the descriptor
- * apart. Who has looked at one life cannot claim another one. Never a small span's word:
- * kmh_pool_words.
+ * The remote word of a large span, whose only slot is the object. Bit 0 is the claim, which
+ * is also set while the span is parked or free; the other bits tell the lives of the
+ * descriptor apart, so that a look at one life cannot claim another. Small spans never have
+ * such a word: see kmh_pool_words.
  */
 static __always_inline bool kmh_large_claimed(const struct kmh_mspan *s)
 {
@@ -220,8 +219,8 @@ static __always_inline bool kmh_large_claimed(const struct kmh_mspan *s)
 }
 
 /*
- * A new life, unclaimed. Release: who reads the word as of this life reads base and state of it,
- * in kmh_large_claim().
+ * Begin a new life of the descriptor, unclaimed. Release: kmh_large_claim(), which reads the
+ * word of this life, reads base and state of this life after it.
  */
 static __always_inline void kmh_large_begin(struct kmh_mspan *s)
 {
@@ -232,7 +231,7 @@ static __always_inline void kmh_large_begin(struct kmh_mspan *s)
 enum kmh_free_result {
 	KMH_FREE_OK,
 	KMH_FREE_DOUBLE,
-	KMH_FREE_FOREIGN,	/* nothing done: not this CPU's span, or not now */
+	KMH_FREE_FOREIGN,	/* nothing done: not this CPU's span, or its mcache is busy */
 };
 
 enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
@@ -241,9 +240,9 @@ enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
 /*
  * kmh_mspan_set_remote() - leave a freed slot to the span's sweeper
  *
- * The exchange orders the caller's last accesses to the object before the slot is
- * handed out again: it pairs with the one in kmh_mspan_fold_word(). False, and
- * nothing done, when the slot was not live.
+ * The exchange orders the caller's last accesses to the object before the slot is handed out
+ * again: it pairs with the one in kmh_mspan_fold_word(). False, and nothing done, when the
+ * slot was not live.
  */
 static __always_inline bool kmh_mspan_set_remote(struct kmh_mspan *s, unsigned long slot)
 {
@@ -251,10 +250,10 @@ static __always_inline bool kmh_mspan_set_remote(struct kmh_mspan *s, unsigned l
 	unsigned long bit = BIT(slot % KMH_WORD_SLOTS);
 
 	/*
-	 * A live slot's free bit is clear from before its pointer was handed out,
-	 * so a set bit seen here is a free slot. One that is being freed by its
-	 * owner right now may still look live; then both bits end up set, the slot
-	 * is not set aside to be handed out (kmh_slots_avail()) and the fold reports it.
+	 * The free bit of a live slot is clear from before its pointer was handed out, so a
+	 * set bit seen here means a free slot. A slot that its owner is freeing right now may
+	 * still look live. Then both bits end up set, the slot is not set aside to be handed
+	 * out (kmh_slots_avail()), and the fold reports it.
 	 */
 	if (unlikely(READ_ONCE(w->free) & bit))
 		return false;
@@ -280,12 +279,12 @@ static __always_inline unsigned long kmh_slots_avail(const struct kmh_slots *w)
 /*
  * kmh_mspan_slot_at() - the slot of a span that starts at an address
  *
- * The product's upper half is the slot and its lower half what is left over, in units of
- * an object: below the multiplier exactly when nothing is (Lemire, Kaser, Kurz, "Faster
- * remainder by direct computation", 2019; the size class generator and KUnit try every
- * offset there is). Anything else, a span recycled under a racing free of a wild pointer
- * included, fails one of the two compares, as far as 32 GiB from the span; beyond, but for
- * one address in 2^25. So does every slot where @nfast is 0.
+ * The upper half of the product is the slot, and the lower half what is left over, in units
+ * of an object: it is below the multiplier exactly when nothing is left over (Lemire, Kaser,
+ * Kurz, "Faster remainder by direct computation", 2019; the size class generator and KUnit
+ * try every offset). Any other address, of a span recycled under a racing free of a wild
+ * pointer as well, fails one of the two compares, as far as 32 GiB from the span; beyond, all
+ * but one address in 2^25 do. So does every slot where @nfast is 0.
  */
 static __always_inline bool kmh_mspan_slot_at(const struct kmh_mspan *s, unsigned long addr,
 					      unsigned long *slot)
@@ -294,7 +293,7 @@ static __always_inline bool kmh_mspan_slot_at(const struct kmh_mspan *s, unsigne
 	u64 product = data_race((addr - s->base) * s->divmul);
 
 	*slot = product >> 32;
-	/* Likewise. */
+	/* The descriptor may be recycled here, too. */
 	return data_race((u32)product < s->divmul && (u32)*slot < s->nfast);
 }
 
@@ -303,7 +302,7 @@ static inline unsigned long kmh_mspan_slot_addr(const struct kmh_mspan *s, unsig
 	return s->base + (unsigned long)slot * s->elemsize;
 }
 
-/* The slot of an object, or all of a large one's pages. */
+/* Bytes of the slot of an object, or of all pages of a large one. */
 static inline size_t kmh_slot_bytes(const struct kmh_mspan *s)
 {
 	return s->elemsize ?: (size_t)s->npages << KMH_PAGE_SHIFT;

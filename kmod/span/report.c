@@ -2,8 +2,8 @@
 /*
  * Every report of misuse, in one format.
  *
- * A report names what happened, the address, the heap, the object's class and
- * last known state, and the stack of whoever did it. Each site reports once; all are counted.
+ * A report names what happened, the address, the heap, the object's class and last known
+ * state, and the stack of the caller. Each site reports once; all misuses are counted.
  */
 #include <linux/bug.h>
 #include <linux/jhash.h>
@@ -19,9 +19,9 @@ void (*kmh_report_hook)(const struct kmh_report *r);
 atomic_long_t kmh_reports_suppressed;
 
 /*
- * Sites that have reported, by a hash of kind and stack. A table of fixed size
- * because a report may come from NMI. When its bucket is full a site is taken as
- * known: after 1024 sites nobody reads on.
+ * Sites that have reported, by a hash of kind and stack. A table of fixed size because a
+ * report may come from NMI. A site whose bucket is full counts as known: after 1024 sites no
+ * one reads on.
  */
 #define KMH_SITES	1024
 #define KMH_SITE_PROBES	16
@@ -41,7 +41,7 @@ static u32 kmh_site_hash(const struct kmh_report *r)
 
 #ifdef CONFIG_STACKTRACE
 	n = stack_trace_save(entries, ARRAY_SIZE(entries), 2);
-	n = filter_irq_stacks(entries, n);	/* not what was interrupted */
+	n = filter_irq_stacks(entries, n);	/* without the frames of interrupted code */
 #endif
 	return jhash(entries, n * sizeof(entries[0]), r->kind) ?: 1;
 }
@@ -94,14 +94,14 @@ static const char *kmh_heap_name(const struct kmheap *heap)
  * kmh_report_misuse() - count a misuse and, the first time at its site, report it
  * @r: what happened.
  *
- * Context: Any, NMI included; preemption off since the heap was found, or else it is the caller
- * who keeps it.
+ * Context: Any, NMI included; preemption off since the heap was found, unless the caller keeps the
+ * heap.
  */
 void kmh_report_misuse(const struct kmh_report *r)
 {
 	struct kmheap *heap = r->heap;
 
-	/* A survivor's finalizer frees what kmheap_destroy() has freed already. */
+	/* A survivor's finalizer may free an object that kmheap_destroy() has freed already. */
 	if (r->kind == KMH_DOUBLE_FREE && heap && READ_ONCE(heap->specials.ending))
 		return;
 	atomic_long_inc(heap && !READ_ONCE(heap->ended) ? &heap->misuses[r->kind] :
@@ -115,7 +115,7 @@ void kmh_report_misuse(const struct kmh_report *r)
 		atomic_long_inc(&kmh_reports_suppressed);
 		return;
 	}
-	/* What is gone has no shadow any more. */
+	/* Pages given back have no shadow any more. */
 	if (heap && r->state != KMH_SPAN_GONE && kmh_heap_sanitized(heap))
 		kmh_sanitize_misuse(r->addr);
 	WARN(1, "kmheap: %s of %p: %s; heap %s, %s, object %p of %zu bytes, freed from %pS\n",
@@ -124,8 +124,9 @@ void kmh_report_misuse(const struct kmh_report *r)
 }
 
 /*
- * Report a misuse of @addr, which lies in span @s. @at: what kmh_locate() has found there, if it
- * was asked; the span may be another one since. Context: as for kmh_report_misuse().
+ * Report a misuse of @addr, which lies in span @s. @at: what kmh_locate() has found there, if
+ * it was called; the descriptor may be another span since. Context: as for
+ * kmh_report_misuse().
  */
 void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
 		const struct kmh_mspan *s, const struct kmh_where *at, unsigned long ip)
@@ -164,7 +165,7 @@ void kmh_misuse_sentinel(unsigned long addr, const struct kmh_mspan *s, unsigned
 	}
 }
 
-/* A pointer that @who cannot use: an invalid free in all but name. */
+/* Report a pointer that @who cannot use: an invalid free in all but name. */
 void kmh_report_bad_pointer(const char *who, const void *p, unsigned long ip)
 {
 	preempt_disable();
@@ -174,8 +175,8 @@ void kmh_report_bad_pointer(const char *who, const void *p, unsigned long ip)
 }
 
 /*
- * The heap's own structures disagree. What is in doubt stays in use from here on. The span is the
- * caller's, so it stays what it is.
+ * The heap's own structures disagree. Report it, and go on: what is in doubt stays in use.
+ * The span is the caller's, so it does not change meanwhile.
  */
 void kmh_report_broken(const struct kmh_mspan *s, const char *what)
 {

@@ -2,21 +2,23 @@
 /*
  * Objects as KASAN and kmemleak should see them: what both are told.
  *
- * A heap that is made while the parameter "sanitize" is set is sanitized for life. No span
- * of it has fast slots (kmh_mspan_fast_slots()), so that every free comes by kmh_free_slow(),
- * and every allocation is sent here by the function that the client has called.
+ * A heap that is made while the parameter "sanitize" is set is sanitized for life. No span of
+ * it has fast slots (kmh_mspan_fast_slots()), so that every free goes through
+ * kmh_free_slow(), and every allocation is sent here by the function that the client has
+ * called.
  *
- * KASAN. Everything in an arena is poisoned but the bytes that were asked for of live objects
- * (and the whole runs of pages that clients manage). An object has a redzone of at least
- * KMH_REDZONE_BYTES behind it, in its own slot; nothing is packed. How long it is only the
- * shadow knows. Freed objects go to the heap's quarantine, where their slots stay live and
- * their shadow says that they are free: kmh_locate() goes by that. The oldest are really
- * freed when there are more than kasan_quarantine_kib of them, when memory runs out, and when
- * the heap is shrunk, waited for or destroyed. What is freed after a grace period or found
- * dead by a collection, or had a finalizer, is poisoned when its slot is about to be free.
+ * KASAN. Everything in an arena is poisoned except the bytes that were asked for of live
+ * objects (and the whole runs of pages that clients manage). An object has a redzone of at
+ * least KMH_REDZONE_BYTES behind it, in its own slot; nothing is packed. Only the shadow
+ * knows how long an object is. Freed objects go to the heap's quarantine, where their slots
+ * stay live and their shadow says that they are free, which kmh_locate() reads. The oldest
+ * are really freed when there are more than kasan_quarantine_kib of them, when memory runs
+ * out, and when the heap is shrunk, waited for or destroyed. Objects freed after a grace
+ * period, found dead by a collection, or with a finalizer are poisoned when their slot is
+ * about to be free.
  *
- * kmemleak. Arenas are taken off its books and objects are put on them one by one. NMI cannot
- * take kmemleak's locks: there nothing is allocated, and what is freed is freed as if by
+ * kmemleak. Arenas are taken off its books and objects are put on them one by one. An NMI
+ * cannot take kmemleak's locks: in an NMI nothing is allocated, and a free becomes
  * kmheap_free_rcu().
  *
  * This file is compiled without KASAN's checks (Kbuild): it writes into poisoned memory.
@@ -34,7 +36,7 @@
 #include "base/lock.h"
 #include "heap.h"
 
-/* The suites want heaps as everyone else has them, but for the one that tests this. */
+/* The suites want heaps as without these tools, except the suite that tests this. */
 #ifdef KMHEAP_KUNIT
 bool kmh_sanitize_heaps;
 #else
@@ -50,7 +52,7 @@ void kmh_sanitize_init(struct kmheap *heap)
 	raw_spin_lock_init(&heap->sanitize.quarantine.lock);
 }
 
-/* ---- the shadow; a byte for 8 bytes, which are touchable if it is 0, the first n if it is n */
+/* ---- the shadow: a byte for 8 bytes; 0: all may be touched, n: the first n */
 
 #if KMH_KASAN
 #define KMH_GRANULE	BIT(KASAN_SHADOW_SCALE_SHIFT)
@@ -60,13 +62,13 @@ static u8 *kmh_shadow(unsigned long addr)
 	return kasan_mem_to_shadow((void *)addr);
 }
 
-/* @addr and @bytes are multiples of a granule. */
+/* Set the shadow. @addr and @bytes are multiples of a granule. */
 void kmh_kasan_set(unsigned long addr, size_t bytes, u8 code)
 {
 	__memset(kmh_shadow(addr), code, bytes >> KASAN_SHADOW_SCALE_SHIFT);
 }
 
-/* The first @size of @bytes may be touched; what is behind them is @redzone. */
+/* The first @size of @bytes may be touched; those behind are @redzone. */
 void kmh_kasan_open(unsigned long addr, size_t size, size_t bytes, u8 redzone)
 {
 	size_t whole = round_down(size, KMH_GRANULE), end = round_up(size, KMH_GRANULE);
@@ -103,16 +105,16 @@ static inline size_t kmh_kasan_extent(unsigned long addr, size_t bytes)
 #endif
 
 #if KMH_KASAN
-/* What the compiler calls where it has found a bad read; exported for modules. */
+/* The compiler calls this where it has found a bad read; exported for modules. */
 void __asan_report_load1_noabort(void *addr);
 
 /**
  * kmh_sanitize_misuse() - have KASAN report a misuse as well
  * @addr: what was misused; in an arena of a sanitized heap.
  *
- * As people look for "BUG: KASAN". What it is called there is what the shadow says: a use after
+ * Because people look for "BUG: KASAN". The shadow decides the report's name: a use after
  * free where the object is free, out of bounds where it is live and the pointer is wrong. KASAN
- * exports nothing to give it another name. The shadow may be read up to 8 bytes behind @addr:
+ * exports nothing to give another name. The shadow may be read up to 8 bytes behind @addr:
  * there the slot of a live object has its redzone.
  *
  * Context: Any but NMI, where KASAN's lock may be held.
@@ -131,7 +133,7 @@ void kmh_sanitize_arena(const void *vbase, size_t bytes)
 	kmemleak_free(vbase);
 }
 
-/* Is @bytes a size that the object @at may be freed with? Once resized it has had several. */
+/* May the object at @at be freed with @bytes? Once resized it has had several sizes. */
 bool kmh_sanitize_may_be(const struct kmh_mspan *s, const struct kmh_where *at, size_t bytes)
 {
 	unsigned long behind = round_up(at->base + at->bytes, KMH_GRANULE);
@@ -140,13 +142,13 @@ bool kmh_sanitize_may_be(const struct kmh_mspan *s, const struct kmh_where *at, 
 	       bytes <= kmh_slot_bytes(s) - KMH_REDZONE_BYTES;
 }
 
-/* A run of pages for a client. kmemleak is not told, as for those of the kernel. */
+/* A run of pages for a client. kmemleak is not told, as it is not of the kernel's pages. */
 void kmh_sanitize_pages(const void *p, size_t bytes)
 {
 	kmh_kasan_open((unsigned long)p, bytes, bytes, KMH_KASAN_REDZONE);
 }
 
-/* What kmh_locate() has found to be live: how long is it, and is it in quarantine? */
+/* Of an object that kmh_locate() has found live: how long is it, and is it in quarantine? */
 void kmh_sanitize_locate(struct kmh_where *at)
 {
 	if (at->state != KMHEAP_OBJECT_LIVE || !at->base)
@@ -159,22 +161,25 @@ void kmh_sanitize_locate(struct kmh_where *at)
 /* ---- free */
 
 /**
- * kmh_sanitize_dead() - the last one who may read an object is done
+ * kmh_sanitize_dead() - no reader may read an object any more
  * @addr: its first byte.
  * @bytes: of its slot.
  *
- * Its slot is still the caller's. May be said twice.
+ * The slot is still the caller's. May be called twice.
  *
  * Context: Any.
  */
 void kmh_sanitize_dead(unsigned long addr, size_t bytes)
 {
 	kmh_kasan_set(addr, bytes, KMH_KASAN_FREE);
-	if (!in_nmi())		/* it keeps a record of a run of pages that goes there */
+	if (!in_nmi())		/* a run of pages that goes there keeps its record */
 		kmemleak_free((void *)addr);
 }
 
-/* A span of a heap that has ended: kmemleak forgets who was left. Context: process context. */
+/*
+ * The span of a heap that has ended: kmemleak forgets the objects left in it. Context:
+ * process context.
+ */
 void kmh_sanitize_span_gone(const struct kmh_mspan *s)
 {
 	unsigned int i;
@@ -187,7 +192,10 @@ void kmh_sanitize_span_gone(const struct kmh_mspan *s)
 	}
 }
 
-/* Unlinked, but readers may hold it for as long as the grace period: no leak meanwhile. */
+/*
+ * The object is unlinked, but readers may hold it until the grace period ends: no leak
+ * meanwhile.
+ */
 void kmh_sanitize_deferred(unsigned long addr)
 {
 	if (!in_nmi())
@@ -195,8 +203,8 @@ void kmh_sanitize_deferred(unsigned long addr)
 }
 
 /*
- * An arena is lost (lost.c), and the list leads through its objects, perhaps: what is in quarantine
- * stays where it is for good. Context: any but NMI.
+ * An arena is lost (lost.c), and the list may lead through its objects: objects in quarantine
+ * stay where they are for good. Context: any but NMI.
  */
 void kmh_quarantine_forget(struct kmheap *heap)
 {

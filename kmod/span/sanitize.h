@@ -15,7 +15,7 @@ struct kmh_mspan;
 struct kmh_where;
 struct kmheap;
 
-/* A freed object that is kept for a while, and its first word. */
+/* A freed object in quarantine, by its first word. */
 struct kmh_quarantined {
 	struct kmh_quarantined *next;
 };
@@ -32,13 +32,13 @@ struct kmh_sanitize {
 	struct kmh_quarantine quarantine;
 };
 
-/* Bytes behind an object that nobody may touch, at least. */
+/* Bytes behind an object that must not be touched, at least. */
 #define KMH_REDZONE_BYTES	(KMH_KASAN ? 16UL : 0UL)
 
-/* What the shadow says of memory that is not to be touched, as for the objects of SLUB. */
+/* Shadow of memory that must not be touched, as for the objects of SLUB. */
 #define KMH_KASAN_FREE		0xfb	/* KASAN_SLAB_FREE */
 #define KMH_KASAN_REDZONE	0xfc	/* KASAN_SLAB_REDZONE */
-#define KMH_KASAN_RESIZED	0xfe	/* KASAN_PAGE_REDZONE, which is reported as that is */
+#define KMH_KASAN_RESIZED	0xfe	/* KASAN_PAGE_REDZONE, and reported as such */
 
 extern bool kmh_sanitize_heaps;		/* heaps that are made from now on */
 

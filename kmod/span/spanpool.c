@@ -16,14 +16,14 @@
 #include "span/mspan.h"
 
 /*
- * Slot words per pool: of large spans, and the numbers of words that classes have. The
- * header takes 112 bytes, the state of a word 40 and fixalloc's link 8, so the strides are
- * 192, 192, 256, 256, 320, 384, 448 and 768 bytes.
+ * Slot words of a descriptor, by pool: one for large spans, then each number of words that
+ * classes have. The header takes 112 bytes, the state of a word 40 and fixalloc's link 8, so
+ * the strides are 192, 192, 256, 256, 320, 384, 448 and 768 bytes.
  *
- * All small spans that a piece of metadata ever describes have their words in the same
- * places: a magazine may act on a bit a moment after the span became another one, and must
- * find a remote bit there (kmh_magazine_claim()). Large spans, whose remote bit means more,
- * are never where small ones were.
+ * All small spans that a descriptor ever describes have their words in the same places: a
+ * magazine may act on a bit a moment after the descriptor became another span, and must find
+ * a remote bit there (kmh_magazine_claim()). Large spans, whose remote bit means more, never
+ * use descriptors of small ones.
  */
 static const u8 kmh_pool_words[KMH_SPAN_POOLS] = { 1, 1, 2, 3, 4, 6, 8, 16 };
 static const char * const kmh_pool_names[KMH_SPAN_POOLS] = {
@@ -34,8 +34,9 @@ static struct kmh_fixalloc kmh_span_pool[KMH_SPAN_POOLS];
 static struct kmh_fixalloc kmh_tiny_pool;
 
 /*
- * How many are to be free, if not as few as always. It only grows, once for each refill;
- * @kmh_pool_raised: it has, since the last one. Both are racy by design.
+ * Free descriptors to keep in each pool; 0: the default. Doubled at most once between two
+ * refills; @kmh_pool_raised says that it has been. Racy: at worst one doubling too many or
+ * too few.
  */
 static unsigned int kmh_pool_want[KMH_SPAN_POOLS];
 static bool kmh_pool_raised[KMH_SPAN_POOLS];
@@ -63,7 +64,7 @@ static unsigned int kmh_spanclass_pool(unsigned int spanclass)
 
 	if (spanclass == KMH_SPANCLASS_LARGE)
 		return 0;
-	while (kmh_pool_words[pool] < nwords)	/* equal in the end: KUnit has them all */
+	while (kmh_pool_words[pool] < nwords)	/* equal in the end: KUnit tries all classes */
 		pool++;
 	return pool;
 }
@@ -91,42 +92,45 @@ void kmh_mspan_pools_destroy(void)
 	kmh_fixalloc_destroy(&kmh_tiny_pool);
 }
 
-/* For as many spans all owners of heaps together have asked for a reserve. */
+/* Spans for which all owners of heaps together have asked for a reserve. */
 static atomic_long_t kmh_pool_kept;
 
-/* How many of a kind make up @nobjs of the common ones. */
+/* Descriptors that @pool has to have where the pools of one word have @nobjs. */
 static unsigned int kmh_pool_share(unsigned int pool, unsigned int nobjs)
 {
 	return pool > 1 ? DIV_ROUND_UP(nobjs, 4) : nobjs;
 }
 
-/* How many of any kind are not for callers that can sleep, because of an owner. */
+/* Free descriptors of each pool that an owner's reserve withholds from callers that can sleep. */
 static unsigned int kmh_pool_floor(void)
 {
 	return atomic_long_read(&kmh_pool_kept);
 }
 
-/* How many of a kind are to be free where @nobjs of the common ones are. */
+/* Descriptors that are to be free in @pool where @nobjs are in the pools of one word. */
 static unsigned int kmh_pool_goal(unsigned int pool, unsigned int nobjs)
 {
 	return max(kmh_pool_share(pool, nobjs), READ_ONCE(kmh_pool_want[pool])) +
 	       kmh_pool_floor();
 }
 
-/* Owners want the descriptors of so many spans more, or fewer, kept ready. */
+/* The reserves of owners are for @nspans spans more, or fewer. */
 void kmh_mspan_pools_keep(long nspans)
 {
 	atomic_long_add(nspans, &kmh_pool_kept);
 }
 
-/* Is no more than @quarters quarters of what is to be free? */
+/* Are at most @quarters quarters free of what is to be free? */
 static bool kmh_pool_below(unsigned int pool, unsigned int quarters)
 {
 	return 4 * READ_ONCE(kmh_span_pool[pool].nfree) <=
 	       quarters * kmh_pool_goal(pool, KMH_SPAN_RESERVE);
 }
 
-/* For reclaim, which gets the last pages there are: what the next span needs, and no more. */
+/*
+ * For reclaim, which gets the last pages there are: only the descriptor that the next span
+ * needs.
+ */
 static int kmh_mspan_pools_reserve_one(gfp_t gfp)
 {
 	unsigned int i;
@@ -139,8 +143,8 @@ static int kmh_mspan_pools_reserve_one(gfp_t gfp)
 
 /**
  * kmh_mspan_pools_reserve() - make sure that spans can be had without allocating
- * @nobjs: how many of the common kinds (one slot word). The others hold 2 to 16
- *	times the objects, so a quarter of that will do; one in 16 for tiny spans.
+ * @nobjs: free descriptors wanted of those with one slot word. The others hold 2 to 16
+ *	times the objects, so a quarter of @nobjs suffices; one in 16 for tiny spans.
  * @gfp: how hard to try; must allow sleeping.
  *
  * Context: Process context; sleeps.
@@ -164,8 +168,9 @@ int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp)
 }
 
 /*
- * Is there no metadata for @spanclass for a caller that can sleep? What others have been short
- * of is left to them, but for reclaim. Context: process context.
+ * Is there no descriptor for @spanclass for a caller that can sleep? Such a caller leaves a
+ * pool alone of which callers that cannot have run short; reclaim may take the last
+ * descriptor. Context: process context.
  */
 bool kmh_mspan_pools_short(unsigned int spanclass)
 {
@@ -179,11 +184,11 @@ bool kmh_mspan_pools_short(unsigned int spanclass)
 }
 
 /**
- * kmh_mspan_pools_draw() - somebody who cannot sleep takes metadata
- * @spanclass: for what.
+ * kmh_mspan_pools_draw() - a caller that cannot sleep has taken a descriptor
+ * @spanclass: of the span.
  *
- * When half of it has gone before a refill, twice as much will be kept. The refill comes when
- * a quarter has gone, so at a steady rate there is a quarter left.
+ * When half of a pool has gone before a refill, twice as many will be kept. The refill is asked
+ * for when a quarter has gone, so at a steady rate a quarter is left.
  *
  * Context: Any.
  * Return: true when the worker is to refill.
@@ -203,7 +208,7 @@ bool kmh_mspan_pools_draw(unsigned int spanclass)
 	return true;
 }
 
-/* Metadata that the worker has yet to fetch. */
+/* Bytes of descriptors that the worker has yet to fetch. */
 u64 kmh_mspan_pools_missing_bytes(void)
 {
 	unsigned int i;
@@ -217,12 +222,12 @@ u64 kmh_mspan_pools_missing_bytes(void)
 }
 
 /**
- * kmh_mspan_get() - metadata for a span of a class
- * @spanclass: its class; decides how many slot words there are.
+ * kmh_mspan_get() - a descriptor for a span of a class
+ * @spanclass: decides how many slot words there are.
  *
  * Context: Any.
- * Return: a span with only @pool, @nwords and, for tiny ones, @tiny set; NULL when
- * the pool is empty. The rest is what its last user left.
+ * Return: a descriptor with only @pool, @nwords and, for tiny spans, @tiny set; NULL when
+ * the pool is empty. The other fields are what its last user left.
  */
 struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
 {
@@ -245,18 +250,18 @@ struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
 	}
 	memset(s->tiny, 0, KMH_TINY_STATE_BYTES);
 	smp_wmb();	/* pointer, state: pairs with kmh_tiny_states() */
-	WRITE_ONCE(s->state, KMH_SPAN_TINY);	/* what kmh_mspan_put() goes by */
+	WRITE_ONCE(s->state, KMH_SPAN_TINY);	/* kmh_mspan_put() reads it */
 	return s;
 }
 
-/* One of packed data; what lost.c has taken out of use is told by its class alone. */
+/* Has the descriptor states of packed blocks? In a lost arena (lost.c) only the class tells. */
 static bool kmh_mspan_has_tiny(const struct kmh_mspan *s)
 {
 	return s->state == KMH_SPAN_TINY ||
 	       (s->state == KMH_SPAN_GONE && s->spanclass == KMH_SPANCLASS_TINY);
 }
 
-/* Give the metadata back. Nobody can reach the span but through a stale pointer. */
+/* Give a descriptor back. Only stale pointers lead to it. */
 void kmh_mspan_put(struct kmh_mspan *s)
 {
 	atomic_t *tiny = kmh_mspan_has_tiny(s) ? s->tiny : NULL;
@@ -272,7 +277,7 @@ void kmh_mspan_put(struct kmh_mspan *s)
 	kmh_fixalloc_put(&kmh_span_pool[s->pool], s);
 }
 
-/* Metadata bytes that this span accounts for. */
+/* Bytes of the span's descriptor. */
 size_t kmh_mspan_bytes(const struct kmh_mspan *s)
 {
 	return kmh_pool_bytes(s->pool) + (kmh_mspan_has_tiny(s) ? KMH_TINY_STATE_BYTES : 0);

@@ -13,9 +13,9 @@ struct kmh_mspan;
 #define KMH_SPAN_POOLS		8
 
 /*
- * Spans whose metadata is kept ready for callers that cannot sleep: the pages of
- * two of the smallest arenas, and more, up to KMH_SPAN_RESERVE_MAX of a kind, when they were
- * about to run out of it. The worker refills it.
+ * Descriptors kept free for callers that cannot sleep: enough for the pages of two of the
+ * smallest arenas, and up to KMH_SPAN_RESERVE_MAX of a pool whose callers nearly ran out. The
+ * worker refills the pools.
  */
 #define KMH_SPAN_RESERVE	64
 #define KMH_SPAN_RESERVE_MAX	512

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Specials: what single objects have beside them, finalizers and weak handles.
+ * Specials: side data of single objects, finalizers and weak handles.
  *
  * After Go's specials (src/runtime/mheap.go, mfinal.go, weak handles). They stand in a
  * table of their heap, by address, and objects without any pay nothing for it: a span
@@ -15,15 +15,15 @@
  *		the fold leaves it alone; the worker will run the finalizer
  *   LEAVING	taken back while its object is live
  *   LEFT	the object was freed just then
- *   DONE	the slot may be folded; nobody looks at it any more
+ *   DONE	the slot may be folded; no lookup finds the special any more
  *
  *   ARMED -> DEAD, LEAVING -> LEFT	by whoever has claimed the object, in any context
- *   ARMED -> LEAVING			by who takes it back
+ *   ARMED -> LEAVING			by the caller that takes it back
  *   DEAD -> DONE			by the worker
- *   LEAVING -> DONE, LEFT -> DONE	by who takes it back; a large object that was left
- *					is his to free
+ *   LEAVING -> DONE, LEFT -> DONE	by the caller that takes it back; a large object
+ *					that was left is that caller's to free
  *
- * All by exchange: a weak handle may be destroyed while its object is freed.
+ * Each step is an exchange: a weak handle may be destroyed while its object is freed.
  */
 #include <linux/irq_work.h>
 #include <linux/rhashtable.h>
@@ -40,12 +40,12 @@ const struct rhashtable_params kmh_special_params = {
 };
 
 /*
- * Specials come and go under this, in all heaps: a weak handle may outlive its heap. Outermost,
- * held while nothing else is, and also taken in reclaim.
+ * Specials of all heaps are made and removed under this mutex, as a weak handle may outlive
+ * its heap. It is the outermost lock, taken while no other is held, and also in reclaim.
  */
 DEFINE_MUTEX(kmh_special_mutex);
 
-/* Under RCU. Not those that are done. */
+/* The special of an object, or NULL; never one that is DONE. Under RCU. */
 struct kmh_special *kmh_special_find(struct kmh_mspan *s, unsigned long addr)
 {
 	struct kmh_special *sp;
@@ -55,7 +55,7 @@ struct kmh_special *kmh_special_find(struct kmh_mspan *s, unsigned long addr)
 }
 
 /**
- * kmh_special_exists() - has a live object a special?
+ * kmh_special_exists() - does a live object have a special?
  * @s: its span; nspecials is not 0.
  * @addr: the object.
  *
@@ -74,7 +74,7 @@ bool kmh_special_exists(struct kmh_mspan *s, unsigned long addr)
 /**
  * kmh_special_finalizes() - will a finalizer read an object after it has been freed?
  * @s: its span; nspecials is not 0.
- * @addr: the object; its caller is about to free it, so nobody sets or takes back a finalizer.
+ * @addr: the object; its caller is about to free it, so no finalizer is set or taken back.
  *
  * Context: Any.
  */
@@ -95,7 +95,10 @@ bool kmh_special_move(struct kmh_special *sp, int from, int to)
 	return atomic_cmpxchg(&sp->state, from, to) == from;
 }
 
-/* Under RCU. True when somebody else frees the object. */
+/*
+ * The object is dead: tell its special. Under RCU. Return: true when another party frees the
+ * object.
+ */
 static bool kmh_special_bury(struct kmh_specials *all, struct kmh_special *sp)
 {
 	struct kmheap_weak *weak;
@@ -116,7 +119,7 @@ static bool kmh_special_bury(struct kmh_specials *all, struct kmh_special *sp)
  * @addr: the object; claimed.
  *
  * Context: Any.
- * Return: true when the worker frees the object, once its finalizer has run.
+ * Return: true when the worker will free the object, once its finalizer has run.
  */
 bool kmh_special_die(struct kmh_mspan *s, unsigned long addr)
 {
@@ -132,7 +135,7 @@ bool kmh_special_die(struct kmh_mspan *s, unsigned long addr)
 }
 
 /**
- * kmh_special_forget() - no weak handle leads to an object any more
+ * kmh_special_forget() - make the weak handle of an object lead nowhere
  * @s: its span; nspecials is not 0.
  * @addr: the object; about to be freed after a grace period, which must begin after this.
  *
@@ -157,7 +160,7 @@ void kmh_special_forget(struct kmh_mspan *s, unsigned long addr)
  * @addr: the object.
  * @gen: the generation of that sweep.
  *
- * Said before the mark is cleared; see kmheap_weak_get().
+ * Called before the mark is cleared; see kmheap_weak_get().
  */
 void kmh_special_survive(struct kmh_mspan *s, unsigned long addr, unsigned int gen)
 {

@@ -20,12 +20,12 @@ extern struct mutex kmh_special_mutex;
 
 /* The side data of a heap's objects, by address. */
 struct kmh_specials {
-	bool used;			/* there has been one; no magazines any more */
+	bool used;			/* it has had a special: no magazines any more */
 	bool ending;			/* kmheap_destroy() frees what is left */
 	struct rhashtable table;
 	atomic_long_t n;
 	atomic_long_t finalized;	/* ever */
-	struct llist_head dead;		/* whose object has been freed or found dead */
+	struct llist_head dead;		/* specials of objects that are freed or found dead */
 	struct irq_work kick;
 	struct work_struct work;
 };
@@ -43,7 +43,7 @@ struct kmh_special {
 	unsigned long addr;
 	struct kmh_mspan *span;
 	atomic_t state;
-	unsigned int survived;		/* the generation whose sweep has found it marked */
+	unsigned int survived;		/* the generation whose sweep found the object marked */
 	kmheap_finalizer_fn fn;
 	void *arg;
 	struct kmheap_weak *weak;	/* under kmh_special_mutex; read under RCU */
@@ -53,8 +53,8 @@ struct kmh_special {
 
 struct kmheap_weak {
 	void *p;			/* NULL when the object is gone; read anywhere */
-	struct kmh_special *special;	/* under kmh_special_mutex; NULL likewise */
-	refcount_t refs;		/* kmheap_weak_create() gives the same one again */
+	struct kmh_special *special;	/* under kmh_special_mutex; NULL as well then */
+	refcount_t refs;		/* the handle is shared by all who create one */
 	struct rcu_head rcu;
 };
 

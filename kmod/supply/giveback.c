@@ -25,8 +25,8 @@
  * kmh_mcache_drain_all() - drain the mcaches of every online CPU, and the shelves of NMIs
  * @heap: the heap.
  *
- * One that is in its section is asked again, three times at most: it is allocating, so
- * there is nothing idle to fetch.
+ * CPUs that are in their section are asked again, three times in all: such a CPU is allocating,
+ * so it keeps little that is unused.
  *
  * Context: Process context; may sleep.
  */
@@ -43,9 +43,9 @@ void kmh_mcache_drain_all(struct kmheap *heap)
 /**
  * kmh_mcache_drain_dead() - drain the mcache of a CPU that is gone
  * @heap: the heap.
- * @cpu: dead, and stays so meanwhile (cpuhp callback): nobody else touches its mcache.
+ * @cpu: dead, and stays so meanwhile (cpuhp callback): nothing else touches its mcache.
  *
- * With preemption off, as an interrupt on that CPU would do it: what comes out is announced.
+ * Preemption is off, as in an interrupt on that CPU: spans that come out are announced.
  *
  * Context: Process context; may sleep.
  */
@@ -59,7 +59,7 @@ void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu)
 
 /* ---- spans of the classes become pages */
 
-/* What is announced is put where it belongs. Context: process context. */
+/* Put announced spans where they belong. Context: process context. */
 void kmh_scavenge_announced(struct kmheap *heap)
 {
 	struct kmh_node *node;
@@ -81,7 +81,10 @@ void kmh_scavenge_announced(struct kmheap *heap)
 #define KMH_SCAVENGE_PAGES	64UL
 #define KMH_SCAVENGE_BATCH	16U
 
-/* One look, in one trip, from heap page @page of an arena on. Returns where to go on. */
+/*
+ * Give back empty spans, in one trip, from heap page @page of an arena on. Return: the page
+ * to go on with.
+ */
 unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page)
 {
 	unsigned long end = min(page + KMH_SCAVENGE_PAGES, a->npages), flags;
@@ -109,7 +112,7 @@ unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page)
 	return min(page, end);
 }
 
-/* All of an arena at once. Context: process context; arenas_mutex held. */
+/* Give back all empty spans of an arena. Context: process context; arenas_mutex held. */
 void kmh_scavenge_arena(struct kmh_arena *a)
 {
 	unsigned long page = 0;
@@ -120,7 +123,7 @@ void kmh_scavenge_arena(struct kmh_arena *a)
 	}
 }
 
-/* Look at up to *@left pages of @mh from its @from-th on. Returns where it ended. */
+/* Look at up to *@left pages of @mh, from its @from-th on. Return: the page where that ended. */
 static unsigned long kmh_scavenge_from(struct kmh_mheap *mh, unsigned long from,
 				       unsigned long *left)
 {
@@ -145,11 +148,11 @@ static unsigned long kmh_scavenge_from(struct kmh_mheap *mh, unsigned long from,
 }
 
 /**
- * kmh_scavenge_some() - empty spans become pages, for growth
- * @mh: of which page heap.
- * @npages: look at so many pages of it, from where the last look ended.
+ * kmh_scavenge_some() - turn empty spans into pages, for growth
+ * @mh: the page heap.
+ * @npages: pages of it to look at, from where the last look ended.
  *
- * Context: Process context; sleeps. Two at a time may look at the same pages.
+ * Context: Process context; sleeps. Two callers at a time may look at the same pages.
  */
 void kmh_scavenge_some(struct kmh_mheap *mh, unsigned long npages)
 {
@@ -163,7 +166,7 @@ void kmh_scavenge_some(struct kmh_mheap *mh, unsigned long npages)
 	WRITE_ONCE(mh->look_page, npages ? 0 : at);
 }
 
-/* Send every empty span of every class back; true when that freed pages. Sleeps. */
+/* Give every empty span of every class back. Return: true when that freed pages. Sleeps. */
 bool kmh_mheap_release_spans(struct kmh_mheap *mh)
 {
 	struct kmh_node *node = container_of(mh, struct kmh_node, mheap);
@@ -183,12 +186,12 @@ bool kmh_mheap_release_spans(struct kmh_mheap *mh)
 }
 
 /**
- * kmh_mheap_release_some() - send some empty spans back
+ * kmh_mheap_release_some() - give some empty spans back
  * @mh: the page heap.
- * @most: look at so many spans, of whatever class, and at so many pages for each one.
+ * @most: spans to look at, of whatever class, and pages to look at for each of them.
  *
- * What is announced comes first, because what has become empty may be there; then spans by
- * address, from where the last look ended.
+ * Announced spans come first, because those that have become empty may be among them; then spans
+ * by address, from where the last look ended.
  *
  * Context: Process context; sleeps.
  * Return: true when that freed pages.
@@ -206,7 +209,7 @@ bool kmh_mheap_release_some(struct kmh_mheap *mh, unsigned int most)
 	return READ_ONCE(mh->pa.nfree) > before;
 }
 
-/* What CPUs and central lists of a heap keep becomes pages. Context: process context; sleeps. */
+/* Turn what CPUs and central lists of a heap keep into pages. Context: process context; sleeps. */
 void kmh_heap_drain(struct kmheap *heap)
 {
 	struct kmh_node *node;
@@ -220,14 +223,17 @@ void kmh_heap_drain(struct kmheap *heap)
 
 /* ---- arenas without a page in use */
 
-/* Has it the run that the reserve wants? Then the worker would fetch another one. */
+/*
+ * Is the free run that the reserve needs in this arena? If so it stays: the worker would only
+ * take another arena for it.
+ */
 static bool kmh_arena_has_run_locked(struct kmh_arena *a)
 {
 	unsigned long run = kmh_reserve_run(a->mheap), page;
 	struct kmh_parange *range;
 
 	lockdep_assert_held(&a->mheap->lock);
-	/* The fullest range that has one comes first, and this one is empty. */
+	/* The fullest range with such a run comes first, and this one is empty. */
 	if (!run || !kmh_pa_alloc(&a->mheap->pa, run, 1, &range, &page))
 		return false;
 	kmh_pa_free(&a->mheap->pa, range, page, run);
@@ -235,8 +241,8 @@ static bool kmh_arena_has_run_locked(struct kmh_arena *a)
 }
 
 /*
- * Nothing in it is in use, and so much is free without it that nobody grows ahead. Under the
- * page heap's lock.
+ * Is no page of the arena in use, and is so much free without it that the worker would not
+ * grow ahead? Under the page heap's lock.
  */
 static bool kmh_arena_is_idle(struct kmh_arena *a)
 {
@@ -247,10 +253,7 @@ static bool kmh_arena_is_idle(struct kmh_arena *a)
 	       !kmh_arena_has_run_locked(a);
 }
 
-/*
- * Nothing in it is in use, and the owner has not asked for a reserve that would not be there
- * without it.
- */
+/* Is no page of the arena in use, and does the owner's reserve, if any, not need it? */
 static bool kmh_arena_is_empty_locked(struct kmh_arena *a)
 {
 	const struct kmh_mheap *mh = a->mheap;
@@ -263,8 +266,8 @@ static bool kmh_arena_is_empty_locked(struct kmh_arena *a)
 }
 
 /*
- * Take @a out of its page allocator if nothing in it is in use. Not when survivors' finalizers
- * run: they free what has been freed already, and is to be found as such.
+ * Take @a out of its page allocator if no page of it is in use. Not while survivors'
+ * finalizers run: they may free objects once more, which must still be found as freed.
  */
 static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 {
@@ -278,7 +281,10 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 	empty = idle ? kmh_arena_is_idle(a) : kmh_arena_is_empty_locked(a);
 	if (empty)
 		kmh_pa_remove(kmh_arena_pa(a), &a->range, false);
-	/* Who gives everything back does not want it back at once; the next arena sets it. */
+	/*
+	 * A caller that gives everything back does not want pages ahead; the next arena sets
+	 * them anew.
+	 */
 	if (!mh->pa.npages) {
 		WRITE_ONCE(mh->low_pages, 0);
 		WRITE_ONCE(mh->reserve.pages, mh->reserve.floor);
@@ -286,14 +292,14 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 	kmh_unlock_irqrestore(&mh->lock, flags);
 	if (!empty)
 		return false;
-	/* Nobody can allocate from it any more. */
+	/* From here on nothing can be allocated from the arena. */
 	a->left = true;
 	kmh_arena_begin_leave(a);
 	kmh_arenamap_set(a->first, a->npages, &kmh_span_gone);
 	return true;
 }
 
-/* What was detached, a grace period ago. Returns its bytes. */
+/* Give back arenas that were detached at least a grace period ago. Return: their bytes. */
 size_t kmh_arena_give_back(struct list_head *gone)
 {
 	struct kmh_arena *a, *next;
@@ -306,7 +312,7 @@ size_t kmh_arena_give_back(struct list_head *gone)
 	return bytes;
 }
 
-/* The same just now. Sleeps for a grace period if there is any. */
+/* Give back arenas that were just detached. Sleeps for a grace period if there are any. */
 static size_t kmh_arena_destroy_all(struct list_head *gone)
 {
 	if (list_empty(gone))
@@ -315,9 +321,9 @@ static size_t kmh_arena_destroy_all(struct list_head *gone)
 	return kmh_arena_give_back(gone);
 }
 
-/* ---- arenas that leave, and nobody waits for it */
+/* ---- arenas that leave without a caller that waits */
 
-/* What is found by its address in an arena, and a drain would take from there? */
+/* Would a drain free the pages at this span's address? */
 static bool kmh_span_drains(const struct kmh_mspan *s)
 {
 	switch (READ_ONCE(s->state)) {
@@ -333,11 +339,11 @@ static bool kmh_span_drains(const struct kmh_mspan *s)
 }
 
 /**
- * kmh_arena_empties() - would nothing in it be in use after a drain?
+ * kmh_arena_empties() - would no page of an arena be in use after a drain?
  * @a: the arena; arenas_mutex held.
  *
- * A guess, by a look at its spans that ends at the first one with a live object: mostly at
- * the first one. A block that a CPU cuts tiny objects from counts as live.
+ * A guess, by a look at its spans that ends at the first one with a live object, which mostly is
+ * the first span. A block that a CPU packs into counts as live.
  *
  * Context: Process context.
  */
@@ -361,7 +367,7 @@ bool kmh_arena_empties(const struct kmh_arena *a)
 	return true;
 }
 
-/* Free pages of @mh after a drain. Notes which arenas would be empty. */
+/* Note which arenas of @mh a drain would empty. Return: the free pages that @mh would have then. */
 static unsigned long kmh_arena_look_locked(struct kmh_mheap *mh)
 {
 	unsigned long left = READ_ONCE(mh->pa.nfree);
@@ -377,10 +383,10 @@ static unsigned long kmh_arena_look_locked(struct kmh_mheap *mh)
 }
 
 /**
- * kmh_arena_count_idle_locked() - bytes that kmh_arena_detach_idle_locked() would find
- * @mh: of which page heap; its heap's arenas_mutex held.
+ * kmh_arena_count_idle_locked() - bytes that kmh_arena_detach_idle_locked() would detach
+ * @mh: the page heap; its heap's arenas_mutex held.
  *
- * After a drain, that is.
+ * Bytes after a drain, that is.
  *
  * Context: Process context, also reclaim.
  */
@@ -401,7 +407,7 @@ size_t kmh_arena_count_idle_locked(struct kmh_mheap *mh)
 	return bytes;
 }
 
-/* Not yet given back: somebody may still read its spans. */
+/* The arena leaves, but a lookup may still read its spans: give it back after a grace period. */
 static void kmh_arena_leave(struct kmh_arena *a)
 {
 	a->cookie = start_poll_synchronize_rcu_expedited();
@@ -409,7 +415,7 @@ static void kmh_arena_leave(struct kmh_arena *a)
 	queue_delayed_work(kmh_wq, &a->heap->leave, 1);
 }
 
-/* Out of @mh, the youngest first, until @bytes are. */
+/* Detach arenas of @mh, the youngest first, until @bytes are detached. Return: their bytes. */
 static size_t kmh_arena_detach_locked(struct kmh_mheap *mh, size_t bytes, bool idle)
 {
 	struct kmh_arena *a, *next;
@@ -432,8 +438,8 @@ static size_t kmh_arena_detach_locked(struct kmh_mheap *mh, size_t bytes, bool i
  * @mh: the page heap; its heap's arenas_mutex held.
  * @bytes: stop when so many are out.
  *
- * What the page heap keeps for callers that cannot sleep stays. The arenas go after a grace
- * period, by a worker or by kmh_arena_reap_locked().
+ * What the page heap keeps for callers that cannot sleep stays. A worker, or
+ * kmh_arena_reap_locked(), gives the arenas back after a grace period.
  *
  * Context: Process context, also reclaim; does not wait.
  * Return: bytes taken out.
@@ -444,7 +450,7 @@ size_t kmh_arena_detach_idle_locked(struct kmh_mheap *mh, size_t bytes)
 }
 
 /**
- * kmh_arena_reap_locked() - give back the arenas that have left, as far as nobody reads them
+ * kmh_arena_reap_locked() - give back the arenas that have left and that no lookup reads any more
  * @heap: the heap; arenas_mutex held.
  *
  * Context: Process context, also reclaim; does not wait.
@@ -458,7 +464,7 @@ size_t kmh_arena_reap_locked(struct kmheap *heap)
 	lockdep_assert_held(&heap->arenas_mutex);
 	list_for_each_entry_safe(a, next, &heap->leaving, list) {
 		if (!poll_state_synchronize_rcu(a->cookie))
-			break;		/* nor is the next one's over, which came later */
+			break;		/* nor is the next one's over: it left later */
 		list_del(&a->list);
 		bytes += a->bytes;
 		kmh_arena_destroy(a);
@@ -466,14 +472,17 @@ size_t kmh_arena_reap_locked(struct kmheap *heap)
 	return bytes;
 }
 
-/* The rest of those that have left, for a caller that has waited for none of them yet. */
+/* Move all arenas that are leaving to @gone; the caller has to wait for a grace period. */
 static void kmh_arena_take_leaving_locked(struct kmheap *heap, struct list_head *gone)
 {
 	lockdep_assert_held(&heap->arenas_mutex);
 	list_splice_tail_init(&heap->leaving, gone);
 }
 
-/* The same behind every arena of @heap without a page in use. Reclaim's way to do it. */
+/*
+ * For the OOM notifier: detach every arena without a page in use, and move these and all that
+ * are leaving to @gone. arenas_mutex held; does not wait.
+ */
 void kmh_arena_take_free_locked(struct kmheap *heap, struct list_head *gone)
 {
 	struct kmh_node *node;
@@ -514,7 +523,7 @@ void kmh_arena_leave_init(struct kmheap *heap)
 	INIT_DELAYED_WORK(&heap->leave, kmh_arena_leave_work);
 }
 
-/* The last ones go. Nobody takes any out from here on. Context: process context; sleeps. */
+/* Give the last arenas back. None is detached from here on. Context: process context; sleeps. */
 void kmh_arena_leave_stop(struct kmheap *heap)
 {
 	LIST_HEAD(gone);
@@ -526,13 +535,13 @@ void kmh_arena_leave_stop(struct kmheap *heap)
 	kmh_arena_destroy_all(&gone);
 }
 
-/* ---- arenas that somebody waits for */
+/* ---- arenas whose caller waits for a grace period */
 
 /**
  * kmh_arena_release_free() - give back every arena without a page in use
  * @heap: the heap.
  * @dedicated_only: only those that were made for one object; else also those that reclaim
- *	has taken out and not given back yet.
+ *	has detached and that are not given back yet.
  *
  * Context: Process context; sleeps for a grace period if there is any.
  * Return: bytes given back.
@@ -561,8 +570,8 @@ size_t kmh_arena_release_free(struct kmheap *heap, bool dedicated_only)
  * @bytes: how much at most.
  * @n: set to how many.
  *
- * The youngest first. Those of one object go by themselves, and what growing ahead would
- * fetch again at once stays.
+ * The youngest first. Dedicated arenas go by themselves, and arenas that the worker would take
+ * again at once stay.
  *
  * Context: Process context; sleeps for a grace period if there is any.
  * Return: bytes given back.
@@ -586,16 +595,16 @@ size_t kmh_arena_release_idle(struct kmheap *heap, size_t bytes, unsigned int *n
 }
 
 /**
- * kmh_arena_detach_some() - as many arenas without a page in use as it takes
+ * kmh_arena_detach_some() - detach as many arenas without a page in use as it takes
  * @heap: the heap.
  * @bytes: how much at least, if there is so much.
- * @idle: leave what growing ahead would fetch again at once.
+ * @idle: leave arenas that the worker would take again at once.
  * @gone: where to put them, for kmh_arena_destroy_some().
  *
  * The youngest first.
  *
  * Context: Process context; sleeps.
- * Return: how much it is.
+ * Return: bytes detached.
  */
 size_t kmh_arena_detach_some(struct kmheap *heap, size_t bytes, bool idle,
 			     struct list_head *gone)
@@ -616,14 +625,14 @@ size_t kmh_arena_detach_some(struct kmheap *heap, size_t bytes, bool idle,
 	return done;
 }
 
-/* What was detached, of whichever heaps. Sleeps for a grace period if there is any. */
+/* Give back detached arenas, of any heaps. Sleeps for a grace period if there is any. */
 size_t kmh_arena_destroy_some(struct list_head *gone)
 {
 	return kmh_arena_destroy_all(gone);
 }
 
 /**
- * kmh_arena_release_some() - give them back
+ * kmh_arena_release_some() - detach arenas and give them back
  * @heap: the heap.
  * @bytes: how much at least, if there is so much.
  * @idle: as for kmh_arena_detach_some().
@@ -646,7 +655,10 @@ size_t kmh_arena_release_some(struct kmheap *heap, size_t bytes, bool idle, unsi
 	return kmh_arena_destroy_all(&gone);
 }
 
-/* The smallest that kmh_arena_release_idle() would find, in bytes, or 0. Context: likewise. */
+/*
+ * Bytes of the smallest arena that kmh_arena_release_idle() would find, or 0. Context:
+ * process context; sleeps.
+ */
 size_t kmh_arena_least_idle(struct kmheap *heap)
 {
 	struct kmh_arena *a;

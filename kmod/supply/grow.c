@@ -21,18 +21,20 @@
 #include "supply/giveback.h"
 
 /*
- * Who wants pages again so soon after other CPUs' have been fetched grows the heap, where
- * that is allowed: it is too small for what CPUs keep, and interrupting them costs more.
+ * A caller that wants pages again so soon after other CPUs' pages were fetched grows the
+ * heap, where that is allowed: the heap is too small for what CPUs keep, and interrupting
+ * them costs more.
  */
 #define KMH_FETCH_PAUSE		DIV_ROUND_UP(HZ, 100)
 
 /*
- * So many spans, and so many pages, are looked at for empty ones before the heap takes an arena:
- * those that a full-grown arena has, so that a page costs the same in a heap of any size.
+ * So many spans, and so many pages, are looked at for empty ones before the heap takes an
+ * arena: as many as a full-grown arena has, so that a page costs the same in a heap of any
+ * size.
  */
 #define KMH_GROW_LOOK		512U
 
-/* Nobody grows ahead again for this long after growing ahead has failed. */
+/* The worker does not grow ahead again for this long after that has failed. */
 #define KMH_AHEAD_PAUSE		(HZ / 10)
 
 /* Sizes of the next arena, in bytes. */
@@ -40,19 +42,19 @@ struct kmh_grow_size {
 	size_t need;		/* least that holds the request */
 	size_t want;		/* what would be good to have */
 	bool dedicated;
-	bool patch;		/* no measure for the next one */
+	bool patch;		/* does not change the size of the next arena */
 };
 
 /*
- * An arena is at most so much of what the heap has, because on average half of the last one
- * is not needed; but huge pages are worth two of them in a heap of any size. What is cut off for
- * the sake of huge pages is not more of the arena, either.
+ * An arena is at most this share of what the heap has, because on average half of the last
+ * arena is not needed; but huge pages are worth two of them in a heap of any size. The same
+ * share bounds what is cut off, or added, for the sake of huge pages.
  */
 #define KMH_ARENA_SHARE		32
 
 /*
- * What an arena for reclaim has at least: reclaim gets the last pages that the kernel has, a few
- * MiB, and others need them too. This is four spans of the smallest kind.
+ * The least that an arena for reclaim has: reclaim gets the last pages that the kernel has, a
+ * few MiB, and others need them too. This is four spans of the smallest kind.
  */
 #define KMH_ARENA_URGENT_BYTES	(32UL << 10)
 
@@ -65,12 +67,12 @@ static size_t kmh_most_arena_bytes(struct kmheap *heap)
 	return min(rounddown_pow_of_two(share), kmh_arena_bytes);
 }
 
-/* What an area of small pages takes more than its heap pages; see kmh_backend_arena(). */
+/* Bytes of an area of small pages beyond its heap pages; see kmh_backend_arena(). */
 #define KMH_ARENA_PAD		(max(KMH_PAGE_SIZE, PAGE_SIZE) - PAGE_SIZE)
 
 /*
- * An arena for long runs of @run bytes: as many as fit into what the heap may take at once, at
- * least one, and nothing else; of huge pages where that wastes next to nothing.
+ * An arena for long runs of @run bytes: as many as fit into what the heap may take at once,
+ * at least one, and nothing else; of huge pages where that wastes next to nothing.
  */
 static size_t kmh_long_runs_bytes(struct kmheap *heap, size_t run)
 {
@@ -110,13 +112,13 @@ static struct kmh_grow_size kmh_grow_size(struct kmh_mheap *mh, unsigned long np
 		return g;
 	}
 	g.want = min(READ_ONCE(heap->next_arena_bytes), kmh_most_arena_bytes(heap));
-	if (kmh_memory_is_short(g.want)) {	/* then no more than it takes */
+	if (kmh_memory_is_short(g.want)) {	/* then no more than the request */
 		g.need = max(g.need, KMH_ARENA_MIN_BYTES);
 		g.want = g.need;
 		g.patch = true;
 		return g;
 	}
-	/* So much is free, in runs that are too short? */
+	/* Is so much free, but in runs that are too short? */
 	g.patch = g.want >= KMH_ARENA_FULL_MIN_BYTES && npages > 1 &&
 		  READ_ONCE(mh->pa.nfree) >= g.want / 2 >> KMH_PAGE_SHIFT;
 	if (g.patch)
@@ -128,9 +130,9 @@ static struct kmh_grow_size kmh_grow_size(struct kmh_mheap *mh, unsigned long np
 }
 
 /*
- * One arena of at least @g.need bytes. Sizes above that are a convenience: they
- * are tried without pressing the kernel for memory, down by halves; only the last
- * try is made as the caller's gfp says. An arena or an ERR_PTR().
+ * Take one arena of at least @g.need bytes. Larger sizes are a convenience: they are tried
+ * without pressing the kernel for memory, down by halves; only the last try is made with the
+ * caller's gfp. Return: an arena or an ERR_PTR().
  */
 static struct kmh_arena *kmh_mheap_new_arena(struct kmh_mheap *mh, struct kmh_grow_size g,
 					     gfp_t gfp)
@@ -151,12 +153,18 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a, bool 
 {
 	unsigned long flags;
 
-	/* In the list and in the page heap at once for those who give arenas back. */
+	/*
+	 * Under both locks, so that the arena is in list and page heap at once for callers
+	 * that give arenas back.
+	 */
 	mutex_lock(&mh->heap->arenas_mutex);
 	list_add_tail(&a->list, &mh->heap->arenas);
 	kmh_wait_lock_irqsave(&mh->lock, flags);
 	kmh_pa_add(kmh_arena_pa(a), &a->range);
-	/* Ahead means: an eighth of the last arena, at least four of the smallest spans. */
+	/*
+	 * Growing ahead begins below an eighth of the last arena, at least four of the
+	 * smallest spans.
+	 */
 	if (!a->dedicated && !patch)
 		WRITE_ONCE(mh->low_pages, max(4UL, a->npages / 8));
 	WRITE_ONCE(mh->missed_pages, 0);
@@ -186,10 +194,9 @@ static int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsi
 }
 
 /*
- * The mutex for a caller under @gfp. A grower that may enter the file system holds
- * a mutex of its own: a caller that must not (it holds locks that the file system
- * wants) never waits for one that might. Reclaim itself does not wait at all; NULL when it
- * would have to.
+ * The mutex for a caller under @gfp, held. A grower that may enter the file system holds a
+ * mutex of its own: a caller that must not (it holds locks that the file system wants) never
+ * waits for one that might. Reclaim does not wait at all. Return: NULL when it would have to.
  */
 static struct mutex *kmh_grow_lock(struct kmheap *heap, gfp_t gfp)
 {
@@ -205,10 +212,10 @@ static struct mutex *kmh_grow_lock(struct kmheap *heap, gfp_t gfp)
 
 /* What is missing. */
 struct kmh_room {
-	unsigned long npages;		/* a run of so many */
-	unsigned long align;		/* so aligned */
+	unsigned long npages;		/* a run of so many pages */
+	unsigned long align;		/* aligned so */
 	unsigned long nfree;		/* and so many free in all */
-	bool ahead;			/* and nobody waits for it */
+	bool ahead;			/* for no waiting caller */
 };
 
 /* Is there room now? */
@@ -228,7 +235,7 @@ static bool kmh_mheap_has_room(struct kmh_mheap *mh, const struct kmh_room *room
 	return ok;
 }
 
-/* Is there a parked span that will do? Then the others may stay parked. */
+/* Is there a parked span that suffices? Then the others may stay parked. */
 static bool kmh_mheap_has_parked(struct kmh_mheap *mh, const struct kmh_room *room)
 {
 	unsigned long flags;
@@ -241,15 +248,15 @@ static bool kmh_mheap_has_parked(struct kmh_mheap *mh, const struct kmh_room *ro
 	return ok;
 }
 
-/* Pages without asking the kernel: what was freed long ago, what is kept, what is unused. */
+/* Find pages without asking the kernel: deferred frees, what CPUs keep, what is unused. */
 static bool kmh_mheap_find_room(struct kmh_mheap *mh, const struct kmh_room *room, gfp_t gfp)
 {
 	bool may_wait = (gfp & (__GFP_FS | __GFP_IO)) == (__GFP_FS | __GFP_IO) &&
 			!(current->flags & PF_MEMALLOC);
 
 	/*
-	 * The sweep waits for hotplug, which allocates; so nobody waits for the sweep who
-	 * may hold what that allocation could want.
+	 * The sweep waits for hotplug, which allocates; so a caller that may hold what that
+	 * allocation could want does not wait for the sweep.
 	 */
 	if (may_wait && kmh_defer_excess(mh->heap))
 		kmh_defer_relieve(mh->heap);
@@ -265,19 +272,19 @@ static bool kmh_mheap_find_room(struct kmh_mheap *mh, const struct kmh_room *roo
 	return kmh_mheap_has_room(mh, room);
 }
 
-/* Pages of spans that are empty anyway: nobody is interrupted for them. */
+/* Find pages of spans that are empty anyway: no CPU is interrupted for these. */
 static bool kmh_mheap_find_empty(struct kmh_mheap *mh, const struct kmh_room *room)
 {
 	return kmh_mheap_release_some(mh, KMH_GROW_LOOK) && kmh_mheap_has_room(mh, room);
 }
 
-/* Before the caller is told that there is nothing: all there is, however long it takes. */
+/* Find all pages there are, however long that takes, before the caller is refused. */
 static bool kmh_mheap_find_last(struct kmh_mheap *mh, const struct kmh_room *room)
 {
 	return !room->ahead && kmh_mheap_release_spans(mh) && kmh_mheap_has_room(mh, room);
 }
 
-/* Has the heap been too small a moment ago already? Then an arena without further ado. */
+/* Was the heap too small a moment ago already? Then take an arena at once. */
 static bool kmh_mheap_outgrown(struct kmh_mheap *mh, const struct kmh_room *room, gfp_t gfp)
 {
 	return time_before(jiffies, READ_ONCE(mh->fetched) + KMH_FETCH_PAUSE) &&
@@ -285,21 +292,21 @@ static bool kmh_mheap_outgrown(struct kmh_mheap *mh, const struct kmh_room *room
 				     gfp | __GFP_NORETRY | __GFP_NOWARN);
 }
 
-/* Under the mutex. 0, -ENOMEM, or -EDQUOT when it is a limit that forbids an arena. */
+/* Make room, under the mutex. Return: 0, -ENOMEM, or -EDQUOT when a limit forbids an arena. */
 static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 			      unsigned long seen, gfp_t gfp)
 {
-	struct mutex *held;	/* whichever kmh_grow_lock() took */
+	struct mutex *held;	/* the one that kmh_grow_lock() took */
 	int err = 0;
 
 	held = kmh_grow_lock(mh->heap, gfp);
-	if (!held)	/* in reclaim: what it needs, and no more, beside whoever is at it */
+	if (!held)	/* in reclaim: no more than it needs, beside the holder */
 		return kmh_mheap_grow_arena(mh, room->npages, room->align,
 					    gfp & ~(__GFP_FS | __GFP_IO));
-	/* NOFS shares a mutex with NOIO, so whoever holds it must do no I/O. */
+	/* NOFS shares a mutex with NOIO, so its holder must do no I/O. */
 	if (held == &mh->heap->grow_noio_mutex)
 		gfp &= ~(__GFP_FS | __GFP_IO);
-	/* With the pages there it may be span metadata that was not; a new arena brings some. */
+	/* Where the pages are there, descriptors may have been missing; a new arena brings some. */
 	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_find_empty(mh, room) &&
 	    !kmh_mheap_outgrown(mh, room, gfp))
 		err = kmh_mheap_find_room(mh, room, gfp) ?
@@ -311,7 +318,7 @@ static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 	return err;
 }
 
-/* kmh_mheap_grow() but for what is wanted. At a limit whatever is empty is given for it. */
+/* kmh_mheap_grow(), with @room said. At a limit everything that is empty is given back for it. */
 static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room,
 			       unsigned long seen, gfp_t gfp)
 {
@@ -342,13 +349,13 @@ static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room
 /**
  * kmh_mheap_grow() - make room for a span
  * @mh: the page heap.
- * @npages: length of the run that was not to be had.
+ * @npages: length of the run that was not found.
  * @align: its alignment in heap pages.
- * @seen: mh->ngrown from before that was found.
+ * @seen: mh->ngrown from before it was not found.
  * @gfp: how hard to try; must allow sleeping.
  *
- * One grower at a time per mutex: whoever comes second finds the arena of the
- * first. Pages that are kept somewhere are collected before the kernel is asked.
+ * One grower at a time per mutex: the second one finds the arena of the
+ * first. Pages that are kept in caches and lists are gathered before the kernel is asked.
  *
  * Context: Process context; sleeps. No lock held but the caller's own.
  * Return: 0 when it is worth trying again, -ENOMEM when it is not.
@@ -359,13 +366,13 @@ int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long ali
 	struct kmh_room room = { .npages = npages, .align = align };
 	unsigned long reserve = READ_ONCE(mh->reserve.pages);
 
-	if (reserve && !(current->flags & PF_MEMALLOC))	/* that is not for the caller */
+	if (reserve && !(current->flags & PF_MEMALLOC))	/* the reserve is not for the caller */
 		room.nfree = npages + reserve;
 	return kmh_mheap_make_room(mh, &room, seen, gfp);
 }
 
 /**
- * kmh_mheap_grow_ahead() - have pages free before somebody needs them
+ * kmh_mheap_grow_ahead() - have pages free before a caller needs them
  * @mh: the page heap.
  * @nfree: how many.
  * @gfp: as for kmh_mheap_grow().
@@ -382,7 +389,7 @@ int kmh_mheap_grow_ahead(struct kmh_mheap *mh, unsigned long nfree, gfp_t gfp)
 	return kmh_mheap_make_room(mh, &room, READ_ONCE(mh->ngrown), gfp);
 }
 
-/* What is to be free now. */
+/* The pages that are to be free now. */
 static struct kmh_room kmh_mheap_ahead(const struct kmh_mheap *mh)
 {
 	return (struct kmh_room){
@@ -392,7 +399,7 @@ static struct kmh_room kmh_mheap_ahead(const struct kmh_mheap *mh)
 	};
 }
 
-/* What of that there is not, in bytes; for want of a run all of the run. */
+/* Bytes that are to be free and are not. If only a run is missing, all of the run counts. */
 u64 kmh_mheap_missing_bytes(struct kmh_mheap *mh)
 {
 	struct kmh_room room = kmh_mheap_ahead(mh);
@@ -420,7 +427,7 @@ static int kmh_mheap_refill(struct kmh_mheap *mh, gfp_t gfp)
 	return err;
 }
 
-/* All that the reserve is to have, now. Context: process context; sleeps. 0 or -ENOMEM. */
+/* Fill the reserve, now. Context: process context; sleeps. Return: 0 or -ENOMEM. */
 int kmh_mheap_fill_reserve(struct kmh_mheap *mh, gfp_t gfp)
 {
 	int err = kmh_mheap_refill(mh, gfp);
@@ -429,15 +436,16 @@ int kmh_mheap_fill_reserve(struct kmh_mheap *mh, gfp_t gfp)
 }
 
 /*
- * With little left in the kernel, and for callers that cannot sleep alone: what there is above
- * the kernel's watermarks, without reclaim, so that nobody is killed for what nobody may need.
+ * With little memory left in the kernel, and only for callers that cannot sleep: what is
+ * above the kernel's watermarks, without reclaim, so that no task is killed for pages that
+ * may not be needed.
  */
 #define KMH_SPARE_GFP		(GFP_NOWAIT | __GFP_NORETRY | __GFP_NOWARN)
 
-/* So much stays for others, who would have somebody killed for the stack of a thread. */
+/* So many pages stay for others: for the stack of a thread the kernel would kill a task. */
 #define KMH_SPARE_PAGES		((long)(SZ_4M >> PAGE_SHIFT))
 
-/* Grow ahead of need, and refill span metadata, for those who cannot. */
+/* Grow ahead, and refill the descriptor pools, for callers that cannot sleep. */
 static void kmh_mheap_work(struct work_struct *work)
 {
 	struct kmh_mheap *mh = container_of(work, struct kmh_mheap, work);
@@ -448,10 +456,10 @@ static void kmh_mheap_work(struct work_struct *work)
 
 	kmh_mheap_drain_pending(mh);
 	err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
-	/* Callers that can sleep fetch the last of the memory themselves, when they need it. */
+	/* Callers that can sleep take the last of the memory themselves, when they need it. */
 	if (spare && (!READ_ONCE(mh->reserve.drawn) || si_mem_available() < KMH_SPARE_PAGES))
 		err = -ENOMEM;
-	missed = xchg(&mh->missed_pages, 0);	/* a grower since @seen has dealt with it */
+	missed = xchg(&mh->missed_pages, 0);	/* growth since @seen has dealt with it */
 	if (!err && missed)
 		err = kmh_mheap_grow(mh, missed, 1, seen, gfp);
 	if (!err)
@@ -463,7 +471,7 @@ static void kmh_mheap_work(struct work_struct *work)
 	kmh_arena_release_free(mh->heap, true);	/* last: it may wait for a grace period */
 }
 
-/* Runs where it may wake a worker, whatever context asked for it. */
+/* Runs in a context that may wake a worker, whatever context the kick came from. */
 static void kmh_mheap_kicked(struct irq_work *kick)
 {
 	struct kmh_mheap *mh = container_of(kick, struct kmh_mheap, kick);
@@ -485,18 +493,18 @@ void kmh_grow_init(struct kmh_mheap *mh)
  * @bytes: on each node, in whole pages; 0 for none, at most 1 GiB and half of the heap's limit.
  *
  * A heap learns how much such callers take between two runs of the worker that grows it, and
- * keeps as much; until then they may be refused. So much is kept from this call on, whatever
+ * keeps as much; until then they may be refused. With this call @bytes are kept, whatever
  * they take, and given back by neither kmheap_shrink() nor reclaim. Callers that can sleep do
- * not get it.
+ * not get them.
  *
  * Context: Process context; sleeps.
- * Return: 0 when all of it is there; -EINVAL for too much, -ENOMEM when it is not to be had or a
- * limit forbids it: then what was kept before is kept.
+ * Return: 0 when all of it is there; -EINVAL for too much, -ENOMEM when the memory is not there or
+ * a limit forbids it: then the reserve is as before.
  */
 int kmheap_set_reserve(struct kmheap *heap, size_t bytes)
 {
 	unsigned long pages = DIV_ROUND_UP(bytes, KMH_PAGE_SIZE), before;
-	static DEFINE_MUTEX(one_at_a_time);	/* who fails restores what was; outermost */
+	static DEFINE_MUTEX(one_at_a_time);	/* a failed call restores the floor; outermost */
 	struct kmh_node *node;
 	int nid = -1, err;
 	size_t limit;

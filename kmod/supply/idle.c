@@ -2,16 +2,17 @@
 /*
  * CPUs that have stopped allocating from a heap give up what they keep of it.
  *
- * A look compares what each CPU has allocated with the last look. One that keeps something and has
- * allocated nothing since is drained, in an interrupt there, because only a CPU may enter its
- * section. Afterwards it keeps nothing, so it is left alone until it comes back to the heap.
- * CPUs without a tick (nohz_full) are left alone anyway: what they keep is little, and being
- * interrupted is what they are to be spared. kmheap_shrink() and reclaim do fetch it.
+ * A look compares what each CPU has allocated with the last look. A CPU that keeps something
+ * and has allocated nothing since is drained, in an interrupt there, because only a CPU may
+ * enter its section. Then it keeps nothing, so it is left alone until it comes back to the
+ * heap. CPUs without a tick (nohz_full) are left alone anyway: they keep little, and are
+ * meant to be spared interrupts. kmheap_shrink() and reclaim do drain them.
  *
- * Looks come a period apart while any CPU keeps something, and then stop. A CPU that begins to
- * keep something, which it does on a slow path, asks for the next one: with one load, when that
- * has been done already. As CPU and worker use no barrier between them, one can miss the other;
- * so the worker takes the request back, looks once more a period later, and stops only then.
+ * Looks come a period apart while any CPU keeps something, and then stop. A CPU that begins
+ * to keep something, which it does on a slow path, asks for the next look; one load tells it
+ * when that has been asked for already. As CPU and worker use no barrier between them, one
+ * can miss the other; so the worker takes the request back, looks once more a period later,
+ * and stops only then.
  */
 #include <linux/cpumask.h>
 #include <linux/jiffies.h>
@@ -23,7 +24,7 @@
 
 static unsigned int kmh_idle_ms = 2000;
 
-/* The next look comes within the new time, whatever it waited for. */
+/* Make the next look come within the new period, whatever it waited for. */
 static void kmh_idle_retime(struct kmheap *heap)
 {
 	unsigned int ms = READ_ONCE(kmh_idle_ms);
@@ -41,7 +42,7 @@ static int kmh_idle_ms_set(const char *text, const struct kernel_param *kp)
 
 	if (err)
 		return err;
-	/* A heap in the list has its worker. */
+	/* Only heaps in the list have a worker that runs. */
 	mutex_lock(&kmh_heaps_mutex);
 	list_for_each_entry(heap, &kmh_heaps, list)
 		kmh_idle_retime(heap);
@@ -57,7 +58,7 @@ module_param_cb(idle_drain_ms, &kmh_idle_ms_ops, &kmh_idle_ms, 0644);
 MODULE_PARM_DESC(idle_drain_ms,
 		 "a CPU that has not allocated from a heap for so long is drained, after twice as long at most (default 2000; 0: not at all)");
 
-/* Allocations, ever; slots that are set aside in advance count already. */
+/* Allocations, ever; slots that are set aside count already. */
 static unsigned long kmh_idle_progress(const struct kmh_mcache *mc)
 {
 	unsigned long n = READ_ONCE(mc->large.takes) + READ_ONCE(mc->tiny_allocs);
@@ -68,7 +69,7 @@ static unsigned long kmh_idle_progress(const struct kmh_mcache *mc)
 	return n;
 }
 
-/* Notes whether the CPU is to be drained; true when it keeps something. */
+/* Note whether the CPU is to be drained. Return: true when it keeps something. */
 static bool kmh_idle_look(struct kmh_mcache *mc)
 {
 	unsigned long progress = kmh_idle_progress(mc);
@@ -149,7 +150,7 @@ void kmh_idle_init(struct kmheap *heap)
 	kmh_kick_init(&heap->idle.kick, kmh_idle_work, kmh_idle_delay);
 }
 
-/* No look from here on. The heap has no users any more. */
+/* From here on there is no look. The heap has no users any more. */
 void kmh_idle_stop(struct kmheap *heap)
 {
 	kmh_kick_stop(&heap->idle.kick);

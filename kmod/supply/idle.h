@@ -13,7 +13,7 @@ struct kmheap;
 /* What looks for CPUs that have stopped allocating; but for @kick the worker's own. */
 struct kmh_idle {
 	struct kmh_kick kick;
-	bool rests;			/* nothing was found; one more look */
+	bool rests;			/* the last look found nothing; one more look */
 	atomic_long_t drains;		/* CPUs whose cache was drained, ever */
 };
 

@@ -7,8 +7,8 @@
  * that are on their way to the kernel already are waited for. That takes no lock that a grower
  * holds.
  *
- * A soft limit refuses nothing. A heap that grows past it tells its owner once, from a work
- * item, and then gives back what is empty, after each arena that it has grown by.
+ * A soft limit refuses nothing. When a heap grows past it its owner is told once, from a work
+ * item; then, after each arena that the heap grows by, what is empty is given back.
  */
 #define pr_fmt(fmt) "kmheap: " fmt
 
@@ -28,14 +28,14 @@
 #include "pages/arena.h"
 #include "supply/giveback.h"
 
-/* From an arena too many to the attempt to do without, when the owner knows already. */
+/* Time from an arena above the soft limit to giving back, when the owner has been told already. */
 #define KMH_LIMIT_PAUSE		(HZ / 10)
 
 atomic_long_t kmh_total_refusals;
 
 /* ---- hard limits */
 
-/* What has to go so that @bytes can be booked; 0 when they can be. */
+/* Bytes that have to go before @bytes can be booked; 0 when they can be booked now. */
 static size_t kmh_limit_excess(const atomic_long_t *booked, size_t bytes, size_t room)
 {
 	size_t want = atomic_long_read(booked) + bytes;
@@ -53,7 +53,7 @@ static size_t kmh_total_excess(size_t bytes)
 	return kmh_limit_excess(&kmh_total_bytes, bytes, kmh_total_room());
 }
 
-/* @bytes would not be too many for an empty heap. Reclaim does not wait. */
+/* Could an empty heap book @bytes? Reclaim does not wait, so for it nothing is worth trying. */
 static bool kmh_limit_worth_it(const struct kmheap *heap, size_t bytes)
 {
 	return bytes <= kmh_heap_room(heap) && bytes <= kmh_total_room() &&
@@ -65,7 +65,7 @@ static bool kmh_limit_worth_it(const struct kmheap *heap, size_t bytes)
  * @heap: the heap.
  * @bytes: size of the smallest arena that would do.
  *
- * What was in the way may have left since, with nothing to do here but to try again.
+ * What was in the way may have left since; then there is nothing to do but to try again.
  *
  * Context: Process context; sleeps. No lock held but the caller's own.
  * Return: true when it is worth trying again: pages may have become free.
@@ -80,8 +80,9 @@ bool kmh_limit_drain(struct kmheap *heap, size_t bytes)
 }
 
 /*
- * Up to @bytes of other heaps than @heap, which keep what they would grow ahead by. Their
- * heaps wait for the arenas that leave, so these may be destroyed without the mutex.
+ * Give back up to @bytes of other heaps than @heap; they keep what their workers would take
+ * again. These heaps' ends wait for arenas that leave, so the arenas may be destroyed without
+ * the mutex.
  */
 static size_t kmh_limit_take_from_others(struct kmheap *heap, size_t bytes, bool drain)
 {
@@ -104,7 +105,7 @@ static size_t kmh_limit_take_from_others(struct kmheap *heap, size_t bytes, bool
 	return done;
 }
 
-/* No arena that was on its way by then is one that @bytes would have to wait for. */
+/* Can @bytes be booked, or have all arenas left that were leaving at @turn? */
 static bool kmh_limit_settled(struct kmheap *heap, size_t bytes, u64 turn)
 {
 	return (!kmh_heap_excess(heap, bytes) && !kmh_total_excess(bytes)) ||
@@ -112,13 +113,13 @@ static bool kmh_limit_settled(struct kmheap *heap, size_t bytes, u64 turn)
 }
 
 /**
- * kmh_limit_give_back() - empty arenas go, so that another one can come
+ * kmh_limit_give_back() - give back empty arenas, so that another one can be taken
  * @heap: the heap that could not grow.
  * @bytes: size of the smallest arena that would do.
  * @gfp: of the caller, with its scope; allows sleeping.
  *
- * At the module's limit other heaps give as well, but only to callers that may wait for
- * whoever goes through the heaps.
+ * At the module's limit other heaps give arenas back as well, but only for callers that may wait
+ * for the holder of the list of heaps.
  *
  * Context: as for kmh_limit_drain().
  * Return: true when it is worth trying again: the limits allow it now.
@@ -146,7 +147,7 @@ bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
 	return !kmh_heap_excess(heap, bytes) && !kmh_total_excess(bytes);
 }
 
-/* A limit forbade an arena of @bytes to the end. Which? It may have been raised since. */
+/* Count a refusal: the module's if only its limit is exceeded now, else the heap's. */
 void kmh_limit_refuse(struct kmheap *heap, size_t bytes)
 {
 	if (kmh_total_excess(bytes) && !kmh_heap_excess(heap, bytes))
@@ -160,7 +161,7 @@ void kmh_limit_refuse(struct kmheap *heap, size_t bytes)
  * @heap: the heap.
  * @bytes: how much.
  *
- * Empty arenas go when a limit is in the way; what CPUs keep stays. Tells the soft limit.
+ * Empty arenas go when a limit is in the way; what CPUs keep stays. The soft limit is looked at.
  *
  * Context: Process context; sleeps. No lock held but the caller's own.
  * Return: false, and nothing booked, when a limit forbids it to the end.
@@ -186,7 +187,7 @@ static size_t kmh_limit_over(const struct kmheap *heap)
 	return soft && now > soft ? now - soft : 0;
 }
 
-/* The heap has grown, or its soft limit is a new one. Context: process context. */
+/* The heap has grown, or its soft limit is a new one: is it exceeded? Context: process context. */
 void kmh_limit_check(struct kmheap *heap)
 {
 	struct kmh_limit *l = &heap->limit;
@@ -208,7 +209,7 @@ void kmh_limit_check(struct kmheap *heap)
 		queue_delayed_work(kmh_wq, &l->work, KMH_LIMIT_PAUSE);
 }
 
-/* Down to the soft limit, where empty arenas allow it; CPU caches only when they must. */
+/* Give back empty arenas, down to the soft limit; drain CPUs only when that is not enough. */
 static void kmh_limit_scavenge(struct kmheap *heap)
 {
 	size_t over, done;
@@ -254,14 +255,14 @@ static void kmh_limit_work(struct work_struct *work)
 	kmh_limit_scavenge(heap);
 }
 
-/* ---- setting them */
+/* ---- setting limits */
 
 static int kmh_limit_valid(size_t bytes)
 {
 	return bytes && bytes < KMH_LIMIT_MIN_BYTES ? -EINVAL : 0;
 }
 
-/* 0 for none. Return: 0 or -EINVAL. */
+/* Set the module's limit; 0 for none. Return: 0 or -EINVAL. */
 int kmh_limit_set_total(size_t bytes)
 {
 	if (kmh_limit_valid(bytes))
@@ -302,7 +303,7 @@ MODULE_PARM_DESC(total_limit,
  * Nothing is taken away from a heap that has more: it does not grow until it has less.
  *
  * Context: Any.
- * Return: 0; -EINVAL for less than 512 KiB, and then nothing has changed.
+ * Return: 0; -EINVAL for less than 512 KiB, with the limit unchanged.
  */
 int kmheap_set_limit(struct kmheap *heap, size_t bytes)
 {
@@ -313,7 +314,7 @@ int kmheap_set_limit(struct kmheap *heap, size_t bytes)
 }
 EXPORT_SYMBOL_GPL(kmheap_set_limit);
 
-/* @l->lock is held. What was crossed before does not count any more. */
+/* Set the number; what was crossed before does not count any more. @l->lock is held. */
 static void kmh_limit_set_soft_locked(struct kmh_limit *l, size_t bytes)
 {
 	lockdep_assert_held(&l->lock);
@@ -322,7 +323,7 @@ static void kmh_limit_set_soft_locked(struct kmh_limit *l, size_t bytes)
 	l->due = false;
 }
 
-/* The number alone; the owner's callback stays. Return: 0 or -EINVAL. */
+/* Set the number alone; the owner's callback stays. Return: 0 or -EINVAL. */
 int kmh_limit_set_soft(struct kmheap *heap, size_t bytes)
 {
 	struct kmh_limit *l = &heap->limit;
@@ -340,7 +341,7 @@ int kmh_limit_set_soft(struct kmheap *heap, size_t bytes)
  * kmheap_set_soft_limit() - be told when a heap grows past a footprint
  * @heap: the heap; NULL for the default heap.
  * @bytes: of footprint; 0 for none.
- * @trim: called when the heap is larger; NULL if there is nobody to tell.
+ * @trim: called when the heap is larger; NULL for no callback.
  * @data: passed to @trim.
  *
  * A soft limit refuses nothing. When the heap has grown past it, @trim(@heap, over, @data)
@@ -353,7 +354,7 @@ int kmh_limit_set_soft(struct kmheap *heap, size_t bytes)
  * the callback itself it does not wait. So hold no lock that the callback takes.
  *
  * Context: Process context; sleeps.
- * Return: 0; -EINVAL for less than 512 KiB, and then nothing has changed.
+ * Return: 0; -EINVAL for less than 512 KiB, with nothing changed.
  */
 int kmheap_set_soft_limit(struct kmheap *heap, size_t bytes, kmheap_trim_fn trim, void *data)
 {
@@ -384,7 +385,7 @@ void kmh_limit_init(struct kmheap *heap)
 	INIT_DELAYED_WORK(&heap->limit.work, kmh_limit_work);
 }
 
-/* No callback from here on. */
+/* From here on there is no callback. */
 void kmh_limit_stop(struct kmheap *heap)
 {
 	struct kmh_limit *l = &heap->limit;
@@ -396,9 +397,9 @@ void kmh_limit_stop(struct kmheap *heap)
 	cancel_delayed_work_sync(&l->work);
 }
 
-/* The heap grows no more; those that others give back for it have gone when this returns. */
+/* The heap grows no more. When this returns the arenas that others give back for it have gone. */
 void kmh_limit_end(struct kmheap *heap)
 {
-	kmh_limit_stop(heap);	/* what a grower has asked for when the limit went */
+	kmh_limit_stop(heap);	/* a grower may have asked when the limit went */
 	wait_event(kmh_arena_left, !atomic_read(&heap->limit.nleaving));
 }

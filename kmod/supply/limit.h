@@ -15,13 +15,13 @@
 
 /* What a heap has beside its hard limit, which is heap->limit_bytes. */
 struct kmh_limit {
-	spinlock_t lock;		/* what follows, to @due; a leaf */
+	spinlock_t lock;		/* protects what follows, to @due; a leaf */
 	size_t soft_bytes;		/* 0: none; read anywhere */
 	kmheap_trim_fn trim;
 	void *data;
-	struct task_struct *trimmer;	/* it runs the callback now; read anywhere */
-	bool over;			/* crossed, and not been well below since */
-	bool due;			/* ... and nobody has been told yet */
+	struct task_struct *trimmer;	/* runs the callback now; read anywhere */
+	bool over;			/* crossed, and not well below since */
+	bool due;			/* ... and the owner has not been told yet */
 	atomic_long_t soft_events;	/* crossings, ever */
 	atomic_long_t refusals;		/* growths that a hard limit refused, ever */
 	atomic_t nleaving;		/* arenas between the page heap and the kernel */

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Arenas that somebody else has freed.
+ * Arenas that a client has freed.
  *
  * kvfree(), and kfree_rcu() after its grace period, call vfree() on a vmalloc address, and
- * vfree() of any page-aligned address frees the whole area that the address lies in: an arena,
- * with all objects in it. Nothing tells kmheap. So an arena remembers which page of the kernel
- * lies at its base, and leaves a mark there that does not outlive the page's way through the
- * page allocator. The validators, the scavenger and whoever gives an arena back compare.
+ * vfree() of any page-aligned address frees the whole area that the address lies in: an
+ * arena, with all objects in it. Nothing tells kmheap. So an arena remembers which page of
+ * the kernel lies at its base, and leaves a mark there that does not outlive the page's way
+ * through the page allocator. The validators, the scavenger and callers that give an arena
+ * back compare.
  *
- * An arena that is not there any more is *lost*. It is reported, counted as an invalid free, and
- * never given to vfree() again, because somebody else may have the addresses by now. No page of
- * it is allocated any more, and no slot: its spans get the state of the sentinel "gone", so that
- * a free of an object in it is reported and ignored, and are taken off every list. Finalizers of
- * its objects do not run: there is nothing left to finalize. The rest of the heap goes on.
- * Descriptors and tables stay until the heap ends, because stale pointers lead to them.
+ * An arena that does not exist any more is *lost*. It is reported, counted as an invalid
+ * free, and never given to vfree() again, because the addresses may have another user by now.
+ * No page of it is allocated any more, and no slot: its spans get the state of the sentinel
+ * "gone", so that a free of an object in it is reported and ignored, and are taken off every
+ * list. Finalizers of its objects do not run: there is nothing left to finalize. The rest of
+ * the heap goes on. Descriptors and tables stay until the heap ends, because stale pointers
+ * lead to them.
  */
 #include <linux/mm.h>
 #include <linux/vmalloc.h>
@@ -28,7 +30,7 @@
 #include "supply/giveback.h"
 #include "up.h"
 
-/* No page of it is handed out any more, and none comes back. */
+/* From here on no page of the arena is handed out, and none comes back. */
 static void kmh_lost_close(struct kmh_arena *a)
 {
 	unsigned long flags;
@@ -40,8 +42,9 @@ static void kmh_lost_close(struct kmh_arena *a)
 }
 
 /*
- * Its spans say "gone". The page heap's lock keeps those that are on their way back. An entry may
- * be of another arena already, which the kernel has put at the same addresses.
+ * Make the arena's spans say "gone". The page heap's lock keeps spans that are on their way
+ * back. An entry may be of another arena already, which the kernel has put at the same
+ * addresses.
  */
 static void kmh_lost_withdraw(struct kmh_arena *a)
 {
@@ -63,7 +66,7 @@ static void kmh_lost_withdraw(struct kmh_arena *a)
 	}
 }
 
-/* Off the lists of the classes, where spans are that no CPU has. */
+/* Take the lost spans that no CPU has off the lists of the classes. */
 static void kmh_lost_unlist(struct kmheap *heap)
 {
 	struct kmh_node *node;
@@ -80,8 +83,8 @@ static void kmh_lost_unlist(struct kmheap *heap)
 }
 
 /*
- * Nothing of the lost arenas is to be had any more. Twice, because a page that a CPU had set
- * aside may have become a span after the first look.
+ * Make sure that nothing of the lost arenas is handed out any more. Twice, because a page
+ * that a CPU had set aside may have become a span after the first look.
  */
 static void kmh_lost_quarantine(struct kmheap *heap)
 {
@@ -103,10 +106,10 @@ static void kmh_lost_quarantine(struct kmheap *heap)
 }
 
 /**
- * kmh_lost_find() - look for arenas that somebody else has freed
+ * kmh_lost_find() - look for arenas that a client has freed
  * @heap: the heap.
  *
- * Those that are found are reported and leave the heap.
+ * Arenas that are found are reported and leave the heap.
  *
  * Context: Process context; sleeps.
  * Return: how many were found.
@@ -133,7 +136,7 @@ unsigned int kmh_lost_find(struct kmheap *heap)
 	return n;
 }
 
-/* Page @page of a lost arena leads to none of its spans any more; a span is given to @fn. */
+/* Make page @page of a lost arena lead to none of its spans any more; a span is given to @fn. */
 static unsigned long kmh_lost_unmap_page(struct kmh_arena *a, unsigned long page,
 					 void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
 {
@@ -149,9 +152,9 @@ static unsigned long kmh_lost_unmap_page(struct kmh_arena *a, unsigned long page
 }
 
 /**
- * kmh_lost_unmap() - the addresses of lost arenas say "gone" for good
+ * kmh_lost_unmap() - make the addresses of lost arenas say "gone" for good
  * @heap: a heap that ends, without users.
- * @fn: called for each span that was left there, which nobody finds any more.
+ * @fn: called for each span that was left there; no lookup finds it any more.
  * @ctx: passed through.
  *
  * Context: Process context; arenas_mutex held.
@@ -169,7 +172,10 @@ void kmh_lost_unmap(struct kmheap *heap, void (*fn)(struct kmh_mspan *s, void *c
 	}
 }
 
-/* What was left of them: the tables. Context: process context; a grace period after the last. */
+/*
+ * Free the tables of lost arenas. Context: process context; a grace period after
+ * kmh_lost_unmap().
+ */
 void kmh_lost_free(struct kmheap *heap)
 {
 	struct kmh_arena *a, *next;

@@ -2,13 +2,15 @@
 /*
  * Objects for NMIs that get no lock.
  *
- * An NMI only tries locks: what it has interrupted may hold them. So objects of the kinds that
- * NMIs of a heap have asked for, or may, lie ready on shelves, a shelf for each kind, and are
- * taken off and put back with one exchange. The worker refills the shelves. Objects on a shelf
- * are live as far as their slots know, and free in the figures of the heap.
+ * An NMI only tries locks, because what it has interrupted may hold them. So objects of the
+ * kinds that NMIs have asked the heap for, or may ask for, lie ready on shelves, a shelf for
+ * each kind; one exchange takes an object off or puts it back. The worker refills the
+ * shelves. Objects on a shelf are live as far as their slots tell, and free in the figures of
+ * the heap.
  *
- * None in a collected heap: a collection would free them. And none in a sanitized one, to which
- * objects come and from which they go by kmh_sanitize_alloc() and kmh_sanitize_free().
+ * Collected heaps have no shelves, because a collection would free the objects. Sanitized
+ * heaps have none either, because their objects come and go through kmh_sanitize_alloc() and
+ * kmh_sanitize_free().
  */
 #include <linux/jiffies.h>
 #include <linux/minmax.h>
@@ -38,9 +40,9 @@ unsigned int kmh_nmi_objects(unsigned int kind)
 }
 
 /**
- * kmh_nmi_ask() - an NMI allocates past the window
+ * kmh_nmi_ask() - note what an NMI allocates, and have it put on a shelf
  * @heap: the heap.
- * @kind: what.
+ * @kind: the kind of object.
  *
  * Context: NMI.
  */
@@ -58,9 +60,9 @@ void kmh_nmi_ask(struct kmheap *heap, unsigned int kind)
 /**
  * kmh_nmi_take() - an object from a shelf
  * @heap: the heap.
- * @kind: what.
+ * @kind: the kind of object.
  *
- * Context: Any, but there is something in NMI only.
+ * Context: Any, but only an NMI gets one.
  * Return: the object, or NULL.
  */
 void *kmh_nmi_take(struct kmheap *heap, unsigned int kind)
@@ -82,7 +84,7 @@ void *kmh_nmi_take(struct kmheap *heap, unsigned int kind)
 	return p;
 }
 
-/* The shelf of a kind; two workers may make it at the same time. */
+/* The shelf of a kind, made if need be; two workers may make it at the same time. */
 static struct kmh_shelf *kmh_nmi_shelf(struct kmheap *heap, unsigned int kind)
 {
 	struct kmh_shelf *shelf = READ_ONCE(heap->nmi.shelf[kind]), *old = NULL;
@@ -104,7 +106,7 @@ unbook:
 	return old;
 }
 
-/* Not counted as an allocation that was refused: nobody has asked. */
+/* Allocate an object for a shelf. NULL is not counted as a refusal, as no client has asked. */
 static void *kmh_nmi_alloc(struct kmheap *heap, unsigned int kind)
 {
 	struct kmh_node *node = kmh_heap_near_node(heap);
@@ -173,7 +175,7 @@ static void kmh_shelf_empty(struct kmh_shelf *shelf)
 		kmheap_free(xchg(&shelf->slot[i], NULL));
 }
 
-/* What lies in pages that somebody else has freed is not to be had any more; see lost.c. */
+/* Take objects in lost arenas (lost.c) off the shelves. */
 void kmh_nmi_forget_lost(struct kmheap *heap)
 {
 	unsigned int kind, i;
@@ -192,7 +194,7 @@ void kmh_nmi_forget_lost(struct kmheap *heap)
 	}
 }
 
-/* Free all objects and forget what was wanted. Context: process context. */
+/* Free all objects on shelves and forget what was wanted. Context: process context. */
 void kmh_nmi_drain(struct kmheap *heap)
 {
 	unsigned int kind;
@@ -232,7 +234,7 @@ void kmh_nmi_init(struct kmheap *heap)
 	INIT_DELAYED_WORK(&heap->nmi.decay, kmh_nmi_work);
 }
 
-/* For good; the heap has no users any more. Context: process context; sleeps. */
+/* Stop for good; the heap has no users any more. Context: process context; sleeps. */
 void kmh_nmi_stop(struct kmheap *heap)
 {
 	struct kmh_node *node;
@@ -241,7 +243,7 @@ void kmh_nmi_stop(struct kmheap *heap)
 	WRITE_ONCE(heap->nmi.stopped, true);
 	while (heap->nodes && (node = kmh_next_node(heap, &nid))) {
 		irq_work_sync(&node->mheap.kick);
-		flush_work(&node->mheap.work);	/* one that did not see it yet */
+		flush_work(&node->mheap.work);	/* a run that has not seen @stopped */
 	}
 	kmh_nmi_drain(heap);	/* nothing is wanted any more: the clock is not wound up again */
 	cancel_delayed_work_sync(&heap->nmi.decay);

@@ -11,7 +11,7 @@
 
 struct kmheap;
 
-/* The longest large object that is kept ready for NMIs, in heap pages. */
+/* The longest large object that is kept for NMIs, in heap pages. */
 #define KMH_NMI_PAGES		8U
 /* Small objects by span class, then large ones by length. */
 #define KMH_NMI_KINDS		(KMH_NR_SPANCLASSES + KMH_NMI_PAGES)
@@ -22,10 +22,10 @@ struct kmh_shelf {
 	void *slot[KMH_SHELF_OBJECTS];	/* xchg() out, cmpxchg() in */
 };
 
-/* Objects of a heap that an NMI gets when it gets no lock. */
+/* Objects of a heap for NMIs that get no lock. */
 struct kmh_nmi {
 	DECLARE_BITMAP(wanted, KMH_NMI_KINDS);
-	struct kmh_shelf *shelf[KMH_NMI_KINDS];	/* NULL until it is wanted */
+	struct kmh_shelf *shelf[KMH_NMI_KINDS];	/* NULL until such an object is wanted */
 	unsigned long used;		/* jiffies */
 	bool stopped;
 	struct delayed_work decay;

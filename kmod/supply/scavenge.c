@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The scavenger: what a heap does not need goes back to the kernel, in the background.
+ * The scavenger: memory that a heap does not need is given back to the kernel, in the
+ * background.
  *
  * After Go's (src/runtime/mgcscavenge.go): paced to about 1 % of a CPU, and with a tenth over
- * the recent peak retained. Different from Go, memory goes back by whole arena, so before it
- * can, spans that have become empty on the lists of their classes have to become pages.
+ * the recent peak retained. Different from Go, memory goes back by whole arena, so spans that
+ * have become empty on the lists of their classes have to become pages first.
  *
- * A step folds what is announced, looks at some spans by address for empty ones, and then gives
- * back arenas without a page in use as long as that leaves what is to be kept: a tenth more than
- * the peak of the pages in use, which decays over some seconds, and is forgotten when next to
- * nothing of it has been in use for a while. The page heap notes peaks, so that none between two
- * steps is missed. A load that swings within that time costs nothing again and again, therefore.
+ * A step folds announced spans, looks at some spans by address for empty ones, and then gives
+ * back arenas without a page in use as long as that leaves what is to be kept: a tenth more
+ * than the peak of the pages in use. The peak decays over some seconds, and is forgotten when
+ * next to nothing of it has been in use for a while. The page heap notes peaks, so that none
+ * between two steps is missed. So a load that swings within that time does not cost new
+ * arenas each time.
  *
- * Steps come KMH_SCAVENGE_PERIOD apart, and a hundred times as far apart as the last one took.
- * There are none while nothing is freed and nothing is left to give back: a free that announces
- * a span, or gives one back, asks for the next one, and finds with one load that somebody has
- * done so already.
+ * Steps come KMH_SCAVENGE_PERIOD apart, and a hundred times as far apart as the last one
+ * took. There are none while nothing is freed and nothing is left to give back: a free that
+ * announces a span, or gives one back, asks for the next step; one load tells it when that
+ * has been asked for already.
  */
 #define pr_fmt(fmt) "kmheap: " fmt
 
@@ -34,12 +36,12 @@
 #include "supply/giveback.h"
 #include "supply/lost.h"
 
-/* From a free to the step that sees it; the first one after a rest. */
+/* Time from a free to the step that sees it; the first step after a rest. */
 #define KMH_SCAVENGE_PERIOD	(HZ / 4)
 
 /*
- * Each step is followed by a rest of at least so many times what its search took: 1 % of a CPU.
- * What it gives back is not counted: that waits for a grace period, and has a pace of its own.
+ * Each step is followed by a rest of at least so many times what its search took: 1 % of a
+ * CPU. Giving back is not counted: that waits for a grace period, and has a pace of its own.
  */
 #define KMH_SCAVENGE_REST	100
 /* A search is bounded, so one that took longer than this allows for was waiting for a CPU. */
@@ -48,29 +50,30 @@
 /* Looks for empty spans in one step: at 256 MiB of a heap, or 8,192 spans. */
 #define KMH_SCAVENGE_LOOKS	512U
 
-/* How much of a peak is above the present use falls to 1/e in so many ms: by half in 5.5 s. */
+/* The part of a peak above the present use falls to 1/e in so many ms: by half in 5.5 s. */
 #define KMH_SCAVENGE_DECAY_MS	8192U
 
 /*
- * A load that uses less than this share of its peak for so many ms is over: what is kept for a
- * peak is kept no longer. Parked pages are not in use. A step counts for no more than a fourth.
+ * A load that uses less than this share of its peak for so many ms is over: nothing is kept
+ * for that peak any longer. Parked pages are not in use. One step counts for a fourth of that
+ * time at most.
  */
 #define KMH_SCAVENGE_OVER_SHARE	8
 #define KMH_SCAVENGE_OVER_MS	2000U
 
-/* Parked large objects that nobody has taken for so long become pages, in ms. */
+/* Parked large objects that have not been taken for so many ms become pages. */
 #define KMH_SCAVENGE_PARKED_MS	2000U
 
-/* The pace that the stats show is that of the last so many ms. */
+/* The statistics show the pace of the last so many ms. */
 #define KMH_SCAVENGE_PACE_MS	8192U
 
-/* Rates that make sense: a small arena in four seconds, and more than there is. */
+/* Rates that make sense: from a small arena in four seconds to more than a machine has. */
 #define KMH_SCAVENGE_RATE_MIN	SZ_64K
 #define KMH_SCAVENGE_RATE_MAX	BIT(40)
 
 unsigned long kmh_scavenge_rate = SZ_256M;
 
-/* What was freed while there was no scavenger is looked at soon. */
+/* Make every heap look soon at what was freed while there was no scavenger. */
 static void kmh_scavenge_kick_all(void)
 {
 	struct kmheap *heap;
@@ -109,11 +112,11 @@ module_param_cb(scavenge_rate, &kmh_scavenge_rate_ops, NULL, 0644);
 MODULE_PARM_DESC(scavenge_rate,
 		 "bytes a second that unused memory of a heap goes back to the kernel with, from 64 KiB to 1 TiB (default 256 MiB; 0: not at all)");
 
-/* What the page heaps say of a heap; in bytes. */
+/* What the page heaps tell of a heap, in bytes. */
 struct kmh_use {
-	size_t total;		/* in arenas that were not made for one object */
-	size_t now;		/* of that in use */
-	size_t peak;		/* the most since the last look */
+	size_t total;		/* in arenas that are not dedicated */
+	size_t now;		/* in use, of @total */
+	size_t peak;		/* most in use since the last look */
 	size_t parked;		/* in stores */
 	unsigned long moves;	/* to and from the stores, ever */
 };
@@ -144,8 +147,8 @@ static struct kmh_use kmh_scavenge_look(struct kmheap *heap)
 /* ---- empty spans become pages */
 
 /*
- * Some of the heap, from where the last step ended. Returns true when there is more of it
- * before everything has been looked at since the last free.
+ * Look at some of the heap, from where the last step ended. Return: true when not everything
+ * has been looked at since the last free.
  */
 static bool kmh_scavenge_arenas(struct kmheap *heap)
 {
@@ -182,7 +185,10 @@ static bool kmh_scavenge_arenas(struct kmheap *heap)
 	return more;
 }
 
-/* Large objects that were freed and have been wanted by nobody for a while. */
+/*
+ * Give back parked objects that have not been taken for a while. Return: true when a later
+ * step may find more.
+ */
 static bool kmh_scavenge_parked(struct kmheap *heap, const struct kmh_use *use, unsigned int ms)
 {
 	struct kmh_scavenge *sc = &heap->scavenge;
@@ -194,14 +200,14 @@ static bool kmh_scavenge_parked(struct kmheap *heap, const struct kmh_use *use, 
 	sc->parked_ms += ms;
 	if (use->parked && sc->parked_ms >= KMH_SCAVENGE_PARKED_MS) {
 		kmh_largestore_release(heap);
-		return true;	/* to see what that has left empty */
+		return true;	/* to see which arenas are empty now */
 	}
 	return use->parked;
 }
 
-/* ---- what is to be kept, and what may go */
+/* ---- bytes to keep, and bytes that may go */
 
-/* Has the load ended that the peak is of? */
+/* Is the load over that the peak was of? */
 static bool kmh_scavenge_is_over(struct kmh_scavenge *sc, const struct kmh_use *use,
 				 unsigned int ms)
 {
@@ -232,17 +238,17 @@ static void kmh_scavenge_decay(struct kmh_scavenge *sc, const struct kmh_use *us
 	WRITE_ONCE(sc->peak_bytes, use->peak + over);
 }
 
-/* Bytes that may go now; what is not used of a second is lost. */
+/* Bytes that may go now. Of a second that was not used nothing is saved. */
 static size_t kmh_scavenge_allowance(struct kmh_scavenge *sc, unsigned int ms)
 {
 	size_t rate = READ_ONCE(kmh_scavenge_rate);
 
-	/* But one arena has to fit, however long it takes to save for it. */
+	/* One arena has to fit in any case, however long saving for it takes. */
 	sc->credit = min(sc->credit + mult_frac(rate, ms, 1000), max(rate, kmh_arena_bytes));
 	return sc->credit;
 }
 
-/* What counts of the bytes given back lately: less and less, to nothing. */
+/* The bytes given back lately that still count: fewer and fewer, down to none. */
 static size_t kmh_scavenge_recent(const struct kmh_scavenge *sc)
 {
 	unsigned int ms = jiffies_to_msecs(jiffies - sc->recent_at);
@@ -263,7 +269,7 @@ size_t kmh_scavenge_pace(struct kmheap *heap)
 	return mult_frac(recent, MSEC_PER_SEC, KMH_SCAVENGE_PACE_MS);
 }
 
-/* What has been given back because it was not needed. Context: process context. */
+/* Count bytes that were given back because they were not needed. Context: process context. */
 void kmh_scavenge_count(struct kmheap *heap, size_t bytes, unsigned int narenas)
 {
 	struct kmh_scavenge *sc = &heap->scavenge;
@@ -282,7 +288,7 @@ void kmh_scavenge_count(struct kmheap *heap, size_t bytes, unsigned int narenas)
  * @ms: time that has passed since the last one.
  *
  * Context: Process context; sleeps. One at a time: the worker, or a test that has stopped it.
- * Return: true when another one may find something although nothing is freed meanwhile.
+ * Return: true when another step may find something although nothing is freed meanwhile.
  */
 bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
 {
@@ -310,14 +316,14 @@ bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
 	sc->given_ns = ktime_get_ns() - start;
 	sc->credit -= min(done, sc->credit);
 	kmh_scavenge_count(heap, done, n);
-	/* Is there one that may go when the peak has come down? */
+	/* Is there an arena that may go when the peak has come down? */
 	least = kmh_arena_least_idle(heap);
 	if (least && least + use.now + use.now / 10 <= use.total - done)
 		more = true;
 	return more || parked || held;
 }
 
-/* ---- when */
+/* ---- the times of steps */
 
 static void kmh_scavenge_work(struct work_struct *work)
 {
@@ -332,8 +338,9 @@ static void kmh_scavenge_work(struct work_struct *work)
 		return;
 	sc->last = jiffies;
 	/*
-	 * From here on a free asks again. The exchange comes before the search for what others
-	 * have left. They may have left it where the last step has been.
+	 * From here on a free asks for another step. The exchange comes before the search, so
+	 * that nothing freed before it is missed. It may have been freed where the last step
+	 * was, so go round once more.
 	 */
 	if (atomic_xchg(&sc->kick.asked, 0))
 		sc->behind = sc->arena || sc->page;
@@ -373,7 +380,10 @@ void kmh_scavenge_init(struct kmheap *heap)
 	kmh_kick_init(&sc->kick, kmh_scavenge_work, kmh_scavenge_delay);
 }
 
-/* No step from here on, but one that a worker of the heap has asked for just now: see teardown. */
+/*
+ * From here on no step runs, except one that a worker of the heap is just asking for: see
+ * kmh_heap_teardown().
+ */
 void kmh_scavenge_stop(struct kmheap *heap)
 {
 	kmh_kick_stop(&heap->scavenge.kick);

@@ -11,23 +11,23 @@
 
 struct kmheap;
 
-/* What the scavenger of a heap goes by; but for the first and the counters the worker's own. */
+/* The scavenger of a heap. Its worker alone writes these, except @asked and the counters. */
 struct kmh_scavenge {
 	struct kmh_kick kick;
 	unsigned long not_before;	/* jiffies */
 	unsigned long last;		/* jiffies at the last step */
-	unsigned int arena;		/* where the search for empty spans goes on */
+	unsigned int arena;		/* the search for empty spans goes on here */
 	unsigned long page;
 	bool behind;			/* ... and once more from the beginning */
 	size_t peak_bytes;		/* in use, recently */
 	size_t credit;			/* bytes that may go */
-	unsigned long moves;		/* of parked spans, as last seen */
-	unsigned int parked_ms;		/* since it has been so */
-	unsigned int over_ms;		/* since little of the peak is in use */
-	u64 given_ns;			/* what giving back took in the last step */
+	unsigned long moves;		/* counter of parked spans that move, as last seen */
+	unsigned int parked_ms;		/* for how long it has not changed */
+	unsigned int over_ms;		/* for how long little of the peak has been in use */
+	u64 given_ns;			/* time that giving back took in the last step */
 	atomic_long_t bytes;		/* given back, ever */
 	atomic_long_t arenas;
-	spinlock_t recent_lock;		/* the two below; a leaf */
+	spinlock_t recent_lock;		/* protects the two below; a leaf */
 	size_t recent_bytes;		/* given back, decaying since */
 	unsigned long recent_at;	/* jiffies */
 };

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory goes back to the kernel: on request, under pressure, and as a last resort.
+ * Memory is given back to the kernel: on request, under pressure, and as a last resort.
  *
- * In each case the levels are drained in one order: what CPUs keep, the central lists, the page
- * heap, the kernel. What differs is how long the caller can wait.
+ * In each case the levels are drained in one order: what CPUs keep, the central lists, the
+ * page heap, the kernel. The difference is how long the caller can wait.
  *
  * kmheap_shrink() waits, for CPUs and for grace periods.
  *
- * The shrinker runs in whatever task has run out of memory, which may hold any lock, also those of
- * the growing side of this module. So it allocates nothing, and the only lock that it shares with
- * tasks that sleep, arenas_mutex, it only tries. It does not wait for grace periods either:
- * arenas are taken out of the heap, an expedited grace period is started, and whoever comes first
- * afterwards, the next scan or a worker, gives them back (kmh_arena_reap_locked()). A scan
- * returns what it took out, as the inode cache does with what RCU frees; reclaim is told of
- * progress (current->reclaim_state) when pages have really gone.
+ * The shrinker runs in whatever task has run out of memory, which may hold any lock, also
+ * those of the growing side of this module. So it allocates nothing, and arenas_mutex, the
+ * only lock that it shares with tasks that sleep, is only tried. It does not wait for grace
+ * periods either: arenas are detached from the heap, an expedited grace period is started,
+ * and the next scan, or a worker, gives them back afterwards (kmh_arena_reap_locked()). A
+ * scan returns what it has detached, like the inode cache with inodes that RCU frees; reclaim
+ * is told of progress (current->reclaim_state) when pages have really gone.
  *
- * It leaves a heap what the page heap keeps for callers that cannot sleep: they are needed most
- * when memory is short. The OOM notifier leaves nothing, and waits: the next step is to kill.
+ * The shrinker leaves a heap what the page heap keeps for callers that cannot sleep: these
+ * pages are needed most when memory is short. The OOM notifier leaves nothing, and waits: the
+ * next step is to kill.
  */
 #define pr_fmt(fmt) "kmheap: " fmt
 
@@ -46,7 +47,7 @@ atomic_long_t kmh_oom_bytes;
  * @heap: the heap; NULL for the default heap.
  *
  * Drains CPU caches, then central lists, then gives back every arena without a
- * page in use. What waits for a grace period (kmheap_free_rcu()) is not waited for: call
+ * page in use. Objects that wait for a grace period (kmheap_free_rcu()) are not waited for: call
  * kmheap_rcu_barrier() first.
  *
  * Context: Process context; sleeps.
@@ -84,7 +85,7 @@ size_t kmh_shrink_all(void)
 /* ---- under pressure */
 
 /*
- * What is in the way of giving arenas of @mh back. From any context that may sleep, under
+ * Drain what is in the way of giving arenas of @mh back. Context: any that may sleep; under
  * arenas_mutex. A CPU that is in its section is passed over.
  */
 static void kmh_shrink_drain_locked(struct kmheap *heap, struct kmh_mheap *mh)
@@ -100,7 +101,7 @@ static void kmh_shrink_drain_locked(struct kmheap *heap, struct kmh_mheap *mh)
 	kmh_mheap_drain_pending(mh);
 }
 
-/* Once in KMH_SHRINK_PAUSE; two that come at once are none too many. */
+/* True once in KMH_SHRINK_PAUSE; for two callers at once it may be true, which does no harm. */
 static bool kmh_shrink_may_drain(struct kmheap *heap)
 {
 	struct kmh_shrink *sh = &heap->shrink;
@@ -116,9 +117,9 @@ static bool kmh_shrink_may_drain(struct kmheap *heap)
  * @heap: the heap.
  * @nid: on which node.
  *
- * Arenas without a page in use, and those whose pages are all kept somewhere, which the scan
- * drains; but not what is left for those who cannot sleep. What waits for a grace period is not
- * among them, but waits no longer than an expedited one from here on.
+ * Counts arenas without a page in use, and those whose pages are all kept by CPUs and lists, which
+ * the scan drains; but not what is left for callers that cannot sleep. Objects that wait for a
+ * grace period do not count, but from here on wait no longer than an expedited one.
  *
  * Context: Reclaim.
  * Return: pages of the kernel; SHRINK_EMPTY for none, 0 when that cannot be told now.
@@ -128,7 +129,7 @@ unsigned long kmh_shrink_count(struct kmheap *heap, int nid)
 	struct kmh_mheap *mh = &kmh_heap_node(heap, nid)->mheap;
 	size_t bytes;
 
-	if (mh->nid != nid)	/* memoryless */
+	if (mh->nid != nid)	/* a memoryless node */
 		return SHRINK_EMPTY;
 	kmh_defer_reclaim(heap);
 	if (!mutex_trylock(&heap->arenas_mutex))
@@ -150,12 +151,12 @@ static size_t kmh_shrink_scan_locked(struct kmheap *heap, struct kmh_mheap *mh, 
 }
 
 /**
- * kmh_shrink_scan() - take arenas out of a heap
+ * kmh_shrink_scan() - detach arenas from a heap
  * @heap: the heap.
  * @sc: how much, and on which node.
  *
  * Context: Reclaim.
- * Return: pages of the kernel that are out and go back after a grace period; SHRINK_STOP when
+ * Return: pages of the kernel that are detached and go back after a grace period; SHRINK_STOP when
  * nothing can be done now.
  */
 unsigned long kmh_shrink_scan(struct kmheap *heap, struct shrink_control *sc)
@@ -198,7 +199,10 @@ int kmh_shrink_register(struct kmheap *heap)
 	return heap->shrink.shrinker ? 0 : -ENOMEM;
 }
 
-/* Returns when no scan is under way; what they have taken out is for kmh_arena_leave_stop(). */
+/*
+ * When this returns no scan is under way; arenas that scans have detached are for
+ * kmh_arena_leave_stop().
+ */
 void kmh_shrink_unregister(struct kmheap *heap)
 {
 	if (heap->shrink.shrinker)
@@ -222,9 +226,9 @@ static void kmh_oom_take(struct kmheap *heap, struct list_head *gone)
 }
 
 /**
- * kmh_shrink_oom() - everything that no object needs goes back, of all heaps
+ * kmh_shrink_oom() - give back everything that no object needs, of all heaps
  *
- * What reclaim has taken out before and could not wait for goes, too.
+ * Arenas that reclaim has detached before and could not wait for go, too.
  *
  * Context: Process context, any lock held; sleeps for an expedited grace period.
  * Return: pages of the kernel that have been given back.
@@ -235,7 +239,7 @@ unsigned long kmh_shrink_oom(void)
 	size_t bytes = 0;
 	LIST_HEAD(gone);
 
-	if (!mutex_trylock(&kmh_heaps_mutex))	/* whoever has it may be waiting for us */
+	if (!mutex_trylock(&kmh_heaps_mutex))	/* its holder may be waiting for us */
 		return 0;
 	list_for_each_entry(heap, &kmh_heaps, list)
 		kmh_oom_take(heap, &gone);

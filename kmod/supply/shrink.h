@@ -12,9 +12,9 @@ struct shrinker;
 
 struct kmh_shrink {
 	struct shrinker *shrinker;
-	unsigned long not_before;	/* jiffies: reclaim asks no CPU before; racy by design */
+	unsigned long not_before;	/* jiffies: reclaim drains no CPU before; racy */
 	atomic_long_t asked_bytes;	/* given back on request, ever */
-	atomic_long_t reclaimed_bytes;	/* taken out by the kernel's reclaim, ever */
+	atomic_long_t reclaimed_bytes;	/* detached by the kernel's reclaim, ever */
 };
 
 /* Of all heaps ever: given back on request, and when the kernel ran out of memory. */

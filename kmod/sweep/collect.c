@@ -16,7 +16,7 @@
 #include "pages/arena.h"
 #include "span/arenamap.h"
 
-/* Every class begins to mark. */
+/* Make every class mark. */
 static void kmh_collect_start_marking(struct kmheap *heap)
 {
 	struct kmh_node *node;
@@ -38,8 +38,8 @@ static void kmh_collect_blacken(struct kmh_mcache *mc)
  * kmheap_collect_begin() - begin a collection
  * @heap: a heap that was created with KMHEAP_COLLECTED.
  *
- * From its return on every allocation survives this collection by itself. Everything
- * that is older has to be marked before kmheap_collect_end(), or is freed. An
+ * From its return on every allocation survives this collection without a mark. Every
+ * older object has to be marked before kmheap_collect_end(), or is freed. An
  * allocation that is under way on another CPU meanwhile counts as older.
  *
  * Context: Process context; sleeps. Interrupts every CPU once. If the sweep of the last
@@ -62,7 +62,7 @@ int kmheap_collect_begin(struct kmheap *heap)
 	}
 	start = ktime_get_ns();
 	kmh_collect_start_marking(heap);
-	/* Large objects that are being made: theirs must not be the generation that ends. */
+	/* Large objects that are being made right now must not be of the generation that ends. */
 	kmh_sweep_wait_for_trips(heap);
 	while (!kmh_sweep_caches(heap, kmh_collect_blacken))
 		kmh_sweep_let_go(heap);
@@ -73,8 +73,9 @@ int kmheap_collect_begin(struct kmheap *heap)
 EXPORT_SYMBOL_GPL(kmheap_collect_begin);
 
 /*
- * Set a mark; true for the first. Comes with preemption off. Nothing keeps the span of a wild
- * address: base and arena may be of two lives of it, so the page is looked at.
+ * Set a mark. Nothing keeps the span of a wild address: its base and its arena may be of two
+ * lives, so the page is checked.
+ * Context: preemption off. Return: true for the first mark.
  */
 static bool kmh_mark_slot(struct kmh_mspan *s, unsigned int slot)
 {
@@ -100,8 +101,8 @@ static bool kmh_mark_slot(struct kmh_mspan *s, unsigned int slot)
  * @heap: the heap that is being collected.
  * @addr: any value; a pointer into an object marks the object.
  *
- * Whoever marks an object first visits what it points to. Data holds no pointers and
- * needs no visit; kmheap_lookup() tells. What is not a live object of @heap is refused.
+ * The caller that marks an object first visits what it points to. Data holds no pointers and
+ * needs no visit; kmheap_lookup() tells. An address of no live object of @heap is refused.
  *
  * Context: Any, NMI included. Lock-free.
  * Return: true when the object was not marked before; false when it was, when it has been
@@ -121,7 +122,7 @@ bool kmheap_mark(struct kmheap *heap, const void *addr)
 		unsigned long off = (unsigned long)addr - s->base;
 		unsigned long slot = s->state == KMH_SPAN_LARGE ? 0 : off * s->divmul >> 32;
 
-		/* Past the end: a span that was recycled under the lookup of a wild pointer. */
+		/* Past the end: the span was recycled under the lookup of a wild pointer. */
 		if (off >> KMH_PAGE_SHIFT < s->npages && slot < s->nelems &&
 		    kmh_slot_live(s, slot))
 			first = kmh_mark_slot(s, slot);
@@ -132,12 +133,12 @@ bool kmheap_mark(struct kmheap *heap, const void *addr)
 EXPORT_SYMBOL_GPL(kmheap_mark);
 
 /**
- * kmheap_collect_end() - everything that can be reached has been marked
+ * kmheap_collect_end() - all objects that can be reached have been marked
  * @heap: the heap.
  *
- * What is older than the collection and not marked is garbage from here on. It is
- * swept when somebody allocates, and in the background; kmheap_rcu_barrier() waits for
- * that. All calls of kmheap_mark() have returned.
+ * Objects older than the collection and without a mark are garbage from here on. They are
+ * swept by allocations and in the background; kmheap_rcu_barrier() waits for
+ * that. All calls of kmheap_mark() must have returned.
  *
  * Context: Process context; sleeps.
  * Return: 0; -EINVAL when no collection has begun.

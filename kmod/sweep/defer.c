@@ -33,16 +33,16 @@
 #include "heap.h"
 #include "pages/held.h"
 
-/* How long a set is filled, when there is no hurry. */
+/* How long a set is filled when there is no hurry. */
 #define KMH_DEFER_DELAY		DIV_ROUND_UP(HZ, 50)
 
 /*
- * What may be pending in a small heap: about what a CPU can free in a grace period that is
- * pressed for and takes 20 ms (User-Mode Linux). Less where it is over 1/64 of the memory.
+ * What may be pending in a small heap: about what a CPU can free in an expedited grace period
+ * of 20 ms (User-Mode Linux). Less where that is over 1/64 of the memory.
  */
 #define KMH_DEFER_ROOM		(32UL << 20)
 
-/* What a grace period is expedited for when memory is short. */
+/* Pending bytes for which a grace period is expedited when memory is short. */
 #define KMH_DEFER_WORTH		((long)SZ_1M)
 
 /* ---- how much is pending */
@@ -51,7 +51,7 @@
  * kmh_defer_limit() - how many bytes may be pending
  * @heap: the heap.
  *
- * Past this growing waits for a grace period; past half of it the worker presses for one.
+ * Above this growing waits for a grace period; above half of it the worker expedites one.
  */
 size_t kmh_defer_limit(const struct kmheap *heap)
 {
@@ -69,7 +69,7 @@ static bool kmh_defer_hurry(const struct kmheap *heap)
 	       atomic_long_read(&heap->defer.pending) > (long)kmh_defer_limit(heap) / 2;
 }
 
-/* A CPU's share goes into the sum. */
+/* Add a CPU's share to the sum. */
 noinline void kmh_defer_count_slow(struct kmheap *heap)
 {
 	unsigned long bytes = this_cpu_xchg(heap->mcache->deferred, 0);
@@ -81,7 +81,7 @@ noinline void kmh_defer_count_slow(struct kmheap *heap)
 	}
 }
 
-/* Preemption off; an interrupt in between counts for itself. */
+/* Count @bytes as pending. Preemption off; an interrupt in between counts for itself. */
 static void kmh_defer_count(struct kmh_mspan *s, unsigned long bytes)
 {
 	if (unlikely(kmh_cpu_add_return(s->mcache->deferred, kmh_this_cpu_offset(), bytes) >
@@ -91,7 +91,7 @@ static void kmh_defer_count(struct kmh_mspan *s, unsigned long bytes)
 
 /* ---- one free */
 
-/* Something is in @set: the worker has to come. */
+/* @set is not empty: the worker has to come. */
 static void kmh_defer_any(struct kmheap *heap, unsigned int set)
 {
 	if (READ_ONCE(heap->defer.any[set]))
@@ -100,7 +100,7 @@ static void kmh_defer_any(struct kmheap *heap, unsigned int set)
 	irq_work_queue(&heap->defer.kick);
 }
 
-/* The first bit of a span in @set. The span's own flag, which others trust, comes last. */
+/* Note the first bit of a span in @set. The span's own flag, which others trust, is set last. */
 static noinline void kmh_defer_dirty(struct kmh_mspan *s, unsigned int set)
 {
 	WRITE_ONCE(kmh_mspan_mcentral(s)->dirty[set], 1);
@@ -110,7 +110,7 @@ static noinline void kmh_defer_dirty(struct kmh_mspan *s, unsigned int set)
 
 /*
  * Set a slot's bit in the set that is being filled; see the top of this file. @gen is the
- * generation as it has been read; its set may have the bit already.
+ * generation as the caller has read it; its set may have the bit already.
  */
 void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen)
 {
@@ -122,11 +122,14 @@ void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen)
 		before = gen;
 		/*
 		 * Fully ordered: the unlinking before the next read, and the bit before the
-		 * span's flag. Each bit is counted, by whoever sets it: the sweep takes off each.
+		 * span's flag. Whoever sets a bit counts it: the sweep takes each off once.
 		 */
 		if (likely(!kmh_defer_set(s, slot, gen)))
 			kmh_defer_count(s, s->elemsize);
-		/* Acquire: who sees the flag knows that the rest has been told. */
+		/*
+		 * Acquire: a CPU that sees the flag set knows that the class and the worker
+		 * have been told.
+		 */
 		if (unlikely(!smp_load_acquire(&s->dirty[gen & 1])))
 			kmh_defer_dirty(s, gen & 1);
 		kmh_test_point("defer_slot: before the second look");
@@ -134,7 +137,8 @@ void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen)
 	} while (unlikely(gen != before));
 	/*
 	 * A full span that is on no list: the sweep has to find it, whatever becomes of this
-	 * free. The bit before the home: pairs with the barrier in kmh_mcentral_settle_full().
+	 * free. The bit before the home: pairs with the barrier in
+	 * kmh_mcentral_settle_full().
 	 */
 	if (unlikely(atomic_read(&s->home) == KMH_HOME_FULL))
 		kmh_mcentral_announce(s);
@@ -145,11 +149,11 @@ void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen)
  * @s: its span, small.
  * @slot: slot number, below nelems.
  *
- * The remote bit claims the slot, as for any free; the deferred bit, which is there
+ * The remote bit claims the slot, as for any free; the deferred bit, which is set
  * first, keeps the fold from taking it.
  *
  * Context: Any; preemption off.
- * Return: KMH_FREE_DOUBLE when it was not live.
+ * Return: KMH_FREE_DOUBLE when the slot was not live.
  */
 enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot)
 {
@@ -170,7 +174,7 @@ enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot)
  * is not used again before that has expired.
  *
  * Context: Any; preemption off.
- * Return: KMH_FREE_DOUBLE when it was not live.
+ * Return: KMH_FREE_DOUBLE when the object was not live.
  */
 enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr, unsigned int block)
 {
@@ -180,8 +184,8 @@ enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr, uns
 }
 
 /*
- * A large object that has been claimed. It is on the list of its set, which the sweep
- * takes as a whole; the deferred bit only says what it is.
+ * Defer a large object that has been claimed. It goes on the list of its set, which the sweep
+ * takes as a whole; the deferred bit only says that it waits.
  */
 void kmh_defer_large(struct kmh_mspan *s)
 {
@@ -211,7 +215,7 @@ static void kmh_defer_close(struct kmheap *heap)
 	d->waiting = true;
 }
 
-/* Large objects whose grace period is over, one list a node. */
+/* Free large objects whose grace period is over. */
 static void kmh_defer_release_large(struct kmheap *heap, unsigned int set)
 {
 	struct kmh_mspan *s, *next;
@@ -230,7 +234,7 @@ static void kmh_defer_release_large(struct kmheap *heap, unsigned int set)
 	}
 }
 
-/* The closed set's grace period is over. */
+/* The closed set's grace period is over: open a generation for it. */
 static void kmh_defer_expire(struct kmheap *heap)
 {
 	struct kmh_defer *d = &heap->defer;
@@ -246,7 +250,7 @@ static void kmh_defer_expire(struct kmheap *heap)
  * @heap: the heap.
  *
  * Context: Process context; sleeps. heap->sweep.mutex held.
- * Return: in how many jiffies to come again; 0 when there is nothing to wait for.
+ * Return: in how many jiffies to call again; 0 when there is nothing to wait for.
  */
 unsigned long kmh_defer_step(struct kmheap *heap)
 {
@@ -274,7 +278,7 @@ unsigned long kmh_defer_step(struct kmheap *heap)
 	return kmh_defer_filling(d) ? KMH_DEFER_DELAY : 0;
 }
 
-/* Wait for the set that is closed, or else close one and wait for it. */
+/* Wait for the set that is closed; if none is, close one and wait for it. */
 void kmh_defer_wait(struct kmheap *heap, bool expedite)
 {
 	struct kmh_defer *d = &heap->defer;
@@ -292,7 +296,7 @@ void kmh_defer_wait(struct kmheap *heap, bool expedite)
 }
 
 /**
- * kmh_defer_relieve() - there is too much pending: get some of it back now
+ * kmh_defer_relieve() - too much is pending: get some of it back now
  * @heap: the heap.
  *
  * Context: Process context that may wait for memory; sleeps.
@@ -308,10 +312,10 @@ void kmh_defer_relieve(struct kmheap *heap)
 }
 
 /**
- * kmh_defer_reclaim() - memory is short: what waits shall not wait long
+ * kmh_defer_reclaim() - memory is short: expedite the next grace period
  * @heap: the heap.
  *
- * Context: Any; reclaim comes here often. Waits for nothing: the worker does.
+ * Context: Any; reclaim calls this often. Does not wait: the worker does.
  */
 void kmh_defer_reclaim(struct kmheap *heap)
 {
@@ -323,7 +327,7 @@ void kmh_defer_reclaim(struct kmheap *heap)
 	irq_work_queue(&d->kick);
 }
 
-/* Runs where it may wake a worker, whatever context asked for it. */
+/* Runs in a context that may wake a worker, whatever context the kick came from. */
 static void kmh_defer_kicked(struct irq_work *kick)
 {
 	struct kmheap *heap = container_of(kick, struct kmheap, defer.kick);

@@ -14,18 +14,18 @@ struct kmheap;
 /* The deferred frees of a heap. */
 struct kmh_defer {
 	unsigned long gen;		/* set gen & 1 is being filled; under sweep.mutex */
-	u8 any[2];			/* something is in this set */
+	u8 any[2];			/* this set is not empty */
 	bool waiting;			/* the other set is closed, and */
 	unsigned long cookie;		/* waits for this grace period */
-	size_t min_limit;		/* so much may be pending in the smallest heap */
+	size_t min_limit;		/* pending bytes allowed in the smallest heap */
 	atomic_long_t pending;		/* bytes, about */
 	bool pressed;			/* the worker has been told to hurry */
-	bool short_of_memory;		/* reclaim asks for what waits */
-	atomic_long_t expedited;	/* grace periods that were pressed, ever */
+	bool short_of_memory;		/* reclaim wants deferred objects back */
+	atomic_long_t expedited;	/* grace periods that were expedited, ever */
 	struct irq_work kick;
 };
 
-/* What a CPU counts by itself before it tells the heap. */
+/* Bytes that a CPU counts by itself before it adds them to the heap's sum. */
 #define KMH_DEFER_SHARE		(64UL << 10)
 
 static __always_inline bool kmh_defer_set(struct kmh_mspan *s, unsigned long slot,
@@ -36,7 +36,7 @@ static __always_inline bool kmh_defer_set(struct kmh_mspan *s, unsigned long slo
 	return test_and_set_bit(slot % KMH_WORD_SLOTS, (unsigned long *)&set->counter);
 }
 
-/* The slot is not live from here on; false when it was not before. */
+/* Make a slot not live. Return: false when it was not live before. */
 static __always_inline bool kmh_defer_claim(struct kmh_mspan *s, unsigned long slot)
 {
 	return !test_and_set_bit(slot % KMH_WORD_SLOTS,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The sweep: generations, who sweeps a span, and who pays for it.
+ * The sweep: generations, by which caller a span is swept, and how sweeping is paid for.
  *
  * After Go's sweeper (src/runtime/mgcsweep.go). Every mcentral has a sweep generation
  * h, an even number; every span remembers one:
@@ -13,8 +13,8 @@
  *
  * A generation opens when the deferred frees of a set have expired, or at the end of a
  * collection: h advances by 2 in every class concerned, which makes all of its spans
- * unswept at once. From then on whoever allocates, the worker, and the reclaimer sweep
- * them; who wins the exchange in kmh_sweep_claim() does, the others leave the span
+ * unswept at once. From then on callers that allocate, the worker, and the reclaimer sweep
+ * them; the one that wins the exchange in kmh_sweep_claim() does, the others leave the span
  * alone. The next generation cannot open before this one is swept.
  *
  * Different from Go: a generation of deferred frees concerns only the classes that
@@ -38,8 +38,8 @@
 #include "up.h"
 
 /*
- * Pages swept for each fresh page that is allocated: a generation is swept before the
- * pages in use have grown by an eighth.
+ * Pages swept for each fresh page that is allocated: a generation is swept before the pages
+ * in use have grown by an eighth.
  */
 #define KMH_SWEEP_RATIO		8
 
@@ -52,8 +52,8 @@
 /* ---- a heap */
 
 /*
- * Sweep one listed span of any class, beginning where the last call found one.
- * Returns its pages, 0 when there was none to be had.
+ * Sweep one listed span of any class, beginning where the last call found one. Return: its
+ * pages; 0 when there is none.
  */
 static unsigned int kmh_sweep_one(struct kmheap *heap)
 {
@@ -108,7 +108,7 @@ static bool kmh_sweep_unvisited(const struct kmh_mcache *mc)
 	return READ_ONCE(mc->visited) != mc->heap->sweep.round;
 }
 
-/* Nobody else uses them. */
+/* Call @fn for the mcaches of CPUs that are not online: nothing else uses these. */
 static void kmh_sweep_offline_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
 {
 	unsigned int cpu;
@@ -125,14 +125,14 @@ static void kmh_sweep_offline_caches(struct kmheap *heap, void (*fn)(struct kmh_
  * @heap: the heap.
  * @fn: must be harmless when called twice for one CPU.
  *
- * A CPU that is in its section when the interrupt arrives is asked again, and no other one with
- * it: each has to be met between two sections once, and not all at the same time. The mcache of a
- * CPU that is not online stays as it is: hotplug waits. It is empty, but in a heap that has left
- * the list of heaps before that CPU went.
+ * A CPU that is in its section when the interrupt arrives is asked again, but no other one is:
+ * each has to be met between two sections once, and not all at the same time. The mcache of a
+ * CPU that is not online stays as it is, because hotplug waits; it is empty, except in a heap that
+ * had left the list of heaps before that CPU went.
  *
  * Context: Process context; sleeps. heap->sweep.mutex held.
- * Return: false when a CPU is coming or going just now, or was busy a thousand times. The caller
- * that comes again lets go of the mutex before (kmh_sweep_let_go()).
+ * Return: false when a CPU is coming or going just now, or was busy a thousand times. A caller
+ * that tries again lets go of the mutex before (kmh_sweep_let_go()).
  */
 bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
 {
@@ -142,7 +142,10 @@ bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
 	heap->sweep.visit = fn;
 	heap->sweep.round++;
 	for (tries = 0; tries < 1000; tries++) {
-		/* Not waiting for it: a callback of hotplug may wait for our caller's mutex. */
+		/*
+		 * Only tried, because a callback of hotplug may wait for the mutex that our
+		 * caller holds.
+		 */
 		if (!cpus_read_trylock())
 			return false;
 		kmh_sweep_offline_caches(heap, fn);
@@ -195,7 +198,7 @@ void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what)
 
 /* ---- large objects, and spans by address */
 
-/* Claimed by one hold of the page heap's lock. */
+/* Spans claimed in one hold of the page heap's lock. */
 #define KMH_RECLAIM_BATCH	16U
 
 struct kmh_reclaim {
@@ -203,17 +206,23 @@ struct kmh_reclaim {
 	struct kmh_mspan *span[KMH_RECLAIM_BATCH];
 };
 
-/* Under the page heap's lock, which keeps the span. True when it is the caller's now. */
+/*
+ * Claim a large object for its sweep. Under the page heap's lock, which keeps the span.
+ * Return: true when the object is garbage, and the caller's.
+ */
 static bool kmh_reclaim_large(struct kmh_mspan *s)
 {
 	unsigned long phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
 	unsigned int gen = kmh_phase_gen(phase);
 
-	/* One generation on: the class has advanced since. No large object is forgotten longer. */
+	/*
+	 * A span one generation ahead means that the class has advanced since. Large objects
+	 * are never further behind.
+	 */
 	if (kmh_phase_what(phase) != KMH_SWEEP_MARKS ||
 	    (unsigned int)atomic_read(&s->sweepgen) == gen + 2 || !kmh_sweep_claim(s, gen))
 		return false;
-	/* What is dead stays at "being swept": a weak handle goes by that. */
+	/* Garbage stays at "being swept", by which a weak handle knows that it is dead. */
 	if (!atomic_long_read(kmh_mspan_mark(s, 0)))
 		return kmh_large_claim(s, s->base, KMH_SPAN_LARGE) == KMH_FREE_OK;
 	kmh_sweep_survivors(s, 0, 1, gen);
@@ -225,8 +234,9 @@ static bool kmh_reclaim_large(struct kmh_mspan *s)
 }
 
 /*
- * Claim unswept spans from heap page @page of an arena on, until @r is full. A span
- * with a marked object will not come out empty, so with @small those are left to others.
+ * Claim unswept spans from heap page @page of an arena on, until @r is full. @small: small
+ * spans, too, except those with a marked object, which will not become empty. Return: the
+ * page to go on with.
  */
 static unsigned long kmh_reclaim_claim(struct kmh_arena *a, unsigned long page, bool small,
 				       struct kmh_reclaim *r)
@@ -251,7 +261,7 @@ static unsigned long kmh_reclaim_claim(struct kmh_arena *a, unsigned long page, 
 	return min(page, end);
 }
 
-/* The same, and sweep the small ones of them, in one trip. What is left in @r is large. */
+/* Claim, and sweep the small spans, in one trip. Large ones are left in @r. Return: as above. */
 static unsigned long kmh_reclaim_chunk(struct kmh_arena *a, unsigned long page, bool small,
 				       struct kmh_reclaim *r)
 {
@@ -285,7 +295,7 @@ static void kmh_reclaim_large_spans(struct kmheap *heap, struct kmh_reclaim *r)
 
 /*
  * Go through arena @a from heap page *@page on, until @npages more are free there; to its end
- * if 0. True when they are.
+ * if that is 0. Return: true when they are.
  */
 static bool kmh_reclaim_arena(struct kmh_arena *a, unsigned long *page, unsigned long npages,
 			      bool small)
@@ -304,7 +314,7 @@ static bool kmh_reclaim_arena(struct kmh_arena *a, unsigned long *page, unsigned
 	return false;
 }
 
-/* All large objects that the end of a collection has to look at. */
+/* Sweep all large objects, at the end of a collection. */
 static void kmh_reclaim_all(struct kmheap *heap)
 {
 	struct kmh_arena *a;
@@ -319,8 +329,8 @@ static void kmh_reclaim_all(struct kmheap *heap)
 }
 
 /*
- * Each page once in a generation, as Go's reclaimIndex has it: growth would go through the whole
- * heap time and again otherwise. Arenas come and go meanwhile, so some pages may be missed.
+ * Look at each page once in a generation, as Go's reclaimIndex does: otherwise each growth
+ * would go through the whole heap. Arenas come and go meanwhile, so some pages may be missed.
  */
 static void kmh_reclaim_some(struct kmheap *heap, unsigned long npages)
 {
@@ -367,7 +377,7 @@ bool kmh_sweep_reclaim(struct kmheap *heap, unsigned long npages)
 	return true;
 }
 
-/* ---- to the end of a generation */
+/* ---- the end of a generation */
 
 static void kmh_sweep_listed(struct kmheap *heap)
 {
@@ -384,13 +394,13 @@ static void kmh_sweep_listed(struct kmheap *heap)
 }
 
 /**
- * kmh_sweep_wait_for_trips() - until every trip that is under way is over
+ * kmh_sweep_wait_for_trips() - wait until every trip that is under way is over
  * @heap: the heap.
  *
- * Whoever has a span in hand now has put it back then, and announcements that are half made are
- * on their lists. What begins meanwhile is not waited for: a CPU that is seen without a trip, or
- * with another one than at first, has ended the one that counts. So the wait is one trip of each
- * CPU long, whatever they do.
+ * By then every span that was in the hands of a CPU has been put back, and half-made
+ * announcements are on their lists. Trips that begin meanwhile are not waited for: a CPU that is
+ * seen without a trip, or with another one than at first, has ended the one that counts. So the
+ * wait is one trip of each CPU long, whatever the CPUs do.
  *
  * Context: Process context; sleeps.
  */
@@ -405,7 +415,7 @@ void kmh_sweep_wait_for_trips(struct kmheap *heap)
 
 		/* Acquire: what the trip has done is seen when it is over. */
 		seen = smp_load_acquire(trips);
-		/* Acquire: as before. */
+		/* Acquire: as above. */
 		while (now = smp_load_acquire(trips), !kmh_trip_is_over(seen, now)) {
 			kmh_test_point("wait for a trip");
 			usleep_range(50, 200);
@@ -440,11 +450,11 @@ static void kmh_sweep_close_classes(struct kmheap *heap)
 }
 
 /**
- * kmh_sweep_finish() - sweep what the open generation has left
+ * kmh_sweep_finish() - sweep what is left of the open generation
  * @heap: the heap.
  *
- * Context: Process context; sleeps. heap->sweep.mutex held. With a CPU that cannot be
- * reached the generation stays open.
+ * Context: Process context; sleeps. heap->sweep.mutex held. The generation stays open if a CPU
+ * cannot be reached.
  */
 void kmh_sweep_finish(struct kmheap *heap)
 {
@@ -452,10 +462,11 @@ void kmh_sweep_finish(struct kmheap *heap)
 	if (!kmh_sweep_is_open(heap))
 		return;
 	/*
-	 * First the trips with a span that was in somebody's hands when its class advanced: it may
-	 * have been of the last generation, and go where nobody looks for it. Then the CPUs. Then
-	 * the trips of announcements that are half made. Then what is listed is all there is; one
-	 * that is announced meanwhile stays on its full set until it comes up in the next round.
+	 * First wait for trips with a span that was in the hands of a CPU when its class
+	 * advanced: it may be of the last generation, and go where no sweep looks for it.
+	 * Then sweep the CPUs' spans. Then wait for half-made announcements. Then the listed
+	 * spans are all there are; one that is announced meanwhile stays on its full set
+	 * until it is popped in the next round.
 	 */
 	kmh_sweep_wait_for_trips(heap);
 	if (!kmh_sweep_caches(heap, kmh_sweep_mcache))
@@ -467,12 +478,12 @@ void kmh_sweep_finish(struct kmheap *heap)
 			break;
 		usleep_range(50, 200);
 	}
-	kmh_sweep_wait_for_trips(heap);		/* others are sweeping what they have popped */
+	kmh_sweep_wait_for_trips(heap);		/* of CPUs that sweep what they have popped */
 	if (heap->sweep.what == KMH_SWEEP_MARKS)
 		kmh_reclaim_all(heap);
 	/*
-	 * Who has come since, for an old span that was announced, may have read the phase before:
-	 * nothing may be deferred into that set until that is done.
+	 * A CPU that has come since, for an old span that was announced, may have read the
+	 * phase before: nothing may be deferred into that set until its trip is over.
 	 */
 	kmh_sweep_close_classes(heap);
 	kmh_sweep_wait_for_trips(heap);
@@ -484,7 +495,8 @@ void kmh_sweep_finish(struct kmheap *heap)
  * @heap: the heap.
  *
  * A CPU that is coming or going keeps the sweep from its end, and a callback of hotplug may
- * allocate, and wait for the mutex. So nobody who comes again until it ends holds it all the time.
+ * allocate, and wait for the mutex. So a caller that tries again until the sweep ends must not
+ * hold the mutex all the time.
  *
  * Context: Process context; sleeps. heap->sweep.mutex held, before and after.
  */
@@ -497,7 +509,7 @@ void kmh_sweep_let_go(struct kmheap *heap)
 }
 
 /**
- * kmh_sweep_settle() - come again until no generation is open
+ * kmh_sweep_settle() - finish the sweep, until no generation is open
  * @heap: the heap.
  *
  * Context: Process context; sleeps. heap->sweep.mutex held before and after, not all the time.
@@ -512,7 +524,7 @@ void kmh_sweep_settle(struct kmheap *heap)
 	}
 }
 
-/* Comes again while there is something to wait for. */
+/* Queues itself again while there is something to wait for. */
 static void kmh_sweep_work(struct work_struct *work)
 {
 	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, sweep.work);
@@ -532,7 +544,7 @@ void kmh_sweep_init(struct kmheap *heap)
 	INIT_DELAYED_WORK(&heap->sweep.work, kmh_sweep_work);
 }
 
-/* Nobody frees into the heap any more. */
+/* Stop the worker. Nothing frees into the heap any more. */
 void kmh_sweep_stop(struct kmheap *heap)
 {
 	irq_work_sync(&heap->defer.kick);

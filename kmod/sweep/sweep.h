@@ -23,17 +23,17 @@ struct kmheap;
 
 /* The generation of a heap. */
 struct kmh_sweep {
-	struct mutex mutex;		/* advancing it; collections */
-	void (*visit)(struct kmh_mcache *mc);	/* kmh_sweep_caches(): what each CPU is to do */
-	unsigned int round;		/* ... and which call of it this is; both under @mutex */
+	struct mutex mutex;		/* to advance the generation; for collections */
+	void (*visit)(struct kmh_mcache *mc);	/* kmh_sweep_caches(): called for each CPU */
+	unsigned int round;		/* ... and the number of that call; both under @mutex */
 	enum kmh_sweep_what what;	/* of the open generation; written under @mutex */
 	bool marking;			/* between kmheap_collect_begin() and _end() */
 	atomic_t cursor;		/* where kmh_sweep_one() goes on */
-	atomic_long_t debt;		/* pages swept since it opened, less what was due */
+	atomic_long_t debt;		/* pages swept since it opened, less those due */
 	atomic_long_t spans;		/* swept, ever */
 	unsigned long generations;	/* ever; under @mutex */
-	unsigned long reclaim_generation;	/* in which the first @reclaim_pages heap pages */
-	unsigned long reclaim_pages;	/* have been reclaimed; both under heap->arenas_mutex */
+	unsigned long reclaim_generation;	/* in this generation the first @reclaim_pages */
+	unsigned long reclaim_pages;	/* were reclaimed; both under heap->arenas_mutex */
 	struct delayed_work work;
 };
 
