@@ -4,7 +4,6 @@
 #define _KMHEAP_KUNIT_ALL_H
 
 #include "../kmod/base/backend.h"
-#include "../kmod/base/benchmark.h"
 #include "../kmod/base/book.h"
 #include "../kmod/base/clear.h"
 #include "../kmod/base/compat.h"

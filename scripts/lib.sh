@@ -71,6 +71,18 @@ alone() {
 	fi
 }
 
+# mirror FOLDER: the sources, to be built there. By content, and stamped now: a file put back from
+# elsewhere may be older than its object.
+mirror() {
+	mkdir -p "$1"
+	rsync -rlpc --delete --exclude=.git --exclude-from="$top/.gitignore" "$top/" "$1/"
+}
+
+# older_ways FOLDER: what the benchmarks compare kmheap with is patched into their copy of it.
+older_ways() {
+	patch -d "$1" -p1 -s <"$top/bench/older-ways.patch" || die "bench/older-ways.patch does not apply"
+}
+
 # spent WHAT SECONDS: a note for the table that "make check" ends with.
 spent() {
 	[ -z "${KMHEAP_TIMES:-}" ] || echo "$1 $2" >>"$KMHEAP_TIMES"

@@ -110,8 +110,6 @@ static bool kmh_mcentral_comes_last(const struct kmh_mspan *s)
 	const struct kmh_pagealloc *pa = &s->mheap->pa;
 	const struct kmh_parange *r = &s->arena->range;
 
-	if (KMHEAP_BENCH && kmh_bench_lifo)
-		return false;
 	return READ_ONCE(r->nfree) * READ_ONCE(pa->npages) > READ_ONCE(pa->nfree) * r->npages;
 }
 

@@ -267,8 +267,6 @@ void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid)
 	raw_spin_lock_init(&mh->lock);
 	kmh_pa_init(&mh->pa);
 	kmh_pa_init(&mh->own_pa);
-	if (KMHEAP_BENCH)
-		mh->pa.by_address = kmh_bench_by_address;
 	init_llist_head(&mh->pending);
 	kmh_largestore_init(&mh->store);
 	init_llist_head(&mh->deferred[0]);

@@ -135,17 +135,6 @@ static struct hlist_head *index_next(struct kmh_pagealloc *pa, unsigned int *ste
 	return NULL;
 }
 
-/* The lowest range with a run of @npages, found the slow way. */
-static struct kmh_parange *lowest_range(struct kmh_pagealloc *pa, unsigned long npages)
-{
-	struct kmh_parange *r, *lowest = NULL;
-
-	list_for_each_entry(r, &pa->ranges, ranges)
-		if (kmh_parange_max(r) >= npages && (!lowest || r->first < lowest->first))
-			lowest = r;
-	return lowest;
-}
-
 /* The fullest range with a run of @npages. */
 static struct kmh_parange *index_pick(struct kmh_pagealloc *pa, unsigned long npages)
 {
@@ -153,8 +142,6 @@ static struct kmh_parange *index_pick(struct kmh_pagealloc *pa, unsigned long np
 	struct hlist_head *bucket;
 	struct kmh_parange *r;
 
-	if (KMHEAP_BENCH && pa->by_address)
-		return lowest_range(pa, npages);
 	while ((bucket = index_next(pa, &step, &class, lowest))) {
 		unsigned int tries = PICK_TRIES;
 

@@ -20,7 +20,6 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
-#include "base/benchmark.h"
 #include "base/finding.h"
 #include "base/sizeclass.h"
 
@@ -79,7 +78,6 @@ struct kmh_pagealloc {
 	/* Bit c of nonempty[s]: bucket[s][c] has a range. Step 0 is the fullest. */
 	unsigned long nonempty[KMH_PA_STEPS][(KMH_PA_CLASSES + 63) / 64];
 	struct hlist_head bucket[KMH_PA_STEPS][KMH_PA_CLASSES];
-	bool by_address;		/* only with KMHEAP_BENCH: the lowest range that fits */
 };
 
 void kmh_pa_init(struct kmh_pagealloc *pa);

@@ -225,10 +225,6 @@ static void kmh_scavenge_decay(struct kmh_scavenge *sc, const struct kmh_use *us
 {
 	size_t peak = sc->peak_bytes, over;
 
-	if (KMHEAP_BENCH && kmh_bench_no_history) {
-		WRITE_ONCE(sc->peak_bytes, use->now);
-		return;
-	}
 	if (kmh_scavenge_is_over(sc, use, ms) || use->peak >= peak) {
 		WRITE_ONCE(sc->peak_bytes, use->peak);
 		return;
