@@ -85,13 +85,13 @@ static struct kmh_mspan *kmh_sentinel(struct kmheap *heap, enum kmh_span_state s
 
 static int kmh_heap_init_sentinels(struct kmheap *heap)
 {
-	int err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, GFP_KERNEL);
+	int err = kmh_mspan_pools_refill(KMH_SPAN_RESERVE, GFP_KERNEL);
 
 	/*
 	 * Where the module's limit forbids more there may still be enough; the first arena
 	 * tells.
 	 */
-	if ((err && err != -EDQUOT) || kmh_magazines_reserve(num_online_cpus(), GFP_KERNEL))
+	if ((err && err != -EDQUOT) || kmh_magazines_refill(num_online_cpus(), GFP_KERNEL))
 		return -ENOMEM;
 	heap->unused = kmh_sentinel(heap, KMH_SPAN_UNUSED);
 	heap->freed = kmh_sentinel(heap, KMH_SPAN_FREED);
@@ -356,7 +356,7 @@ EXPORT_SYMBOL_GPL(kmheap_create);
  * List a span through @dead, because a free that races with the end may still announce it
  * (@node).
  */
-static void kmh_collect_span(struct kmh_mspan *s, void *ctx)
+static void kmh_heap_list_span(struct kmh_mspan *s, void *ctx)
 {
 	struct kmh_mspan **spans = ctx;
 
@@ -371,10 +371,10 @@ static void kmh_heap_unmap(struct kmheap *heap, struct kmh_mspan **spans)
 
 	mutex_lock(&heap->arenas_mutex);
 	list_for_each_entry(a, &heap->arenas, list) {
-		kmh_walk_spans(a, kmh_collect_span, spans);
+		kmh_walk_spans(a, kmh_heap_list_span, spans);
 		kmh_arenamap_set(a->first, a->npages, &kmh_span_gone);
 	}
-	kmh_lost_unmap(heap, kmh_collect_span, spans);
+	kmh_lost_unmap(heap, kmh_heap_list_span, spans);
 	mutex_unlock(&heap->arenas_mutex);
 }
 
@@ -427,7 +427,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 		kmh_mheap_stop(&node->mheap);
 	kmh_scavenge_stop(heap);	/* a worker may have asked before it was stopped */
 	kmh_limit_end(heap);
-	kmh_largecache_drain_idle(heap);
+	kmh_largecache_drain_unused(heap);
 	kmh_heap_unmap(heap, &spans);
 	kmh_ended_begin(heap);
 	synchronize_rcu();

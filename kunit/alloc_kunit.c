@@ -251,7 +251,7 @@ static void zalloc_slow_paths(struct kunit *test)
 		memset(p[i], 0xa5, 512);
 	kmheap_free_bulk(n, p);
 	kmh_mcache_drain_all(heap);
-	KUNIT_ASSERT_TRUE(test, kmh_mheap_release_spans(&heap->nodes[numa_node_id()]->mheap));
+	KUNIT_ASSERT_TRUE(test, kmh_mheap_drain_lists(&heap->nodes[numa_node_id()]->mheap));
 
 	for (i = 0; i < n; i++) {
 		p[i] = kmheap_zalloc(heap, 500, GFP_KERNEL);

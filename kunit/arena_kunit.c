@@ -134,7 +134,7 @@ static void grow_for_want_of_a_run(struct kunit *test)
 		if (s)
 			__llist_add(&s->node, i++ % 2 ? &odd : &even);
 		else
-			KUNIT_ASSERT_EQ(test, kmh_mspan_pools_reserve(64, GFP_KERNEL), 0);
+			KUNIT_ASSERT_EQ(test, kmh_mspan_pools_refill(64, GFP_KERNEL), 0);
 	}
 	llist_for_each_entry_safe(s, next, even.first, node)
 		kmh_mheap_free_span(s);
@@ -185,7 +185,7 @@ static void every_page_is_handed_out(struct kunit *test)
 
 	for (i = 0; i < ARRAY_SIZE(first) && !grow_anyway(mh); i++)
 		;			/* to the limit */
-	KUNIT_ASSERT_EQ(test, kmh_mspan_pools_reserve(1024, GFP_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, kmh_mspan_pools_refill(1024, GFP_KERNEL), 0);
 	n = narenas(heap);
 	KUNIT_ASSERT_GE(test, n, 4U);
 	KUNIT_ASSERT_LE(test, n, (unsigned int)ARRAY_SIZE(first));
@@ -374,13 +374,13 @@ static void grow_collects_empty_spans_first(struct kunit *test)
 	kmh_mcache_drain_all(heap);
 	for (i = 0; i < ARRAY_SIZE(p); i++)
 		kmheap_free(p[i]);
-	kmh_magazines_flush_all(heap);
-	KUNIT_EXPECT_TRUE(test, kmh_mcentral_any_announced(c));
+	kmh_magazines_drain_all(heap);
+	KUNIT_EXPECT_TRUE(test, kmh_inbox_any_announced(c));
 	KUNIT_EXPECT_EQ(test, mh->pa.nfree, mh->pa.npages - 8);
 	KUNIT_EXPECT_EQ(test, grow(mh, 1, 1), 0);
 	KUNIT_EXPECT_EQ(test, mh->ngrown, 1UL);
 	KUNIT_EXPECT_EQ(test, mh->pa.nfree, mh->pa.npages);
-	KUNIT_EXPECT_FALSE(test, kmh_mcentral_any_announced(c));
+	KUNIT_EXPECT_FALSE(test, kmh_inbox_any_announced(c));
 }
 
 static void grow_keeps_the_limit(struct kunit *test)

@@ -127,7 +127,7 @@ static void init_geometry(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, f->stride, rows[i].stride, "row %u", i);
 		KUNIT_EXPECT_EQ_MSG(test, PAGE_SIZE << f->order, chunk, "row %u", i);
 		KUNIT_EXPECT_EQ_MSG(test, f->per_chunk, (chunk - 8) / rows[i].stride, "row %u", i);
-		KUNIT_EXPECT_EQ(test, kmh_fixalloc_reserve(f, 3, GFP_KERNEL), 0);
+		KUNIT_EXPECT_EQ(test, kmh_fixalloc_refill(f, 3, GFP_KERNEL), 0);
 		expect_counts(test, 0);
 		kmh_fixalloc_destroy(f);
 	}
@@ -146,15 +146,15 @@ static void reserve_makes_free(struct kunit *test)
 {
 	struct kmh_fixalloc *f = fixalloc(test);
 
-	KUNIT_EXPECT_EQ(test, kmh_fixalloc_reserve(f, 0, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, kmh_fixalloc_refill(f, 0, GFP_KERNEL), 0);
 	KUNIT_EXPECT_EQ(test, f->chunk_bytes, 0UL);
-	KUNIT_EXPECT_EQ(test, kmh_fixalloc_reserve(f, 1, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, kmh_fixalloc_refill(f, 1, GFP_KERNEL), 0);
 	KUNIT_EXPECT_EQ(test, f->chunk_bytes, PAGE_SIZE << f->order);
 	KUNIT_EXPECT_EQ(test, f->nfree, f->per_chunk);
 	/* As many are free already as are asked for: nothing to do. */
-	KUNIT_EXPECT_EQ(test, kmh_fixalloc_reserve(f, f->per_chunk, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, kmh_fixalloc_refill(f, f->per_chunk, GFP_KERNEL), 0);
 	KUNIT_EXPECT_EQ(test, f->nfree, f->per_chunk);
-	KUNIT_EXPECT_EQ(test, kmh_fixalloc_reserve(f, f->per_chunk + 1, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, kmh_fixalloc_refill(f, f->per_chunk + 1, GFP_KERNEL), 0);
 	KUNIT_EXPECT_EQ(test, f->nfree, 2 * f->per_chunk);
 	KUNIT_EXPECT_EQ(test, f->chunk_bytes, 2 * (PAGE_SIZE << f->order));
 	expect_counts(test, 0);
@@ -165,16 +165,16 @@ static void reserve_fails_with_backend(struct kunit *test)
 	struct kmh_fixalloc *f = fixalloc(test);
 
 	atomic_long_set(&kmh_fail_nth, 1);
-	KUNIT_EXPECT_EQ(test, kmh_fixalloc_reserve(f, 1, GFP_KERNEL), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, kmh_fixalloc_refill(f, 1, GFP_KERNEL), -ENOMEM);
 	KUNIT_EXPECT_NULL(test, kmh_fixalloc_get(f));
 	expect_counts(test, 0);
 	/* The first chunk is allocated and stays, the second fails. */
 	atomic_long_set(&kmh_fail_nth, 2);
-	KUNIT_EXPECT_EQ(test, kmh_fixalloc_reserve(f, f->per_chunk + 1, GFP_KERNEL), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, kmh_fixalloc_refill(f, f->per_chunk + 1, GFP_KERNEL), -ENOMEM);
 	KUNIT_EXPECT_EQ(test, f->nfree, f->per_chunk);
 	expect_counts(test, 0);
 	atomic_long_set(&kmh_fail_nth, 0);
-	KUNIT_EXPECT_EQ(test, kmh_fixalloc_reserve(f, f->per_chunk + 1, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, kmh_fixalloc_refill(f, f->per_chunk + 1, GFP_KERNEL), 0);
 	expect_counts(test, 0);
 }
 
@@ -185,7 +185,7 @@ static void get_until_exhausted(struct kunit *test)
 	void **items = kunit_kcalloc(test, n + 1, sizeof(*items), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, items);
-	KUNIT_ASSERT_EQ(test, kmh_fixalloc_reserve(f, n, GFP_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, kmh_fixalloc_refill(f, n, GFP_KERNEL), 0);
 	KUNIT_ASSERT_EQ(test, get_all(f, items, n + 1), n);
 	expect_counts(test, n);
 	/* Items are aligned and do not overlap: each keeps what was written to all of it. */
@@ -208,7 +208,7 @@ static void get_first_use_zeroed(struct kunit *test)
 	void *items[NR_ITEMS];
 	unsigned int i;
 
-	KUNIT_ASSERT_EQ(test, kmh_fixalloc_reserve(f, NR_ITEMS, GFP_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, kmh_fixalloc_refill(f, NR_ITEMS, GFP_KERNEL), 0);
 	KUNIT_ASSERT_EQ(test, get_all(f, items, NR_ITEMS), NR_ITEMS);
 	for (i = 0; i < NR_ITEMS; i++) {
 		KUNIT_EXPECT_NULL(test, memchr_inv(items[i], 0, ITEM_BYTES));
@@ -222,7 +222,7 @@ static void put_keeps_contents(struct kunit *test)
 	struct kmh_fixalloc *f = fixalloc(test);
 	void *a, *b;
 
-	KUNIT_ASSERT_EQ(test, kmh_fixalloc_reserve(f, 2, GFP_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, kmh_fixalloc_refill(f, 2, GFP_KERNEL), 0);
 	a = kmh_fixalloc_get(f);
 	b = kmh_fixalloc_get(f);
 	KUNIT_ASSERT_NOT_NULL(test, a);
@@ -252,7 +252,7 @@ static void put_under_lock_is_pending(struct kunit *test)
 	unsigned long flags;
 	void *items[NR_ITEMS];
 
-	KUNIT_ASSERT_EQ(test, kmh_fixalloc_reserve(f, NR_ITEMS, GFP_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, kmh_fixalloc_refill(f, NR_ITEMS, GFP_KERNEL), 0);
 	KUNIT_ASSERT_EQ(test, get_all(f, items, NR_ITEMS), NR_ITEMS);
 
 	raw_spin_lock_irqsave(&f->lock, flags);
@@ -284,7 +284,7 @@ static void pending_items_are_found(struct kunit *test)
 	unsigned long flags;
 
 	KUNIT_ASSERT_NOT_NULL(test, items);
-	KUNIT_ASSERT_EQ(test, kmh_fixalloc_reserve(f, n, GFP_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, kmh_fixalloc_refill(f, n, GFP_KERNEL), 0);
 	KUNIT_ASSERT_EQ(test, get_all(f, items, n), n);
 
 	raw_spin_lock_irqsave(&f->lock, flags);
@@ -295,7 +295,7 @@ static void pending_items_are_found(struct kunit *test)
 	raw_spin_lock_irqsave(&f->lock, flags);
 	kmh_fixalloc_put(f, items[n - 1]);
 	raw_spin_unlock_irqrestore(&f->lock, flags);
-	KUNIT_EXPECT_EQ(test, kmh_fixalloc_reserve(f, 1, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, kmh_fixalloc_refill(f, 1, GFP_KERNEL), 0);
 	KUNIT_EXPECT_EQ(test, f->chunk_bytes, PAGE_SIZE << f->order);
 	expect_counts(test, n - 1);
 
@@ -311,7 +311,7 @@ static void put_twice_is_refused(struct kunit *test)
 	unsigned long flags;
 	void *a;
 
-	KUNIT_ASSERT_EQ(test, kmh_fixalloc_reserve(f, 2, GFP_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, kmh_fixalloc_refill(f, 2, GFP_KERNEL), 0);
 	a = kmh_fixalloc_get(f);
 	KUNIT_ASSERT_NOT_NULL(test, a);
 	kmh_fixalloc_put(f, a);
@@ -342,7 +342,7 @@ static void put_to_other_fixalloc_is_refused(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, other);
 	kmh_fixalloc_init(other, "other", ITEM_BYTES, ITEM_ALIGN);
-	KUNIT_ASSERT_EQ(test, kmh_fixalloc_reserve(f, 1, GFP_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, kmh_fixalloc_refill(f, 1, GFP_KERNEL), 0);
 	a = kmh_fixalloc_get(f);
 	KUNIT_ASSERT_NOT_NULL(test, a);
 	kmh_fixalloc_put(other, a);
@@ -362,7 +362,7 @@ static void validate_finds_damage(struct kunit *test)
 	unsigned long saved;
 	void *a;
 
-	KUNIT_ASSERT_EQ(test, kmh_fixalloc_reserve(f, 1, GFP_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, kmh_fixalloc_refill(f, 1, GFP_KERNEL), 0);
 	a = kmh_fixalloc_get(f);
 	KUNIT_ASSERT_NOT_NULL(test, a);
 	link = a + f->link_off;
@@ -401,7 +401,7 @@ static void destroy_then_use_again(struct kunit *test)
 	void **items = kunit_kcalloc(test, n, sizeof(*items), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, items);
-	KUNIT_ASSERT_EQ(test, kmh_fixalloc_reserve(f, n, GFP_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, kmh_fixalloc_refill(f, n, GFP_KERNEL), 0);
 	KUNIT_ASSERT_EQ(test, get_all(f, items, n), n);
 	for (i = 0; i < n; i++) {
 		memset(items[i], 0xff, ITEM_BYTES);
@@ -411,7 +411,7 @@ static void destroy_then_use_again(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, f->chunk_bytes, 0UL);
 	KUNIT_EXPECT_NULL(test, kmh_fixalloc_get(f));
 
-	KUNIT_ASSERT_EQ(test, kmh_fixalloc_reserve(f, n, GFP_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, kmh_fixalloc_refill(f, n, GFP_KERNEL), 0);
 	KUNIT_ASSERT_EQ(test, get_all(f, items, n), n);
 	for (i = 0; i < n; i++) {
 		KUNIT_EXPECT_NULL(test, memchr_inv(items[i], 0, ITEM_BYTES));
@@ -470,7 +470,7 @@ static void get_put_concurrent(struct kunit *test)
 	unsigned int i, nstarted = 0;
 
 	KUNIT_ASSERT_NOT_NULL(test, t);
-	KUNIT_ASSERT_EQ(test, kmh_fixalloc_reserve(f, NR_THREADS * NR_HELD, GFP_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, kmh_fixalloc_refill(f, NR_THREADS * NR_HELD, GFP_KERNEL), 0);
 	for (i = 0; i < NR_THREADS; i++) {
 		t[i].f = f;
 		t[i].id = i + 1;

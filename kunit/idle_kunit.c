@@ -130,7 +130,7 @@ static void freeing_cpu_is_drained(struct kunit *test)
 	n = kmh_magazine_len(per_cpu_ptr(heap->mcache, cpu), spanclass);
 	KUNIT_EXPECT_GT(test, n, 0ULL);
 	bytes = cpu_cache_bytes(heap);
-	kmh_magazines_flush_all(heap);
+	kmh_magazines_drain_all(heap);
 	KUNIT_EXPECT_EQ(test, cpu_cache_bytes(heap), bytes - n * 256);
 	kmh_idle_step(heap);
 	kmh_idle_step(heap);
@@ -142,8 +142,10 @@ static void freeing_cpu_is_drained(struct kunit *test)
 
 static bool rests(struct kmheap *heap)
 {
-	return !atomic_read(&heap->idle.kick.asked) && !delayed_work_pending(&heap->idle.kick.work) &&
-	       !work_busy(&heap->idle.kick.work.work);
+	struct kmh_kick *kick = &heap->idle.kick;
+
+	return !atomic_read(&kick->asked) && !delayed_work_pending(&kick->work) &&
+	       !work_busy(&kick->work.work);
 }
 
 /* Make the look that is due happen now. */

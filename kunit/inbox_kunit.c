@@ -67,7 +67,7 @@ static void announced_goes_to_who_filled_it(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, announced(test, span(p[NR_SLOTS * k])), 1U);
 	}
 	KUNIT_EXPECT_TRUE(test, kmh_inbox_empty(&central(test, SPANCLASS)->inbox));
-	KUNIT_EXPECT_TRUE(test, kmh_mcentral_any_announced(central(test, SPANCLASS)));
+	KUNIT_EXPECT_TRUE(test, kmh_inbox_any_announced(central(test, SPANCLASS)));
 	finish(test, p, NULL, 0);
 }
 
@@ -118,14 +118,14 @@ static void refill_takes_what_others_have(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, (int)state_of(p[NR_SLOTS * k]), (int)KMHEAP_OBJECT_LIVE);
 	more = alloc(test);
 	KUNIT_EXPECT_FALSE(test, READ_ONCE(c->inboxes));
-	KUNIT_EXPECT_FALSE(test, kmh_mcentral_any_announced(c));
+	KUNIT_EXPECT_FALSE(test, kmh_inbox_any_announced(c));
 	/*
 	 * The flag of a class is cleared when nothing is announced, and set again by the next
 	 * announcement.
 	 */
 	kmh_mcache_drain_all(kmh_kunit_heap(test));
 	kmheap_free(p[0]);
-	KUNIT_EXPECT_TRUE(test, kmh_mcentral_any_announced(c));
+	KUNIT_EXPECT_TRUE(test, kmh_inbox_any_announced(c));
 	finish(test, p, &more, 1);
 }
 
@@ -165,11 +165,11 @@ static void sweep_takes_in_all_inboxes(struct kunit *test)
 	unsigned int k;
 
 	kmheap_free(p[0]);
-	kmh_mcentral_sweep_announced(c);
+	kmh_inbox_sweep_announced(c);
 	expect_home(test, span(p[0]), KMH_HOME_PARTIAL);
 	for (k = 0; k < NSPANS; k++)
 		expect_home(test, span(q[NR_SLOTS * k]), KMH_HOME_PARTIAL);
-	KUNIT_EXPECT_FALSE(test, kmh_mcentral_any_announced(c));
+	KUNIT_EXPECT_FALSE(test, kmh_inbox_any_announced(c));
 	finish(test, q, p, NR_SLOTS);
 }
 
@@ -188,7 +188,7 @@ static void bounded_look_goes_round(struct kunit *test)
 		unsigned long flags;
 
 		raw_spin_lock_irqsave(&c->lock, flags);
-		s = kmh_mcentral_steal_locked(c, 1);
+		s = kmh_inbox_steal_locked(c, 1);
 		if (s)
 			kmh_mcentral_claim_locked(c, s);
 		raw_spin_unlock_irqrestore(&c->lock, flags);

@@ -56,7 +56,7 @@ static void atomic_callers_get_parked_pages(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, cache(heap)->npages + store(heap)->npages, 0UL);
 			empty(first);
 			kmh_mcache_drain_all(heap);
-			kmh_mheap_release_spans(mh);
+			kmh_mheap_drain_lists(mh);
 			KUNIT_EXPECT_EQ(test, mh->pa.nfree, mh->pa.npages);
 		}
 	}
@@ -93,7 +93,7 @@ static void growing_takes_what_all_cpus_have_parked(struct kunit *test)
 		heap->limit_bytes = 0;
 		kmheap_free(p);
 		kmh_mcache_drain_all(heap);
-		kmh_mheap_release_spans(mh);
+		kmh_mheap_drain_lists(mh);
 		KUNIT_EXPECT_EQ(test, mh->pa.nfree, mh->pa.npages);
 	}
 }
@@ -108,11 +108,11 @@ static void what_a_cpu_keeps_adapts(struct kunit *test)
 	KUNIT_ASSERT_GE(test, limit, 2 * KMH_LARGECACHE_PAGES);
 	kmheap_free(alloc(test, heap, 65536));
 	kmheap_free(alloc(test, heap, 40960));
-	kmh_largecache_all_to_store(heap);
+	kmh_largecache_drain_cpus(heap);
 	KUNIT_EXPECT_EQ(test, cache(heap)->npages, 0UL);
 	KUNIT_EXPECT_EQ(test, store(heap)->npages, 8UL + 5);
 	KUNIT_EXPECT_EQ(test, cache(heap)->max, limit / 2);
-	kmh_largecache_all_to_store(heap);	/* the CPU has none: it is not asked */
+	kmh_largecache_drain_cpus(heap);	/* the CPU has none: it is not asked */
 	KUNIT_EXPECT_EQ(test, cache(heap)->max, limit / 2);
 	p = alloc(test, heap, 65536);
 	KUNIT_EXPECT_EQ(test, store(heap)->npages, 5UL);
@@ -122,11 +122,11 @@ static void what_a_cpu_keeps_adapts(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, store(heap)->npages, 0UL);
 	while (cache(heap)->max > KMH_LARGECACHE_PAGES) {
 		kmheap_free(alloc(test, heap, 100000));
-		kmh_largecache_all_to_store(heap);
-		kmh_largestore_release(heap);
+		kmh_largecache_drain_cpus(heap);
+		kmh_largestore_drain(heap);
 	}
 	kmheap_free(alloc(test, heap, 100000));
-	kmh_largecache_all_to_store(heap);
+	kmh_largecache_drain_cpus(heap);
 	KUNIT_EXPECT_EQ(test, cache(heap)->max, KMH_LARGECACHE_PAGES);
 	kmheap_free(p);
 	kmheap_free(q);
@@ -182,7 +182,7 @@ static void growing_takes_what_is_empty_first(struct kunit *test)
 	kmh_kunit_no_worker(heap);
 	kmh_kunit_elsewhere(test, empty, fill(heap, 8192, &n));
 	KUNIT_ASSERT_GE(test, n, 20U);
-	kmh_magazines_flush_all(heap);
+	kmh_magazines_drain_all(heap);
 	mh->fetched = jiffies + 1000 * HZ;
 	p = kmheap_alloc(heap, 100000, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, p);
@@ -351,7 +351,7 @@ static void a_dead_cpu_keeps_nothing(struct kunit *test)
 	kmh_mcache_drain_locked(per_cpu_ptr(heap->mcache, cpu));
 	preempt_enable();
 	KUNIT_EXPECT_EQ(test, cache(heap)->npages, 0UL);
-	kmh_largestore_release(heap);
+	kmh_largestore_drain(heap);
 	KUNIT_EXPECT_EQ(test, store(heap)->npages, 0UL);
 	KUNIT_EXPECT_EQ(test, mh->pa.nfree, mh->pa.npages);
 }

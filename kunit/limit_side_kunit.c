@@ -105,7 +105,7 @@ static void descriptors_keep_the_limit(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, kmh_global_stats(&sum, &nheaps), 0);
 	WRITE_ONCE(kmh_total_limit, sum.footprint_bytes);
-	KUNIT_EXPECT_EQ(test, kmh_mspan_pools_reserve(1 << 20, GFP_KERNEL), -EDQUOT);
+	KUNIT_EXPECT_EQ(test, kmh_mspan_pools_refill(1 << 20, GFP_KERNEL), -EDQUOT);
 	KUNIT_EXPECT_EQ(test, kmh_shared_bytes(), before);
 	WRITE_ONCE(kmh_total_limit, limit);
 }

@@ -166,7 +166,7 @@ static void entry_of_a_slot_with_both_bits_is_dropped(struct kunit *test)
 	span(p[5])->w[0].free |= BIT(5);
 	q[0] = alloc(test);
 	preempt_disable();
-	kmh_mcentral_announce(span(p[5]));
+	kmh_inbox_announce(span(p[5]));
 	preempt_enable();
 	for (i = 1; i < ARRAY_SIZE(q); i++)
 		q[i] = alloc(test);
@@ -361,7 +361,7 @@ static void magazines_are_given_back(struct kunit *test)
 
 			KUNIT_EXPECT_NULL(test, mc->magazine[SPANCLASS]);
 		}
-		kmh_mheap_release_spans(&node(test)->mheap);
+		kmh_mheap_drain_lists(&node(test)->mheap);
 		KUNIT_EXPECT_PTR_EQ(test, span(p[0])->heap, heap);
 		KUNIT_EXPECT_EQ(test, (int)span(p[0])->state, (int)KMH_SPAN_FREED);
 		KUNIT_EXPECT_EQ(test, (int)span(p[NR_SLOTS])->state, (int)KMH_SPAN_FREED);
@@ -412,7 +412,7 @@ static void emptied_spans_come_before_growth(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, mh->ngrown, ngrown, "row %u", row);
 		kmheap_free(q);
 		kmh_mcache_drain_all(mh->heap);
-		kmh_mheap_release_spans(mh);
+		kmh_mheap_drain_lists(mh);
 		for (i = 0; i < nspans * NR_SLOTS; i++)
 			p[i] = alloc(test);
 		KUNIT_EXPECT_EQ_MSG(test, mh->ngrown, ngrown, "row %u", row);

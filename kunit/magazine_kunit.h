@@ -75,7 +75,7 @@ static inline void free_live(void **p, unsigned int n)
 static inline void fold_span(struct kunit *test, struct kmh_mspan *s)
 {
 	preempt_disable();
-	kmh_mcentral_announce(s);
+	kmh_inbox_announce(s);
 	preempt_enable();
 	kmh_mcentral_release_empty(node(test), s->spanclass);
 }
@@ -148,7 +148,7 @@ static inline void expect_all_back(struct kunit *test)
 	kmh_mcache_drain_all(heap);
 	kmh_kunit_balanced(test, heap, &st);
 	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
-	kmh_mheap_release_spans(&node(test)->mheap);
+	kmh_mheap_drain_lists(&node(test)->mheap);
 	expect_all_released(test, SPANCLASS);
 }
 

@@ -98,7 +98,7 @@ static void disturb(struct replace *r, struct rnd_state *rnd)
 	u32 n = prandom_u32_state(rnd);
 
 	preempt_disable();
-	kmh_mcentral_announce(kmh_span_of((unsigned long)READ_ONCE(r->set[n % r->nset])));
+	kmh_inbox_announce(kmh_span_of((unsigned long)READ_ONCE(r->set[n % r->nset])));
 	preempt_enable();
 	kmh_mcentral_release_empty(r->node, SPANCLASS);
 	if (r->rcu)

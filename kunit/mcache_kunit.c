@@ -304,7 +304,7 @@ static void refill_survives_raced_doubles(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, r.nfailed, 0U);
 	KUNIT_EXPECT_GT(test, r.nsame, 0U);
 	kmh_mcache_drain_all(r.heap);
-	kmh_mheap_release_spans(&r.heap->nodes[numa_mem_id()]->mheap);
+	kmh_mheap_drain_lists(&r.heap->nodes[numa_mem_id()]->mheap);
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, kmh_kunit(test)->nreports[KMH_DOUBLE_FREE]);
 	free_range(p, 0, 255);
 	expect_all_free(test);

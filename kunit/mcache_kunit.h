@@ -95,7 +95,7 @@ static inline void expect_all_free(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.live_bytes, 0ULL);
 	KUNIT_EXPECT_EQ(test, st.cached_bytes, 0ULL);
 	while ((node = kmh_next_node(heap, &nid))) {
-		kmh_mheap_release_spans(&node->mheap);
+		kmh_mheap_drain_lists(&node->mheap);
 		KUNIT_EXPECT_EQ(test, node->mheap.pa.nfree, node->mheap.pa.npages);
 	}
 }

@@ -29,7 +29,7 @@ static inline int mcentral_init(struct kunit *test)
 	 * spans.
 	 */
 	kmh_kunit_no_worker(kmh_kunit_heap(test));
-	return kmh_mspan_pools_reserve(512, GFP_KERNEL);
+	return kmh_mspan_pools_refill(512, GFP_KERNEL);
 }
 
 static inline struct kmh_node *node(struct kunit *test)
@@ -181,7 +181,7 @@ static inline void expect_all_released(struct kunit *test, unsigned int spanclas
 	kmh_mcentral_release_empty(node(test), spanclass);
 	KUNIT_EXPECT_EQ(test, c->npartial, 0U);
 	KUNIT_EXPECT_TRUE(test, list_empty(&c->partial[0]) && list_empty(&c->partial[1]));
-	KUNIT_EXPECT_FALSE(test, kmh_mcentral_any_announced(c));
+	KUNIT_EXPECT_FALSE(test, kmh_inbox_any_announced(c));
 	free_pages_now(test);
 	KUNIT_EXPECT_EQ(test, node(test)->mheap.pa.nfree, node(test)->mheap.pa.npages);
 }

@@ -259,7 +259,7 @@ static void late_race_thread(void *arg, unsigned int i)
 		/* The deferred free expires; the span has a free slot then and can be cached. */
 		atomic_long_set(kmh_mspan_deferred(r->s, 0, 0), 0);
 		if (atomic_read(&r->s->home) >= KMH_HOME_FULL)
-			kmh_mcentral_announce(r->s);
+			kmh_inbox_announce(r->s);
 		if (kmh_kunit_cache_span(r->node, SPANCLASS_16) != r->s)
 			r->nlost++;
 		kmh_mspan_fold(r->s);

@@ -177,7 +177,7 @@ static void listed_span_is_announced(struct kunit *test)
 			KUNIT_EXPECT_FALSE(test, kmh_mcentral_is_swept(c));
 		}
 		if (how == 1)
-			kmh_mcentral_sweep_announced(c);
+			kmh_inbox_sweep_announced(c);
 		else if (how == 2)
 			sweep_finish(test);
 		else
@@ -287,7 +287,7 @@ static void try_claim_by_home(struct kunit *test)
 	/* Claimed spans are on no list; the generation waits for the trip that holds them. */
 	while (kmh_mcentral_sweep_one(c))
 		;
-	kmh_mcentral_sweep_announced(c);
+	kmh_inbox_sweep_announced(c);
 	for (i = 0; i <= LISTED; i++) {
 		expect_home(test, s[i], KMH_HOME_CACHED);
 		KUNIT_EXPECT_EQ(test, gen_of(s[i]), kmh_mcentral_gen(c) - 1);

@@ -124,7 +124,7 @@ static void pending_span_is_drained_by_the_next_user(struct kunit *test)
 			kmh_kunit_validate(test);
 			break;
 		case 3:
-			KUNIT_EXPECT_TRUE(test, kmh_mheap_release_spans(mh));
+			KUNIT_EXPECT_TRUE(test, kmh_mheap_drain_lists(mh));
 			break;
 		case 4:		/* nobody comes but the worker */
 			kmh_kunit_settle(heap);

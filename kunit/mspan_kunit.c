@@ -27,7 +27,7 @@ static struct kmh_mspan *span_new(struct kunit *test, unsigned int spanclass)
 	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
 	struct kmh_mspan *s;
 
-	KUNIT_ASSERT_EQ(test, kmh_mspan_pools_reserve(4, GFP_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, kmh_mspan_pools_refill(4, GFP_KERNEL), 0);
 	s = kmh_mspan_get(spanclass);
 	KUNIT_ASSERT_NOT_NULL(test, s);
 	s->heap = kmh_kunit_heap(test);
@@ -211,7 +211,7 @@ static void put_leaves_nothing_to_announce(struct kunit *test)
 	preempt_disable();
 	KUNIT_EXPECT_EQ(test, (int)kmh_mspan_free_remote(s, 0), (int)KMH_FREE_OK);
 	preempt_enable();
-	KUNIT_EXPECT_FALSE(test, kmh_mcentral_any_announced(c));
+	KUNIT_EXPECT_FALSE(test, kmh_inbox_any_announced(c));
 }
 
 static void get_exhausted_returns_null(struct kunit *test)
@@ -236,7 +236,7 @@ static void get_exhausted_returns_null(struct kunit *test)
 		left = kmh_fixallocs_unused_bytes();
 		KUNIT_EXPECT_NULL(test, kmh_mspan_get(classes[i]));
 		KUNIT_EXPECT_EQ(test, kmh_fixallocs_unused_bytes(), left);
-		KUNIT_EXPECT_EQ(test, kmh_mspan_pools_reserve(64, GFP_KERNEL), 0);
+		KUNIT_EXPECT_EQ(test, kmh_mspan_pools_refill(64, GFP_KERNEL), 0);
 		KUNIT_EXPECT_FALSE(test, kmh_mspan_pools_short(classes[i]));
 		llist_for_each_entry_safe(s, next, all.first, node)
 			kmh_mspan_put(s);

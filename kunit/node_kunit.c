@@ -30,7 +30,7 @@ static void end_node(struct kunit *test, struct kmh_node *other)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 
-	kmh_mheap_release_spans(&other->mheap);
+	kmh_mheap_drain_lists(&other->mheap);
 	kmh_mheap_stop(&other->mheap);
 	kmh_arena_release_free(heap, false);
 	KUNIT_EXPECT_EQ(test, other->mheap.pa.npages, 0UL);
@@ -53,7 +53,7 @@ static void cpu_is_served_from_its_node(struct kunit *test)
 		kmheap_free(p);
 	}
 	kmh_mcache_drain_all(heap);
-	kmh_largestore_release(heap);
+	kmh_largestore_drain(heap);
 	raw_cpu_ptr(heap->mcache)->node = node(test);
 	end_node(test, other);
 }

@@ -121,7 +121,7 @@ static void step_finds_empty_spans_by_address(struct kunit *test)
 	for (i = 0; i < NOBJS; i += 4)
 		kmheap_free(p[i]);
 	kmh_mcache_drain_all(heap);
-	kmh_mheap_release_spans(mheap(test));
+	kmh_mheap_drain_lists(mheap(test));
 	KUNIT_EXPECT_GT(test, npartial(mheap(test), spanclass), 100U);
 	for (i = 0; i < NOBJS; i++)
 		if (i % 4)
@@ -288,8 +288,10 @@ static void parked_objects_go_when_nobody_wants_them(struct kunit *test)
 
 static bool worker_rests(struct kmheap *heap)
 {
-	return !atomic_read(&heap->scavenge.kick.asked) && !delayed_work_pending(&heap->scavenge.kick.work) &&
-	       !work_busy(&heap->scavenge.kick.work.work);
+	struct kmh_kick *kick = &heap->scavenge.kick;
+
+	return !atomic_read(&kick->asked) && !delayed_work_pending(&kick->work) &&
+	       !work_busy(&kick->work.work);
 }
 
 /*

@@ -132,7 +132,7 @@ static void bulk_leaves_a_span_it_has_emptied(struct kunit *test)
 		if (i % NR_SLOTS)
 			kmheap_free(p[i]);
 	kmh_mcache_drain_all(kmh_kunit_heap(test));
-	kmh_mcentral_sweep_announced(central(test, SPANCLASS));
+	kmh_inbox_sweep_announced(central(test, SPANCLASS));
 	KUNIT_ASSERT_EQ(test, home(both[0]), (int)KMH_HOME_PARTIAL);
 	KUNIT_ASSERT_EQ(test, home(both[1]), (int)KMH_HOME_PARTIAL);
 	kmh_kunit_at(test, "bulk free, after a run", recycle_under_bulk, &r);

@@ -169,7 +169,7 @@ static void bursts_are_served_when_the_depth_is_found(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, st.reserve_missing_bytes, 0ULL);
 		kmheap_free_bulk(BURST, b->p);
 		if (round % 4 == 3)
-			kmh_mheap_release_spans(mheap(test));
+			kmh_mheap_drain_lists(mheap(test));
 	}
 	KUNIT_EXPECT_GT(test, first, 0U);	/* the reserve starts at 256 KiB */
 	KUNIT_EXPECT_EQ(test, b->nrefused, first);

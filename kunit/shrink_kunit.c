@@ -131,7 +131,7 @@ static void levels_drain_downwards(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.cached_bytes, 0ULL);
 	KUNIT_EXPECT_EQ(test, st.central_bytes + st.page_heap_bytes, st.free_bytes);
 
-	kmh_mheap_release_spans(mh);
+	kmh_mheap_drain_lists(mh);
 	st = stats(heap);
 	KUNIT_EXPECT_EQ(test, st.central_bytes, 0ULL);
 	KUNIT_EXPECT_EQ(test, st.spans, 0ULL);
@@ -155,7 +155,7 @@ static void empty_spans_on_lists_are_central(struct kunit *test)
 	for (i = 0; i < NOBJS; i += 4)
 		kmheap_free(p[i]);
 	kmh_mcache_drain_all(heap);
-	kmh_mheap_release_spans(mheap_of(heap));
+	kmh_mheap_drain_lists(mheap_of(heap));
 	st = stats(heap);
 	KUNIT_EXPECT_EQ(test, st.central_bytes, 0ULL);
 	for (i = 0; i < NOBJS; i++)
@@ -184,7 +184,7 @@ static void parked_objects_are_counted(struct kunit *test)
 	kmh_kunit_elsewhere(test, put_large, p);
 	st = stats(heap);
 	KUNIT_EXPECT_EQ(test, st.cpu_cache_bytes, was.cpu_cache_bytes + SZ_256K);
-	kmh_largecache_all_to_store(heap);
+	kmh_largecache_drain_cpus(heap);
 	st = stats(heap);
 	KUNIT_EXPECT_EQ(test, st.cpu_cache_bytes, was.cpu_cache_bytes);
 	KUNIT_EXPECT_EQ(test, st.page_heap_bytes, was.page_heap_bytes + SZ_256K);
@@ -296,7 +296,7 @@ static void arenas_wait_for_readers(struct kunit *test)
 
 	unload(load(test, heap), 0);
 	kmh_mcache_drain_all(heap);
-	kmh_mheap_release_spans(mheap_of(heap));
+	kmh_mheap_drain_lists(mheap_of(heap));
 	rcu_read_lock();
 	preempt_disable();
 	n = scan(heap, 1);

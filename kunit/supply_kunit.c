@@ -78,7 +78,7 @@ static void take_of_everything(struct kunit *test, gfp_t gfp)
 	KUNIT_EXPECT_NOT_NULL(test, table);
 	kmh_backend_free(table);
 	kmh_fixalloc_init(&f, "gfp", 100, 64);
-	KUNIT_EXPECT_EQ(test, kmh_fixalloc_reserve(&f, 1, gfp), 0);
+	KUNIT_EXPECT_EQ(test, kmh_fixalloc_refill(&f, 1, gfp), 0);
 	kmh_fixalloc_destroy(&f);
 }
 
@@ -437,7 +437,7 @@ static void growth_comes_round(struct kunit *test)
 	kmh_mcache_drain_all(heap);
 	inuse = mh->pa.npages - mh->pa.nfree;
 	for (round = 0; round < 2 * NR_SPANS / 512 + 2; round++)
-		kmh_mheap_release_some(mh, 512);
+		kmh_mheap_drain_some(mh, 512);
 	KUNIT_EXPECT_EQ_MSG(test, mh->pa.nfree, mh->pa.npages, "%lu were in use", inuse);
 	kvfree(p);
 }

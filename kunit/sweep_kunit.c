@@ -519,7 +519,7 @@ static void fresh_pages_are_paid_for(struct kunit *test)
 	sweep_finish(test);
 	for (i = 0; i < ARRAY_SIZE(s); i++)
 		free_all(test, s[i]);
-	kmh_mheap_release_spans(&node(test)->mheap);
+	kmh_mheap_drain_lists(&node(test)->mheap);
 	expect_all_released(test, SPANCLASS);
 }
 

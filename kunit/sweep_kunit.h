@@ -35,7 +35,7 @@ static inline int sweep_init(struct kunit *test)
 		return err;
 	sweep_by_hand(kmh_kunit_heap(test));
 	/* A caller that grows because descriptors are short would sweep, too. */
-	return kmh_mspan_pools_reserve(512, GFP_KERNEL);
+	return kmh_mspan_pools_refill(512, GFP_KERNEL);
 }
 
 /* Open a generation; its classes are those whose dirty flag is set. */

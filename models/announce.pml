@@ -3,7 +3,7 @@
  * Announce once (design.rst 6.2): where a span is while others free into it.
  *
  * Models kmh_mspan_free_remote(), kmh_mspan_defer(), kmh_tiny_defer(),
- * kmh_mcentral_announce(), kmh_mcentral_settle(), kmh_mcentral_settle_full() and the
+ * kmh_inbox_announce(), kmh_mcentral_settle(), kmh_mcentral_settle_full() and the
  * kmh_mcentral_pop_*_locked(). What is done under the mcentral lock is one step where those
  * without the lock see only one access of it. Memory is sequentially consistent;
  * announce.litmus has what is not.

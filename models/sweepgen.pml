@@ -3,7 +3,7 @@
  * Who sweeps a span, and when its generation may end.
  *
  * Models kmh_mcentral_claim_locked(), kmh_mcentral_ready(), kmh_mcentral_settle(),
- * kmh_mcentral_announce(), the kmh_mcentral_pop_*_locked(), kmh_mcentral_try_claim(),
+ * kmh_inbox_announce(), the kmh_mcentral_pop_*_locked(), kmh_mcentral_try_claim(),
  * kmh_mcentral_cache_spans(), kmh_sweep_if_stale(), kmh_sweep_uncached(), kmh_sweep_open(),
  * kmh_sweep_finish(), kmh_sweep_wait_for_trips() and kmh_mcentral_is_swept(). What is done under
  * the mcentral lock is one step, but for what others do without it. Trips that begin while

@@ -230,7 +230,7 @@ static unsigned long nfree_drained(struct kmh_fixalloc *f)
 }
 
 /**
- * kmh_fixalloc_reserve() - make sure that items are free
+ * kmh_fixalloc_refill() - make sure that items are free
  * @f: the fixalloc.
  * @nobjs: how many must be free on return. Other callers may get them right afterwards.
  * @gfp: how hard to try.
@@ -239,7 +239,7 @@ static unsigned long nfree_drained(struct kmh_fixalloc *f)
  * Return: 0, -ENOMEM, or -EDQUOT where the module's limit forbids a chunk; chunks taken up to
  * then stay.
  */
-int kmh_fixalloc_reserve(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp)
+int kmh_fixalloc_refill(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp)
 {
 	void *base;
 

@@ -2,7 +2,7 @@
 /*
  * Fixed-size metadata, type-stable: Go's fixalloc with the locking of a kernel.
  *
- * Items come from chunks that are taken from the kernel by kmh_fixalloc_reserve() and given
+ * Items come from chunks that are taken from the kernel by kmh_fixalloc_refill() and given
  * back by kmh_fixalloc_destroy() only. Between the two, memory that was an item stays an item
  * of that kind, so a racing reader may follow a stale pointer to a freed or reused item. The
  * reader then sees what the last user left, or what the next one writes, and must be able to
@@ -58,7 +58,7 @@ struct kmh_fixalloc {
 };
 
 void kmh_fixalloc_init(struct kmh_fixalloc *f, const char *name, size_t bytes, size_t align);
-int kmh_fixalloc_reserve(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp);
+int kmh_fixalloc_refill(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp);
 void *kmh_fixalloc_get(struct kmh_fixalloc *f);
 void kmh_fixalloc_put(struct kmh_fixalloc *f, void *p);
 void kmh_fixalloc_destroy(struct kmh_fixalloc *f);

@@ -50,14 +50,14 @@ static void kmh_inbox_add(struct kmh_mcentral *c, struct kmh_mspan *s)
 	if (keeper && READ_ONCE(keeper->node) != kmh_mcentral_node(c))
 		keeper = NULL;
 	in = keeper ? &keeper->inbox[c->spanclass] : &c->inbox;
-	/* List, flag: fully ordered. Pairs with the barrier in kmh_mcentral_steal_locked(). */
+	/* List, flag: fully ordered. Pairs with the barrier in kmh_inbox_steal_locked(). */
 	llist_add(&s->node, &in->announced);
 	if (keeper && !READ_ONCE(c->inboxes))
 		WRITE_ONCE(c->inboxes, true);
 }
 
 /**
- * kmh_mcentral_announce() - list a full span that has been freed into
+ * kmh_inbox_announce() - list a full span that has been freed into
  * @s: a span seen with home FULL or LISTED.
  *
  * The caller that wins the exchange adds the span, so it is on the list once however many free
@@ -68,7 +68,7 @@ static void kmh_inbox_add(struct kmh_mcentral *c, struct kmh_mspan *s)
  * object in it or the right to sweep it. So the descriptor may be another span by now, but one
  * whose heap exists.
  */
-void kmh_mcentral_announce(struct kmh_mspan *s)
+void kmh_inbox_announce(struct kmh_mspan *s)
 {
 	struct kmh_mcache __percpu *mcache = READ_ONCE(s->mcache);
 	int home = atomic_read(&s->home);
@@ -102,7 +102,7 @@ enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slo
 	if (unlikely(!kmh_mspan_set_remote(s, slot)))
 		return KMH_FREE_DOUBLE;
 	if (kmh_mspan_unannounced(s))
-		kmh_mcentral_announce(s);
+		kmh_inbox_announce(s);
 	return KMH_FREE_OK;
 }
 
@@ -132,13 +132,13 @@ static struct kmh_mspan *kmh_inbox_pop_locked(struct kmh_mcentral *c, struct kmh
 }
 
 /**
- * kmh_mcentral_pop_announced_locked() - a span that has been freed into
+ * kmh_inbox_pop_announced_locked() - a span that has been freed into
  * @c: the class; locked.
  * @mc: the mcache in whose section the caller is, or NULL.
  *
  * Return: one that @mc has filled, or that no mcache has, with home CACHED; or NULL.
  */
-struct kmh_mspan *kmh_mcentral_pop_announced_locked(struct kmh_mcentral *c, struct kmh_mcache *mc)
+struct kmh_mspan *kmh_inbox_pop_announced_locked(struct kmh_mcentral *c, struct kmh_mcache *mc)
 {
 	struct kmh_mspan *s = NULL;
 
@@ -148,13 +148,13 @@ struct kmh_mspan *kmh_mcentral_pop_announced_locked(struct kmh_mcentral *c, stru
 }
 
 /**
- * kmh_mcentral_steal_locked() - a span that is announced for some CPU
+ * kmh_inbox_steal_locked() - a span that is announced for some CPU
  * @c: the class; locked.
  * @ncpus: inboxes to look into at most, from where the last look ended.
  *
  * Return: the span, with home CACHED, or NULL.
  */
-struct kmh_mspan *kmh_mcentral_steal_locked(struct kmh_mcentral *c, unsigned int ncpus)
+struct kmh_mspan *kmh_inbox_steal_locked(struct kmh_mcentral *c, unsigned int ncpus)
 {
 	bool all = ncpus >= num_possible_cpus();
 	unsigned int left = all ? num_possible_cpus() : ncpus;
@@ -182,7 +182,7 @@ struct kmh_mspan *kmh_mcentral_steal_locked(struct kmh_mcentral *c, unsigned int
 }
 
 /* Has a span been announced? A guess while spans are announced or taken. */
-bool kmh_mcentral_any_announced(struct kmh_mcentral *c)
+bool kmh_inbox_any_announced(struct kmh_mcentral *c)
 {
 	struct kmh_inbox *in;
 	unsigned int cpu;
@@ -240,8 +240,8 @@ out:
 }
 
 /* Sweep an inbox. @mc, if not NULL: only while that CPU is served from the node of @c. */
-static void kmh_mcentral_sweep_inbox(struct kmh_mcentral *c, struct kmh_inbox *in, u8 *turns,
-				     const struct kmh_mcache *mc)
+static void kmh_inbox_sweep(struct kmh_mcentral *c, struct kmh_inbox *in, u8 *turns,
+			    const struct kmh_mcache *mc)
 {
 	u8 since = READ_ONCE(*turns);
 
@@ -250,7 +250,7 @@ static void kmh_mcentral_sweep_inbox(struct kmh_mcentral *c, struct kmh_inbox *i
 }
 
 /* Sweep one announced span, of any CPU. Return: false when there is none. */
-static bool kmh_mcentral_sweep_one_announced(struct kmh_mcentral *c)
+static bool kmh_inbox_sweep_one(struct kmh_mcentral *c)
 {
 	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
 	struct kmh_mspan *s;
@@ -259,8 +259,8 @@ static bool kmh_mcentral_sweep_one_announced(struct kmh_mcentral *c)
 	preempt_disable();
 	kmh_trip_begin(&mcache->trips);
 	kmh_wait_lock_irqsave(&c->lock, flags);
-	s = kmh_mcentral_pop_announced_locked(c, NULL) ?:
-		    kmh_mcentral_steal_locked(c, num_possible_cpus());
+	s = kmh_inbox_pop_announced_locked(c, NULL) ?:
+		    kmh_inbox_steal_locked(c, num_possible_cpus());
 	if (s)
 		kmh_mcentral_claim_locked(c, s);
 	kmh_unlock_irqrestore(&c->lock, flags);
@@ -281,8 +281,8 @@ static bool kmh_mcentral_sweep_one_announced(struct kmh_mcentral *c)
  */
 unsigned int kmh_mcentral_sweep_some(struct kmh_mcentral *c, unsigned int most)
 {
-	for (; most && kmh_mcentral_any_announced(c); most--)
-		if (!kmh_mcentral_sweep_one_announced(c))
+	for (; most && kmh_inbox_any_announced(c); most--)
+		if (!kmh_inbox_sweep_one(c))
 			break;
 	while (most && kmh_mcentral_sweep_one(c))
 		most--;
@@ -290,7 +290,7 @@ unsigned int kmh_mcentral_sweep_some(struct kmh_mcentral *c, unsigned int most)
 }
 
 /* Exact only under the lock: lists and flag are empty for a moment while a span is taken. */
-static bool kmh_mcentral_has_announced(struct kmh_mcentral *c, bool *inboxes)
+static bool kmh_inbox_has_announced(struct kmh_mcentral *c, bool *inboxes)
 {
 	unsigned long flags;
 	bool has;
@@ -303,7 +303,7 @@ static bool kmh_mcentral_has_announced(struct kmh_mcentral *c, bool *inboxes)
 }
 
 /**
- * kmh_mcentral_sweep_announced() - take in the spans that are announced now
+ * kmh_inbox_sweep_announced() - take in the spans that are announced now
  * @c: the class.
  *
  * Spans that are announced meanwhile are left. Each span is swept if it has to be, and put where
@@ -311,28 +311,28 @@ static bool kmh_mcentral_has_announced(struct kmh_mcentral *c, bool *inboxes)
  *
  * Context: Process context; may sleep.
  */
-void kmh_mcentral_sweep_announced(struct kmh_mcentral *c)
+void kmh_inbox_sweep_announced(struct kmh_mcentral *c)
 {
 	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
 	struct kmh_inbox *in;
 	unsigned int cpu;
 	bool inboxes;
 
-	if (!kmh_mcentral_has_announced(c, &inboxes))
+	if (!kmh_inbox_has_announced(c, &inboxes))
 		return;
-	kmh_mcentral_sweep_inbox(c, &c->inbox, &c->turns, NULL);
+	kmh_inbox_sweep(c, &c->inbox, &c->turns, NULL);
 	if (!inboxes)
 		return;
 	for_each_possible_cpu(cpu) {
 		in = kmh_inbox_of(c, cpu);
 		if (in)
-			kmh_mcentral_sweep_inbox(c, in, kmh_inbox_turns(c, cpu),
-						 per_cpu_ptr(mcache, cpu));
+			kmh_inbox_sweep(c, in, kmh_inbox_turns(c, cpu),
+					per_cpu_ptr(mcache, cpu));
 	}
 }
 
 /**
- * kmh_mcentral_leave_inbox() - a CPU is served from another node from now on
+ * kmh_inbox_leave() - a CPU is served from another node from now on
  * @c: a class of the node that it was served from.
  * @mc: of the CPU, which is offline and stays so; it has been on no node for longer than a
  *	grace period.
@@ -341,7 +341,7 @@ void kmh_mcentral_sweep_announced(struct kmh_mcentral *c)
  *
  * Context: Process context; may sleep.
  */
-void kmh_mcentral_leave_inbox(struct kmh_mcentral *c, struct kmh_mcache *mc)
+void kmh_inbox_leave(struct kmh_mcentral *c, struct kmh_mcache *mc)
 {
-	kmh_mcentral_sweep_inbox(c, &mc->inbox[c->spanclass], &mc->turns[c->spanclass], NULL);
+	kmh_inbox_sweep(c, &mc->inbox[c->spanclass], &mc->turns[c->spanclass], NULL);
 }

@@ -30,12 +30,12 @@ static inline bool kmh_inbox_empty(const struct kmh_inbox *in)
 #define KMH_STEAL_CPUS		16U
 
 enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot);
-void kmh_mcentral_announce(struct kmh_mspan *s);
-struct kmh_mspan *kmh_mcentral_pop_announced_locked(struct kmh_mcentral *c, struct kmh_mcache *mc);
-struct kmh_mspan *kmh_mcentral_steal_locked(struct kmh_mcentral *c, unsigned int ncpus);
-bool kmh_mcentral_any_announced(struct kmh_mcentral *c);
-void kmh_mcentral_sweep_announced(struct kmh_mcentral *c);
+void kmh_inbox_announce(struct kmh_mspan *s);
+struct kmh_mspan *kmh_inbox_pop_announced_locked(struct kmh_mcentral *c, struct kmh_mcache *mc);
+struct kmh_mspan *kmh_inbox_steal_locked(struct kmh_mcentral *c, unsigned int ncpus);
+bool kmh_inbox_any_announced(struct kmh_mcentral *c);
+void kmh_inbox_sweep_announced(struct kmh_mcentral *c);
 unsigned int kmh_mcentral_sweep_some(struct kmh_mcentral *c, unsigned int most);
-void kmh_mcentral_leave_inbox(struct kmh_mcentral *c, struct kmh_mcache *mc);
+void kmh_inbox_leave(struct kmh_mcentral *c, struct kmh_mcache *mc);
 
 #endif /* _KMHEAP_INBOX_H */

@@ -164,7 +164,7 @@ static void kmh_mcentral_settle_full(struct kmh_mcentral *c, struct kmh_mspan *s
 		atomic_set_release(&s->home, KMH_HOME_FULL);	/* as for LISTED */
 	smp_mb();	/* pairs with the atomics in kmh_mspan_set_remote() and _defer() */
 	if (kmh_mspan_foldable(s) || (!listed && kmh_mspan_must_be_listed(s)))
-		kmh_mcentral_announce(s);
+		kmh_inbox_announce(s);
 	preempt_enable();
 }
 
@@ -183,7 +183,7 @@ static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
 		kmh_mcentral_settle_full(c, s);
 	} else if (!kmh_mcentral_list_partial(c, s)) {	/* in NMI */
 		atomic_set_release(&s->home, KMH_HOME_FULL);
-		kmh_mcentral_announce(s);
+		kmh_inbox_announce(s);
 	}
 }
 
@@ -300,11 +300,11 @@ static struct kmh_mspan *kmh_mcentral_pop_locked(struct kmh_mcentral *c, struct 
 	unsigned int swept = kmh_swept_set(c->phase);
 	struct kmh_mspan *s;
 
-	s = kmh_mcentral_pop_announced_locked(c, mc);
+	s = kmh_inbox_pop_announced_locked(c, mc);
 	if (!s)
 		s = kmh_mcentral_pop_partial_locked(c, swept);
 	if (!s)
-		s = kmh_mcentral_steal_locked(c, ncpus);
+		s = kmh_inbox_steal_locked(c, ncpus);
 	if (!s)
 		s = kmh_mcentral_pop_partial_locked(c, !swept);
 	if (!s)
@@ -327,7 +327,7 @@ static struct llist_node *kmh_mcentral_pop_chain_locked(struct kmh_mcentral *c,
 		kmh_mcentral_claim_locked(c, s);
 		*end = &s->node;
 		end = &s->node.next;
-		s = --n ? kmh_mcentral_pop_announced_locked(c, mc) : NULL;
+		s = --n ? kmh_inbox_pop_announced_locked(c, mc) : NULL;
 		if (!s && n)
 			s = kmh_mcentral_pop_partial_locked(c, kmh_swept_set(c->phase));
 	}
@@ -597,7 +597,7 @@ bool kmh_mcentral_try_claim_empty(struct kmh_mspan *s)
 	bool mine;
 
 	lockdep_assert_held(&s->mheap->lock);
-	if (atomic_read(&s->home) != KMH_HOME_PARTIAL || !kmh_mspan_idle(s) ||
+	if (atomic_read(&s->home) != KMH_HOME_PARTIAL || !kmh_mspan_would_empty(s) ||
 	    !raw_spin_trylock(&c->lock))
 		return false;
 	mine = kmh_mcentral_take_partial_locked(c, s);
@@ -705,7 +705,7 @@ static unsigned int kmh_mcentral_release_some(struct kmh_mcentral *c, unsigned i
 	left = min(left, KMH_RELEASE_LOOKS);
 	for (looks = 0; looks < left && n < KMH_RELEASE_BATCH && !list_empty(set); looks++) {
 		s = list_first_entry(set, struct kmh_mspan, list);
-		if (!kmh_mspan_idle(s) && kmh_mspan_has_avail(s)) {
+		if (!kmh_mspan_would_empty(s) && kmh_mspan_has_avail(s)) {
 			list_move_tail(&s->list, set);
 			continue;
 		}
@@ -736,7 +736,7 @@ void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass)
 	struct kmh_mcentral *c = &node->central[spanclass];
 	unsigned int left, looks;
 
-	kmh_mcentral_sweep_announced(c);
+	kmh_inbox_sweep_announced(c);
 	while (kmh_mcentral_sweep_one(c))
 		;
 	for (left = READ_ONCE(c->npartial); left; left -= looks) {

@@ -188,7 +188,7 @@ struct kmh_mspan *kmh_largecache_take(struct kmheap *heap, unsigned long npages,
 /* ---- giving parked spans back */
 
 /**
- * kmh_largecache_to_store() - move what an mcache has parked to its node's store
+ * kmh_largecache_drain() - move what an mcache has parked to its node's store
  * @mc: in the section, or of a CPU that is dead.
  *
  * Moves all of it, whatever the store has: the caller takes from the store or empties it, and the
@@ -197,7 +197,7 @@ struct kmh_mspan *kmh_largecache_take(struct kmheap *heap, unsigned long npages,
  *
  * Context: Any but NMI.
  */
-void kmh_largecache_to_store(struct kmh_mcache *mc)
+void kmh_largecache_drain(struct kmh_mcache *mc)
 {
 	struct kmh_parked *p = &mc->large.parked;
 	struct kmh_mheap *mh = &mc->node->mheap;
@@ -230,7 +230,7 @@ bool kmh_largecache_flush(struct kmh_mheap *mh, struct kmh_mcache *mc, unsigned 
 
 	if (kmh_nested())
 		return false;
-	if (kmh_largestore_release_some(mh, npages))
+	if (kmh_largestore_drain_some(mh, npages))
 		return true;
 	preempt_disable();
 	if (!mc) {
@@ -240,12 +240,12 @@ bool kmh_largecache_flush(struct kmh_mheap *mh, struct kmh_mcache *mc, unsigned 
 			goto out;
 	}
 	if (&mc->node->mheap == mh)
-		kmh_largecache_to_store(mc);
+		kmh_largecache_drain(mc);
 	if (entered)
 		kmh_mcache_leave(mc);
 out:
 	preempt_enable();
-	return kmh_largestore_release_some(mh, npages);
+	return kmh_largestore_drain_some(mh, npages);
 }
 
 /*
@@ -256,7 +256,7 @@ static void kmh_unpark_for_others(struct kmh_mcache *mc)
 {
 	struct kmh_parked *p = &mc->large.parked;
 
-	kmh_largecache_to_store(mc);
+	kmh_largecache_drain(mc);
 	p->max = min(max(p->max / 2, KMH_LARGECACHE_PAGES), p->max);
 }
 
@@ -266,7 +266,7 @@ static bool kmh_has_parked(const struct kmh_mcache *mc)
 }
 
 /**
- * kmh_largecache_all_to_store() - move what all CPUs have parked to the stores
+ * kmh_largecache_drain_cpus() - move what all CPUs have parked to the stores
  * @heap: the heap.
  *
  * Interrupts only CPUs that have something parked. A CPU that is in its section is asked
@@ -275,7 +275,7 @@ static bool kmh_has_parked(const struct kmh_mcache *mc)
  * Context: Process context; may sleep.
  * Return: true when any CPU had some.
  */
-bool kmh_largecache_all_to_store(struct kmheap *heap)
+bool kmh_largecache_drain_cpus(struct kmheap *heap)
 {
 	unsigned int tries = 3, nfetched = 0;
 	struct kmh_visited v;
@@ -290,18 +290,18 @@ bool kmh_largecache_all_to_store(struct kmheap *heap)
 /* Give back everything that is parked. Context: process context; sleeps. */
 void kmh_largecache_drain_all(struct kmheap *heap)
 {
-	kmh_largecache_all_to_store(heap);
-	kmh_largestore_release(heap);
+	kmh_largecache_drain_cpus(heap);
+	kmh_largestore_drain(heap);
 }
 
 /* kmh_largecache_drain_all() for a heap without users: no CPU needs to be interrupted. */
-void kmh_largecache_drain_idle(struct kmheap *heap)
+void kmh_largecache_drain_unused(struct kmheap *heap)
 {
 	unsigned int cpu;
 
 	for_each_possible_cpu(cpu)
-		kmh_largecache_to_store(per_cpu_ptr(heap->mcache, cpu));
-	kmh_largestore_release(heap);
+		kmh_largecache_drain(per_cpu_ptr(heap->mcache, cpu));
+	kmh_largestore_drain(heap);
 }
 
 /* ---- checks */

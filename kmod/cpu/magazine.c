@@ -63,13 +63,13 @@ void kmh_magazines_exit(void)
 }
 
 /* A heap does without magazines where the module's limit forbids them, and so does reclaim. */
-int kmh_magazines_reserve(unsigned int nobjs, gfp_t gfp)
+int kmh_magazines_refill(unsigned int nobjs, gfp_t gfp)
 {
 	int err;
 
 	if (current->flags & PF_MEMALLOC)
 		return 0;
-	err = kmh_fixalloc_reserve(&kmh_magazine_pool, nobjs, gfp);
+	err = kmh_fixalloc_refill(&kmh_magazine_pool, nobjs, gfp);
 	return err == -EDQUOT ? 0 : err;
 }
 
@@ -85,7 +85,7 @@ static void kmh_magazine_announce(struct kmheap *heap, unsigned long addr)
 	/* A span of another heap, or of none, means that our span has been empty meanwhile. */
 	if (READ_ONCE(s->state) == KMH_SPAN_SMALL && READ_ONCE(s->mcache) == heap->mcache &&
 	    kmh_mspan_unannounced(s))
-		kmh_mcentral_announce(s);
+		kmh_inbox_announce(s);
 }
 
 /* Pop the last entry; there is one. */
@@ -219,7 +219,7 @@ static __always_inline bool kmh_magazine_claim(struct kmh_mcache *mc, unsigned i
 	/* Set the bit again that was cleared, whatever the address is by now. */
 	test_and_set_bit(slot % KMH_WORD_SLOTS, remote);
 	if (kmh_mspan_unannounced(s))	/* as after kmh_mspan_set_remote() */
-		kmh_mcentral_announce(s);
+		kmh_inbox_announce(s);
 	return false;
 }
 
@@ -246,7 +246,7 @@ void *kmh_magazine_get(struct kmh_mcache *mc, unsigned int spanclass)
 }
 
 /* Announce the spans of all entries of an mcache. In the section, or the CPU is dead. */
-void kmh_magazines_flush(struct kmh_mcache *mc)
+void kmh_magazines_drain(struct kmh_mcache *mc)
 {
 	unsigned int i;
 
@@ -277,7 +277,7 @@ static bool kmh_has_magazines(const struct kmh_mcache *mc)
 }
 
 /**
- * kmh_magazines_flush_all() - announce all spans, so that a search for free slots finds them
+ * kmh_magazines_drain_all() - announce all spans, so that a search for free slots finds them
  * @heap: the heap.
  *
  * Interrupts only CPUs that have something in a magazine. A CPU that is in its section is asked
@@ -285,11 +285,11 @@ static bool kmh_has_magazines(const struct kmh_mcache *mc)
  *
  * Context: Process context; may sleep.
  */
-void kmh_magazines_flush_all(struct kmheap *heap)
+void kmh_magazines_drain_all(struct kmheap *heap)
 {
 	unsigned int tries = 3;
 
-	while (kmh_mcache_visit(heap, kmh_magazines_flush, kmh_has_magazines).busy && --tries)
+	while (kmh_mcache_visit(heap, kmh_magazines_drain, kmh_has_magazines).busy && --tries)
 		cpu_relax();
 }
 
@@ -310,7 +310,7 @@ void kmh_magazines_end(struct kmheap *heap)
 
 /*
  * Free an mcache's magazines. Their entries have been announced, or the heap ends. As
- * kmh_magazines_flush().
+ * kmh_magazines_drain().
  */
 void kmh_magazines_free(struct kmh_mcache *mc)
 {

@@ -14,11 +14,11 @@ struct kmheap;
 
 void kmh_magazines_init(void);
 void kmh_magazines_exit(void);
-int kmh_magazines_reserve(unsigned int nobjs, gfp_t gfp);
+int kmh_magazines_refill(unsigned int nobjs, gfp_t gfp);
 unsigned int kmh_magazine_len(const struct kmh_mcache *mc, unsigned int spanclass);
 bool kmh_magazine_put(struct kmh_mspan *s, unsigned long addr);
-void kmh_magazines_flush(struct kmh_mcache *mc);
-void kmh_magazines_flush_all(struct kmheap *heap);
+void kmh_magazines_drain(struct kmh_mcache *mc);
+void kmh_magazines_drain_all(struct kmheap *heap);
 void kmh_magazines_end(struct kmheap *heap);
 void kmh_magazines_free(struct kmh_mcache *mc);
 

@@ -184,7 +184,7 @@ void kmh_mcache_walk_spans(struct kmh_mcache *mc, void (*fn)(struct kmh_mspan *s
  * kmh_mcache_drain_locked() - give everything an mcache holds to the tiers behind it
  * @mc: in the section, or of a CPU that is dead.
  *
- * Large objects go to the stores of their nodes; the caller has to call kmh_largestore_release().
+ * Large objects go to the stores of their nodes; the caller has to call kmh_largestore_drain().
  */
 void kmh_mcache_drain_locked(struct kmh_mcache *mc)
 {
@@ -193,7 +193,7 @@ void kmh_mcache_drain_locked(struct kmh_mcache *mc)
 
 	kmh_assert_pinned();
 	kmh_tiny_close(mc);
-	kmh_magazines_flush(mc);
+	kmh_magazines_drain(mc);
 	kmh_magazines_free(mc);
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
 		kmh_mcslot_uncache(mc, &mc->slot[i]);
@@ -201,7 +201,7 @@ void kmh_mcache_drain_locked(struct kmh_mcache *mc)
 			kmh_mcache_uncache(mc, s);
 	}
 	kmh_pagecache_give(&mc->node->mheap, &mc->pages);
-	kmh_largecache_to_store(mc);
+	kmh_largecache_drain(mc);
 }
 
 /* Is there anything that a drain would give back? A guess, from any CPU. */
@@ -297,7 +297,7 @@ void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu)
 	WRITE_ONCE(mc->node, NULL);
 	synchronize_rcu();
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-		kmh_mcentral_leave_inbox(&old->central[i], mc);
+		kmh_inbox_leave(&old->central[i], mc);
 	WRITE_ONCE(mc->node, new);
 }
 

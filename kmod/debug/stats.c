@@ -76,7 +76,7 @@ static void kmh_walk_slots(struct kmh_mspan *s, struct kmh_heap_walk *w)
 		w->st.cpu_cache_bytes += idle;
 	} else {
 		w->st.free_bytes += idle;
-		if (kmh_mspan_idle(s))
+		if (kmh_mspan_would_empty(s))
 			w->st.central_bytes += (u64)s->npages << KMH_PAGE_SHIFT;
 	}
 	w->st.waste_bytes += kmh_less((u64)s->npages << KMH_PAGE_SHIFT,

@@ -94,7 +94,7 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 		if (p || atomic)
 			break;
 		if (kmh_mspan_pools_short(spanclass) &&
-		    !kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp))
+		    !kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp))
 			continue;
 		if (kmh_mheap_grow(&node->mheap, class->npages, class->align_pages, seen, gfp))
 			break;

@@ -216,7 +216,7 @@ static noinline bool kmh_free_run_foreign(struct kmh_mspan *s, unsigned int word
 		return false;
 	doubled = atomic_long_fetch_or(mask, &s->w[word].remote) & mask;
 	if (kmh_mspan_unannounced(s))
-		kmh_mcentral_announce(s);
+		kmh_inbox_announce(s);
 	for_each_set_bit(bit, &doubled, KMH_WORD_SLOTS) {
 		preempt_disable();	/* kmh_free_doubled() turns it on */
 		kmh_free_doubled(addr + (bit - __ffs(mask)) * bytes, ip);

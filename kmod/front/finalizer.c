@@ -143,7 +143,7 @@ static int kmh_special_count_out(struct kmh_special *sp)
 	/* Fully ordered: pairs with the barrier in kmh_mcentral_settle_full(). */
 	was = atomic_xchg(&sp->state, KMH_SPECIAL_DONE);
 	if (!large && kmh_mspan_unannounced(s))
-		kmh_mcentral_announce(s);
+		kmh_inbox_announce(s);
 	preempt_enable();
 	return was;
 }

@@ -130,7 +130,7 @@ static noinline void kmh_free_slow(unsigned long addr, struct kmh_mspan *s, unsi
 static noinline void kmh_free_announce(unsigned long addr, struct kmh_mspan *s)
 {
 	if (!kmh_magazine_put(s, addr))
-		kmh_mcentral_announce(s);
+		kmh_inbox_announce(s);
 	preempt_enable();
 }
 

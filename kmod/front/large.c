@@ -45,7 +45,7 @@ static struct kmh_mspan *kmh_large_span(struct kmh_mheap *mh, unsigned long npag
 		if (!kmh_alloc_may_grow(gfp))
 			return NULL;
 		if (kmh_mspan_pools_short(KMH_SPANCLASS_LARGE) &&
-		    !kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp))
+		    !kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp))
 			continue;
 		if (kmh_mheap_grow(mh, npages, align, seen, gfp))
 			return NULL;

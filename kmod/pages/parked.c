@@ -97,7 +97,7 @@ static struct kmh_mspan *kmh_parked_pop_fit(struct kmh_parked *p, unsigned long 
  * Give back one span of a store that holds @npages, or else a batch of any. No span holds
  * KMH_WHATEVER pages. Return: false when the store is empty.
  */
-bool kmh_largestore_release_some(struct kmh_mheap *mh, unsigned long npages)
+bool kmh_largestore_drain_some(struct kmh_mheap *mh, unsigned long npages)
 {
 	struct kmh_parked *store = &mh->store;
 	struct kmh_mspan *s, *out = NULL;
@@ -124,7 +124,7 @@ bool kmh_largestore_release_some(struct kmh_mheap *mh, unsigned long npages)
 }
 
 /* Give back everything that is in the stores now. Context: process context; sleeps. */
-void kmh_largestore_release(struct kmheap *heap)
+void kmh_largestore_drain(struct kmheap *heap)
 {
 	struct kmh_node *node;
 	int nid = -1;
@@ -136,7 +136,7 @@ void kmh_largestore_release(struct kmheap *heap)
 		 */
 		unsigned long left = READ_ONCE(node->mheap.store.npages);
 
-		while (left-- && kmh_largestore_release_some(&node->mheap, KMH_WHATEVER))
+		while (left-- && kmh_largestore_drain_some(&node->mheap, KMH_WHATEVER))
 			cond_resched();
 		kmh_mheap_drain_pending(&node->mheap);
 	}

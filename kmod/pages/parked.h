@@ -54,9 +54,9 @@ void kmh_free_parked(struct kmh_mspan *s);
 #define KMH_WHATEVER		ULONG_MAX
 
 void kmh_store_make_room(struct kmh_parked *store, unsigned long npages, struct kmh_mspan **out);
-bool kmh_largestore_release_some(struct kmh_mheap *mh, unsigned long npages);
+bool kmh_largestore_drain_some(struct kmh_mheap *mh, unsigned long npages);
 void kmh_largestore_init(struct kmh_parked *store);
-void kmh_largestore_release(struct kmheap *heap);
+void kmh_largestore_drain(struct kmheap *heap);
 bool kmh_largestore_holds(const struct kmh_parked *store, unsigned long npages,
 			  unsigned long align);
 bool kmh_span_is_parked(const struct kmh_mspan *s, unsigned long page);

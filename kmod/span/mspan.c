@@ -173,7 +173,7 @@ bool kmh_mspan_empty(const struct kmh_mspan *s)
 }
 
 /* Would a fold leave the span empty? A guess, from any CPU. */
-bool kmh_mspan_idle(const struct kmh_mspan *s)
+bool kmh_mspan_would_empty(const struct kmh_mspan *s)
 {
 	unsigned int i;
 

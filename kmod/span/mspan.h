@@ -143,7 +143,7 @@ unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s);
 void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long base, u32 npages);
 bool kmh_mspan_has_avail(const struct kmh_mspan *s);
 bool kmh_mspan_empty(const struct kmh_mspan *s);
-bool kmh_mspan_idle(const struct kmh_mspan *s);
+bool kmh_mspan_would_empty(const struct kmh_mspan *s);
 void kmh_mspan_blacken(struct kmh_mspan *s);
 
 /* How many slots are in which state; at rest they add up to nelems. */

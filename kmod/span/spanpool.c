@@ -131,40 +131,40 @@ static bool kmh_pool_below(unsigned int pool, unsigned int quarters)
  * For reclaim, which gets the last pages there are: only the descriptor that the next span
  * needs.
  */
-static int kmh_mspan_pools_reserve_one(gfp_t gfp)
+static int kmh_mspan_pools_refill_one(gfp_t gfp)
 {
 	unsigned int i;
 	int err = 0;
 
 	for (i = 0; !err && i < KMH_SPAN_POOLS; i++)
-		err = kmh_fixalloc_reserve(&kmh_span_pool[i], 1, gfp);
-	return err ?: kmh_fixalloc_reserve(&kmh_tiny_pool, 1, gfp);
+		err = kmh_fixalloc_refill(&kmh_span_pool[i], 1, gfp);
+	return err ?: kmh_fixalloc_refill(&kmh_tiny_pool, 1, gfp);
 }
 
 /**
- * kmh_mspan_pools_reserve() - make sure that spans can be had without allocating
+ * kmh_mspan_pools_refill() - make sure that spans can be had without allocating
  * @nobjs: free descriptors wanted of those with one slot word. The others hold 2 to 16
  *	times the objects, so a quarter of @nobjs suffices; one in 16 for tiny spans.
  * @gfp: how hard to try; must allow sleeping.
  *
  * Context: Process context; sleeps.
- * Return: 0, -ENOMEM or -EDQUOT (kmh_fixalloc_reserve()); what could be reserved stays reserved.
+ * Return: 0, -ENOMEM or -EDQUOT (kmh_fixalloc_refill()); what could be reserved stays reserved.
  */
-int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp)
+int kmh_mspan_pools_refill(unsigned int nobjs, gfp_t gfp)
 {
 	unsigned int i;
 	int err;
 
 	if (current->flags & PF_MEMALLOC)
-		return kmh_mspan_pools_reserve_one(gfp);
+		return kmh_mspan_pools_refill_one(gfp);
 	for (i = 0; i < KMH_SPAN_POOLS; i++) {
-		err = kmh_fixalloc_reserve(&kmh_span_pool[i], kmh_pool_goal(i, nobjs), gfp);
+		err = kmh_fixalloc_refill(&kmh_span_pool[i], kmh_pool_goal(i, nobjs), gfp);
 		if (err)
 			return err;
 		WRITE_ONCE(kmh_pool_raised[i], false);
 	}
-	return kmh_fixalloc_reserve(&kmh_tiny_pool, DIV_ROUND_UP(nobjs, 16) + kmh_pool_floor(),
-				    gfp);
+	return kmh_fixalloc_refill(&kmh_tiny_pool, DIV_ROUND_UP(nobjs, 16) + kmh_pool_floor(),
+				   gfp);
 }
 
 /*

@@ -22,7 +22,7 @@ struct kmh_mspan;
 
 void kmh_mspan_pools_init(void);
 void kmh_mspan_pools_destroy(void);
-int kmh_mspan_pools_reserve(unsigned int nobjs, gfp_t gfp);
+int kmh_mspan_pools_refill(unsigned int nobjs, gfp_t gfp);
 void kmh_mspan_pools_keep(long nspans);
 bool kmh_mspan_pools_short(unsigned int spanclass);
 bool kmh_mspan_pools_draw(unsigned int spanclass);

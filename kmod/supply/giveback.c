@@ -37,7 +37,7 @@ void kmh_mcache_drain_all(struct kmheap *heap)
 	kmh_nmi_drain(heap);
 	while (kmh_mcache_visit(heap, kmh_mcache_drain_locked, NULL).busy && --tries)
 		usleep_range(50, 200);
-	kmh_largestore_release(heap);
+	kmh_largestore_drain(heap);
 }
 
 /**
@@ -54,7 +54,7 @@ void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu)
 	preempt_disable();
 	kmh_mcache_drain_locked(per_cpu_ptr(heap->mcache, cpu));
 	preempt_enable();
-	kmh_largestore_release(heap);
+	kmh_largestore_drain(heap);
 }
 
 /* ---- spans of the classes become pages */
@@ -68,7 +68,7 @@ void kmh_scavenge_announced(struct kmheap *heap)
 
 	while ((node = kmh_next_node(heap, &nid))) {
 		for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++) {
-			kmh_mcentral_sweep_announced(&node->central[i]);
+			kmh_inbox_sweep_announced(&node->central[i]);
 			cond_resched();
 		}
 	}
@@ -167,7 +167,7 @@ void kmh_scavenge_some(struct kmh_mheap *mh, unsigned long npages)
 }
 
 /* Give every empty span of every class back. Return: true when that freed pages. Sleeps. */
-bool kmh_mheap_release_spans(struct kmh_mheap *mh)
+bool kmh_mheap_drain_lists(struct kmh_mheap *mh)
 {
 	struct kmh_node *node = container_of(mh, struct kmh_node, mheap);
 	unsigned long before = READ_ONCE(mh->pa.nfree);
@@ -176,7 +176,7 @@ bool kmh_mheap_release_spans(struct kmh_mheap *mh)
 	for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++) {
 		struct kmh_mcentral *c = &node->central[i];
 
-		if (READ_ONCE(c->npartial) || kmh_mcentral_any_announced(c) ||
+		if (READ_ONCE(c->npartial) || kmh_inbox_any_announced(c) ||
 		    kmh_sweep_is_open(mh->heap))
 			kmh_mcentral_release_empty(node, i);
 		cond_resched();
@@ -186,7 +186,7 @@ bool kmh_mheap_release_spans(struct kmh_mheap *mh)
 }
 
 /**
- * kmh_mheap_release_some() - give some empty spans back
+ * kmh_mheap_drain_some() - give some empty spans back
  * @mh: the page heap.
  * @most: spans to look at, of whatever class, and pages to look at for each of them.
  *
@@ -196,7 +196,7 @@ bool kmh_mheap_release_spans(struct kmh_mheap *mh)
  * Context: Process context; sleeps.
  * Return: true when that freed pages.
  */
-bool kmh_mheap_release_some(struct kmh_mheap *mh, unsigned int most)
+bool kmh_mheap_drain_some(struct kmh_mheap *mh, unsigned int most)
 {
 	struct kmh_node *node = container_of(mh, struct kmh_node, mheap);
 	unsigned long before = READ_ONCE(mh->pa.nfree);
@@ -218,7 +218,7 @@ void kmh_heap_drain(struct kmheap *heap)
 	kmh_mcache_drain_all(heap);
 	kmh_held_release(heap);
 	while ((node = kmh_next_node(heap, &nid)))
-		kmh_mheap_release_spans(&node->mheap);
+		kmh_mheap_drain_lists(&node->mheap);
 }
 
 /* ---- arenas without a page in use */
@@ -244,7 +244,7 @@ static bool kmh_arena_has_run_locked(struct kmh_arena *a)
  * Is no page of the arena in use, and is so much free without it that the worker would not
  * grow ahead? Under the page heap's lock.
  */
-static bool kmh_arena_is_idle(struct kmh_arena *a)
+static bool kmh_arena_may_leave(struct kmh_arena *a)
 {
 	const struct kmh_mheap *mh = a->mheap;
 
@@ -278,7 +278,7 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 	if (READ_ONCE(mh->heap->specials.ending))
 		return false;
 	kmh_wait_lock_irqsave(&mh->lock, flags);
-	empty = idle ? kmh_arena_is_idle(a) : kmh_arena_is_empty_locked(a);
+	empty = idle ? kmh_arena_may_leave(a) : kmh_arena_is_empty_locked(a);
 	if (empty)
 		kmh_pa_remove(kmh_arena_pa(a), &a->range, false);
 	/*
@@ -329,7 +329,7 @@ static bool kmh_span_drains(const struct kmh_mspan *s)
 	switch (READ_ONCE(s->state)) {
 	case KMH_SPAN_SMALL:
 	case KMH_SPAN_TINY:
-		return kmh_mspan_idle(s);
+		return kmh_mspan_would_empty(s);
 	case KMH_SPAN_LARGE:
 	case KMH_SPAN_MANUAL:
 		return false;
@@ -669,7 +669,7 @@ size_t kmh_arena_least_idle(struct kmheap *heap)
 		unsigned long flags;
 
 		kmh_wait_lock_irqsave(&a->mheap->lock, flags);
-		if (kmh_arena_is_idle(a) && (!least || a->bytes < least))
+		if (kmh_arena_may_leave(a) && (!least || a->bytes < least))
 			least = a->bytes;
 		kmh_unlock_irqrestore(&a->mheap->lock, flags);
 	}

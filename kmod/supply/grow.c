@@ -179,7 +179,7 @@ static int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsi
 	struct kmh_grow_size g = kmh_grow_size(mh, npages, align);
 	struct kmh_arena *a;
 
-	if (kmh_magazines_reserve(num_online_cpus(), gfp))
+	if (kmh_magazines_refill(num_online_cpus(), gfp))
 		return -ENOMEM;
 	a = kmh_mheap_new_arena(mh, g, gfp);
 	if (IS_ERR(a))
@@ -260,28 +260,28 @@ static bool kmh_mheap_find_room(struct kmh_mheap *mh, const struct kmh_room *roo
 	 */
 	if (may_wait && kmh_defer_excess(mh->heap))
 		kmh_defer_relieve(mh->heap);
-	if (kmh_largecache_all_to_store(mh->heap))
+	if (kmh_largecache_drain_cpus(mh->heap))
 		WRITE_ONCE(mh->fetched, jiffies);
 	if (kmh_mheap_has_parked(mh, room))
 		return true;
-	kmh_largestore_release(mh->heap);
+	kmh_largestore_drain(mh->heap);
 	kmh_held_release(mh->heap);
-	kmh_magazines_flush_all(mh->heap);
+	kmh_magazines_drain_all(mh->heap);
 	kmh_sweep_reclaim(mh->heap, room->npages);
-	kmh_mheap_release_some(mh, KMH_GROW_LOOK);
+	kmh_mheap_drain_some(mh, KMH_GROW_LOOK);
 	return kmh_mheap_has_room(mh, room);
 }
 
 /* Find pages of spans that are empty anyway: no CPU is interrupted for these. */
 static bool kmh_mheap_find_empty(struct kmh_mheap *mh, const struct kmh_room *room)
 {
-	return kmh_mheap_release_some(mh, KMH_GROW_LOOK) && kmh_mheap_has_room(mh, room);
+	return kmh_mheap_drain_some(mh, KMH_GROW_LOOK) && kmh_mheap_has_room(mh, room);
 }
 
 /* Find all pages there are, however long that takes, before the caller is refused. */
 static bool kmh_mheap_find_last(struct kmh_mheap *mh, const struct kmh_room *room)
 {
-	return !room->ahead && kmh_mheap_release_spans(mh) && kmh_mheap_has_room(mh, room);
+	return !room->ahead && kmh_mheap_drain_lists(mh) && kmh_mheap_has_room(mh, room);
 }
 
 /* Was the heap too small a moment ago already? Then take an arena at once. */
@@ -310,7 +310,7 @@ static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_find_empty(mh, room) &&
 	    !kmh_mheap_outgrown(mh, room, gfp))
 		err = kmh_mheap_find_room(mh, room, gfp) ?
-			      kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp) :
+			      kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp) :
 			      kmh_mheap_grow_arena(mh, room->npages, room->align, gfp);
 	if (err && kmh_mheap_find_last(mh, room))
 		err = 0;
@@ -455,7 +455,7 @@ static void kmh_mheap_work(struct work_struct *work)
 	int err;
 
 	kmh_mheap_drain_pending(mh);
-	err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, gfp);
+	err = kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp);
 	/* Callers that can sleep take the last of the memory themselves, when they need it. */
 	if (spare && (!READ_ONCE(mh->reserve.drawn) || si_mem_available() < KMH_SPARE_PAGES))
 		err = -ENOMEM;
@@ -516,7 +516,7 @@ int kmheap_set_reserve(struct kmheap *heap, size_t bytes)
 		return -EINVAL;
 	mutex_lock(&one_at_a_time);
 	before = kmh_reserve_set_floors(heap, pages);
-	err = kmh_mspan_pools_reserve(KMH_SPAN_RESERVE, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
+	err = kmh_mspan_pools_refill(KMH_SPAN_RESERVE, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
 	while (!err && pages && (node = kmh_next_node(heap, &nid)))
 		err = kmh_mheap_fill_reserve(&node->mheap, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
 	if (err)

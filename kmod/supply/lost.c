@@ -75,7 +75,7 @@ static void kmh_lost_unlist(struct kmheap *heap)
 
 	while ((node = kmh_next_node(heap, &nid))) {
 		for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++) {
-			kmh_mcentral_sweep_announced(&node->central[i]);
+			kmh_inbox_sweep_announced(&node->central[i]);
 			kmh_mcentral_drop_lost(&node->central[i]);
 			cond_resched();
 		}

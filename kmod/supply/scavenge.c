@@ -199,7 +199,7 @@ static bool kmh_scavenge_parked(struct kmheap *heap, const struct kmh_use *use, 
 	}
 	sc->parked_ms += ms;
 	if (use->parked && sc->parked_ms >= KMH_SCAVENGE_PARKED_MS) {
-		kmh_largestore_release(heap);
+		kmh_largestore_drain(heap);
 		return true;	/* to see which arenas are empty now */
 	}
 	return use->parked;

@@ -93,7 +93,7 @@ static void kmh_shrink_drain_locked(struct kmheap *heap, struct kmh_mheap *mh)
 	struct kmh_arena *a;
 
 	kmh_mcache_visit(heap, kmh_mcache_drain_locked, kmh_mcache_holds_any);
-	kmh_largestore_release(heap);
+	kmh_largestore_drain(heap);
 	kmh_scavenge_announced(heap);
 	list_for_each_entry(a, &heap->arenas, list)
 		if (a->mheap == mh && kmh_arena_empties(a))
@@ -131,7 +131,7 @@ unsigned long kmh_shrink_count(struct kmheap *heap, int nid)
 
 	if (mh->nid != nid)	/* a memoryless node */
 		return SHRINK_EMPTY;
-	kmh_defer_reclaim(heap);
+	kmh_defer_press(heap);
 	if (!mutex_trylock(&heap->arenas_mutex))
 		return 0;
 	bytes = kmh_arena_count_idle_locked(mh);

@@ -141,7 +141,7 @@ void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen)
 	 * kmh_mcentral_settle_full().
 	 */
 	if (unlikely(atomic_read(&s->home) == KMH_HOME_FULL))
-		kmh_mcentral_announce(s);
+		kmh_inbox_announce(s);
 }
 
 /**
@@ -312,12 +312,12 @@ void kmh_defer_relieve(struct kmheap *heap)
 }
 
 /**
- * kmh_defer_reclaim() - memory is short: expedite the next grace period
+ * kmh_defer_press() - memory is short: expedite the next grace period
  * @heap: the heap.
  *
  * Context: Any; reclaim calls this often. Does not wait: the worker does.
  */
-void kmh_defer_reclaim(struct kmheap *heap)
+void kmh_defer_press(struct kmheap *heap)
 {
 	struct kmh_defer *d = &heap->defer;
 

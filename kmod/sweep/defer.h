@@ -58,7 +58,7 @@ size_t kmh_defer_limit(const struct kmheap *heap);
 bool kmh_defer_excess(const struct kmheap *heap);
 unsigned long kmh_defer_step(struct kmheap *heap);
 void kmh_defer_relieve(struct kmheap *heap);
-void kmh_defer_reclaim(struct kmheap *heap);
+void kmh_defer_press(struct kmheap *heap);
 void kmh_defer_init(struct kmheap *heap);
 
 #endif /* _KMHEAP_DEFER_H */

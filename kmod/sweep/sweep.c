@@ -387,7 +387,7 @@ static void kmh_sweep_listed(struct kmheap *heap)
 
 	while ((node = kmh_next_node(heap, &nid)))
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-			kmh_mcentral_sweep_announced(&node->central[i]);
+			kmh_inbox_sweep_announced(&node->central[i]);
 	while (kmh_sweep_one(heap))
 		if (++n % KMH_SWEEP_BATCH == 0)
 			cond_resched();
