@@ -235,7 +235,7 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	kmh_defer_init(heap);
 	kmh_scavenge_init(heap);
 	kmh_idle_init(heap);
-	kmh_arena_leave_init(heap);
+	kmh_arenas_leave_init(heap);
 	kmh_limit_init(heap);
 	kmh_nmi_init(heap);
 	kmh_heap_account_metadata(heap, sizeof(*heap) + strlen(name) + 1);
@@ -421,7 +421,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	kmh_special_stop(heap);		/* runs the survivors' finalizers */
 	kmh_sweep_stop(heap);
 	kmh_idle_stop(heap);
-	kmh_arena_leave_stop(heap);
+	kmh_arenas_leave_stop(heap);
 	kmh_scavenge_stop(heap);
 	while ((node = kmh_next_node(heap, &nid)))
 		kmh_mheap_stop(&node->mheap);

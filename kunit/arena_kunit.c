@@ -239,7 +239,7 @@ static void dedicated_arena_by_size(struct kunit *test)
 		/* No arena has room for the object, and no worker makes one. */
 		mheap(test)->ahead_after = jiffies + 1000 * HZ;
 		kmh_kunit_settle(heap);
-		kmh_arena_release_free(heap, false);
+		kmh_kunit_give_back(heap);
 		next = heap->next_arena_bytes;
 		p = kmheap_alloc(heap, rows[i].bytes, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, p);
@@ -274,6 +274,7 @@ static void dedicated_arena_by_size(struct kunit *test)
 
 static void release_free_takes_empty_arenas_only(struct kunit *test)
 {
+	const struct kmh_leavers objects = { .bytes = SIZE_MAX, .dedicated = true };
 	struct kmheap *heap = kmh_kunit_heap(test);
 	struct kmh_mheap *mh = mheap(test);
 	struct kmh_arena *kept;
@@ -292,8 +293,8 @@ static void release_free_takes_empty_arenas_only(struct kunit *test)
 		;
 	gone = arena(heap, i)->first;
 
-	KUNIT_EXPECT_EQ(test, kmh_arena_release_free(heap, true), (size_t)0);
-	KUNIT_EXPECT_EQ(test, kmh_arena_release_free(heap, false), bytes);
+	KUNIT_EXPECT_EQ(test, kmh_arenas_give_back(heap, &objects, NULL), (size_t)0);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_give_back(heap), bytes);
 	KUNIT_EXPECT_EQ(test, narenas(heap), 1U);
 	KUNIT_EXPECT_PTR_EQ(test, arena(heap, 0), kept);
 	KUNIT_EXPECT_EQ(test, mh->pa.npages, kept->range.npages);
@@ -305,8 +306,8 @@ static void release_free_takes_empty_arenas_only(struct kunit *test)
 	first = kept->first;
 	bytes = kept->bytes;
 	kmh_mheap_free_span(s);
-	KUNIT_EXPECT_EQ(test, kmh_arena_release_free(heap, false), bytes);
-	KUNIT_EXPECT_EQ(test, kmh_arena_release_free(heap, false), (size_t)0);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_give_back(heap), bytes);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_give_back(heap), (size_t)0);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->arena_bytes), 0L);
 	KUNIT_EXPECT_EQ(test, mh->pa.npages, 0UL);
 	KUNIT_EXPECT_PTR_EQ(test, kmh_span_of_page(first), &kmh_span_gone);
@@ -330,7 +331,7 @@ static void grow_makes_room_for_aligned_runs(struct kunit *test)
 		struct kmh_mspan *s;
 
 		kmh_kunit_settle(heap);
-		kmh_arena_release_free(heap, false);
+		kmh_kunit_give_back(heap);
 		KUNIT_ASSERT_EQ(test, grow(mh, rows[i].npages, rows[i].align), 0);
 		s = alloc_span(mh, LARGE, rows[i].npages, rows[i].align, NULL);
 		KUNIT_ASSERT_NOT_NULL_MSG(test, s, "row %u", i);
@@ -487,7 +488,7 @@ static void grow_race_thread(void *arg, unsigned int i)
 		return;
 	}
 	while (!atomic_read(&r->stop)) {
-		r->released += kmh_arena_release_free(r->heap, false);
+		r->released += kmh_kunit_give_back(r->heap);
 		cond_resched();
 	}
 }

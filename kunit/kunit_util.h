@@ -50,6 +50,14 @@ static inline struct kmheap *kmh_kunit_heap(struct kunit *test)
 	return kmh_kunit(test)->heap;
 }
 
+/* Every arena of @heap without a page in use goes. Returns the bytes. */
+static inline size_t kmh_kunit_give_back(struct kmheap *heap)
+{
+	const struct kmh_leavers all = { .bytes = SIZE_MAX, .leaving = true };
+
+	return kmh_arenas_give_back(heap, &all, NULL);
+}
+
 /*
  * Expect that since the last call exactly @n reports came, all of @kind. A report that no
  * case expects fails the case at its end. Return: the latest report.

@@ -32,7 +32,7 @@ static void end_node(struct kunit *test, struct kmh_node *other)
 
 	kmh_mheap_drain_lists(&other->mheap);
 	kmh_mheap_stop(&other->mheap);
-	kmh_arena_release_free(heap, false);
+	kmh_kunit_give_back(heap);
 	KUNIT_EXPECT_EQ(test, other->mheap.pa.npages, 0UL);
 }
 

@@ -85,7 +85,7 @@ static unsigned long scan(struct kmheap *heap, unsigned long npages)
 
 static bool none_leaving(struct kmheap *heap)
 {
-	return !kmh_arena_leaving_bytes(heap);
+	return !kmh_arenas_leaving_bytes(heap);
 }
 
 /* Wait until arenas that leave have left, and until the worker that gives them back is done. */
@@ -281,7 +281,7 @@ static size_t reap(struct kmheap *heap)
 	size_t bytes = 0;
 
 	if (mutex_trylock(&heap->arenas_mutex)) {
-		bytes = kmh_arena_reap_locked(heap);
+		bytes = kmh_arenas_reap_locked(heap);
 		mutex_unlock(&heap->arenas_mutex);
 	}
 	return bytes;
@@ -386,8 +386,8 @@ static void scan_reports_progress(struct kunit *test)
 	n = scan(heap, 1);
 	KUNIT_ASSERT_NE(test, n, SHRINK_STOP);
 	synchronize_rcu();
-	synchronize_rcu();	/* a cookie may ask for the whole next period */
-	KUNIT_EXPECT_EQ(test, kmh_arena_leaving_bytes(heap), n << PAGE_SHIFT);
+	synchronize_rcu();	/* a cookie may ask for all of the next one */
+	KUNIT_EXPECT_EQ(test, kmh_arenas_leaving_bytes(heap), n << PAGE_SHIFT);
 	current->reclaim_state = &rs;
 	scan(heap, 1);
 	current->reclaim_state = NULL;

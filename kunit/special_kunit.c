@@ -298,7 +298,7 @@ static void free_again(void *p, void *heap)
 {
 	void **owned = p;
 
-	kmh_arena_release_free(heap, false);
+	kmh_kunit_give_back(heap);
 	kmheap_free(*owned);
 }
 

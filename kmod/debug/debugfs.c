@@ -116,7 +116,7 @@ static int kmh_heap_stats_show(struct seq_file *m, void *unused)
 	seq_printf(m, "peak_bytes %zu\n", READ_ONCE(heap->scavenge.peak_bytes));
 	seq_printf(m, "shrunk_bytes %ld\n", atomic_long_read(&heap->shrink.asked_bytes));
 	seq_printf(m, "reclaimed_bytes %ld\n", atomic_long_read(&heap->shrink.reclaimed_bytes));
-	seq_printf(m, "leaving_bytes %zu\n", kmh_arena_leaving_bytes(heap));
+	seq_printf(m, "leaving_bytes %zu\n", kmh_arenas_leaving_bytes(heap));
 	seq_printf(m, "idle_drains %ld\n", atomic_long_read(&heap->idle.drains));
 	seq_printf(m, "limit_bytes %llu\n", st.limit_bytes);
 	seq_printf(m, "owner %s\n", heap->owner ? module_name(heap->owner) : "none");

@@ -269,7 +269,7 @@ static bool kmh_arena_is_empty_locked(struct kmh_arena *a)
  * Take @a out of its page allocator if no page of it is in use. Not while survivors'
  * finalizers run: they may free objects once more, which must still be found as freed.
  */
-static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
+static bool kmh_arena_detach_free(struct kmh_arena *a, bool spare)
 {
 	struct kmh_mheap *mh = a->mheap;
 	unsigned long flags;
@@ -278,7 +278,7 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 	if (READ_ONCE(mh->heap->specials.ending))
 		return false;
 	kmh_wait_lock_irqsave(&mh->lock, flags);
-	empty = idle ? kmh_arena_may_leave(a) : kmh_arena_is_empty_locked(a);
+	empty = spare ? kmh_arena_may_leave(a) : kmh_arena_is_empty_locked(a);
 	if (empty)
 		kmh_pa_remove(kmh_arena_pa(a), &a->range, false);
 	/*
@@ -299,12 +299,70 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool idle)
 	return true;
 }
 
-/* Give back arenas that were detached at least a grace period ago. Return: their bytes. */
-size_t kmh_arena_give_back(struct list_head *gone)
+/**
+ * kmh_arenas_detach_locked() - arenas without a page in use leave their page heaps
+ * @heap: the heap; arenas_mutex held.
+ * @which: which of them; the youngest first.
+ * @gone: where to put them, for kmh_arenas_finish() or kmh_arenas_finish_later_locked().
+ *
+ * Context: Process context, also reclaim; does not wait.
+ * Return: their bytes.
+ */
+size_t kmh_arenas_detach_locked(struct kmheap *heap, const struct kmh_leavers *which,
+				struct list_head *gone)
+{
+	struct kmh_arena *a, *next;
+	size_t done = 0;
+
+	lockdep_assert_held(&heap->arenas_mutex);
+	list_for_each_entry_safe_reverse(a, next, &heap->arenas, list) {
+		if (done >= which->bytes)
+			break;
+		if ((which->at_most && a->bytes > which->bytes - done) ||
+		    (which->dedicated && !a->dedicated) ||
+		    (which->mheap && a->mheap != which->mheap) ||
+		    !kmh_arena_detach_free(a, which->spare))
+			continue;
+		list_move_tail(&a->list, gone);
+		done += a->bytes;
+	}
+	if (which->leaving)
+		list_splice_tail_init(&heap->leaving, gone);
+	return done;
+}
+
+/* The same where arenas_mutex is not held. Context: process context; sleeps. */
+size_t kmh_arenas_detach(struct kmheap *heap, const struct kmh_leavers *which,
+			 struct list_head *gone)
+{
+	size_t done;
+
+	mutex_lock(&heap->arenas_mutex);
+	done = kmh_arenas_detach_locked(heap, which, gone);
+	mutex_unlock(&heap->arenas_mutex);
+	return done;
+}
+
+/**
+ * kmh_arenas_finish() - give back arenas that have been detached, of whichever heaps
+ * @gone: the arenas.
+ * @expedite: the grace period.
+ *
+ * Context: Process context; sleeps for a grace period if there is any, because of lookups that
+ * still read the spans of these arenas.
+ * Return: bytes given back.
+ */
+size_t kmh_arenas_finish(struct list_head *gone, bool expedite)
 {
 	struct kmh_arena *a, *next;
 	size_t bytes = 0;
 
+	if (list_empty(gone))
+		return 0;
+	if (expedite)
+		synchronize_rcu_expedited();
+	else
+		synchronize_rcu();
 	list_for_each_entry_safe(a, next, gone, list) {
 		bytes += a->bytes;
 		kmh_arena_destroy(a);
@@ -312,13 +370,20 @@ size_t kmh_arena_give_back(struct list_head *gone)
 	return bytes;
 }
 
-/* Give back arenas that were just detached. Sleeps for a grace period if there are any. */
-static size_t kmh_arena_destroy_all(struct list_head *gone)
+/* Both at once; @n is set to how many arenas it was, if it is not NULL. Context: likewise. */
+size_t kmh_arenas_give_back(struct kmheap *heap, const struct kmh_leavers *which,
+			    unsigned int *n)
 {
-	if (list_empty(gone))
-		return 0;
-	synchronize_rcu();	/* lookups that still read these arenas' spans */
-	return kmh_arena_give_back(gone);
+	struct list_head *at;
+	LIST_HEAD(gone);
+
+	kmh_arenas_detach(heap, which, &gone);
+	if (n) {
+		*n = 0;
+		list_for_each(at, &gone)
+			(*n)++;
+	}
+	return kmh_arenas_finish(&gone, false);
 }
 
 /* ---- arenas that leave without a caller that waits */
@@ -383,14 +448,14 @@ static unsigned long kmh_arena_look_locked(struct kmh_mheap *mh)
 }
 
 /**
- * kmh_arena_count_idle_locked() - bytes that kmh_arena_detach_idle_locked() would detach
- * @mh: the page heap; its heap's arenas_mutex held.
+ * kmh_arenas_count_spare_locked() - bytes of spare arenas that would leave a page heap
+ * @mh: of which page heap; its heap's arenas_mutex held.
  *
  * Bytes after a drain, that is.
  *
  * Context: Process context, also reclaim.
  */
-size_t kmh_arena_count_idle_locked(struct kmh_mheap *mh)
+size_t kmh_arenas_count_spare_locked(struct kmh_mheap *mh)
 {
 	unsigned long left = kmh_arena_look_locked(mh);
 	struct kmh_arena *a;
@@ -407,56 +472,33 @@ size_t kmh_arena_count_idle_locked(struct kmh_mheap *mh)
 	return bytes;
 }
 
-/* The arena leaves, but a lookup may still read its spans: give it back after a grace period. */
-static void kmh_arena_leave(struct kmh_arena *a)
-{
-	a->cookie = start_poll_synchronize_rcu_expedited();
-	list_move_tail(&a->list, &a->heap->leaving);
-	queue_delayed_work(kmh_wq, &a->heap->leave, 1);
-}
-
-/* Detach arenas of @mh, the youngest first, until @bytes are detached. Return: their bytes. */
-static size_t kmh_arena_detach_locked(struct kmh_mheap *mh, size_t bytes, bool idle)
-{
-	struct kmh_arena *a, *next;
-	size_t done = 0;
-
-	lockdep_assert_held(&mh->heap->arenas_mutex);
-	list_for_each_entry_safe_reverse(a, next, &mh->heap->arenas, list) {
-		if (done >= bytes)
-			break;
-		if (a->mheap != mh || !kmh_arena_detach_free(a, idle))
-			continue;
-		done += a->bytes;
-		kmh_arena_leave(a);
-	}
-	return done;
-}
-
-/**
- * kmh_arena_detach_idle_locked() - take arenas without a page in use out of a page heap
- * @mh: the page heap; its heap's arenas_mutex held.
- * @bytes: stop when so many are out.
- *
- * What the page heap keeps for callers that cannot sleep stays. A worker, or
- * kmh_arena_reap_locked(), gives the arenas back after a grace period.
- *
- * Context: Process context, also reclaim; does not wait.
- * Return: bytes taken out.
+/*
+ * What has been detached is given back after a grace period, by a worker or by
+ * kmh_arenas_reap_locked(). Context: process context, also reclaim; does not wait.
  */
-size_t kmh_arena_detach_idle_locked(struct kmh_mheap *mh, size_t bytes)
+void kmh_arenas_finish_later_locked(struct kmheap *heap, struct list_head *gone)
 {
-	return kmh_arena_detach_locked(mh, bytes, true);
+	unsigned long cookie;
+	struct kmh_arena *a;
+
+	lockdep_assert_held(&heap->arenas_mutex);
+	if (list_empty(gone))
+		return;
+	cookie = start_poll_synchronize_rcu_expedited();
+	list_for_each_entry(a, gone, list)
+		a->cookie = cookie;
+	list_splice_tail_init(gone, &heap->leaving);
+	queue_delayed_work(kmh_wq, &heap->leave, 1);
 }
 
 /**
- * kmh_arena_reap_locked() - give back the arenas that have left and that no lookup reads any more
+ * kmh_arenas_reap_locked() - give back the arenas that have left and that no lookup reads any more
  * @heap: the heap; arenas_mutex held.
  *
  * Context: Process context, also reclaim; does not wait.
  * Return: bytes given back.
  */
-size_t kmh_arena_reap_locked(struct kmheap *heap)
+size_t kmh_arenas_reap_locked(struct kmheap *heap)
 {
 	struct kmh_arena *a, *next;
 	size_t bytes = 0;
@@ -472,40 +514,19 @@ size_t kmh_arena_reap_locked(struct kmheap *heap)
 	return bytes;
 }
 
-/* Move all arenas that are leaving to @gone; the caller has to wait for a grace period. */
-static void kmh_arena_take_leaving_locked(struct kmheap *heap, struct list_head *gone)
-{
-	lockdep_assert_held(&heap->arenas_mutex);
-	list_splice_tail_init(&heap->leaving, gone);
-}
-
-/*
- * For the OOM notifier: detach every arena without a page in use, and move these and all that
- * are leaving to @gone. arenas_mutex held; does not wait.
- */
-void kmh_arena_take_free_locked(struct kmheap *heap, struct list_head *gone)
-{
-	struct kmh_node *node;
-	int nid = -1;
-
-	while ((node = kmh_next_node(heap, &nid)))
-		kmh_arena_detach_locked(&node->mheap, SIZE_MAX, false);
-	kmh_arena_take_leaving_locked(heap, gone);
-}
-
-static void kmh_arena_leave_work(struct work_struct *work)
+static void kmh_arenas_leave_work(struct work_struct *work)
 {
 	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, leave);
 
 	mutex_lock(&heap->arenas_mutex);
-	kmh_arena_reap_locked(heap);
+	kmh_arenas_reap_locked(heap);
 	if (!list_empty(&heap->leaving))
 		queue_delayed_work(kmh_wq, &heap->leave, 1);
 	mutex_unlock(&heap->arenas_mutex);
 }
 
 /* Context: process context; sleeps. */
-size_t kmh_arena_leaving_bytes(struct kmheap *heap)
+size_t kmh_arenas_leaving_bytes(struct kmheap *heap)
 {
 	struct kmh_arena *a;
 	size_t bytes = 0;
@@ -517,149 +538,26 @@ size_t kmh_arena_leaving_bytes(struct kmheap *heap)
 	return bytes;
 }
 
-void kmh_arena_leave_init(struct kmheap *heap)
+void kmh_arenas_leave_init(struct kmheap *heap)
 {
 	INIT_LIST_HEAD(&heap->leaving);
-	INIT_DELAYED_WORK(&heap->leave, kmh_arena_leave_work);
+	INIT_DELAYED_WORK(&heap->leave, kmh_arenas_leave_work);
 }
 
-/* Give the last arenas back. None is detached from here on. Context: process context; sleeps. */
-void kmh_arena_leave_stop(struct kmheap *heap)
+/* The last ones go. Nobody takes any out from here on. Context: process context; sleeps. */
+void kmh_arenas_leave_stop(struct kmheap *heap)
 {
 	LIST_HEAD(gone);
 
 	cancel_delayed_work_sync(&heap->leave);
 	mutex_lock(&heap->arenas_mutex);
-	kmh_arena_take_leaving_locked(heap, &gone);
+	list_splice_tail_init(&heap->leaving, &gone);
 	mutex_unlock(&heap->arenas_mutex);
-	kmh_arena_destroy_all(&gone);
+	kmh_arenas_finish(&gone, false);
 }
 
-/* ---- arenas whose caller waits for a grace period */
-
-/**
- * kmh_arena_release_free() - give back every arena without a page in use
- * @heap: the heap.
- * @dedicated_only: only those that were made for one object; else also those that reclaim
- *	has detached and that are not given back yet.
- *
- * Context: Process context; sleeps for a grace period if there is any.
- * Return: bytes given back.
- */
-size_t kmh_arena_release_free(struct kmheap *heap, bool dedicated_only)
-{
-	struct kmh_arena *a, *next;
-	LIST_HEAD(gone);
-
-	mutex_lock(&heap->arenas_mutex);
-	list_for_each_entry_safe(a, next, &heap->arenas, list) {
-		if (dedicated_only && !a->dedicated)
-			continue;
-		if (kmh_arena_detach_free(a, false))
-			list_move(&a->list, &gone);
-	}
-	if (!dedicated_only)
-		kmh_arena_take_leaving_locked(heap, &gone);
-	mutex_unlock(&heap->arenas_mutex);
-	return kmh_arena_destroy_all(&gone);
-}
-
-/**
- * kmh_arena_release_idle() - give back some arenas without a page in use
- * @heap: the heap.
- * @bytes: how much at most.
- * @n: set to how many.
- *
- * The youngest first. Dedicated arenas go by themselves, and arenas that the worker would take
- * again at once stay.
- *
- * Context: Process context; sleeps for a grace period if there is any.
- * Return: bytes given back.
- */
-size_t kmh_arena_release_idle(struct kmheap *heap, size_t bytes, unsigned int *n)
-{
-	struct kmh_arena *a, *next;
-	LIST_HEAD(gone);
-
-	*n = 0;
-	mutex_lock(&heap->arenas_mutex);
-	list_for_each_entry_safe_reverse(a, next, &heap->arenas, list) {
-		if (a->bytes > bytes || !kmh_arena_detach_free(a, true))
-			continue;
-		list_move(&a->list, &gone);
-		bytes -= a->bytes;
-		++*n;
-	}
-	mutex_unlock(&heap->arenas_mutex);
-	return kmh_arena_destroy_all(&gone);
-}
-
-/**
- * kmh_arena_detach_some() - detach as many arenas without a page in use as it takes
- * @heap: the heap.
- * @bytes: how much at least, if there is so much.
- * @idle: leave arenas that the worker would take again at once.
- * @gone: where to put them, for kmh_arena_destroy_some().
- *
- * The youngest first.
- *
- * Context: Process context; sleeps.
- * Return: bytes detached.
- */
-size_t kmh_arena_detach_some(struct kmheap *heap, size_t bytes, bool idle,
-			     struct list_head *gone)
-{
-	struct kmh_arena *a, *next;
-	size_t done = 0;
-
-	mutex_lock(&heap->arenas_mutex);
-	list_for_each_entry_safe_reverse(a, next, &heap->arenas, list) {
-		if (done >= bytes)
-			break;
-		if (!kmh_arena_detach_free(a, idle))
-			continue;
-		list_move(&a->list, gone);
-		done += a->bytes;
-	}
-	mutex_unlock(&heap->arenas_mutex);
-	return done;
-}
-
-/* Give back detached arenas, of any heaps. Sleeps for a grace period if there is any. */
-size_t kmh_arena_destroy_some(struct list_head *gone)
-{
-	return kmh_arena_destroy_all(gone);
-}
-
-/**
- * kmh_arena_release_some() - detach arenas and give them back
- * @heap: the heap.
- * @bytes: how much at least, if there is so much.
- * @idle: as for kmh_arena_detach_some().
- * @n: set to how many, or NULL.
- *
- * Context: Process context; sleeps for a grace period if there is any.
- * Return: bytes given back.
- */
-size_t kmh_arena_release_some(struct kmheap *heap, size_t bytes, bool idle, unsigned int *n)
-{
-	struct list_head *at;
-	LIST_HEAD(gone);
-
-	kmh_arena_detach_some(heap, bytes, idle, &gone);
-	if (n) {
-		*n = 0;
-		list_for_each(at, &gone)
-			(*n)++;
-	}
-	return kmh_arena_destroy_all(&gone);
-}
-
-/*
- * Bytes of the smallest arena that kmh_arena_release_idle() would find, or 0. Context:
- * process context; sleeps.
- */
-size_t kmh_arena_least_idle(struct kmheap *heap)
+/* The smallest spare arena, in bytes, or 0. Context: process context; sleeps. */
+size_t kmh_arenas_least_spare(struct kmheap *heap)
 {
 	struct kmh_arena *a;
 	size_t least = 0;

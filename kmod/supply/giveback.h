@@ -20,21 +20,30 @@ unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page);
 void kmh_scavenge_arena(struct kmh_arena *a);
 void kmh_scavenge_some(struct kmh_mheap *mh, unsigned long npages);
 
-size_t kmh_arena_release_free(struct kmheap *heap, bool dedicated_only);
-size_t kmh_arena_release_idle(struct kmheap *heap, size_t bytes, unsigned int *n);
-size_t kmh_arena_release_some(struct kmheap *heap, size_t bytes, bool idle, unsigned int *n);
-size_t kmh_arena_detach_some(struct kmheap *heap, size_t bytes, bool idle,
-			     struct list_head *gone);
-size_t kmh_arena_destroy_some(struct list_head *gone);
-size_t kmh_arena_least_idle(struct kmheap *heap);
+/* Which of the arenas without a page in use are to leave: as many as it takes. */
+struct kmh_leavers {
+	size_t bytes;			/* so much, if there is so much */
+	bool at_most;			/* and no more than that */
+	bool spare;			/* only what growing ahead would not fetch again at once */
+	bool dedicated;			/* only those that were made for one object */
+	bool leaving;			/* also those that reclaim has taken out */
+	const struct kmh_mheap *mheap;	/* only of this page heap, if it is not NULL */
+};
+
+size_t kmh_arenas_detach_locked(struct kmheap *heap, const struct kmh_leavers *which,
+				struct list_head *gone);
+size_t kmh_arenas_detach(struct kmheap *heap, const struct kmh_leavers *which,
+			 struct list_head *gone);
+size_t kmh_arenas_finish(struct list_head *gone, bool expedite);
+void kmh_arenas_finish_later_locked(struct kmheap *heap, struct list_head *gone);
+size_t kmh_arenas_give_back(struct kmheap *heap, const struct kmh_leavers *which,
+			    unsigned int *n);
 bool kmh_arena_empties(const struct kmh_arena *a);
-size_t kmh_arena_count_idle_locked(struct kmh_mheap *mh);
-size_t kmh_arena_detach_idle_locked(struct kmh_mheap *mh, size_t bytes);
-size_t kmh_arena_reap_locked(struct kmheap *heap);
-void kmh_arena_take_free_locked(struct kmheap *heap, struct list_head *gone);
-size_t kmh_arena_give_back(struct list_head *gone);
-size_t kmh_arena_leaving_bytes(struct kmheap *heap);
-void kmh_arena_leave_init(struct kmheap *heap);
-void kmh_arena_leave_stop(struct kmheap *heap);
+size_t kmh_arenas_count_spare_locked(struct kmh_mheap *mh);
+size_t kmh_arenas_least_spare(struct kmheap *heap);
+size_t kmh_arenas_reap_locked(struct kmheap *heap);
+size_t kmh_arenas_leaving_bytes(struct kmheap *heap);
+void kmh_arenas_leave_init(struct kmheap *heap);
+void kmh_arenas_leave_stop(struct kmheap *heap);
 
 #endif /* _KMHEAP_GIVEBACK_H */

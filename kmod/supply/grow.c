@@ -449,6 +449,7 @@ int kmh_mheap_fill_reserve(struct kmh_mheap *mh, gfp_t gfp)
 static void kmh_mheap_work(struct work_struct *work)
 {
 	struct kmh_mheap *mh = container_of(work, struct kmh_mheap, work);
+	const struct kmh_leavers objects = { .bytes = SIZE_MAX, .dedicated = true };
 	bool spare = kmh_memory_is_short(0);
 	gfp_t gfp = spare ? KMH_SPARE_GFP : GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN;
 	unsigned long seen = READ_ONCE(mh->ngrown), missed;
@@ -468,7 +469,7 @@ static void kmh_mheap_work(struct work_struct *work)
 	kmh_nmi_fill(mh->heap, err);
 	if (err)
 		WRITE_ONCE(mh->ahead_after, jiffies + KMH_AHEAD_PAUSE);
-	kmh_arena_release_free(mh->heap, true);	/* last: it may wait for a grace period */
+	kmh_arenas_give_back(mh->heap, &objects, NULL);	/* last: it may wait for a grace period */
 }
 
 /* Runs in a context that may wake a worker, whatever context the kick came from. */

@@ -86,6 +86,7 @@ bool kmh_limit_drain(struct kmheap *heap, size_t bytes)
  */
 static size_t kmh_limit_take_from_others(struct kmheap *heap, size_t bytes, bool drain)
 {
+	struct kmh_leavers which = { .spare = true };
 	struct kmheap *other;
 	LIST_HEAD(gone);
 	size_t done = 0;
@@ -96,12 +97,13 @@ static size_t kmh_limit_take_from_others(struct kmheap *heap, size_t bytes, bool
 			continue;
 		if (drain)
 			kmh_heap_drain(other);
-		done += kmh_arena_detach_some(other, bytes - done, true, &gone);
+		which.bytes = bytes - done;
+		done += kmh_arenas_detach(other, &which, &gone);
 		if (done >= bytes)
 			break;
 	}
 	mutex_unlock(&kmh_heaps_mutex);
-	kmh_arena_destroy_some(&gone);
+	kmh_arenas_finish(&gone, false);
 	return done;
 }
 
@@ -134,7 +136,7 @@ bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
 		return false;
 	excess = max(kmh_heap_excess(heap, bytes), kmh_total_excess(bytes));
 	if (excess)
-		kmh_arena_release_some(heap, excess, false, NULL);
+		kmh_arenas_give_back(heap, &(struct kmh_leavers){ .bytes = excess }, NULL);
 	excess = kmh_total_excess(bytes);
 	if (excess && may_wait && kmh_limit_take_from_others(heap, excess, false) < excess) {
 		excess = kmh_total_excess(bytes);
@@ -212,16 +214,17 @@ void kmh_limit_check(struct kmheap *heap)
 /* Give back empty arenas, down to the soft limit; drain CPUs only when that is not enough. */
 static void kmh_limit_scavenge(struct kmheap *heap)
 {
-	size_t over, done;
+	struct kmh_leavers which = { .spare = true };
 	unsigned int n, i;
+	size_t done;
 
 	for (i = 0; i < 2; i++) {
-		over = kmh_limit_over(heap);
-		if (!over)
+		which.bytes = kmh_limit_over(heap);
+		if (!which.bytes)
 			return;
 		if (i)
 			kmh_heap_drain(heap);
-		done = kmh_arena_release_some(heap, over, true, &n);
+		done = kmh_arenas_give_back(heap, &which, &n);
 		kmh_scavenge_count(heap, done, n);
 	}
 }

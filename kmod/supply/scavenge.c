@@ -289,7 +289,8 @@ void kmh_scavenge_count(struct kmheap *heap, size_t bytes, unsigned int narenas)
 bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
 {
 	struct kmh_scavenge *sc = &heap->scavenge;
-	size_t keep, allowed, least, done = 0;
+	struct kmh_leavers which = { .at_most = true, .spare = true };
+	size_t keep, least, done = 0;
 	struct kmh_use use;
 	unsigned int n = 0;
 	bool more, parked, held;
@@ -305,15 +306,15 @@ bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
 	parked = kmh_scavenge_parked(heap, &use, ms);
 	kmh_scavenge_decay(sc, &use, ms);
 	keep = sc->peak_bytes + sc->peak_bytes / 10;
-	allowed = kmh_scavenge_allowance(sc, ms);
+	which.bytes = min(kmh_scavenge_allowance(sc, ms), use.total - min(use.total, keep));
 	start = ktime_get_ns();
-	if (use.total > keep)
-		done = kmh_arena_release_idle(heap, min(use.total - keep, allowed), &n);
+	if (which.bytes)
+		done = kmh_arenas_give_back(heap, &which, &n);
 	sc->given_ns = ktime_get_ns() - start;
 	sc->credit -= min(done, sc->credit);
 	kmh_scavenge_count(heap, done, n);
-	/* Is there an arena that may go when the peak has come down? */
-	least = kmh_arena_least_idle(heap);
+	/* Is there one that may go when the peak has come down? */
+	least = kmh_arenas_least_spare(heap);
 	if (least && least + use.now + use.now / 10 <= use.total - done)
 		more = true;
 	return more || parked || held;

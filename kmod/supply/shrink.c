@@ -11,7 +11,7 @@
  * those of the growing side of this module. So it allocates nothing, and arenas_mutex, the
  * only lock that it shares with tasks that sleep, is only tried. It does not wait for grace
  * periods either: arenas are detached from the heap, an expedited grace period is started,
- * and the next scan, or a worker, gives them back afterwards (kmh_arena_reap_locked()). A
+ * and the next scan, or a worker, gives them back afterwards (kmh_arenas_reap_locked()). A
  * scan returns what it has detached, like the inode cache with inodes that RCU frees; reclaim
  * is told of progress (current->reclaim_state) when pages have really gone.
  *
@@ -55,6 +55,7 @@ atomic_long_t kmh_oom_bytes;
  */
 size_t kmheap_shrink(struct kmheap *heap)
 {
+	const struct kmh_leavers all = { .bytes = SIZE_MAX, .leaving = true };
 	size_t bytes;
 
 	might_sleep();
@@ -62,7 +63,7 @@ size_t kmheap_shrink(struct kmheap *heap)
 	if (kmh_heap_sanitized(heap))
 		kmh_quarantine_drain(heap);
 	kmh_heap_drain(heap);
-	bytes = kmh_arena_release_free(heap, false);
+	bytes = kmh_arenas_give_back(heap, &all, NULL);
 	atomic_long_add(bytes, &heap->shrink.asked_bytes);
 	atomic_long_add(bytes, &kmh_shrunk_bytes);
 	return bytes;
@@ -134,19 +135,24 @@ unsigned long kmh_shrink_count(struct kmheap *heap, int nid)
 	kmh_defer_press(heap);
 	if (!mutex_trylock(&heap->arenas_mutex))
 		return 0;
-	bytes = kmh_arena_count_idle_locked(mh);
+	bytes = kmh_arenas_count_spare_locked(mh);
 	mutex_unlock(&heap->arenas_mutex);
 	return bytes ? bytes >> PAGE_SHIFT : SHRINK_EMPTY;
 }
 
 static size_t kmh_shrink_scan_locked(struct kmheap *heap, struct kmh_mheap *mh, size_t bytes)
 {
-	size_t done = kmh_arena_detach_idle_locked(mh, bytes);
+	struct kmh_leavers which = { .bytes = bytes, .spare = true, .mheap = mh };
+	size_t done;
+	LIST_HEAD(gone);
 
-	if (done < bytes && kmh_arena_count_idle_locked(mh) && kmh_shrink_may_drain(heap)) {
+	done = kmh_arenas_detach_locked(heap, &which, &gone);
+	if (done < bytes && kmh_arenas_count_spare_locked(mh) && kmh_shrink_may_drain(heap)) {
 		kmh_shrink_drain_locked(heap, mh);
-		done += kmh_arena_detach_idle_locked(mh, bytes - done);
+		which.bytes -= done;
+		done += kmh_arenas_detach_locked(heap, &which, &gone);
 	}
+	kmh_arenas_finish_later_locked(heap, &gone);
 	return done;
 }
 
@@ -166,7 +172,7 @@ unsigned long kmh_shrink_scan(struct kmheap *heap, struct shrink_control *sc)
 
 	if (mh->nid != sc->nid || !mutex_trylock(&heap->arenas_mutex))
 		return SHRINK_STOP;
-	gone = kmh_arena_reap_locked(heap);
+	gone = kmh_arenas_reap_locked(heap);
 	done = kmh_shrink_scan_locked(heap, mh, sc->nr_to_scan << PAGE_SHIFT);
 	mutex_unlock(&heap->arenas_mutex);
 	if (current->reclaim_state)
@@ -201,7 +207,7 @@ int kmh_shrink_register(struct kmheap *heap)
 
 /*
  * When this returns no scan is under way; arenas that scans have detached are for
- * kmh_arena_leave_stop().
+ * kmh_arenas_leave_stop().
  */
 void kmh_shrink_unregister(struct kmheap *heap)
 {
@@ -214,6 +220,7 @@ void kmh_shrink_unregister(struct kmheap *heap)
 
 static void kmh_oom_take(struct kmheap *heap, struct list_head *gone)
 {
+	const struct kmh_leavers all = { .bytes = SIZE_MAX, .leaving = true };
 	struct kmh_node *node;
 	int nid = -1;
 
@@ -221,7 +228,7 @@ static void kmh_oom_take(struct kmheap *heap, struct list_head *gone)
 		return;
 	while ((node = kmh_next_node(heap, &nid)))
 		kmh_shrink_drain_locked(heap, &node->mheap);
-	kmh_arena_take_free_locked(heap, gone);
+	kmh_arenas_detach_locked(heap, &all, gone);
 	mutex_unlock(&heap->arenas_mutex);
 }
 
@@ -236,17 +243,14 @@ static void kmh_oom_take(struct kmheap *heap, struct list_head *gone)
 unsigned long kmh_shrink_oom(void)
 {
 	struct kmheap *heap;
-	size_t bytes = 0;
+	size_t bytes;
 	LIST_HEAD(gone);
 
 	if (!mutex_trylock(&kmh_heaps_mutex))	/* its holder may be waiting for us */
 		return 0;
 	list_for_each_entry(heap, &kmh_heaps, list)
 		kmh_oom_take(heap, &gone);
-	if (!list_empty(&gone)) {
-		synchronize_rcu_expedited();
-		bytes = kmh_arena_give_back(&gone);
-	}
+	bytes = kmh_arenas_finish(&gone, true);
 	mutex_unlock(&kmh_heaps_mutex);
 	atomic_long_add(bytes, &kmh_oom_bytes);
 	return bytes >> PAGE_SHIFT;
