@@ -3,7 +3,7 @@
  * Two who free one large object at the same time, while its descriptor gets its next life.
  *
  * Models kmh_large_claim(), kmh_large_begin(), kmh_mspan_init(), kmh_large_become() and
- * kmh_free_slow(). Memory is sequentially consistent: the word is read with acquire, set with
+ * kmh_free_slow_unpin(). Memory is sequentially consistent: the word is read with acquire, set with
  * release, and claimed by a fully ordered exchange.
  *
  * Two CPUs look up the same address, and then free the object there, step by step. Whoever wins

@@ -2,7 +2,8 @@
 /*
  * Magazines: objects of a full span that are allocated again without its sweeper.
  *
- * Models kmh_free_announce(), kmh_magazine_put(), kmh_magazines_drain(), kmh_magazine_claim(),
+ * Models kmh_free_announce_unpin(), kmh_magazine_put(), kmh_magazines_drain(),
+ * kmh_magazine_claim(),
  * kmh_mspan_defer(), kmh_mspan_fold_word() and kmh_mcentral_settle_full(). Memory is
  * sequentially consistent: the exchanges of remote bits are fully ordered.
  *

@@ -90,7 +90,7 @@ void kmh_inbox_announce(struct kmh_mspan *s)
  * @s: the span.
  * @slot: slot number, below nelems.
  *
- * Never waits, never fails. kmh_free_foreign() does this on the way of
+ * Never waits, never fails. kmh_free_foreign_unpin() does this on the way of
  * kmheap_free().
  *
  * Context: Any; preemption off.

@@ -113,7 +113,8 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
  * KMHEAP_HWCACHE_ALIGN do not: kmh_alloc_slow() maps their classes first.
  * Context: in the section of @mc, preemption off; both have ended at return.
  */
-static noinline void *kmh_alloc_refill(struct kmh_mcache *mc, unsigned long spanclass, gfp_t gfp)
+static noinline void *kmh_alloc_refill_unpin(struct kmh_mcache *mc, unsigned long spanclass,
+					     gfp_t gfp)
 {
 	struct kmheap *heap = mc->heap;
 	void *p = NULL;
@@ -137,12 +138,13 @@ static noinline void *kmh_alloc_refill(struct kmh_mcache *mc, unsigned long span
  * No slot is set aside. Context: in the section of @mc, preemption off; both have ended at
  * return.
  */
-static noinline void *kmh_alloc_reload(struct kmh_mcache *mc, unsigned long spanclass, gfp_t gfp)
+static noinline void *kmh_alloc_reload_unpin(struct kmh_mcache *mc, unsigned long spanclass,
+					     gfp_t gfp)
 {
 	void *p = kmh_mcache_take(mc, spanclass);
 
 	if (unlikely(!p))
-		return kmh_alloc_refill(mc, spanclass, gfp);
+		return kmh_alloc_refill_unpin(mc, spanclass, gfp);
 	kmh_mcache_leave(mc);
 	preempt_enable();
 	if (want_init_on_alloc(gfp))
@@ -169,7 +171,7 @@ static __always_inline void *kmh_alloc_fast(struct kmheap *heap, unsigned long s
 		return kmh_alloc_slow(heap, spanclass, gfp);
 	}
 	if (unlikely(!kmh_mcslot_take(&mc->slot[spanclass], spanclass, &p)))
-		return kmh_alloc_reload(mc, spanclass, gfp);
+		return kmh_alloc_reload_unpin(mc, spanclass, gfp);
 	kmh_mcache_leave(mc);
 	preempt_enable();
 	if (zero)

@@ -201,7 +201,7 @@ static __always_inline struct kmh_mcache *kmh_bulk_section(struct kmh_mcache *he
 }
 
 /*
- * Free a run in a span that this CPU does not own: kmh_free_foreign() for all of it. @addr is
+ * Free a run in a span that this CPU does not own: kmh_free_foreign_unpin() for all of it. @addr is
  * the object of the lowest bit of @mask. Return: false, and nothing done, for a single object
  * of a full span.
  */
@@ -218,8 +218,8 @@ static noinline bool kmh_free_run_foreign(struct kmh_mspan *s, unsigned int word
 	if (kmh_mspan_unannounced(s))
 		kmh_inbox_announce(s);
 	for_each_set_bit(bit, &doubled, KMH_WORD_SLOTS) {
-		preempt_disable();	/* kmh_free_doubled() turns it on */
-		kmh_free_doubled(addr + (bit - __ffs(mask)) * bytes, ip);
+		preempt_disable();	/* kmh_free_doubled_unpin() turns it on */
+		kmh_free_doubled_unpin(addr + (bit - __ffs(mask)) * bytes, ip);
 	}
 	return true;
 }

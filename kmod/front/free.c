@@ -4,7 +4,7 @@
  *
  * The fast path, in words: preemption off; address -> span; offset -> slot, exact; does this
  * CPU's mcache own the span, and was its flag won? Set the free bit. Otherwise set the remote
- * bit. Everything else, every kind of span but small included, is kmh_free_slow(). Never
+ * bit. Everything else, every kind of span but small included, is kmh_free_slow_unpin(). Never
  * waits, never allocates, never fails.
  */
 #include <linux/export.h>
@@ -49,8 +49,8 @@ static enum kmh_free_result kmh_free_small(struct kmh_mspan *s, unsigned long ad
  * moment ago; two frees at the same time still meet in the slot's bits.
  * Context: any; preemption off, on at return.
  */
-void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
-		      unsigned long ip)
+void kmh_free_located_unpin(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
+			    unsigned long ip)
 {
 	enum kmh_free_result res = KMH_FREE_DOUBLE;
 
@@ -80,7 +80,7 @@ void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_
 }
 
 /**
- * kmh_free_doubled() - report a free of a slot that was not live
+ * kmh_free_doubled_unpin() - report a free of a slot that was not live
  * @addr: what was freed.
  * @ip: the caller to name.
  *
@@ -89,7 +89,7 @@ void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_
  *
  * Context: Any. Preemption off, on at return.
  */
-noinline void kmh_free_doubled(unsigned long addr, unsigned long ip)
+noinline void kmh_free_doubled_unpin(unsigned long addr, unsigned long ip)
 {
 	struct kmh_mspan *s = kmh_span_of(addr);
 	struct kmh_where at;
@@ -102,7 +102,7 @@ noinline void kmh_free_doubled(unsigned long addr, unsigned long ip)
 }
 
 /* All frees but those of small objects. Context: any; preemption off, on at return. */
-static noinline void kmh_free_slow(unsigned long addr, struct kmh_mspan *s, unsigned long ip)
+static noinline void kmh_free_slow_unpin(unsigned long addr, struct kmh_mspan *s, unsigned long ip)
 {
 	struct kmh_where at = {};
 
@@ -121,13 +121,13 @@ static noinline void kmh_free_slow(unsigned long addr, struct kmh_mspan *s, unsi
 	if (ZERO_OR_NULL_PTR((void *)addr) || !kmh_may_free(s, addr, &at, ip))
 		preempt_enable();
 	else if (kmh_heap_sanitized(s->heap))
-		kmh_sanitize_free(s, addr, &at, ip);
+		kmh_sanitize_free_unpin(s, addr, &at, ip);
 	else
-		kmh_free_located(s, addr, &at, ip);
+		kmh_free_located_unpin(s, addr, &at, ip);
 }
 
 /* Pass on the first free into a full span. Context: any; preemption off, on at return. */
-static noinline void kmh_free_announce(unsigned long addr, struct kmh_mspan *s)
+static noinline void kmh_free_announce_unpin(unsigned long addr, struct kmh_mspan *s)
 {
 	if (!kmh_magazine_put(s, addr))
 		kmh_inbox_announce(s);
@@ -135,13 +135,13 @@ static noinline void kmh_free_announce(unsigned long addr, struct kmh_mspan *s)
 }
 
 /* kmh_mspan_free_remote() in tail calls. Context: any; preemption off, on at return. */
-static __always_inline void kmh_free_foreign(struct kmh_mspan *s, unsigned long slot,
-					     unsigned long addr, unsigned long ip)
+static __always_inline void kmh_free_foreign_unpin(struct kmh_mspan *s, unsigned long slot,
+						   unsigned long addr, unsigned long ip)
 {
 	if (unlikely(!kmh_mspan_set_remote(s, slot)))
-		kmh_free_doubled(addr, ip);
+		kmh_free_doubled_unpin(addr, ip);
 	else if (kmh_mspan_unannounced(s))
-		kmh_free_announce(addr, s);
+		kmh_free_announce_unpin(addr, s);
 	else
 		preempt_enable();
 }
@@ -151,32 +151,33 @@ static __always_inline void kmh_free_foreign(struct kmh_mspan *s, unsigned long 
  * in a report; 0: our own caller, which is read (_RET_IP_) only where there may be a report.
  * Context: any; preemption off, on at return.
  */
-static __always_inline void kmh_free_at(struct kmh_mspan *s, unsigned long slot,
-					unsigned long addr, unsigned long cpu, unsigned long ip)
+static __always_inline void kmh_free_at_unpin(struct kmh_mspan *s, unsigned long slot,
+					      unsigned long addr, unsigned long cpu,
+					      unsigned long ip)
 {
 	switch (kmh_free_local(s, slot, cpu)) {
 	case KMH_FREE_OK:
 		preempt_enable();
 		break;
 	case KMH_FREE_DOUBLE:
-		kmh_free_doubled(addr, ip ?: _RET_IP_);
+		kmh_free_doubled_unpin(addr, ip ?: _RET_IP_);
 		break;
 	case KMH_FREE_FOREIGN:
-		kmh_free_foreign(s, slot, addr, ip ?: _RET_IP_);
+		kmh_free_foreign_unpin(s, slot, addr, ip ?: _RET_IP_);
 		break;
 	}
 }
 
-/* kmh_free_at() for an address whose slot is not known yet. */
-static __always_inline void kmh_free(struct kmh_mspan *s, unsigned long addr, unsigned long cpu,
-				     unsigned long ip)
+/* kmh_free_at_unpin() for an address whose slot is not known yet. */
+static __always_inline void kmh_free_unpin(struct kmh_mspan *s, unsigned long addr,
+					   unsigned long cpu, unsigned long ip)
 {
 	unsigned long slot;
 
 	if (unlikely(!kmh_mspan_slot_at(s, addr, &slot)))
-		kmh_free_slow(addr, s, ip ?: _RET_IP_);
+		kmh_free_slow_unpin(addr, s, ip ?: _RET_IP_);
 	else
-		kmh_free_at(s, slot, addr, cpu, ip);
+		kmh_free_at_unpin(s, slot, addr, cpu, ip);
 }
 
 /* kmheap_free() for the caller @ip. */
@@ -186,7 +187,7 @@ noinline void kmh_free_one(const void *p, unsigned long ip)
 
 	preempt_disable();
 	cpu = kmh_this_cpu_offset();
-	kmh_free(kmh_span_of((unsigned long)p), (unsigned long)p, cpu, ip);
+	kmh_free_unpin(kmh_span_of((unsigned long)p), (unsigned long)p, cpu, ip);
 }
 
 /**
@@ -205,7 +206,7 @@ void kmheap_free(const void *p)
 
 	preempt_disable();
 	cpu = kmh_this_cpu_offset();
-	kmh_free(kmh_span_of((unsigned long)p), (unsigned long)p, cpu, 0);
+	kmh_free_unpin(kmh_span_of((unsigned long)p), (unsigned long)p, cpu, 0);
 }
 EXPORT_SYMBOL_GPL(kmheap_free);
 
@@ -243,8 +244,8 @@ static bool kmh_size_fits(const struct kmh_mspan *s, const struct kmh_where *at,
  * Free with a size that is not of the span's class, or an object that cannot be freed fast.
  * Context: any; preemption off, on at return.
  */
-static noinline void kmh_free_sized_slow(unsigned long addr, struct kmh_mspan *s, size_t size,
-					 unsigned long ip)
+static noinline void kmh_free_sized_slow_unpin(unsigned long addr, struct kmh_mspan *s, size_t size,
+					       unsigned long ip)
 {
 	struct kmh_where at;
 
@@ -258,7 +259,7 @@ static noinline void kmh_free_sized_slow(unsigned long addr, struct kmh_mspan *s
 			return;
 		}
 	}
-	kmh_free(s, addr, kmh_this_cpu_offset(), ip);
+	kmh_free_unpin(s, addr, kmh_this_cpu_offset(), ip);
 }
 
 /*
@@ -274,9 +275,9 @@ void kmheap_free_class(const void *p, u32 sizes)
 	cpu = kmh_this_cpu_offset();
 	s = kmh_span_of(addr);
 	if (unlikely(s->elemsize != (u16)sizes || !kmh_mspan_slot_at(s, addr, &slot)))
-		kmh_free_sized_slow(addr, s, sizes >> 16, _RET_IP_);
+		kmh_free_sized_slow_unpin(addr, s, sizes >> 16, _RET_IP_);
 	else
-		kmh_free_at(s, slot, addr, cpu, 0);
+		kmh_free_at_unpin(s, slot, addr, cpu, 0);
 }
 EXPORT_SYMBOL_GPL(kmheap_free_class);
 
@@ -292,9 +293,9 @@ void kmheap_free_sized_any(const void *p, size_t size)
 	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL ||
 		     kmh_size_to_class(size) != kmh_spanclass_class(s->spanclass) ||
 		     !kmh_mspan_slot_at(s, addr, &slot)))
-		kmh_free_sized_slow(addr, s, size, _RET_IP_);
+		kmh_free_sized_slow_unpin(addr, s, size, _RET_IP_);
 	else
-		kmh_free_at(s, slot, addr, cpu, 0);
+		kmh_free_at_unpin(s, slot, addr, cpu, 0);
 }
 EXPORT_SYMBOL_GPL(kmheap_free_sized_any);
 

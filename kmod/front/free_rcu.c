@@ -17,7 +17,7 @@
  * All deferred frees but those of slots that kmh_mspan_slot_at() finds.
  * Context: any; preemption off, on at return.
  */
-noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigned long ip)
+noinline void kmh_free_rcu_slow_unpin(struct kmh_mspan *s, unsigned long addr, unsigned long ip)
 {
 	enum kmh_free_result res = KMH_FREE_DOUBLE;
 	struct kmh_where at = {};
@@ -49,32 +49,32 @@ noinline void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigne
 	if (res == KMH_FREE_OK)
 		preempt_enable();
 	else
-		kmh_free_doubled(addr, ip);
+		kmh_free_doubled_unpin(addr, ip);
 }
 
 /*
  * Defer slot of @addr, whose deferred bit of @gen is set. Context: any; preemption off, on at
  * return.
  */
-static noinline void kmh_free_rcu_again(struct kmh_mspan *s, unsigned long addr,
-					unsigned long gen, unsigned long ip)
+static noinline void kmh_free_rcu_again_unpin(struct kmh_mspan *s, unsigned long addr,
+					      unsigned long gen, unsigned long ip)
 {
 	unsigned long slot = (addr - READ_ONCE(s->base)) / READ_ONCE(s->elemsize);
 
 	/* Is it another span by now, because another free of the object was first? */
 	if (unlikely(slot >= READ_ONCE(s->nelems))) {
-		kmh_free_doubled(addr, ip);
+		kmh_free_doubled_unpin(addr, ip);
 		return;
 	}
 	kmh_defer_slot(s, slot, gen);
 	if (likely(kmh_defer_claim(s, slot)))
 		preempt_enable();
 	else
-		kmh_free_doubled(addr, ip);
+		kmh_free_doubled_unpin(addr, ip);
 }
 
 /* Add a CPU's share to the sum. Context: any; preemption off, on at return. */
-static noinline void kmh_free_rcu_count(struct kmheap *heap)
+static noinline void kmh_free_rcu_count_unpin(struct kmheap *heap)
 {
 	kmh_defer_count_slow(heap);
 	preempt_enable();
@@ -105,18 +105,18 @@ void kmheap_free_rcu(const void *p)
 	cpu = kmh_this_cpu_offset();
 	s = kmh_span_of(addr);
 	if (unlikely(!kmh_mspan_slot_at(s, addr, &slot))) {
-		kmh_free_rcu_slow(s, addr, _RET_IP_);
+		kmh_free_rcu_slow_unpin(s, addr, _RET_IP_);
 		return;
 	}
 	/* From here on this is kmh_mspan_defer(), with every rare way a tail call. */
 	if (unlikely(!kmh_slot_live(s, slot))) {
-		kmh_free_doubled(addr, _RET_IP_);
+		kmh_free_doubled_unpin(addr, _RET_IP_);
 		return;
 	}
 	now = &s->heap->defer.gen;
 	gen = READ_ONCE(*now);
 	if (unlikely(kmh_defer_set(s, slot, gen))) {
-		kmh_free_rcu_again(s, addr, gen, _RET_IP_);
+		kmh_free_rcu_again_unpin(s, addr, gen, _RET_IP_);
 		return;
 	}
 	uncounted = kmh_cpu_add_return(s->mcache->deferred, cpu, s->elemsize);
@@ -129,11 +129,11 @@ void kmheap_free_rcu(const void *p)
 	if (unlikely(!READ_ONCE(s->dirty[gen & 1]) ||
 		     READ_ONCE(*now) != gen ||
 		     atomic_read(&s->home) == KMH_HOME_FULL))
-		kmh_free_rcu_again(s, addr, gen, _RET_IP_);
+		kmh_free_rcu_again_unpin(s, addr, gen, _RET_IP_);
 	else if (unlikely(!kmh_defer_claim(s, slot)))
-		kmh_free_doubled(addr, _RET_IP_);
+		kmh_free_doubled_unpin(addr, _RET_IP_);
 	else if (unlikely(uncounted > KMH_DEFER_SHARE))
-		kmh_free_rcu_count(s->heap);
+		kmh_free_rcu_count_unpin(s->heap);
 	else
 		preempt_enable();
 }

@@ -34,10 +34,10 @@ void *kmh_node_alloc_elsewhere(struct kmheap *heap, struct kmh_node *node, unsig
 			       gfp_t gfp);
 bool kmh_node_holds(const void *p, size_t bytes, int nid);
 
-void kmh_free_located(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
-		      unsigned long ip);
-void kmh_free_rcu_slow(struct kmh_mspan *s, unsigned long addr, unsigned long ip);
-void kmh_free_doubled(unsigned long addr, unsigned long ip);
+void kmh_free_located_unpin(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
+			    unsigned long ip);
+void kmh_free_rcu_slow_unpin(struct kmh_mspan *s, unsigned long addr, unsigned long ip);
+void kmh_free_doubled_unpin(unsigned long addr, unsigned long ip);
 void kmh_free_one(const void *p, unsigned long ip);
 
 void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at);
@@ -50,8 +50,8 @@ extern unsigned int kmh_quarantine_kib;
 void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
 			 bool noscan);
 bool kmh_sanitize_resize(const struct kmheap_object *obj, size_t size, gfp_t gfp);
-void kmh_sanitize_free(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
-		       unsigned long ip);
+void kmh_sanitize_free_unpin(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
+			     unsigned long ip);
 
 void kmh_ended_begin(struct kmheap *heap);
 void kmh_ended_keep(struct kmheap *heap);

@@ -174,7 +174,7 @@ static void kmh_quarantine_release(struct kmh_quarantined *q)
 	s = kmh_span_of(addr);
 	at.bytes = kmh_slot_bytes(s);
 	at.slot = s->elemsize ? (addr - s->base) / s->elemsize : 0;
-	kmh_free_located(s, addr, &at, _RET_IP_);
+	kmh_free_located_unpin(s, addr, &at, _RET_IP_);
 }
 
 /* Pop the oldest object, if there are more than @limit bytes; or NULL. */
@@ -254,7 +254,7 @@ static bool kmh_quarantine_wants(const struct kmh_mspan *s, size_t bytes, size_t
 }
 
 /**
- * kmh_sanitize_free() - free an object of a sanitized heap
+ * kmh_sanitize_free_unpin() - free an object of a sanitized heap
  * @s: its span.
  * @addr: the object.
  * @at: what kmh_may_free() has found.
@@ -262,8 +262,8 @@ static bool kmh_quarantine_wants(const struct kmh_mspan *s, size_t bytes, size_t
  *
  * Context: Any. Preemption off, on at return.
  */
-void kmh_sanitize_free(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
-		       unsigned long ip)
+void kmh_sanitize_free_unpin(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
+			     unsigned long ip)
 {
 	size_t bytes = kmh_slot_bytes(s), limit = (size_t)READ_ONCE(kmh_quarantine_kib) << 10;
 	struct kmheap *heap = s->heap;
@@ -272,11 +272,11 @@ void kmh_sanitize_free(struct kmh_mspan *s, unsigned long addr, const struct kmh
 	bool mine;
 
 	if (KMH_KMEMLEAK && in_nmi()) {
-		kmh_free_rcu_slow(s, addr, ip);
+		kmh_free_rcu_slow_unpin(s, addr, ip);
 		return;
 	}
 	if (!kmh_quarantine_wants(s, bytes, limit) || !kmh_lock_irqsave(&q->lock, flags)) {
-		kmh_free_located(s, addr, at, ip);
+		kmh_free_located_unpin(s, addr, at, ip);
 		return;
 	}
 	kmemleak_free((void *)addr);	/* before the slot can be used again */

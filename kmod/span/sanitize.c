@@ -4,7 +4,7 @@
  *
  * A heap that is made while the parameter "sanitize" is set is sanitized for life. No span of
  * it has fast slots (kmh_mspan_fast_slots()), so that every free goes through
- * kmh_free_slow(), and every allocation is sent here by the function that the client has
+ * kmh_free_slow_unpin(), and every allocation is sent here by the function that the client has
  * called.
  *
  * KASAN. Everything in an arena is poisoned except the bytes that were asked for of live

@@ -10,7 +10,7 @@
  *
  * Collected heaps have no shelves, because a collection would free the objects. Sanitized
  * heaps have none either, because their objects come and go through kmh_sanitize_alloc() and
- * kmh_sanitize_free().
+ * kmh_sanitize_free_unpin().
  */
 #include <linux/jiffies.h>
 #include <linux/minmax.h>
