@@ -2,7 +2,7 @@
 /*
  * A large object, or a run of pages, that is allocated while collections come and go.
  *
- * Models kmh_large_alloc(), kmh_large_date(), kmh_mheap_date_span(), kmh_reclaim_large(),
+ * Models kmh_large_alloc(), kmh_large_date(), kmh_mcentral_date_span(), kmh_reclaim_large(),
  * kmheap_mark(), kmh_sweep_wait_for_trips() and the two ends of a collection. The client marks
  * the object in every collection that begins after it has got it.
  *

@@ -88,7 +88,7 @@ static void kmh_large_date(struct kmh_mspan *s)
 
 	preempt_disable();
 	kmh_trip_begin(&mcache->trips);
-	smp_mb();	/* trip, phase: see kmh_mheap_date_span() */
+	smp_mb();	/* trip, phase: see kmh_mcentral_date_span() */
 	kmh_mcentral_date_span(s);
 	kmh_trip_end(&mcache->trips);
 	preempt_enable();

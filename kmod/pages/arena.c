@@ -206,7 +206,7 @@ void kmh_arena_end_leave(struct kmh_arena *a)
 	wake_up_all(&kmh_arena_left);
 }
 
-/* The turn of the last arena that is leaving now, for kmh_have_left(). */
+/* The turn of the last arena that is leaving now, for kmh_arenas_have_left(). */
 u64 kmh_arenas_leaving_now(void)
 {
 	u64 turn;
