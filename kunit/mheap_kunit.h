@@ -29,6 +29,35 @@ static inline struct kmh_mheap *mheap(struct kunit *test)
 	return mheap_of(kmh_kunit_heap(test));
 }
 
+/* The case's heap, without a worker that grows it ahead. */
+static inline struct kmheap *heap_alone(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+
+	kmh_kunit_no_worker(heap);
+	return heap;
+}
+
+static inline size_t arena_bytes(struct kmheap *heap)
+{
+	return atomic_long_read(&heap->arena_bytes);
+}
+
+/* @n new objects of @size bytes; the array is the case's. */
+static inline void **load_objects(struct kunit *test, struct kmheap *heap, size_t size,
+				  unsigned int n)
+{
+	void **p = kunit_kmalloc_array(test, n, sizeof(*p), GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	for (i = 0; i < n; i++) {
+		p[i] = kmheap_alloc(heap, size, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	return p;
+}
+
 static inline struct kmheap *heap_new(struct kunit *test, const char *name, size_t limit)
 {
 	const struct kmheap_attr attr = { .limit_bytes = limit };

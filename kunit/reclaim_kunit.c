@@ -29,27 +29,6 @@ static void reclaim_exit(struct kunit *test)
 	kmh_kunit_exit(test);
 }
 
-static struct kmheap *heap_without_worker(struct kunit *test)
-{
-	struct kmheap *heap = kmh_kunit_heap(test);
-
-	kmh_kunit_no_worker(heap);
-	return heap;
-}
-
-static void **load(struct kunit *test, struct kmheap *heap)
-{
-	void **p = kunit_kmalloc_array(test, NOBJS, sizeof(*p), GFP_KERNEL);
-	unsigned int i;
-
-	KUNIT_ASSERT_NOT_NULL(test, p);
-	for (i = 0; i < NOBJS; i++) {
-		p[i] = kmheap_alloc(heap, BYTES, GFP_KERNEL);
-		KUNIT_ASSERT_NOT_NULL(test, p[i]);
-	}
-	return p;
-}
-
 static void unload(struct kunit *test, void **p)
 {
 	unsigned int i;
@@ -57,11 +36,6 @@ static void unload(struct kunit *test, void **p)
 	for (i = 0; i < NOBJS; i++)
 		kmheap_free(p[i]);
 	kunit_kfree(test, p);
-}
-
-static size_t arena_bytes(struct kmheap *heap)
-{
-	return atomic_long_read(&heap->arena_bytes);
 }
 
 static size_t scavenged(struct kmheap *heap)
@@ -84,10 +58,10 @@ static unsigned int steps_to_the_end(struct kunit *test, struct kmheap *heap)
 
 static void step_gives_back_what_is_not_used(struct kunit *test)
 {
-	struct kmheap *heap = heap_without_worker(test);
+	struct kmheap *heap = heap_alone(test);
 	size_t before = arena_bytes(heap), after;
 	unsigned int n;
-	void **p = load(test, heap);
+	void **p = load_objects(test, heap, BYTES, NOBJS);
 
 	KUNIT_EXPECT_GT(test, arena_bytes(heap), LOAD_BYTES);
 	kmh_scavenge_step(heap, 1000);
@@ -102,7 +76,7 @@ static void step_gives_back_what_is_not_used(struct kunit *test)
 			n - narenas(heap));
 	kmh_kunit_validate(test);
 	/* The load is allocated once more. */
-	unload(test, load(test, heap));
+	unload(test, load_objects(test, heap, BYTES, NOBJS));
 }
 
 static unsigned int npartial(struct kmh_mheap *mh, unsigned int spanclass)
@@ -113,9 +87,9 @@ static unsigned int npartial(struct kmh_mheap *mh, unsigned int spanclass)
 /* A span that becomes empty on a partial list is not announced by anything. */
 static void step_finds_empty_spans_by_address(struct kunit *test)
 {
-	struct kmheap *heap = heap_without_worker(test);
+	struct kmheap *heap = heap_alone(test);
 	unsigned int i, spanclass = kmh_spanclass(kmh_size_to_class(BYTES), false);
-	void **p = load(test, heap);
+	void **p = load_objects(test, heap, BYTES, NOBJS);
 	struct kmheap_stats st;
 
 	for (i = 0; i < NOBJS; i += 4)
@@ -136,8 +110,8 @@ static void step_finds_empty_spans_by_address(struct kunit *test)
 
 static void step_keeps_the_recent_peak(struct kunit *test)
 {
-	struct kmheap *heap = heap_without_worker(test);
-	void **p = load(test, heap);
+	struct kmheap *heap = heap_alone(test);
+	void **p = load_objects(test, heap, BYTES, NOBJS);
 	unsigned int i;
 	size_t keep;
 
@@ -157,12 +131,12 @@ static void step_keeps_the_recent_peak(struct kunit *test)
 /* A load that comes and goes makes the heap take its arenas once. */
 static void swinging_load_does_not_thrash(struct kunit *test)
 {
-	struct kmheap *heap = heap_without_worker(test);
+	struct kmheap *heap = heap_alone(test);
 	unsigned long ngrown = 0;
 	unsigned int round, i;
 
 	for (round = 0; round < 20; round++) {
-		void **p = load(test, heap);
+		void **p = load_objects(test, heap, BYTES, NOBJS);
 
 		kmh_scavenge_step(heap, 250);
 		unload(test, p);
@@ -178,10 +152,10 @@ static void swinging_load_does_not_thrash(struct kunit *test)
 /* A peak that lies between two steps counts, too. */
 static void peak_between_steps_is_seen(struct kunit *test)
 {
-	struct kmheap *heap = heap_without_worker(test);
+	struct kmheap *heap = heap_alone(test);
 
 	kmh_scavenge_step(heap, 250);
-	unload(test, load(test, heap));
+	unload(test, load_objects(test, heap, BYTES, NOBJS));
 	kmh_scavenge_step(heap, 250);
 	KUNIT_EXPECT_GE(test, heap->scavenge.peak_bytes, LOAD_BYTES);
 	KUNIT_EXPECT_GE(test, arena_bytes(heap), LOAD_BYTES / 10 * 11);
@@ -190,11 +164,11 @@ static void peak_between_steps_is_seen(struct kunit *test)
 /* When the load is over its peak is forgotten, but not at once. */
 static void peak_is_forgotten_when_the_load_is_over(struct kunit *test)
 {
-	struct kmheap *heap = heap_without_worker(test);
+	struct kmheap *heap = heap_alone(test);
 	size_t before = arena_bytes(heap);
 	unsigned int i;
 
-	unload(test, load(test, heap));
+	unload(test, load_objects(test, heap, BYTES, NOBJS));
 	for (i = 0; i < 4; i++)
 		kmh_scavenge_step(heap, 250);
 	KUNIT_EXPECT_GE(test, arena_bytes(heap), LOAD_BYTES / 10 * 9);
@@ -205,10 +179,10 @@ static void peak_is_forgotten_when_the_load_is_over(struct kunit *test)
 
 static void rate_bounds_what_goes(struct kunit *test)
 {
-	struct kmheap *heap = heap_without_worker(test);
+	struct kmheap *heap = heap_alone(test);
 	unsigned int i;
 
-	unload(test, load(test, heap));
+	unload(test, load_objects(test, heap, BYTES, NOBJS));
 	WRITE_ONCE(kmh_scavenge_rate, 0);
 	for (i = 0; i < 100; i++)
 		KUNIT_EXPECT_FALSE(test, kmh_scavenge_step(heap, 10000));
@@ -239,7 +213,7 @@ static size_t pace_after(struct kmheap *heap, unsigned int seconds)
 /* The pace is the bytes a second while arenas go, and 0 afterwards. */
 static void pace_is_what_went_lately(struct kunit *test)
 {
-	struct kmheap *heap = heap_without_worker(test);
+	struct kmheap *heap = heap_alone(test);
 	struct kmh_scavenge *sc = &heap->scavenge;
 	unsigned int i, n = 0;
 
@@ -265,7 +239,7 @@ static void pace_is_what_went_lately(struct kunit *test)
 
 static void parked_objects_go_when_nobody_wants_them(struct kunit *test)
 {
-	struct kmheap *heap = heap_without_worker(test);
+	struct kmheap *heap = heap_alone(test);
 	unsigned int i, n = 32;
 	void *p[32];
 
@@ -333,7 +307,7 @@ static void worker_comes_after_frees_and_rests_afterwards(struct kunit *test)
 	struct kmheap *heap = heap_with_worker(test);
 	void **p;
 
-	p = load(test, heap);
+	p = load_objects(test, heap, BYTES, NOBJS);
 	KUNIT_EXPECT_TRUE(test, worker_rests(heap));
 	unload(test, p);
 	KUNIT_EXPECT_FALSE(test, worker_rests(heap));
@@ -348,11 +322,11 @@ static void worker_stays_away_at_rate_0(struct kunit *test)
 	struct kmheap *heap = heap_with_worker(test);
 
 	WRITE_ONCE(kmh_scavenge_rate, 0);
-	unload(test, load(test, heap));
+	unload(test, load_objects(test, heap, BYTES, NOBJS));
 	KUNIT_EXPECT_TRUE(test, worker_rests(heap));
 	/* The rate may be set at any time; the next free asks for a step. */
 	WRITE_ONCE(kmh_scavenge_rate, SZ_1G);
-	unload(test, load(test, heap));
+	unload(test, load_objects(test, heap, BYTES, NOBJS));
 	KUNIT_EXPECT_FALSE(test, worker_rests(heap));
 	kmheap_destroy(heap);
 }
@@ -417,7 +391,7 @@ static void destroy_while_a_step_is_due(struct kunit *test)
 	for (i = 0; i < 12; i++) {
 		struct kmheap *heap = heap_new(test, "due", 0);
 
-		unload(test, load(test, heap));
+		unload(test, load_objects(test, heap, BYTES, NOBJS));
 		if (i % 4 == 1)
 			mod_delayed_work(kmh_wq, &heap->scavenge.kick.work, 0);
 		if (i % 4 == 2)

@@ -13,27 +13,6 @@
 #define LOAD_BYTES	(8UL << 20)
 #define NOBJS		(LOAD_BYTES / BYTES)
 
-static struct kmheap *heap_alone(struct kunit *test)
-{
-	struct kmheap *heap = kmh_kunit_heap(test);
-
-	kmh_kunit_no_worker(heap);
-	return heap;
-}
-
-static void **load(struct kunit *test, struct kmheap *heap)
-{
-	void **p = kunit_kmalloc_array(test, NOBJS, sizeof(*p), GFP_KERNEL);
-	unsigned int i;
-
-	KUNIT_ASSERT_NOT_NULL(test, p);
-	for (i = 0; i < NOBJS; i++) {
-		p[i] = kmheap_alloc(heap, BYTES, GFP_KERNEL);
-		KUNIT_ASSERT_NOT_NULL(test, p[i]);
-	}
-	return p;
-}
-
 /* Free all but every @keep-th object; 0 frees all. Returns how many are left. */
 static unsigned int unload(void **p, unsigned int keep)
 {
@@ -46,11 +25,6 @@ static unsigned int unload(void **p, unsigned int keep)
 			kmheap_free(p[i]);
 	}
 	return n;
-}
-
-static size_t arena_bytes(struct kmheap *heap)
-{
-	return atomic_long_read(&heap->arena_bytes);
 }
 
 static size_t reclaimed(struct kmheap *heap)
@@ -116,7 +90,7 @@ static void levels_drain_downwards(struct kunit *test)
 	struct kmheap *heap = heap_alone(test);
 	struct kmh_mheap *mh = mheap_of(heap);
 	struct kmheap_stats was, st;
-	void **p = load(test, heap);
+	void **p = load_objects(test, heap, BYTES, NOBJS);
 
 	st = stats(heap);
 	KUNIT_EXPECT_EQ(test, st.central_bytes, 0ULL);
@@ -149,7 +123,7 @@ static void empty_spans_on_lists_are_central(struct kunit *test)
 {
 	struct kmheap *heap = heap_alone(test);
 	struct kmheap_stats st;
-	void **p = load(test, heap);
+	void **p = load_objects(test, heap, BYTES, NOBJS);
 	unsigned int i;
 
 	for (i = 0; i < NOBJS; i += 4)
@@ -195,7 +169,7 @@ static void parked_objects_are_counted(struct kunit *test)
 static void count_is_what_scan_takes(struct kunit *test)
 {
 	struct kmheap *heap = heap_alone(test);
-	void **p = load(test, heap);
+	void **p = load_objects(test, heap, BYTES, NOBJS);
 	size_t before = arena_bytes(heap);
 	unsigned long npages, n, done = 0;
 
@@ -234,7 +208,7 @@ static void count_is_what_scan_takes(struct kunit *test)
 static void live_objects_stay(struct kunit *test)
 {
 	struct kmheap *heap = heap_alone(test);
-	void **p = load(test, heap);
+	void **p = load_objects(test, heap, BYTES, NOBJS);
 	unsigned int i, keep = NOBJS / 64;
 
 	for (i = 0; i < NOBJS; i += keep)
@@ -294,7 +268,7 @@ static void arenas_wait_for_readers(struct kunit *test)
 	unsigned long n, i;
 	size_t early = 0, left;
 
-	unload(load(test, heap), 0);
+	unload(load_objects(test, heap, BYTES, NOBJS), 0);
 	kmh_mcache_drain_all(heap);
 	kmh_mheap_drain_lists(mheap_of(heap));
 	rcu_read_lock();
@@ -317,7 +291,7 @@ static void arenas_wait_for_readers(struct kunit *test)
 static void scan_takes_what_was_asked_for(struct kunit *test)
 {
 	struct kmheap *heap = heap_alone(test);
-	void **p = load(test, heap);
+	void **p = load_objects(test, heap, BYTES, NOBJS);
 	unsigned long n;
 
 	unload(p, 0);
@@ -333,7 +307,7 @@ static void scan_only_tries_the_lock(struct kunit *test)
 	struct kmheap *heap = heap_alone(test);
 	size_t bytes;
 
-	unload(load(test, heap), 0);
+	unload(load_objects(test, heap, BYTES, NOBJS), 0);
 	bytes = arena_bytes(heap);
 	mutex_lock(&heap->arenas_mutex);
 	KUNIT_EXPECT_EQ(test, count(heap), 0UL);
@@ -359,7 +333,7 @@ static void scan_in_reclaim(struct kunit *test)
 	unsigned int flags;
 
 	give_back_by_hand(heap);
-	unload(load(test, heap), 0);
+	unload(load_objects(test, heap, BYTES, NOBJS), 0);
 	fs_reclaim_acquire(GFP_KERNEL);
 	flags = memalloc_noreclaim_save();
 	n = count(heap);
@@ -382,7 +356,7 @@ static void scan_reports_progress(struct kunit *test)
 	unsigned long n;
 
 	give_back_by_hand(heap);
-	unload(load(test, heap), 0);
+	unload(load_objects(test, heap, BYTES, NOBJS), 0);
 	n = scan(heap, 1);
 	KUNIT_ASSERT_NE(test, n, SHRINK_STOP);
 	synchronize_rcu();
@@ -400,12 +374,12 @@ static void oom_takes_everything(struct kunit *test)
 	size_t bytes;
 
 	give_back_by_hand(heap);
-	unload(load(test, heap), 0);
+	unload(load_objects(test, heap, BYTES, NOBJS), 0);
 	bytes = arena_bytes(heap);
 	KUNIT_EXPECT_GE(test, kmh_shrink_oom() << PAGE_SHIFT, bytes);
 	KUNIT_EXPECT_EQ(test, arena_bytes(heap), 0UL);
 	/* The heap can be used again. */
-	unload(load(test, heap), 0);
+	unload(load_objects(test, heap, BYTES, NOBJS), 0);
 	/* Arenas that are leaving go, too. */
 	KUNIT_EXPECT_NE(test, scan(heap, 1), SHRINK_STOP);
 	KUNIT_EXPECT_FALSE(test, none_leaving(heap));
@@ -485,7 +459,7 @@ static void destroy_while_arenas_leave(struct kunit *test)
 	for (i = 0; i < 2; i++) {
 		struct kmheap *heap = heap_new(test, "leaves", 0);
 
-		unload(load(test, heap), 0);
+		unload(load_objects(test, heap, BYTES, NOBJS), 0);
 		KUNIT_EXPECT_NE(test, scan(heap, 1000), SHRINK_STOP);
 		if (i % 2)
 			usleep_range(500, 1000);
