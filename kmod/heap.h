@@ -159,4 +159,21 @@ static inline struct kmh_node *kmh_next_node(struct kmheap *heap, int *nid)
 	return NULL;
 }
 
+static inline struct kmh_node *kmh_mcentral_node(const struct kmh_mcentral *c)
+{
+	return container_of(c - c->spanclass, struct kmh_node, central[0]);
+}
+
+/* The next class of a heap after @c, node by node; the first after NULL, NULL after the last. */
+static inline struct kmh_mcentral *kmh_next_mcentral(struct kmheap *heap, struct kmh_mcentral *c)
+{
+	int nid = c ? kmh_mcentral_node(c)->mheap.nid : -1;
+	struct kmh_node *node;
+
+	if (c && c->spanclass + 1 < KMH_NR_SPANCLASSES)
+		return c + 1;
+	node = kmh_next_node(heap, &nid);
+	return node ? node->central : NULL;
+}
+
 #endif /* _KMHEAP_HEAP_H */

@@ -19,11 +19,6 @@
 #include "central/trip.h"
 #include "heap.h"
 
-static struct kmh_node *kmh_mcentral_node(struct kmh_mcentral *c)
-{
-	return container_of(c - c->spanclass, struct kmh_node, central[0]);
-}
-
 /* The inbox of @cpu for @c; NULL where the CPU allocates from another mcentral. */
 static struct kmh_inbox *kmh_inbox_of(struct kmh_mcentral *c, unsigned int cpu)
 {

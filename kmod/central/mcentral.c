@@ -55,11 +55,6 @@ void kmh_mcentral_date_span(struct kmh_mspan *s)
 	set_bit((s->base >> KMH_PAGE_SHIFT) - s->arena->first, s->arena->page_inuse);
 }
 
-static struct kmh_mcache __percpu *kmh_mcentral_mcache(struct kmh_mcentral *c)
-{
-	return container_of(c - c->spanclass, struct kmh_node, central[0])->mheap.heap->mcache;
-}
-
 /* ---- to the lists */
 
 /* Which set a span belongs on: that of its own generation. */
@@ -654,7 +649,7 @@ unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c)
 
 	if (list_empty(&c->partial[set]) && list_empty(&c->full[set]))
 		return 0;
-	mcache = kmh_mcentral_mcache(c);
+	mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
 	preempt_disable();
 	kmh_trip_begin(&mcache->trips);
 	s = kmh_mcentral_pop_unswept(c);
@@ -692,7 +687,7 @@ bool kmh_mcentral_is_swept(struct kmh_mcentral *c)
  */
 static unsigned int kmh_mcentral_release_some(struct kmh_mcentral *c, unsigned int left)
 {
-	struct kmh_mcache __percpu *mcache = kmh_mcentral_mcache(c);
+	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
 	struct kmh_mspan *span[KMH_RELEASE_BATCH], *s;
 	unsigned int n = 0, looks, i;
 	struct list_head *set;

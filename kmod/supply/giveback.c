@@ -62,15 +62,11 @@ void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu)
 /* Put announced spans where they belong. Context: process context. */
 void kmh_scavenge_announced(struct kmheap *heap)
 {
-	struct kmh_node *node;
-	unsigned int i;
-	int nid = -1;
+	struct kmh_mcentral *c = NULL;
 
-	while ((node = kmh_next_node(heap, &nid))) {
-		for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++) {
-			kmh_inbox_sweep_announced(&node->central[i]);
-			cond_resched();
-		}
+	while ((c = kmh_next_mcentral(heap, c))) {
+		kmh_inbox_sweep_announced(c);
+		cond_resched();
 	}
 }
 

@@ -69,16 +69,12 @@ static void kmh_lost_withdraw(struct kmh_arena *a)
 /* Take the lost spans that no CPU has off the lists of the classes. */
 static void kmh_lost_unlist(struct kmheap *heap)
 {
-	struct kmh_node *node;
-	unsigned int i;
-	int nid = -1;
+	struct kmh_mcentral *c = NULL;
 
-	while ((node = kmh_next_node(heap, &nid))) {
-		for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++) {
-			kmh_inbox_sweep_announced(&node->central[i]);
-			kmh_mcentral_drop_lost(&node->central[i]);
-			cond_resched();
-		}
+	while ((c = kmh_next_mcentral(heap, c))) {
+		kmh_inbox_sweep_announced(c);
+		kmh_mcentral_drop_lost(c);
+		cond_resched();
 	}
 }
 

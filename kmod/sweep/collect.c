@@ -19,14 +19,11 @@
 /* Make every class mark. */
 static void kmh_collect_start_marking(struct kmheap *heap)
 {
-	struct kmh_node *node;
-	unsigned int i;
-	int nid = -1;
+	struct kmh_mcentral *c = NULL;
 
 	heap->sweep.marking = true;
-	while ((node = kmh_next_node(heap, &nid)))
-		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-			kmh_mcentral_set_phase(&node->central[i], KMH_SWEEP_REMOTE, true);
+	while ((c = kmh_next_mcentral(heap, c)))
+		kmh_mcentral_set_phase(c, KMH_SWEEP_REMOTE, true);
 }
 
 static void kmh_collect_blacken(struct kmh_mcache *mc)

@@ -173,25 +173,19 @@ static void kmh_sweep_mcache(struct kmh_mcache *mc)
  */
 void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what)
 {
-	struct kmh_node *node;
-	unsigned int i;
-	int nid = -1;
+	struct kmh_mcentral *c = NULL;
 
 	lockdep_assert_held(&heap->sweep.mutex);
 	atomic_long_set(&heap->sweep.debt, 0);
 	WRITE_ONCE(heap->sweep.generations, heap->sweep.generations + 1);
 	WRITE_ONCE(heap->sweep.what, what);
 
-	while ((node = kmh_next_node(heap, &nid))) {
-		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
-			struct kmh_mcentral *c = &node->central[i];
-
-			if (what == KMH_SWEEP_MARKS) {
-				kmh_mcentral_advance(c, what, false);
-			} else if (READ_ONCE(c->dirty[what - KMH_SWEEP_SET0])) {
-				WRITE_ONCE(c->dirty[what - KMH_SWEEP_SET0], 0);
-				kmh_mcentral_advance(c, what, heap->sweep.marking);
-			}
+	while ((c = kmh_next_mcentral(heap, c))) {
+		if (what == KMH_SWEEP_MARKS) {
+			kmh_mcentral_advance(c, what, false);
+		} else if (READ_ONCE(c->dirty[what - KMH_SWEEP_SET0])) {
+			WRITE_ONCE(c->dirty[what - KMH_SWEEP_SET0], 0);
+			kmh_mcentral_advance(c, what, heap->sweep.marking);
 		}
 	}
 }
@@ -381,13 +375,11 @@ bool kmh_sweep_reclaim(struct kmheap *heap, unsigned long npages)
 
 static void kmh_sweep_listed(struct kmheap *heap)
 {
-	struct kmh_node *node;
-	unsigned int i, n = 0;
-	int nid = -1;
+	struct kmh_mcentral *c = NULL;
+	unsigned int n = 0;
 
-	while ((node = kmh_next_node(heap, &nid)))
-		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-			kmh_inbox_sweep_announced(&node->central[i]);
+	while ((c = kmh_next_mcentral(heap, c)))
+		kmh_inbox_sweep_announced(c);
 	while (kmh_sweep_one(heap))
 		if (++n % KMH_SWEEP_BATCH == 0)
 			cond_resched();
@@ -425,28 +417,21 @@ void kmh_sweep_wait_for_trips(struct kmheap *heap)
 
 static bool kmh_sweep_is_done(struct kmheap *heap)
 {
-	struct kmh_node *node;
-	unsigned int i;
-	int nid = -1;
+	struct kmh_mcentral *c = NULL;
 
-	while ((node = kmh_next_node(heap, &nid)))
-		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-			if (!kmh_mcentral_is_swept(&node->central[i]))
-				return false;
+	while ((c = kmh_next_mcentral(heap, c)))
+		if (!kmh_mcentral_is_swept(c))
+			return false;
 	return true;
 }
 
 static void kmh_sweep_close_classes(struct kmheap *heap)
 {
-	struct kmh_node *node;
-	unsigned int i;
-	int nid = -1;
+	struct kmh_mcentral *c = NULL;
 
-	while ((node = kmh_next_node(heap, &nid)))
-		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-			if (kmh_phase_what(node->central[i].phase) != KMH_SWEEP_REMOTE)
-				kmh_mcentral_set_phase(&node->central[i], KMH_SWEEP_REMOTE,
-						       heap->sweep.marking);
+	while ((c = kmh_next_mcentral(heap, c)))
+		if (kmh_phase_what(c->phase) != KMH_SWEEP_REMOTE)
+			kmh_mcentral_set_phase(c, KMH_SWEEP_REMOTE, heap->sweep.marking);
 }
 
 /**
