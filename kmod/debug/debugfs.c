@@ -27,53 +27,44 @@ static struct dentry *kmh_heaps_dir;
 
 /* ---- stats */
 
-static void kmh_show_reserve(struct seq_file *m, const struct kmheap_stats *st)
-{
-	seq_printf(m, "reserve_bytes %llu\n", st->reserve_bytes);
-	seq_printf(m, "reserve_peak_bytes %llu\n", st->reserve_peak_bytes);
-	seq_printf(m, "reserve_missing_bytes %llu\n", st->reserve_missing_bytes);
-	seq_printf(m, "reserve_served_task %llu\n", st->reserve_served_task);
-	seq_printf(m, "reserve_served_softirq %llu\n", st->reserve_served_softirq);
-	seq_printf(m, "reserve_served_hardirq %llu\n", st->reserve_served_hardirq);
-	seq_printf(m, "reserve_served_nmi %llu\n", st->reserve_served_nmi);
-	seq_printf(m, "reserve_refused_task %llu\n", st->reserve_refused_task);
-	seq_printf(m, "reserve_refused_softirq %llu\n", st->reserve_refused_softirq);
-	seq_printf(m, "reserve_refused_hardirq %llu\n", st->reserve_refused_hardirq);
-	seq_printf(m, "reserve_refused_nmi %llu\n", st->reserve_refused_nmi);
-}
+struct kmh_figure {
+	const char *name;
+	size_t offset;		/* in struct kmheap_stats */
+};
 
-static void kmh_show_stats(struct seq_file *m, const struct kmheap_stats *st)
+#define KMH_FIGURE(field)	{ #field, offsetof(struct kmheap_stats, field) }
+
+static const struct kmh_figure kmh_figures[] = {
+	KMH_FIGURE(footprint_bytes), KMH_FIGURE(live_bytes), KMH_FIGURE(free_bytes),
+	KMH_FIGURE(cached_bytes), KMH_FIGURE(deferred_bytes), KMH_FIGURE(waste_bytes),
+	KMH_FIGURE(metadata_bytes), KMH_FIGURE(live_objects), KMH_FIGURE(arenas),
+	KMH_FIGURE(spans), KMH_FIGURE(allocs), KMH_FIGURE(frees), KMH_FIGURE(refused_allocs),
+	KMH_FIGURE(double_frees), KMH_FIGURE(invalid_frees), KMH_FIGURE(wrong_size_frees),
+	KMH_FIGURE(manual_bytes), KMH_FIGURE(deferred_objects),
+	KMH_FIGURE(deferred_limit_bytes), KMH_FIGURE(generations), KMH_FIGURE(swept_spans),
+	KMH_FIGURE(collections), KMH_FIGURE(marked_objects), KMH_FIGURE(collected_objects),
+	KMH_FIGURE(collected_bytes), KMH_FIGURE(specials), KMH_FIGURE(cpu_cache_bytes),
+	KMH_FIGURE(central_bytes), KMH_FIGURE(page_heap_bytes), KMH_FIGURE(releasable_bytes),
+};
+
+static const struct kmh_figure kmh_reserve_figures[] = {
+	KMH_FIGURE(reserve_bytes), KMH_FIGURE(reserve_peak_bytes),
+	KMH_FIGURE(reserve_missing_bytes), KMH_FIGURE(reserve_served_task),
+	KMH_FIGURE(reserve_served_softirq), KMH_FIGURE(reserve_served_hardirq),
+	KMH_FIGURE(reserve_served_nmi), KMH_FIGURE(reserve_refused_task),
+	KMH_FIGURE(reserve_refused_softirq), KMH_FIGURE(reserve_refused_hardirq),
+	KMH_FIGURE(reserve_refused_nmi),
+};
+
+/* All that there are, and limit_bytes, which stands further down. */
+static_assert(ARRAY_SIZE(kmh_figures) + ARRAY_SIZE(kmh_reserve_figures) + 1 ==
+	      sizeof(struct kmheap_stats) / sizeof(u64));
+
+static void kmh_show_figures(struct seq_file *m, const struct kmheap_stats *st,
+			     const struct kmh_figure *figure, unsigned int n)
 {
-	seq_printf(m, "footprint_bytes %llu\n", st->footprint_bytes);
-	seq_printf(m, "live_bytes %llu\n", st->live_bytes);
-	seq_printf(m, "free_bytes %llu\n", st->free_bytes);
-	seq_printf(m, "cached_bytes %llu\n", st->cached_bytes);
-	seq_printf(m, "deferred_bytes %llu\n", st->deferred_bytes);
-	seq_printf(m, "waste_bytes %llu\n", st->waste_bytes);
-	seq_printf(m, "metadata_bytes %llu\n", st->metadata_bytes);
-	seq_printf(m, "live_objects %llu\n", st->live_objects);
-	seq_printf(m, "arenas %llu\n", st->arenas);
-	seq_printf(m, "spans %llu\n", st->spans);
-	seq_printf(m, "allocs %llu\n", st->allocs);
-	seq_printf(m, "frees %llu\n", st->frees);
-	seq_printf(m, "refused_allocs %llu\n", st->refused_allocs);
-	seq_printf(m, "double_frees %llu\n", st->double_frees);
-	seq_printf(m, "invalid_frees %llu\n", st->invalid_frees);
-	seq_printf(m, "wrong_size_frees %llu\n", st->wrong_size_frees);
-	seq_printf(m, "manual_bytes %llu\n", st->manual_bytes);
-	seq_printf(m, "deferred_objects %llu\n", st->deferred_objects);
-	seq_printf(m, "deferred_limit_bytes %llu\n", st->deferred_limit_bytes);
-	seq_printf(m, "generations %llu\n", st->generations);
-	seq_printf(m, "swept_spans %llu\n", st->swept_spans);
-	seq_printf(m, "collections %llu\n", st->collections);
-	seq_printf(m, "marked_objects %llu\n", st->marked_objects);
-	seq_printf(m, "collected_objects %llu\n", st->collected_objects);
-	seq_printf(m, "collected_bytes %llu\n", st->collected_bytes);
-	seq_printf(m, "specials %llu\n", st->specials);
-	seq_printf(m, "cpu_cache_bytes %llu\n", st->cpu_cache_bytes);
-	seq_printf(m, "central_bytes %llu\n", st->central_bytes);
-	seq_printf(m, "page_heap_bytes %llu\n", st->page_heap_bytes);
-	seq_printf(m, "releasable_bytes %llu\n", st->releasable_bytes);
+	for (; n; n--, figure++)
+		seq_printf(m, "%s %llu\n", figure->name, *(u64 *)((void *)st + figure->offset));
 }
 
 static int kmh_stats_show(struct seq_file *m, void *unused)
@@ -84,8 +75,8 @@ static int kmh_stats_show(struct seq_file *m, void *unused)
 
 	if (err)
 		return err;
-	kmh_show_stats(m, &st);
-	kmh_show_reserve(m, &st);
+	kmh_show_figures(m, &st, kmh_figures, ARRAY_SIZE(kmh_figures));
+	kmh_show_figures(m, &st, kmh_reserve_figures, ARRAY_SIZE(kmh_reserve_figures));
 	seq_printf(m, "heaps %u\n", nheaps);
 	seq_printf(m, "shrunk_bytes %ld\n", atomic_long_read(&kmh_shrunk_bytes));
 	seq_printf(m, "oom_bytes %ld\n", atomic_long_read(&kmh_oom_bytes));
@@ -104,10 +95,10 @@ static int kmh_heap_stats_show(struct seq_file *m, void *unused)
 
 	if (err)
 		return err;
-	kmh_show_stats(m, &st);
+	kmh_show_figures(m, &st, kmh_figures, ARRAY_SIZE(kmh_figures));
 	seq_printf(m, "expedited_grace_periods %ld\n",
 		   atomic_long_read(&heap->defer.expedited));
-	kmh_show_reserve(m, &st);
+	kmh_show_figures(m, &st, kmh_reserve_figures, ARRAY_SIZE(kmh_reserve_figures));
 	seq_printf(m, "finalized_objects %ld\n", atomic_long_read(&heap->specials.finalized));
 	seq_printf(m, "collect_begin_ns %llu\n", READ_ONCE(heap->begin_ns));
 	seq_printf(m, "collect_end_ns %llu\n", READ_ONCE(heap->end_ns));
