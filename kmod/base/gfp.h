@@ -27,6 +27,12 @@ enum kmh_context kmh_context_now(void);
 void kmh_refused(struct kmheap *heap, gfp_t gfp);
 void kmh_unrefused(struct kmheap *heap, gfp_t gfp);
 
+/* May the caller wait for whoever enters the file system, or does I/O? */
+static inline bool kmh_may_wait_fs(gfp_t gfp)
+{
+	return (gfp & (__GFP_FS | __GFP_IO)) == (__GFP_FS | __GFP_IO);
+}
+
 /*
  * May the caller have what is kept for callers that cannot sleep? They themselves, and reclaim,
  * as with what the kernel keeps below its watermarks.

@@ -202,7 +202,7 @@ static struct mutex *kmh_grow_lock(struct kmheap *heap, gfp_t gfp)
 {
 	if (current->flags & PF_MEMALLOC)
 		return mutex_trylock(&heap->grow_noio_mutex) ? &heap->grow_noio_mutex : NULL;
-	if ((gfp & (__GFP_FS | __GFP_IO)) == (__GFP_FS | __GFP_IO)) {
+	if (kmh_may_wait_fs(gfp)) {
 		mutex_lock(&heap->grow_mutex);
 		return &heap->grow_mutex;
 	}
@@ -251,14 +251,11 @@ static bool kmh_mheap_has_parked(struct kmh_mheap *mh, const struct kmh_room *ro
 /* Find pages without asking the kernel: deferred frees, what CPUs keep, what is unused. */
 static bool kmh_mheap_find_room(struct kmh_mheap *mh, const struct kmh_room *room, gfp_t gfp)
 {
-	bool may_wait = (gfp & (__GFP_FS | __GFP_IO)) == (__GFP_FS | __GFP_IO) &&
-			!(current->flags & PF_MEMALLOC);
-
 	/*
 	 * The sweep waits for hotplug, which allocates; so a caller that may hold what that
 	 * allocation could want does not wait for the sweep.
 	 */
-	if (may_wait && kmh_defer_excess(mh->heap))
+	if (kmh_may_wait_fs(gfp) && !(current->flags & PF_MEMALLOC) && kmh_defer_excess(mh->heap))
 		kmh_defer_relieve(mh->heap);
 	if (kmh_largecache_drain_cpus(mh->heap))
 		WRITE_ONCE(mh->fetched, jiffies);

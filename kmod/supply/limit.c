@@ -128,7 +128,6 @@ static bool kmh_limit_settled(struct kmheap *heap, size_t bytes, u64 turn)
  */
 bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
 {
-	bool may_wait = (gfp & (__GFP_FS | __GFP_IO)) == (__GFP_FS | __GFP_IO);
 	size_t excess;
 	u64 turn;
 
@@ -138,7 +137,8 @@ bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
 	if (excess)
 		kmh_arenas_give_back(heap, &(struct kmh_leavers){ .bytes = excess }, NULL);
 	excess = kmh_total_excess(bytes);
-	if (excess && may_wait && kmh_limit_take_from_others(heap, excess, false) < excess) {
+	if (excess && kmh_may_wait_fs(gfp) &&
+	    kmh_limit_take_from_others(heap, excess, false) < excess) {
 		excess = kmh_total_excess(bytes);
 		if (excess)
 			kmh_limit_take_from_others(heap, excess, true);
