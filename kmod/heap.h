@@ -6,7 +6,6 @@
 #define _KMHEAP_HEAP_H
 
 #include <linux/atomic.h>
-#include <linux/kmheap.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/nodemask.h>
@@ -14,6 +13,7 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
+#include "base/public.h"
 #include "sweep/defer.h"
 #include "supply/idle.h"
 #include "supply/limit.h"

@@ -33,7 +33,7 @@
  * kmheap.ko that has other classes.
  */
 extern const u8 KMHEAP_CLASSES_SYMBOL;
-#ifndef _KMHEAP_INTERNAL_H
+#ifndef _KMHEAP_PUBLIC_H
 static const u8 *const kmheap_classes_wanted __used = &KMHEAP_CLASSES_SYMBOL;
 #endif
 

@@ -10,9 +10,8 @@
 #include <linux/kernel.h>
 #include <linux/log2.h>
 
-#include <linux/kmheap.h>
-
 #include "base/sizeclass.h"
+#include "base/public.h"
 
 #define KMH_CLASS(class, bytes, mul, objects, pages, align, words)	\
 	[class] = {							\

@@ -3,7 +3,7 @@
 #ifndef _KMHEAP_DEBUGFS_H
 #define _KMHEAP_DEBUGFS_H
 
-#include <linux/kmheap.h>
+#include "base/public.h"
 
 #ifdef CONFIG_DEBUG_FS
 void kmh_debugfs_init(void);

@@ -9,9 +9,9 @@
 #ifndef _KMHEAP_STATS_H
 #define _KMHEAP_STATS_H
 
-#include <linux/kmheap.h>
 #include <linux/types.h>
 
+#include "base/public.h"
 #include "base/sizeclass.h"
 
 /* One size class of one heap (both span classes together). */

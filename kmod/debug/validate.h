@@ -3,8 +3,7 @@
 #ifndef _KMHEAP_VALIDATE_H
 #define _KMHEAP_VALIDATE_H
 
-#include <linux/kmheap.h>
-
+#include "base/public.h"
 #include "base/finding.h"
 
 unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void *ctx);

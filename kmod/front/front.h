@@ -12,9 +12,9 @@
 #define _KMHEAP_FRONT_H
 
 #include <linux/gfp.h>
-#include <linux/kmheap.h>
 #include <linux/types.h>
 
+#include "base/public.h"
 #include "span/mspan.h"
 #include "span/report.h"
 

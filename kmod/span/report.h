@@ -4,9 +4,9 @@
 #define _KMHEAP_REPORT_H
 
 #include <linux/atomic.h>
-#include <linux/kmheap.h>
 #include <linux/types.h>
 
+#include "base/public.h"
 #include "span/mspan.h"
 
 enum kmh_misuse {

@@ -4,7 +4,6 @@
 #define _KMHEAP_SPECIAL_H
 
 #include <linux/irq_work.h>
-#include <linux/kmheap.h>
 #include <linux/llist.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
@@ -12,6 +11,8 @@
 #include <linux/rhashtable.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
+
+#include "base/public.h"
 
 struct kmh_mspan;
 struct kmheap;

@@ -4,11 +4,12 @@
 #define _KMHEAP_LIMIT_H
 
 #include <linux/atomic.h>
-#include <linux/kmheap.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
+
+#include "base/public.h"
 
 /* Lower limits are nonsense anywhere; with many CPUs the tables alone need more. */
 #define KMH_LIMIT_MIN_BYTES	(512UL << 10)
