@@ -325,28 +325,39 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
  * kmheap_create() - make a heap
  * @name: its name in debugfs and in reports; 1 to 63 characters of printable ASCII (blanks
  *	included) without '/', the first one no '.'. Copied.
- * @attr: flags, limit, owner; NULL for all defaults.
+ * @attr: flags, limit, owner, reserve; NULL for all defaults.
  *
  * A heap shares no arena with another heap. It holds a reference on kmheap.ko,
  * which cannot be unloaded before kmheap_destroy(). A fresh heap costs one arena
  * of 256 KiB and its tables.
  *
  * Context: Process context; sleeps.
- * Return: the heap, or an ERR_PTR: -EINVAL for a bad name, flag or limit (with a
+ * Return: the heap, or an ERR_PTR: -EINVAL for a bad name, flag, limit or reserve (with a
  * message that says what is allowed), -EEXIST when a heap has that name, -ENODEV while
  * kmheap.ko is being unloaded, -ENOMEM.
  */
 struct kmheap *kmheap_create(const char *name, const struct kmheap_attr *attr)
 {
 	struct kmheap *heap;
+	int err;
 
 	might_sleep();
 	if (!try_module_get(THIS_MODULE))
 		return ERR_PTR(-ENODEV);
 	heap = kmh_heap_create(name, attr);
-	if (IS_ERR(heap))
+	if (IS_ERR(heap)) {
 		module_put(THIS_MODULE);
-	return heap;
+		return heap;
+	}
+	if (!attr || !attr->reserve_bytes)
+		return heap;
+	err = kmheap_set_reserve(heap, attr->reserve_bytes);
+	if (!err)
+		return heap;
+	pr_err("heap %s: no reserve of %zu bytes: %s\n", name, attr->reserve_bytes,
+	       err == -EINVAL ? "at most 1 GiB, and half of the limit" : "no memory, or a limit");
+	kmheap_destroy(heap);
+	return ERR_PTR(err);
 }
 EXPORT_SYMBOL_GPL(kmheap_create);
 

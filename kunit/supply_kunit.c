@@ -324,6 +324,31 @@ static void first_burst_is_served(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
+/* A heap that is made with a reserve serves callers that cannot sleep from its first moment on. */
+static void heap_comes_with_its_reserve(struct kunit *test)
+{
+	struct kmheap_attr attr = { .reserve_bytes = SZ_2M };
+	struct kmheap *heap = kmheap_create("supply-made", &attr);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	kmh_kunit_no_worker(heap);
+	KUNIT_EXPECT_EQ(test, kept_pages(heap), SZ_2M / KMH_PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, burst_refused(heap), 0U);
+	kmheap_destroy(heap);
+
+	attr.limit_bytes = SZ_4M;
+	attr.reserve_bytes = SZ_2M + 1;
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(kmheap_create("supply-made", &attr)), -EINVAL);
+	attr.limit_bytes = 0;
+	attr.reserve_bytes = SZ_1G + 1;
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(kmheap_create("supply-made", &attr)), -EINVAL);
+	/* A heap that could not be made leaves its name free. */
+	heap = kmheap_create("supply-made", NULL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	KUNIT_EXPECT_EQ(test, kept_pages(heap), 0UL);
+	kmheap_destroy(heap);
+}
+
 static void too_much_is_not_kept(struct kunit *test)
 {
 	struct kmheap *heap = heap_new(test, "supply-limit", SZ_4M);
@@ -451,6 +476,7 @@ static struct kunit_case supply_cases[] = {
 	KUNIT_CASE(reclaim_does_not_wait_for_the_map),
 	KUNIT_CASE(arena_is_booked_until_it_is_gone),
 	KUNIT_CASE(first_burst_is_served),
+	KUNIT_CASE(heap_comes_with_its_reserve),
 	KUNIT_CASE(too_much_is_not_kept),
 	KUNIT_CASE(growth_looks_at_some_spans),
 	KUNIT_CASE(growth_comes_round),

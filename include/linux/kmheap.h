@@ -54,11 +54,14 @@ struct module;
  *	default_limit parameter (which is none unless set).
  * @owner: the module the heap is accounted to, usually THIS_MODULE. A heap that
  *	is still alive when its owner is unloaded is reported and destroyed.
+ * @reserve_bytes: kept on each node for callers that cannot sleep, from the first
+ *	moment on, as by kmheap_set_reserve().
  */
 struct kmheap_attr {
 	unsigned int flags;
 	size_t limit_bytes;
 	struct module *owner;
+	size_t reserve_bytes;
 };
 
 enum kmheap_object_state {
