@@ -106,7 +106,7 @@ static void kmh_heap_put_sentinels(struct kmheap *heap)
 		kmh_mspan_put(heap->freed);
 }
 
-/* Show lockdep the order of tiers 5 and 6; see lock.h. */
+/* Show lockdep the order of the class and page heap locks; see lock.h. */
 static void kmh_teach_lock_order(struct kmh_node *node)
 {
 	unsigned long flags;

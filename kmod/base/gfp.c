@@ -24,7 +24,7 @@ enum kmh_context kmh_context_now(void)
 	return in_serving_softirq() ? KMH_CONTEXT_SOFTIRQ : KMH_CONTEXT_TASK;
 }
 
-/* NULL goes to a caller, counted among those that cannot sleep if @gfp says so. Any context. */
+/* Count a refusal, and by its context that of a caller that cannot sleep. Context: any. */
 void kmh_refused(struct kmheap *heap, gfp_t gfp)
 {
 	atomic_long_inc(&heap->refused);

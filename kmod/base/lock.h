@@ -35,7 +35,7 @@
  * The lock of a quarantine (quarantine.c, KASAN only) is raw too; NMI only tries. Nothing is
  * taken under it, and it is taken with nothing but perhaps 1 held.
  *
- * The raw locks, 5 to 7, and who may wait for one:
+ * The raw locks, 5 to 7, and which callers may wait for one:
  *
  * An NMI may have interrupted the holder of a lock, so it only tries. The same holds for a
  * handler of a tracer: with kprobes, ftrace, tracepoints and BPF, code of others runs in the

@@ -8,7 +8,7 @@
 #include "base/param.h"
 
 /**
- * kmh_bytes_parse() - a size in bytes as somebody has written it
+ * kmh_bytes_parse() - read a size in bytes that a user has written
  * @text: a number as for kstrtoull(), perhaps with K, M, G or T, perhaps with a newline.
  * @bytes: where to put it.
  *

@@ -21,7 +21,7 @@
 #ifdef CONFIG_PREEMPT_COUNT
 #define kmh_pinned()	(!preemptible())
 #elif defined(KMHEAP_KUNIT)
-/* What turns preemption off inline there is paired with what does not count: all of it first. */
+/* Inline functions of these headers turn preemption off and on; they must not be counted half. */
 #include <linux/mm.h>
 #include <linux/rhashtable.h>
 #include <linux/sched/mm.h>

@@ -84,7 +84,7 @@ unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word)
 	 * back since the load is live again, or has been freed once more, to wait this time.
 	 */
 	remote &= atomic_long_fetch_andnot(remote, &w->remote);
-	/* A second free that came too late may have hit no slot: design.rst 12.3. */
+	/* A second free that came too late may have set a bit without a slot: design.rst 12.3. */
 	remote &= kmh_mspan_word_mask(s, word);
 	held = kmh_mspan_held(s, word, remote);
 	if (unlikely(held)) {

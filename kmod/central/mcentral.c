@@ -38,8 +38,8 @@ struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s)
 }
 
 /**
- * kmh_mcentral_date_span() - the generation of a fresh span, and where the sweep finds it
- * @s: what it is to be, and in the arenas map. A large object is black by itself.
+ * kmh_mcentral_date_span() - give a fresh span its generation, and let the sweep find it
+ * @s: initialized, and in the arenas map. A large object is marked here if a collection marks.
  *
  * Context: On a trip, which began before a full barrier: pairs with the one in
  * kmh_sweep_wait_for_trips(). A generation that has opened waits for this, or is seen here.

@@ -183,7 +183,7 @@ unbook:
  */
 static DEFINE_SPINLOCK(kmh_leaving_lock);
 static LIST_HEAD(kmh_leaving);
-static u64 kmh_leaving_turn;			/* that of the last one */
+static u64 kmh_leaving_turn;			/* the turn of the last one */
 DECLARE_WAIT_QUEUE_HEAD(kmh_arena_left);	/* one of them has left */
 
 /* An arena has left its page heap, and is booked until its grace period is over. */

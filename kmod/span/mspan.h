@@ -79,8 +79,8 @@ enum kmh_span_state {
 };
 
 /*
- * Where a span is found. Documentation/design.rst 4.4 has who may move it.
- * The last two are those that a remote free announces.
+ * Where a span is found. Documentation/design.rst 4.4 says who may move it. A remote free
+ * announces a span whose home is one of the last two.
  */
 enum kmh_span_home {
 	KMH_HOME_CACHED,	/* in an mcache, or on its way between two homes */

@@ -71,8 +71,8 @@ void kmh_scavenge_announced(struct kmheap *heap)
 }
 
 /*
- * Empty spans are searched for in so many pages, or until so many are found, by one hold of the
- * page heap's lock.
+ * Pages that one hold of the page heap's lock searches for empty spans, and spans after which
+ * it ends.
  */
 #define KMH_SCAVENGE_PAGES	64UL
 #define KMH_SCAVENGE_BATCH	16U
@@ -327,7 +327,7 @@ size_t kmh_arenas_detach_locked(struct kmheap *heap, const struct kmh_leavers *w
 	return done;
 }
 
-/* The same where arenas_mutex is not held. Context: process context; sleeps. */
+/* kmh_arenas_detach_locked() without arenas_mutex held. Context: process context; sleeps. */
 size_t kmh_arenas_detach(struct kmheap *heap, const struct kmh_leavers *which,
 			 struct list_head *gone)
 {
@@ -342,7 +342,7 @@ size_t kmh_arenas_detach(struct kmheap *heap, const struct kmh_leavers *which,
 /**
  * kmh_arenas_finish() - give back arenas that have been detached, of whichever heaps
  * @gone: the arenas.
- * @expedite: the grace period.
+ * @expedite: whether to expedite the grace period.
  *
  * Context: Process context; sleeps for a grace period if there is any, because of lookups that
  * still read the spans of these arenas.
@@ -366,7 +366,10 @@ size_t kmh_arenas_finish(struct list_head *gone, bool expedite)
 	return bytes;
 }
 
-/* Both at once; @n is set to how many arenas it was, if it is not NULL. Context: likewise. */
+/*
+ * Detach arenas and give them back. @n, if not NULL, is set to their number. Context: process
+ * context; sleeps for a grace period. Return: bytes given back.
+ */
 size_t kmh_arenas_give_back(struct kmheap *heap, const struct kmh_leavers *which,
 			    unsigned int *n)
 {

@@ -2,8 +2,8 @@
 /*
  * Growth of a page heap: arenas when pages run out, and before they do.
  *
- * After Go's grow (src/runtime/mheap.go). Documentation/design.rst 9.1 says who
- * waits for whom.
+ * After Go's grow (src/runtime/mheap.go). Documentation/design.rst 9.1 says which callers
+ * wait for which.
  */
 #include <linux/log2.h>
 #include <linux/mm.h>

@@ -10,7 +10,7 @@
 
 struct kmheap;
 
-/* What looks for CPUs that have stopped allocating; but for @kick the worker's own. */
+/* Looks for CPUs that have stopped allocating. Its worker alone writes these, except @kick. */
 struct kmh_idle {
 	struct kmh_kick kick;
 	bool rests;			/* the last look found nothing; one more look */

@@ -146,9 +146,10 @@ static bool kmh_nmi_class_in_use(struct kmheap *heap, unsigned int spanclass)
 }
 
 /*
- * The worker comes by. Fill all shelves that are wanted, and in a heap that NMIs use those of all
- * classes that have been allocated from: an NMI may want one of them next. With an @err the heap
- * has no pages for that. Context: process context; sleeps.
+ * Called by the worker, with what growth has returned. Fill all shelves that are wanted. In a
+ * heap that NMIs use fill also those of all classes that have been allocated from, because an NMI
+ * may want one of these next. With an @err the heap has no pages for that. Context: process
+ * context; sleeps.
  */
 void kmh_nmi_fill(struct kmheap *heap, int err)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Private: memory that goes back on request or under pressure; see shrink.c. */
+/* Private: giving back on request or under pressure; see shrink.c. */
 #ifndef _KMHEAP_SHRINK_H
 #define _KMHEAP_SHRINK_H
 
