@@ -357,6 +357,19 @@ static void shelves_go_with_the_heap(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
+/* A run of the worker that comes after the shelves were stopped does not wind up their clock. */
+static void clock_of_shelves_stops(struct kunit *test)
+{
+	struct kmheap *heap = heap_new(test, "shelves-clock", 0);
+
+	KUNIT_EXPECT_NULL(test, alloc_in_nmi(heap, 100));
+	kmh_nmi_stop(heap);
+	set_bit(KMH_SPANCLASS_TINY + 1, heap->nmi.wanted);
+	kmh_nmi_fill(heap, 0);
+	KUNIT_EXPECT_FALSE(test, delayed_work_pending(&heap->nmi.decay));
+	kmheap_destroy(heap);
+}
+
 static struct kunit_case reserve_cases[] = {
 	KUNIT_CASE(depth_follows_what_is_drawn),
 	KUNIT_CASE(depth_is_bounded),
@@ -368,6 +381,7 @@ static struct kunit_case reserve_cases[] = {
 	KUNIT_CASE(nmi_takes_from_the_shelf),
 	KUNIT_CASE(nmi_gets_no_size_that_wraps),
 	KUNIT_CASE(shelves_go_with_the_heap),
+	KUNIT_CASE(clock_of_shelves_stops),
 	{ }
 };
 

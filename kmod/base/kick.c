@@ -17,17 +17,25 @@ void kmh_kick_wake(struct kmh_kick *k)
 }
 
 /*
- * Queue the next look. With idle_drain_ms=0 drop the request, so that one made after it is
- * set again counts.
+ * Queue the next look. While looks are forbidden by a parameter drop the request, so that one
+ * made after they are allowed again counts.
  */
 void kmh_kick_queue(struct kmh_kick *k)
 {
 	long delay = k->delay(k);
 
-	if (delay >= 0)
+	if (delay >= 0) {
 		queue_delayed_work(kmh_wq, &k->work, delay);
-	else
-		atomic_set(&k->asked, 0);
+		return;
+	}
+	atomic_set(&k->asked, 0);
+	/*
+	 * asked, parameter: pairs with the exchange in kmh_kick_wake(), which a task calls that has
+	 * allowed looks just now. It may have found the request that was dropped here.
+	 */
+	smp_mb();
+	if (k->delay(k) >= 0)
+		kmh_kick_wake(k);
 }
 
 /* Runs in a context that may start a timer, whatever context the kick came from. */

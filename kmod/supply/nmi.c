@@ -155,7 +155,7 @@ void kmh_nmi_fill(struct kmheap *heap, int err)
 {
 	unsigned int kind;
 
-	if (!kmh_nmi_in_use(heap))
+	if (READ_ONCE(heap->nmi.stopped) || !kmh_nmi_in_use(heap))
 		return;
 	queue_delayed_work(kmh_wq, &heap->nmi.decay, KMH_RESERVE_DECAY);
 	if (err)
@@ -246,7 +246,8 @@ void kmh_nmi_stop(struct kmheap *heap)
 		irq_work_sync(&node->mheap.kick);
 		flush_work(&node->mheap.work);	/* a run that has not seen @stopped */
 	}
-	kmh_nmi_drain(heap);	/* nothing is wanted any more: the clock is not wound up again */
+	/* Runs that begin now leave the shelves and their clock alone. */
+	kmh_nmi_drain(heap);
 	cancel_delayed_work_sync(&heap->nmi.decay);
 }
 
