@@ -171,11 +171,7 @@ static void kmh_kunit_disarm(void)
 	WRITE_ONCE(kmh_kunit_npoints, 0);
 }
 
-/*
- * Metadata is counted exactly, except for the descriptor pools, which grow by whole chunks
- * and never shrink.
- */
-void kmh_kunit_books(struct kunit *test, struct kmh_kunit_books *b)
+static void kmh_kunit_read_books(struct kunit *test, struct kmh_kunit_books *b)
 {
 	struct kmheap_stats sum;
 	struct kmheap *heap;
@@ -200,6 +196,26 @@ void kmh_kunit_books(struct kunit *test, struct kmh_kunit_books *b)
 		mutex_unlock(&heap->arenas_mutex);
 	}
 	mutex_unlock(&kmh_heaps_mutex);
+}
+
+/* One reading is made of several figures, between which an arena may leave another heap. */
+static bool kmh_kunit_books_rest(struct kunit *test, struct kmh_kunit_books *b)
+{
+	struct kmh_kunit_books first;
+
+	kmh_kunit_read_books(test, &first);
+	kmh_kunit_read_books(test, b);
+	return !b->narenas && b->nheaps == first.nheaps && b->ntables == first.ntables &&
+	       b->map_bytes == first.map_bytes && b->pool_bytes == first.pool_bytes;
+}
+
+/*
+ * Metadata is counted exactly, except for the descriptor pools, which grow by whole chunks
+ * and never shrink.
+ */
+void kmh_kunit_books(struct kunit *test, struct kmh_kunit_books *b)
+{
+	kmh_kunit_wait_for(test, kmh_kunit_books_rest(test, b));
 }
 
 void kmh_kunit_same_books(struct kunit *test, const struct kmh_kunit_books *before)
