@@ -67,6 +67,11 @@ static int kmh_attr_check(const char *name, const struct kmheap_attr *attr)
 		       attr->limit_bytes, KMH_LIMIT_MIN_BYTES);
 		return -EINVAL;
 	}
+	if (!kmh_reserve_allowed(attr->reserve_bytes, attr->limit_bytes ?: kmh_default_limit)) {
+		pr_err("heap %s: reserve of %zu bytes, at most 1 GiB and half of the limit\n", name,
+		       attr->reserve_bytes);
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -354,8 +359,8 @@ struct kmheap *kmheap_create(const char *name, const struct kmheap_attr *attr)
 	err = kmheap_set_reserve(heap, attr->reserve_bytes);
 	if (!err)
 		return heap;
-	pr_err("heap %s: no reserve of %zu bytes: %s\n", name, attr->reserve_bytes,
-	       err == -EINVAL ? "at most 1 GiB, and half of the limit" : "no memory, or a limit");
+	pr_err("heap %s: no reserve of %zu bytes: no memory, or a limit\n", name,
+	       attr->reserve_bytes);
 	kmheap_destroy(heap);
 	return ERR_PTR(err);
 }

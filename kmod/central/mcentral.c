@@ -197,6 +197,15 @@ static void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
 
 /* ---- from the lists; what comes off has home CACHED and is the caller's */
 
+/* Take a span that is on a partial set off it. */
+static void kmh_mcentral_off_partial_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
+{
+	lockdep_assert_held(&c->lock);
+	list_del_init(&s->list);
+	WRITE_ONCE(c->npartial, c->npartial - 1);
+	atomic_set(&s->home, KMH_HOME_CACHED);
+}
+
 static struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c, unsigned int set)
 {
 	struct kmh_mspan *s;
@@ -205,9 +214,7 @@ static struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c,
 	s = list_first_entry_or_null(&c->partial[set], struct kmh_mspan, list);
 	if (!s)
 		return NULL;
-	list_del_init(&s->list);
-	WRITE_ONCE(c->npartial, c->npartial - 1);
-	atomic_set(&s->home, KMH_HOME_CACHED);
+	kmh_mcentral_off_partial_locked(c, s);
 	return s;
 }
 
@@ -217,9 +224,7 @@ static bool kmh_mcentral_take_partial_locked(struct kmh_mcentral *c, struct kmh_
 	lockdep_assert_held(&c->lock);
 	if (atomic_read(&s->home) != KMH_HOME_PARTIAL)
 		return false;
-	list_del_init(&s->list);
-	WRITE_ONCE(c->npartial, c->npartial - 1);
-	atomic_set(&s->home, KMH_HOME_CACHED);
+	kmh_mcentral_off_partial_locked(c, s);
 	return true;
 }
 

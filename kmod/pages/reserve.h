@@ -39,6 +39,12 @@ struct kmh_reserve_counts {
 
 extern unsigned int kmh_reserve_max_kib;
 
+/* May the owner of a heap with this limit (0: none) ask for a reserve of @bytes on each node? */
+static inline bool kmh_reserve_allowed(size_t bytes, size_t limit)
+{
+	return bytes <= KMH_RESERVE_MOST_KIB * 1024UL && (!limit || bytes <= limit / 2);
+}
+
 void kmh_reserve_init(struct kmh_mheap *mh);
 void kmh_reserve_forget(struct kmheap *heap);
 void kmh_reserve_stop(struct kmh_mheap *mh);

@@ -179,8 +179,6 @@ static int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsi
 	struct kmh_grow_size g = kmh_grow_size(mh, npages, align);
 	struct kmh_arena *a;
 
-	if (kmh_magazines_refill(num_online_cpus(), gfp))
-		return -ENOMEM;
 	a = kmh_mheap_new_arena(mh, g, gfp);
 	if (IS_ERR(a))
 		return PTR_ERR(a);
@@ -189,6 +187,8 @@ static int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsi
 		WRITE_ONCE(mh->heap->next_arena_bytes,
 			   min(2 * rounddown_pow_of_two(a->bytes), kmh_arena_bytes));
 	kmh_mheap_add_arena(mh, a, g.patch);
+	/* The arena comes first at a limit. Without magazines frees only take longer. */
+	kmh_magazines_refill(num_online_cpus(), gfp | __GFP_NORETRY | __GFP_NOWARN);
 	kmh_limit_check(mh->heap);
 	return 0;
 }
@@ -510,7 +510,7 @@ int kmheap_set_reserve(struct kmheap *heap, size_t bytes)
 	might_sleep();
 	heap = kmh_heap_or_default(heap);
 	limit = READ_ONCE(heap->limit_bytes);
-	if (bytes > KMH_RESERVE_MOST_KIB * 1024UL || (limit && bytes > limit / 2))
+	if (!kmh_reserve_allowed(bytes, limit))
 		return -EINVAL;
 	mutex_lock(&one_at_a_time);
 	before = kmh_reserve_set_floors(heap, pages);
