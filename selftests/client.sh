@@ -72,7 +72,9 @@ watch_client() {
 	check "the validators ran meanwhile" is "number of runs" "$watch_reads" -ge 3
 }
 
-# within SECONDS COMMAND...: COMMAND succeeds in one of ten tries for each of SECONDS.
+# within SECONDS COMMAND...: COMMAND succeeds in one of ten tries for each of SECONDS. So are compared
+# figures of several reads, and what is live when nobody uses a heap any more: a worker may be
+# between two of them, and slots that it is folding just then count as live.
 within() {
 	within_tries=$(($1 * 10))
 	shift
@@ -86,21 +88,7 @@ within() {
 	done
 }
 
-# steady COMMAND...: run COMMAND, which compares figures of several reads, until no figure has
-# changed meanwhile: the scavenger works in the background.
-steady() {
-	while :; do
-		steady_stats=$(cat "$KMHEAP_DEBUGFS/stats")
-		"$@" >/tmp/steady.log 2>&1
-		steady_status=$?
-		[ "$steady_stats" = "$(cat "$KMHEAP_DEBUGFS/stats")" ] && break
-	done
-	cat /tmp/steady.log
-	return $steady_status
-}
-
-# shows NAME HEAP VALUE: a figure of stats, read now. Slots that a worker is folding just then count
-# as live: "within 30 shows live_objects HEAP 0" when nobody uses the heap any more.
+# shows NAME HEAP VALUE: a figure of stats, read now.
 shows() {
 	is "$1 of $2" "$(stat "$1" "$2")" = "$3"
 }

@@ -34,7 +34,7 @@ at_rest() {
 }
 # CPU 0 frees every object, of any node.
 freed() {
-	on 0 free && steady at_rest
+	on 0 free && within 30 at_rest
 }
 # Free memory is in the page heap of its node: no span is in use.
 gone_home() {

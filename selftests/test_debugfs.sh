@@ -103,7 +103,7 @@ sums() {
 			exit bad
 		}'
 }
-check "the module's figures are the sum of the heaps' and the shared ones" steady sums
+check "the module's figures are the sum of the heaps' and the shared ones" within 30 sums
 
 classes_form() {
 	is "first line" "$(head -n 1 "$h/classes" | tr -s ' ')" = \
@@ -155,12 +155,12 @@ check "arenas: rows and page maps" arenas_form
 arenas_count() {
 	arenas_form && is arenas "$(cut -d' ' -f1 /tmp/arenas)" = "$(stat arenas shown)"
 }
-check "arenas: as many as stats says" steady arenas_count
+check "arenas: as many as stats says" within 30 arenas_count
 arenas_sum() {
 	arenas_form && is footprint "$(stat footprint_bytes shown)" = \
 		$(($(cut -d' ' -f2 /tmp/arenas) + $(stat metadata_bytes shown)))
 }
-check "arenas: their bytes and the metadata are the footprint" steady arenas_sum
+check "arenas: their bytes and the metadata are the footprint" within 30 arenas_sum
 
 spans_form() {
 	awk '
@@ -174,7 +174,7 @@ check "spans: rows" spans_form
 spans_count() {
 	spans_form && is spans "$(cut -d' ' -f1 /tmp/spans)" = "$(stat spans shown)"
 }
-check "spans: as many as stats says" steady spans_count
+check "spans: as many as stats says" within 30 spans_count
 check "spans: their live objects are all" \
 	is live "$(cut -d' ' -f2 /tmp/spans)" = "$(stat live_objects shown)"
 
@@ -220,7 +220,7 @@ limit_shown() {
 	[ $limit -gt "$least" ] || limit=$least
 	is deferred_limit_bytes "$(stat deferred_limit_bytes shown)" = $limit
 }
-check "deferred_limit_bytes is an eighth of the arenas, at least a 64th of the memory" steady limit_shown
+check "deferred_limit_bytes is an eighth of the arenas, at least a 64th of the memory" within 30 limit_shown
 generations=$(stat generations shown)
 deferred_shown() {
 	is deferred_objects "$(stat deferred_objects shown)" = 6 || return 1
@@ -265,7 +265,7 @@ flooded() {
 	# last one is freed.
 	tell heap_client alloc shown 98304 200 && tell heap_client reader on &&
 		tell heap_client rcu shown 200 && tell heap_client reader off || return 1
-	within 60 pressed && tell heap_client barrier shown && deferred_gone && steady limit_shown &&
+	within 60 pressed && tell heap_client barrier shown && deferred_gone && within 30 limit_shown &&
 		is limit "$limit" -gt 1048576
 }
 check "past the limit grace periods are expedited" flooded
@@ -305,7 +305,7 @@ collected_again() {
 	is marked_objects "$(stat marked_objects gathered)" = 100 || return 1
 	is collected_objects "$(stat collected_objects gathered)" = 2000 || return 1
 	is live_objects "$(stat live_objects gathered)" = 0 && balanced gathered || return 1
-	steady sums && tell heap_client destroy gathered
+	within 30 sums && tell heap_client destroy gathered
 }
 check "and the next one adds to it" collected_again
 
@@ -396,7 +396,7 @@ classes_rows() {
 check "all files can be read while the stress runs" reading
 note "read all files $(cat /tmp/reads) times meanwhile"
 at_rest() {
-	balanced && balanced_heaps && steady sums
+	balanced && balanced_heaps && within 30 sums
 }
 check "the figures add up after it" at_rest
 

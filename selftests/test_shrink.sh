@@ -32,7 +32,7 @@ load_all() {
 		tell heap_client alloc held 65536 200
 }
 unload_all() {
-	tell heap_client free held 100000 && is live_objects "$(stat live_objects held)" = 0
+	tell heap_client free held 100000 && within 30 shows live_objects held 0
 }
 
 # ---- on request

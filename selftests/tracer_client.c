@@ -17,6 +17,7 @@
 #include "client.h"
 
 #define TRACER_WORKERS	2U
+#define TRACER_TRIES	30U	/* a busy host may run no worker in the first */
 
 static struct kmheap *tracer_heap;
 static const struct kmheap_attr tracer_attr = { .owner = THIS_MODULE };
@@ -65,7 +66,7 @@ static int tracer_worker(void *unused)
 static int tracer_run(unsigned int ms)
 {
 	struct task_struct *task[TRACER_WORKERS];
-	unsigned int n, err = 0;
+	unsigned int n, tries, err = 0;
 
 	for (n = 0; n < TRACER_WORKERS; n++) {
 		task[n] = kthread_run(tracer_worker, NULL, "kmheap-traced/%u", n);
@@ -74,13 +75,17 @@ static int tracer_run(unsigned int ms)
 			break;
 		}
 	}
-	msleep(ms);
+	for (tries = 0; tries < TRACER_TRIES && (!tries || !atomic_read(&tracer_hits)); tries++)
+		msleep(ms);
 	while (n)
 		kthread_stop(task[--n]);
 	return err;
 }
 
-/* trace SYMBOL MS: fails when the function cannot be traced. */
+/*
+ * trace SYMBOL MS: MS milliseconds of work, more while there is no hit; fails when the function
+ * cannot be traced.
+ */
 static int tracer_trace_cmd(char *args)
 {
 	struct kprobe kp = { .pre_handler = tracer_hit };
