@@ -272,12 +272,12 @@ static void cover_again_changes_nothing(struct kunit *test)
 {
 	struct kmh_arena *a = first_arena(test);
 	struct kmh_arenamap *map = kmh_arenamap;
-	u64 bytes = kmh_arenamap_bytes();
+	u64 bytes = READ_ONCE(kmh_map_bytes);
 
 	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(a->first, a->npages, GFP_KERNEL), 0);
 	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(a->first, 1, GFP_KERNEL), 0);
 	KUNIT_EXPECT_PTR_EQ(test, kmh_arenamap, map);
-	KUNIT_EXPECT_EQ(test, kmh_arenamap_bytes(), bytes);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(kmh_map_bytes), bytes);
 }
 
 /* The map has grown since it had @bytes, by @ntables tables; the books of the case are told. */
@@ -285,7 +285,7 @@ static void expect_growth(struct kunit *test, u64 bytes, unsigned int ntables)
 {
 	struct kmh_kunit_books *b = &kmh_kunit(test)->before;
 
-	b->map_bytes += kmh_arenamap_bytes() - bytes;
+	b->map_bytes += READ_ONCE(kmh_map_bytes) - bytes;
 	b->ntables += ntables;
 }
 
@@ -293,7 +293,7 @@ static void expect_growth(struct kunit *test, u64 bytes, unsigned int ntables)
 static void expect_extension(struct kunit *test, unsigned long leaf, unsigned int nleaves)
 {
 	struct kmh_arenamap *old = kmh_arenamap;
-	u64 bytes = kmh_arenamap_bytes();
+	u64 bytes = READ_ONCE(kmh_map_bytes);
 	unsigned long i, first = page_of_leaf(leaf);
 	unsigned long npages = (nleaves - 1) * KMH_LEAF_PAGES + 1;
 
@@ -311,7 +311,7 @@ static void expect_extension(struct kunit *test, unsigned long leaf, unsigned in
 	expect_growth(test, bytes, 1 + nleaves);
 	bytes += sizeof(*old) + kmh_arenamap->nr * sizeof(old->biased[0]);
 	bytes += nleaves * sizeof(struct kmh_leaf);
-	KUNIT_EXPECT_EQ(test, kmh_arenamap_bytes(), bytes);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(kmh_map_bytes), bytes);
 
 	/* Each entry that is covered now can be set, up to the last, and none beside them. */
 	for (i = 0; i < npages; i++)
@@ -363,13 +363,13 @@ static void extend_downwards_keeps_old_entries(struct kunit *test)
 static void cover_out_of_reach_is_refused(struct kunit *test)
 {
 	struct kmh_arenamap *map = kmh_arenamap;
-	u64 bytes = kmh_arenamap_bytes();
+	u64 bytes = READ_ONCE(kmh_map_bytes);
 	unsigned long far = map->base + (1UL << 22);
 
 	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(page_of_leaf(far), 1, GFP_KERNEL), -ERANGE);
 	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(page_of_leaf(far) - 1, 2, GFP_KERNEL), -ERANGE);
 	KUNIT_EXPECT_PTR_EQ(test, kmh_arenamap, map);
-	KUNIT_EXPECT_EQ(test, kmh_arenamap_bytes(), bytes);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(kmh_map_bytes), bytes);
 	KUNIT_EXPECT_EQ(test, (int)state(far << KMH_LEAF_SHIFT), (int)KMH_SPAN_NONE);
 }
 
@@ -383,7 +383,7 @@ static void cover_without_memory_fails(struct kunit *test)
 	unsigned long first = page_of_leaf(leaf), n;
 	void *p = kmheap_alloc(kmh_kunit_heap(test), 100, GFP_KERNEL);
 	struct kmh_mspan *s = kmh_span_of((unsigned long)p);
-	u64 bytes = kmh_arenamap_bytes();
+	u64 bytes = READ_ONCE(kmh_map_bytes);
 	int err;
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
@@ -464,7 +464,7 @@ static void lookup_while_the_map_grows(struct kunit *test)
 		.addr = (unsigned long)p,
 		.wild = (kmh_arenamap->base + kmh_arenamap->nr) << KMH_LEAF_SHIFT,
 	};
-	u64 bytes = kmh_arenamap_bytes();
+	u64 bytes = READ_ONCE(kmh_map_bytes);
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	kmh_kunit_threads(test, 3, lookups_thread, &l);

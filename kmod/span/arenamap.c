@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The arenas map: address -> span for any value, in any context.
- *
- * After Go's two-level arena map (src/runtime/mheap.go, arenaIndex), keyed by heap
+ * The arenas map, after Go's of two levels (src/runtime/mheap.go, arenaIndex), but keyed by heap
  * page because vmalloc promises no alignment beyond a page.
  */
 #include <linux/kmemleak.h>
@@ -26,7 +24,7 @@ struct kmh_mspan kmh_span_gone = { .state = KMH_SPAN_GONE };
 struct kmh_arenamap *kmh_arenamap;
 static DEFINE_MUTEX(kmh_arenamap_mutex);
 static struct kmh_leaf *kmh_empty_leaf;		/* every entry says "none" */
-static u64 kmh_map_bytes;
+u64 kmh_map_bytes;
 
 static void kmh_map_account(size_t bytes)
 {
@@ -48,10 +46,7 @@ static struct kmh_leaf *kmh_leaf_new(gfp_t gfp)
 	return leaf;
 }
 
-/*
- * biased[i] is the address of leaf @i less this, so that a heap page's number indexes it
- * directly.
- */
+/* biased[i] is the address of leaf @i less this: a heap page's number is the index in it. */
 static unsigned long kmh_leaf_bias(const struct kmh_arenamap *map, unsigned long i)
 {
 	return (map->base + i) * sizeof(struct kmh_leaf);
@@ -150,6 +145,7 @@ static int kmh_arenamap_extend(unsigned long lo, unsigned long hi, gfp_t gfp)
 static int kmh_arenamap_cover_locked(unsigned long lo, unsigned long hi, gfp_t gfp)
 {
 	struct kmh_arenamap *map = kmh_arenamap;
+	struct kmh_leaf *leaf;
 	unsigned long i;
 	int err;
 
@@ -161,8 +157,6 @@ static int kmh_arenamap_cover_locked(unsigned long lo, unsigned long hi, gfp_t g
 		map = kmh_arenamap;
 	}
 	for (i = lo - map->base; i <= hi - map->base; i++) {
-		struct kmh_leaf *leaf;
-
 		if (kmh_leaf_of(map, i) != kmh_empty_leaf)
 			continue;
 		leaf = kmh_leaf_new(gfp);
@@ -174,16 +168,11 @@ static int kmh_arenamap_cover_locked(unsigned long lo, unsigned long hi, gfp_t g
 	return 0;
 }
 
-/**
- * kmh_arenamap_cover() - make sure that pages have entries of their own
- * @first: first heap page.
- * @npages: how many.
- * @gfp: how hard to try; must allow sleeping.
- *
- * Growing the map is rare (once per 16 MiB) and cannot enter the file system or
- * start I/O, so callers under any scope may share one mutex. Reclaim only tries it.
- *
- * Context: Process context; sleeps.
+/*
+ * Make sure that @npages heap pages from @first have entries of their own. Growing the map is rare
+ * (once per 16 MiB) and cannot enter the file system or start I/O, so callers under any scope may
+ * share one mutex.
+ * Context: process context; sleeps, as @gfp must allow.
  * Return: 0, -ENOMEM, or -ERANGE for addresses out of the map's reach.
  */
 int kmh_arenamap_cover(unsigned long first, unsigned long npages, gfp_t gfp)
@@ -211,17 +200,11 @@ static void kmh_arenamap_set_page(unsigned long page, struct kmh_mspan *s)
 	WRITE_ONCE(kmh_leaf_of(map, i)->span[page % KMH_LEAF_PAGES], s);
 }
 
-/**
- * kmh_arenamap_set() - publish what covered pages belong to
- * @first: first heap page.
- * @npages: how many.
- * @s: their span or a sentinel, initialised.
- *
- * The first page is the last to lead to a span and the first to lead elsewhere: a reader that
- * finds a span at its first page finds it at all of its pages, which the validators
- * count on. Pairs with the barriers in kmh_check_pages().
- *
- * Context: Any. The caller owns the pages.
+/*
+ * Publish that @npages covered heap pages from @first belong to @s, a span or a sentinel that is
+ * initialised. The first page is the last to lead to a span and the first to lead elsewhere: a
+ * reader that finds a span at its first page finds it at all of its pages, which the validators
+ * count on. Pairs with the barriers in kmh_check_pages(). Context: any; the caller owns the pages.
  */
 void kmh_arenamap_set(unsigned long first, unsigned long npages, struct kmh_mspan *s)
 {
@@ -239,22 +222,10 @@ void kmh_arenamap_set(unsigned long first, unsigned long npages, struct kmh_mspa
 		kmh_arenamap_set_page(first, s);
 }
 
-/* Bytes taken for the map, shared by all heaps. */
-u64 kmh_arenamap_bytes(void)
-{
-	return READ_ONCE(kmh_map_bytes);
-}
-
-/**
- * kmh_walk_pages() - call a function for each span that starts in a run of pages
- * @page: first heap page.
- * @end: heap page behind the last.
- * @fn: the function; must not sleep.
- * @ctx: passed through.
- *
- * Spans come and go meanwhile; a span that moves is seen once, twice or not at all.
- *
- * Context: Process context, the arenas_mutex of the pages' heap held.
+/*
+ * Call @fn, which must not sleep, for each span that starts in heap pages @page to @end - 1. Spans
+ * come and go meanwhile; a span that moves is seen once, twice or not at all.
+ * Context: process context, the arenas_mutex of the pages' heap held.
  */
 void kmh_walk_pages(unsigned long page, unsigned long end,
 		    void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
@@ -270,10 +241,7 @@ void kmh_walk_pages(unsigned long page, unsigned long end,
 		if (READ_ONCE(s->state) >= KMH_SPAN_SMALL &&
 		    READ_ONCE(s->base) >> KMH_PAGE_SHIFT == page) {
 			step = max_t(unsigned long, READ_ONCE(s->npages), 1);
-			/*
-			 * The descriptor may become another span meanwhile: then its figures
-			 * are of several moments.
-			 */
+			/* The figures of a descriptor that is reused now are of two spans. */
 			data_race((fn(s, ctx), 0));
 		}
 		preempt_enable();

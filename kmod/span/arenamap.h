@@ -17,14 +17,6 @@
 
 #include "span/mspan.h"
 
-/*
- * Address -> span, two levels, keyed by heap page. The first level covers the
- * part of the address space in which arenas were seen and is replaced by a larger
- * one when an arena lies outside; the second covers 16 MiB a leaf. Entries that
- * stand for no span point to a sentinel, so a lookup has one compare and no NULL.
- * Nothing here is given back before the module goes, which makes a lookup of any
- * value in any context safe.
- */
 #define KMH_LEAF_SHIFT		24
 #define KMH_LEAF_PAGES		BIT(KMH_LEAF_SHIFT - KMH_PAGE_SHIFT)
 
@@ -44,6 +36,7 @@ struct kmh_arenamap {
 };
 
 extern struct kmh_arenamap *kmh_arenamap;	/* published with release */
+extern u64 kmh_map_bytes;		/* what the map takes; KUnit cases compare it */
 extern struct kmh_mspan kmh_span_none;
 extern struct kmh_mspan kmh_span_gone;
 
@@ -57,10 +50,7 @@ static __always_inline struct kmh_mspan *kmh_span_of(unsigned long addr)
 
 	if (unlikely(i >= map->nr))
 		return &kmh_span_none;
-	/*
-	 * Plain loads, which fold their addresses; hidden, so that nothing is loaded a
-	 * second time after the checks.
-	 */
+	/* Plain loads fold their addresses. Hidden, so that no check is of a second load. */
 	s = data_race(((struct kmh_mspan **)map->biased[i])[addr >> KMH_PAGE_SHIFT]);
 	OPTIMIZER_HIDE_VAR(s);
 	return s;
@@ -75,7 +65,6 @@ int kmh_arenamap_init(void);
 void kmh_arenamap_exit(void);
 int kmh_arenamap_cover(unsigned long first, unsigned long npages, gfp_t gfp);
 void kmh_arenamap_set(unsigned long first, unsigned long npages, struct kmh_mspan *s);
-u64 kmh_arenamap_bytes(void);
 void kmh_walk_pages(unsigned long page, unsigned long end,
 		    void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx);
 
