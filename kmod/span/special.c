@@ -54,13 +54,12 @@ struct kmh_special *kmh_special_find(struct kmh_mspan *s, unsigned long addr)
 	return sp && atomic_read(&sp->state) != KMH_SPECIAL_DONE ? sp : NULL;
 }
 
-/**
- * kmh_special_exists() - does a live object have a special?
- * @s: its span; nspecials is not 0.
- * @addr: the object.
- *
- * Context: Any.
+/*
+ * In the functions below @s is the span of the object at @addr, and its nspecials is not 0.
+ * Context: any.
  */
+
+/* Does a live object have a special? */
 bool kmh_special_exists(struct kmh_mspan *s, unsigned long addr)
 {
 	bool found;
@@ -71,12 +70,9 @@ bool kmh_special_exists(struct kmh_mspan *s, unsigned long addr)
 	return found;
 }
 
-/**
- * kmh_special_finalizes() - will a finalizer read an object after it has been freed?
- * @s: its span; nspecials is not 0.
- * @addr: the object; its caller is about to free it, so no finalizer is set or taken back.
- *
- * Context: Any.
+/*
+ * Will a finalizer read the object after it has been freed? The caller is about to free it, so no
+ * finalizer is set or taken back.
  */
 bool kmh_special_finalizes(struct kmh_mspan *s, unsigned long addr)
 {
@@ -95,30 +91,28 @@ bool kmh_special_move(struct kmh_special *sp, int from, int to)
 	return atomic_cmpxchg(&sp->state, from, to) == from;
 }
 
-/*
- * The object is dead: tell its special. Under RCU. Return: true when another party frees the
- * object.
- */
-static bool kmh_special_bury(struct kmh_specials *all, struct kmh_special *sp)
+/* Make the weak handle of an object, if it has one, lead nowhere. Under RCU. */
+static void kmh_special_blind(struct kmh_special *sp)
 {
-	struct kmheap_weak *weak;
+	struct kmheap_weak *weak = READ_ONCE(sp->weak);
 
-	if (!kmh_special_move(sp, KMH_SPECIAL_ARMED, KMH_SPECIAL_DEAD))
-		return kmh_special_move(sp, KMH_SPECIAL_LEAVING, KMH_SPECIAL_LEFT);
-	weak = READ_ONCE(sp->weak);
 	if (weak)
 		WRITE_ONCE(weak->p, NULL);
+}
+
+/* The object is dead: tell its special. Under RCU. Return: true when another party frees it. */
+static bool kmh_special_bury(struct kmh_specials *all, struct kmh_special *sp)
+{
+	if (!kmh_special_move(sp, KMH_SPECIAL_ARMED, KMH_SPECIAL_DEAD))
+		return kmh_special_move(sp, KMH_SPECIAL_LEAVING, KMH_SPECIAL_LEFT);
+	kmh_special_blind(sp);
 	llist_add(&sp->dead, &all->dead);
 	irq_work_queue(&all->kick);
 	return true;
 }
 
-/**
- * kmh_special_die() - an object that may have a special is dead
- * @s: its span; nspecials is not 0.
- * @addr: the object; claimed.
- *
- * Context: Any.
+/*
+ * An object that may have a special is dead; the caller has claimed it.
  * Return: true when the worker will free the object, once its finalizer has run.
  */
 bool kmh_special_die(struct kmh_mspan *s, unsigned long addr)
@@ -134,33 +128,24 @@ bool kmh_special_die(struct kmh_mspan *s, unsigned long addr)
 	return left;
 }
 
-/**
- * kmh_special_forget() - make the weak handle of an object lead nowhere
- * @s: its span; nspecials is not 0.
- * @addr: the object; about to be freed after a grace period, which must begin after this.
- *
- * Context: Any.
+/*
+ * Make the weak handle of the object lead nowhere: the object is about to be freed after a grace
+ * period, which must begin after this.
  */
 void kmh_special_forget(struct kmh_mspan *s, unsigned long addr)
 {
 	struct kmh_special *sp;
-	struct kmheap_weak *weak;
 
 	rcu_read_lock();
 	sp = kmh_special_find(s, addr);
-	weak = sp ? READ_ONCE(sp->weak) : NULL;
-	if (weak)
-		WRITE_ONCE(weak->p, NULL);
+	if (sp)
+		kmh_special_blind(sp);
 	rcu_read_unlock();
 }
 
-/**
- * kmh_special_survive() - the sweep for marks has found an object marked
- * @s: its span; nspecials is not 0.
- * @addr: the object.
- * @gen: the generation of that sweep.
- *
- * Called before the mark is cleared; see kmheap_weak_get().
+/*
+ * The sweep for marks of generation @gen has found the object marked. Called before the mark is
+ * cleared; see kmheap_weak_get().
  */
 void kmh_special_survive(struct kmh_mspan *s, unsigned long addr, unsigned int gen)
 {
