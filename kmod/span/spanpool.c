@@ -5,7 +5,6 @@
  * Each pool has those of one number of slot words. A pool that such callers have nearly emptied
  * keeps more from then on; the worker refills it (grow.c).
  */
-#include <linux/bitops.h>
 #include <linux/build_bug.h>
 #include <linux/minmax.h>
 #include <linux/sched.h>
@@ -25,27 +24,35 @@
  * a remote bit there (kmh_magazine_claim()). Large spans, whose remote bit means more, never
  * use descriptors of small ones.
  */
-static const u8 kmh_pool_words[KMH_SPAN_POOLS] = { 1, 1, 2, 3, 4, 6, 8, 16 };
-static const char * const kmh_pool_names[KMH_SPAN_POOLS] = {
-	"mspan-large", "mspan-1", "mspan-2", "mspan-3", "mspan-4", "mspan-6", "mspan-8", "mspan-16"
+static const u8 kmh_pool_words[] = { 1, 1, 2, 3, 4, 6, 8, 16 };
+
+/* Behind the pools of descriptors: the states of one tiny span, a byte per block. */
+#define KMH_TINY_POOL		ARRAY_SIZE(kmh_pool_words)
+#define KMH_NR_POOLS		(KMH_TINY_POOL + 1)
+#define KMH_TINY_STATE_BYTES	(KMH_PAGE_SIZE / 16)
+
+static const char * const kmh_pool_names[KMH_NR_POOLS] = {
+	"mspan-large", "mspan-1", "mspan-2", "mspan-3", "mspan-4", "mspan-6", "mspan-8", "mspan-16",
+	"tiny"
 };
 
-static struct kmh_fixalloc kmh_span_pool[KMH_SPAN_POOLS];
-static struct kmh_fixalloc kmh_tiny_pool;
+static struct kmh_fixalloc kmh_span_pool[KMH_NR_POOLS];
 
 /*
  * Free descriptors to keep in each pool; 0: the default. Doubled at most once between two
  * refills; @kmh_pool_raised says that it has been. Racy: at worst one doubling too many or
  * too few.
  */
-static unsigned int kmh_pool_want[KMH_SPAN_POOLS];
-static bool kmh_pool_raised[KMH_SPAN_POOLS];
+static unsigned int kmh_pool_want[KMH_NR_POOLS];
+static bool kmh_pool_raised[KMH_NR_POOLS];
 
-/* State bytes of one tiny span: a byte per block. */
-#define KMH_TINY_STATE_BYTES	(KMH_PAGE_SIZE / 16)
+/* Spans for which all owners of heaps together have asked for a reserve. */
+static atomic_long_t kmh_pool_kept;
 
 static size_t kmh_pool_bytes(unsigned int pool)
 {
+	if (pool == KMH_TINY_POOL)
+		return KMH_TINY_STATE_BYTES;
 	return sizeof(struct kmh_mspan) + kmh_pool_words[pool] * KMH_WORD_BYTES;
 }
 
@@ -53,8 +60,6 @@ unsigned int kmh_spanclass_words(unsigned int spanclass)
 {
 	if (spanclass == KMH_SPANCLASS_LARGE)
 		return 1;
-	if (spanclass == KMH_SPANCLASS_TINY)
-		return KMH_PAGE_SIZE / 16 / KMH_WORD_SLOTS;
 	return kmh_classes[kmh_spanclass_class(spanclass)].nwords;
 }
 
@@ -75,30 +80,18 @@ void kmh_mspan_pools_init(void)
 
 	BUILD_BUG_ON(sizeof(struct kmh_mspan) != 112);
 	BUILD_BUG_ON(offsetof(struct kmh_mspan, base) != 64);
-	for (i = 0; i < KMH_SPAN_POOLS; i++) {
+	for (i = 0; i < KMH_NR_POOLS; i++) {
 		kmh_fixalloc_init(&kmh_span_pool[i], kmh_pool_names[i], kmh_pool_bytes(i), 64);
 		kmh_fixalloc_share(&kmh_span_pool[i]);
 	}
-	kmh_fixalloc_init(&kmh_tiny_pool, "tiny", KMH_TINY_STATE_BYTES, 64);
-	kmh_fixalloc_share(&kmh_tiny_pool);
 }
 
 void kmh_mspan_pools_destroy(void)
 {
 	unsigned int i;
 
-	for (i = 0; i < KMH_SPAN_POOLS; i++)
+	for (i = 0; i < KMH_NR_POOLS; i++)
 		kmh_fixalloc_destroy(&kmh_span_pool[i]);
-	kmh_fixalloc_destroy(&kmh_tiny_pool);
-}
-
-/* Spans for which all owners of heaps together have asked for a reserve. */
-static atomic_long_t kmh_pool_kept;
-
-/* Descriptors that @pool has to have where the pools of one word have @nobjs. */
-static unsigned int kmh_pool_share(unsigned int pool, unsigned int nobjs)
-{
-	return pool > 1 ? DIV_ROUND_UP(nobjs, 4) : nobjs;
 }
 
 /* Free descriptors of each pool that an owner's reserve withholds from callers that can sleep. */
@@ -107,11 +100,15 @@ static unsigned int kmh_pool_floor(void)
 	return atomic_long_read(&kmh_pool_kept);
 }
 
-/* Descriptors that are to be free in @pool where @nobjs are in the pools of one word. */
+/*
+ * Items that are to be free in @pool where @nobjs are in the pools of one word. The others are for
+ * spans of 2 to 16 times the objects, so a quarter of @nobjs suffices; one in 16 for tiny spans.
+ */
 static unsigned int kmh_pool_goal(unsigned int pool, unsigned int nobjs)
 {
-	return max(kmh_pool_share(pool, nobjs), READ_ONCE(kmh_pool_want[pool])) +
-	       kmh_pool_floor();
+	unsigned int share = pool == KMH_TINY_POOL ? 16 : pool > 1 ? 4 : 1;
+
+	return max(DIV_ROUND_UP(nobjs, share), READ_ONCE(kmh_pool_want[pool])) + kmh_pool_floor();
 }
 
 /* The reserves of owners are for @nspans spans more, or fewer. */
@@ -128,43 +125,27 @@ static bool kmh_pool_below(unsigned int pool, unsigned int quarters)
 }
 
 /*
- * For reclaim, which gets the last pages there are: only the descriptor that the next span
- * needs.
- */
-static int kmh_mspan_pools_refill_one(gfp_t gfp)
-{
-	unsigned int i;
-	int err = 0;
-
-	for (i = 0; !err && i < KMH_SPAN_POOLS; i++)
-		err = kmh_fixalloc_refill(&kmh_span_pool[i], 1, gfp);
-	return err ?: kmh_fixalloc_refill(&kmh_tiny_pool, 1, gfp);
-}
-
-/**
- * kmh_mspan_pools_refill() - make sure that spans can be had without allocating
- * @nobjs: free descriptors wanted of those with one slot word. The others hold 2 to 16
- *	times the objects, so a quarter of @nobjs suffices; one in 16 for tiny spans.
- * @gfp: how hard to try; must allow sleeping.
- *
- * Context: Process context; sleeps.
+ * Make sure that spans can be had without allocating: @nobjs of one slot word, and of the others
+ * as kmh_pool_goal() says. For reclaim, which gets the last pages there are, only the descriptor
+ * that the next span needs.
+ * Context: process context; sleeps, as @gfp must allow.
  * Return: 0, -ENOMEM or -EDQUOT (kmh_fixalloc_refill()); what could be reserved stays reserved.
  */
 int kmh_mspan_pools_refill(unsigned int nobjs, gfp_t gfp)
 {
+	bool reclaim = current->flags & PF_MEMALLOC;
 	unsigned int i;
 	int err;
 
-	if (current->flags & PF_MEMALLOC)
-		return kmh_mspan_pools_refill_one(gfp);
-	for (i = 0; i < KMH_SPAN_POOLS; i++) {
-		err = kmh_fixalloc_refill(&kmh_span_pool[i], kmh_pool_goal(i, nobjs), gfp);
+	for (i = 0; i < KMH_NR_POOLS; i++) {
+		err = kmh_fixalloc_refill(&kmh_span_pool[i],
+					  reclaim ? 1 : kmh_pool_goal(i, nobjs), gfp);
 		if (err)
 			return err;
-		WRITE_ONCE(kmh_pool_raised[i], false);
+		if (!reclaim)
+			WRITE_ONCE(kmh_pool_raised[i], false);
 	}
-	return kmh_fixalloc_refill(&kmh_tiny_pool, DIV_ROUND_UP(nobjs, 16) + kmh_pool_floor(),
-				   gfp);
+	return 0;
 }
 
 /*
@@ -180,18 +161,14 @@ bool kmh_mspan_pools_short(unsigned int spanclass)
 	       (!(current->flags & PF_MEMALLOC) &&
 		(READ_ONCE(kmh_span_pool[pool].nfree) <= kmh_pool_floor() ||
 		 (READ_ONCE(kmh_pool_want[pool]) && kmh_pool_below(pool, 1)))) ||
-	       (spanclass == KMH_SPANCLASS_TINY && !READ_ONCE(kmh_tiny_pool.nfree));
+	       (spanclass == KMH_SPANCLASS_TINY && !READ_ONCE(kmh_span_pool[KMH_TINY_POOL].nfree));
 }
 
-/**
- * kmh_mspan_pools_draw() - a caller that cannot sleep has taken a descriptor
- * @spanclass: of the span.
- *
- * When half of a pool has gone before a refill, twice as many will be kept. The refill is asked
- * for when a quarter has gone, so at a steady rate a quarter is left.
- *
- * Context: Any.
- * Return: true when the worker is to refill.
+/*
+ * A caller that cannot sleep has taken a descriptor for a span of @spanclass. When half of a pool
+ * has gone before a refill, twice as many will be kept. The refill is asked for when a quarter has
+ * gone, so at a steady rate a quarter is left.
+ * Context: any. Return: true when the worker is to refill.
  */
 bool kmh_mspan_pools_draw(unsigned int spanclass)
 {
@@ -214,27 +191,22 @@ u64 kmh_mspan_pools_missing_bytes(void)
 	unsigned int i;
 	u64 bytes = 0;
 
-	for (i = 0; i < KMH_SPAN_POOLS; i++)
+	for (i = 0; i < KMH_TINY_POOL; i++)
 		if (kmh_pool_below(i, 3))
 			bytes += kmh_pool_bytes(i) * (kmh_pool_goal(i, KMH_SPAN_RESERVE) -
 						      READ_ONCE(kmh_span_pool[i].nfree));
 	return bytes;
 }
 
-/**
- * kmh_mspan_get() - a descriptor for a span of a class
- * @spanclass: decides how many slot words there are.
- *
- * Context: Any.
- * Return: a descriptor with only @pool, @nwords and, for tiny spans, @tiny set; NULL when
- * the pool is empty. The other fields are what its last user left.
+/*
+ * A descriptor for a span of @spanclass, with only @pool, @nwords and, for tiny spans, @tiny set;
+ * NULL when the pool is empty. The other fields are what its last user left. Context: any.
  */
 struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
 {
 	unsigned int pool = kmh_spanclass_pool(spanclass);
-	struct kmh_mspan *s;
+	struct kmh_mspan *s = kmh_fixalloc_get(&kmh_span_pool[pool]);
 
-	s = kmh_fixalloc_get(&kmh_span_pool[pool]);
 	if (!s)
 		return NULL;
 	s->pool = pool;
@@ -243,7 +215,7 @@ struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
 	if (spanclass != KMH_SPANCLASS_TINY)
 		return s;
 
-	s->tiny = kmh_fixalloc_get(&kmh_tiny_pool);
+	s->tiny = kmh_fixalloc_get(&kmh_span_pool[KMH_TINY_POOL]);
 	if (!s->tiny) {
 		kmh_mspan_put(s);
 		return NULL;
@@ -271,13 +243,12 @@ void kmh_mspan_put(struct kmh_mspan *s)
 	WRITE_ONCE(s->state, KMH_SPAN_FREED);
 	smp_wmb();	/* then its words are used for another: pairs with kmh_tiny_states() */
 	if (tiny)
-		kmh_fixalloc_put(&kmh_tiny_pool, tiny);
+		kmh_fixalloc_put(&kmh_span_pool[KMH_TINY_POOL], tiny);
 	WRITE_ONCE(s->owner, NULL);
 	atomic_set(&s->home, KMH_HOME_CACHED);
 	kmh_fixalloc_put(&kmh_span_pool[s->pool], s);
 }
 
-/* Bytes of the span's descriptor. */
 size_t kmh_mspan_bytes(const struct kmh_mspan *s)
 {
 	return kmh_pool_bytes(s->pool) + (kmh_mspan_has_tiny(s) ? KMH_TINY_STATE_BYTES : 0);

@@ -6,11 +6,7 @@
 #include <linux/gfp.h>
 #include <linux/types.h>
 
-#include "base/finding.h"
-
 struct kmh_mspan;
-
-#define KMH_SPAN_POOLS		8
 
 /*
  * Descriptors kept free for callers that cannot sleep: enough for the pages of two of the
@@ -30,7 +26,7 @@ u64 kmh_mspan_pools_missing_bytes(void);
 
 struct kmh_mspan *kmh_mspan_get(unsigned int spanclass);
 void kmh_mspan_put(struct kmh_mspan *s);
-size_t kmh_mspan_bytes(const struct kmh_mspan *s);
+size_t kmh_mspan_bytes(const struct kmh_mspan *s);	/* of its descriptor */
 unsigned int kmh_spanclass_words(unsigned int spanclass);
 
 #endif /* _KMHEAP_SPANPOOL_H */
