@@ -46,21 +46,16 @@ unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s)
 	return kmh_wants_wipe() ? 0 : s->nelems;
 }
 
-/**
- * kmh_mspan_init() - make a span of a run of pages
- * @s: fresh from kmh_mspan_get(@spanclass), @heap and @mheap set.
- * @spanclass: what it is to hold; KMH_SPANCLASS_LARGE for one object.
- * @base: address of the first page.
- * @npages: length in heap pages.
- *
- * The caller publishes the span in the arenas map afterwards. A reader that has followed a stale
- * pointer reads the descriptor already: see struct kmh_mspan.
- *
- * Context: Any.
+/*
+ * Make a span of @spanclass of the @npages heap pages at @base. @s is fresh from
+ * kmh_mspan_get(@spanclass), with @heap and @mheap set. The caller publishes the span in the
+ * arenas map afterwards. A reader that has followed a stale pointer reads the descriptor already:
+ * see struct kmh_mspan. Context: any.
  */
 void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long base, u32 npages)
 {
 	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
+	bool tiny = spanclass == KMH_SPANCLASS_TINY;
 
 	WRITE_ONCE(s->base, base);
 	WRITE_ONCE(s->npages, npages);
@@ -70,44 +65,32 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 	atomic_set(&s->sweepgen, 0);
 	INIT_LIST_HEAD(&s->list);
 
-	switch (spanclass) {
-	case KMH_SPANCLASS_LARGE:
+	if (spanclass == KMH_SPANCLASS_LARGE) {
 		WRITE_ONCE(s->state, KMH_SPAN_LARGE);
 		WRITE_ONCE(s->elemsize, 0);
 		WRITE_ONCE(s->noscan, false);
 		WRITE_ONCE(s->nelems, 1);
 		WRITE_ONCE(s->nfast, 0);
-		break;
-	case KMH_SPANCLASS_TINY:
-		WRITE_ONCE(s->state, KMH_SPAN_TINY);
-		WRITE_ONCE(s->elemsize, 16);
-		WRITE_ONCE(s->divmul, 1U << 28);
-		WRITE_ONCE(s->nelems, KMH_PAGE_SIZE / 16);
-		WRITE_ONCE(s->nfast, 0);
-		break;
-	default:
-		WRITE_ONCE(s->state, KMH_SPAN_SMALL);
-		WRITE_ONCE(s->elemsize, class->size);
-		WRITE_ONCE(s->divmul, class->divmul);
-		WRITE_ONCE(s->nelems, class->nelems);
-		WRITE_ONCE(s->nfast, kmh_mspan_fast_slots(s));
-		WRITE_ONCE(s->keeper, NULL);
-	}
-	kmh_mspan_init_slots(s);
-	if (spanclass == KMH_SPANCLASS_LARGE)
+		kmh_mspan_init_slots(s);
 		kmh_large_begin(s);
+		return;
+	}
+	WRITE_ONCE(s->state, tiny ? KMH_SPAN_TINY : KMH_SPAN_SMALL);
+	WRITE_ONCE(s->elemsize, class->size);
+	WRITE_ONCE(s->divmul, class->divmul);
+	WRITE_ONCE(s->nelems, class->nelems);
+	WRITE_ONCE(s->nfast, tiny ? 0 : kmh_mspan_fast_slots(s));
+	if (!tiny)
+		WRITE_ONCE(s->keeper, NULL);
+	kmh_mspan_init_slots(s);
 }
 
-/**
- * kmh_large_claim() - claim a large object, in order to free it
- * @s: the span that stands for its address.
- * @addr: its address.
- * @state: KMH_SPAN_LARGE, or KMH_SPAN_MANUAL for a run of pages.
- *
- * The look and the claim are of one life of the descriptor: should another free come in between,
- * the descriptor is not claimed for what it has become.
- *
- * Context: Any; preemption off.
+/*
+ * Claim a large object at @addr, in order to free it. @s is the span that stands for the address,
+ * @state KMH_SPAN_LARGE, or KMH_SPAN_MANUAL for a run of pages. The look and the claim are of one
+ * life of the descriptor: should another free come in between, the descriptor is not claimed for
+ * what it has become.
+ * Context: any; preemption off.
  * Return: KMH_FREE_DOUBLE, and nothing done, when no such object is live there.
  */
 enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
@@ -135,18 +118,12 @@ bool kmh_mspan_has_avail(const struct kmh_mspan *s)
 	return false;
 }
 
-/**
- * kmh_mspan_count() - how many slots are in which state
- * @s: the span.
- * @n: where to put the counts.
- *
- * Context: Any; exact while nothing allocates or frees in the span.
- */
+/* Context: any; exact while nothing allocates or frees in the span. */
 void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n)
 {
 	unsigned int i;
 
-	*n = (struct kmh_span_count){ .live = s->nelems };
+	*n = (struct kmh_span_count){ };
 	for (i = 0; i < s->nwords; i++) {
 		unsigned long f = READ_ONCE(s->w[i].free);
 		unsigned long r = atomic_long_read(&s->w[i].remote) & ~f &
@@ -157,7 +134,7 @@ void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n)
 		n->remote += hweight_long(r & ~d);
 		n->deferred += hweight_long(d);
 	}
-	n->live = kmh_less(n->live, n->free + n->remote + n->deferred);
+	n->live = kmh_less(s->nelems, n->free + n->remote + n->deferred);
 }
 
 /* Is every slot free? Exact for the sweeper after a fold. */
@@ -234,14 +211,9 @@ static const char *kmh_mspan_misfit(const struct kmh_mspan *s)
 	return NULL;
 }
 
-/**
- * kmh_mspan_validate() - check what must hold for a span at any moment
- * @s: a span in use.
- * @finding: called for each violation.
- * @ctx: passed through.
- *
- * Context: Any; the caller keeps the span's arena.
- * Return: number of findings.
+/*
+ * Check what must hold for a span in use at any moment.
+ * Context: any; the caller keeps the span's arena. Return: number of findings.
  */
 unsigned int kmh_mspan_validate(const struct kmh_mspan *s, kmh_finding_fn finding, void *ctx)
 {

@@ -43,12 +43,10 @@ struct kmheap;
  * set. A slot with both bits set is not handed out, so a free that raced with another free of
  * the same slot waits here until the fold reports it.
  *
- * Both words sit together because every free looks at both: a remote free costs one cache
- * line, not two.
+ * Both words sit together because every free looks at both.
  *
- * Behind the words of a span lie, for each, two words of deferred bits and one of mark bits
- * (kmh_mspan_deferred(), kmh_mspan_mark()). A deferred bit keeps a remote bit from being
- * folded; neither an allocation nor an immediate free looks at it.
+ * Behind the words of a span lie, for each, two words of deferred bits, which keep remote bits
+ * from being folded, and one of mark bits. No allocation or immediate free looks at these.
  */
 struct kmh_slots {
 	unsigned long free;
@@ -56,8 +54,8 @@ struct kmh_slots {
 };
 
 /*
- * For atomic operations on one bit. Those are one instruction where the operations of
- * atomic_long_t that return the old value are a loop, and are as fully ordered as those.
+ * For atomic operations on one bit: they are one instruction and fully ordered, where those of
+ * atomic_long_t that return the old value are a loop.
  */
 static __always_inline unsigned long *kmh_slots_remote(struct kmh_slots *w)
 {
@@ -91,15 +89,13 @@ enum kmh_span_home {
 };
 
 /*
- * A run of heap pages that holds objects of one class. The descriptor comes from a fixalloc
- * and is type-stable: a racing lookup may follow a stale pointer to it and then finds that
- * the slot arithmetic does not fit.
+ * The descriptor of a span, type-stable: a racing lookup may follow a stale pointer to it and then
+ * finds that the slot arithmetic does not fit.
  *
  * The second half, from @base on, is what a free touches: one cache line with the state of
  * the first slot word at its end. @nfast is the number of slots of a small span. It is 0 for
- * every other kind, in collected heaps, where an object has a special and where the kernel
- * wants freed memory wiped, so that one compare sends all of these and the sentinels to the
- * slow path.
+ * every other kind, where an object has a special and where kmh_mspan_fast_slots() says so: one
+ * compare sends all of these and the sentinels to the slow path.
  */
 struct kmh_mspan {
 	struct kmheap *heap;
@@ -157,29 +153,24 @@ struct kmh_span_count {
 void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n);
 unsigned int kmh_mspan_validate(const struct kmh_mspan *s, kmh_finding_fn finding, void *ctx);
 
-/*
- * The difference of two figures that nobody has stopped between: of different moments, perhaps,
- * and never less than nothing. For all that is printed or handed out.
- */
+/* @all - @part of figures that may be of different moments, and never less than nothing. */
 static inline u64 kmh_less(u64 all, u64 part)
 {
 	return all > part ? all - part : 0;
 }
 
-/* The deferred bits of one word in one of the two sets. */
 static __always_inline atomic_long_t *kmh_mspan_deferred(const struct kmh_mspan *s,
 							 unsigned int word, unsigned int set)
 {
 	return (atomic_long_t *)&s->w[s->nwords + word] + set;
 }
 
-/* The mark bits of one word. */
 static __always_inline atomic_long_t *kmh_mspan_mark(const struct kmh_mspan *s, unsigned int word)
 {
 	return (atomic_long_t *)&s->w[2 * s->nwords] + word;
 }
 
-/* Slots of one word that wait for a grace period. */
+/* Slots of a word that wait for a grace period. */
 static inline unsigned long kmh_mspan_waiting(const struct kmh_mspan *s, unsigned int word)
 {
 	return atomic_long_read(kmh_mspan_deferred(s, word, 0)) |
@@ -219,8 +210,8 @@ static __always_inline bool kmh_large_claimed(const struct kmh_mspan *s)
 }
 
 /*
- * Begin a new life of the descriptor, unclaimed. Release: kmh_large_claim(), which reads the
- * word of this life, reads base and state of this life after it.
+ * Begin a new life of the descriptor, unclaimed. Release: base and state, the word of this life;
+ * pairs with kmh_large_claim().
  */
 static __always_inline void kmh_large_begin(struct kmh_mspan *s)
 {
@@ -238,11 +229,9 @@ enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
 				     enum kmh_span_state state);
 
 /*
- * kmh_mspan_set_remote() - leave a freed slot to the span's sweeper
- *
- * The exchange orders the caller's last accesses to the object before the slot is handed out
- * again: it pairs with the one in kmh_mspan_fold_word(). False, and nothing done, when the
- * slot was not live.
+ * Leave a freed slot to the span's sweeper. The exchange orders the caller's last accesses to the
+ * object before the slot is handed out again: it pairs with the one in kmh_mspan_fold_word().
+ * Return: false, and nothing done, when the slot was not live.
  */
 static __always_inline bool kmh_mspan_set_remote(struct kmh_mspan *s, unsigned long slot)
 {
@@ -261,9 +250,8 @@ static __always_inline bool kmh_mspan_set_remote(struct kmh_mspan *s, unsigned l
 }
 
 /*
- * After kmh_mspan_set_remote(): must the span be announced? The exchange there is
- * fully ordered, so the bit is visible before @home is read. Pairs with the barrier
- * in kmh_mcentral_settle_full(): one side sees the other.
+ * After kmh_mspan_set_remote(): must the span be announced? The exchange there is fully ordered:
+ * the bit, @home; pairs with the barrier in kmh_mcentral_settle_full(): one side sees the other.
  */
 static __always_inline bool kmh_mspan_unannounced(const struct kmh_mspan *s)
 {
@@ -277,14 +265,12 @@ static __always_inline unsigned long kmh_slots_avail(const struct kmh_slots *w)
 }
 
 /*
- * kmh_mspan_slot_at() - the slot of a span that starts at an address
- *
- * The upper half of the product is the slot, and the lower half what is left over, in units
- * of an object: it is below the multiplier exactly when nothing is left over (Lemire, Kaser,
- * Kurz, "Faster remainder by direct computation", 2019; the size class generator and KUnit
- * try every offset). Any other address, of a span recycled under a racing free of a wild
- * pointer as well, fails one of the two compares, as far as 32 GiB from the span; beyond, all
- * but one address in 2^25 do. So does every slot where @nfast is 0.
+ * The slot of a span that starts at an address. The upper half of the product is the slot, the
+ * lower half what is left over, in units of an object: it is below the multiplier exactly when
+ * nothing is left over (Lemire, Kaser, Kurz, "Faster remainder by direct computation", 2019; the
+ * size class generator and KUnit try every offset). Any other address, also of a span recycled
+ * under a racing free of a wild pointer, fails one of the two compares, as far as 32 GiB from the
+ * span; beyond, all but one address in 2^25 do. So does every slot where @nfast is 0.
  */
 static __always_inline bool kmh_mspan_slot_at(const struct kmh_mspan *s, unsigned long addr,
 					      unsigned long *slot)
