@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Every report of misuse, in one format.
- *
- * A report names what happened, the address, the heap, the object's class and last known
- * state, and the stack of the caller. Each site reports once; all misuses are counted.
+ * Reports of misuse. Each names what happened, the address, the heap, the object's class and last
+ * known state, and the stack of the caller. A site reports once; all misuses are counted.
  */
 #include <linux/bug.h>
 #include <linux/jhash.h>
@@ -31,6 +29,17 @@ static const char * const kmh_misuse_names[KMH_NR_MISUSES] = {
 	[KMH_DOUBLE_FREE]	= "double free",
 	[KMH_INVALID_FREE]	= "invalid free",
 	[KMH_WRONG_SIZE_FREE]	= "wrong-size free",
+};
+
+static const char * const kmh_state_names[] = {
+	[KMH_SPAN_NONE]		= "no page of kmheap",
+	[KMH_SPAN_GONE]		= "pages given back",
+	[KMH_SPAN_UNUSED]	= "unused pages",
+	[KMH_SPAN_FREED]	= "free pages",
+	[KMH_SPAN_SMALL]	= "small object",
+	[KMH_SPAN_TINY]		= "tiny object",
+	[KMH_SPAN_LARGE]	= "large object",
+	[KMH_SPAN_MANUAL]	= "run of pages",
 };
 
 /* Without the stack unwinder the caller alone stands for the site. */
@@ -62,40 +71,14 @@ static bool kmh_site_is_new(const struct kmh_report *r)
 	return false;
 }
 
-static const char *kmh_state_name(enum kmh_span_state state)
-{
-	switch (state) {
-	case KMH_SPAN_SMALL:
-		return "small object";
-	case KMH_SPAN_TINY:
-		return "tiny object";
-	case KMH_SPAN_LARGE:
-		return "large object";
-	case KMH_SPAN_MANUAL:
-		return "run of pages";
-	case KMH_SPAN_FREED:
-		return "free pages";
-	case KMH_SPAN_UNUSED:
-		return "unused pages";
-	case KMH_SPAN_GONE:
-		return "pages given back";
-	case KMH_SPAN_NONE:
-		break;
-	}
-	return "no page of kmheap";
-}
-
 static const char *kmh_heap_name(const struct kmheap *heap)
 {
 	return heap ? heap->name : "(none)";
 }
 
-/**
- * kmh_report_misuse() - count a misuse and, the first time at its site, report it
- * @r: what happened.
- *
- * Context: Any, NMI included; preemption off since the heap was found, unless the caller keeps the
- * heap.
+/*
+ * Count a misuse and, the first time at its site, report it. Context: any, NMI included;
+ * preemption off since the heap was found, unless the caller keeps the heap.
  */
 void kmh_report_misuse(const struct kmh_report *r)
 {
@@ -120,7 +103,7 @@ void kmh_report_misuse(const struct kmh_report *r)
 		kmh_sanitize_misuse(r->addr);
 	WARN(1, "kmheap: %s of %p: %s; heap %s, %s, object %p of %zu bytes, freed from %pS\n",
 	     kmh_misuse_names[r->kind], (void *)r->addr, r->what, kmh_heap_name(heap),
-	     kmh_state_name(r->state), (void *)r->object, r->bytes, (void *)r->ip);
+	     kmh_state_names[r->state], (void *)r->object, r->bytes, (void *)r->ip);
 }
 
 /*
@@ -149,20 +132,13 @@ void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
 
 void kmh_misuse_sentinel(unsigned long addr, const struct kmh_mspan *s, unsigned long ip)
 {
-	switch (s->state) {
-	case KMH_SPAN_FREED:
+	if (s->state == KMH_SPAN_FREED)
 		kmh_misuse(KMH_DOUBLE_FREE, "its pages are free already", addr, s, NULL, ip);
-		break;
-	case KMH_SPAN_GONE:
-		kmh_misuse(KMH_INVALID_FREE, "its heap or arena is gone",
+	else
+		kmh_misuse(KMH_INVALID_FREE, s->state == KMH_SPAN_GONE ?
+			   "its heap or arena is gone" : s->state == KMH_SPAN_UNUSED ?
+			   "no object was ever there" : "not an address of kmheap",
 			   addr, s, NULL, ip);
-		break;
-	case KMH_SPAN_UNUSED:
-		kmh_misuse(KMH_INVALID_FREE, "no object was ever there", addr, s, NULL, ip);
-		break;
-	default:
-		kmh_misuse(KMH_INVALID_FREE, "not an address of kmheap", addr, s, NULL, ip);
-	}
 }
 
 /* Report a pointer that @who cannot use: an invalid free in all but name. */

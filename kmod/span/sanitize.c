@@ -25,11 +25,8 @@
  */
 #include <linux/kasan.h>
 #include <linux/kmemleak.h>
-#include <linux/log2.h>
-#include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/sched.h>
-#include <linux/sched/mm.h>
 #include <linux/string.h>
 
 #include "span/sanitize.h"
@@ -62,13 +59,11 @@ static u8 *kmh_shadow(unsigned long addr)
 	return kasan_mem_to_shadow((void *)addr);
 }
 
-/* Set the shadow. @addr and @bytes are multiples of a granule. */
 void kmh_kasan_set(unsigned long addr, size_t bytes, u8 code)
 {
 	__memset(kmh_shadow(addr), code, bytes >> KASAN_SHADOW_SCALE_SHIFT);
 }
 
-/* The first @size of @bytes may be touched; those behind are @redzone. */
 void kmh_kasan_open(unsigned long addr, size_t size, size_t bytes, u8 redzone)
 {
 	size_t whole = round_down(size, KMH_GRANULE), end = round_up(size, KMH_GRANULE);
@@ -79,16 +74,14 @@ void kmh_kasan_open(unsigned long addr, size_t size, size_t bytes, u8 redzone)
 	kmh_kasan_set(addr + end, bytes - end, redzone);
 }
 
-/* How many of @bytes may be touched. */
+/* Return: how many of @bytes may be touched. */
 static size_t kmh_kasan_extent(unsigned long addr, size_t bytes)
 {
 	const u8 *shadow = kmh_shadow(addr);
-	size_t n = 0;
+	size_t n;
 
-	while (n < bytes && !READ_ONCE(*shadow)) {
-		n += KMH_GRANULE;
+	for (n = 0; n < bytes && !READ_ONCE(*shadow); n += KMH_GRANULE)
 		shadow++;
-	}
 	return n < bytes && READ_ONCE(*shadow) < KMH_GRANULE ? n + READ_ONCE(*shadow) : n;
 }
 
@@ -104,27 +97,21 @@ static inline size_t kmh_kasan_extent(unsigned long addr, size_t bytes)
 }
 #endif
 
-#if KMH_KASAN
 /* The compiler calls this where it has found a bad read; exported for modules. */
 void __asan_report_load1_noabort(void *addr);
 
-/**
- * kmh_sanitize_misuse() - have KASAN report a misuse as well
- * @addr: what was misused; in an arena of a sanitized heap.
- *
- * Because people look for "BUG: KASAN". The shadow decides the report's name: a use after
- * free where the object is free, out of bounds where it is live and the pointer is wrong. KASAN
- * exports nothing to give another name. The shadow may be read up to 8 bytes behind @addr:
- * there the slot of a live object has its redzone.
- *
- * Context: Any but NMI, where KASAN's lock may be held.
+/*
+ * Have KASAN report a misuse of @addr, in an arena of a sanitized heap, as well, because people
+ * look for "BUG: KASAN". The shadow decides the report's name: a use after free where the object
+ * is free, out of bounds where it is live and the pointer is wrong. KASAN exports nothing to give
+ * another name. The shadow may be read up to 8 bytes behind @addr: there the slot of a live object
+ * has its redzone. Context: any; nothing in an NMI, where KASAN's lock may be held.
  */
 void kmh_sanitize_misuse(unsigned long addr)
 {
-	if (!in_nmi())
+	if (KMH_KASAN && !in_nmi())
 		__asan_report_load1_noabort((void *)addr);
 }
-#endif
 
 /* A fresh arena: nothing in it is an object, and none of it a reference. */
 void kmh_sanitize_arena(const void *vbase, size_t bytes)
@@ -158,16 +145,9 @@ void kmh_sanitize_locate(struct kmh_where *at)
 		at->state = KMHEAP_OBJECT_FREE;
 }
 
-/* ---- free */
-
-/**
- * kmh_sanitize_dead() - no reader may read an object any more
- * @addr: its first byte.
- * @bytes: of its slot.
- *
- * The slot is still the caller's. May be called twice.
- *
- * Context: Any.
+/*
+ * No reader may read the object in the slot of @bytes at @addr any more. The slot is still the
+ * caller's. May be called twice. Context: any.
  */
 void kmh_sanitize_dead(unsigned long addr, size_t bytes)
 {
@@ -176,10 +156,7 @@ void kmh_sanitize_dead(unsigned long addr, size_t bytes)
 		kmemleak_free((void *)addr);
 }
 
-/*
- * The span of a heap that has ended: kmemleak forgets the objects left in it. Context:
- * process context.
- */
+/* @s is of a heap that has ended: kmemleak forgets the objects left in it. Context: process. */
 void kmh_sanitize_span_gone(const struct kmh_mspan *s)
 {
 	unsigned int i;
@@ -192,10 +169,7 @@ void kmh_sanitize_span_gone(const struct kmh_mspan *s)
 	}
 }
 
-/*
- * The object is unlinked, but readers may hold it until the grace period ends: no leak
- * meanwhile.
- */
+/* The object is unlinked, but until the grace period ends readers may hold it: it is no leak. */
 void kmh_sanitize_deferred(unsigned long addr)
 {
 	if (!in_nmi())

@@ -42,6 +42,7 @@ struct kmh_sanitize {
 
 extern bool kmh_sanitize_heaps;		/* heaps that are made from now on */
 
+void kmh_sanitize_misuse(unsigned long addr);
 void kmh_sanitize_init(struct kmheap *heap);
 void kmh_sanitize_arena(const void *vbase, size_t bytes);
 bool kmh_sanitize_may_be(const struct kmh_mspan *s, const struct kmh_where *at, size_t bytes);
@@ -53,14 +54,13 @@ void kmh_sanitize_span_gone(const struct kmh_mspan *s);
 void kmh_quarantine_forget(struct kmheap *heap);
 
 #if KMH_KASAN
-void kmh_sanitize_misuse(unsigned long addr);
-
-/* The shadow, for the quarantine; @addr and @bytes of the first are multiples of a granule. */
+/* Set the shadow; @addr and @bytes are multiples of a granule. */
 void kmh_kasan_set(unsigned long addr, size_t bytes, u8 code);
+
+/* Set it so that the first @size of @bytes may be touched; those behind are @redzone. */
 void kmh_kasan_open(unsigned long addr, size_t size, size_t bytes, u8 redzone);
 bool kmh_kasan_is(unsigned long addr, u8 code);
 #else
-static inline void kmh_sanitize_misuse(unsigned long addr) { }
 static inline void kmh_kasan_set(unsigned long addr, size_t bytes, u8 code) { }
 static inline void kmh_kasan_open(unsigned long addr, size_t size, size_t bytes, u8 redzone) { }
 
