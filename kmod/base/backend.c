@@ -17,10 +17,8 @@ atomic_long_t kmh_failures_injected;
 atomic_long_t kmh_backend_narenas;
 atomic_long_t kmh_backend_ntables;
 
-/**
- * kmh_backend_should_fail() - one step of the fail-Nth counter
- *
- * Context: Any.
+/*
+ * One step of the fail-Nth counter. Context: any.
  * Return: true for exactly one call, the n-th after kmh_fail_nth was set to n.
  */
 bool kmh_backend_should_fail(void)
@@ -45,24 +43,20 @@ bool kmh_backend_should_fail(void)
 
 #ifdef KMHEAP_KUNIT
 gfp_t kmh_backend_gfps;
-#endif
 
 /* Note for the suites that the kernel is given @gfp. */
 static void kmh_backend_note(gfp_t gfp)
 {
-#ifdef KMHEAP_KUNIT
 	WRITE_ONCE(kmh_backend_gfps, READ_ONCE(kmh_backend_gfps) | gfp);
-#endif
 }
+#else
+static void kmh_backend_note(gfp_t gfp) { }
+#endif
 
-/**
- * kmh_backend_gfp() - the part of a caller's gfp that the kernel gets to see
- * @gfp: the caller's.
- *
- * Everything in this file that allocates passes its gfp through here, so other files need not.
- * Documentation/api.rst has a table of all flags.
- *
- * Context: Any.
+/*
+ * The part of a caller's gfp that the kernel gets to see. Everything in this file that allocates
+ * passes its gfp through here, so other files need not. Documentation/api.rst has a table of all
+ * flags.
  */
 gfp_t kmh_backend_gfp(gfp_t gfp)
 {
@@ -72,13 +66,7 @@ gfp_t kmh_backend_gfp(gfp_t gfp)
 /* So much looks available when nothing is, for example slabs that could be reclaimed. */
 #define KMH_NOT_AVAILABLE	SZ_8M
 
-/**
- * kmh_memory_is_short() - has the kernel little left?
- * @bytes: about to be taken from it.
- *
- * Context: Any.
- * Return: true when less than a 32nd of the memory would stay with the kernel.
- */
+/* Would less than a 32nd of the memory stay with the kernel after @bytes more? Context: any. */
 bool kmh_memory_is_short(size_t bytes)
 {
 	unsigned long least = totalram_pages() / 32 + ((bytes + KMH_NOT_AVAILABLE) >> PAGE_SHIFT);
@@ -102,10 +90,7 @@ static bool kmh_gfp_may_fail(gfp_t gfp)
  */
 void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
 {
-	/*
-	 * Without reclaim, which calls back; only a caller that is in reclaim has the
-	 * reserves for it.
-	 */
+	/* Without reclaim, which calls back; only a caller in reclaim has the reserves for it. */
 	gfp_t table = current->flags & PF_MEMALLOC ? gfp : gfp | __GFP_NOMEMALLOC;
 	unsigned int n, npages = DIV_ROUND_UP(bytes, PAGE_SIZE), flags = memalloc_noreclaim_save();
 	struct page **pages = kvmalloc_array(npages, sizeof(*pages),
@@ -134,18 +119,7 @@ void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
 	return NULL;
 }
 
-/*
- * Does the request need the page allocator? vmalloc() takes neither a node to insist on nor
- * __GFP_NOMEMALLOC (7.x warns), and for reclaim, which gets the last pages there are, it
- * rounds up to huge ones.
- */
-static bool kmh_backend_wants_pieces(gfp_t gfp, bool here)
-{
-	return current->flags & PF_MEMALLOC || gfp & __GFP_THISNODE ||
-	       !(here || KMH_HUGE_ON_ANY_NODE);
-}
-
-/* vmalloc() cannot use __GFP_NOMEMALLOC. */
+/* vmalloc() cannot use __GFP_NOMEMALLOC (7.x warns). */
 static void *kmh_backend_vmalloc(size_t bytes, gfp_t gfp, int nid, bool here)
 {
 	gfp &= ~__GFP_NOMEMALLOC;
@@ -157,28 +131,16 @@ static void *kmh_backend_vmalloc(size_t bytes, gfp_t gfp, int nid, bool here)
 	return kmh_backend_pieces(bytes, gfp, nid);
 }
 
-/*
- * vmalloc_huge() falls back to small pages, at any page address. Is a try worth it? Not where
- * one out of two such addresses would not be aligned.
- */
-static bool kmh_backend_maps_huge(size_t bytes, size_t align)
-{
-	return IS_ALIGNED(bytes, PMD_SIZE) &&
-	       (align == PAGE_SIZE || IS_ENABLED(CONFIG_HAVE_ARCH_HUGE_VMALLOC));
-}
-
 /**
  * kmh_backend_arena() - one vmalloc area
  * @bytes: how much, a multiple of PAGE_SIZE; set to what was taken. vmalloc_huge() rounds what
  *	it maps with huge pages up to PMD_SIZE and the excess could not be used, so only multiples
- *	of PMD_SIZE ask for them. Areas of small pages begin at any page, and are larger by
- *	@align less a page, so that @bytes from a multiple of @align on are in them.
+ *	of PMD_SIZE ask for them, and not when memory is short, nor before 6.16 on another node.
+ *	Areas of small pages begin at any page, and are larger by @align less a page, so that
+ *	@bytes from a multiple of @align on are in them.
  * @align: a power of two, at least PAGE_SIZE.
  * @gfp: how hard to try.
  * @nid: node that the memory should come from; must, under __GFP_THISNODE.
- *
- * Mapped in small pages when memory is short, and before 6.16 when it is of another node than the
- * caller's.
  *
  * Context: Process context; sleeps.
  * Return: page-aligned memory with old contents (zeroes under init_on_alloc), or NULL.
@@ -197,9 +159,18 @@ void *kmh_backend_arena(size_t *bytes, size_t align, gfp_t gfp, int nid)
 		return NULL;
 	migrate_disable();	/* to a CPU for which vmalloc() would take another node's */
 	here = nid == numa_mem_id();
-	pieces = kmh_backend_wants_pieces(gfp | thisnode, here) ||
+	/*
+	 * vmalloc() takes no node to insist on, and for reclaim, which gets the last pages there
+	 * are, it rounds up to huge ones.
+	 */
+	pieces = current->flags & PF_MEMALLOC || thisnode || !(here || KMH_HUGE_ON_ANY_NODE) ||
 		 (kmh_gfp_may_fail(gfp) && kmh_memory_is_short(*bytes));
-	if (!pieces && kmh_backend_maps_huge(*bytes, align)) {
+	/*
+	 * vmalloc_huge() falls back to small pages, at any page address. Where it does so always,
+	 * a try is not worth it unless any such address is aligned.
+	 */
+	if (!pieces && IS_ALIGNED(*bytes, PMD_SIZE) &&
+	    (align == PAGE_SIZE || IS_ENABLED(CONFIG_HAVE_ARCH_HUGE_VMALLOC))) {
 		base = kmh_backend_vmalloc(*bytes, gfp, nid, here);
 		if (!base || IS_ALIGNED((unsigned long)base, align))
 			goto out;
@@ -229,22 +200,9 @@ void kmh_backend_forget_arena(void)
 	atomic_long_dec(&kmh_backend_narenas);
 }
 
-/* kvmalloc_node() for which no task is killed. */
-static void *kmh_backend_small_pieces(size_t bytes, gfp_t gfp, int nid)
-{
-	gfp |= __GFP_NOWARN;
-	kmh_backend_note(gfp);
-	return kmalloc_node(bytes, gfp, nid) ?: kmh_backend_pieces(PAGE_ALIGN(bytes), gfp, nid);
-}
-
-/**
- * kmh_backend_zalloc() - zeroed memory for a table
- * @bytes: how much.
- * @gfp: GFP_KERNEL or weaker; must allow sleeping.
- * @nid: preferred node.
- *
- * Context: Process context; sleeps.
- * Return: the memory, for kmh_backend_free(), or NULL.
+/*
+ * Zeroed memory for a table, for kmh_backend_free(), or NULL. @gfp is GFP_KERNEL or weaker and
+ * must allow sleeping, @nid the node to prefer. Context: process context; sleeps.
  */
 void *kmh_backend_zalloc(size_t bytes, gfp_t gfp, int nid)
 {
@@ -255,10 +213,14 @@ void *kmh_backend_zalloc(size_t bytes, gfp_t gfp, int nid)
 		return NULL;
 	kmh_test_point("backend: a table");
 	kmh_backend_note(gfp);
-	if (kmh_gfp_may_fail(gfp) && kmh_memory_is_short(bytes))
-		p = kmh_backend_small_pieces(bytes, gfp | __GFP_ZERO, nid);
-	else
-		p = kvzalloc_node(bytes, gfp, nid);
+	gfp |= __GFP_ZERO;
+	if (kmh_gfp_may_fail(gfp) && kmh_memory_is_short(bytes)) {
+		gfp |= __GFP_NOWARN;	/* kvmalloc_node() for which no task is killed */
+		p = kmalloc_node(bytes, gfp, nid) ?:
+		    kmh_backend_pieces(PAGE_ALIGN(bytes), gfp, nid);
+	} else {
+		p = kvmalloc_node(bytes, gfp, nid);
+	}
 	if (p)
 		atomic_long_inc(&kmh_backend_ntables);
 	return p;
@@ -271,14 +233,7 @@ void kmh_backend_free(void *p)
 	kvfree(p);
 }
 
-/**
- * kmh_backend_pages() - a zeroed chunk for fixalloc
- * @order: buddy order.
- * @gfp: how hard to try.
- *
- * Context: What @gfp says.
- * Return: 2^@order zeroed pages, for kmh_backend_free_pages(), or NULL.
- */
+/* 2^@order zeroed pages for fixalloc, or NULL. Context: what @gfp says. */
 void *kmh_backend_pages(unsigned int order, gfp_t gfp)
 {
 	gfp = kmh_backend_gfp(gfp);

@@ -10,13 +10,8 @@
 #include <linux/gfp.h>
 #include <linux/types.h>
 
-/*
- * The n-th next backend allocation fails, and only that one; 0 is off. Set by tests and by
- * debugfs "fail_nth".
- */
+/* The n-th next backend allocation fails, and only that one; 0 is off. Tests and debugfs set it. */
 extern atomic_long_t kmh_fail_nth;
-
-/* Number of backend allocations that the counter made fail. */
 extern atomic_long_t kmh_failures_injected;
 
 /* Arenas and tables taken and not given back: a leak test compares these. */
