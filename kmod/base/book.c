@@ -7,7 +7,6 @@
  * of NMIs) is booked as well: it lessens the room for arenas, and is refused when the arenas that
  * there are would have too little. What is done about it before that is final is in limit.c.
  */
-#include <linux/atomic.h>
 #include <linux/math.h>
 #include <linux/spinlock.h>
 
@@ -29,7 +28,6 @@ void kmh_shared_account(long bytes)
 	atomic_long_add(bytes, &kmh_shared_tables);
 }
 
-/* Metadata that belongs to no heap. */
 u64 kmh_shared_bytes(void)
 {
 	return atomic_long_read(&kmh_shared_tables) + kmh_fixallocs_unused_bytes();
@@ -53,8 +51,7 @@ size_t kmh_heap_room(const struct kmheap *heap)
 	return kmh_limit_room(READ_ONCE(heap->limit_bytes), base);
 }
 
-/* The module's room, when @more bytes of no heap are added. */
-static size_t kmh_total_room_beside(size_t more)
+size_t kmh_total_room(size_t more)
 {
 	size_t limit = READ_ONCE(kmh_total_limit);
 
@@ -64,40 +61,28 @@ static size_t kmh_total_room_beside(size_t more)
 			      atomic_long_read(&kmh_total_base) + kmh_shared_bytes() + more);
 }
 
-size_t kmh_total_room(void)
+bool kmh_total_allows(size_t bytes)
 {
-	return kmh_total_room_beside(0);
+	return atomic_long_read(&kmh_total_bytes) <= kmh_total_room(bytes);
 }
 
 /*
+ * Count the @bytes of an arena before they are taken from the kernel, so that growers on several
+ * nodes and in several heaps together keep the limits.
+ *
  * Booking an arena adds its bytes first and then reads what the rest leaves room for; booking
  * something else does it the other way round. The additions are fully ordered, so of two
  * callers that exceed a limit together one sees the other.
- */
-static bool kmh_heap_is_within(const struct kmheap *heap, size_t arenas)
-{
-	return arenas <= kmh_heap_room(heap);
-}
-
-static bool kmh_total_is_within(size_t arenas)
-{
-	return arenas <= kmh_total_room();
-}
-
-/**
- * kmh_heap_book() - count bytes that are about to be taken from the kernel
- * @heap: the heap.
- * @bytes: size of an arena.
- *
- * Bytes are booked before they are taken, so that growers on several nodes and in several heaps
- * together keep the limits.
  *
  * Return: false, and nothing booked, when the heap's limit or the module's forbids it.
  */
 bool kmh_heap_book(struct kmheap *heap, size_t bytes)
 {
-	if (kmh_heap_is_within(heap, atomic_long_add_return(bytes, &heap->arena_bytes))) {
-		if (kmh_total_is_within(atomic_long_add_return(bytes, &kmh_total_bytes)))
+	size_t arenas = atomic_long_add_return(bytes, &heap->arena_bytes);
+
+	if (arenas <= kmh_heap_room(heap)) {
+		arenas = atomic_long_add_return(bytes, &kmh_total_bytes);
+		if (arenas <= kmh_total_room(0))
 			return true;
 		atomic_long_sub(bytes, &kmh_total_bytes);
 	}
@@ -132,20 +117,17 @@ void kmh_heap_unbook(struct kmheap *heap, size_t bytes)
 	kmh_limit_lessened(heap);
 }
 
-/**
- * kmh_heap_try_book_side() - count metadata that comes with no arena and is about to be taken
- * @heap: the heap, which has an arena.
- * @bytes: how much; counted in metadata_bytes, too.
- *
- * Context: Any.
+/*
+ * Count @bytes of metadata that are about to be taken and come with no arena, also in
+ * metadata_bytes. The heap has an arena. Context: any.
  * Return: false, and nothing booked, when the heap's limit or the module's forbids it.
  */
 bool kmh_heap_try_book_side(struct kmheap *heap, size_t bytes)
 {
 	atomic_long_add_return(bytes, &heap->limit.side_bytes);
-	if (kmh_heap_is_within(heap, atomic_long_read(&heap->arena_bytes))) {
+	if (atomic_long_read(&heap->arena_bytes) <= kmh_heap_room(heap)) {
 		atomic_long_add_return(bytes, &kmh_total_base);
-		if (kmh_total_is_within(atomic_long_read(&kmh_total_bytes))) {
+		if (kmh_total_allows(0)) {
 			kmh_heap_account_metadata(heap, bytes);
 			return true;
 		}
@@ -173,8 +155,3 @@ void kmh_heap_unbook_side(struct kmheap *heap, size_t bytes)
 	kmh_limit_lessened(heap);
 }
 
-/* May the module take @bytes that belong to no heap, and stay? Context: any. */
-bool kmh_total_allows(size_t bytes)
-{
-	return atomic_long_read(&kmh_total_bytes) <= kmh_total_room_beside(bytes);
-}

@@ -13,9 +13,14 @@ extern atomic_long_t kmh_total_bytes;		/* sum of heap->arena_bytes */
 extern atomic_long_t kmh_total_base;	/* sum of heap->base_metadata_bytes and limit.side_bytes */
 extern size_t kmh_total_limit;
 
-/* How many bytes of arenas keep a limit, beside the metadata that there is; and what there is. */
+/*
+ * How many bytes of arenas keep a limit, beside the metadata that there is, and for the module
+ * beside @more bytes that belong to no heap. May the module take @bytes of these? Context: any.
+ */
 size_t kmh_heap_room(const struct kmheap *heap);
-size_t kmh_total_room(void);
+size_t kmh_total_room(size_t more);
+bool kmh_total_allows(size_t bytes);
+
 size_t kmh_heap_footprint(const struct kmheap *heap);
 
 bool kmh_heap_book(struct kmheap *heap, size_t bytes);
@@ -23,8 +28,7 @@ void kmh_heap_unbook(struct kmheap *heap, size_t bytes);
 bool kmh_heap_try_book_side(struct kmheap *heap, size_t bytes);
 void kmh_heap_unbook_side(struct kmheap *heap, size_t bytes);
 void kmh_heap_unbook_side_atomic(struct kmheap *heap, size_t bytes);
-bool kmh_total_allows(size_t bytes);
 void kmh_shared_account(long bytes);
-u64 kmh_shared_bytes(void);
+u64 kmh_shared_bytes(void);		/* of metadata that belongs to no heap */
 
 #endif /* _KMHEAP_BOOK_H */

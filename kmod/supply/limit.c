@@ -50,13 +50,13 @@ static size_t kmh_heap_excess(const struct kmheap *heap, size_t bytes)
 
 static size_t kmh_total_excess(size_t bytes)
 {
-	return kmh_limit_excess(&kmh_total_bytes, bytes, kmh_total_room());
+	return kmh_limit_excess(&kmh_total_bytes, bytes, kmh_total_room(0));
 }
 
 /* Could an empty heap book @bytes? Reclaim does not wait, so for it nothing is worth trying. */
 static bool kmh_limit_worth_it(const struct kmheap *heap, size_t bytes)
 {
-	return bytes <= kmh_heap_room(heap) && bytes <= kmh_total_room() &&
+	return bytes <= kmh_heap_room(heap) && bytes <= kmh_total_room(0) &&
 	       !(current->flags & PF_MEMALLOC);
 }
 
