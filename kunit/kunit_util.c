@@ -227,7 +227,7 @@ void kmh_kunit_same_books(struct kunit *test, const struct kmh_kunit_books *befo
 	KUNIT_EXPECT_EQ(test, now.nheaps, before->nheaps);
 	KUNIT_EXPECT_EQ_MSG(test, now.narenas, 0L, "arenas that no heap knows");
 	KUNIT_EXPECT_GE(test, now.pool_bytes, before->pool_bytes);
-	KUNIT_EXPECT_EQ_MSG(test, (now.pool_bytes - before->pool_bytes) % KMH_FIXALLOC_CHUNK_BYTES,
+	KUNIT_EXPECT_EQ_MSG(test, (now.pool_bytes - before->pool_bytes) % PAGE_SIZE,
 			    0ULL, "span metadata leaks: %llu bytes, before %llu", now.pool_bytes,
 			    before->pool_bytes);
 	/*

@@ -14,15 +14,12 @@
  * are tagged because the validator may look at a link while its owner is still pushing it.
  */
 #include <linux/align.h>
-#include <linux/atomic.h>
 #include <linux/bug.h>
 #include <linux/cache.h>
 #include <linux/kernel.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
-#include <linux/preempt.h>
-#include <linux/printk.h>
 #include <linux/sched/mm.h>
 #include <linux/string.h>
 
@@ -37,9 +34,7 @@ struct kmh_fixlink {
 	struct kmh_fixlink *next;
 };
 
-static_assert(sizeof(struct kmh_fixlink) == KMH_FIXALLOC_TAIL_BYTES);
-
-/* At the end of a chunk, so that the first item is aligned as the chunk is. */
+/* The end of a chunk: there the first item is aligned as the chunk is. */
 struct kmh_fixchunk {
 	struct kmh_fixchunk *next;
 };
@@ -61,7 +56,6 @@ static bool is_pending(const struct kmh_fixlink *next)
 	return (unsigned long)next & PENDING_BIT;
 }
 
-/* The link of an item in use. */
 static struct kmh_fixlink *inuse_mark(struct kmh_fixalloc *f)
 {
 	return (struct kmh_fixlink *)f;
@@ -140,16 +134,13 @@ static struct kmh_fixlink *pop_free_locked(struct kmh_fixalloc *f)
 	return link;
 }
 
-/**
- * kmh_fixalloc_init() - set up a fixalloc without any items
- * @f: the fixalloc.
- * @name: its name in reports; kept by reference.
- * @bytes: length of an item.
- * @align: what an item's address is a multiple of, a power of two up to PAGE_SIZE.
+/*
+ * Set up a fixalloc without any items. @name is kept by reference. An item takes @bytes and its
+ * link, rounded up to @align, which is a power of two up to PAGE_SIZE.
  *
- * An item takes @bytes + KMH_FIXALLOC_TAIL_BYTES, rounded up to @align.
- *
- * Context: Any.
+ * Chunks are one page, or the shortest run of pages that holds one item. Longer chunks would
+ * waste less at their ends (a magazine in eight, a descriptor of 768 bytes in twenty), but
+ * fragmented memory has no runs of pages, however much of it is free.
  */
 void kmh_fixalloc_init(struct kmh_fixalloc *f, const char *name, size_t bytes, size_t align)
 {
@@ -163,8 +154,7 @@ void kmh_fixalloc_init(struct kmh_fixalloc *f, const char *name, size_t bytes, s
 	f->size = bytes;
 	f->link_off = ALIGN(bytes, sizeof(struct kmh_fixlink));
 	f->stride = ALIGN(f->link_off + sizeof(struct kmh_fixlink), align);
-	f->order = get_order(max(KMH_FIXALLOC_CHUNK_BYTES,
-				 f->stride + sizeof(struct kmh_fixchunk)));
+	f->order = get_order(f->stride + sizeof(struct kmh_fixchunk));
 	f->per_chunk = (chunk_bytes(f) - sizeof(struct kmh_fixchunk)) / f->stride;
 }
 
@@ -229,13 +219,9 @@ static unsigned long nfree_drained(struct kmh_fixalloc *f)
 	return nfree;
 }
 
-/**
- * kmh_fixalloc_refill() - make sure that items are free
- * @f: the fixalloc.
- * @nobjs: how many must be free on return. Other callers may get them right afterwards.
- * @gfp: how hard to try.
- *
- * Context: What @gfp says, but not NMI. Takes and drops the lock.
+/*
+ * Make sure that @nobjs items are free on return. Other callers may get them right afterwards.
+ * Context: what @gfp says, but not NMI. Takes and drops the lock.
  * Return: 0, -ENOMEM, or -EDQUOT where the module's limit forbids a chunk; chunks taken up to
  * then stay.
  */
@@ -255,13 +241,9 @@ int kmh_fixalloc_refill(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp)
 	return 0;
 }
 
-/**
- * kmh_fixalloc_get() - take an item
- * @f: the fixalloc.
- *
- * The item's bytes are as its last user left them, zeroes at first use.
- *
- * Context: Any. Nested (lock.h) only tries the lock.
+/*
+ * Take an item. Its bytes are as its last user left them, zeroes at first use.
+ * Context: any. Nested (lock.h) only tries the lock.
  * Return: the item; NULL when none is free, and nested when the lock is held.
  */
 void *kmh_fixalloc_get(struct kmh_fixalloc *f)
@@ -284,15 +266,10 @@ static noinline void report_refused(struct kmh_fixalloc *f, void *p, unsigned lo
 		    f->name, p, (void *)ip);
 }
 
-/**
- * kmh_fixalloc_put() - give an item back
- * @f: the fixalloc it came from.
- * @p: the item. A put of an item that is not in use is counted and otherwise ignored.
- *
- * Never waits: where the lock is held the item goes on a lock-free
- * list that the next holder drains. Until then it counts as in use.
- *
- * Context: Any, NMI included.
+/*
+ * Give an item back. A put of an item that is not in use is counted and otherwise ignored. Never
+ * waits: where the lock is held the item goes on a lock-free list that the next holder drains.
+ * Until then it counts as in use. Context: any, NMI included.
  */
 void kmh_fixalloc_put(struct kmh_fixalloc *f, void *p)
 {
@@ -312,14 +289,10 @@ void kmh_fixalloc_put(struct kmh_fixalloc *f, void *p)
 	kmh_unlock_irqrestore(&f->lock, flags);
 }
 
-/**
- * kmh_fixalloc_destroy() - give all chunks back to the kernel
- * @f: the fixalloc. It has no items afterwards and may be used again.
- *
- * Items in use are a bug of the caller: they are warned about and freed all the
- * same. No reader may still follow a pointer to an item, stale or not.
- *
- * Context: Process context, no other user of @f.
+/*
+ * Give all chunks back to the kernel; @f may be used again. Items in use are a bug of the caller:
+ * they are warned about and freed all the same. No reader may still follow a pointer to an item,
+ * stale or not. Context: process context, no other user of @f.
  */
 void kmh_fixalloc_destroy(struct kmh_fixalloc *f)
 {
@@ -339,12 +312,11 @@ void kmh_fixalloc_destroy(struct kmh_fixalloc *f)
 	f->chunk_bytes = 0;
 }
 
-/* What a walk over all chunks has found, and the counters at that moment. */
+/* What a walk over all chunks has found. */
 struct fixalloc_census {
 	unsigned long nchunks, nfree, ninuse, ntails;
 	unsigned long links;	/* exclusive or of the addresses that links point to */
 	unsigned long items;	/* and of the addresses of the free links themselves */
-	unsigned long count_free, count_inuse, count_bytes;
 };
 
 static void census_item(struct kmh_fixalloc *f, struct kmh_fixlink *link,
@@ -380,35 +352,26 @@ static void census_locked(struct kmh_fixalloc *f, struct fixalloc_census *c)
 			census_item(f, item_link(f, base + i * f->stride), c);
 	}
 	c->links ^= (unsigned long)f->free;
-	c->count_free = f->nfree;
-	c->count_inuse = f->ninuse;
-	c->count_bytes = f->chunk_bytes;
 }
 
-/**
- * kmh_fixalloc_validate() - check a fixalloc
- * @f: the fixalloc; it may be in use meanwhile.
- * @finding: called once per finding, without the lock.
- * @ctx: passed on to @finding.
- *
- * Holds the lock, interrupts off, for one pass over all items: for tests
- * and debugfs, not for a hot path.
- *
- * Context: Any but NMI.
- * Return: number of findings.
+/*
+ * Check a fixalloc, which may be in use meanwhile. @finding is called without the lock. Holds the
+ * lock, interrupts off, for one pass over all items: for tests and debugfs, not for a hot path.
+ * Context: any but NMI. Return: number of findings.
  */
-unsigned int kmh_fixalloc_validate(struct kmh_fixalloc *f,
-				   kmh_finding_fn finding,
-				   void *ctx)
+unsigned int kmh_fixalloc_validate(struct kmh_fixalloc *f, kmh_finding_fn finding, void *ctx)
 {
 	long nrefused = atomic_long_read(&f->nrefused);
+	unsigned long flags, nfree, ninuse, bytes;
 	struct fixalloc_census c = { };
 	unsigned int nfindings = 0;
-	unsigned long flags;
 
 	kmh_wait_lock_irqsave(&f->lock, flags);
 	pending_drain_locked(f);
 	census_locked(f, &c);
+	nfree = f->nfree;
+	ninuse = f->ninuse;
+	bytes = f->chunk_bytes;
 	kmh_unlock_irqrestore(&f->lock, flags);
 
 #define EXPECT(cond, fmt, ...)								\
@@ -419,11 +382,10 @@ unsigned int kmh_fixalloc_validate(struct kmh_fixalloc *f,
 		}									\
 	} while (0)
 
-	EXPECT(c.count_free == c.nfree, "nfree is %lu, %lu items are free", c.count_free, c.nfree);
-	EXPECT(c.count_inuse == c.ninuse, "ninuse is %lu, %lu items are in use",
-	       c.count_inuse, c.ninuse);
-	EXPECT(c.count_bytes == c.nchunks * chunk_bytes(f), "chunk_bytes is %lu with %lu chunks",
-	       c.count_bytes, c.nchunks);
+	EXPECT(nfree == c.nfree, "nfree is %lu, %lu items are free", nfree, c.nfree);
+	EXPECT(ninuse == c.ninuse, "ninuse is %lu, %lu items are in use", ninuse, c.ninuse);
+	EXPECT(bytes == c.nchunks * chunk_bytes(f), "chunk_bytes is %lu with %lu chunks", bytes,
+	       c.nchunks);
 	EXPECT(c.ntails == !!c.nfree, "%lu of %lu free items end the list", c.ntails, c.nfree);
 	EXPECT(c.links == c.items, "the free list does not link the free items");
 	EXPECT(!nrefused, "%ld puts of items not in use", nrefused);

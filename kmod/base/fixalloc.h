@@ -16,21 +16,10 @@
 #include <linux/atomic.h>
 #include <linux/compiler_attributes.h>
 #include <linux/gfp.h>
-#include <linux/mm.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
 #include "base/finding.h"
-
-/* Bytes that the allocator adds to an item before it rounds up to the alignment. */
-#define KMH_FIXALLOC_TAIL_BYTES		sizeof(void *)
-
-/*
- * Chunks are one page, or the shortest run of pages that holds one item. Longer chunks would
- * waste less at their ends (a magazine in eight, a descriptor of 768 bytes in twenty), but
- * fragmented memory has no runs of pages, however much of it is free.
- */
-#define KMH_FIXALLOC_CHUNK_BYTES	PAGE_SIZE
 
 struct kmh_fixlink;
 struct kmh_fixchunk;
@@ -41,7 +30,7 @@ struct kmh_fixalloc {
 	size_t size;			/* bytes asked for */
 	size_t stride;			/* bytes from item to item, the link included */
 	size_t link_off;		/* from an item's start to its link */
-	unsigned int order;		/* of a chunk */
+	unsigned int order;		/* of a chunk, the lowest that holds an item */
 	unsigned int per_chunk;		/* items in a chunk */
 	struct kmh_fixalloc *next_shared;	/* kmh_fixalloc_share() */
 
@@ -64,9 +53,7 @@ void kmh_fixalloc_put(struct kmh_fixalloc *f, void *p);
 void kmh_fixalloc_destroy(struct kmh_fixalloc *f);
 void kmh_fixalloc_share(struct kmh_fixalloc *f);
 u64 kmh_fixallocs_unused_bytes(void);
-unsigned int kmh_fixalloc_validate(struct kmh_fixalloc *f,
-				   kmh_finding_fn finding,
-				   void *ctx);
+unsigned int kmh_fixalloc_validate(struct kmh_fixalloc *f, kmh_finding_fn finding, void *ctx);
 unsigned int kmh_fixallocs_validate(kmh_finding_fn finding, void *ctx);
 
 #endif /* _KMHEAP_FIXALLOC_H */
