@@ -121,7 +121,7 @@ static void class_slot_every_offset(struct kunit *test)
 		u32 off;
 
 		for (off = 0; off < span_bytes(c); off++)
-			if (kmh_class_slot(c, off) != off / c->size)
+			if ((u64)off * c->divmul >> 32 != off / c->size)
 				break;
 		KUNIT_EXPECT_EQ_MSG(test, off, span_bytes(c), "class %u", class);
 		cond_resched();

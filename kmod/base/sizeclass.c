@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * The size class tables, as scripts/gen_sizeclasses.py made and proved them, and what can be
- * checked of them at compile time.
- */
+/* The tables that scripts/gen_sizeclasses.py made, checked once more at compile time. */
 #include <linux/align.h>
 #include <linux/bits.h>
 #include <linux/build_bug.h>
+#include <linux/cache.h>
 #include <linux/export.h>
 #include <linux/kernel.h>
 #include <linux/log2.h>
@@ -80,15 +78,9 @@ static __always_inline void classes_pin(void)
 	BUILD_BUG_ON(ARRAY_SIZE(pins) != KMH_NR_CLASSES);
 }
 
-/**
- * kmh_size_to_class_aligned() - smallest class with aligned slots
- * @bytes: bytes that a slot must hold, at least 1.
- * @align: what a slot's address must be a multiple of, in bytes; a power of two.
- *
- * Slots of a span are aligned to what divides both the object size and the address
- * of the span.
- *
- * Context: Any.
+/*
+ * The smallest class with slots of @bytes, at least 1, at multiples of @align bytes. The slots of
+ * a span are aligned to what divides both the object size and the address of the span.
  * Return: the class; 0 when there is none (too large, too strict, or no power of two).
  */
 unsigned int kmh_size_to_class_aligned(size_t bytes, size_t align)

@@ -12,8 +12,6 @@
 #define _KMHEAP_SIZECLASS_H
 
 #include <linux/bits.h>
-#include <linux/bug.h>
-#include <linux/cache.h>
 #include <linux/compiler.h>
 #include <linux/types.h>
 
@@ -23,24 +21,14 @@
 #define KMH_PAGE_SHIFT		13
 #define KMH_PAGE_SIZE		BIT(KMH_PAGE_SHIFT)
 
-/**
- * struct kmh_sizeclass - one size class
- * @size: bytes per object.
- * @divmul: 2^32 / @size, rounded up; see kmh_class_slot().
- * @nelems: objects per span.
- * @npages: heap pages per span.
- * @align_pages: what the number of a span's first heap page is a multiple of.
- * @nwords: 64-bit words that @nelems bits fill.
- *
- * The row of class 0 describes the tiny span. Large spans have no row.
- */
+/* The row of class 0 describes the tiny span. Large spans have no row. */
 struct kmh_sizeclass {
-	u32 size;
-	u32 divmul;
-	u16 nelems;
-	u8 npages;
-	u8 align_pages;
-	u8 nwords;
+	u32 size;			/* bytes per object */
+	u32 divmul;			/* 2^32 / @size, rounded up; see kmh_mspan_slot_at() */
+	u16 nelems;			/* objects per span */
+	u8 npages;			/* heap pages per span */
+	u8 align_pages;			/* divides the number of a span's first heap page */
+	u8 nwords;			/* 64-bit words that @nelems bits fill */
 };
 
 #define KMH_NR_SPANCLASSES	(KMH_NR_CLASSES << 1)
@@ -55,10 +43,8 @@ extern const u8 kmh_class_lookup[KMH_CLASS_LOOKUP_LEN];
 unsigned int kmh_size_to_class_aligned(size_t bytes, size_t align);
 
 /*
- * kmh_size_to_class() - smallest class that holds @bytes
- *
- * For 1 <= bytes <= KMH_CLASS_MAX_BYTES; 0 counts as 1. One table serves both
- * step widths, as in TCMalloc: the coarse entries follow the fine ones.
+ * The smallest class that holds @bytes, up to KMH_CLASS_MAX_BYTES; 0 counts as 1. One table serves
+ * both step widths, as in TCMalloc: the coarse entries follow the fine ones.
  */
 static __always_inline unsigned int kmh_size_to_class(size_t bytes)
 {
@@ -69,18 +55,6 @@ static __always_inline unsigned int kmh_size_to_class(size_t bytes)
 	return kmh_class_lookup[((bytes + 127) >> 7) + skip];
 }
 
-/*
- * kmh_class_slot() - the slot that byte @off of a span lies in
- *
- * off / class->size without a division. Exact for every offset inside a span of that class
- * (the generator and KUnit try them all). The tail behind the last object gives @nelems.
- */
-static __always_inline u32 kmh_class_slot(const struct kmh_sizeclass *class, u32 off)
-{
-	return ((u64)off * class->divmul) >> 32;
-}
-
-/* Bytes per object. */
 static inline unsigned int kmh_class_size(unsigned int class)
 {
 	return kmh_classes[class].size;
