@@ -19,8 +19,6 @@
 #endif
 
 /*
- * kmh_vmalloc_huge_node() - vmalloc_huge() on a node
- *
  * vmalloc_huge_node() is a macro (allocation profiling) from 6.16 on. Before that only the
  * caller's node can be had. Goes when 6.12 does.
  */
@@ -33,10 +31,9 @@
 #endif
 
 /*
- * kmh_this_cpu_ptr() - this_cpu_ptr() in two halves
- *
- * Where the number of the CPU is a function call (User-Mode Linux), a fast path makes that
- * call first, when it has nothing in registers yet. Elsewhere there is no first half.
+ * this_cpu_ptr() in two halves. Where the number of the CPU is a function call (User-Mode Linux), a
+ * fast path makes that call first, when it has nothing in registers yet. Elsewhere there is no
+ * first half.
  */
 #if defined(CONFIG_UML) && defined(CONFIG_SMP)
 #define kmh_this_cpu_offset()		__my_cpu_offset
@@ -47,8 +44,6 @@
 #endif
 
 /*
- * kmh_cpu_add(), kmh_cpu_add_return() - count on this CPU, against interrupts
- *
  * this_cpu_add() is one instruction where it matters. User-Mode Linux has only the generic
  * form, which keeps interrupts out at about 700 cycles a call; there an interrupt is a
  * signal, which comes between instructions, and an addition to memory is one instruction. The
@@ -56,12 +51,10 @@
  */
 #ifdef CONFIG_UML
 #define kmh_cpu_add(pcp, val)	raw_cpu_add(pcp, val)
-#define kmh_cpu_add_return(pcp, offset, val) \
-	(*kmh_this_cpu_ptr(&(pcp), offset) += (val))
+#define kmh_cpu_add_return(pcp, offset, val)	(*kmh_this_cpu_ptr(&(pcp), offset) += (val))
 #else
 #define kmh_cpu_add(pcp, val)	this_cpu_add(pcp, val)
-#define kmh_cpu_add_return(pcp, offset, val) \
-	((void)(offset), this_cpu_add_return(pcp, val))
+#define kmh_cpu_add_return(pcp, offset, val)	((void)(offset), this_cpu_add_return(pcp, val))
 #endif
 
 /*
@@ -139,10 +132,8 @@ static inline void kmh_shrinker_destroy(struct shrinker *s)
 #endif
 
 /*
- * kmh_reclaimed() - pages that a shrinker has freed, for reclaim to count
- *
- * The field of current->reclaim_state has this name from 6.4 on. Users include
- * <linux/swap.h>. Goes when 6.1 does.
+ * Pages that a shrinker has freed, for reclaim to count: the field of current->reclaim_state has
+ * this name from 6.4 on. Users include <linux/swap.h>. Goes when 6.1 does.
  */
 #if KERNEL_VERSION(6, 4, 0) <= LINUX_VERSION_CODE
 #define kmh_reclaimed(state)	((state)->reclaimed)
@@ -151,9 +142,8 @@ static inline void kmh_shrinker_destroy(struct shrinker *s)
 #endif
 
 /*
- * kmh_hrtimer_setup() - a timer and its function, for the selftests
- *
- * One call from 6.13 on. Users include <linux/hrtimer.h>. Goes when 6.12 does.
+ * A timer and its function, for the selftests: one call from 6.13 on. Users include
+ * <linux/hrtimer.h>. Goes when 6.12 does.
  */
 #if KERNEL_VERSION(6, 13, 0) <= LINUX_VERSION_CODE
 #define kmh_hrtimer_setup(timer, fn, clock, mode)	hrtimer_setup(timer, fn, clock, mode)

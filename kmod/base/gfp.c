@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What a caller may do by its gfp flags and its context, and what it was refused. */
-#include <linux/atomic.h>
 #include <linux/bug.h>
-#include <linux/gfp.h>
 #include <linux/preempt.h>
-#include <linux/sched/mm.h>
 
 #include "base/gfp.h"
 #include "heap.h"

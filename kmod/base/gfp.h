@@ -43,8 +43,8 @@ static inline bool kmh_alloc_is_urgent(gfp_t gfp)
 }
 
 /*
- * might_alloc() where the kernel checks something with it. Elsewhere it is but a
- * place to be rescheduled at, and once per refill is enough: kmh_alloc_slow() has it.
+ * might_alloc() where the kernel checks something with it. Elsewhere it only reschedules, for
+ * which once per refill is enough: kmh_alloc_slow() has it.
  */
 static __always_inline void kmh_might_alloc(gfp_t gfp)
 {

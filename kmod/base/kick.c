@@ -44,14 +44,7 @@ static void kmh_kicked(struct irq_work *irq)
 	kmh_kick_queue(container_of(irq, struct kmh_kick, irq));
 }
 
-/**
- * kmh_kick_init() - set up a worker that may be asked for
- * @k: where.
- * @work: the worker.
- * @delay: in how many jiffies it is to come when it is asked for now; below 0: not at all.
- */
-void kmh_kick_init(struct kmh_kick *k, work_func_t work,
-		   long (*delay)(const struct kmh_kick *k))
+void kmh_kick_init(struct kmh_kick *k, work_func_t work, long (*delay)(const struct kmh_kick *k))
 {
 	k->delay = delay;
 	init_irq_work(&k->irq, kmh_kicked);

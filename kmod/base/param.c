@@ -7,12 +7,9 @@
 
 #include "base/param.h"
 
-/**
- * kmh_bytes_parse() - read a size in bytes that a user has written
- * @text: a number as for kstrtoull(), perhaps with K, M, G or T, perhaps with a newline.
- * @bytes: where to put it.
- *
- * Return: 0, or -EINVAL with @bytes unchanged.
+/*
+ * Read a size in bytes: a number as for kstrtoull(), perhaps with K, M, G or T, perhaps with a
+ * newline. Return: 0, or -EINVAL with @bytes unchanged.
  */
 int kmh_bytes_parse(const char *text, size_t *bytes)
 {
@@ -54,14 +51,10 @@ const struct kernel_param_ops kmh_bytes_param_ops = {
 	.get = kmh_bytes_get,
 };
 
-/**
- * kmh_kib_parse() - read a size in KiB that a user has written
- * @text: a number of KiB as for kstrtoull(), or a number with K, M, G or T behind it, which is a
- *	size in bytes; perhaps with a newline.
- * @most: the largest that makes sense, in KiB.
- * @kib: where to put it.
- *
- * Return: 0, or -EINVAL with @kib unchanged.
+/*
+ * Read a size in KiB: a number of KiB as for kstrtoull(), or a number with K, M, G or T behind it,
+ * which is a size in bytes; perhaps with a newline.
+ * Return: 0, or -EINVAL, with @kib unchanged, where it is more than @most or no size.
  */
 int kmh_kib_parse(const char *text, unsigned int most, unsigned int *kib)
 {

@@ -15,7 +15,7 @@
 #define _KMHEAP_MSPAN_H
 
 #include <linux/atomic.h>
-#include <linux/bitops.h>
+#include <linux/bits.h>
 #include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/types.h>
