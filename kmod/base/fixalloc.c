@@ -51,11 +51,6 @@ static struct kmh_fixlink *pending_untag(struct kmh_fixlink *link)
 	return (struct kmh_fixlink *)((unsigned long)link & ~PENDING_BIT);
 }
 
-static bool is_pending(const struct kmh_fixlink *next)
-{
-	return (unsigned long)next & PENDING_BIT;
-}
-
 static struct kmh_fixlink *inuse_mark(struct kmh_fixalloc *f)
 {
 	return (struct kmh_fixlink *)f;
@@ -66,19 +61,9 @@ static struct kmh_fixlink *item_link(const struct kmh_fixalloc *f, void *item)
 	return item + f->link_off;
 }
 
-static void *link_item(const struct kmh_fixalloc *f, struct kmh_fixlink *link)
-{
-	return (void *)link - f->link_off;
-}
-
 static size_t chunk_bytes(const struct kmh_fixalloc *f)
 {
 	return PAGE_SIZE << f->order;
-}
-
-static struct kmh_fixchunk *chunk_head(const struct kmh_fixalloc *f, void *base)
-{
-	return base + chunk_bytes(f) - sizeof(struct kmh_fixchunk);
 }
 
 static void *chunk_base(const struct kmh_fixalloc *f, struct kmh_fixchunk *chunk)
@@ -161,14 +146,14 @@ void kmh_fixalloc_init(struct kmh_fixalloc *f, const char *name, size_t bytes, s
 /* Those whose unused items belong to no heap. They are there before any heap is, and stay. */
 static struct kmh_fixalloc *kmh_shared_fixallocs;
 
-/* @f is one of them. Context: the module comes. */
+/* Context: the module comes. */
 void kmh_fixalloc_share(struct kmh_fixalloc *f)
 {
 	f->next_shared = kmh_shared_fixallocs;
 	kmh_shared_fixallocs = f;
 }
 
-/* What has been taken from the kernel for them, less the items in use. Context: any. */
+/* What has been taken from the kernel for the shared ones, less the items in use. Context: any. */
 u64 kmh_fixallocs_unused_bytes(void)
 {
 	const struct kmh_fixalloc *f;
@@ -194,7 +179,7 @@ static struct kmh_fixlink *chunk_carve(const struct kmh_fixalloc *f, void *base)
 
 static void chunk_add(struct kmh_fixalloc *f, void *base)
 {
-	struct kmh_fixchunk *chunk = chunk_head(f, base);
+	struct kmh_fixchunk *chunk = base + chunk_bytes(f) - sizeof(*chunk);
 	struct kmh_fixlink *last = chunk_carve(f, base);
 	unsigned long flags;
 
@@ -256,7 +241,7 @@ void *kmh_fixalloc_get(struct kmh_fixalloc *f)
 	kmh_test_point("under the lock of a fixalloc");
 	link = pop_free_locked(f);
 	kmh_unlock_irqrestore(&f->lock, flags);
-	return link ? link_item(f, link) : NULL;
+	return link ? (void *)link - f->link_off : NULL;
 }
 
 static noinline void report_refused(struct kmh_fixalloc *f, void *p, unsigned long ip)
@@ -324,7 +309,7 @@ static void census_item(struct kmh_fixalloc *f, struct kmh_fixlink *link,
 {
 	struct kmh_fixlink *next = READ_ONCE(link->next);
 
-	if (next == inuse_mark(f) || is_pending(next)) {
+	if (next == inuse_mark(f) || (unsigned long)next & PENDING_BIT) {
 		c->ninuse++;
 		return;
 	}
