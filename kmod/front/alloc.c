@@ -389,8 +389,9 @@ void *kmheap_alloc_run_noprof(struct kmheap *heap, size_t bytes, gfp_t gfp)
 		return NULL;
 	}
 	p = kmh_large_alloc(heap, bytes, 1, gfp, NUMA_NO_NODE, KMH_SPAN_MANUAL, false);
+	/* kmemleak is not told of them, as it is not of the kernel's pages. */
 	if (kmh_heap_sanitized(heap) && p)
-		kmh_sanitize_pages(p, bytes);
+		kmh_kasan_open((unsigned long)p, bytes, bytes, KMH_KASAN_REDZONE);
 	return p;
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_run_noprof);

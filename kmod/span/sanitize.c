@@ -129,12 +129,6 @@ bool kmh_sanitize_may_be(const struct kmh_mspan *s, const struct kmh_where *at, 
 	       bytes <= kmh_slot_bytes(s) - KMH_REDZONE_BYTES;
 }
 
-/* A run of pages for a client. kmemleak is not told, as it is not of the kernel's pages. */
-void kmh_sanitize_pages(const void *p, size_t bytes)
-{
-	kmh_kasan_open((unsigned long)p, bytes, bytes, KMH_KASAN_REDZONE);
-}
-
 /* Of an object that kmh_locate() has found live: how long is it, and is it in quarantine? */
 void kmh_sanitize_locate(struct kmh_where *at)
 {

@@ -46,7 +46,6 @@ void kmh_sanitize_misuse(unsigned long addr);
 void kmh_sanitize_init(struct kmheap *heap);
 void kmh_sanitize_arena(const void *vbase, size_t bytes);
 bool kmh_sanitize_may_be(const struct kmh_mspan *s, const struct kmh_where *at, size_t bytes);
-void kmh_sanitize_pages(const void *p, size_t bytes);
 void kmh_sanitize_locate(struct kmh_where *at);
 void kmh_sanitize_deferred(unsigned long addr);
 void kmh_sanitize_dead(unsigned long addr, size_t bytes);
