@@ -5,8 +5,6 @@
  */
 #include <linux/bug.h>
 #include <linux/jhash.h>
-#include <linux/module.h>
-#include <linux/printk.h>
 #include <linux/stacktrace.h>
 
 #include "span/report.h"
@@ -17,9 +15,8 @@ void (*kmh_report_hook)(const struct kmh_report *r);
 atomic_long_t kmh_reports_suppressed;
 
 /*
- * Sites that have reported, by a hash of kind and stack. A table of fixed size because a
- * report may come from NMI. A site whose bucket is full counts as known: after 1024 sites no
- * one reads on.
+ * Sites that have reported, by a hash of kind and stack. A report may come from NMI, so the table
+ * does not grow. A site whose bucket is full counts as known.
  */
 #define KMH_SITES	1024
 #define KMH_SITE_PROBES	16

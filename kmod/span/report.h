@@ -28,20 +28,15 @@ struct kmh_where {
 	enum kmheap_object_state state;
 };
 
-/*
- * What a misuse was, for the report, which reads no span: that may be another one by now. @heap
- * and @state are of the span that the address was found in; @heap, NULL when there is none, stays
- * for as long as preemption is off. @object and @bytes describe the object the address lies in, 0
- * when there is none.
- */
+/* What a misuse was, for the report, which reads no span: that may be another one by now. */
 struct kmh_report {
 	enum kmh_misuse kind;
 	const char *what;
 	unsigned long addr;
 	unsigned long ip;
-	struct kmheap *heap;
-	enum kmh_span_state state;
-	unsigned long object;
+	struct kmheap *heap;		/* NULL: none; stays for as long as preemption is off */
+	enum kmh_span_state state;	/* of the span that @addr was found in */
+	unsigned long object;		/* the object that @addr lies in, or 0 */
 	size_t bytes;
 };
 

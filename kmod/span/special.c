@@ -5,8 +5,7 @@
  * After Go's specials (src/runtime/mheap.go, mfinal.go, weak handles). They stand in a
  * table of their heap, by address, and objects without any pay nothing for it: a span
  * with a special has no slots for the fast path (nfast is 0), so each of its frees comes
- * the slow way, which looks; every other span is as before. The arena has a bit for it
- * at the span's first page.
+ * the slow way, which looks. The arena has a bit for it at the span's first page.
  *
  * The life of a special:
  *
@@ -25,9 +24,6 @@
  *
  * Each step is an exchange: a weak handle may be destroyed while its object is freed.
  */
-#include <linux/irq_work.h>
-#include <linux/rhashtable.h>
-
 #include "span/special.h"
 #include "heap.h"
 
