@@ -7,7 +7,7 @@
 #include "../kmod/base/book.h"
 #include "../kmod/base/clear.h"
 #include "../kmod/base/compat.h"
-#include "../kmod/base/finding.h"
+#include "../kmod/base/validator.h"
 #include "../kmod/base/fixalloc.h"
 #include "../kmod/base/gfp.h"
 #include "../kmod/base/kick.h"

@@ -19,7 +19,7 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
-#include "base/finding.h"
+#include "base/validator.h"
 
 struct kmh_fixlink;
 struct kmh_fixchunk;

@@ -18,7 +18,7 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
-#include "base/finding.h"
+#include "base/validator.h"
 #include "central/inbox.h"
 #include "central/phase.h"
 

@@ -5,7 +5,7 @@
 
 #include <linux/types.h>
 
-#include "base/finding.h"
+#include "base/validator.h"
 #include "pages/parked.h"
 
 struct kmh_mcache;

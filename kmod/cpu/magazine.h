@@ -6,7 +6,7 @@
 #include <linux/gfp.h>
 #include <linux/types.h>
 
-#include "base/finding.h"
+#include "base/validator.h"
 
 struct kmh_mcache;
 struct kmh_mspan;

@@ -16,7 +16,7 @@
 #include <linux/types.h>
 
 #include "base/compat.h"
-#include "base/finding.h"
+#include "base/validator.h"
 #include "central/inbox.h"
 #include "cpu/largecache.h"
 #include "span/mspan.h"

@@ -4,7 +4,7 @@
 #define _KMHEAP_VALIDATE_H
 
 #include "base/public.h"
-#include "base/finding.h"
+#include "base/validator.h"
 
 unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void *ctx);
 unsigned int kmh_validate_all(kmh_finding_fn finding, void *ctx);

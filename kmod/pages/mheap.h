@@ -20,7 +20,7 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
-#include "base/finding.h"
+#include "base/validator.h"
 #include "pages/pagealloc.h"
 #include "pages/parked.h"
 #include "pages/reserve.h"

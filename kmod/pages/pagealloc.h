@@ -20,7 +20,7 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
-#include "base/finding.h"
+#include "base/validator.h"
 #include "base/sizeclass.h"
 
 /* A chunk is the unit of the bitmap that has one leaf summary: 4 MiB, the default arena. */

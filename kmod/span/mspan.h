@@ -20,7 +20,7 @@
 #include <linux/llist.h>
 #include <linux/types.h>
 
-#include "base/finding.h"
+#include "base/validator.h"
 #include "base/pinned.h"
 #include "base/sizeclass.h"
 #include "base/testpoint.h"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the validators of every tier call for each violation they find. */
-#ifndef _KMHEAP_FINDING_H
-#define _KMHEAP_FINDING_H
+/* Private: what the validators of all floors have in common. */
+#ifndef _KMHEAP_VALIDATOR_H
+#define _KMHEAP_VALIDATOR_H
 
 #include <linux/compiler_attributes.h>
 #include <linux/delay.h>
 
 /*
- * Formats at once: an argument may be %pV, and may be gone after the call. May be called with
- * a raw lock held, so it must not sleep.
+ * Called for each violation. Formats at once: an argument may be %pV, and may be gone after the
+ * call. May be called with a raw lock held, so it must not sleep.
  */
 typedef void (*kmh_finding_fn)(void *ctx, const char *fmt, ...) __printf(2, 3);
 
@@ -21,4 +21,4 @@ static inline void kmh_finding_pause(void)
 	usleep_range(10000, 20000);
 }
 
-#endif /* _KMHEAP_FINDING_H */
+#endif /* _KMHEAP_VALIDATOR_H */
