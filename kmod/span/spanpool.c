@@ -49,13 +49,6 @@ static bool kmh_pool_raised[KMH_NR_POOLS];
 /* Spans for which all owners of heaps together have asked for a reserve. */
 static atomic_long_t kmh_pool_kept;
 
-static size_t kmh_pool_bytes(unsigned int pool)
-{
-	if (pool == KMH_TINY_POOL)
-		return KMH_TINY_STATE_BYTES;
-	return sizeof(struct kmh_mspan) + kmh_pool_words[pool] * KMH_WORD_BYTES;
-}
-
 unsigned int kmh_spanclass_words(unsigned int spanclass)
 {
 	if (spanclass == KMH_SPANCLASS_LARGE)
@@ -81,7 +74,10 @@ void kmh_mspan_pools_init(void)
 	BUILD_BUG_ON(sizeof(struct kmh_mspan) != 112);
 	BUILD_BUG_ON(offsetof(struct kmh_mspan, base) != 64);
 	for (i = 0; i < KMH_NR_POOLS; i++) {
-		kmh_fixalloc_init(&kmh_span_pool[i], kmh_pool_names[i], kmh_pool_bytes(i), 64);
+		size_t bytes = i == KMH_TINY_POOL ? KMH_TINY_STATE_BYTES :
+			       sizeof(struct kmh_mspan) + kmh_pool_words[i] * KMH_WORD_BYTES;
+
+		kmh_fixalloc_init(&kmh_span_pool[i], kmh_pool_names[i], bytes, 64);
 		kmh_fixalloc_share(&kmh_span_pool[i]);
 	}
 }
@@ -193,8 +189,8 @@ u64 kmh_mspan_pools_missing_bytes(void)
 
 	for (i = 0; i < KMH_TINY_POOL; i++)
 		if (kmh_pool_below(i, 3))
-			bytes += kmh_pool_bytes(i) * (kmh_pool_goal(i, KMH_SPAN_RESERVE) -
-						      READ_ONCE(kmh_span_pool[i].nfree));
+			bytes += kmh_span_pool[i].size * (kmh_pool_goal(i, KMH_SPAN_RESERVE) -
+							  READ_ONCE(kmh_span_pool[i].nfree));
 	return bytes;
 }
 
@@ -251,5 +247,5 @@ void kmh_mspan_put(struct kmh_mspan *s)
 
 size_t kmh_mspan_bytes(const struct kmh_mspan *s)
 {
-	return kmh_pool_bytes(s->pool) + (kmh_mspan_has_tiny(s) ? KMH_TINY_STATE_BYTES : 0);
+	return kmh_span_pool[s->pool].size + (kmh_mspan_has_tiny(s) ? KMH_TINY_STATE_BYTES : 0);
 }
