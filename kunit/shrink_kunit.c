@@ -95,7 +95,7 @@ static void levels_drain_downwards(struct kunit *test)
 	st = stats(heap);
 	KUNIT_EXPECT_EQ(test, st.central_bytes, 0ULL);
 	unload(p, 0);
-	kmh_scavenge_announced(heap);	/* the last empty span of a class stays on a list */
+	kmh_sweep_announced(heap);	/* the last empty span of a class stays on a list */
 	was = stats(heap);
 	KUNIT_EXPECT_GT(test, was.cpu_cache_bytes, 0ULL);
 

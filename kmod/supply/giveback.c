@@ -59,17 +59,6 @@ void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu)
 
 /* ---- spans of the classes become pages */
 
-/* Put announced spans where they belong. Context: process context. */
-void kmh_scavenge_announced(struct kmheap *heap)
-{
-	struct kmh_mcentral *c = NULL;
-
-	while ((c = kmh_next_mcentral(heap, c))) {
-		kmh_inbox_sweep_announced(c);
-		cond_resched();
-	}
-}
-
 /*
  * Pages that one hold of the page heap's lock searches for empty spans, and spans after which
  * it ends.

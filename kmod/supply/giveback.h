@@ -15,7 +15,6 @@ void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu);
 void kmh_heap_drain(struct kmheap *heap);
 bool kmh_mheap_drain_lists(struct kmh_mheap *mh);
 bool kmh_mheap_drain_some(struct kmh_mheap *mh, unsigned int most);
-void kmh_scavenge_announced(struct kmheap *heap);
 unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page);
 void kmh_scavenge_arena(struct kmh_arena *a);
 void kmh_scavenge_some(struct kmh_mheap *mh, unsigned long npages);

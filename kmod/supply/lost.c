@@ -66,24 +66,13 @@ static void kmh_lost_withdraw(struct kmh_arena *a)
 	}
 }
 
-/* Take the lost spans that no CPU has off the lists of the classes. */
-static void kmh_lost_unlist(struct kmheap *heap)
-{
-	struct kmh_mcentral *c = NULL;
-
-	while ((c = kmh_next_mcentral(heap, c))) {
-		kmh_inbox_sweep_announced(c);
-		kmh_mcentral_drop_lost(c);
-		cond_resched();
-	}
-}
-
 /*
  * Make sure that nothing of the lost arenas is handed out any more. Twice, because a page
  * that a CPU had set aside may have become a span after the first look.
  */
 static void kmh_lost_quarantine(struct kmheap *heap)
 {
+	struct kmh_mcentral *c = NULL;
 	struct kmh_arena *a;
 	unsigned int round;
 
@@ -97,7 +86,11 @@ static void kmh_lost_quarantine(struct kmheap *heap)
 		kmh_special_forget_lost(heap);
 		kmh_nmi_forget_lost(heap);
 		kmh_mcache_drain_all(heap);
-		kmh_lost_unlist(heap);
+		kmh_sweep_announced(heap);
+		while ((c = kmh_next_mcentral(heap, c))) {
+			kmh_mcentral_drop_lost(c);
+			cond_resched();
+		}
 	}
 }
 
@@ -132,21 +125,6 @@ unsigned int kmh_lost_find(struct kmheap *heap)
 	return n;
 }
 
-/* Make page @page of a lost arena lead to none of its spans any more; a span is given to @fn. */
-static unsigned long kmh_lost_unmap_page(struct kmh_arena *a, unsigned long page,
-					 void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
-{
-	struct kmh_mspan *s = kmh_span_of_page(page);
-	unsigned long n;
-
-	if (s->state != KMH_SPAN_GONE || s->arena != a)
-		return 1;	/* a sentinel, or the span of another arena */
-	n = max_t(unsigned long, s->npages, 1);
-	kmh_arenamap_set(page, n, &kmh_span_gone);
-	fn(s, ctx);
-	return n;
-}
-
 /**
  * kmh_lost_unmap() - make the addresses of lost arenas say "gone" for good
  * @heap: a heap that ends, without users.
@@ -161,10 +139,18 @@ void kmh_lost_unmap(struct kmheap *heap, void (*fn)(struct kmh_mspan *s, void *c
 
 	lockdep_assert_held(&heap->arenas_mutex);
 	list_for_each_entry(a, &heap->lost, list) {
-		unsigned long page = a->range.first, end = page + a->range.npages;
+		unsigned long page = a->range.first, end = page + a->range.npages, n;
 
-		while (page < end)
-			page += kmh_lost_unmap_page(a, page, fn, ctx);
+		for (; page < end; page += n) {
+			struct kmh_mspan *s = kmh_span_of_page(page);
+
+			n = 1;
+			if (s->state != KMH_SPAN_GONE || s->arena != a)
+				continue;	/* a sentinel, or the span of another arena */
+			n = max_t(unsigned long, s->npages, 1);
+			kmh_arenamap_set(page, n, &kmh_span_gone);
+			fn(s, ctx);
+		}
 	}
 }
 

@@ -299,7 +299,7 @@ bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
 	if (!READ_ONCE(kmh_scavenge_rate))
 		return false;
 	kmh_lost_find(heap);
-	kmh_scavenge_announced(heap);
+	kmh_sweep_announced(heap);
 	held = kmh_held_release(heap);
 	more = kmh_scavenge_arenas(heap);
 	use = kmh_scavenge_look(heap);

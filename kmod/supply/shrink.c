@@ -95,7 +95,7 @@ static void kmh_shrink_drain_locked(struct kmheap *heap, struct kmh_mheap *mh)
 
 	kmh_mcache_visit(heap, kmh_mcache_drain_locked, kmh_mcache_holds_any);
 	kmh_largestore_drain(heap);
-	kmh_scavenge_announced(heap);
+	kmh_sweep_announced(heap);
 	list_for_each_entry(a, &heap->arenas, list)
 		if (a->mheap == mh && kmh_arena_empties(a))
 			kmh_scavenge_arena(a);

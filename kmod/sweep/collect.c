@@ -16,16 +16,6 @@
 #include "pages/arena.h"
 #include "span/arenamap.h"
 
-/* Make every class mark. */
-static void kmh_collect_start_marking(struct kmheap *heap)
-{
-	struct kmh_mcentral *c = NULL;
-
-	heap->sweep.marking = true;
-	while ((c = kmh_next_mcentral(heap, c)))
-		kmh_mcentral_set_phase(c, KMH_SWEEP_REMOTE, true);
-}
-
 static void kmh_collect_blacken(struct kmh_mcache *mc)
 {
 	kmh_mcache_walk_spans(mc, kmh_mspan_blacken);
@@ -58,7 +48,8 @@ int kmheap_collect_begin(struct kmheap *heap)
 		return -EBUSY;
 	}
 	start = ktime_get_ns();
-	kmh_collect_start_marking(heap);
+	heap->sweep.marking = true;
+	kmh_sweep_close_classes(heap);
 	/* Large objects that are being made right now must not be of the generation that ends. */
 	kmh_sweep_wait_for_trips(heap);
 	while (!kmh_sweep_caches(heap, kmh_collect_blacken))

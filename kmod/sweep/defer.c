@@ -189,11 +189,10 @@ enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr, uns
  */
 void kmh_defer_large(struct kmh_mspan *s)
 {
-	const unsigned long *now = &s->heap->defer.gen;
 	unsigned long gen;
 
 	smp_mb();	/* the unlinking before the read */
-	gen = READ_ONCE(*now);
+	gen = READ_ONCE(s->heap->defer.gen);
 	atomic_long_or(1, kmh_mspan_deferred(s, 0, gen & 1));
 	kmh_defer_count(s, (unsigned long)s->npages << KMH_PAGE_SHIFT);
 	llist_add(&s->node, &s->mheap->deferred[gen & 1]);
@@ -245,39 +244,6 @@ static void kmh_defer_expire(struct kmheap *heap)
 	kmh_defer_release_large(heap, set);
 }
 
-/**
- * kmh_defer_step() - do what can be done about deferred frees now
- * @heap: the heap.
- *
- * Context: Process context; sleeps. heap->sweep.mutex held.
- * Return: in how many jiffies to call again; 0 when there is nothing to wait for.
- */
-unsigned long kmh_defer_step(struct kmheap *heap)
-{
-	struct kmh_defer *d = &heap->defer;
-
-	WRITE_ONCE(d->pressed, false);
-	if (kmh_sweep_is_open(heap))
-		return 1;
-	if (!d->waiting) {
-		if (!kmh_defer_filling(d))
-			return 0;
-		kmh_defer_close(heap);
-	}
-	if (kmh_defer_hurry(heap)) {
-		WRITE_ONCE(d->short_of_memory, false);
-		atomic_long_inc(&d->expedited);
-		cond_synchronize_rcu_expedited(d->cookie);
-	} else if (!poll_state_synchronize_rcu(d->cookie)) {
-		return 1;
-	}
-	kmh_defer_expire(heap);
-	kmh_sweep_finish(heap);
-	if (kmh_sweep_is_open(heap) || (kmh_defer_filling(d) && kmh_defer_hurry(heap)))
-		return 1;
-	return kmh_defer_filling(d) ? KMH_DEFER_DELAY : 0;
-}
-
 /* Wait for the set that is closed; if none is, close one and wait for it. */
 void kmh_defer_wait(struct kmheap *heap, bool expedite)
 {
@@ -293,6 +259,37 @@ void kmh_defer_wait(struct kmheap *heap, bool expedite)
 	}
 	kmh_defer_expire(heap);
 	kmh_sweep_finish(heap);
+}
+
+/**
+ * kmh_defer_step() - do what can be done about deferred frees now
+ * @heap: the heap.
+ *
+ * Context: Process context; sleeps. heap->sweep.mutex held.
+ * Return: in how many jiffies to call again; 0 when there is nothing to wait for.
+ */
+unsigned long kmh_defer_step(struct kmheap *heap)
+{
+	struct kmh_defer *d = &heap->defer;
+	bool hurry;
+
+	WRITE_ONCE(d->pressed, false);
+	if (kmh_sweep_is_open(heap))
+		return 1;
+	if (!d->waiting) {
+		if (!kmh_defer_filling(d))
+			return 0;
+		kmh_defer_close(heap);
+	}
+	hurry = kmh_defer_hurry(heap);
+	if (hurry)
+		WRITE_ONCE(d->short_of_memory, false);
+	else if (!poll_state_synchronize_rcu(d->cookie))
+		return 1;
+	kmh_defer_wait(heap, hurry);
+	if (kmh_sweep_is_open(heap) || (kmh_defer_filling(d) && kmh_defer_hurry(heap)))
+		return 1;
+	return kmh_defer_filling(d) ? KMH_DEFER_DELAY : 0;
 }
 
 /**

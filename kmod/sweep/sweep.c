@@ -276,30 +276,24 @@ static unsigned long kmh_reclaim_chunk(struct kmh_arena *a, unsigned long page, 
 	return page;
 }
 
-static void kmh_reclaim_large_spans(struct kmheap *heap, struct kmh_reclaim *r)
-{
-	while (r->n) {
-		struct kmh_mspan *s = r->span[--r->n];
-
-		atomic_long_inc(&heap->collected);
-		atomic_long_add(s->large_bytes, &heap->collected_bytes);
-		kmh_large_release(s);
-	}
-}
-
 /*
- * Go through arena @a from heap page *@page on, until @npages more are free there; to its end
- * if that is 0. Return: true when they are.
+ * Go through arena @a from heap page *@page on, until @npages more are free there; for large
+ * objects only, and to its end, if that is 0. Return: true when they are.
  */
-static bool kmh_reclaim_arena(struct kmh_arena *a, unsigned long *page, unsigned long npages,
-			      bool small)
+static bool kmh_reclaim_arena(struct kmh_arena *a, unsigned long *page, unsigned long npages)
 {
 	unsigned long before = READ_ONCE(a->range.nfree), got;
 	struct kmh_reclaim r = { };
 
 	while (*page < a->npages) {
-		*page = kmh_reclaim_chunk(a, *page, small, &r);
-		kmh_reclaim_large_spans(a->heap, &r);
+		*page = kmh_reclaim_chunk(a, *page, npages, &r);
+		while (r.n) {
+			struct kmh_mspan *s = r.span[--r.n];
+
+			atomic_long_inc(&a->heap->collected);
+			atomic_long_add(s->large_bytes, &a->heap->collected_bytes);
+			kmh_large_release(s);
+		}
 		got = READ_ONCE(a->range.nfree) - before;
 		if (npages && (long)got > 0 && got >= npages)
 			return true;
@@ -317,21 +311,32 @@ static void kmh_reclaim_all(struct kmheap *heap)
 	mutex_lock(&heap->arenas_mutex);
 	list_for_each_entry(a, &heap->arenas, list) {
 		page = 0;
-		kmh_reclaim_arena(a, &page, 0, false);
+		kmh_reclaim_arena(a, &page, 0);
 	}
 	mutex_unlock(&heap->arenas_mutex);
 }
 
-/*
- * Look at each page once in a generation, as Go's reclaimIndex does: otherwise each growth
- * would go through the whole heap. Arenas come and go meanwhile, so some pages may be missed.
+/**
+ * kmh_sweep_reclaim() - sweep for pages before the heap takes more
+ * @heap: the heap.
+ * @npages: how many are wanted.
+ *
+ * Go's page reclaimer: in the order of addresses, so that neighbouring spans come
+ * free together. Each page is looked at once in a generation, as Go's reclaimIndex does:
+ * otherwise each growth would go through the whole heap. Arenas come and go meanwhile, so some
+ * pages may be missed.
+ *
+ * Context: Process context; sleeps.
+ * Return: true when a generation was open, so that something may have come free.
  */
-static void kmh_reclaim_some(struct kmheap *heap, unsigned long npages)
+bool kmh_sweep_reclaim(struct kmheap *heap, unsigned long npages)
 {
 	struct kmh_sweep *sweep = &heap->sweep;
 	unsigned long from, page, done = 0;
 	struct kmh_arena *a;
 
+	if (!kmh_sweep_is_open(heap))
+		return false;
 	mutex_lock(&heap->arenas_mutex);
 	if (sweep->reclaim_generation != READ_ONCE(sweep->generations)) {
 		sweep->reclaim_generation = READ_ONCE(sweep->generations);
@@ -343,43 +348,34 @@ static void kmh_reclaim_some(struct kmheap *heap, unsigned long npages)
 
 		page = min(from, a->npages);
 		from -= page;
-		enough = kmh_reclaim_arena(a, &page, npages, true);
+		enough = kmh_reclaim_arena(a, &page, npages);
 		done += page;
 		if (enough)
 			break;
 	}
 	sweep->reclaim_pages = done;
 	mutex_unlock(&heap->arenas_mutex);
-}
-
-/**
- * kmh_sweep_reclaim() - sweep for pages before the heap takes more
- * @heap: the heap.
- * @npages: how many are wanted.
- *
- * Go's page reclaimer: in the order of addresses, so that neighbouring spans come
- * free together.
- *
- * Context: Process context; sleeps.
- * Return: true when a generation was open, so that something may have come free.
- */
-bool kmh_sweep_reclaim(struct kmheap *heap, unsigned long npages)
-{
-	if (!kmh_sweep_is_open(heap))
-		return false;
-	kmh_reclaim_some(heap, npages);
 	return true;
 }
 
 /* ---- the end of a generation */
 
-static void kmh_sweep_listed(struct kmheap *heap)
+/* Put announced spans where they belong. Context: process context. */
+void kmh_sweep_announced(struct kmheap *heap)
 {
 	struct kmh_mcentral *c = NULL;
+
+	while ((c = kmh_next_mcentral(heap, c))) {
+		kmh_inbox_sweep_announced(c);
+		cond_resched();
+	}
+}
+
+static void kmh_sweep_listed(struct kmheap *heap)
+{
 	unsigned int n = 0;
 
-	while ((c = kmh_next_mcentral(heap, c)))
-		kmh_inbox_sweep_announced(c);
+	kmh_sweep_announced(heap);
 	while (kmh_sweep_one(heap))
 		if (++n % KMH_SWEEP_BATCH == 0)
 			cond_resched();
@@ -425,13 +421,16 @@ static bool kmh_sweep_is_done(struct kmheap *heap)
 	return true;
 }
 
-static void kmh_sweep_close_classes(struct kmheap *heap)
+/* No generation is open: say so to every class, and whether a collection is marking. */
+void kmh_sweep_close_classes(struct kmheap *heap)
 {
+	bool marking = heap->sweep.marking;
 	struct kmh_mcentral *c = NULL;
 
+	lockdep_assert_held(&heap->sweep.mutex);
 	while ((c = kmh_next_mcentral(heap, c)))
-		if (kmh_phase_what(c->phase) != KMH_SWEEP_REMOTE)
-			kmh_mcentral_set_phase(c, KMH_SWEEP_REMOTE, heap->sweep.marking);
+		if (c->phase != kmh_phase(kmh_mcentral_gen(c), KMH_SWEEP_REMOTE, marking))
+			kmh_mcentral_set_phase(c, KMH_SWEEP_REMOTE, marking);
 }
 
 /**

@@ -40,6 +40,8 @@ struct kmh_sweep {
 void kmh_sweep_wait_for_trips(struct kmheap *heap);
 bool kmh_sweep_reclaim(struct kmheap *heap, unsigned long npages);
 void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what);
+void kmh_sweep_announced(struct kmheap *heap);
+void kmh_sweep_close_classes(struct kmheap *heap);
 void kmh_sweep_finish(struct kmheap *heap);
 void kmh_sweep_settle(struct kmheap *heap);
 void kmh_sweep_let_go(struct kmheap *heap);
