@@ -436,12 +436,12 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 		kmh_report_survivors(heap);
 	kmh_special_stop(heap);		/* runs the survivors' finalizers */
 	kmh_sweep_stop(heap);
-	kmh_idle_stop(heap);
+	kmh_kick_stop(&heap->idle.kick);
 	kmh_arenas_leave_stop(heap);
-	kmh_scavenge_stop(heap);
+	kmh_kick_stop(&heap->scavenge.kick);
 	while ((node = kmh_next_node(heap, &nid)))
 		kmh_mheap_stop(&node->mheap);
-	kmh_scavenge_stop(heap);	/* a worker may have asked before it was stopped */
+	kmh_kick_stop(&heap->scavenge.kick);	/* a worker may have asked before it was stopped */
 	kmh_limit_end(heap);
 	kmh_largecache_drain_unused(heap);
 	kmh_heap_unmap(heap, &spans);

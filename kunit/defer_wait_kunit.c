@@ -350,11 +350,11 @@ static void reclaim_presses_the_grace_period(struct kunit *test)
 	heap->defer.min_limit = SZ_1G;
 	for (i = 0; i < 16; i++)
 		kmheap_free_rcu(p[i]);
-	kmh_shrink_count(heap, nid);
+	kmh_kunit_shrink_count(heap, nid);
 	KUNIT_EXPECT_FALSE(test, heap->defer.short_of_memory);
 	for (; i < NR_PRESSING; i++)
 		kmheap_free_rcu(p[i]);
-	kmh_shrink_count(heap, nid);
+	kmh_kunit_shrink_count(heap, nid);
 	KUNIT_EXPECT_TRUE(test, heap->defer.short_of_memory);
 	KUNIT_EXPECT_FALSE_MSG(test, defer_step(heap), "nothing left to wait for");
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->defer.expedited), 1L);

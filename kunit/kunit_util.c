@@ -262,8 +262,8 @@ int kmh_kunit_init(struct kunit *test)
 		return -ENOMEM;
 	}
 	/* Workers would tidy the lists that cases look at. */
-	kmh_scavenge_stop(k->heap);
-	kmh_idle_stop(k->heap);
+	kmh_kick_stop(&k->heap->scavenge.kick);
+	kmh_kick_stop(&k->heap->idle.kick);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #define _KMHEAP_KUNIT_UTIL_H
 
 #include <kunit/test.h>
+#include <linux/shrinker.h>
 #include <linux/spinlock.h>
 
 #include "all.h"
@@ -56,6 +57,14 @@ static inline size_t kmh_kunit_give_back(struct kmheap *heap)
 	const struct kmh_leavers all = { .bytes = SIZE_MAX, .leaving = true };
 
 	return kmh_arenas_give_back(heap, &all, NULL);
+}
+
+/* What the heap's shrinker counts on node @nid. */
+static inline unsigned long kmh_kunit_shrink_count(struct kmheap *heap, int nid)
+{
+	struct shrink_control sc = { .gfp_mask = GFP_KERNEL, .nid = nid };
+
+	return heap->shrink.shrinker->count_objects(heap->shrink.shrinker, &sc);
 }
 
 /*

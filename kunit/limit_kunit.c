@@ -178,7 +178,7 @@ static void limit_gives_empty_arenas_back_first(struct kunit *test)
 	struct kmheap *heap = heap_new(test, "kunit-limited", SZ_8M);
 	void *p;
 
-	kmh_scavenge_stop(heap);
+	kmh_kick_stop(&heap->scavenge.kick);
 	drain(fill(test, heap, NULL, SZ_4M));
 	KUNIT_EXPECT_GT(test, footprint(heap), (size_t)SZ_4M);
 	p = kmheap_alloc(heap, 6 * SZ_1M, GFP_KERNEL);

@@ -133,7 +133,7 @@ static inline void grow(struct kunit *test, unsigned long npages)
 	struct kmh_mheap *mh = &node(test)->mheap;
 
 	while (free_pages_now(test) < npages)
-		KUNIT_ASSERT_EQ(test, kmh_mheap_grow_ahead(mh, npages, GFP_KERNEL), 0);
+		KUNIT_ASSERT_EQ(test, kmh_mheap_grow_arena(mh, 1, 1, GFP_KERNEL), 0);
 	kmh_kunit_settle(kmh_kunit_heap(test));
 }
 

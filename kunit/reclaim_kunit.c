@@ -276,7 +276,7 @@ static struct kmheap *heap_with_worker(struct kunit *test)
 {
 	struct kmheap *heap = heap_new(test, "worker", 0);
 
-	kmh_idle_stop(heap);
+	kmh_kick_stop(&heap->idle.kick);
 	kmh_kunit_wait_for(test, worker_rests(heap));
 	WRITE_ONCE(heap->scavenge.not_before, jiffies + 1000 * HZ);
 	return heap;

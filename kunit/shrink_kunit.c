@@ -42,7 +42,7 @@ static struct kmheap_stats stats(struct kmheap *heap)
 
 static unsigned long count(struct kmheap *heap)
 {
-	return kmh_shrink_count(heap, mheap_of(heap)->nid);
+	return kmh_kunit_shrink_count(heap, mheap_of(heap)->nid);
 }
 
 static unsigned long scan(struct kmheap *heap, unsigned long npages)
@@ -54,7 +54,7 @@ static unsigned long scan(struct kmheap *heap, unsigned long npages)
 		.nr_scanned = npages,
 	};
 
-	return kmh_shrink_scan(heap, &sc);
+	return heap->shrink.shrinker->scan_objects(heap->shrink.shrinker, &sc);
 }
 
 static bool none_leaving(struct kmheap *heap)

@@ -40,9 +40,9 @@ static int kmh_bytes_set(const char *text, const struct kernel_param *kp)
 	return kmh_bytes_parse(text, kp->arg);
 }
 
-static int kmh_bytes_get(char *text, const struct kernel_param *kp)
+int kmh_bytes_get(char *text, const struct kernel_param *kp)
 {
-	return sprintf(text, "%zu\n", *(size_t *)kp->arg);
+	return sprintf(text, "%zu\n", READ_ONCE(*(size_t *)kp->arg));
 }
 
 /* A size_t, in bytes. */

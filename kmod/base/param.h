@@ -5,11 +5,13 @@
 
 #include <linux/types.h>
 
+struct kernel_param;
 struct kernel_param_ops;
 
 extern const struct kernel_param_ops kmh_bytes_param_ops;
 extern const struct kernel_param_ops kmh_kib_param_ops;
 
+int kmh_bytes_get(char *text, const struct kernel_param *kp);
 int kmh_bytes_parse(const char *text, size_t *bytes);
 int kmh_kib_parse(const char *text, unsigned int most, unsigned int *kib);
 

@@ -97,17 +97,6 @@ unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page)
 	return min(page, end);
 }
 
-/* Give back all empty spans of an arena. Context: process context; arenas_mutex held. */
-void kmh_scavenge_arena(struct kmh_arena *a)
-{
-	unsigned long page = 0;
-
-	while (page < a->npages) {
-		page = kmh_scavenge_pages(a, page);
-		cond_resched();
-	}
-}
-
 /* Look at up to *@left pages of @mh, from its @from-th on. Return: the page where that ended. */
 static unsigned long kmh_scavenge_from(struct kmh_mheap *mh, unsigned long from,
 				       unsigned long *left)
@@ -132,14 +121,11 @@ static unsigned long kmh_scavenge_from(struct kmh_mheap *mh, unsigned long from,
 	return at;
 }
 
-/**
- * kmh_scavenge_some() - turn empty spans into pages, for growth
- * @mh: the page heap.
- * @npages: pages of it to look at, from where the last look ended.
- *
- * Context: Process context; sleeps. Two callers at a time may look at the same pages.
+/*
+ * Turn empty spans into pages. Looks at @npages of the page heap, from where the last look ended;
+ * two callers at a time may look at the same ones. Context: process context; sleeps.
  */
-void kmh_scavenge_some(struct kmh_mheap *mh, unsigned long npages)
+static void kmh_scavenge_some(struct kmh_mheap *mh, unsigned long npages)
 {
 	unsigned long from = READ_ONCE(mh->look_page), at;
 
@@ -226,28 +212,20 @@ static bool kmh_arena_has_run_locked(struct kmh_arena *a)
 }
 
 /*
- * Is no page of the arena in use, and is so much free without it that the worker would not
- * grow ahead? Under the page heap's lock.
+ * Is no page of the arena in use, and does the owner's reserve, if any, not need it? @spare: and
+ * is so much free without it that the worker would not grow ahead?
  */
-static bool kmh_arena_may_leave(struct kmh_arena *a)
+static bool kmh_arena_may_leave_locked(struct kmh_arena *a, bool spare)
 {
 	const struct kmh_mheap *mh = a->mheap;
-
-	return !a->dedicated && a->range.nfree == a->range.npages &&
-	       mh->pa.nfree - a->range.npages >= 2 * mh->low_pages + mh->reserve.pages &&
-	       !kmh_arena_has_run_locked(a);
-}
-
-/* Is no page of the arena in use, and does the owner's reserve, if any, not need it? */
-static bool kmh_arena_is_empty_locked(struct kmh_arena *a)
-{
-	const struct kmh_mheap *mh = a->mheap;
+	unsigned long keep = spare ? 2 * mh->low_pages + mh->reserve.pages : mh->reserve.floor;
 
 	if (a->range.nfree != a->range.npages)
 		return false;
-	return a->dedicated || likely(!mh->reserve.floor) ||
-	       (mh->pa.nfree - a->range.npages >= mh->reserve.floor &&
-		!kmh_arena_has_run_locked(a));
+	if (a->dedicated)
+		return !spare;
+	return !keep ||
+	       (mh->pa.nfree - a->range.npages >= keep && !kmh_arena_has_run_locked(a));
 }
 
 /*
@@ -263,7 +241,7 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool spare)
 	if (READ_ONCE(mh->heap->specials.ending))
 		return false;
 	kmh_wait_lock_irqsave(&mh->lock, flags);
-	empty = spare ? kmh_arena_may_leave(a) : kmh_arena_is_empty_locked(a);
+	empty = kmh_arena_may_leave_locked(a, spare);
 	if (empty)
 		kmh_pa_remove(kmh_arena_pa(a), &a->range, false);
 	/*
@@ -420,11 +398,15 @@ bool kmh_arena_empties(const struct kmh_arena *a)
 	return true;
 }
 
-/* Note which arenas of @mh a drain would empty. Return: the free pages that @mh would have then. */
-static unsigned long kmh_arena_look_locked(struct kmh_mheap *mh)
+/*
+ * Bytes of spare arenas that would leave a page heap after a drain. Context: process context, also
+ * reclaim; the heap's arenas_mutex held.
+ */
+size_t kmh_arenas_count_spare_locked(struct kmh_mheap *mh)
 {
-	unsigned long left = READ_ONCE(mh->pa.nfree);
+	unsigned long left = READ_ONCE(mh->pa.nfree);	/* free pages after the drain */
 	struct kmh_arena *a;
+	size_t bytes = 0;
 
 	lockdep_assert_held(&mh->heap->arenas_mutex);
 	list_for_each_entry(a, &mh->heap->arenas, list) {
@@ -432,23 +414,6 @@ static unsigned long kmh_arena_look_locked(struct kmh_mheap *mh)
 		if (a->empties)
 			left += a->range.npages - READ_ONCE(a->range.nfree);
 	}
-	return left;
-}
-
-/**
- * kmh_arenas_count_spare_locked() - bytes of spare arenas that would leave a page heap
- * @mh: of which page heap; its heap's arenas_mutex held.
- *
- * Bytes after a drain, that is.
- *
- * Context: Process context, also reclaim.
- */
-size_t kmh_arenas_count_spare_locked(struct kmh_mheap *mh)
-{
-	unsigned long left = kmh_arena_look_locked(mh);
-	struct kmh_arena *a;
-	size_t bytes = 0;
-
 	list_for_each_entry_reverse(a, &mh->heap->arenas, list) {
 		if (!a->empties || a->range.npages > left ||
 		    left - a->range.npages <
@@ -535,13 +500,8 @@ void kmh_arenas_leave_init(struct kmheap *heap)
 /* The last ones go. Nobody takes any out from here on. Context: process context; sleeps. */
 void kmh_arenas_leave_stop(struct kmheap *heap)
 {
-	LIST_HEAD(gone);
-
 	cancel_delayed_work_sync(&heap->leave);
-	mutex_lock(&heap->arenas_mutex);
-	list_splice_tail_init(&heap->leaving, &gone);
-	mutex_unlock(&heap->arenas_mutex);
-	kmh_arenas_finish(&gone, false);
+	kmh_arenas_give_back(heap, &(struct kmh_leavers){ .leaving = true }, NULL);
 }
 
 /* The smallest spare arena, in bytes, or 0. Context: process context; sleeps. */
@@ -555,7 +515,7 @@ size_t kmh_arenas_least_spare(struct kmheap *heap)
 		unsigned long flags;
 
 		kmh_wait_lock_irqsave(&a->mheap->lock, flags);
-		if (kmh_arena_may_leave(a) && (!least || a->bytes < least))
+		if (kmh_arena_may_leave_locked(a, true) && (!least || a->bytes < least))
 			least = a->bytes;
 		kmh_unlock_irqrestore(&a->mheap->lock, flags);
 	}

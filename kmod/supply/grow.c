@@ -173,8 +173,9 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a, bool 
 	mutex_unlock(&mh->heap->arenas_mutex);
 }
 
-static int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
-				gfp_t gfp)
+/* Take an arena that holds such a run, whatever is free. Context: process context; sleeps. */
+int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
+			 gfp_t gfp)
 {
 	struct kmh_grow_size g = kmh_grow_size(mh, npages, align);
 	struct kmh_arena *a;
@@ -218,32 +219,27 @@ struct kmh_room {
 	bool ahead;			/* for no waiting caller */
 };
 
-/* Is there room now? */
-static bool kmh_mheap_has_room(struct kmh_mheap *mh, const struct kmh_room *room)
+static bool kmh_pa_has_run(struct kmh_pagealloc *pa, const struct kmh_room *room)
 {
-	struct kmh_pagealloc *pa = kmh_mheap_pa(mh, room->npages);
 	struct kmh_parange *range;
-	unsigned long page, flags;
-	bool ok;
+	unsigned long page;
 
-	kmh_wait_lock_irqsave(&mh->lock, flags);
-	ok = kmh_mheap_nfree(mh) >= room->nfree &&
-	     kmh_pa_alloc(pa, room->npages, room->align, &range, &page);
-	if (ok)
-		kmh_pa_free(pa, range, page, room->npages);
-	kmh_unlock_irqrestore(&mh->lock, flags);
-	return ok;
+	if (!kmh_pa_alloc(pa, room->npages, room->align, &range, &page))
+		return false;
+	kmh_pa_free(pa, range, page, room->npages);
+	return true;
 }
 
-/* Is there a parked span that suffices? Then the others may stay parked. */
-static bool kmh_mheap_has_parked(struct kmh_mheap *mh, const struct kmh_room *room)
+/* Is there room now? @parked: is there a parked span that suffices? */
+static bool kmh_mheap_has_room(struct kmh_mheap *mh, const struct kmh_room *room, bool parked)
 {
 	unsigned long flags;
 	bool ok;
 
 	kmh_wait_lock_irqsave(&mh->lock, flags);
 	ok = kmh_mheap_nfree(mh) >= room->nfree &&
-	     kmh_largestore_holds(&mh->store, room->npages, room->align);
+	     (parked ? kmh_largestore_holds(&mh->store, room->npages, room->align) :
+		       kmh_pa_has_run(kmh_mheap_pa(mh, room->npages), room));
 	kmh_unlock_irqrestore(&mh->lock, flags);
 	return ok;
 }
@@ -259,26 +255,14 @@ static bool kmh_mheap_find_room(struct kmh_mheap *mh, const struct kmh_room *roo
 		kmh_defer_relieve(mh->heap);
 	if (kmh_largecache_drain_cpus(mh->heap))
 		WRITE_ONCE(mh->fetched, jiffies);
-	if (kmh_mheap_has_parked(mh, room))
-		return true;
+	if (kmh_mheap_has_room(mh, room, true))
+		return true;	/* the other parked spans may stay */
 	kmh_largestore_drain(mh->heap);
 	kmh_held_release(mh->heap);
 	kmh_magazines_drain_all(mh->heap);
 	kmh_sweep_reclaim(mh->heap, room->npages);
 	kmh_mheap_drain_some(mh, KMH_GROW_LOOK);
-	return kmh_mheap_has_room(mh, room);
-}
-
-/* Find pages of spans that are empty anyway: no CPU is interrupted for these. */
-static bool kmh_mheap_find_empty(struct kmh_mheap *mh, const struct kmh_room *room)
-{
-	return kmh_mheap_drain_some(mh, KMH_GROW_LOOK) && kmh_mheap_has_room(mh, room);
-}
-
-/* Find all pages there are, however long that takes, before the caller is refused. */
-static bool kmh_mheap_find_last(struct kmh_mheap *mh, const struct kmh_room *room)
-{
-	return !room->ahead && kmh_mheap_drain_lists(mh) && kmh_mheap_has_room(mh, room);
+	return kmh_mheap_has_room(mh, room, false);
 }
 
 /* Was the heap too small a moment ago already? Then take an arena at once. */
@@ -303,13 +287,19 @@ static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 	/* NOFS shares a mutex with NOIO, so its holder must do no I/O. */
 	if (held == &mh->heap->grow_noio_mutex)
 		gfp &= ~(__GFP_FS | __GFP_IO);
-	/* Where the pages are there, descriptors may have been missing; a new arena brings some. */
-	if (READ_ONCE(mh->ngrown) == seen && !kmh_mheap_find_empty(mh, room) &&
+	/*
+	 * Spans that are empty anyway come first: no CPU is interrupted for these. Where the pages
+	 * are there, descriptors may have been missing; a new arena brings some.
+	 */
+	if (READ_ONCE(mh->ngrown) == seen &&
+	    !(kmh_mheap_drain_some(mh, KMH_GROW_LOOK) && kmh_mheap_has_room(mh, room, false)) &&
 	    !kmh_mheap_outgrown(mh, room, gfp))
 		err = kmh_mheap_find_room(mh, room, gfp) ?
 			      kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp) :
 			      kmh_mheap_grow_arena(mh, room->npages, room->align, gfp);
-	if (err && kmh_mheap_find_last(mh, room))
+	/* All pages there are, however long that takes, before the caller is refused. */
+	if (err && !room->ahead && kmh_mheap_drain_lists(mh) &&
+	    kmh_mheap_has_room(mh, room, false))
 		err = 0;
 	mutex_unlock(held);
 	return err;
@@ -368,24 +358,6 @@ int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long ali
 	return kmh_mheap_make_room(mh, &room, seen, gfp);
 }
 
-/**
- * kmh_mheap_grow_ahead() - have pages free before a caller needs them
- * @mh: the page heap.
- * @nfree: how many.
- * @gfp: as for kmh_mheap_grow().
- *
- * One step, of one arena at most.
- *
- * Context: as for kmh_mheap_grow().
- * Return: as for kmh_mheap_grow().
- */
-int kmh_mheap_grow_ahead(struct kmh_mheap *mh, unsigned long nfree, gfp_t gfp)
-{
-	struct kmh_room room = { .npages = 1, .align = 1, .nfree = nfree, .ahead = true };
-
-	return kmh_mheap_make_room(mh, &room, READ_ONCE(mh->ngrown), gfp);
-}
-
 /* The pages that are to be free now. */
 static struct kmh_room kmh_mheap_ahead(const struct kmh_mheap *mh)
 {
@@ -404,7 +376,7 @@ u64 kmh_mheap_missing_bytes(struct kmh_mheap *mh)
 
 	if (nfree < room.nfree)
 		return (u64)(room.nfree - nfree) << KMH_PAGE_SHIFT;
-	if (!READ_ONCE(mh->reserve.pages) || kmh_mheap_has_room(mh, &room))
+	if (!READ_ONCE(mh->reserve.pages) || kmh_mheap_has_room(mh, &room, false))
 		return 0;
 	return (u64)room.npages << KMH_PAGE_SHIFT;
 }
@@ -422,14 +394,6 @@ static int kmh_mheap_refill(struct kmh_mheap *mh, gfp_t gfp)
 			break;
 	}
 	return err;
-}
-
-/* Fill the reserve, now. Context: process context; sleeps. Return: 0 or -ENOMEM. */
-int kmh_mheap_fill_reserve(struct kmh_mheap *mh, gfp_t gfp)
-{
-	int err = kmh_mheap_refill(mh, gfp);
-
-	return err ?: (kmh_mheap_missing_bytes(mh) ? -ENOMEM : 0);
 }
 
 /*
@@ -516,7 +480,8 @@ int kmheap_set_reserve(struct kmheap *heap, size_t bytes)
 	before = kmh_reserve_set_floors(heap, pages);
 	err = kmh_mspan_pools_refill(KMH_SPAN_RESERVE, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
 	while (!err && pages && (node = kmh_next_node(heap, &nid)))
-		err = kmh_mheap_fill_reserve(&node->mheap, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
+		err = kmh_mheap_refill(&node->mheap, GFP_KERNEL | __GFP_RETRY_MAYFAIL) ||
+		      kmh_mheap_missing_bytes(&node->mheap);
 	if (err)
 		kmh_reserve_set_floors(heap, before);
 	mutex_unlock(&one_at_a_time);

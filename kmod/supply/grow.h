@@ -42,7 +42,7 @@ void kmh_grow_init(struct kmh_mheap *mh);
 u64 kmh_mheap_missing_bytes(struct kmh_mheap *mh);
 int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
 		   unsigned long seen, gfp_t gfp);
-int kmh_mheap_fill_reserve(struct kmh_mheap *mh, gfp_t gfp);
-int kmh_mheap_grow_ahead(struct kmh_mheap *mh, unsigned long nfree, gfp_t gfp);
+int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
+			 gfp_t gfp);
 
 #endif /* _KMHEAP_GROW_H */

@@ -132,11 +132,7 @@ static void kmh_idle_work(struct work_struct *work)
 
 	if (READ_ONCE(idle->kick.stopped))
 		return;
-	if (!READ_ONCE(kmh_idle_ms)) {
-		atomic_set(&idle->kick.asked, 0);
-		return;
-	}
-	any = kmh_idle_step(heap);
+	any = READ_ONCE(kmh_idle_ms) && kmh_idle_step(heap);
 	if (!any && idle->rests && !atomic_read(&idle->kick.asked))
 		return;
 	idle->rests = !any;
@@ -148,10 +144,4 @@ static void kmh_idle_work(struct work_struct *work)
 void kmh_idle_init(struct kmheap *heap)
 {
 	kmh_kick_init(&heap->idle.kick, kmh_idle_work, kmh_idle_delay);
-}
-
-/* From here on there is no look. The heap has no users any more. */
-void kmh_idle_stop(struct kmheap *heap)
-{
-	kmh_kick_stop(&heap->idle.kick);
 }

@@ -19,6 +19,5 @@ struct kmh_idle {
 
 bool kmh_idle_step(struct kmheap *heap);
 void kmh_idle_init(struct kmheap *heap);
-void kmh_idle_stop(struct kmheap *heap);
 
 #endif /* _KMHEAP_IDLE_H */

@@ -285,16 +285,11 @@ static int kmh_total_limit_set(const char *text, const struct kernel_param *kp)
 	return -EINVAL;
 }
 
-static int kmh_total_limit_get(char *text, const struct kernel_param *kp)
-{
-	return sprintf(text, "%zu\n", READ_ONCE(kmh_total_limit));
-}
-
 static const struct kernel_param_ops kmh_total_limit_ops = {
 	.set = kmh_total_limit_set,
-	.get = kmh_total_limit_get,
+	.get = kmh_bytes_get,
 };
-module_param_cb(total_limit, &kmh_total_limit_ops, NULL, 0644);
+module_param_cb(total_limit, &kmh_total_limit_ops, &kmh_total_limit, 0644);
 MODULE_PARM_DESC(total_limit,
 		 "hard limit in bytes on the footprint of all heaps together: 0 for none (default), else at least 512 KiB");
 

@@ -168,14 +168,6 @@ void kmh_nmi_fill(struct kmheap *heap, int err)
 			return;
 }
 
-static void kmh_shelf_empty(struct kmh_shelf *shelf)
-{
-	unsigned int i;
-
-	for (i = 0; shelf && i < KMH_SHELF_OBJECTS; i++)
-		kmheap_free(xchg(&shelf->slot[i], NULL));
-}
-
 /* Take objects in lost arenas (lost.c) off the shelves. */
 void kmh_nmi_forget_lost(struct kmheap *heap)
 {
@@ -198,35 +190,27 @@ void kmh_nmi_forget_lost(struct kmheap *heap)
 /* Free all objects on shelves and forget what was wanted. Context: process context. */
 void kmh_nmi_drain(struct kmheap *heap)
 {
-	unsigned int kind;
+	unsigned int kind, i;
 
 	for (kind = 0; kind < KMH_NMI_KINDS; kind++) {
+		struct kmh_shelf *shelf = READ_ONCE(heap->nmi.shelf[kind]);
+
 		clear_bit(kind, heap->nmi.wanted);
-		kmh_shelf_empty(READ_ONCE(heap->nmi.shelf[kind]));
+		for (i = 0; shelf && i < KMH_SHELF_OBJECTS; i++)
+			kmheap_free(xchg(&shelf->slot[i], NULL));
 	}
 }
 
-/**
- * kmh_nmi_decay() - free what lies ready when no NMI has come for a while
- * @heap: the heap.
- *
- * Context: Process context.
- * Return: true when something is wanted still.
- */
-bool kmh_nmi_decay(struct kmheap *heap)
-{
-	if (time_after_eq(jiffies, READ_ONCE(heap->nmi.used) + KMH_RESERVE_DECAY)) {
-		kmh_nmi_drain(heap);
-		kmh_kick_ask(&heap->scavenge.kick);
-	}
-	return kmh_nmi_in_use(heap);
-}
-
+/* Free what lies ready when no NMI has come for a while. */
 static void kmh_nmi_work(struct work_struct *work)
 {
 	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, nmi.decay);
 
-	if (kmh_nmi_decay(heap))
+	if (time_after_eq(jiffies, READ_ONCE(heap->nmi.used) + KMH_RESERVE_DECAY)) {
+		kmh_nmi_drain(heap);
+		kmh_kick_ask(&heap->scavenge.kick);
+	}
+	if (kmh_nmi_in_use(heap))
 		queue_delayed_work(kmh_wq, &heap->nmi.decay, KMH_RESERVE_DECAY);
 }
 

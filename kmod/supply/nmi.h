@@ -37,7 +37,6 @@ void kmh_nmi_init(struct kmheap *heap);
 void kmh_nmi_ask(struct kmheap *heap, unsigned int kind);
 void *kmh_nmi_take(struct kmheap *heap, unsigned int kind);
 void kmh_nmi_fill(struct kmheap *heap, int err);
-bool kmh_nmi_decay(struct kmheap *heap);
 void kmh_nmi_drain(struct kmheap *heap);
 void kmh_nmi_forget_lost(struct kmheap *heap);
 void kmh_nmi_stop(struct kmheap *heap);

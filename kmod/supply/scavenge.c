@@ -71,7 +71,7 @@
 #define KMH_SCAVENGE_RATE_MIN	SZ_64K
 #define KMH_SCAVENGE_RATE_MAX	BIT(40)
 
-unsigned long kmh_scavenge_rate = SZ_256M;
+size_t kmh_scavenge_rate = SZ_256M;
 
 /* Make every heap look soon at what was freed while there was no scavenger. */
 static void kmh_scavenge_kick_all(void)
@@ -99,16 +99,11 @@ static int kmh_scavenge_rate_set(const char *text, const struct kernel_param *kp
 	return -EINVAL;
 }
 
-static int kmh_scavenge_rate_get(char *text, const struct kernel_param *kp)
-{
-	return sprintf(text, "%lu\n", READ_ONCE(kmh_scavenge_rate));
-}
-
 static const struct kernel_param_ops kmh_scavenge_rate_ops = {
 	.set = kmh_scavenge_rate_set,
-	.get = kmh_scavenge_rate_get,
+	.get = kmh_bytes_get,
 };
-module_param_cb(scavenge_rate, &kmh_scavenge_rate_ops, NULL, 0644);
+module_param_cb(scavenge_rate, &kmh_scavenge_rate_ops, &kmh_scavenge_rate, 0644);
 MODULE_PARM_DESC(scavenge_rate,
 		 "bytes a second that unused memory of a heap goes back to the kernel with, from 64 KiB to 1 TiB (default 256 MiB; 0: not at all)");
 
@@ -375,13 +370,4 @@ void kmh_scavenge_init(struct kmheap *heap)
 	sc->last = jiffies;
 	sc->not_before = jiffies;
 	kmh_kick_init(&sc->kick, kmh_scavenge_work, kmh_scavenge_delay);
-}
-
-/*
- * From here on no step runs, except one that a worker of the heap is just asking for: see
- * kmh_heap_teardown().
- */
-void kmh_scavenge_stop(struct kmheap *heap)
-{
-	kmh_kick_stop(&heap->scavenge.kick);
 }

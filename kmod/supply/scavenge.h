@@ -32,12 +32,11 @@ struct kmh_scavenge {
 	unsigned long recent_at;	/* jiffies */
 };
 
-extern unsigned long kmh_scavenge_rate;
+extern size_t kmh_scavenge_rate;
 
 bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms);
 size_t kmh_scavenge_pace(struct kmheap *heap);
 void kmh_scavenge_count(struct kmheap *heap, size_t bytes, unsigned int narenas);
 void kmh_scavenge_init(struct kmheap *heap);
-void kmh_scavenge_stop(struct kmheap *heap);
 
 #endif /* _KMHEAP_SCAVENGE_H */

@@ -92,13 +92,17 @@ size_t kmh_shrink_all(void)
 static void kmh_shrink_drain_locked(struct kmheap *heap, struct kmh_mheap *mh)
 {
 	struct kmh_arena *a;
+	unsigned long page;
 
 	kmh_mcache_visit(heap, kmh_mcache_drain_locked, kmh_mcache_holds_any);
 	kmh_largestore_drain(heap);
 	kmh_sweep_announced(heap);
-	list_for_each_entry(a, &heap->arenas, list)
-		if (a->mheap == mh && kmh_arena_empties(a))
-			kmh_scavenge_arena(a);
+	list_for_each_entry(a, &heap->arenas, list) {
+		if (a->mheap != mh || !kmh_arena_empties(a))
+			continue;
+		for (page = 0; page < a->npages; page = kmh_scavenge_pages(a, page))
+			cond_resched();
+	}
 	kmh_mheap_drain_pending(mh);
 }
 
@@ -113,24 +117,20 @@ static bool kmh_shrink_may_drain(struct kmheap *heap)
 	return true;
 }
 
-/**
- * kmh_shrink_count() - what a scan would find
- * @heap: the heap.
- * @nid: on which node.
- *
- * Counts arenas without a page in use, and those whose pages are all kept by CPUs and lists, which
- * the scan drains; but not what is left for callers that cannot sleep. Objects that wait for a
- * grace period do not count, but from here on wait no longer than an expedited one.
- *
- * Context: Reclaim.
- * Return: pages of the kernel; SHRINK_EMPTY for none, 0 when that cannot be told now.
+/*
+ * What would a scan find? Counts arenas without a page in use, and those whose pages are all kept
+ * by CPUs and lists, which the scan drains; but not what is left for callers that cannot sleep.
+ * Objects that wait for a grace period do not count, but from here on wait no longer than an
+ * expedited one. Context: reclaim. Return: pages of the kernel; SHRINK_EMPTY for none, 0 when that
+ * cannot be told now.
  */
-unsigned long kmh_shrink_count(struct kmheap *heap, int nid)
+static unsigned long kmh_shrink_count(struct shrinker *s, struct shrink_control *sc)
 {
-	struct kmh_mheap *mh = &kmh_heap_node(heap, nid)->mheap;
+	struct kmheap *heap = kmh_shrinker_data(s);
+	struct kmh_mheap *mh = &kmh_heap_node(heap, sc->nid)->mheap;
 	size_t bytes;
 
-	if (mh->nid != nid)	/* a memoryless node */
+	if (mh->nid != sc->nid)	/* a memoryless node */
 		return SHRINK_EMPTY;
 	kmh_defer_press(heap);
 	if (!mutex_trylock(&heap->arenas_mutex))
@@ -156,17 +156,13 @@ static size_t kmh_shrink_scan_locked(struct kmheap *heap, struct kmh_mheap *mh, 
 	return done;
 }
 
-/**
- * kmh_shrink_scan() - detach arenas from a heap
- * @heap: the heap.
- * @sc: how much, and on which node.
- *
- * Context: Reclaim.
- * Return: pages of the kernel that are detached and go back after a grace period; SHRINK_STOP when
- * nothing can be done now.
+/*
+ * Detach arenas. Context: reclaim. Return: pages of the kernel that are detached and go back after
+ * a grace period; SHRINK_STOP when nothing can be done now.
  */
-unsigned long kmh_shrink_scan(struct kmheap *heap, struct shrink_control *sc)
+static unsigned long kmh_shrink_scan(struct shrinker *s, struct shrink_control *sc)
 {
+	struct kmheap *heap = kmh_shrinker_data(s);
 	struct kmh_mheap *mh = &kmh_heap_node(heap, sc->nid)->mheap;
 	size_t done, gone;
 
@@ -184,24 +180,14 @@ unsigned long kmh_shrink_scan(struct kmheap *heap, struct shrink_control *sc)
 	return done >> PAGE_SHIFT;
 }
 
-static unsigned long kmh_shrinker_count(struct shrinker *s, struct shrink_control *sc)
-{
-	return kmh_shrink_count(kmh_shrinker_data(s), sc->nid);
-}
-
-static unsigned long kmh_shrinker_scan(struct shrinker *s, struct shrink_control *sc)
-{
-	return kmh_shrink_scan(kmh_shrinker_data(s), sc);
-}
-
 /* Context: process context; sleeps. Return: 0 or -ENOMEM. */
 int kmh_shrink_register(struct kmheap *heap)
 {
 	if (kmh_backend_should_fail())
 		return -ENOMEM;
 	heap->shrink.not_before = jiffies;
-	heap->shrink.shrinker = kmh_shrinker_create(heap->name, kmh_shrinker_count,
-						    kmh_shrinker_scan, heap);
+	heap->shrink.shrinker = kmh_shrinker_create(heap->name, kmh_shrink_count, kmh_shrink_scan,
+						    heap);
 	return heap->shrink.shrinker ? 0 : -ENOMEM;
 }
 

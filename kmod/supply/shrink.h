@@ -7,7 +7,6 @@
 #include <linux/types.h>
 
 struct kmheap;
-struct shrink_control;
 struct shrinker;
 
 struct kmh_shrink {
@@ -26,8 +25,6 @@ void kmh_shrink_unregister(struct kmheap *heap);
 int kmh_shrink_init(void);
 void kmh_shrink_exit(void);
 size_t kmh_shrink_all(void);
-unsigned long kmh_shrink_count(struct kmheap *heap, int nid);
-unsigned long kmh_shrink_scan(struct kmheap *heap, struct shrink_control *sc);
 unsigned long kmh_shrink_oom(void);
 
 #endif /* _KMHEAP_SHRINK_H */
