@@ -21,14 +21,10 @@
 
 /* ---- what CPUs keep */
 
-/**
- * kmh_mcache_drain_all() - drain the mcaches of every online CPU, and the shelves of NMIs
- * @heap: the heap.
- *
- * CPUs that are in their section are asked again, three times in all: such a CPU is allocating,
- * so it keeps little that is unused.
- *
- * Context: Process context; may sleep.
+/*
+ * Drain the mcaches of every online CPU, and the shelves of NMIs. CPUs that are in their section
+ * are asked again, three times in all: such a CPU is allocating, so it keeps little that is unused.
+ * Context: process context; may sleep.
  */
 void kmh_mcache_drain_all(struct kmheap *heap)
 {
@@ -40,14 +36,10 @@ void kmh_mcache_drain_all(struct kmheap *heap)
 	kmh_largestore_drain(heap);
 }
 
-/**
- * kmh_mcache_drain_dead() - drain the mcache of a CPU that is gone
- * @heap: the heap.
- * @cpu: dead, and stays so meanwhile (cpuhp callback): nothing else touches its mcache.
- *
- * Preemption is off, as in an interrupt on that CPU: spans that come out are announced.
- *
- * Context: Process context; may sleep.
+/*
+ * Drain the mcache of a CPU that is dead, and stays so meanwhile (cpuhp callback): nothing else
+ * touches its mcache. Preemption is off, as in an interrupt on that CPU: spans that come out are
+ * announced. Context: process context; may sleep.
  */
 void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu)
 {
@@ -156,16 +148,10 @@ bool kmh_mheap_drain_lists(struct kmh_mheap *mh)
 	return READ_ONCE(mh->pa.nfree) > before;
 }
 
-/**
- * kmh_mheap_drain_some() - give some empty spans back
- * @mh: the page heap.
- * @most: spans to look at, of whatever class, and pages to look at for each of them.
- *
- * Announced spans come first, because those that have become empty may be among them; then spans
- * by address, from where the last look ended.
- *
- * Context: Process context; sleeps.
- * Return: true when that freed pages.
+/*
+ * Give some empty spans back. Up to @most announced spans are looked at first, because those that
+ * have become empty may be among them; then @most pages for spans by address, from where the last
+ * look ended. Context: process context; sleeps. Return: true when that freed pages.
  */
 bool kmh_mheap_drain_some(struct kmh_mheap *mh, unsigned int most)
 {
@@ -262,14 +248,10 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool spare)
 	return true;
 }
 
-/**
- * kmh_arenas_detach_locked() - arenas without a page in use leave their page heaps
- * @heap: the heap; arenas_mutex held.
- * @which: which of them; the youngest first.
- * @gone: where to put them, for kmh_arenas_finish() or kmh_arenas_finish_later_locked().
- *
- * Context: Process context, also reclaim; does not wait.
- * Return: their bytes.
+/*
+ * Arenas without a page in use leave their page heaps, the youngest first, and go to @gone, for
+ * kmh_arenas_finish() or kmh_arenas_finish_later_locked(). Context: process context, also reclaim;
+ * arenas_mutex held; does not wait. Return: their bytes.
  */
 size_t kmh_arenas_detach_locked(struct kmheap *heap, const struct kmh_leavers *which,
 				struct list_head *gone)
@@ -306,14 +288,10 @@ size_t kmh_arenas_detach(struct kmheap *heap, const struct kmh_leavers *which,
 	return done;
 }
 
-/**
- * kmh_arenas_finish() - give back arenas that have been detached, of whichever heaps
- * @gone: the arenas.
- * @expedite: whether to expedite the grace period.
- *
- * Context: Process context; sleeps for a grace period if there is any, because of lookups that
- * still read the spans of these arenas.
- * Return: bytes given back.
+/*
+ * Give back arenas that have been detached, of whichever heaps. Context: process context; sleeps
+ * for a grace period if there is any, because of lookups that still read the spans of these
+ * arenas. Return: bytes given back.
  */
 size_t kmh_arenas_finish(struct list_head *gone, bool expedite)
 {
@@ -369,14 +347,10 @@ static bool kmh_span_drains(const struct kmh_mspan *s)
 	}
 }
 
-/**
- * kmh_arena_empties() - would no page of an arena be in use after a drain?
- * @a: the arena; arenas_mutex held.
- *
- * A guess, by a look at its spans that ends at the first one with a live object, which mostly is
- * the first span. A block that a CPU packs into counts as live.
- *
- * Context: Process context.
+/*
+ * Would no page of an arena be in use after a drain? A guess, by a look at its spans that ends at
+ * the first one with a live object, which mostly is the first span. A block that a CPU packs into
+ * counts as live. Context: process context; arenas_mutex held.
  */
 bool kmh_arena_empties(const struct kmh_arena *a)
 {
@@ -444,12 +418,9 @@ void kmh_arenas_finish_later_locked(struct kmheap *heap, struct list_head *gone)
 	queue_delayed_work(kmh_wq, &heap->leave, 1);
 }
 
-/**
- * kmh_arenas_reap_locked() - give back the arenas that have left and that no lookup reads any more
- * @heap: the heap; arenas_mutex held.
- *
- * Context: Process context, also reclaim; does not wait.
- * Return: bytes given back.
+/*
+ * Give back the arenas that have left and that no lookup reads any more. Context: process context,
+ * also reclaim; arenas_mutex held; does not wait. Return: bytes given back.
  */
 size_t kmh_arenas_reap_locked(struct kmheap *heap)
 {

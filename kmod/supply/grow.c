@@ -333,18 +333,11 @@ static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room
 	return err ? -ENOMEM : 0;
 }
 
-/**
- * kmh_mheap_grow() - make room for a span
- * @mh: the page heap.
- * @npages: length of the run that was not found.
- * @align: its alignment in heap pages.
- * @seen: mh->ngrown from before it was not found.
- * @gfp: how hard to try; must allow sleeping.
- *
- * One grower at a time per mutex: the second one finds the arena of the
- * first. Pages that are kept in caches and lists are gathered before the kernel is asked.
- *
- * Context: Process context; sleeps. No lock held but the caller's own.
+/*
+ * Make room for a run of @npages, aligned to @align of them, that was not found; @seen is
+ * mh->ngrown from before that. One grower at a time per mutex: the second one finds the arena of
+ * the first. Pages that are kept in caches and lists are gathered before the kernel is asked.
+ * Context: process context; sleeps, and @gfp must allow it. No lock held but the caller's own.
  * Return: 0 when it is worth trying again, -ENOMEM when it is not.
  */
 int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long align,

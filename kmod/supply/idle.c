@@ -85,15 +85,11 @@ static bool kmh_idle_wanted(const struct kmh_mcache *mc)
 	return mc->idle;
 }
 
-/**
- * kmh_idle_step() - one look at all CPUs
- * @heap: the heap.
- *
- * Large objects that idle CPUs have parked go to the stores of their nodes, where the
- * scavenger finds them.
- *
- * Context: Process context; sleeps. One at a time: the worker, or a test that has stopped it.
- * Return: true while a CPU keeps something that a later look may find idle.
+/*
+ * One look at all CPUs. Large objects that idle CPUs have parked go to the stores of their nodes,
+ * where the scavenger finds them. Context: process context; sleeps. One at a time: the worker, or
+ * a test that has stopped it. Return: true while a CPU keeps something that a later look may find
+ * idle.
  */
 bool kmh_idle_step(struct kmheap *heap)
 {

@@ -60,15 +60,11 @@ static bool kmh_limit_worth_it(const struct kmheap *heap, size_t bytes)
 	       !(current->flags & PF_MEMALLOC);
 }
 
-/**
- * kmh_limit_drain() - the first thing to try when a limit forbade an arena
- * @heap: the heap.
- * @bytes: size of the smallest arena that would do.
- *
- * What was in the way may have left since; then there is nothing to do but to try again.
- *
- * Context: Process context; sleeps. No lock held but the caller's own.
- * Return: true when it is worth trying again: pages may have become free.
+/*
+ * The first thing to try when a limit forbade an arena, of which the smallest that would do has
+ * @bytes. What was in the way may have left since; then there is nothing to do but to try again.
+ * Context: process context; sleeps. No lock held but the caller's own. Return: true when it is
+ * worth trying again: pages may have become free.
  */
 bool kmh_limit_drain(struct kmheap *heap, size_t bytes)
 {
@@ -114,16 +110,10 @@ static bool kmh_limit_settled(struct kmheap *heap, size_t bytes, u64 turn)
 	       kmh_arenas_have_left(turn);
 }
 
-/**
- * kmh_limit_give_back() - give back empty arenas, so that another one can be taken
- * @heap: the heap that could not grow.
- * @bytes: size of the smallest arena that would do.
- * @gfp: of the caller, with its scope; allows sleeping.
- *
- * At the module's limit other heaps give arenas back as well, but only for callers that may wait
- * for the holder of the list of heaps.
- *
- * Context: as for kmh_limit_drain().
+/*
+ * Give back empty arenas, so that @bytes can be taken. At the module's limit other heaps give
+ * arenas back as well, but only for callers that may wait for the holder of the list of heaps;
+ * @gfp is the caller's, with its scope, and allows sleeping. Context: as for kmh_limit_drain().
  * Return: true when it is worth trying again: the limits allow it now.
  */
 bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
@@ -158,15 +148,10 @@ void kmh_limit_refuse(struct kmheap *heap, size_t bytes)
 		atomic_long_inc(&heap->limit.refusals);
 }
 
-/**
- * kmh_heap_book_side() - kmh_heap_try_book_side() that makes room
- * @heap: the heap.
- * @bytes: how much.
- *
- * Empty arenas go when a limit is in the way; what CPUs keep stays. The soft limit is looked at.
- *
- * Context: Process context; sleeps. No lock held but the caller's own.
- * Return: false, and nothing booked, when a limit forbids it to the end.
+/*
+ * kmh_heap_try_book_side() that makes room: empty arenas go when a limit is in the way; what CPUs
+ * keep stays. The soft limit is looked at. Context: process context; sleeps. No lock held but the
+ * caller's own. Return: false, and nothing booked, when a limit forbids it to the end.
  */
 bool kmh_heap_book_side(struct kmheap *heap, size_t bytes)
 {

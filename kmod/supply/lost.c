@@ -94,14 +94,9 @@ static void kmh_lost_quarantine(struct kmheap *heap)
 	}
 }
 
-/**
- * kmh_lost_find() - look for arenas that a client has freed
- * @heap: the heap.
- *
- * Arenas that are found are reported and leave the heap.
- *
- * Context: Process context; sleeps.
- * Return: how many were found.
+/*
+ * Look for arenas that a client has freed: they are reported and leave the heap. Context: process
+ * context; sleeps. Return: how many were found.
  */
 unsigned int kmh_lost_find(struct kmheap *heap)
 {
@@ -125,13 +120,10 @@ unsigned int kmh_lost_find(struct kmheap *heap)
 	return n;
 }
 
-/**
- * kmh_lost_unmap() - make the addresses of lost arenas say "gone" for good
- * @heap: a heap that ends, without users.
- * @fn: called for each span that was left there; no lookup finds it any more.
- * @ctx: passed through.
- *
- * Context: Process context; arenas_mutex held.
+/*
+ * Make the addresses of lost arenas say "gone" for good, in a heap that ends. @fn is called for
+ * each span that was left there, which no lookup finds any more. Context: process context;
+ * arenas_mutex held.
  */
 void kmh_lost_unmap(struct kmheap *heap, void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
 {

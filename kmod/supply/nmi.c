@@ -39,13 +39,7 @@ unsigned int kmh_nmi_objects(unsigned int kind)
 	return clamp_t(unsigned int, KMH_SHELF_BYTES / kmh_nmi_bytes(kind), 4, KMH_SHELF_OBJECTS);
 }
 
-/**
- * kmh_nmi_ask() - note what an NMI allocates, and have it put on a shelf
- * @heap: the heap.
- * @kind: the kind of object.
- *
- * Context: NMI.
- */
+/* Note what kind of object an NMI allocates, and have some put on a shelf. Context: NMI. */
 void kmh_nmi_ask(struct kmheap *heap, unsigned int kind)
 {
 	struct kmh_nmi *nmi = &heap->nmi;
@@ -57,14 +51,7 @@ void kmh_nmi_ask(struct kmheap *heap, unsigned int kind)
 	kmh_mheap_kick(&kmh_heap_near_node(heap)->mheap);
 }
 
-/**
- * kmh_nmi_take() - an object from a shelf
- * @heap: the heap.
- * @kind: the kind of object.
- *
- * Context: Any, but only an NMI gets one.
- * Return: the object, or NULL.
- */
+/* Take an object from a shelf. Context: any, but only an NMI gets one. Return: it, or NULL. */
 void *kmh_nmi_take(struct kmheap *heap, unsigned int kind)
 {
 	struct kmh_shelf *shelf;

@@ -273,13 +273,10 @@ void kmh_scavenge_count(struct kmheap *heap, size_t bytes, unsigned int narenas)
 	atomic_long_add(narenas, &heap->scavenge.arenas);
 }
 
-/**
- * kmh_scavenge_step() - one step of the scavenger
- * @heap: the heap.
- * @ms: time that has passed since the last one.
- *
- * Context: Process context; sleeps. One at a time: the worker, or a test that has stopped it.
- * Return: true when another step may find something although nothing is freed meanwhile.
+/*
+ * One step of the scavenger, @ms after the last one. Context: process context; sleeps. One at a
+ * time: the worker, or a test that has stopped it. Return: true when another step may find
+ * something although nothing is freed meanwhile.
  */
 bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
 {

@@ -218,13 +218,10 @@ static void kmh_oom_take(struct kmheap *heap, struct list_head *gone)
 	mutex_unlock(&heap->arenas_mutex);
 }
 
-/**
- * kmh_shrink_oom() - give back everything that no object needs, of all heaps
- *
- * Arenas that reclaim has detached before and could not wait for go, too.
- *
- * Context: Process context, any lock held; sleeps for an expedited grace period.
- * Return: pages of the kernel that have been given back.
+/*
+ * Give back everything that no object needs, of all heaps, and what reclaim has detached before and
+ * could not wait for. Context: process context, any lock held; sleeps for an expedited grace
+ * period. Return: pages of the kernel that have been given back.
  */
 unsigned long kmh_shrink_oom(void)
 {

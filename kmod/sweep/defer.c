@@ -47,11 +47,9 @@
 
 /* ---- how much is pending */
 
-/**
- * kmh_defer_limit() - how many bytes may be pending
- * @heap: the heap.
- *
- * Above this growing waits for a grace period; above half of it the worker expedites one.
+/*
+ * Bytes that may be pending: above this growing waits for a grace period; above half of it the
+ * worker expedites one.
  */
 size_t kmh_defer_limit(const struct kmheap *heap)
 {
@@ -144,16 +142,10 @@ void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen)
 		kmh_inbox_announce(s);
 }
 
-/**
- * kmh_mspan_defer() - free a slot after a grace period
- * @s: its span, small.
- * @slot: slot number, below nelems.
- *
- * The remote bit claims the slot, as for any free; the deferred bit, which is set
- * first, keeps the fold from taking it.
- *
- * Context: Any; preemption off.
- * Return: KMH_FREE_DOUBLE when the slot was not live.
+/*
+ * Free a slot of a small span after a grace period. The remote bit claims the slot, as for any
+ * free; the deferred bit, which is set first, keeps the fold from taking it. Context: any;
+ * preemption off. Return: KMH_FREE_DOUBLE when the slot was not live.
  */
 enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot)
 {
@@ -164,16 +156,10 @@ enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot)
 	return kmh_defer_claim(s, slot) ? KMH_FREE_OK : KMH_FREE_DOUBLE;
 }
 
-/**
- * kmh_tiny_defer() - free one object of a tiny span after a grace period
- * @s: the span.
- * @addr: the object; must be the base that kmh_tiny_extent() gives.
- * @block: its block, as kmh_tiny_extent() gives it.
- *
- * The object's own bit says at once that it is free; its block has the deferred bit and
- * is not used again before that has expired.
- *
- * Context: Any; preemption off.
+/*
+ * Free an object of a tiny span after a grace period; @addr is its base and @block its block, as
+ * kmh_tiny_extent() gives them. The object's own bit says at once that it is free; its block has
+ * the deferred bit and is not used again before that has expired. Context: any; preemption off.
  * Return: KMH_FREE_DOUBLE when the object was not live.
  */
 enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr, unsigned int block)
@@ -261,12 +247,9 @@ void kmh_defer_wait(struct kmheap *heap, bool expedite)
 	kmh_sweep_finish(heap);
 }
 
-/**
- * kmh_defer_step() - do what can be done about deferred frees now
- * @heap: the heap.
- *
- * Context: Process context; sleeps. heap->sweep.mutex held.
- * Return: in how many jiffies to call again; 0 when there is nothing to wait for.
+/*
+ * Do what can be done about deferred frees now. Context: process context; sleeps. heap->sweep.mutex
+ * held. Return: in how many jiffies to call again; 0 when there is nothing to wait for.
  */
 unsigned long kmh_defer_step(struct kmheap *heap)
 {
@@ -292,12 +275,7 @@ unsigned long kmh_defer_step(struct kmheap *heap)
 	return kmh_defer_filling(d) ? KMH_DEFER_DELAY : 0;
 }
 
-/**
- * kmh_defer_relieve() - too much is pending: get some of it back now
- * @heap: the heap.
- *
- * Context: Process context that may wait for memory; sleeps.
- */
+/* Too much is pending: get it back now. Context: process; may wait for memory, and sleeps. */
 void kmh_defer_relieve(struct kmheap *heap)
 {
 	mutex_lock(&heap->sweep.mutex);
@@ -308,11 +286,9 @@ void kmh_defer_relieve(struct kmheap *heap)
 	mutex_unlock(&heap->sweep.mutex);
 }
 
-/**
- * kmh_defer_press() - memory is short: expedite the next grace period
- * @heap: the heap.
- *
- * Context: Any; reclaim calls this often. Does not wait: the worker does.
+/*
+ * Memory is short: expedite the next grace period. Context: any; reclaim calls this often. Does not
+ * wait: the worker does.
  */
 void kmh_defer_press(struct kmheap *heap)
 {

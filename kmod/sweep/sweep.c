@@ -2,25 +2,9 @@
 /*
  * The sweep: generations, by which caller a span is swept, and how sweeping is paid for.
  *
- * After Go's sweeper (src/runtime/mgcsweep.go). Every mcentral has a sweep generation
- * h, an even number; every span remembers one:
- *
- *   h - 2	needs sweeping (and so does anything older: see below)
- *   h - 1	is being swept
- *   h		swept
- *   h + 1	was cached before h advanced, still is, and needs sweeping
- *   h + 3	swept and then cached
- *
- * A generation opens when the deferred frees of a set have expired, or at the end of a
- * collection: h advances by 2 in every class concerned, which makes all of its spans
- * unswept at once. From then on callers that allocate, the worker, and the reclaimer sweep
- * them; the one that wins the exchange in kmh_sweep_claim() does, the others leave the span
- * alone. The next generation cannot open before this one is swept.
- *
- * Different from Go: a generation of deferred frees concerns only the classes that
- * have any. And a full span into which nobody has freed is on no list (unless the heap
- * is collected), so no sweep finds it and its generation may be old; it is swept when
- * a free has announced it.
+ * After Go's sweeper (src/runtime/mgcsweep.go). What the generations of a class and of its spans
+ * mean is in Documentation/design.rst 4.5, and the way of a generation in 8.1 to 8.5. Different
+ * from Go, a generation of deferred frees concerns only the classes that have any.
  */
 #include <linux/cpu.h>
 #include <linux/delay.h>
@@ -49,8 +33,6 @@
 /* Spans that the worker sweeps between two looks at the scheduler (Go: sweepBatchSize). */
 #define KMH_SWEEP_BATCH		10U
 
-/* ---- a heap */
-
 /*
  * Sweep one listed span of any class, beginning where the last call found one. Return: its
  * pages; 0 when there is none.
@@ -73,15 +55,10 @@ static unsigned int kmh_sweep_one(struct kmheap *heap)
 	return 0;
 }
 
-/**
- * kmh_sweep_pay() - sweep in proportion to what is allocated
- * @heap: the heap.
- * @npages: fresh pages that the caller has just taken.
- *
- * The sum over all callers is what counts, so what the worker and the refills have
- * swept meanwhile is credit (Go: deductSweepCredit).
- *
- * Context: Any; no lock held.
+/*
+ * Sweep in proportion to the @npages fresh pages that the caller has just taken. The sum over all
+ * callers is what counts, so what the worker and the refills have swept meanwhile is credit (Go:
+ * deductSweepCredit). Context: any; no lock held.
  */
 void kmh_sweep_pay(struct kmheap *heap, unsigned long npages)
 {
@@ -108,7 +85,10 @@ static bool kmh_sweep_unvisited(const struct kmh_mcache *mc)
 	return READ_ONCE(mc->visited) != mc->heap->sweep.round;
 }
 
-/* Call @fn for the mcaches of CPUs that are not online: nothing else uses these. */
+/*
+ * Call @fn for the mcaches of CPUs that are not online. Nothing else uses these, because hotplug
+ * waits; they are empty, except in a heap that had left the list of heaps before the CPU went.
+ */
 static void kmh_sweep_offline_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
 {
 	unsigned int cpu;
@@ -120,19 +100,14 @@ static void kmh_sweep_offline_caches(struct kmheap *heap, void (*fn)(struct kmh_
 	preempt_enable();
 }
 
-/**
- * kmh_sweep_caches() - call a function in every CPU's section
- * @heap: the heap.
- * @fn: must be harmless when called twice for one CPU.
+/*
+ * Call @fn, which must be harmless when called twice for one CPU, in every CPU's section. A CPU
+ * that is in its section when the interrupt arrives is asked again, but no other one is: each has
+ * to be met between two sections once, and not all at the same time.
  *
- * A CPU that is in its section when the interrupt arrives is asked again, but no other one is:
- * each has to be met between two sections once, and not all at the same time. The mcache of a
- * CPU that is not online stays as it is, because hotplug waits; it is empty, except in a heap that
- * had left the list of heaps before that CPU went.
- *
- * Context: Process context; sleeps. heap->sweep.mutex held.
- * Return: false when a CPU is coming or going just now, or was busy a thousand times. A caller
- * that tries again lets go of the mutex before (kmh_sweep_let_go()).
+ * Context: process context; sleeps. heap->sweep.mutex held. Return: false when a CPU is coming or
+ * going just now, or was busy a thousand times. A caller that tries again lets go of the mutex
+ * before (kmh_sweep_let_go()).
  */
 bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
 {
@@ -164,12 +139,9 @@ static void kmh_sweep_mcache(struct kmh_mcache *mc)
 	kmh_mcache_walk_spans(mc, kmh_sweep_if_stale);
 }
 
-/**
- * kmh_sweep_open() - begin a generation
- * @heap: the heap; the last generation is swept.
- * @what: what its spans are swept for.
- *
- * Context: Process context; heap->sweep.mutex held.
+/*
+ * Begin a generation, whose spans are swept for @what; the last one is swept. Context: process
+ * context; heap->sweep.mutex held.
  */
 void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what)
 {
@@ -316,18 +288,12 @@ static void kmh_reclaim_all(struct kmheap *heap)
 	mutex_unlock(&heap->arenas_mutex);
 }
 
-/**
- * kmh_sweep_reclaim() - sweep for pages before the heap takes more
- * @heap: the heap.
- * @npages: how many are wanted.
- *
- * Go's page reclaimer: in the order of addresses, so that neighbouring spans come
- * free together. Each page is looked at once in a generation, as Go's reclaimIndex does:
- * otherwise each growth would go through the whole heap. Arenas come and go meanwhile, so some
- * pages may be missed.
- *
- * Context: Process context; sleeps.
- * Return: true when a generation was open, so that something may have come free.
+/*
+ * Sweep for @npages before the heap takes more. Go's page reclaimer: in the order of addresses, so
+ * that neighbouring spans come free together. Each page is looked at once in a generation, as Go's
+ * reclaimIndex does: otherwise each growth would go through the whole heap. Arenas come and go
+ * meanwhile, so some pages may be missed. Context: process context; sleeps. Return: true when a
+ * generation was open, so that something may have come free.
  */
 bool kmh_sweep_reclaim(struct kmheap *heap, unsigned long npages)
 {
@@ -381,16 +347,11 @@ static void kmh_sweep_listed(struct kmheap *heap)
 			cond_resched();
 }
 
-/**
- * kmh_sweep_wait_for_trips() - wait until every trip that is under way is over
- * @heap: the heap.
- *
- * By then every span that was in the hands of a CPU has been put back, and half-made
- * announcements are on their lists. Trips that begin meanwhile are not waited for: a CPU that is
- * seen without a trip, or with another one than at first, has ended the one that counts. So the
- * wait is one trip of each CPU long, whatever the CPUs do.
- *
- * Context: Process context; sleeps.
+/*
+ * Wait until every trip that is under way is over. By then every span that was in the hands of a
+ * CPU has been put back, and half-made announcements are on their lists. Trips that begin meanwhile
+ * are not waited for (kmh_trip_is_over()), so the wait is one trip of each CPU long, whatever the
+ * CPUs do. Context: process context; sleeps.
  */
 void kmh_sweep_wait_for_trips(struct kmheap *heap)
 {
@@ -433,12 +394,9 @@ void kmh_sweep_close_classes(struct kmheap *heap)
 			kmh_mcentral_set_phase(c, KMH_SWEEP_REMOTE, marking);
 }
 
-/**
- * kmh_sweep_finish() - sweep what is left of the open generation
- * @heap: the heap.
- *
- * Context: Process context; sleeps. heap->sweep.mutex held. The generation stays open if a CPU
- * cannot be reached.
+/*
+ * Sweep what is left of the open generation, which stays open if a CPU cannot be reached. Context:
+ * process context; sleeps. heap->sweep.mutex held.
  */
 void kmh_sweep_finish(struct kmheap *heap)
 {
@@ -474,15 +432,11 @@ void kmh_sweep_finish(struct kmheap *heap)
 	WRITE_ONCE(heap->sweep.what, KMH_SWEEP_REMOTE);
 }
 
-/**
- * kmh_sweep_let_go() - give up the mutex for a moment
- * @heap: the heap.
- *
- * A CPU that is coming or going keeps the sweep from its end, and a callback of hotplug may
- * allocate, and wait for the mutex. So a caller that tries again until the sweep ends must not
- * hold the mutex all the time.
- *
- * Context: Process context; sleeps. heap->sweep.mutex held, before and after.
+/*
+ * Give up the mutex for a moment. A CPU that is coming or going keeps the sweep from its end, and a
+ * callback of hotplug may allocate, and wait for the mutex. So a caller that tries again until the
+ * sweep ends must not hold the mutex all the time. Context: process context; sleeps.
+ * heap->sweep.mutex held, before and after.
  */
 void kmh_sweep_let_go(struct kmheap *heap)
 {
@@ -492,11 +446,9 @@ void kmh_sweep_let_go(struct kmheap *heap)
 	mutex_lock(&heap->sweep.mutex);
 }
 
-/**
- * kmh_sweep_settle() - finish the sweep, until no generation is open
- * @heap: the heap.
- *
- * Context: Process context; sleeps. heap->sweep.mutex held before and after, not all the time.
+/*
+ * Finish the sweep, until no generation is open. Context: process context; sleeps.
+ * heap->sweep.mutex held before and after, not all the time.
  */
 void kmh_sweep_settle(struct kmheap *heap)
 {
