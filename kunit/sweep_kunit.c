@@ -257,7 +257,7 @@ static void cached_span_is_swept_in_place(struct kunit *test)
 	}
 }
 
-static bool sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
+static bool sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mspan *s))
 {
 	bool all;
 
@@ -267,9 +267,23 @@ static bool sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
 	return all;
 }
 
-static void count_call(struct kmh_mcache *mc)
+static void count_call(struct kmh_mspan *s)
 {
-	this_cpu_inc(mc->heap->mcache->marked);
+	this_cpu_inc(s->mcache->marked);
+}
+
+static void alloc_and_free(void *heap)
+{
+	kmheap_free(kmheap_alloc(heap, 32, GFP_KERNEL));
+}
+
+/* Each CPU of a fresh heap caches one span. */
+static void hold_spans(struct kunit *test, struct kmheap *heap)
+{
+	unsigned int cpu;
+
+	for_each_online_cpu(cpu)
+		kmh_kunit_on_cpu(test, cpu, alloc_and_free, heap);
 }
 
 /* A CPU in its section is asked again; the generation stays open for as long. */
@@ -279,6 +293,7 @@ static void busy_cpu_keeps_the_generation_open(struct kunit *test)
 	unsigned int other = cpumask_any_but(cpu_online_mask, raw_smp_processor_id()), cpu;
 
 	KUNIT_ASSERT_LT(test, other, nr_cpu_ids);
+	hold_spans(test, heap);
 	KUNIT_EXPECT_TRUE(test, sweep_caches(heap, count_call));
 	for_each_online_cpu(cpu) {
 		KUNIT_EXPECT_GE(test, per_cpu_ptr(heap->mcache, cpu)->marked, 1UL);
@@ -316,6 +331,7 @@ static void cpus_need_not_be_at_rest_together(struct kunit *test)
 	unsigned int cpu;
 
 	turns.heap = kmh_kunit_heap(test);
+	hold_spans(test, turns.heap);
 	turns.cpu = raw_smp_processor_id();
 	turns.other = cpumask_any_but(cpu_online_mask, turns.cpu);
 	KUNIT_ASSERT_LT(test, turns.other, nr_cpu_ids);

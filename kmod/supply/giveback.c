@@ -8,7 +8,6 @@
  */
 #include <linux/bitops.h>
 #include <linux/delay.h>
-#include <linux/mm.h>
 #include <linux/rcupdate.h>
 
 #include "supply/giveback.h"

@@ -5,7 +5,6 @@
  * After Go's grow (src/runtime/mheap.go). Documentation/design.rst 9.1 says which callers
  * wait for which.
  */
-#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/sizes.h>
@@ -66,9 +65,6 @@ static size_t kmh_most_arena_bytes(struct kmheap *heap)
 		return KMH_ARENA_FULL_MIN_BYTES;
 	return min(rounddown_pow_of_two(share), kmh_arena_bytes);
 }
-
-/* Bytes of an area of small pages beyond its heap pages; see kmh_backend_arena(). */
-#define KMH_ARENA_PAD		(max(KMH_PAGE_SIZE, PAGE_SIZE) - PAGE_SIZE)
 
 /*
  * An arena for long runs of @run bytes: as many as fit into what the heap may take at once,
@@ -317,7 +313,9 @@ static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room
 	err = kmh_mheap_try_room(mh, room, seen, gfp);
 	if (err != -EDQUOT || room->ahead)
 		return err ? -ENOMEM : 0;
-	bytes = kmh_grow_size(mh, room->npages, room->align).need + KMH_ARENA_PAD;
+	/* An area of small pages is larger than its heap pages; see kmh_backend_arena(). */
+	bytes = kmh_grow_size(mh, room->npages, room->align).need +
+		max(KMH_PAGE_SIZE, PAGE_SIZE) - PAGE_SIZE;
 	seen = READ_ONCE(mh->ngrown);
 	if (kmh_limit_drain(mh->heap, bytes))
 		err = kmh_mheap_try_room(mh, room, seen, gfp);

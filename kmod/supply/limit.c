@@ -12,10 +12,8 @@
  */
 #define pr_fmt(fmt) "kmheap: " fmt
 
-#include <linux/ctype.h>
 #include <linux/export.h>
 #include <linux/kernel.h>
-#include <linux/math.h>
 #include <linux/moduleparam.h>
 #include <linux/sched/mm.h>
 #include <linux/string.h>
@@ -36,7 +34,7 @@ atomic_long_t kmh_total_refusals;
 /* ---- hard limits */
 
 /* Bytes that have to go before @bytes can be booked; 0 when they can be booked now. */
-static size_t kmh_limit_excess(const atomic_long_t *booked, size_t bytes, size_t room)
+static size_t kmh_excess(const atomic_long_t *booked, size_t bytes, size_t room)
 {
 	size_t want = atomic_long_read(booked) + bytes;
 
@@ -45,12 +43,17 @@ static size_t kmh_limit_excess(const atomic_long_t *booked, size_t bytes, size_t
 
 static size_t kmh_heap_excess(const struct kmheap *heap, size_t bytes)
 {
-	return kmh_limit_excess(&heap->arena_bytes, bytes, kmh_heap_room(heap));
+	return kmh_excess(&heap->arena_bytes, bytes, kmh_heap_room(heap));
 }
 
 static size_t kmh_total_excess(size_t bytes)
 {
-	return kmh_limit_excess(&kmh_total_bytes, bytes, kmh_total_room(0));
+	return kmh_excess(&kmh_total_bytes, bytes, kmh_total_room(0));
+}
+
+static size_t kmh_limit_excess(const struct kmheap *heap, size_t bytes)
+{
+	return max(kmh_heap_excess(heap, bytes), kmh_total_excess(bytes));
 }
 
 /* Could an empty heap book @bytes? Reclaim does not wait, so for it nothing is worth trying. */
@@ -70,7 +73,7 @@ bool kmh_limit_drain(struct kmheap *heap, size_t bytes)
 {
 	if (!kmh_limit_worth_it(heap, bytes))
 		return false;
-	if (kmh_heap_excess(heap, bytes) || kmh_total_excess(bytes))
+	if (kmh_limit_excess(heap, bytes))
 		kmh_heap_drain(heap);
 	return true;
 }
@@ -103,13 +106,6 @@ static size_t kmh_limit_take_from_others(struct kmheap *heap, size_t bytes, bool
 	return done;
 }
 
-/* Can @bytes be booked, or have all arenas left that were leaving at @turn? */
-static bool kmh_limit_settled(struct kmheap *heap, size_t bytes, u64 turn)
-{
-	return (!kmh_heap_excess(heap, bytes) && !kmh_total_excess(bytes)) ||
-	       kmh_arenas_have_left(turn);
-}
-
 /*
  * Give back empty arenas, so that @bytes can be taken. At the module's limit other heaps give
  * arenas back as well, but only for callers that may wait for the holder of the list of heaps;
@@ -123,7 +119,7 @@ bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
 
 	if (!kmh_limit_worth_it(heap, bytes))
 		return false;
-	excess = max(kmh_heap_excess(heap, bytes), kmh_total_excess(bytes));
+	excess = kmh_limit_excess(heap, bytes);
 	if (excess)
 		kmh_arenas_give_back(heap, &(struct kmh_leavers){ .bytes = excess }, NULL);
 	excess = kmh_total_excess(bytes);
@@ -135,8 +131,9 @@ bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
 	}
 	turn = kmh_arenas_leaving_now();
 	kmh_test_point("limit: arenas leave");
-	wait_event(kmh_arena_left, kmh_limit_settled(heap, bytes, turn));
-	return !kmh_heap_excess(heap, bytes) && !kmh_total_excess(bytes);
+	wait_event(kmh_arena_left,
+		   !kmh_limit_excess(heap, bytes) || kmh_arenas_have_left(turn));
+	return !kmh_limit_excess(heap, bytes);
 }
 
 /* Count a refusal: the module's if only its limit is exceeded now, else the heap's. */

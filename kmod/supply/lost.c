@@ -17,9 +17,6 @@
  * the heap goes on. Descriptors and tables stay until the heap ends, because stale pointers
  * lead to them.
  */
-#include <linux/mm.h>
-#include <linux/vmalloc.h>
-
 #include "supply/lost.h"
 #include "base/backend.h"
 #include "base/book.h"

@@ -2,9 +2,7 @@
 /*
  * Memory is given back to the kernel: on request, under pressure, and as a last resort.
  *
- * In each case the levels are drained in one order: what CPUs keep, the central lists, the
- * page heap, the kernel. The difference is how long the caller can wait.
- *
+ * In each case the ladder is that of giveback.c. The difference is how long the caller can wait.
  * kmheap_shrink() waits, for CPUs and for grace periods.
  *
  * The shrinker runs in whatever task has run out of memory, which may hold any lock, also
@@ -25,7 +23,6 @@
 #include <linux/mm.h>
 #include <linux/notifier.h>
 #include <linux/oom.h>
-#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/swap.h>
 

@@ -16,11 +16,6 @@
 #include "pages/arena.h"
 #include "span/arenamap.h"
 
-static void kmh_collect_blacken(struct kmh_mcache *mc)
-{
-	kmh_mcache_walk_spans(mc, kmh_mspan_blacken);
-}
-
 /**
  * kmheap_collect_begin() - begin a collection
  * @heap: a heap that was created with KMHEAP_COLLECTED.
@@ -52,7 +47,7 @@ int kmheap_collect_begin(struct kmheap *heap)
 	kmh_sweep_close_classes(heap);
 	/* Large objects that are being made right now must not be of the generation that ends. */
 	kmh_sweep_wait_for_trips(heap);
-	while (!kmh_sweep_caches(heap, kmh_collect_blacken))
+	while (!kmh_sweep_caches(heap, kmh_mspan_blacken))
 		kmh_sweep_let_go(heap);
 	WRITE_ONCE(heap->begin_ns, max(heap->begin_ns, ktime_get_ns() - start));
 	mutex_unlock(&heap->sweep.mutex);

@@ -8,8 +8,6 @@
  */
 #include <linux/cpu.h>
 #include <linux/delay.h>
-#include <linux/mm.h>
-#include <linux/string.h>
 
 #include "sweep/sweep.h"
 #include "base/lock.h"
@@ -76,7 +74,7 @@ static void kmh_sweep_visit(struct kmh_mcache *mc)
 {
 	struct kmh_sweep *sw = &mc->heap->sweep;
 
-	sw->visit(mc);
+	kmh_mcache_walk_spans(mc, sw->visit);
 	WRITE_ONCE(mc->visited, sw->round);
 }
 
@@ -86,30 +84,30 @@ static bool kmh_sweep_unvisited(const struct kmh_mcache *mc)
 }
 
 /*
- * Call @fn for the mcaches of CPUs that are not online. Nothing else uses these, because hotplug
- * waits; they are empty, except in a heap that had left the list of heaps before the CPU went.
+ * Call @fn for the spans of CPUs that are not online. Nothing else uses these, because hotplug
+ * waits; there are none, except in a heap that had left the list of heaps before the CPU went.
  */
-static void kmh_sweep_offline_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
+static void kmh_sweep_offline_caches(struct kmheap *heap, void (*fn)(struct kmh_mspan *s))
 {
 	unsigned int cpu;
 
 	preempt_disable();
 	for_each_possible_cpu(cpu)
 		if (!cpu_online(cpu))
-			fn(per_cpu_ptr(heap->mcache, cpu));
+			kmh_mcache_walk_spans(per_cpu_ptr(heap->mcache, cpu), fn);
 	preempt_enable();
 }
 
 /*
- * Call @fn, which must be harmless when called twice for one CPU, in every CPU's section. A CPU
- * that is in its section when the interrupt arrives is asked again, but no other one is: each has
- * to be met between two sections once, and not all at the same time.
+ * Call @fn, which must be harmless when called twice for one span, for the spans of each CPU, in
+ * its section. A CPU that is in its section when the interrupt arrives is asked again, but no other
+ * one is: each has to be met between two sections once, and not all at the same time.
  *
  * Context: process context; sleeps. heap->sweep.mutex held. Return: false when a CPU is coming or
  * going just now, or was busy a thousand times. A caller that tries again lets go of the mutex
  * before (kmh_sweep_let_go()).
  */
-bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
+bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mspan *s))
 {
 	unsigned int tries, busy;
 
@@ -132,11 +130,6 @@ bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc))
 		usleep_range(50, 200);
 	}
 	return false;
-}
-
-static void kmh_sweep_mcache(struct kmh_mcache *mc)
-{
-	kmh_mcache_walk_spans(mc, kmh_sweep_if_stale);
 }
 
 /*
@@ -395,14 +388,14 @@ void kmh_sweep_close_classes(struct kmheap *heap)
 }
 
 /*
- * Sweep what is left of the open generation, which stays open if a CPU cannot be reached. Context:
- * process context; sleeps. heap->sweep.mutex held.
+ * Sweep what is left of the open generation. Context: process context; sleeps. heap->sweep.mutex
+ * held. Return: false, and the generation stays open, if a CPU cannot be reached.
  */
-void kmh_sweep_finish(struct kmheap *heap)
+bool kmh_sweep_finish(struct kmheap *heap)
 {
 	lockdep_assert_held(&heap->sweep.mutex);
 	if (!kmh_sweep_is_open(heap))
-		return;
+		return true;
 	/*
 	 * First wait for trips with a span that was in the hands of a CPU when its class
 	 * advanced: it may be of the last generation, and go where no sweep looks for it.
@@ -411,8 +404,8 @@ void kmh_sweep_finish(struct kmheap *heap)
 	 * until it is popped in the next round.
 	 */
 	kmh_sweep_wait_for_trips(heap);
-	if (!kmh_sweep_caches(heap, kmh_sweep_mcache))
-		return;
+	if (!kmh_sweep_caches(heap, kmh_sweep_if_stale))
+		return false;
 	for (;;) {
 		kmh_sweep_wait_for_trips(heap);
 		kmh_sweep_listed(heap);
@@ -430,6 +423,7 @@ void kmh_sweep_finish(struct kmheap *heap)
 	kmh_sweep_close_classes(heap);
 	kmh_sweep_wait_for_trips(heap);
 	WRITE_ONCE(heap->sweep.what, KMH_SWEEP_REMOTE);
+	return true;
 }
 
 /*
@@ -452,12 +446,8 @@ void kmh_sweep_let_go(struct kmheap *heap)
  */
 void kmh_sweep_settle(struct kmheap *heap)
 {
-	for (;;) {
-		kmh_sweep_finish(heap);
-		if (!kmh_sweep_is_open(heap))
-			return;
+	while (!kmh_sweep_finish(heap))
 		kmh_sweep_let_go(heap);
-	}
 }
 
 /* Queues itself again while there is something to wait for. */

@@ -18,13 +18,13 @@
 
 #include "central/phase.h"
 
-struct kmh_mcache;
+struct kmh_mspan;
 struct kmheap;
 
 /* The generation of a heap. */
 struct kmh_sweep {
 	struct mutex mutex;		/* to advance the generation; for collections */
-	void (*visit)(struct kmh_mcache *mc);	/* kmh_sweep_caches(): called for each CPU */
+	void (*visit)(struct kmh_mspan *s);	/* kmh_sweep_caches(): called for each span */
 	unsigned int round;		/* ... and the number of that call; both under @mutex */
 	enum kmh_sweep_what what;	/* of the open generation; written under @mutex */
 	bool marking;			/* between kmheap_collect_begin() and _end() */
@@ -42,10 +42,10 @@ bool kmh_sweep_reclaim(struct kmheap *heap, unsigned long npages);
 void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what);
 void kmh_sweep_announced(struct kmheap *heap);
 void kmh_sweep_close_classes(struct kmheap *heap);
-void kmh_sweep_finish(struct kmheap *heap);
+bool kmh_sweep_finish(struct kmheap *heap);
 void kmh_sweep_settle(struct kmheap *heap);
 void kmh_sweep_let_go(struct kmheap *heap);
-bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc));
+bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mspan *s));
 void kmh_sweep_init(struct kmheap *heap);
 void kmh_sweep_stop(struct kmheap *heap);
 
