@@ -116,7 +116,7 @@ static inline int grow(struct kmh_mheap *mh, unsigned long npages, unsigned long
 /* Take another arena, though pages are free. */
 static inline int grow_anyway(struct kmh_mheap *mh)
 {
-	return kmh_mheap_grow_arena(mh, 1, 1, GFP_KERNEL);
+	return kmh_mheap_grow_arena(mh, 1, 1, GFP_KERNEL) ? -ENOMEM : 0;
 }
 
 /* Grow until at least @npages are free; no worker runs when this returns. */
