@@ -85,33 +85,32 @@ static struct kmh_grow_size kmh_grow_size(struct kmh_mheap *mh, unsigned long np
 					  unsigned long align)
 {
 	struct kmheap *heap = mh->heap;
-	struct kmh_grow_size g = { .need = kmh_arena_need(npages, align, PAGE_SIZE) };
+	struct kmh_grow_size g = {
+		.need = kmh_arena_need(npages, align, PAGE_SIZE),
+		.dedicated = kmh_wants_own_arena(npages),
+		.patch = true,
+	};
 
 	if (current->flags & PF_MEMALLOC) {
-		g.dedicated = kmh_wants_own_arena(npages);
 		g.need = max(g.need, round_up(KMH_ARENA_URGENT_BYTES, PAGE_SIZE));
 		g.want = g.need;
-		g.patch = true;
 		return g;
 	}
-	if (kmh_wants_own_arena(npages)) {
+	if (g.dedicated) {
 		/* Huge pages only where rounding up to them costs next to nothing. */
 		if (round_up(g.need, PMD_SIZE) - g.need <= g.need / KMH_ARENA_SHARE)
 			g.need = round_up(g.need, PMD_SIZE);
-		g.dedicated = true;
 		g.want = g.need;
 		return g;
 	}
 	if (kmh_is_long_run(npages) && align == 1) {
 		g.want = kmh_long_runs_bytes(heap, g.need);
-		g.patch = true;
 		return g;
 	}
 	g.want = min(READ_ONCE(heap->next_arena_bytes), kmh_most_arena_bytes(heap));
 	if (kmh_memory_is_short(g.want)) {	/* then no more than the request */
 		g.need = max(g.need, KMH_ARENA_MIN_BYTES);
 		g.want = g.need;
-		g.patch = true;
 		return g;
 	}
 	/* Is so much free, but in runs that are too short? */
@@ -161,7 +160,7 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a, bool 
 	 * Growing ahead begins below an eighth of the last arena, at least four of the
 	 * smallest spans.
 	 */
-	if (!a->dedicated && !patch)
+	if (!patch)
 		WRITE_ONCE(mh->low_pages, max(4UL, a->npages / 8));
 	WRITE_ONCE(mh->missed_pages, 0);
 	WRITE_ONCE(mh->ngrown, mh->ngrown + 1);
@@ -180,7 +179,7 @@ int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned lo
 	if (IS_ERR(a))
 		return PTR_ERR(a);
 	a->dedicated = g.dedicated;
-	if (!g.dedicated && !g.patch)
+	if (!g.patch)
 		WRITE_ONCE(mh->heap->next_arena_bytes,
 			   min(2 * rounddown_pow_of_two(a->bytes), kmh_arena_bytes));
 	kmh_mheap_add_arena(mh, a, g.patch);
