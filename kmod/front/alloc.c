@@ -56,55 +56,56 @@ unsigned int kmh_aligned_spanclass(unsigned int spanclass)
 			     kmh_spanclass_noscan(spanclass));
 }
 
-/**
- * kmh_alloc_slow() - an allocation that the window could not serve
- * @heap: the heap.
- * @spanclass: class asked for.
- * @gfp: says whether the heap may grow for it.
- *
- * In a heap with KMHEAP_HWCACHE_ALIGN the classes whose size is no multiple of a
- * cache line never get a span, so every request for one ends up here and is sent
- * on to a class whose size is.
- *
- * Context: What @gfp says.
+/* Allocate from @node, which grows for it if @gfp allows that. Return: an object, or NULL. */
+static void *kmh_alloc_grow(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,
+			    gfp_t gfp)
+{
+	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
+	unsigned long seen;
+	void *p;
+
+	for (;;) {
+		seen = READ_ONCE(node->mheap.ngrown);
+		p = kmh_alloc_try(heap, node, spanclass, kmh_alloc_is_urgent(gfp));
+		if (p || !kmh_alloc_may_grow(gfp))
+			return p;
+		if (kmh_mspan_pools_short(spanclass) &&
+		    !kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp))
+			continue;
+		if (kmh_mheap_grow(&node->mheap, class->npages, class->align_pages, seen, gfp))
+			return NULL;
+	}
+}
+
+/*
+ * An allocation that the window could not serve. In a heap with KMHEAP_HWCACHE_ALIGN the classes
+ * whose size is no multiple of a cache line never get a span, so every request for one ends up
+ * here and is sent on to a class whose size is.
+ * Context: what @gfp says.
  * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).
  */
 noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t gfp)
 {
-	bool atomic = !kmh_alloc_may_grow(gfp);
-	const struct kmh_sizeclass *class;
 	struct kmh_node *node;
-	unsigned long seen;
 	void *p;
 
 	if (unlikely(READ_ONCE(heap->ended)))
 		return kmh_ended_alloc(heap, _RET_IP_);
 	if (heap->flags & KMHEAP_HWCACHE_ALIGN && spanclass != KMH_SPANCLASS_TINY)
 		spanclass = kmh_aligned_spanclass(spanclass);
-	class = &kmh_classes[kmh_spanclass_class(spanclass)];
 	might_alloc(gfp);
 	if (kmh_nested())
 		kmh_nmi_ask(heap, spanclass);
 	node = kmh_heap_near_node(heap);
-	for (;;) {
-		seen = READ_ONCE(node->mheap.ngrown);
-		p = kmh_alloc_try(heap, node, spanclass, kmh_alloc_is_urgent(gfp));
-		if (!p && atomic)
-			p = kmh_nmi_take(heap, spanclass);
-		if (p || atomic)
-			break;
-		if (kmh_mspan_pools_short(spanclass) &&
-		    !kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp))
-			continue;
-		if (kmh_mheap_grow(&node->mheap, class->npages, class->align_pages, seen, gfp))
-			break;
-	}
+	p = kmh_alloc_grow(heap, node, spanclass, gfp);
+	if (!p && !kmh_alloc_may_grow(gfp))
+		p = kmh_nmi_take(heap, spanclass);
 	if (!p)
 		p = kmh_node_alloc_elsewhere(heap, node, spanclass, gfp);
 	if (!p)
 		kmh_refused(heap, gfp);
 	else if (want_init_on_alloc(gfp))
-		kmh_clear(p, class->size);
+		kmh_clear(p, kmh_spanclass_size[spanclass]);
 	return p;
 }
 
@@ -134,10 +135,7 @@ static noinline void *kmh_alloc_refill_unpin(struct kmh_mcache *mc, unsigned lon
 	return p;
 }
 
-/*
- * No slot is set aside. Context: in the section of @mc, preemption off; both have ended at
- * return.
- */
+/* No slot is set aside. Context: as for kmh_alloc_refill_unpin(). */
 static noinline void *kmh_alloc_reload_unpin(struct kmh_mcache *mc, unsigned long spanclass,
 					     gfp_t gfp)
 {
@@ -152,10 +150,7 @@ static noinline void *kmh_alloc_reload_unpin(struct kmh_mcache *mc, unsigned lon
 	return p;
 }
 
-/*
- * The fast path, and nothing else: every other way ends in a tail call, so that no register
- * needs to be saved.
- */
+/* The fast path, and nothing else: see front.h. */
 static __always_inline void *kmh_alloc_fast(struct kmheap *heap, unsigned long spanclass,
 					    gfp_t gfp, bool zero)
 {
@@ -271,37 +266,24 @@ void *kmheap_alloc_data_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 EXPORT_SYMBOL_GPL(kmheap_alloc_data_noprof);
 
 /*
- * Allocate from the lists of node @nid, without the mcache; grows that node. A refusal is not
- * counted, as there are other nodes. Context: what @gfp says. Return: the object or NULL.
+ * Allocate on node @nid and no other. A refusal is not counted, as there are other nodes.
+ * Context: what @gfp says. Return: the object or NULL.
  */
 void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, int nid)
 {
-	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(spanclass)];
-	struct kmh_node *node = kmh_heap_node(heap, nid);
-	unsigned long seen;
 	void *p;
 
-	for (;;) {
-		seen = READ_ONCE(node->mheap.ngrown);
-		preempt_disable();
-		p = kmh_mcentral_alloc_one(node, spanclass, kmh_alloc_is_urgent(gfp));
-		preempt_enable();
-		if (p || !kmh_alloc_may_grow(gfp) ||
-		    kmh_mheap_grow(&node->mheap, class->npages, class->align_pages, seen, gfp))
-			break;
-	}
+	if (heap->flags & KMHEAP_HWCACHE_ALIGN)
+		spanclass = kmh_aligned_spanclass(spanclass);
+	p = kmh_alloc_grow(heap, kmh_heap_node(heap, nid), spanclass, gfp);
 	if (p && want_init_on_alloc(gfp))
-		kmh_clear(p, class->size);
+		kmh_clear(p, kmh_spanclass_size[spanclass]);
 	return p;
 }
 
-/*
- * Allocate on node @nid, which exists; from another node where the kernel has fallen back to
- * one.
- */
+/* Allocate on node @nid, which exists; from another one unless __GFP_THISNODE forbids it. */
 static void *kmh_alloc_node(struct kmheap *heap, size_t size, gfp_t gfp, int nid)
 {
-	unsigned int spanclass;
 	void *p;
 
 	if (kmh_heap_sanitized(heap)) {
@@ -319,10 +301,7 @@ static void *kmh_alloc_node(struct kmheap *heap, size_t size, gfp_t gfp, int nid
 	might_alloc(gfp);
 	if (!kmh_gfp_ok(heap, gfp))
 		return NULL;
-	spanclass = kmh_spanclass(kmh_size_to_class(size), false);
-	if (heap->flags & KMHEAP_HWCACHE_ALIGN)
-		spanclass = kmh_aligned_spanclass(spanclass);
-	p = kmh_alloc_on_node(heap, spanclass, gfp, nid);
+	p = kmh_alloc_on_node(heap, kmh_spanclass(kmh_size_to_class(size), false), gfp, nid);
 	if (!p && !(gfp & __GFP_THISNODE))
 		p = kmheap_alloc_any_noprof(heap, size, gfp);
 	else if (!p)
@@ -410,11 +389,12 @@ EXPORT_SYMBOL_GPL(kmheap_memdup_noprof);
 /* kmheap_strdup(): see <linux/kmheap.h>. */
 char *kmheap_strdup_noprof(struct kmheap *heap, const char *s, gfp_t gfp)
 {
-	size_t len = s ? strlen(s) + 1 : 0;
+	size_t len;
 	char *p;
 
 	if (!s)
 		return NULL;
+	len = strlen(s) + 1;
 	p = kmheap_alloc_data_noprof(heap, len, gfp & ~__GFP_ZERO);
 	if (p)
 		memcpy(p, s, len);
@@ -445,13 +425,6 @@ static bool kmh_realloc_may_move(const struct kmheap_object *obj)
 	return false;
 }
 
-/* Bytes behind @size may become part of the object by a later kmheap_realloc(); see krealloc(). */
-static void kmh_realloc_clear(const struct kmheap_object *obj, size_t size, gfp_t gfp)
-{
-	if (size < obj->bytes && want_init_on_alloc(gfp))
-		kmh_clear_chunked(obj->base + size, obj->bytes - size, kmh_alloc_may_grow(gfp));
-}
-
 /* kmheap_realloc(): see <linux/kmheap.h>. */
 void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp_t gfp)
 {
@@ -469,7 +442,10 @@ void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp
 		return NULL;
 	}
 	if (kmh_realloc_in_place(&obj, size, gfp)) {
-		kmh_realloc_clear(&obj, size, gfp);
+		/* A later kmheap_realloc() may add these bytes to the object; see krealloc(). */
+		if (size < obj.bytes && want_init_on_alloc(gfp))
+			kmh_clear_chunked(obj.base + size, obj.bytes - size,
+					  kmh_alloc_may_grow(gfp));
 		return obj.base;
 	}
 	if (!kmh_realloc_may_move(&obj))

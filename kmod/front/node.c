@@ -22,14 +22,9 @@ static bool kmh_node_before(int from, int a, int b)
 	return da < db || (da == db && a < b);
 }
 
-/**
- * kmh_node_next_nearest() - the next node in the order of distance
- * @heap: the heap.
- * @from: a node with memory.
- * @last: the last one; @from at first.
- *
- * Context: Any.
- * Return: the nearest node of the heap after @last, or NUMA_NO_NODE.
+/*
+ * The next node after @last, which is @from at first, in the order of distance from @from.
+ * Context: any. Return: NUMA_NO_NODE after the last.
  */
 int kmh_node_next_nearest(struct kmheap *heap, int from, int last)
 {
@@ -44,15 +39,9 @@ int kmh_node_next_nearest(struct kmheap *heap, int from, int last)
 	return next;
 }
 
-/**
- * kmh_node_alloc_elsewhere() - a small object that the caller's node does not have
- * @heap: the heap.
- * @node: the caller's; it has no slot and does not grow.
- * @spanclass: what is wanted.
- * @gfp: with __GFP_THISNODE no other node is tried.
- *
- * Context: Any.
- * Return: a slot of the nearest node that has one, not cleared, or NULL.
+/*
+ * A small object that @node, the caller's, does not have: from the nearest node that has a slot,
+ * unless __GFP_THISNODE forbids it. Not cleared. Context: any. Return: the object or NULL.
  */
 void *kmh_node_alloc_elsewhere(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,
 			       gfp_t gfp)
@@ -71,14 +60,7 @@ void *kmh_node_alloc_elsewhere(struct kmheap *heap, struct kmh_node *node, unsig
 	return p;
 }
 
-/**
- * kmh_node_holds() - is all of an object on a node?
- * @p: an object that is the caller's.
- * @bytes: its size.
- * @nid: a node with memory.
- *
- * Context: Any.
- */
+/* Is all of @p, an object of the caller's, on node @nid? Context: any. */
 bool kmh_node_holds(const void *p, size_t bytes, int nid)
 {
 	const void *end = p + bytes;
