@@ -27,58 +27,64 @@ static bool kmh_large_size_ok(size_t bytes, gfp_t gfp)
 	return false;
 }
 
-/* Get a span from the page heap; kmh_large_date() has to follow. */
-static struct kmh_mspan *kmh_large_span(struct kmh_mheap *mh, unsigned long npages,
-					unsigned long align, gfp_t gfp, bool *zeroed)
+/* A request, and how the memory that it got is. */
+struct kmh_request {
+	struct kmheap *heap;
+	size_t bytes;
+	unsigned long npages, align;	/* heap pages */
+	gfp_t gfp;
+	int nid;
+	enum kmh_span_state state;
+	bool noscan;
+	bool zeroed;
+};
+
+/* Get a span from a page heap; kmh_large_date() has to follow. */
+static struct kmh_mspan *kmh_large_span(struct kmh_mheap *mh, struct kmh_request *r)
 {
 	struct kmh_mspan *s;
 	unsigned long seen;
 
 	for (;;) {
 		seen = READ_ONCE(mh->ngrown);
-		s = kmh_mheap_alloc_span(mh, NULL, KMH_SPANCLASS_LARGE, npages, align,
-					 kmh_alloc_is_urgent(gfp), zeroed);
+		s = kmh_mheap_alloc_span(mh, NULL, KMH_SPANCLASS_LARGE, r->npages, r->align,
+					 kmh_alloc_is_urgent(r->gfp), &r->zeroed);
 		if (s) {
-			kmh_sweep_pay(mh->heap, npages);
+			kmh_sweep_pay(mh->heap, r->npages);
 			return s;
 		}
-		if (!kmh_alloc_may_grow(gfp))
+		if (!kmh_alloc_may_grow(r->gfp))
 			return NULL;
 		if (kmh_mspan_pools_short(KMH_SPANCLASS_LARGE) &&
-		    !kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp))
+		    !kmh_mspan_pools_refill(KMH_SPAN_RESERVE, r->gfp))
 			continue;
-		if (kmh_mheap_grow(mh, npages, align, seen, gfp))
+		if (kmh_mheap_grow(mh, r->npages, r->align, seen, r->gfp))
 			return NULL;
 	}
 }
 
-/* A span of node @nid, or for a caller that cannot grow of the nearest node that has pages. */
-static struct kmh_mspan *kmh_large_span_near(struct kmheap *heap, int nid, unsigned long npages,
-					     unsigned long align, gfp_t gfp, bool *zeroed)
+/* A span of the wanted node, or for a caller that cannot grow of the nearest that has pages. */
+static struct kmh_mspan *kmh_large_span_near(struct kmh_request *r)
 {
-	struct kmh_mheap *mh = &kmh_heap_node(heap, nid)->mheap;
-	struct kmh_mspan *s = kmh_large_span(mh, npages, align, gfp, zeroed);
-	int from = mh->nid;
+	struct kmh_node *node = r->nid == NUMA_NO_NODE ? kmh_heap_near_node(r->heap) :
+							 kmh_heap_node(r->heap, r->nid);
+	struct kmh_mspan *s = kmh_large_span(&node->mheap, r);
+	int from = node->mheap.nid, nid = from;
 
-	nid = from;
-	if (gfp & __GFP_THISNODE || kmh_alloc_may_grow(gfp))
+	if (r->gfp & __GFP_THISNODE || kmh_alloc_may_grow(r->gfp))
 		return s;
-	while (!s && (nid = kmh_node_next_nearest(heap, from, nid)) != NUMA_NO_NODE)
-		s = kmh_large_span(&kmh_heap_node(heap, nid)->mheap, npages, align, gfp, zeroed);
+	while (!s && (nid = kmh_node_next_nearest(r->heap, from, nid)) != NUMA_NO_NODE)
+		s = kmh_large_span(&kmh_heap_node(r->heap, nid)->mheap, r);
 	return s;
 }
 
-/*
- * Make a parked span an object again: first its claim goes, then its state is not FREED any
- * more.
- */
-static __always_inline void kmh_large_become(struct kmh_mspan *s, size_t bytes,
-					     enum kmh_span_state state, bool noscan)
+/* Make a parked span an object again: its claim goes before its state is not FREED any more. */
+static __always_inline void kmh_large_become(struct kmh_mspan *s, const struct kmh_request *r)
 {
-	WRITE_ONCE(s->large_bytes, bytes);
-	WRITE_ONCE(s->noscan, noscan);
+	WRITE_ONCE(s->large_bytes, r->bytes);
+	WRITE_ONCE(s->noscan, r->noscan);
 	kmh_large_begin(s);
-	WRITE_ONCE(s->state, state);
+	WRITE_ONCE(s->state, r->state);
 }
 
 /* Date a span that is initialized: the sweep may find it from here on. */
@@ -100,110 +106,93 @@ static __always_inline unsigned long kmh_large_pages(size_t bytes)
 	return (bytes >> KMH_PAGE_SHIFT) + !IS_ALIGNED(bytes, KMH_PAGE_SIZE);
 }
 
-static noinline struct kmh_mspan *kmh_large_fresh(struct kmheap *heap, size_t bytes, size_t align,
-						  gfp_t gfp, int nid, enum kmh_span_state state,
-						  bool noscan, bool *zeroed)
+static noinline struct kmh_mspan *kmh_large_fresh(struct kmh_request *r)
 {
 	struct kmh_mspan *s;
 
-	if (!kmh_large_size_ok(bytes, gfp))
+	if (!kmh_large_size_ok(r->bytes, r->gfp))
 		return NULL;
-	if (nid == NUMA_NO_NODE)
-		nid = kmh_heap_near_node(heap)->mheap.nid;
-	s = kmh_large_span_near(heap, nid, kmh_large_pages(bytes),
-				max(1UL, align >> KMH_PAGE_SHIFT), gfp, zeroed);
+	s = kmh_large_span_near(r);
 	if (!s)
 		return NULL;
-	WRITE_ONCE(s->large_bytes, bytes);
-	WRITE_ONCE(s->noscan, noscan);
-	WRITE_ONCE(s->state, state);
+	WRITE_ONCE(s->large_bytes, r->bytes);
+	WRITE_ONCE(s->noscan, r->noscan);
+	WRITE_ONCE(s->state, r->state);
 	kmh_large_date(s);
-	if (state == KMH_SPAN_LARGE)
-		atomic_long_inc(&heap->large_allocs);
+	if (r->state == KMH_SPAN_LARGE)
+		atomic_long_inc(&r->heap->large_allocs);
 	return s;
 }
 
 /* A large object for a shelf, from the page heap. NULL is not counted as a refusal. */
 void *kmh_large_try(struct kmheap *heap, size_t bytes, gfp_t gfp)
 {
-	bool zeroed;
-	struct kmh_mspan *s = kmh_large_fresh(heap, bytes, 1, gfp, NUMA_NO_NODE, KMH_SPAN_LARGE,
-					      false, &zeroed);
+	struct kmh_request r = {
+		.heap = heap, .bytes = bytes, .npages = kmh_large_pages(bytes), .align = 1,
+		.gfp = gfp, .nid = NUMA_NO_NODE, .state = KMH_SPAN_LARGE,
+	};
+	struct kmh_mspan *s = kmh_large_fresh(&r);
 
 	return s ? (void *)s->base : NULL;
 }
 
-/*
- * A span from the page heap or, in NMI, from a shelf. The rest is as kmh_large_fresh() leaves
- * it.
- */
-static struct kmh_mspan *kmh_large_in_nmi(struct kmheap *heap, size_t bytes, size_t align,
-					  gfp_t gfp, int nid, enum kmh_span_state state,
-					  bool noscan, bool *zeroed)
+/* A span from the page heap or from a shelf. The rest is as kmh_large_fresh() leaves it. */
+static struct kmh_mspan *kmh_large_in_nmi(struct kmh_request *r)
 {
-	unsigned long npages = kmh_large_pages(bytes);
-	unsigned int kind = KMH_NR_SPANCLASSES + npages - 1;
-	bool on_shelves = npages <= KMH_NMI_PAGES && align <= KMH_PAGE_SIZE && nid == NUMA_NO_NODE;
+	unsigned int kind = KMH_NR_SPANCLASSES + r->npages - 1;
+	bool on_shelves = r->npages <= KMH_NMI_PAGES && r->align == 1 && r->nid == NUMA_NO_NODE;
 	struct kmh_mspan *s;
 	void *p;
 
 	if (on_shelves)
-		kmh_nmi_ask(heap, kind);
-	s = kmh_large_fresh(heap, bytes, align, gfp, nid, state, noscan, zeroed);
+		kmh_nmi_ask(r->heap, kind);
+	s = kmh_large_fresh(r);
 	if (s || !on_shelves)
 		return s;
-	p = kmh_nmi_take(heap, kind);
+	p = kmh_nmi_take(r->heap, kind);
 	if (!p)
 		return NULL;
 	s = kmh_span_of((unsigned long)p);
-	kmh_large_become(s, bytes, state, noscan);
-	if (state != KMH_SPAN_LARGE)
-		atomic_long_dec(&heap->large_allocs);	/* the shelf's; a run does not count */
-	*zeroed = false;
+	kmh_large_become(s, r);
+	if (r->state != KMH_SPAN_LARGE)		/* counted for the shelf; a run does not count */
+		atomic_long_dec(&r->heap->large_allocs);
+	r->zeroed = false;
 	return s;
 }
 
-/**
- * kmh_large_alloc() - an object with a span of its own
- * @heap: the heap.
- * @bytes: more than 0.
- * @align: in bytes, a power of two.
- * @gfp: as for kmheap_alloc().
- * @nid: node, or NUMA_NO_NODE for the caller's.
- * @state: KMH_SPAN_LARGE for an object, KMH_SPAN_MANUAL for a run of pages.
- * @noscan: the object holds no pointers.
- *
- * Context: What @gfp says.
+/*
+ * An object of @bytes, more than 0, with a span of its own, on node @nid or NUMA_NO_NODE; for
+ * @state KMH_SPAN_MANUAL a run of pages. @noscan: it holds no pointers.
+ * Context: what @gfp says.
  * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).
  */
 void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid,
 		      enum kmh_span_state state, bool noscan)
 {
-	unsigned long npages = kmh_large_pages(bytes);
+	struct kmh_request r = {
+		.heap = heap, .bytes = bytes, .npages = kmh_large_pages(bytes),
+		.align = max(1UL, align >> KMH_PAGE_SHIFT), .gfp = gfp, .nid = nid,
+		.state = state, .noscan = noscan,
+	};
 	struct kmh_mspan *s;
-	bool zeroed = false;
 
 	might_alloc(gfp);
 	if (unlikely(!kmh_gfp_ok(heap, gfp)))
 		return NULL;
-	s = kmh_largecache_take(heap, npages, align, nid, state == KMH_SPAN_LARGE);
+	s = kmh_largecache_take(heap, r.npages, align, nid, state == KMH_SPAN_LARGE);
 	if (likely(s)) {
-		kmh_large_become(s, bytes, state, noscan);
+		kmh_large_become(s, &r);
 	} else {
 		if (unlikely(READ_ONCE(heap->ended)))
 			return kmh_ended_alloc(heap, _RET_IP_);
-		s = kmh_nested() ?
-			    kmh_large_in_nmi(heap, bytes, align, gfp, nid, state, noscan, &zeroed) :
-			    kmh_large_fresh(heap, bytes, align, gfp, nid, state, noscan, &zeroed);
-		if (!s)
-			goto refused;
+		s = kmh_nested() ? kmh_large_in_nmi(&r) : kmh_large_fresh(&r);
+		if (!s) {
+			kmh_refused(heap, gfp);
+			return NULL;
+		}
 	}
-	if (!zeroed && want_init_on_alloc(gfp))
-		kmh_clear_chunked((void *)s->base, npages << KMH_PAGE_SHIFT,
+	if (!r.zeroed && want_init_on_alloc(gfp))
+		kmh_clear_chunked((void *)s->base, r.npages << KMH_PAGE_SHIFT,
 				  kmh_alloc_may_grow(gfp));
 	return (void *)s->base;
-
-refused:
-	kmh_refused(heap, gfp);
-	return NULL;
 }
