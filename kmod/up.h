@@ -35,7 +35,7 @@ void *kmh_large_try(struct kmheap *heap, size_t bytes, gfp_t gfp);
 void kmheap_free(const void *p);
 
 /* supply -> front: what is in quarantine is free, and goes before the heap is shrunk. */
-bool kmh_quarantine_drain(struct kmheap *heap);
+bool kmh_quarantine_drain(struct kmheap *heap, size_t limit);
 
 /* supply -> front: objects in an arena that is lost have no finalizers any more. */
 void kmh_special_forget_lost(struct kmheap *heap);

@@ -79,15 +79,10 @@ void kmh_free_located_unpin(struct kmh_mspan *s, unsigned long addr, const struc
 	preempt_enable();
 }
 
-/**
- * kmh_free_doubled_unpin() - report a free of a slot that was not live
- * @addr: what was freed.
- * @ip: the caller to name.
- *
- * Whatever is at @addr by now, another client's object perhaps, is not freed. The span is looked
- * up again, because the one that the caller found may be another span by now.
- *
- * Context: Any. Preemption off, on at return.
+/*
+ * Report a free of a slot that was not live. Whatever is at @addr by now, another client's object
+ * perhaps, is not freed. The span is looked up again, because the one that the caller found may be
+ * another span by now. Context: any; preemption off, on at return.
  */
 noinline void kmh_free_doubled_unpin(unsigned long addr, unsigned long ip)
 {
@@ -96,8 +91,7 @@ noinline void kmh_free_doubled_unpin(unsigned long addr, unsigned long ip)
 
 	kmh_assert_pinned();
 	kmh_locate(s, addr, &at);
-	kmh_misuse(KMH_DOUBLE_FREE, at.state == KMHEAP_OBJECT_DEFERRED ?
-		   "freed already, waits for a grace period" : "freed already", addr, s, &at, ip);
+	kmh_misuse_doubled(addr, s, &at, ip);
 	preempt_enable();
 }
 
@@ -113,10 +107,7 @@ static noinline void kmh_free_slow_unpin(unsigned long addr, struct kmh_mspan *s
 		kmh_large_free(s);
 		return;
 	}
-	/*
-	 * The claim failed, so the span may have been freed and another one may be at @addr:
-	 * look it up again.
-	 */
+	/* A failed claim may mean that another span is at @addr by now: look it up again. */
 	s = kmh_span_of(addr);
 	if (ZERO_OR_NULL_PTR((void *)addr) || !kmh_may_free(s, addr, &at, ip))
 		preempt_enable();
@@ -192,11 +183,10 @@ noinline void kmh_free_one(const void *p, unsigned long ip)
 
 /**
  * kmheap_free() - free an object
- * @p: from one of the allocating functions, of whatever heap; NULL and
- *	ZERO_SIZE_PTR do nothing.
+ * @p: from one of the allocating functions, of whatever heap; NULL and ZERO_SIZE_PTR do nothing.
  *
- * A double, invalid, interior or late free is reported with the stack, once per
- * site, counted, and otherwise ignored: the heap stays as it was.
+ * A double, invalid, interior or late free is reported with the stack, once per site, counted,
+ * and otherwise ignored: the heap stays as it was.
  *
  * Context: Any, NMI included. Never waits, never allocates.
  */
@@ -211,9 +201,8 @@ void kmheap_free(const void *p)
 EXPORT_SYMBOL_GPL(kmheap_free);
 
 /*
- * Is @bytes a size that the object at @at may have been allocated with? A small object tells
- * its class, a large one its bytes, a packed one its granules. The usable size is right for
- * all.
+ * Is @bytes a size that the object at @at may have been allocated with? A small object tells its
+ * class, a large one its bytes, a packed one its granules. The usable size is right for all.
  */
 static bool kmh_size_fits(const struct kmh_mspan *s, const struct kmh_where *at, size_t bytes)
 {

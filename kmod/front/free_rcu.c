@@ -52,10 +52,7 @@ noinline void kmh_free_rcu_slow_unpin(struct kmh_mspan *s, unsigned long addr, u
 		kmh_free_doubled_unpin(addr, ip);
 }
 
-/*
- * Defer slot of @addr, whose deferred bit of @gen is set. Context: any; preemption off, on at
- * return.
- */
+/* Defer the slot of @addr, whose deferred bit of @gen is set. Context: as above. */
 static noinline void kmh_free_rcu_again_unpin(struct kmh_mspan *s, unsigned long addr,
 					      unsigned long gen, unsigned long ip)
 {
@@ -73,7 +70,7 @@ static noinline void kmh_free_rcu_again_unpin(struct kmh_mspan *s, unsigned long
 		kmh_free_doubled_unpin(addr, ip);
 }
 
-/* Add a CPU's share to the sum. Context: any; preemption off, on at return. */
+/* Add a CPU's share to the sum. Context: as above. */
 static noinline void kmh_free_rcu_count_unpin(struct kmheap *heap)
 {
 	kmh_defer_count_slow(heap);
@@ -122,9 +119,8 @@ void kmheap_free_rcu(const void *p)
 	uncounted = kmh_cpu_add_return(s->mcache->deferred, cpu, s->elemsize);
 	kmh_test_point("free_rcu: before the second look");
 	/*
-	 * No acquire (a fence on User-Mode Linux): as the generation is still the same, the
-	 * grace period that its set waits for orders what has been told; see
-	 * defer-told.litmus.
+	 * No acquire (a fence on User-Mode Linux): as the generation is still the same, the grace
+	 * period that its set waits for orders what has been told; see defer-told.litmus.
 	 */
 	if (unlikely(!READ_ONCE(s->dirty[gen & 1]) ||
 		     READ_ONCE(*now) != gen ||
@@ -155,7 +151,7 @@ void kmheap_rcu_barrier(struct kmheap *heap)
 	might_sleep();
 	heap = kmh_heap_or_default(heap);
 	if (kmh_heap_sanitized(heap))
-		kmh_quarantine_drain(heap);
+		kmh_quarantine_drain(heap, 0);
 	for (round = 0; round < 2; round++) {
 		mutex_lock(&heap->sweep.mutex);
 		kmh_sweep_settle(heap);

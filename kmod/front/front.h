@@ -41,8 +41,9 @@ void kmh_free_doubled_unpin(unsigned long addr, unsigned long ip);
 void kmh_free_one(const void *p, unsigned long ip);
 
 void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at);
-bool kmh_may_free(struct kmh_mspan *s, unsigned long addr, struct kmh_where *at,
-		  unsigned long ip);
+void kmh_misuse_doubled(unsigned long addr, const struct kmh_mspan *s, const struct kmh_where *at,
+			unsigned long ip);
+bool kmh_may_free(struct kmh_mspan *s, unsigned long addr, struct kmh_where *at, unsigned long ip);
 size_t kmh_live_bytes(const void *p);
 
 extern unsigned int kmh_quarantine_kib;

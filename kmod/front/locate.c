@@ -45,8 +45,8 @@ static void kmh_locate_tiny(const struct kmh_mspan *s, unsigned long addr, struc
 }
 
 /*
- * Fill @at for a span that was in use a moment ago; that of a large object may be parked by
- * now. Slow. Context: any; preemption off.
+ * Fill @at for a span that was in use a moment ago; that of a large object may be parked by now.
+ * Context: any; preemption off.
  */
 void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)
 {
@@ -84,14 +84,17 @@ void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where 
 		kmh_sanitize_locate(at);
 }
 
-/**
- * kmh_may_free() - may an address be freed?
- * @s: its span, or the sentinel that stands there.
- * @addr: the address.
- * @at: where to put the object.
- * @ip: the caller to name in a report.
- *
- * Context: Any; preemption off.
+/* Report a free of an object that is free already. Context: any; preemption off. */
+void kmh_misuse_doubled(unsigned long addr, const struct kmh_mspan *s, const struct kmh_where *at,
+			unsigned long ip)
+{
+	kmh_misuse(KMH_DOUBLE_FREE, at->state == KMHEAP_OBJECT_DEFERRED ?
+		   "freed already, waits for a grace period" : "freed already", addr, s, at, ip);
+}
+
+/*
+ * May @addr be freed? @s is its span, or the sentinel that stands there; @at is filled in.
+ * Context: any; preemption off.
  * Return: true for the first byte of an object that was live a moment ago; otherwise the misuse
  * has been reported.
  */
@@ -108,9 +111,7 @@ bool kmh_may_free(struct kmh_mspan *s, unsigned long addr, struct kmh_where *at,
 	if (at->state == KMHEAP_OBJECT_PAGES)
 		kmh_misuse(KMH_INVALID_FREE, "pages that their owner manages", addr, s, at, ip);
 	else if (at->base == addr)
-		kmh_misuse(KMH_DOUBLE_FREE, at->state == KMHEAP_OBJECT_DEFERRED ?
-			   "freed already, waits for a grace period" : "freed already",
-			   addr, s, at, ip);
+		kmh_misuse_doubled(addr, s, at, ip);
 	else if (at->base)
 		kmh_misuse(KMH_INVALID_FREE, "inside an object", addr, s, at, ip);
 	else

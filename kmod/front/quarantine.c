@@ -42,14 +42,14 @@ static size_t kmh_promised_align(size_t size)
 }
 
 /*
- * Take a slot, or pages, with room for the redzone, aligned as @size promises and @align
- * wants. Return: NULL is counted as a refusal.
+ * Take a slot, or pages, with room for the redzone, aligned as @size promises and @align wants.
+ * Return: NULL is counted as a refusal.
  */
 static void *kmh_sanitize_place(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
 				bool noscan)
 {
 	size_t padded = max(size, size + KMH_REDZONE_BYTES);	/* without a wrap */
-	unsigned int class = 0, spanclass;
+	unsigned int class = 0;
 	void *p;
 
 	align = max(align, kmh_promised_align(size));
@@ -57,21 +57,15 @@ static void *kmh_sanitize_place(struct kmheap *heap, size_t size, size_t align, 
 		class = kmh_size_to_class_aligned(padded, align);
 	if (!class)
 		return kmh_large_alloc(heap, padded, align, gfp, nid, KMH_SPAN_LARGE, noscan);
-	spanclass = kmh_spanclass(class, noscan);
 	if (nid == NUMA_NO_NODE)
-		return kmh_alloc_slow(heap, spanclass, gfp);
-	if (heap->flags & KMHEAP_HWCACHE_ALIGN)
-		spanclass = kmh_aligned_spanclass(spanclass);
-	p = kmh_alloc_on_node(heap, spanclass, gfp, nid);
+		return kmh_alloc_slow(heap, kmh_spanclass(class, noscan), gfp);
+	p = kmh_alloc_on_node(heap, kmh_spanclass(class, noscan), gfp, nid);
 	if (!p)
 		kmh_refused(heap, gfp);
 	return p;
 }
 
-/*
- * An object of a collected heap is scanned and never a leak: only its collection knows
- * whether it is garbage.
- */
+/* An object of a collected heap is never a leak: only its collection knows what is garbage. */
 static void kmh_kmemleak_alloc(struct kmheap *heap, void *p, size_t bytes, gfp_t gfp, bool noscan)
 {
 	kmemleak_alloc(p, bytes, !kmh_heap_collected(heap), gfp);
@@ -79,16 +73,9 @@ static void kmh_kmemleak_alloc(struct kmheap *heap, void *p, size_t bytes, gfp_t
 		kmemleak_no_scan(p);
 }
 
-/**
- * kmh_sanitize_alloc() - an object of a sanitized heap
- * @heap: the heap.
- * @size: bytes; 0 gives ZERO_SIZE_PTR.
- * @align: a power of two.
- * @gfp: as for kmheap_alloc().
- * @nid: the only node that will do, or NUMA_NO_NODE.
- * @noscan: the object holds no pointers.
- *
- * Context: What @gfp says.
+/*
+ * An object of a sanitized heap. @nid: the only node that will do, or NUMA_NO_NODE. @noscan: it
+ * holds no pointers. Context: what @gfp says.
  * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).
  */
 void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
@@ -108,7 +95,7 @@ void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t g
 		return NULL;
 	}
 	p = kmh_sanitize_place(heap, size, align, gfp, nid, noscan);
-	while (!p && kmh_quarantine_drain(heap)) {
+	while (!p && kmh_quarantine_drain(heap, 0)) {
 		kmh_unrefused(heap, gfp);
 		p = kmh_sanitize_place(heap, size, align, gfp, nid, noscan);
 	}
@@ -130,16 +117,10 @@ static bool kmh_sanitize_fits(const void *p, size_t size, size_t bytes)
 	       IS_ALIGNED((unsigned long)p, kmh_promised_align(size));
 }
 
-/**
- * kmh_sanitize_resize() - give a live object of a sanitized heap another size where it is
- * @obj: the object; the caller's.
- * @size: bytes, not 0.
- * @gfp: for kmemleak.
- *
- * Bytes that are taken from the object are wiped: a later wipe would not know of them.
- *
- * Context: What @gfp says.
- * Return: false, and nothing done, when the object has to move.
+/*
+ * Give a live object of the caller's another size where it is; @gfp is for kmemleak. Bytes that
+ * are taken from the object are wiped: a later wipe would not know of them.
+ * Context: what @gfp says. Return: false, and nothing done, when the object has to move.
  */
 bool kmh_sanitize_resize(const struct kmheap_object *obj, size_t size, gfp_t gfp)
 {
@@ -195,7 +176,11 @@ static struct kmh_quarantined *kmh_quarantine_pop(struct kmheap *heap, size_t li
 	return oldest;
 }
 
-static bool kmh_quarantine_trim(struct kmheap *heap, size_t limit)
+/*
+ * Free the oldest objects that a heap keeps in quarantine until @limit bytes are left.
+ * Context: any; in NMI the lock is only tried. Return: was there anything to free?
+ */
+bool kmh_quarantine_drain(struct kmheap *heap, size_t limit)
 {
 	struct kmh_quarantined *q;
 	bool any = false;
@@ -207,22 +192,7 @@ static bool kmh_quarantine_trim(struct kmheap *heap, size_t limit)
 	return any;
 }
 
-/**
- * kmh_quarantine_drain() - free what a heap keeps in quarantine
- * @heap: the heap.
- *
- * Context: Any. In NMI only tries the lock.
- * Return: was there anything?
- */
-bool kmh_quarantine_drain(struct kmheap *heap)
-{
-	return kmh_quarantine_trim(heap, 0);
-}
-
-/*
- * Put an object into quarantine. Return: false when another free has just put it there; the
- * shadow is the only state.
- */
+/* Put an object into quarantine. Return: false when its shadow says that it is there already. */
 static bool kmh_quarantine_push_locked(struct kmh_quarantine *q, unsigned long addr, size_t bytes)
 {
 	struct kmh_quarantined *new = (struct kmh_quarantined *)addr;
@@ -243,24 +213,16 @@ static bool kmh_quarantine_push_locked(struct kmh_quarantine *q, unsigned long a
 	return true;
 }
 
-/*
- * Collected objects are swept where they are, and objects with side data are freed in another
- * way.
- */
+/* Collected objects are swept where they are, and those with specials are freed in another way. */
 static bool kmh_quarantine_wants(const struct kmh_mspan *s, size_t bytes, size_t limit)
 {
 	return KMH_KASAN && bytes <= limit / 4 && !kmh_heap_collected(s->heap) &&
 	       !READ_ONCE(s->nspecials);
 }
 
-/**
- * kmh_sanitize_free_unpin() - free an object of a sanitized heap
- * @s: its span.
- * @addr: the object.
- * @at: what kmh_may_free() has found.
- * @ip: the caller to name.
- *
- * Context: Any. Preemption off, on at return.
+/*
+ * Free an object of a sanitized heap, which is as kmh_may_free() has found it.
+ * Context: any; preemption off, on at return.
  */
 void kmh_sanitize_free_unpin(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
 			     unsigned long ip)
@@ -285,5 +247,5 @@ void kmh_sanitize_free_unpin(struct kmh_mspan *s, unsigned long addr, const stru
 	if (!mine)
 		kmh_misuse(KMH_DOUBLE_FREE, "freed twice", addr, s, at, ip);
 	preempt_enable();
-	kmh_quarantine_trim(heap, limit);
+	kmh_quarantine_drain(heap, limit);
 }

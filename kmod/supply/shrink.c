@@ -58,7 +58,7 @@ size_t kmheap_shrink(struct kmheap *heap)
 	might_sleep();
 	heap = kmh_heap_or_default(heap);
 	if (kmh_heap_sanitized(heap))
-		kmh_quarantine_drain(heap);
+		kmh_quarantine_drain(heap, 0);
 	kmh_heap_drain(heap);
 	bytes = kmh_arenas_give_back(heap, &all, NULL);
 	atomic_long_add(bytes, &heap->shrink.asked_bytes);
