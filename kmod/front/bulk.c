@@ -57,10 +57,7 @@ static __always_inline unsigned int kmh_mcslot_take_some(struct kmh_mcslot *c, s
 	return done;
 }
 
-/*
- * Take up to @n objects without a refill. Return: how many; 0 when none is there or the
- * mcache is busy.
- */
+/* Take up to @n objects without a refill. Return: how many; 0: none, or the mcache is busy. */
 static unsigned int kmh_alloc_batch(struct kmheap *heap, unsigned int spanclass, unsigned int n,
 				    void **p)
 {
@@ -92,30 +89,21 @@ static unsigned int kmh_alloc_batch(struct kmheap *heap, unsigned int spanclass,
 	return done;
 }
 
-static void kmh_zero_all(void **p, unsigned int n, size_t bytes)
-{
-	unsigned int i;
-
-	for (i = 0; i < n; i++)
-		kmh_clear(p[i], bytes);
-}
-
 static size_t kmh_alloc_bulk_small(struct kmheap *heap, unsigned int spanclass, gfp_t gfp,
 				   size_t n, void **p)
 {
 	bool zero = want_init_on_alloc(gfp);
-	unsigned int batch;
+	unsigned int batch, i;
 	size_t done = 0;
 
 	while (done < n) {
 		batch = kmh_alloc_batch(heap, spanclass, min_t(size_t, n - done, KMH_BULK_OBJECTS),
 					p + done);
-		if (likely(batch)) {
-			if (zero)
-				kmh_zero_all(p + done, batch, kmh_spanclass_size[spanclass]);
-			done += batch;
+		for (i = 0; zero && i < batch; i++)
+			kmh_clear(p[done + i], kmh_spanclass_size[spanclass]);
+		done += batch;
+		if (likely(batch))
 			continue;
-		}
 		/* This zeroes the object itself, and leaves a window for the next ones. */
 		p[done] = kmh_alloc_slow(heap, spanclass, gfp);
 		if (unlikely(!p[done]))
@@ -159,9 +147,9 @@ EXPORT_SYMBOL_GPL(kmheap_alloc_bulk_noprof);
 /* ---- free */
 
 /*
- * Find the span of @addr and its slot. *@s is used again if @addr lies in it, so it must be a
- * span that stays: this CPU's own, in whose section the caller is, or a sentinel. Return:
- * false when @addr cannot be freed fast.
+ * Find the span of @addr and its slot. *@s is used again if @addr lies in it, so it must be a span
+ * that stays: this CPU's own, in whose section the caller is, or a sentinel.
+ * Return: false when @addr cannot be freed fast.
  */
 static __always_inline bool kmh_bulk_find(struct kmh_mspan **s, unsigned long addr,
 					  unsigned long *slot)
@@ -237,17 +225,11 @@ static __always_inline bool kmh_free_run(struct kmh_mspan **span, unsigned long 
 	unsigned long mask = kmh_run_mask(slot % KMH_WORD_SLOTS, n), free;
 	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
 
-	/*
-	 * The remote bits: another CPU frees one of the slots right now; see
-	 * kmh_mspan_set_remote().
-	 */
+	/* Remote bits: another CPU frees one of them right now; see kmh_mspan_set_remote(). */
 	free = READ_ONCE(w->free);
 	if (unlikely((free | atomic_long_read(&w->remote)) & mask))
 		return false;
-	/*
-	 * Only this CPU writes its own mcache to an owner field, so a racing write never
-	 * makes it equal.
-	 */
+	/* Only this CPU writes its mcache to an owner field: a racing write is never equal. */
 	if (unlikely(!mc || data_race(s->owner) != mc)) {
 		*span = &kmh_span_none;
 		return kmh_free_run_foreign(s, slot / KMH_WORD_SLOTS, mask, addr, ip);

@@ -54,28 +54,21 @@ static void kmh_ended_free(struct kmheap *heap)
 	kmh_backend_free(heap);
 }
 
-/**
- * kmh_ended_begin() - from here on allocations are told that the heap has ended
- * @heap: a heap without users; callers that have its mcache may use it for a grace period.
- *
- * Context: Process context.
+/*
+ * From here on allocations are told that @heap, which has no users, has ended. Callers that have
+ * its mcache may use that for a grace period. Context: process context.
  */
 void kmh_ended_begin(struct kmheap *heap)
 {
 	BUILD_BUG_ON(offsetof(struct kmh_mcache, busy));
 	WRITE_ONCE(heap->ended, true);
-	/*
-	 * Release: a CPU that sees this mcache sees the flag; it loads them in the reverse
-	 * order.
-	 */
+	/* Release: a CPU that sees this mcache sees the flag; it loads them in reverse order. */
 	smp_store_release(&heap->mcache, (struct kmh_mcache __percpu *)&kmh_ended_mcache);
 }
 
-/**
- * kmh_ended_keep() - keep the structure of a heap, in place of the oldest that is kept
- * @heap: a heap that has nothing left but its name.
- *
- * Context: Process context; sleeps.
+/*
+ * Keep the structure of @heap, which has nothing left but its name, in place of the oldest that is
+ * kept. Context: process context; sleeps.
  */
 void kmh_ended_keep(struct kmheap *heap)
 {
@@ -110,14 +103,7 @@ unsigned int kmh_ended_count(u64 *bytes)
 	return min(READ_ONCE(kmh_nended), KMH_ENDED_HEAPS);
 }
 
-/**
- * kmh_ended_alloc() - report an allocation from a heap that has ended
- * @heap: the heap.
- * @ip: the caller to name.
- *
- * Context: Any.
- * Return: NULL.
- */
+/* Report an allocation from a heap that has ended. Context: any. Return: NULL. */
 noinline void *kmh_ended_alloc(const struct kmheap *heap, unsigned long ip)
 {
 	struct kmh_report r = {

@@ -25,9 +25,8 @@
 #include "up.h"
 
 /*
- * Buckets of the table for each special at most: between 30 % and 75 % of the buckets are in
- * use, and while a table of which 30 % are in use is replaced by one of half its size both
- * exist.
+ * Buckets of the table for each special at most: between 30 % and 75 % of the buckets are in use,
+ * and while a table of which 30 % are in use is replaced by one of half its size both exist.
  */
 #define KMH_SPECIAL_BUCKETS	5
 
@@ -58,8 +57,8 @@ static void *kmh_special_record(struct kmheap *heap, size_t bytes, size_t booked
 }
 
 /*
- * A heap with specials has no magazines. Two callers may both find that it still has; then
- * both end them, and each goes on only when that is done.
+ * A heap with specials has no magazines. Two callers may both find that it still has; then both
+ * end them, and each goes on only when that is done.
  */
 static void kmh_special_first_of(struct kmheap *heap)
 {
@@ -70,12 +69,9 @@ static void kmh_special_first_of(struct kmheap *heap)
 	smp_store_release(&heap->specials.used, true);	/* magazines before flag, see above */
 }
 
-/**
- * kmh_special_stock_fill() - allocate the records that a special may need
- * @stock: tells what is missing, and in which heap; the caller has an object of that heap.
- *
- * Context: Process context; sleeps. Without kmh_special_mutex.
- * Return: 0 or -ENOMEM.
+/*
+ * Allocate the records that @stock lacks; the caller has an object of its heap.
+ * Context: process context; sleeps. Without kmh_special_mutex. Return: 0 or -ENOMEM.
  */
 int kmh_special_stock_fill(struct kmh_special_stock *stock)
 {
@@ -204,17 +200,13 @@ static struct kmh_special *kmh_special_new(struct kmh_mspan *s, unsigned long ad
 	return sp;
 }
 
-/**
- * kmh_special_of() - the special of a live object
- * @who: the exported function, for a report.
- * @p: the object; the caller's.
- * @stock: records to make a special of if there is none; NULL not to make one.
- * @ip: the caller to name in a report.
- *
- * Context: Process context; kmh_special_mutex held.
- * Return: the special; NULL when there is none and none is to be made; ERR_PTR: -EINVAL when @p
- * is no such object (reported) or one that cannot have any, -ESHUTDOWN when its heap is
- * being destroyed and one was to be made, -EAGAIN when @stock lacks a record, -ENOMEM.
+/*
+ * The special of a live object of the caller's, which is made of the records in @stock if there is
+ * none and @stock is not NULL. @who is the exported function, for a report.
+ * Context: process context; kmh_special_mutex held.
+ * Return: the special; NULL when there is none and none is to be made; ERR_PTR: -EINVAL when @p is
+ * no such object (reported) or one that cannot have any, -ESHUTDOWN when its heap is being
+ * destroyed and one was to be made, -EAGAIN when @stock lacks a record, -ENOMEM.
  */
 struct kmh_special *kmh_special_of(const char *who, const void *p,
 				   struct kmh_special_stock *stock, unsigned long ip)
@@ -346,13 +338,9 @@ static void kmh_special_kicked(struct irq_work *kick)
 	queue_work(kmh_wq, &heap->specials.work);
 }
 
-/**
- * kmh_special_flush() - wait for the finalizers of objects that are known to be dead
- * @heap: the heap.
- *
- * Objects that die meanwhile, perhaps by one of these finalizers, are not waited for.
- *
- * Context: Process context; sleeps.
+/*
+ * Wait for the finalizers of objects that are known to be dead, but not of objects that die
+ * meanwhile, perhaps by one of these finalizers. Context: process context; sleeps.
  */
 void kmh_special_flush(struct kmheap *heap)
 {
@@ -385,11 +373,14 @@ void kmh_special_exit(struct kmheap *heap)
 		rhashtable_destroy(&heap->specials.table);
 }
 
-/* Objects freed between two looks at the table. */
+/* Specials that end between two walks over the table, which are under RCU. */
 #define KMH_SPECIAL_BATCH	64U
 
-/* The first objects that still have a special. Return: how many. */
-static unsigned int kmh_special_first(struct kmheap *heap, void **p)
+/*
+ * The first objects that still have a special: free them; or, of those @lost with their arena, take
+ * the specials back under kmh_special_mutex. Return: how many, KMH_SPECIAL_BATCH at most.
+ */
+static unsigned int kmh_special_end_some(struct kmheap *heap, bool lost)
 {
 	struct rhashtable_iter iter;
 	struct kmh_special *sp;
@@ -398,10 +389,15 @@ static unsigned int kmh_special_first(struct kmheap *heap, void **p)
 	rhashtable_walk_enter(&heap->specials.table, &iter);
 	rhashtable_walk_start(&iter);
 	while (n < KMH_SPECIAL_BATCH && (sp = rhashtable_walk_next(&iter))) {
-		if (IS_ERR(sp))		/* the table is being resized: go on */
+		/* An error: the table is being resized. */
+		if (IS_ERR(sp) || atomic_read(&sp->state) != KMH_SPECIAL_ARMED ||
+		    (lost && sp->span->state != KMH_SPAN_GONE))
 			continue;
-		if (atomic_read(&sp->state) == KMH_SPECIAL_ARMED)
-			p[n++] = (void *)sp->addr;
+		if (lost)
+			kmh_special_disarm(heap, sp);
+		else
+			kmheap_free((void *)sp->addr);
+		n++;
 	}
 	rhashtable_walk_stop(&iter);
 	rhashtable_walk_exit(&iter);
@@ -414,23 +410,11 @@ static unsigned int kmh_special_first(struct kmheap *heap, void **p)
  */
 void kmh_special_forget_lost(struct kmheap *heap)
 {
-	struct kmh_special *lost[KMH_SPECIAL_BATCH], *sp;
-	struct rhashtable_iter iter;
-	unsigned int n, i;
+	unsigned int n;
 
 	do {
-		n = 0;
 		mutex_lock(&kmh_special_mutex);
-		rhashtable_walk_enter(&heap->specials.table, &iter);
-		rhashtable_walk_start(&iter);
-		while (n < KMH_SPECIAL_BATCH && (sp = rhashtable_walk_next(&iter)))
-			if (!IS_ERR(sp) && sp->span->state == KMH_SPAN_GONE &&
-			    atomic_read(&sp->state) == KMH_SPECIAL_ARMED)
-				lost[n++] = sp;
-		rhashtable_walk_stop(&iter);
-		rhashtable_walk_exit(&iter);
-		for (i = 0; i < n; i++)
-			kmh_special_disarm(heap, lost[i]);
+		n = kmh_special_end_some(heap, true);
 		mutex_unlock(&kmh_special_mutex);
 	} while (n == KMH_SPECIAL_BATCH);
 }
@@ -445,18 +429,14 @@ static void kmh_special_pass(void)
 	mutex_unlock(&kmh_special_mutex);
 }
 
-/**
- * kmh_special_stop() - run the finalizers of the objects that are left when a heap ends
- * @heap: the heap, ending; without users but the finalizers, which may free and allocate in it.
- *
- * Objects with a special are freed like any object, so that they go through the worker. No object
- * gets another special, so this ends.
- *
- * Context: Process context; sleeps.
+/*
+ * Run the finalizers of the objects that are left when a heap ends; only they still use the heap,
+ * and may free and allocate in it. Objects with a special are freed like any object, so that they
+ * go through the worker. No object gets another special, so this ends.
+ * Context: process context; sleeps.
  */
 void kmh_special_stop(struct kmheap *heap)
 {
-	void *p[KMH_SPECIAL_BATCH];
 	long left;
 
 	kmh_special_flush(heap);
@@ -464,7 +444,7 @@ void kmh_special_stop(struct kmheap *heap)
 		return;
 	WRITE_ONCE(heap->specials.ending, true);
 	while ((left = atomic_long_read(&heap->specials.n))) {
-		kmheap_free_bulk(kmh_special_first(heap, p), p);
+		kmh_special_end_some(heap, false);
 		kmh_special_flush(heap);
 		kmh_special_pass();
 		/* Objects that are left may have been freed by kmheap_free_rcu(). */

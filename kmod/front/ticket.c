@@ -18,10 +18,7 @@
 /* Addresses on the stack at a time: as many as kmheap_alloc_bulk() holds a section for. */
 #define KMH_TICKET_BATCH	32U
 
-/*
- * Are @n objects of @size, which has room for the chain, something that a machine can have? A
- * small object takes what its class has.
- */
+/* Can a machine have @n objects of @size? A small object takes what its class has. */
 static bool kmh_ticket_ok(size_t size, size_t n)
 {
 	size_t bytes;
@@ -55,8 +52,7 @@ int kmheap_prefill_noprof(struct kmheap_ticket *t, struct kmheap *heap, size_t s
 	/* A collection would not find objects that only a ticket points to. */
 	if (!size || kmh_heap_collected(heap))
 		return -EINVAL;
-	/* Each object has to have room for the chain. */
-	size = max(size, sizeof(void *));
+	size = max(size, sizeof(void *));	/* room for the chain */
 	if (!kmh_ticket_ok(size, n))
 		return -EINVAL;
 	while (t->left < n) {
@@ -65,16 +61,14 @@ int kmheap_prefill_noprof(struct kmheap_ticket *t, struct kmheap *heap, size_t s
 		end = kmh_ticket_append(end, got, p);
 		*end = NULL;
 		t->left += got;
-		if (got < batch)
-			goto short_of_memory;
+		if (got < batch) {
+			kmheap_ticket_end(t);
+			return -ENOMEM;
+		}
 		if (kmh_alloc_may_grow(gfp))
 			cond_resched();
 	}
 	return 0;
-
-short_of_memory:
-	kmheap_ticket_end(t);
-	return -ENOMEM;
 }
 EXPORT_SYMBOL_GPL(kmheap_prefill_noprof);
 

@@ -70,9 +70,9 @@ struct kmheap_weak *kmheap_weak_create(void *p)
 EXPORT_SYMBOL_GPL(kmheap_weak_create);
 
 /*
- * Is a collection about to free the object, though the sweep has not reached it? An unswept
- * object is doomed unless it is marked. The sweep notes survivors before it clears the marks,
- * so where a mark is gone the note tells.
+ * Is a collection about to free the object, though the sweep has not reached it? An unswept object
+ * is doomed unless it is marked. The sweep notes survivors before it clears the marks, so where a
+ * mark is gone the note tells.
  */
 static bool kmh_special_doomed(struct kmh_mspan *s, struct kmh_special *sp)
 {
@@ -89,9 +89,8 @@ static bool kmh_special_doomed(struct kmh_mspan *s, struct kmh_special *sp)
 		return false;
 	smp_rmb();	/* mark, survivor: pairs with the barrier in kmh_sweep_marks() */
 	/*
-	 * Or of the next generation: the class may have advanced since its generation was
-	 * read. By equality: an object marked long ago may be any number of generations
-	 * behind.
+	 * Or of the next generation: the class may have advanced since its generation was read. By
+	 * equality: an object marked long ago may be any number of generations behind.
 	 */
 	survived = READ_ONCE(sp->survived);
 	return survived != gen && survived != gen + 2;
