@@ -8,7 +8,6 @@
 #include <linux/debugfs.h>
 #include <linux/module.h>
 #include <linux/seq_file.h>
-#include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "debug/debugfs.h"
@@ -142,7 +141,7 @@ static ssize_t kmh_write_limit(struct file *file, const char __user *user, size_
 #define KMH_LIMIT_FILE(name, value, set_fn)						\
 static int kmh_##name##_show(struct seq_file *m, void *unused)				\
 {											\
-	struct kmheap *heap __maybe_unused = m->private;				\
+	struct kmheap *heap = m->private;						\
 											\
 	seq_printf(m, "%zu\n", READ_ONCE(value));					\
 	return 0;									\
@@ -168,14 +167,14 @@ static const struct file_operations kmh_##name##_fops = {				\
 	.release = single_release,							\
 }
 
-static int kmh_set_total(struct kmheap *unused, size_t bytes)
+/* The limit of the whole module is in a file that belongs to no heap. */
+static int kmh_set_hard(struct kmheap *heap, size_t bytes)
 {
-	return kmh_limit_set_total(bytes);
+	return heap ? kmheap_set_limit(heap, bytes) : kmh_limit_set_total(bytes);
 }
 
-KMH_LIMIT_FILE(hard_limit, heap->limit_bytes, kmheap_set_limit);
+KMH_LIMIT_FILE(hard_limit, *(heap ? &heap->limit_bytes : &kmh_total_limit), kmh_set_hard);
 KMH_LIMIT_FILE(soft_limit, heap->limit.soft_bytes, kmh_limit_set_soft);
-KMH_LIMIT_FILE(total_limit, kmh_total_limit, kmh_set_total);
 
 /* ---- classes */
 
@@ -257,19 +256,18 @@ static char kmh_page_char(unsigned long page)
 
 static void kmh_show_page_map(struct seq_file *m, const struct kmh_arena *a)
 {
-	char line[KMH_MAP_LINE + 1];
-	unsigned long i, n = 0;
+	unsigned long i;
+	char c;
 
 	for (i = 0; i < a->npages; i++) {
+		if (i % KMH_MAP_LINE == 0)
+			seq_puts(m, i ? "\n  " : "  ");
 		preempt_disable();
-		line[n++] = kmh_page_char(a->first + i);
+		c = kmh_page_char(a->first + i);
 		preempt_enable();
-		if (n < KMH_MAP_LINE && i + 1 < a->npages)
-			continue;
-		line[n] = '\0';
-		seq_printf(m, "  %s\n", line);
-		n = 0;
+		seq_putc(m, c);
 	}
+	seq_putc(m, '\n');
 }
 
 static int kmh_arenas_show_one(struct seq_file *m, void *v)
@@ -315,23 +313,18 @@ static const char *kmh_home_name(const struct kmh_mspan *s)
 	return home < ARRAY_SIZE(names) ? names[home] : "?";
 }
 
+/* A snapshot of a span, which is formatted with preemption on. */
 struct kmh_span_row {
-	struct seq_file *m;
-	/* A batch of snapshots; they are formatted with preemption on. */
-	unsigned int n;
-	struct {
-		unsigned long base;
-		u32 npages, nelems;
-		struct kmh_span_count count;
-		u8 spanclass, noscan;
-		const char *home;
-	} row[8];	/* on the stack: no allocation under arenas_mutex */
+	unsigned long base;
+	u32 npages, nelems;
+	struct kmh_span_count count;
+	u8 spanclass, noscan;
+	const char *home;		/* NULL: no span */
 };
 
 static void kmh_span_snapshot(struct kmh_mspan *s, void *ctx)
 {
-	struct kmh_span_row *r = ctx;
-	typeof(r->row[0]) *row = &r->row[r->n];
+	struct kmh_span_row *row = ctx;
 
 	row->base = s->base;
 	row->npages = s->npages;
@@ -340,37 +333,27 @@ static void kmh_span_snapshot(struct kmh_mspan *s, void *ctx)
 	row->noscan = s->state == KMH_SPAN_LARGE ? s->noscan : kmh_spanclass_noscan(s->spanclass);
 	kmh_mspan_count(s, &row->count);
 	row->home = kmh_home_name(s);
-	r->n++;
-}
-
-static void kmh_span_rows_print(struct kmh_span_row *r)
-{
-	unsigned int i;
-
-	for (i = 0; i < r->n; i++)
-		seq_printf(r->m, "%pK %u %u %u %u %u %u %u %s\n", (void *)r->row[i].base,
-			   r->row[i].npages, kmh_spanclass_class(r->row[i].spanclass),
-			   r->row[i].noscan, r->row[i].nelems,
-			   r->row[i].count.live, r->row[i].count.remote,
-			   r->row[i].count.deferred, r->row[i].home);
-	r->n = 0;
 }
 
 static int kmh_spans_show_one(struct seq_file *m, void *v)
 {
 	struct kmheap *heap = m->private;
 	struct kmh_arena *a = list_entry(v, struct kmh_arena, list);
-	struct kmh_span_row r = { .m = m };
-	unsigned long page, end;
+	struct kmh_span_row row;
+	unsigned long i;
 
 	if (v == &heap->arenas) {
 		seq_puts(m, "base pages class data slots live remote deferred home\n");
 		return 0;
 	}
-	end = a->range.first + a->range.npages;
-	for (page = a->range.first; page < end; page += ARRAY_SIZE(r.row)) {
-		kmh_walk_pages(page, min(page + ARRAY_SIZE(r.row), end), kmh_span_snapshot, &r);
-		kmh_span_rows_print(&r);
+	for (i = 0; i < a->range.npages; i++) {
+		row.home = NULL;
+		kmh_walk_pages(a->range.first + i, a->range.first + i + 1, kmh_span_snapshot, &row);
+		if (!row.home)
+			continue;
+		seq_printf(m, "%pK %u %u %u %u %u %u %u %s\n", (void *)row.base, row.npages,
+			   kmh_spanclass_class(row.spanclass), row.noscan, row.nelems,
+			   row.count.live, row.count.remote, row.count.deferred, row.home);
 	}
 	return 0;
 }
@@ -472,7 +455,7 @@ void kmh_debugfs_init(void)
 	kmh_dir = debugfs_create_dir("kmheap", NULL);
 	kmh_heaps_dir = debugfs_create_dir("heaps", kmh_dir);
 	debugfs_create_file("stats", 0444, kmh_dir, NULL, &kmh_stats_fops);
-	debugfs_create_file("limit_bytes", 0644, kmh_dir, NULL, &kmh_total_limit_fops);
+	debugfs_create_file("limit_bytes", 0644, kmh_dir, NULL, &kmh_hard_limit_fops);
 	debugfs_create_file("validate", 0400, kmh_dir, NULL, &kmh_validate_fops);
 	debugfs_create_file_unsafe("shrink", 0600, kmh_dir, NULL, &kmh_shrink_fops);
 	debugfs_create_file_unsafe("fail_nth", 0600, kmh_dir, NULL, &kmh_fail_nth_fops);

@@ -12,7 +12,6 @@
 #include <linux/minmax.h>
 #include <linux/module.h>
 #include <linux/printk.h>
-#include <linux/sched.h>
 #include <linux/string.h>
 
 #include "debug/stats.h"
@@ -82,13 +81,10 @@ static void kmh_walk_slots(struct kmh_mspan *s, struct kmh_heap_walk *w)
 	w->st.waste_bytes += kmh_less((u64)s->npages << KMH_PAGE_SHIFT,
 				      (u64)s->nelems * s->elemsize);
 	if (s->state == KMH_SPAN_TINY) {
-		unsigned int objects = kmh_tiny_live(s);
-
-		w->tiny_objects += objects;
-		w->st.live_objects += objects;
-	} else {
-		w->st.live_objects += n.live;
+		n.live = kmh_tiny_live(s);	/* objects, not blocks */
+		w->tiny_objects += n.live;
 	}
+	w->st.live_objects += n.live;
 }
 
 static void kmh_walk_span(struct kmh_mspan *s, void *ctx)
@@ -112,10 +108,7 @@ static void kmh_walk_arena(struct kmh_arena *a, struct kmh_heap_walk *w)
 	kmh_walk_spans(a, kmh_walk_span, &c);
 	w->st.arenas++;
 	w->st.free_bytes += (u64)nfree << KMH_PAGE_SHIFT;
-	/*
-	 * Pages in use for the page heap and in no span lie in a CPU's page cache, or are
-	 * parked.
-	 */
+	/* Pages in use for the page heap and in no span lie in a CPU's page cache, or are parked. */
 	w->st.cached_bytes += kmh_less(inuse, c.span_pages) << KMH_PAGE_SHIFT;
 	w->st.waste_bytes += a->bytes - ((u64)a->range.npages << KMH_PAGE_SHIFT);
 	w->st.footprint_bytes += a->bytes;
@@ -147,9 +140,8 @@ static u64 kmh_mcache_kept_bytes(const struct kmh_mcache *mc)
 }
 
 /*
- * Add what is kept outside of spans, and allocations ever made. The mcaches count what they
- * take of a window; for the tiny class that is blocks, and the objects cut from them are
- * counted apart.
+ * Add what is kept outside of spans, and allocations ever made. The mcaches count what they take of
+ * a window; for the tiny class that is blocks, and the objects cut from them are counted apart.
  */
 static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 {
@@ -181,10 +173,7 @@ static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 	w->st.allocs += atomic_long_read(&heap->large_allocs);
 }
 
-/*
- * A zeroed walk, for kmh_backend_free(). Context: process context; sleeps. Return: the walk
- * or NULL.
- */
+/* A zeroed walk, for kmh_backend_free(), or NULL. Context: process context; sleeps. */
 struct kmh_heap_walk *kmh_heap_walk_new(void)
 {
 	return kmh_backend_zalloc(sizeof(struct kmh_heap_walk), GFP_KERNEL, NUMA_NO_NODE);
@@ -341,14 +330,7 @@ static void kmh_stats_add(struct kmheap_stats *sum, const struct kmheap_stats *s
 		to[i] += from[i];
 }
 
-/**
- * kmh_global_stats() - the sum over all heaps and what they share
- * @sum: filled in.
- * @nheaps: where to put the number of heaps.
- *
- * Context: Process context; sleeps.
- * Return: 0 or -ENOMEM.
- */
+/* The sum over all heaps and what they share. Context: process context. Return: 0 or -ENOMEM. */
 int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps)
 {
 	u64 shared = kmh_shared_bytes();
@@ -377,14 +359,10 @@ int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps)
 	return 0;
 }
 
-/**
- * kmh_report_survivors() - report objects that are live when their heap ends
- * @heap: a heap without users.
- *
- * Context: Process context; sleeps.
- */
+/* Report objects that are live when their heap ends. Context: process context; sleeps. */
 void kmh_report_survivors(struct kmheap *heap)
 {
+	const char *owner = heap->owner ? heap->owner->name : "none";
 	struct kmh_heap_walk *w = kmh_heap_walk_new();
 	unsigned int i;
 
@@ -395,15 +373,13 @@ void kmh_report_survivors(struct kmheap *heap)
 	kmh_heap_walk(heap, w);
 	if (w->manual_runs)
 		pr_warn("heap %s destroyed with %llu runs of pages, %llu bytes (owner %s)\n",
-			heap->name, w->manual_runs, w->st.manual_bytes,
-			heap->owner ? heap->owner->name : "none");
+			heap->name, w->manual_runs, w->st.manual_bytes, owner);
 	if (w->st.live_objects) {
 		pr_warn("heap %s destroyed with %llu live objects of %llu bytes (owner %s)\n",
 			heap->name, w->st.live_objects,
-			kmh_less(w->st.live_bytes, w->st.manual_bytes),
-			heap->owner ? heap->owner->name : "none");
-		for (i = 0; i < KMH_NR_CLASSES; i++)
-			if (i && w->class[i].live)
+			kmh_less(w->st.live_bytes, w->st.manual_bytes), owner);
+		for (i = 1; i < KMH_NR_CLASSES; i++)
+			if (w->class[i].live)
 				pr_warn("heap %s: %llu of %u bytes\n", heap->name,
 					w->class[i].live, kmh_class_size(i));
 		if (w->tiny_objects)

@@ -85,26 +85,21 @@ static void kmh_check_span(struct kmh_mspan *s, void *ctx)
 	c->n += n + kmh_mspan_validate(s, c->finding, c->ctx);
 }
 
-static unsigned int kmh_look_at_spans(const struct kmh_check *c, kmh_finding_fn finding)
-{
-	struct kmh_check look = { .heap = c->heap, .arena = c->arena, .finding = finding,
-				  .ctx = c->ctx };
-
-	kmh_walk_spans(c->arena, kmh_check_span, &look);
-	return look.n;
-}
-
 /* A span is looked at with preemption off, so a pause comes after all spans, not after each. */
 static void kmh_check_spans(struct kmh_check *c)
 {
+	struct kmh_check look = *c;
 	unsigned int looks;
 
 	for (looks = 1; looks < KMH_FINDING_LOOKS; looks++) {
-		if (!kmh_look_at_spans(c, kmh_no_finding))
+		look.n = 0;
+		look.finding = kmh_no_finding;
+		kmh_walk_spans(c->arena, kmh_check_span, &look);
+		if (!look.n)
 			return;
 		kmh_finding_pause();
 	}
-	c->n += kmh_look_at_spans(c, c->finding);
+	kmh_walk_spans(c->arena, kmh_check_span, c);
 }
 
 /* Pages of @a that spans cover, parked spans included. The page heap's lock keeps the spans. */
@@ -124,23 +119,6 @@ static unsigned long kmh_span_pages_locked(struct kmh_arena *a)
 	return n;
 }
 
-struct kmh_page_count {
-	unsigned long inuse;
-	unsigned long spans;
-};
-
-static struct kmh_page_count kmh_count_pages(struct kmh_arena *a)
-{
-	struct kmh_page_count n;
-	unsigned long flags;
-
-	kmh_wait_lock_irqsave(&a->mheap->lock, flags);
-	n.spans = kmh_span_pages_locked(a);
-	n.inuse = a->range.npages - a->range.nfree;
-	kmh_unlock_irqrestore(&a->mheap->lock, flags);
-	return n;
-}
-
 /*
  * pages = in use + free + cached. Pages that the page heap counts as in use and that no span
  * covers are in page caches, at most 64 for each CPU, or on their way into a span: pages on
@@ -149,18 +127,22 @@ static struct kmh_page_count kmh_count_pages(struct kmh_arena *a)
 static void kmh_check_arena(struct kmh_check *c)
 {
 	unsigned long cached_max = KMH_PA_GROUP_PAGES * num_possible_cpus();
-	struct kmh_page_count n;
+	unsigned long flags, inuse, covered;
+	struct kmh_arena *a = c->arena;
 	unsigned int looks;
 
 	kmh_check_spans(c);
 	for (looks = 0; looks < KMH_FINDING_LOOKS; looks++) {
-		n = kmh_count_pages(c->arena);
-		if (n.inuse >= n.spans && n.inuse - n.spans <= cached_max)
+		kmh_wait_lock_irqsave(&a->mheap->lock, flags);
+		covered = kmh_span_pages_locked(a);
+		inuse = a->range.npages - a->range.nfree;
+		kmh_unlock_irqrestore(&a->mheap->lock, flags);
+		if (inuse >= covered && inuse - covered <= cached_max)
 			return;
 		kmh_finding_pause();
 	}
 	c->finding(c->ctx, "heap %s: arena %p has %lu pages in use, its spans cover %lu",
-		   c->heap->name, c->arena->vbase, n.inuse, n.spans);
+		   c->heap->name, a->vbase, inuse, covered);
 	c->n++;
 }
 
@@ -184,14 +166,9 @@ static void kmh_check_arenas(struct kmh_check *c)
 	}
 }
 
-/**
- * kmh_validate_heap() - run the validators of every tier on a heap
- * @heap: the heap; the caller keeps it alive.
- * @finding: called for each violation; may be called with a raw lock held.
- * @ctx: passed through.
- *
- * Context: Process context; sleeps.
- * Return: number of findings.
+/*
+ * Run the validators of every tier on @heap, which the caller keeps alive. @finding is called with
+ * @ctx for each violation. Context: process context; sleeps. Return: number of findings.
  */
 unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void *ctx)
 {
@@ -215,10 +192,7 @@ unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void
 	return c.n;
 }
 
-/*
- * Validate all heaps and what they share. Context: process context; sleeps. Return: number of
- * findings.
- */
+/* Validate all heaps and what they share. Context, return: as above. */
 unsigned int kmh_validate_all(kmh_finding_fn finding, void *ctx)
 {
 	unsigned int n = kmh_fixallocs_validate(finding, ctx);
