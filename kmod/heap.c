@@ -4,7 +4,6 @@
 
 #include <linux/cpuhotplug.h>
 #include <linux/ctype.h>
-#include <linux/debugfs.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
 #include <linux/rcupdate.h>
@@ -92,10 +91,7 @@ static int kmh_heap_init_sentinels(struct kmheap *heap)
 {
 	int err = kmh_mspan_pools_refill(KMH_SPAN_RESERVE, GFP_KERNEL);
 
-	/*
-	 * Where the module's limit forbids more there may still be enough; the first arena
-	 * tells.
-	 */
+	/* Where the module's limit forbids more there may be enough; the first arena tells. */
 	if ((err && err != -EDQUOT) || kmh_magazines_refill(num_online_cpus(), GFP_KERNEL))
 		return -ENOMEM;
 	heap->unused = kmh_sentinel(heap, KMH_SPAN_UNUSED);
@@ -125,10 +121,9 @@ static void kmh_teach_lock_order(struct kmh_node *node)
 }
 
 /*
- * Show lockdep that each of these is taken in reclaim: by a shrinker of a client that frees,
- * gives up weak handles or shrinks a heap, by one of ours, or because a heap's end waits for
- * it. From then on lockdep reports the first allocation under one of them that may enter
- * reclaim.
+ * Show lockdep that each of these is taken in reclaim: by a shrinker of a client that frees, gives
+ * up weak handles or shrinks a heap, by one of ours, or because a heap's end waits for it. From
+ * then on lockdep reports the first allocation under one of them that may enter reclaim.
  */
 static void kmh_teach_reclaim(struct kmheap *heap)
 {
@@ -167,7 +162,7 @@ static struct kmh_node *kmh_node_create(struct kmheap *heap, int nid)
 static int kmh_heap_init_nodes(struct kmheap *heap)
 {
 	size_t bytes = nr_node_ids * sizeof(*heap->nodes);
-	int nid, first = first_memory_node;
+	int nid;
 
 	heap->nodes = kmh_backend_zalloc(bytes, GFP_KERNEL, NUMA_NO_NODE);
 	if (!heap->nodes)
@@ -180,7 +175,7 @@ static int kmh_heap_init_nodes(struct kmheap *heap)
 	}
 	for (nid = 0; nid < nr_node_ids; nid++)
 		if (!heap->nodes[nid])
-			heap->nodes[nid] = heap->nodes[first];
+			heap->nodes[nid] = heap->nodes[first_memory_node];
 	return 0;
 }
 
@@ -368,10 +363,7 @@ EXPORT_SYMBOL_GPL(kmheap_create);
 
 /* ---- destroy */
 
-/*
- * List a span through @dead, because a free that races with the end may still announce it
- * (@node).
- */
+/* List a span through @dead: a free that races with the end may still announce it (@node). */
 static void kmh_heap_list_span(struct kmh_mspan *s, void *ctx)
 {
 	struct kmh_mspan **spans = ctx;
@@ -415,10 +407,9 @@ static void kmh_heap_keep_misuses(struct kmheap *heap)
 }
 
 /*
- * The heap is in no list. Frees that raced with the end read its spans with preemption off,
- * so a grace period after the addresses say "gone" none does any more. (Large objects are
- * cleared and given back with preemption on: their frees must be over, as kmheap_destroy()
- * asks of all frees.)
+ * The heap is in no list. Frees that raced with the end read its spans with preemption off, so a
+ * grace period after the addresses say "gone" none does any more. (Large objects are cleared and
+ * given back with preemption on: their frees must be over, as kmheap_destroy() asks of all frees.)
  */
 static void kmh_heap_teardown(struct kmheap *heap, bool report)
 {
@@ -475,9 +466,9 @@ static bool kmh_heap_is_listed_locked(const struct kmheap *heap)
 }
 
 /*
- * From here on the heap is the caller's to end, if @heap is one: nothing is read of @heap
- * before that is known. Return: 0; -ENOENT when it is no heap, or one that is being ended;
- * -EBUSY in the callback of its soft limit.
+ * From here on the heap is the caller's to end, if @heap is one: nothing is read of @heap before
+ * that is known. Return: 0; -ENOENT when it is no heap, or one that is being ended; -EBUSY in the
+ * callback of its soft limit.
  */
 static int kmh_heap_begin_end(struct kmheap *heap)
 {
@@ -542,26 +533,25 @@ EXPORT_SYMBOL_GPL(kmheap_destroy);
 
 /* ---- CPUs that come, CPUs and modules that go away */
 
-static int kmh_cpu_prepare(unsigned int cpu)
+static int kmh_each_mcache(unsigned int cpu, void (*fn)(struct kmheap *heap, unsigned int cpu))
 {
 	struct kmheap *heap;
 
 	mutex_lock(&kmh_heaps_mutex);
 	list_for_each_entry(heap, &kmh_heaps, list)
-		kmh_mcache_renode(heap, cpu);
+		fn(heap, cpu);
 	mutex_unlock(&kmh_heaps_mutex);
 	return 0;
 }
 
+static int kmh_cpu_prepare(unsigned int cpu)
+{
+	return kmh_each_mcache(cpu, kmh_mcache_renode);
+}
+
 static int kmh_cpu_dead(unsigned int cpu)
 {
-	struct kmheap *heap;
-
-	mutex_lock(&kmh_heaps_mutex);
-	list_for_each_entry(heap, &kmh_heaps, list)
-		kmh_mcache_drain_dead(heap, cpu);
-	mutex_unlock(&kmh_heaps_mutex);
-	return 0;
+	return kmh_each_mcache(cpu, kmh_mcache_drain_dead);
 }
 
 static struct kmheap *kmh_heap_of_owner(struct module *owner)
@@ -593,13 +583,20 @@ static int kmh_module_event(struct notifier_block *nb, unsigned long event, void
 
 static struct notifier_block kmh_module_nb = { .notifier_call = kmh_module_event };
 
+static void kmh_default_heap_end(bool report)
+{
+	kmh_heap_begin_end(kmh_default_heap);
+	kmh_heap_unpublish(kmh_default_heap);
+	kmh_heap_teardown(kmh_default_heap, report);
+	kmh_ended_exit();
+}
+
 /* Make the default heap and register the callbacks that serve all heaps. */
 int kmh_heaps_init(void)
 {
-	static const struct kmheap_attr attr;
 	int err;
 
-	kmh_default_heap = kmh_heap_create("default", &attr);
+	kmh_default_heap = kmh_heap_create("default", NULL);
 	if (IS_ERR(kmh_default_heap))
 		return PTR_ERR(kmh_default_heap);
 	kmh_teach_reclaim(kmh_default_heap);
@@ -612,19 +609,13 @@ int kmh_heaps_init(void)
 	if (err)
 		goto no_notifier;
 	err = kmh_shrink_init();
-	if (err)
-		goto no_oom;
-	return 0;
-
-no_oom:
+	if (!err)
+		return 0;
 	unregister_module_notifier(&kmh_module_nb);
 no_notifier:
 	cpuhp_remove_state_nocalls(kmh_cpuhp_state);
 no_cpuhp:
-	kmh_heap_begin_end(kmh_default_heap);
-	kmh_heap_unpublish(kmh_default_heap);
-	kmh_heap_teardown(kmh_default_heap, false);
-	kmh_ended_exit();
+	kmh_default_heap_end(false);
 	return err;
 }
 
@@ -633,8 +624,5 @@ void kmh_heaps_exit(void)
 	kmh_shrink_exit();
 	unregister_module_notifier(&kmh_module_nb);
 	cpuhp_remove_state_nocalls(kmh_cpuhp_state);
-	kmh_heap_begin_end(kmh_default_heap);
-	kmh_heap_unpublish(kmh_default_heap);
-	kmh_heap_teardown(kmh_default_heap, true);
-	kmh_ended_exit();
+	kmh_default_heap_end(true);
 }
