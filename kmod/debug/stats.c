@@ -108,7 +108,7 @@ static void kmh_walk_arena(struct kmh_arena *a, struct kmh_heap_walk *w)
 	kmh_walk_spans(a, kmh_walk_span, &c);
 	w->st.arenas++;
 	w->st.free_bytes += (u64)nfree << KMH_PAGE_SHIFT;
-	/* Pages in use for the page heap and in no span lie in a CPU's page cache, or are parked. */
+	/* Pages in use for the page heap and in no span are in a page cache, or parked. */
 	w->st.cached_bytes += kmh_less(inuse, c.span_pages) << KMH_PAGE_SHIFT;
 	w->st.waste_bytes += a->bytes - ((u64)a->range.npages << KMH_PAGE_SHIFT);
 	w->st.footprint_bytes += a->bytes;
@@ -206,53 +206,38 @@ static void kmh_reserve_stats(struct kmheap *heap, struct kmheap_stats *st)
 	st->reserve_refused_nmi = atomic_long_read(&n->refused[KMH_CONTEXT_NMI]);
 }
 
-static unsigned int kmh_nmi_walk_kind(const struct kmh_shelf *shelf, unsigned int kind,
-				      struct kmh_heap_walk *w)
-{
-	size_t bytes = kmh_nmi_bytes(kind);
-	unsigned int i, n = 0;
-
-	for (i = 0; i < KMH_SHELF_OBJECTS; i++)
-		n += !!READ_ONCE(shelf->slot[i]);
-	w->st.live_objects = kmh_less(w->st.live_objects, n);
-	w->st.live_bytes = kmh_less(w->st.live_bytes, n * bytes);
-	w->st.cached_bytes += n * bytes;
-	w->st.allocs = kmh_less(w->st.allocs, n);
-	if (kind < KMH_NR_SPANCLASSES) {
-		struct kmh_class_stats *c = &w->class[kmh_spanclass_class(kind)];
-
-		c->live = kmh_less(c->live, n);
-		c->free += n;
-		c->allocs = kmh_less(c->allocs, n);
-	} else {
-		w->large_objects = kmh_less(w->large_objects, n);
-	}
-	return n;
-}
-
 /* Correct a walk, which has counted objects on shelves as live. Context: process context. */
 void kmh_nmi_walk(struct kmheap *heap, struct kmh_heap_walk *w)
 {
-	unsigned int kind;
+	unsigned int kind, i, n;
 
 	for (kind = 0; kind < KMH_NMI_KINDS; kind++) {
 		const struct kmh_shelf *shelf = READ_ONCE(heap->nmi.shelf[kind]);
-		unsigned int n = 0;
+		size_t bytes = kmh_nmi_bytes(kind);
 
-		if (shelf)
-			n = kmh_nmi_walk_kind(shelf, kind, w);
+		for (i = 0, n = 0; shelf && i < KMH_SHELF_OBJECTS; i++)
+			n += !!READ_ONCE(shelf->slot[i]);
+		w->st.live_objects = kmh_less(w->st.live_objects, n);
+		w->st.live_bytes = kmh_less(w->st.live_bytes, n * bytes);
+		w->st.cached_bytes += n * bytes;
+		w->st.allocs = kmh_less(w->st.allocs, n);
+		if (kind < KMH_NR_SPANCLASSES) {
+			struct kmh_class_stats *c = &w->class[kmh_spanclass_class(kind)];
+
+			c->live = kmh_less(c->live, n);
+			c->free += n;
+			c->allocs = kmh_less(c->allocs, n);
+		} else {
+			w->large_objects = kmh_less(w->large_objects, n);
+		}
 		if (test_bit(kind, heap->nmi.wanted) && n < kmh_nmi_objects(kind))
-			w->st.reserve_missing_bytes += (kmh_nmi_objects(kind) - n) *
-						       kmh_nmi_bytes(kind);
+			w->st.reserve_missing_bytes += (kmh_nmi_objects(kind) - n) * bytes;
 	}
 }
 
-/**
- * kmh_heap_walk() - everything that can be counted in a heap
- * @heap: the heap; the caller keeps it alive.
- * @w: zeroed; filled in.
- *
- * Context: Process context; sleeps.
+/*
+ * Everything that can be counted in @heap, which the caller keeps alive. @w is zeroed, and filled
+ * in. Context: process context; sleeps.
  */
 void kmh_heap_walk(struct kmheap *heap, struct kmh_heap_walk *w)
 {
