@@ -3,9 +3,8 @@
 #define pr_fmt(fmt) "kmheap: " fmt
 
 #include <linux/init.h>
-#include <linux/mm.h>
+#include <linux/log2.h>
 #include <linux/module.h>
-#include <linux/moduleparam.h>
 #include <linux/workqueue.h>
 
 #include "heap.h"
@@ -17,38 +16,34 @@
 #include "span/arenamap.h"
 #include "span/spanpool.h"
 
-size_t kmh_arena_bytes = 4UL << 20;
-size_t kmh_default_limit;
 struct workqueue_struct *kmh_wq;
 struct workqueue_struct *kmh_grow_wq;
 
 DEFINE_PER_CPU(unsigned int, kmh_nlocks);
 
-static size_t arena_size = 4UL << 20;
-module_param_cb(arena_size, &kmh_bytes_param_ops, &arena_size, 0444);
+size_t kmh_arena_bytes = 4UL << 20;
+module_param_cb(arena_size, &kmh_bytes_param_ops, &kmh_arena_bytes, 0444);
 MODULE_PARM_DESC(arena_size,
 		 "bytes of a full-grown arena: a power of two from 2 MiB to 1 GiB (default 4 MiB)");
 
-static size_t default_limit;
-module_param_cb(default_limit, &kmh_bytes_param_ops, &default_limit, 0444);
+size_t kmh_default_limit;
+module_param_cb(default_limit, &kmh_bytes_param_ops, &kmh_default_limit, 0444);
 MODULE_PARM_DESC(default_limit,
 		 "hard limit in bytes on the footprint of heaps created without one: 0 for none (default), else at least 512 KiB");
 
 static int kmh_check_params(void)
 {
-	if (!is_power_of_2(arena_size) || arena_size < KMH_ARENA_FULL_MIN_BYTES ||
-	    arena_size > KMH_ARENA_MAX_BYTES) {
-		pr_err("arena_size=%zu: must be a power of two from %lu to %lu\n", arena_size,
+	if (!is_power_of_2(kmh_arena_bytes) || kmh_arena_bytes < KMH_ARENA_FULL_MIN_BYTES ||
+	    kmh_arena_bytes > KMH_ARENA_MAX_BYTES) {
+		pr_err("arena_size=%zu: must be a power of two from %lu to %lu\n", kmh_arena_bytes,
 		       KMH_ARENA_FULL_MIN_BYTES, KMH_ARENA_MAX_BYTES);
 		return -EINVAL;
 	}
-	if (default_limit && default_limit < KMH_LIMIT_MIN_BYTES) {
-		pr_err("default_limit=%zu: must be 0 (none) or at least %lu\n", default_limit,
+	if (kmh_default_limit && kmh_default_limit < KMH_LIMIT_MIN_BYTES) {
+		pr_err("default_limit=%zu: must be 0 (none) or at least %lu\n", kmh_default_limit,
 		       KMH_LIMIT_MIN_BYTES);
 		return -EINVAL;
 	}
-	kmh_arena_bytes = arena_size;
-	kmh_default_limit = default_limit;
 	return 0;
 }
 
