@@ -8,7 +8,6 @@
 #include <linux/notifier.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
-#include <linux/slab.h>
 #include <linux/string.h>
 
 #include "heap.h"
@@ -256,20 +255,10 @@ fail:
 	return NULL;
 }
 
-static struct kmheap *kmh_heap_find_locked(const char *name)
-{
-	struct kmheap *heap;
-
-	lockdep_assert_held(&kmh_heaps_mutex);
-	list_for_each_entry(heap, &kmh_heaps, list)
-		if (!strcmp(heap->name, name))
-			return heap;
-	return NULL;
-}
-
 /* Publish @heap. Return: -EEXIST when another heap has its name. */
 static int kmh_heap_publish(struct kmheap *heap)
 {
+	struct kmheap *other;
 	unsigned int cpu;
 	int err = 0;
 
@@ -277,9 +266,10 @@ static int kmh_heap_publish(struct kmheap *heap)
 	/* From here on kmh_cpu_prepare() moves CPUs that come up. */
 	for_each_possible_cpu(cpu)
 		kmh_mcache_renode(heap, cpu);
-	if (kmh_heap_find_locked(heap->name))
-		err = -EEXIST;
-	else
+	list_for_each_entry(other, &kmh_heaps, list)
+		if (!strcmp(other->name, heap->name))
+			err = -EEXIST;
+	if (!err)
 		list_add_tail(&heap->list, &kmh_heaps);
 	mutex_unlock(&kmh_heaps_mutex);
 	if (!err)
@@ -327,9 +317,8 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
  *	included) without '/', the first one no '.'. Copied.
  * @attr: flags, limit, owner, reserve; NULL for all defaults.
  *
- * A heap shares no arena with another heap. It holds a reference on kmheap.ko,
- * which cannot be unloaded before kmheap_destroy(). A fresh heap costs one arena
- * of 256 KiB and its tables.
+ * A heap shares no arena with another heap. It holds a reference on kmheap.ko, which cannot be
+ * unloaded before kmheap_destroy(). A fresh heap costs one arena of 256 KiB and its tables.
  *
  * Context: Process context; sleeps.
  * Return: the heap, or an ERR_PTR: -EINVAL for a bad name, flag, limit or reserve (with a
@@ -454,17 +443,6 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	kmh_ended_keep(heap);
 }
 
-static bool kmh_heap_is_listed_locked(const struct kmheap *heap)
-{
-	struct kmheap *h;
-
-	lockdep_assert_held(&kmh_heaps_mutex);
-	list_for_each_entry(h, &kmh_heaps, list)
-		if (h == heap)
-			return true;
-	return false;
-}
-
 /*
  * From here on the heap is the caller's to end, if @heap is one: nothing is read of @heap before
  * that is known. Return: 0; -ENOENT when it is no heap, or one that is being ended; -EBUSY in the
@@ -472,15 +450,17 @@ static bool kmh_heap_is_listed_locked(const struct kmheap *heap)
  */
 static int kmh_heap_begin_end(struct kmheap *heap)
 {
-	int err = 0;
+	struct kmheap *listed;
+	int err = -ENOENT;
 
 	mutex_lock(&kmh_heaps_mutex);
-	if (!kmh_heap_is_listed_locked(heap) || heap->ending)
-		err = -ENOENT;
-	else if (kmh_limit_in_trim(&heap->limit))
-		err = -EBUSY;
-	else
-		WRITE_ONCE(heap->ending, true);
+	list_for_each_entry(listed, &kmh_heaps, list) {
+		if (listed != heap || heap->ending)
+			continue;
+		err = kmh_limit_in_trim(&heap->limit) ? -EBUSY : 0;
+		if (!err)
+			WRITE_ONCE(heap->ending, true);
+	}
 	mutex_unlock(&kmh_heaps_mutex);
 	return err;
 }
@@ -500,11 +480,10 @@ static void kmh_heap_unpublish(struct kmheap *heap)
  * @heap: the heap; NULL and ERR_PTR do nothing. A pointer to no heap, or to one that is being
  *	destroyed or has been, is warned about and not read.
  *
- * Objects that are still live are reported (how many, how many bytes, of which size
- * classes) and freed with the rest; their finalizers run. Deferred frees are waited for.
- * Clients that may still free into the heap must be done: a free that comes later is reported
- * as such and ignored. The callback of a soft limit is waited for. kmheap_weak_destroy() may come
- * at any time.
+ * Objects that are still live are reported (how many, how many bytes, of which size classes) and
+ * freed with the rest; their finalizers run. Deferred frees are waited for. Clients that may still
+ * free into the heap must be done: a free that comes later is reported as such and ignored. The
+ * callback of a soft limit is waited for. kmheap_weak_destroy() may come at any time.
  *
  * The name is free again when this returns, or a little earlier.
  *

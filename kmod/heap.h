@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * Private: a heap and its nodes, made of what every floor has of one; any file may include this.
- */
+/* Private: a heap and its nodes, made of what every floor has of one; any file may include this. */
 #ifndef _KMHEAP_HEAP_H
 #define _KMHEAP_HEAP_H
 
