@@ -9,7 +9,6 @@
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/string.h>
-#include <linux/topology.h>
 
 #include "front/front.h"
 #include "base/lock.h"
@@ -402,14 +401,6 @@ char *kmheap_strdup_noprof(struct kmheap *heap, const char *s, gfp_t gfp)
 }
 EXPORT_SYMBOL_GPL(kmheap_strdup_noprof);
 
-/* Has the object room for @size bytes, or can it be given that room where it is? */
-static bool kmh_realloc_in_place(const struct kmheap_object *obj, size_t size, gfp_t gfp)
-{
-	if (kmh_heap_sanitized(obj->heap))
-		return kmh_sanitize_resize(obj, size, gfp);
-	return size <= obj->bytes;
-}
-
 /*
  * An object with a finalizer or a weak handle cannot move: both belong to its address, and a
  * caller that cannot sleep could not move them. Counts a refusal.
@@ -441,7 +432,8 @@ void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp
 		kmh_report_bad_pointer("kmheap_realloc()", p, _RET_IP_);
 		return NULL;
 	}
-	if (kmh_realloc_in_place(&obj, size, gfp)) {
+	if (kmh_heap_sanitized(obj.heap) ? kmh_sanitize_resize(&obj, size, gfp) :
+					   size <= obj.bytes) {
 		/* A later kmheap_realloc() may add these bytes to the object; see krealloc(). */
 		if (size < obj.bytes && want_init_on_alloc(gfp))
 			kmh_clear_chunked(obj.base + size, obj.bytes - size,

@@ -13,7 +13,6 @@
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
-#include <linux/string.h>
 
 #include "front/front.h"
 #include "heap.h"

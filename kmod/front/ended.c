@@ -67,8 +67,8 @@ void kmh_ended_begin(struct kmheap *heap)
 }
 
 /*
- * Keep the structure of @heap, which has nothing left but its name, in place of the oldest that is
- * kept. Context: process context; sleeps.
+ * Keep the structure of @heap, which has nothing left but its name, or nothing if that is NULL, in
+ * place of the oldest that is kept. Context: process context; sleeps.
  */
 void kmh_ended_keep(struct kmheap *heap)
 {
@@ -79,7 +79,8 @@ void kmh_ended_keep(struct kmheap *heap)
 	kmh_ended_free(*place);
 	*place = heap;
 	WRITE_ONCE(kmh_nended, kmh_nended + 1);
-	kmh_ended_account(sizeof(*heap) + strlen(heap->name) + 1);
+	if (heap)
+		kmh_ended_account(sizeof(*heap) + strlen(heap->name) + 1);
 	mutex_unlock(&kmh_heaps_mutex);
 }
 
@@ -88,12 +89,8 @@ void kmh_ended_exit(void)
 {
 	unsigned int i;
 
-	mutex_lock(&kmh_heaps_mutex);
-	for (i = 0; i < KMH_ENDED_HEAPS; i++) {
-		kmh_ended_free(kmh_ended[i]);
-		kmh_ended[i] = NULL;
-	}
-	mutex_unlock(&kmh_heaps_mutex);
+	for (i = 0; i < KMH_ENDED_HEAPS; i++)
+		kmh_ended_keep(NULL);
 }
 
 /* How many structures are kept; @bytes is set to their bytes. Context: any. */

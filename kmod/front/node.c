@@ -2,10 +2,9 @@
 /*
  * NUMA nodes: which one comes next when one has nothing left, and where memory really is.
  *
- * An allocation is served from its own node's lists and page heap, which grow with memory of
- * that node, or, when that is full and the caller does not insist, of the nearest node that
- * has some: the kernel decides. A caller that may not grow the heap finds what other nodes
- * have.
+ * An allocation is served from its own node's lists and page heap, which grow with memory of that
+ * node, or, when that is full and the caller does not insist, of the nearest node that has some:
+ * the kernel decides. A caller that may not grow the heap finds what other nodes have.
  */
 #include <linux/mm.h>
 #include <linux/topology.h>

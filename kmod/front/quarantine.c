@@ -10,12 +10,10 @@
  * This file is compiled without KASAN's checks (Kbuild): it writes into poisoned memory.
  */
 #include <linux/kmemleak.h>
-#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
-#include <linux/string.h>
 
 #include "front/front.h"
 #include "base/lock.h"
@@ -110,13 +108,6 @@ void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t g
 	return p;
 }
 
-/* Has @p the alignment that @size promises, and its slot of @bytes room for the redzone? */
-static bool kmh_sanitize_fits(const void *p, size_t size, size_t bytes)
-{
-	return size <= bytes - KMH_REDZONE_BYTES &&
-	       IS_ALIGNED((unsigned long)p, kmh_promised_align(size));
-}
-
 /*
  * Give a live object of the caller's another size where it is; @gfp is for kmemleak. Bytes that
  * are taken from the object are wiped: a later wipe would not know of them.
@@ -130,7 +121,8 @@ bool kmh_sanitize_resize(const struct kmheap_object *obj, size_t size, gfp_t gfp
 	if (!KMH_KASAN || size == obj->bytes)
 		return size <= obj->bytes;
 	bytes = kmh_slot_bytes(kmh_span_of(addr));
-	if (size > obj->bytes && !kmh_sanitize_fits(obj->base, size, bytes))
+	if (size > obj->bytes && (size > bytes - KMH_REDZONE_BYTES ||
+				  !IS_ALIGNED(addr, kmh_promised_align(size))))
 		return false;
 	if (KMH_KMEMLEAK && in_nmi())
 		return size < obj->bytes;
@@ -159,9 +151,8 @@ static void kmh_quarantine_release(struct kmh_quarantined *q)
 }
 
 /* Pop the oldest object, if there are more than @limit bytes; or NULL. */
-static struct kmh_quarantined *kmh_quarantine_pop(struct kmheap *heap, size_t limit)
+static struct kmh_quarantined *kmh_quarantine_pop(struct kmh_quarantine *q, size_t limit)
 {
-	struct kmh_quarantine *q = &heap->sanitize.quarantine;
 	struct kmh_quarantined *oldest = NULL;
 	unsigned long flags;
 
@@ -185,7 +176,7 @@ bool kmh_quarantine_drain(struct kmheap *heap, size_t limit)
 	struct kmh_quarantined *q;
 	bool any = false;
 
-	while ((q = kmh_quarantine_pop(heap, limit))) {
+	while ((q = kmh_quarantine_pop(&heap->sanitize.quarantine, limit))) {
 		kmh_quarantine_release(q);
 		any = true;
 	}

@@ -105,8 +105,7 @@ EXPORT_SYMBOL_GPL(kmheap_take);
  * kmheap_ticket_end() - give back the objects that have not been taken
  * @t: the ticket. It is empty afterwards, and may be filled again.
  *
- * Ending an empty ticket does nothing, also one that was never filled but is
- * KMHEAP_TICKET_INIT.
+ * Ending an empty ticket does nothing, also one that was never filled but is KMHEAP_TICKET_INIT.
  *
  * Context: Any, NMI included; as for kmheap_take().
  */

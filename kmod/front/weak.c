@@ -100,10 +100,9 @@ static bool kmh_special_doomed(struct kmh_mspan *s, struct kmh_special *sp)
  * kmheap_weak_get() - the object of a weak handle
  * @weak: the handle.
  *
- * The caller sees to it that the object, if it still exists, stays: under
- * rcu_read_lock() where it is freed with kmheap_free_rcu(); under whatever keeps a
- * collection from ending where it is collected. During a collection the object returned is
- * a root: mark it.
+ * The caller sees to it that the object, if it still exists, stays: under rcu_read_lock() where it
+ * is freed with kmheap_free_rcu(); under whatever keeps a collection from ending where it is
+ * collected. During a collection the object returned is a root: mark it.
  *
  * Context: Any, NMI included. Lock-free.
  * Return: the object; NULL once it has been freed, or found unmarked by a collection.
