@@ -17,7 +17,6 @@
 #include "cpu/magazine.h"
 #include "debug/debugfs.h"
 #include "debug/stats.h"
-#include "front/finalizer.h"
 #include "front/front.h"
 #include "pages/arena.h"
 #include "span/arenamap.h"

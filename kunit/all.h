@@ -28,7 +28,6 @@
 #include "../kmod/debug/debugfs.h"
 #include "../kmod/debug/stats.h"
 #include "../kmod/debug/validate.h"
-#include "../kmod/front/finalizer.h"
 #include "../kmod/front/front.h"
 #include "../kmod/heap.h"
 #include "../kmod/pages/arena.h"

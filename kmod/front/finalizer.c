@@ -12,11 +12,10 @@
 #include <linux/kmemleak.h>
 #include <linux/slab.h>
 
-#include "front/finalizer.h"
+#include "front/front.h"
 #include "base/backend.h"
 #include "base/book.h"
 #include "cpu/magazine.h"
-#include "front/front.h"
 #include "heap.h"
 #include "pages/arena.h"
 #include "pages/held.h"

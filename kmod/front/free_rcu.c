@@ -8,7 +8,6 @@
 #include <linux/rcupdate.h>
 
 #include "front/front.h"
-#include "front/finalizer.h"
 #include "heap.h"
 #include "span/arenamap.h"
 #include "up.h"

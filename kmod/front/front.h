@@ -17,6 +17,7 @@
 #include "base/public.h"
 #include "span/mspan.h"
 #include "span/report.h"
+#include "span/special.h"
 
 struct kmh_node;
 
@@ -53,6 +54,30 @@ void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t g
 bool kmh_sanitize_resize(const struct kmheap_object *obj, size_t size, gfp_t gfp);
 void kmh_sanitize_free_unpin(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
 			     unsigned long ip);
+
+/*
+ * Records for an object that is to have a special. They are booked and allocated before
+ * kmh_special_mutex is taken, because reclaim may want that. A function that uses a record
+ * sets its pointer to NULL.
+ */
+struct kmh_special_stock {
+	struct kmheap *heap;		/* of the object; set when something is missing */
+	bool want_weak;			/* a handle, too */
+	struct kmh_special *special;
+	struct kmheap_weak *weak;
+};
+
+int kmh_special_stock_fill(struct kmh_special_stock *stock);
+void kmh_special_stock_end(struct kmh_special_stock *stock);
+struct kmh_special *kmh_special_of(const char *who, const void *p,
+				   struct kmh_special_stock *stock, unsigned long ip);
+void kmh_special_disarm(struct kmheap *heap, struct kmh_special *sp);
+size_t kmh_weak_bytes(void);
+
+void kmh_special_flush(struct kmheap *heap);
+int kmh_special_init(struct kmheap *heap);
+void kmh_special_stop(struct kmheap *heap);
+void kmh_special_exit(struct kmheap *heap);
 
 void kmh_ended_begin(struct kmheap *heap);
 void kmh_ended_keep(struct kmheap *heap);

@@ -7,7 +7,7 @@
  */
 #include <linux/export.h>
 
-#include "front/finalizer.h"
+#include "front/front.h"
 #include "base/backend.h"
 #include "base/book.h"
 #include "heap.h"
