@@ -203,10 +203,8 @@ static void kmh_heap_free_tables(struct kmheap *heap, struct kmh_mcache __percpu
 	atomic_long_sub(heap->base_metadata_bytes, &kmh_total_base);
 }
 
-/* Free a heap that only the caller knows. */
-static void kmh_heap_free(struct kmheap *heap, struct kmh_mcache __percpu *mcache)
+static void kmh_heap_free(struct kmheap *heap)
 {
-	kmh_heap_free_tables(heap, mcache);
 	kmh_backend_free(heap->name);
 	kmh_backend_free(heap);
 }
@@ -250,7 +248,8 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	atomic_long_add(heap->base_metadata_bytes, &kmh_total_base);
 	return heap;
 fail:
-	kmh_heap_free(heap, heap->mcache);
+	kmh_heap_free_tables(heap, heap->mcache);
+	kmh_heap_free(heap);
 	return NULL;
 }
 
@@ -385,15 +384,6 @@ static void kmh_heap_free_arenas(struct kmheap *heap)
 	kmh_lost_free(heap);
 }
 
-/* Misuse that was counted in the heap stays in the module's totals. */
-static void kmh_heap_keep_misuses(struct kmheap *heap)
-{
-	unsigned int i;
-
-	for (i = 0; i < KMH_NR_MISUSES; i++)
-		atomic_long_add(atomic_long_read(&heap->misuses[i]), &kmh_misuses[i]);
-}
-
 /*
  * The heap is in no list. Frees that raced with the end read its spans with preemption off, so a
  * grace period after the addresses say "gone" none does any more. (Large objects are cleared and
@@ -404,6 +394,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	struct kmh_mcache __percpu *mcache = heap->mcache;
 	struct kmh_mspan *spans = NULL, *s;
 	struct kmh_node *node;
+	unsigned int i;
 	int nid = -1;
 
 	kmh_shrink_unregister(heap);
@@ -433,13 +424,14 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 		kmh_mspan_put(s);
 	}
 	kmh_heap_free_arenas(heap);
-	kmh_heap_keep_misuses(heap);
-	if (!report) {
-		kmh_heap_free(heap, mcache);
-		return;
-	}
+	/* Misuse that was counted in the heap stays in the module's totals. */
+	for (i = 0; i < KMH_NR_MISUSES; i++)
+		atomic_long_add(atomic_long_read(&heap->misuses[i]), &kmh_misuses[i]);
 	kmh_heap_free_tables(heap, mcache);
-	kmh_ended_keep(heap);
+	if (report)
+		kmh_ended_keep(heap);
+	else
+		kmh_heap_free(heap);
 }
 
 /*
