@@ -95,8 +95,7 @@ static int kmh_heap_stats_show(struct seq_file *m, void *unused)
 	if (err)
 		return err;
 	kmh_show_figures(m, &st, kmh_figures, ARRAY_SIZE(kmh_figures));
-	seq_printf(m, "expedited_grace_periods %ld\n",
-		   atomic_long_read(&heap->defer.expedited));
+	seq_printf(m, "expedited_grace_periods %ld\n", atomic_long_read(&heap->defer.expedited));
 	kmh_show_figures(m, &st, kmh_reserve_figures, ARRAY_SIZE(kmh_reserve_figures));
 	seq_printf(m, "finalized_objects %ld\n", atomic_long_read(&heap->specials.finalized));
 	seq_printf(m, "collect_begin_ns %llu\n", READ_ONCE(heap->begin_ns));

@@ -24,11 +24,6 @@
 #include "span/spanpool.h"
 #include "supply/grow.h"
 
-struct kmh_walk_ctx {
-	struct kmh_heap_walk *w;
-	u64 span_pages;
-};
-
 static void kmh_walk_large(struct kmh_mspan *s, struct kmh_heap_walk *w)
 {
 	u64 bytes = (u64)s->npages << KMH_PAGE_SHIFT;
@@ -89,27 +84,27 @@ static void kmh_walk_slots(struct kmh_mspan *s, struct kmh_heap_walk *w)
 
 static void kmh_walk_span(struct kmh_mspan *s, void *ctx)
 {
-	struct kmh_walk_ctx *c = ctx;
+	struct kmh_heap_walk *w = ctx;
 
-	c->w->st.spans++;
-	c->span_pages += s->npages;
+	w->st.spans++;
+	w->span_pages += s->npages;
 	if (s->state == KMH_SPAN_LARGE || s->state == KMH_SPAN_MANUAL)
-		kmh_walk_large(s, c->w);
+		kmh_walk_large(s, w);
 	else
-		kmh_walk_slots(s, c->w);
+		kmh_walk_slots(s, w);
 }
 
 static void kmh_walk_arena(struct kmh_arena *a, struct kmh_heap_walk *w)
 {
-	struct kmh_walk_ctx c = { .w = w };
 	unsigned long nfree = READ_ONCE(a->range.nfree);
 	u64 inuse = kmh_less(a->range.npages, nfree);
 
-	kmh_walk_spans(a, kmh_walk_span, &c);
+	w->span_pages = 0;
+	kmh_walk_spans(a, kmh_walk_span, w);
 	w->st.arenas++;
 	w->st.free_bytes += (u64)nfree << KMH_PAGE_SHIFT;
 	/* Pages in use for the page heap and in no span are in a page cache, or parked. */
-	w->st.cached_bytes += kmh_less(inuse, c.span_pages) << KMH_PAGE_SHIFT;
+	w->st.cached_bytes += kmh_less(inuse, w->span_pages) << KMH_PAGE_SHIFT;
 	w->st.waste_bytes += a->bytes - ((u64)a->range.npages << KMH_PAGE_SHIFT);
 	w->st.footprint_bytes += a->bytes;
 	w->st.page_heap_bytes += (u64)nfree << KMH_PAGE_SHIFT;

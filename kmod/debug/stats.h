@@ -32,6 +32,7 @@ struct kmh_heap_walk {
 	u64 large_objects;
 	u64 manual_runs;
 	u64 tiny_objects;
+	u64 span_pages;			/* in the arena that was walked last */
 	struct kmh_class_stats class[KMH_NR_CLASSES];
 };
 
