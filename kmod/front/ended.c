@@ -38,20 +38,9 @@ struct kmh_ended_mcache {
 
 static DEFINE_PER_CPU(struct kmh_ended_mcache, kmh_ended_mcache) = { .head = { 1 } };
 
-static void kmh_ended_account(long bytes)
+static long kmh_ended_size(const struct kmheap *heap)
 {
-	WRITE_ONCE(kmh_ended_bytes, kmh_ended_bytes + bytes);
-	kmh_shared_account(bytes);
-}
-
-static void kmh_ended_free(struct kmheap *heap)
-{
-	lockdep_assert_held(&kmh_heaps_mutex);
-	if (!heap)
-		return;
-	kmh_ended_account(-(long)(sizeof(*heap) + strlen(heap->name) + 1));
-	kmh_backend_free(heap->name);
-	kmh_backend_free(heap);
+	return heap ? sizeof(*heap) + strlen(heap->name) + 1 : 0;
 }
 
 /*
@@ -72,15 +61,19 @@ void kmh_ended_begin(struct kmheap *heap)
  */
 void kmh_ended_keep(struct kmheap *heap)
 {
-	struct kmheap **place;
+	struct kmheap *oldest;
+	long bytes;
 
 	mutex_lock(&kmh_heaps_mutex);
-	place = &kmh_ended[kmh_nended % KMH_ENDED_HEAPS];
-	kmh_ended_free(*place);
-	*place = heap;
+	oldest = kmh_ended[kmh_nended % KMH_ENDED_HEAPS];
+	kmh_ended[kmh_nended % KMH_ENDED_HEAPS] = heap;
 	WRITE_ONCE(kmh_nended, kmh_nended + 1);
-	if (heap)
-		kmh_ended_account(sizeof(*heap) + strlen(heap->name) + 1);
+	bytes = kmh_ended_size(heap) - kmh_ended_size(oldest);
+	WRITE_ONCE(kmh_ended_bytes, kmh_ended_bytes + bytes);
+	kmh_shared_account(bytes);
+	if (oldest)
+		kmh_backend_free(oldest->name);
+	kmh_backend_free(oldest);
 	mutex_unlock(&kmh_heaps_mutex);
 }
 

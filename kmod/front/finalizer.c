@@ -109,14 +109,6 @@ static unsigned long kmh_special_page(const struct kmh_mspan *s)
 	return (s->base >> KMH_PAGE_SHIFT) - s->arena->first;
 }
 
-/* The span has one special more. The caller holds the object, so the span stays. */
-static void kmh_special_count_in(struct kmh_mspan *s)
-{
-	WRITE_ONCE(s->nfast, 0);
-	WRITE_ONCE(s->nspecials, s->nspecials + 1);
-	set_bit(kmh_special_page(s), s->arena->page_specials);
-}
-
 /*
  * The span has one special less, and its slot may be folded. From there on the span may go
  * away at any time: what follows may meet the descriptor's next life, and does no harm there,
@@ -194,7 +186,9 @@ static struct kmh_special *kmh_special_new(struct kmh_mspan *s, unsigned long ad
 	if (rhashtable_insert_fast(&heap->specials.table, &sp->node, kmh_special_params))
 		return ERR_PTR(-ENOMEM);
 	stock->special = NULL;
-	kmh_special_count_in(s);
+	WRITE_ONCE(s->nfast, 0);
+	WRITE_ONCE(s->nspecials, s->nspecials + 1);
+	set_bit(kmh_special_page(s), s->arena->page_specials);
 	atomic_long_inc(&heap->specials.n);
 	return sp;
 }

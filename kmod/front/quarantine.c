@@ -150,34 +150,27 @@ static void kmh_quarantine_release(struct kmh_quarantined *q)
 	kmh_free_located_unpin(s, addr, &at, _RET_IP_);
 }
 
-/* Pop the oldest object, if there are more than @limit bytes; or NULL. */
-static struct kmh_quarantined *kmh_quarantine_pop(struct kmh_quarantine *q, size_t limit)
-{
-	struct kmh_quarantined *oldest = NULL;
-	unsigned long flags;
-
-	if (!kmh_lock_irqsave(&q->lock, flags))
-		return NULL;
-	if (q->bytes > limit) {
-		oldest = q->first;
-		q->first = oldest->next;
-		q->bytes -= kmh_slot_bytes(kmh_span_of((unsigned long)oldest));
-	}
-	kmh_unlock_irqrestore(&q->lock, flags);
-	return oldest;
-}
-
 /*
  * Free the oldest objects that a heap keeps in quarantine until @limit bytes are left.
  * Context: any; in NMI the lock is only tried. Return: was there anything to free?
  */
 bool kmh_quarantine_drain(struct kmheap *heap, size_t limit)
 {
-	struct kmh_quarantined *q;
+	struct kmh_quarantine *q = &heap->sanitize.quarantine;
+	struct kmh_quarantined *oldest;
+	unsigned long flags;
 	bool any = false;
 
-	while ((q = kmh_quarantine_pop(&heap->sanitize.quarantine, limit))) {
-		kmh_quarantine_release(q);
+	while (kmh_lock_irqsave(&q->lock, flags)) {
+		oldest = q->bytes > limit ? q->first : NULL;
+		if (oldest) {
+			q->first = oldest->next;
+			q->bytes -= kmh_slot_bytes(kmh_span_of((unsigned long)oldest));
+		}
+		kmh_unlock_irqrestore(&q->lock, flags);
+		if (!oldest)
+			break;
+		kmh_quarantine_release(oldest);
 		any = true;
 	}
 	return any;
