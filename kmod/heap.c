@@ -336,9 +336,7 @@ struct kmheap *kmheap_create(const char *name, const struct kmheap_attr *attr)
 		module_put(THIS_MODULE);
 		return heap;
 	}
-	if (!attr || !attr->reserve_bytes)
-		return heap;
-	err = kmheap_set_reserve(heap, attr->reserve_bytes);
+	err = attr && attr->reserve_bytes ? kmheap_set_reserve(heap, attr->reserve_bytes) : 0;
 	if (!err)
 		return heap;
 	pr_err("heap %s: no reserve of %zu bytes: no memory, or a limit\n", name,

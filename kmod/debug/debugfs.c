@@ -446,7 +446,6 @@ void kmh_debugfs_add_heap(struct kmheap *heap)
 void kmh_debugfs_remove_heap(struct kmheap *heap)
 {
 	debugfs_remove(heap->dir);
-	heap->dir = NULL;
 }
 
 void kmh_debugfs_init(void)

@@ -32,8 +32,7 @@ static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c)
 {
 	unsigned long first = s->base >> KMH_PAGE_SHIFT, i;
 
-	if (s->arena != c->arena || s->heap != c->heap ||
-	    first < c->arena->range.first ||
+	if (s->arena != c->arena || s->heap != c->heap || first < c->arena->range.first ||
 	    first + s->npages > c->arena->range.first + c->arena->range.npages) {
 		c->finding(c->ctx, "heap %s: span %p at %p is not of the arena it lies in",
 			   c->heap->name, s, (void *)s->base);

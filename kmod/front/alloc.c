@@ -25,8 +25,7 @@
  * Context: any.
  * Return: an object, or NULL.
  */
-void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,
-		    bool atomic)
+void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass, bool atomic)
 {
 	struct kmh_mcache *mc;
 	void *p = NULL;
@@ -202,8 +201,7 @@ void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long spanclass, gf
 EXPORT_SYMBOL_GPL(kmheap_alloc_class_noprof);
 
 /* @size is 0 or over KMHEAP_MAX_SMALL: callers test both with one compare. */
-static noinline void *kmh_alloc_not_small(struct kmheap *heap, size_t size, bool noscan,
-					  gfp_t gfp)
+static noinline void *kmh_alloc_not_small(struct kmheap *heap, size_t size, bool noscan, gfp_t gfp)
 {
 	if (!size)
 		return ZERO_SIZE_PTR;
@@ -350,8 +348,7 @@ void *kmheap_alloc_aligned_noprof(struct kmheap *heap, size_t size, size_t align
 		return kmh_sanitize_alloc(heap, size, align, gfp, NUMA_NO_NODE, false);
 	class = size <= KMHEAP_MAX_SMALL ? kmh_size_to_class_aligned(size, align) : 0;
 	if (!class)
-		return kmh_large_alloc(heap, size, align, gfp, NUMA_NO_NODE, KMH_SPAN_LARGE,
-				       false);
+		return kmh_large_alloc(heap, size, align, gfp, NUMA_NO_NODE, KMH_SPAN_LARGE, false);
 	return kmh_alloc_small(heap, kmh_spanclass(class, false), gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_aligned_noprof);

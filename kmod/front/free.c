@@ -8,7 +8,6 @@
  * waits, never allocates, never fails.
  */
 #include <linux/export.h>
-#include <linux/mm.h>
 #include <linux/string.h>
 
 #include "front/front.h"
@@ -223,8 +222,7 @@ static bool kmh_size_fits(const struct kmh_mspan *s, const struct kmh_where *at,
 	default:
 		class = kmh_size_to_class(bytes);
 		if (s->heap->flags & KMHEAP_HWCACHE_ALIGN)
-			class = kmh_size_to_class_aligned(kmh_class_size(class),
-							  cache_line_size());
+			class = kmh_size_to_class_aligned(kmh_class_size(class), cache_line_size());
 		return class == kmh_spanclass_class(s->spanclass);
 	}
 }

@@ -144,8 +144,7 @@ bool kmheap_lookup(const void *addr, struct kmheap_object *obj)
 		obj->base = (void *)at.base;
 		obj->bytes = at.bytes;
 		obj->state = at.state;
-		obj->data = at.span == KMH_SPAN_LARGE ?
-			    READ_ONCE(s->noscan) :
+		obj->data = at.span == KMH_SPAN_LARGE ? READ_ONCE(s->noscan) :
 			    kmh_spanclass_noscan(READ_ONCE(s->spanclass));
 	}
 	preempt_enable();

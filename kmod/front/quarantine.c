@@ -197,13 +197,6 @@ static bool kmh_quarantine_push_locked(struct kmh_quarantine *q, unsigned long a
 	return true;
 }
 
-/* Collected objects are swept where they are, and those with specials are freed in another way. */
-static bool kmh_quarantine_wants(const struct kmh_mspan *s, size_t bytes, size_t limit)
-{
-	return KMH_KASAN && bytes <= limit / 4 && !kmh_heap_collected(s->heap) &&
-	       !READ_ONCE(s->nspecials);
-}
-
 /*
  * Free an object of a sanitized heap, which is as kmh_may_free() has found it.
  * Context: any; preemption off, on at return.
@@ -221,7 +214,9 @@ void kmh_sanitize_free_unpin(struct kmh_mspan *s, unsigned long addr, const stru
 		kmh_free_rcu_slow_unpin(s, addr, ip);
 		return;
 	}
-	if (!kmh_quarantine_wants(s, bytes, limit) || !kmh_lock_irqsave(&q->lock, flags)) {
+	/* Collected objects are swept where they are, those with specials freed in another way. */
+	if (!KMH_KASAN || bytes > limit / 4 || kmh_heap_collected(heap) ||
+	    READ_ONCE(s->nspecials) || !kmh_lock_irqsave(&q->lock, flags)) {
 		kmh_free_located_unpin(s, addr, at, ip);
 		return;
 	}
