@@ -413,7 +413,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	kmh_limit_end(heap);
 	kmh_largecache_drain_unused(heap);
 	kmh_heap_unmap(heap, &spans);
-	kmh_ended_begin(heap);
+	kmh_tombstone_begin(heap);
 	synchronize_rcu();
 	while ((s = spans)) {
 		spans = s->dead;
@@ -427,7 +427,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 		atomic_long_add(atomic_long_read(&heap->misuses[i]), &kmh_misuses[i]);
 	kmh_heap_free_tables(heap, mcache);
 	if (report)
-		kmh_ended_keep(heap);
+		kmh_tombstone_keep(heap);
 	else
 		kmh_heap_free(heap);
 }
@@ -556,7 +556,7 @@ static void kmh_default_heap_end(bool report)
 	kmh_heap_begin_end(kmh_default_heap);
 	kmh_heap_unpublish(kmh_default_heap);
 	kmh_heap_teardown(kmh_default_heap, report);
-	kmh_ended_exit();
+	kmh_tombstone_exit();
 }
 
 /* Make the default heap and register the callbacks that serve all heaps. */

@@ -40,7 +40,7 @@ struct kmheap {
 	struct kmh_mcache __percpu *mcache;
 	struct kmh_node **nodes;	/* nr_node_ids of them; memoryless ones share */
 	unsigned int flags;
-	bool ended;			/* only the name and what leads here is left: ended.c */
+	bool ended;			/* only the name and what leads here is left: tombstone.c */
 	struct module *owner;
 	char *name;
 	struct kmh_mspan *unused;	/* sentinels of this heap */

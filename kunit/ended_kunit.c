@@ -69,7 +69,7 @@ static void ended_heaps_come_and_go(struct kunit *test)
 		kmheap_destroy(heap);
 		expect_ended(test, heap, kmheap_alloc(heap, 100, GFP_KERNEL));
 	}
-	kept = kmh_ended_count(&bytes);
+	kept = kmh_tombstone_count(&bytes);
 	KUNIT_EXPECT_LT(test, kept, 20U);
 	KUNIT_EXPECT_LT(test, bytes, 64ULL << 10);
 	kunit_info(test, "%u heaps that have ended take %llu bytes\n", kept, bytes);

@@ -182,7 +182,7 @@ static void kmh_kunit_read_books(struct kunit *test, struct kmh_kunit_books *b)
 	flush_workqueue(kmh_wq);
 	KUNIT_ASSERT_EQ(test, kmh_global_stats(&sum, &b->nheaps), 0);
 	b->narenas = atomic_long_read(&kmh_backend_narenas);
-	b->ntables = atomic_long_read(&kmh_backend_ntables) - 2 * kmh_ended_count(&ended);
+	b->ntables = atomic_long_read(&kmh_backend_ntables) - 2 * kmh_tombstone_count(&ended);
 	b->map_bytes = READ_ONCE(kmh_map_bytes);
 	b->pool_bytes = sum.metadata_bytes - b->map_bytes - ended;
 	mutex_lock(&kmh_heaps_mutex);

@@ -332,7 +332,7 @@ int kmh_mcache_init(struct kmheap *heap)
 }
 
 /*
- * @mcache: the heap's own, or NULL; @heap->mcache may be the one for late callers (ended.c)
+ * @mcache: the heap's own, or NULL; @heap->mcache may be the one for late callers (tombstone.c)
  * by now.
  */
 void kmh_mcache_destroy(struct kmheap *heap, struct kmh_mcache __percpu *mcache)

@@ -88,7 +88,7 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 	void *p;
 
 	if (unlikely(READ_ONCE(heap->ended)))
-		return kmh_ended_alloc(heap, _RET_IP_);
+		return kmh_tombstone_alloc(heap, _RET_IP_);
 	if (heap->flags & KMHEAP_HWCACHE_ALIGN && spanclass != KMH_SPANCLASS_TINY)
 		spanclass = kmh_aligned_spanclass(spanclass);
 	might_alloc(gfp);
@@ -319,7 +319,7 @@ void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int 
 	if (!size)
 		return ZERO_SIZE_PTR;
 	if (unlikely(READ_ONCE(heap->ended)))
-		return kmh_ended_alloc(heap, _RET_IP_);
+		return kmh_tombstone_alloc(heap, _RET_IP_);
 	p = kmh_alloc_node(heap, size, gfp, nid);
 	/* Memory for an arena of a full node may have come from another node. */
 	if (p && gfp & __GFP_THISNODE &&

@@ -79,10 +79,10 @@ int kmh_special_init(struct kmheap *heap);
 void kmh_special_stop(struct kmheap *heap);
 void kmh_special_exit(struct kmheap *heap);
 
-void kmh_ended_begin(struct kmheap *heap);
-void kmh_ended_keep(struct kmheap *heap);
-void kmh_ended_exit(void);
-unsigned int kmh_ended_count(u64 *bytes);
-void *kmh_ended_alloc(const struct kmheap *heap, unsigned long ip);
+void kmh_tombstone_begin(struct kmheap *heap);
+void kmh_tombstone_keep(struct kmheap *heap);
+void kmh_tombstone_exit(void);
+unsigned int kmh_tombstone_count(u64 *bytes);
+void *kmh_tombstone_alloc(const struct kmheap *heap, unsigned long ip);
 
 #endif /* _KMHEAP_FRONT_H */

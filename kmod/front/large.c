@@ -184,7 +184,7 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 		kmh_large_become(s, &r);
 	} else {
 		if (unlikely(READ_ONCE(heap->ended)))
-			return kmh_ended_alloc(heap, _RET_IP_);
+			return kmh_tombstone_alloc(heap, _RET_IP_);
 		s = kmh_nested() ? kmh_large_in_nmi(&r) : kmh_large_fresh(&r);
 		if (!s) {
 			kmh_refused(heap, gfp);

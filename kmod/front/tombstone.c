@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Heaps that have ended: what is left for callers that allocate from one by mistake.
+ * Tombstones: what is left of heaps that have ended, for callers that allocate from one by mistake.
  *
- * The structure of a heap stays for a while after kmheap_destroy(), with an mcache whose flag
- * is always set. So a late allocation finds its mcache busy, as one in an interrupt may, and
- * takes the slow path without touching anything else; there it is reported. The fast path
- * needs no test for that.
- *
- * The structures of the last heaps are kept, and never used again. An allocation from a heap
+ * The structure of a heap stays for a while after kmheap_destroy(), with an mcache whose flag is
+ * always set. So a late allocation finds its mcache busy, as one in an interrupt may, and takes the
+ * slow path without touching anything else; there it is reported. The fast path needs no test for
+ * that. The structures of the last heaps are kept, and never used again: an allocation from a heap
  * that ended before those cannot be recognized.
  */
 #include <linux/minmax.h>
@@ -21,24 +19,24 @@
 #include "heap.h"
 
 /* A structure takes about 3 KiB. */
-#define KMH_ENDED_HEAPS		8U
+#define KMH_TOMBSTONES		8U
 
 /* Written under kmh_heaps_mutex; the two figures are read anywhere. */
-static struct kmheap *kmh_ended[KMH_ENDED_HEAPS];
-static unsigned int kmh_nended;		/* ever */
-static u64 kmh_ended_bytes;
+static struct kmheap *kmh_tombstones[KMH_TOMBSTONES];
+static unsigned int kmh_ntombstones;		/* ever */
+static u64 kmh_tombstone_bytes;
 
 /*
  * The beginning of an mcache: its flag, and the counters that a free may write to that is
  * under way when the heap ends.
  */
-struct kmh_ended_mcache {
+struct kmh_tombstone_mcache {
 	u8 head[offsetofend(struct kmh_mcache, marked)];
 } __aligned(sizeof(long));
 
-static DEFINE_PER_CPU(struct kmh_ended_mcache, kmh_ended_mcache) = { .head = { 1 } };
+static DEFINE_PER_CPU(struct kmh_tombstone_mcache, kmh_tombstone_mcache) = { .head = { 1 } };
 
-static long kmh_ended_size(const struct kmheap *heap)
+static long kmh_tombstone_size(const struct kmheap *heap)
 {
 	return heap ? sizeof(*heap) + strlen(heap->name) + 1 : 0;
 }
@@ -47,29 +45,29 @@ static long kmh_ended_size(const struct kmheap *heap)
  * From here on allocations are told that @heap, which has no users, has ended. Callers that have
  * its mcache may use that for a grace period. Context: process context.
  */
-void kmh_ended_begin(struct kmheap *heap)
+void kmh_tombstone_begin(struct kmheap *heap)
 {
 	BUILD_BUG_ON(offsetof(struct kmh_mcache, busy));
 	WRITE_ONCE(heap->ended, true);
 	/* Release: a CPU that sees this mcache sees the flag; it loads them in reverse order. */
-	smp_store_release(&heap->mcache, (struct kmh_mcache __percpu *)&kmh_ended_mcache);
+	smp_store_release(&heap->mcache, (struct kmh_mcache __percpu *)&kmh_tombstone_mcache);
 }
 
 /*
  * Keep the structure of @heap, which has nothing left but its name, or nothing if that is NULL, in
  * place of the oldest that is kept. Context: process context; sleeps.
  */
-void kmh_ended_keep(struct kmheap *heap)
+void kmh_tombstone_keep(struct kmheap *heap)
 {
 	struct kmheap *oldest;
 	long bytes;
 
 	mutex_lock(&kmh_heaps_mutex);
-	oldest = kmh_ended[kmh_nended % KMH_ENDED_HEAPS];
-	kmh_ended[kmh_nended % KMH_ENDED_HEAPS] = heap;
-	WRITE_ONCE(kmh_nended, kmh_nended + 1);
-	bytes = kmh_ended_size(heap) - kmh_ended_size(oldest);
-	WRITE_ONCE(kmh_ended_bytes, kmh_ended_bytes + bytes);
+	oldest = kmh_tombstones[kmh_ntombstones % KMH_TOMBSTONES];
+	kmh_tombstones[kmh_ntombstones % KMH_TOMBSTONES] = heap;
+	WRITE_ONCE(kmh_ntombstones, kmh_ntombstones + 1);
+	bytes = kmh_tombstone_size(heap) - kmh_tombstone_size(oldest);
+	WRITE_ONCE(kmh_tombstone_bytes, kmh_tombstone_bytes + bytes);
 	kmh_shared_account(bytes);
 	if (oldest)
 		kmh_backend_free(oldest->name);
@@ -78,23 +76,23 @@ void kmh_ended_keep(struct kmheap *heap)
 }
 
 /* Free what is kept. Nothing allocates any more. Context: process context; sleeps. */
-void kmh_ended_exit(void)
+void kmh_tombstone_exit(void)
 {
 	unsigned int i;
 
-	for (i = 0; i < KMH_ENDED_HEAPS; i++)
-		kmh_ended_keep(NULL);
+	for (i = 0; i < KMH_TOMBSTONES; i++)
+		kmh_tombstone_keep(NULL);
 }
 
 /* How many structures are kept; @bytes is set to their bytes. Context: any. */
-unsigned int kmh_ended_count(u64 *bytes)
+unsigned int kmh_tombstone_count(u64 *bytes)
 {
-	*bytes = READ_ONCE(kmh_ended_bytes);
-	return min(READ_ONCE(kmh_nended), KMH_ENDED_HEAPS);
+	*bytes = READ_ONCE(kmh_tombstone_bytes);
+	return min(READ_ONCE(kmh_ntombstones), KMH_TOMBSTONES);
 }
 
 /* Report an allocation from a heap that has ended. Context: any. Return: NULL. */
-noinline void *kmh_ended_alloc(const struct kmheap *heap, unsigned long ip)
+noinline void *kmh_tombstone_alloc(const struct kmheap *heap, unsigned long ip)
 {
 	struct kmh_report r = {
 		.kind = KMH_INVALID_FREE, .what = "allocation after kmheap_destroy()",
