@@ -8,10 +8,8 @@
  */
 #define pr_fmt(fmt) "kmheap: " fmt
 
-#include <linux/export.h>
 #include <linux/minmax.h>
 #include <linux/module.h>
-#include <linux/printk.h>
 #include <linux/string.h>
 
 #include "debug/stats.h"

@@ -4,7 +4,6 @@
  * How frees wait, and why none waits too short, is in defer.c.
  */
 #include <linux/export.h>
-#include <linux/mm.h>
 #include <linux/rcupdate.h>
 
 #include "front/front.h"

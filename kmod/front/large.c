@@ -17,16 +17,6 @@
 #include "supply/grow.h"
 #include "up.h"
 
-/* Like kmalloc(), refuse more than the machine has: it can only be a mistake. */
-static bool kmh_large_size_ok(size_t bytes, gfp_t gfp)
-{
-	if (likely(bytes >> PAGE_SHIFT < totalram_pages()))
-		return true;
-	WARN_ONCE(!(gfp & __GFP_NOWARN), "kmheap: %zu bytes asked for, more than this machine has\n",
-		  bytes);
-	return false;
-}
-
 /* A request, and how the memory that it got is. */
 struct kmh_request {
 	struct kmheap *heap;
@@ -110,8 +100,12 @@ static noinline struct kmh_mspan *kmh_large_fresh(struct kmh_request *r)
 {
 	struct kmh_mspan *s;
 
-	if (!kmh_large_size_ok(r->bytes, r->gfp))
+	/* Like kmalloc(), refuse more than the machine has: it can only be a mistake. */
+	if (unlikely(r->bytes >> PAGE_SHIFT >= totalram_pages())) {
+		WARN_ONCE(!(r->gfp & __GFP_NOWARN),
+			  "kmheap: %zu bytes asked for, more than this machine has\n", r->bytes);
 		return NULL;
+	}
 	s = kmh_large_span_near(r);
 	if (!s)
 		return NULL;

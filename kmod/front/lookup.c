@@ -119,8 +119,6 @@ bool kmh_may_free(struct kmh_mspan *s, unsigned long addr, struct kmh_where *at,
 	return false;
 }
 
-/* ---- looking at addresses */
-
 /**
  * kmheap_lookup() - what an address is
  * @addr: any value; interior pointers count.
