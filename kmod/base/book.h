@@ -31,4 +31,10 @@ void kmh_heap_unbook_side_atomic(struct kmheap *heap, size_t bytes);
 void kmh_shared_account(long bytes);
 u64 kmh_shared_bytes(void);		/* of metadata that belongs to no heap */
 
+/* @all - @part of figures that may be of different moments, and never less than nothing. */
+static inline u64 kmh_less(u64 all, u64 part)
+{
+	return all > part ? all - part : 0;
+}
+
 #endif /* _KMHEAP_BOOK_H */

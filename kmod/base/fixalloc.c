@@ -160,7 +160,7 @@ u64 kmh_fixallocs_unused_bytes(void)
 	u64 bytes = 0;
 
 	for (f = kmh_shared_fixallocs; f; f = f->next_shared)
-		bytes += READ_ONCE(f->chunk_bytes) - READ_ONCE(f->ninuse) * f->size;
+		bytes += kmh_less(READ_ONCE(f->chunk_bytes), READ_ONCE(f->ninuse) * f->size);
 	return bytes;
 }
 

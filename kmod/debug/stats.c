@@ -173,8 +173,9 @@ struct kmh_heap_walk *kmh_heap_walk_new(void)
 }
 
 /* Context: process context. */
-static void kmh_reserve_stats(struct kmheap *heap, struct kmheap_stats *st)
+static void kmh_reserve_stats(struct kmheap *heap, struct kmh_heap_walk *w)
 {
+	struct kmheap_stats *st = &w->st;
 	struct kmh_reserve_counts *n = &heap->reserve;
 	struct kmh_node *node;
 	int nid = -1;
@@ -185,9 +186,10 @@ static void kmh_reserve_stats(struct kmheap *heap, struct kmheap_stats *st)
 
 		st->reserve_bytes += (u64)pages << KMH_PAGE_SHIFT;
 		st->reserve_peak_bytes += (u64)READ_ONCE(mh->reserve.peak) << KMH_PAGE_SHIFT;
-		if (pages)
-			st->reserve_missing_bytes += kmh_mheap_missing_bytes(mh) +
-						     kmh_mspan_pools_missing_bytes();
+		if (!pages)
+			continue;
+		st->reserve_missing_bytes += kmh_mheap_missing_bytes(mh);
+		w->missing_descriptors = kmh_mspan_pools_missing_bytes();
 	}
 	st->reserve_served_task = atomic_long_read(&n->served[KMH_CONTEXT_TASK]);
 	st->reserve_served_softirq = atomic_long_read(&n->served[KMH_CONTEXT_SOFTIRQ]);
@@ -250,7 +252,7 @@ void kmh_heap_walk(struct kmheap *heap, struct kmh_heap_walk *w)
 	mutex_unlock(&heap->arenas_mutex);
 	kmh_walk_allocs(heap, w);
 	kmh_nmi_walk(heap, w);
-	kmh_reserve_stats(heap, st);
+	kmh_reserve_stats(heap, w);
 
 	st->metadata_bytes = atomic_long_read(&heap->metadata_bytes);
 	st->footprint_bytes += st->metadata_bytes;
@@ -291,6 +293,7 @@ int kmheap_stats_sized(struct kmheap *heap, void *st, size_t bytes)
 	if (!w)
 		return -ENOMEM;
 	kmh_heap_walk(kmh_heap_or_default(heap), w);
+	w->st.reserve_missing_bytes += w->missing_descriptors;
 	memcpy(st, &w->st, min(bytes, sizeof(w->st)));
 	kmh_backend_free(w);
 	return 0;
@@ -311,7 +314,7 @@ static void kmh_stats_add(struct kmheap_stats *sum, const struct kmheap_stats *s
 /* The sum over all heaps and what they share. Context: process context. Return: 0 or -ENOMEM. */
 int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps)
 {
-	u64 shared = kmh_shared_bytes();
+	u64 shared = kmh_shared_bytes(), descriptors = 0;
 	struct kmh_heap_walk *w = kmh_heap_walk_new();
 	struct kmheap *heap;
 
@@ -324,11 +327,13 @@ int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps)
 		memset(w, 0, sizeof(*w));
 		kmh_heap_walk(heap, w);
 		kmh_stats_add(sum, &w->st);
+		descriptors = max(descriptors, w->missing_descriptors);
 		++*nheaps;
 	}
 	mutex_unlock(&kmh_heaps_mutex);
 	kmh_backend_free(w);
 
+	sum->reserve_missing_bytes += descriptors;
 	sum->metadata_bytes += shared;
 	sum->footprint_bytes += shared;
 	sum->double_frees += atomic_long_read(&kmh_misuses[KMH_DOUBLE_FREE]);

@@ -33,6 +33,7 @@ struct kmh_heap_walk {
 	u64 manual_runs;
 	u64 tiny_objects;
 	u64 span_pages;			/* in the arena that was walked last */
+	u64 missing_descriptors;	/* bytes of the reserve that all heaps share; not in st */
 	struct kmh_class_stats class[KMH_NR_CLASSES];
 };
 

@@ -9,6 +9,7 @@
 #include <linux/bitops.h>
 
 #include "span/mspan.h"
+#include "base/book.h"
 #include "heap.h"
 #include "span/spanpool.h"
 

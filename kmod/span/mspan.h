@@ -153,12 +153,6 @@ struct kmh_span_count {
 void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n);
 unsigned int kmh_mspan_validate(const struct kmh_mspan *s, kmh_finding_fn finding, void *ctx);
 
-/* @all - @part of figures that may be of different moments, and never less than nothing. */
-static inline u64 kmh_less(u64 all, u64 part)
-{
-	return all > part ? all - part : 0;
-}
-
 static __always_inline atomic_long_t *kmh_mspan_deferred(const struct kmh_mspan *s,
 							 unsigned int word, unsigned int set)
 {

@@ -79,6 +79,7 @@ static const char *kmh_heap_name(const struct kmheap *heap)
  */
 void kmh_report_misuse(const struct kmh_report *r)
 {
+	void (*hook)(const struct kmh_report *r);
 	struct kmheap *heap = r->heap;
 
 	/* A survivor's finalizer may free an object that kmheap_destroy() has freed already. */
@@ -87,8 +88,9 @@ void kmh_report_misuse(const struct kmh_report *r)
 	atomic_long_inc(heap && !READ_ONCE(heap->ended) ? &heap->misuses[r->kind] :
 							  &kmh_misuses[r->kind]);
 	kmh_test_point("report");
-	if (READ_ONCE(kmh_report_hook)) {
-		kmh_report_hook(r);
+	hook = READ_ONCE(kmh_report_hook);
+	if (hook) {
+		hook(r);
 		return;
 	}
 	if (!kmh_site_is_new(r)) {

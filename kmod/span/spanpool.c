@@ -10,6 +10,7 @@
 #include <linux/sched.h>
 
 #include "span/spanpool.h"
+#include "base/book.h"
 #include "base/fixalloc.h"
 #include "base/sizeclass.h"
 #include "span/mspan.h"
@@ -189,8 +190,9 @@ u64 kmh_mspan_pools_missing_bytes(void)
 
 	for (i = 0; i < KMH_TINY_POOL; i++)
 		if (kmh_pool_below(i, 3))
-			bytes += kmh_span_pool[i].size * (kmh_pool_goal(i, KMH_SPAN_RESERVE) -
-							  READ_ONCE(kmh_span_pool[i].nfree));
+			bytes += kmh_span_pool[i].size *
+				 kmh_less(kmh_pool_goal(i, KMH_SPAN_RESERVE),
+					  READ_ONCE(kmh_span_pool[i].nfree));
 	return bytes;
 }
 
