@@ -189,19 +189,13 @@ static void check_totals(struct check *check, const struct kmh_pagealloc *pa,
 		report(check, "total: nfree says %lu, is %lu", pa->nfree, nfree);
 }
 
-/**
- * kmh_pa_validate() - check an allocator against its bitmaps
- * @pa: the allocator
- * @finding: called for each of the first 32 findings, with a text that ends without a newline. It
- *	runs under the caller's lock: let it store, and print later.
- * @ctx: passed to @finding
- *
- * Context: Any, @pa's lock held for all of it. Takes time in proportion to the pages:
- * 0.2 to 0.6 us for 4 MiB (UML 7.3, the heaps of bench/pagealloc_bench.c).
- * Return: the number of findings, 0 for an allocator in order.
+/*
+ * Check an allocator against its bitmaps. @finding is called for each of the first 32 findings,
+ * with a text that ends without a newline, under the caller's lock: let it store, and print later.
+ * Takes time in proportion to the pages: 0.2 to 0.6 us for 4 MiB (UML 7.3, the heaps of
+ * bench/pagealloc_bench.c). Return: the number of findings, 0 for an allocator in order.
  */
-unsigned int kmh_pa_validate(struct kmh_pagealloc *pa,
-			     kmh_finding_fn finding, void *ctx)
+unsigned int kmh_pa_validate(struct kmh_pagealloc *pa, kmh_finding_fn finding, void *ctx)
 {
 	unsigned long nranges = 0, npages = 0, nfree = 0, nindexed = 0;
 	struct check check = { .finding = finding, .ctx = ctx };

@@ -32,8 +32,8 @@
 /* Ranges of the request's own class tried in one step of fullness: some 16 cache misses. */
 #define PICK_TRIES	16
 /*
- * Runs tried for an aligned request, in all ranges together. When none fits, all of them take
- * 1 to 5 us under the lock (UML 7.3, the heaps of bench/pagealloc_bench.c, 2 pages at 2^22).
+ * Runs tried for an aligned request, in all ranges together. When none fits, all of them take 1 to
+ * 5 us under the lock (UML 7.3, the heaps of bench/pagealloc_bench.c, 2 pages at 2^22).
  */
 #define ALIGN_TRIES	64
 
@@ -41,7 +41,7 @@
 #define FINE_SHIFT	6
 #define COARSE_SHIFT	9
 #define COARSE_CLASS	(KMH_PA_EXACT + 4 * (COARSE_SHIFT - FINE_SHIFT))
-/* The step of ranges that are entirely free: they are used last and given back first. */
+/* The step of ranges that are entirely free, which are used last. */
 #define STEP_EMPTY	(KMH_PA_STEPS - 1)
 
 /* A heap has one of these per node, and there are thousands of small heaps. */
@@ -73,12 +73,9 @@ static unsigned int fullness_step(const struct kmh_parange *r)
 	return r->nfree * 2 <= r->npages ? 2 : 3;
 }
 
-/**
- * kmh_parange_bucket() - the bucket a range belongs in
- * @r: the range
- *
- * Return: step * KMH_PA_CLASSES + class, from the counts as they are now; KMH_PA_NO_BUCKET for a
- * range without a free page.
+/*
+ * The bucket that a range belongs in by its counts, as step * KMH_PA_CLASSES + class;
+ * KMH_PA_NO_BUCKET for a range without a free page.
  */
 unsigned int kmh_parange_bucket(const struct kmh_parange *r)
 {
@@ -185,13 +182,8 @@ static struct kmh_parange *index_pick_aligned(struct kmh_pagealloc *pa, unsigned
 	return r;
 }
 
-/**
- * kmh_pa_init() - make an allocator without ranges
- * @pa: what to initialise
- *
- * There is nothing to destroy once every range has been removed.
- *
- * Context: Any.
+/*
+ * Make an allocator without ranges. There is nothing to destroy once all its ranges are removed.
  */
 void kmh_pa_init(struct kmh_pagealloc *pa)
 {
@@ -199,12 +191,9 @@ void kmh_pa_init(struct kmh_pagealloc *pa)
 	INIT_LIST_HEAD(&pa->ranges);
 }
 
-/**
- * kmh_pa_add() - let an allocator use a range
- * @pa: the allocator
- * @r: a range fresh from kmh_parange_init() or kmh_pa_remove(); it overlaps no other
- *
- * Context: Any, @pa's lock held.
+/*
+ * Let an allocator use a range fresh from kmh_parange_init() or kmh_pa_remove(); it overlaps no
+ * other.
  */
 void kmh_pa_add(struct kmh_pagealloc *pa, struct kmh_parange *r)
 {
@@ -215,15 +204,10 @@ void kmh_pa_add(struct kmh_pagealloc *pa, struct kmh_parange *r)
 	index_update(pa, r);
 }
 
-/**
- * kmh_pa_remove() - take a range from an allocator
- * @pa: the allocator
- * @r: one of its ranges
- * @force: also when pages are in use: the heap is torn down and nobody uses them any more
- *
- * Context: Any, @pa's lock held.
- * Return: true when @r is out and its metadata may be freed; false, with a warning and nothing
- * changed, when pages are in use and @force was not given.
+/*
+ * Take a range from an allocator. @force: also when pages are in use, because somebody else has
+ * freed the arena (lost.c). Return: true when @r is out and its metadata may be freed; false, with
+ * a warning and nothing changed, when pages are in use and @force was not given.
  */
 bool kmh_pa_remove(struct kmh_pagealloc *pa, struct kmh_parange *r, bool force)
 {
@@ -237,37 +221,15 @@ bool kmh_pa_remove(struct kmh_pagealloc *pa, struct kmh_parange *r, bool force)
 	return true;
 }
 
-/**
- * kmh_pa_empty_range() - a range that could be given back
- * @pa: the allocator
+/*
+ * Take a run of @npages >= 1 heap pages, from the lowest address of the fullest range that has
+ * one. @r is set to that range and @page to the number of the first page, a multiple of @align, a
+ * power of two.
  *
- * Context: Any, @pa's lock held.
- * Return: the shortest range that is entirely free, as far as classes tell lengths apart; NULL when
- * there is none. It stays in @pa.
- */
-struct kmh_parange *kmh_pa_empty_range(struct kmh_pagealloc *pa)
-{
-	unsigned int class = 0, step = STEP_EMPTY;
-	struct hlist_head *bucket = index_next(pa, &step, &class, 0);
-
-	return bucket ? hlist_entry(bucket->first, struct kmh_parange, index) : NULL;
-}
-
-/**
- * kmh_pa_alloc() - take a run of pages
- * @pa: the allocator
- * @npages: how many heap pages, at least 1
- * @align: power of two; the page number taken is a multiple of it. 1 asks for nothing.
- * @r: set to the range the run lies in
- * @page: set to the first heap page number of the run
- *
- * The fullest range that has such a run serves it, from the lowest address there.
- *
- * Context: Any, @pa's lock held.
  * Return: true when the run was taken. False, with nothing changed, when there is no such run. For
- * @npages <= 64 with @align 1 that is exact. Otherwise a false may be wrong, but never while a
- * run as long as the next class (a quarter longer, twice from 512 pages on), counted from @npages
- * + @align - 1, is free.
+ * @npages <= 64 with @align 1 that is exact. Otherwise a false may be wrong, but never while a run
+ * as long as the next class (a quarter longer, twice from 512 pages on), counted from @npages +
+ * @align - 1, is free.
  */
 bool kmh_pa_alloc(struct kmh_pagealloc *pa, unsigned long npages, unsigned long align,
 		  struct kmh_parange **r, unsigned long *page)
@@ -296,16 +258,10 @@ bool kmh_pa_alloc(struct kmh_pagealloc *pa, unsigned long npages, unsigned long 
 	return true;
 }
 
-/**
- * kmh_pa_free() - give a run of pages back
- * @pa: the allocator
- * @r: the range the run lies in
- * @page: first heap page number of the run
- * @npages: its length; any part of what was allocated may be given back
- *
- * Context: Any, @pa's lock held.
- * Return: true when the run is free now; false, with nothing changed, when it is empty, not all of
- * it lies in @r, or a page of it is free already.
+/*
+ * Give back a run of pages, which may be any part of what was allocated. Return: true when the run
+ * is free now; false, with nothing changed, when it is empty, not all of it lies in @r, or a page
+ * of it is free already.
  */
 bool kmh_pa_free(struct kmh_pagealloc *pa, struct kmh_parange *r, unsigned long page,
 		 unsigned long npages)
@@ -322,18 +278,11 @@ bool kmh_pa_free(struct kmh_pagealloc *pa, struct kmh_parange *r, unsigned long 
 	return true;
 }
 
-/**
- * kmh_pa_take64() - take all free pages of one group, for a page cache
- * @pa: the allocator
- * @r: set to the range of the group
- * @base: set to the heap page number of bit 0; groups count from the start of their range
- * @bits: set to the pages taken, at least one
- *
- * The group is that of the lowest free page in the fullest range. The pages are in use until
- * they come back, by kmh_pa_give64() or kmh_pa_free().
- *
- * Context: Any, @pa's lock held.
- * Return: false when no page is free.
+/*
+ * Take all free pages of one group, for a page cache: the group of the lowest free page in the
+ * fullest range. @r is set to the range, @base to the heap page number of bit 0 (groups count from
+ * the start of their range), and @bits to the pages, at least one. They are in use until they come
+ * back, by kmh_pa_give64() or kmh_pa_free(). Return: false when no page is free.
  */
 bool kmh_pa_take64(struct kmh_pagealloc *pa, struct kmh_parange **r, unsigned long *base,
 		   u64 *bits)
@@ -355,17 +304,10 @@ bool kmh_pa_take64(struct kmh_pagealloc *pa, struct kmh_parange **r, unsigned lo
 	return true;
 }
 
-/**
- * kmh_pa_give64() - give pages of one group back
- * @pa: the allocator
- * @r: the range of the group
- * @base: heap page number of bit 0, as kmh_pa_take64() set it
- * @bits: the pages, all in use; 0 is fine
- *
- * Bits that do not name pages in use of a group of @r are a defect of the cache: they are warned
- * about, and then nothing is given back.
- *
- * Context: Any, @pa's lock held.
+/*
+ * Give back pages of one group, with @base as kmh_pa_take64() has set it; no @bits are fine. Bits
+ * that do not name pages in use of a group of @r are a defect of the cache: they are warned about,
+ * and then nothing is given back.
  */
 void kmh_pa_give64(struct kmh_pagealloc *pa, struct kmh_parange *r, unsigned long base,
 		   u64 bits)
@@ -381,19 +323,4 @@ void kmh_pa_give64(struct kmh_pagealloc *pa, struct kmh_parange *r, unsigned lon
 	kmh_parange_clear_word(r, start, bits);
 	WRITE_ONCE(pa->nfree, pa->nfree + hweight64(bits));
 	index_update(pa, r);
-}
-
-/**
- * kmh_pa_page_inuse() - is a page in use?
- * @r: the range
- * @page: any number
- *
- * Context: Any, the lock of the range's allocator held.
- * Return: true when @page lies in @r and is allocated or in a page cache.
- */
-bool kmh_pa_page_inuse(const struct kmh_parange *r, unsigned long page)
-{
-	unsigned long start = page - r->first;
-
-	return start < r->npages && test_bit(start, r->bits);
 }

@@ -26,10 +26,7 @@
 /* A chunk is the unit of the bitmap that has one leaf summary: 4 MiB, the default arena. */
 #define KMH_PA_CHUNK_SHIFT	9
 #define KMH_PA_CHUNK_PAGES	BIT(KMH_PA_CHUNK_SHIFT)
-/*
- * One level up, a summary covers 8 of the level below; these 96 bytes are one or two cache
- * lines.
- */
+/* One level up, a summary covers 8 of the level below: 96 bytes, one or two cache lines. */
 #define KMH_PA_FAN_SHIFT	3
 #define KMH_PA_FAN		BIT(KMH_PA_FAN_SHIFT)
 /* The largest range, 8 TiB: bit numbers fit the unsigned int of bitmap_set(), sums fit 32 bits. */
@@ -86,7 +83,6 @@ void kmh_parange_init(struct kmh_parange *r, unsigned long first, unsigned long 
 		      void *mem);
 void kmh_pa_add(struct kmh_pagealloc *pa, struct kmh_parange *r);
 bool kmh_pa_remove(struct kmh_pagealloc *pa, struct kmh_parange *r, bool force);
-struct kmh_parange *kmh_pa_empty_range(struct kmh_pagealloc *pa);
 
 bool kmh_pa_alloc(struct kmh_pagealloc *pa, unsigned long npages, unsigned long align,
 		  struct kmh_parange **r, unsigned long *page);
@@ -96,10 +92,8 @@ bool kmh_pa_take64(struct kmh_pagealloc *pa, struct kmh_parange **r, unsigned lo
 		   u64 *bits);
 void kmh_pa_give64(struct kmh_pagealloc *pa, struct kmh_parange *r, unsigned long base,
 		   u64 bits);
-bool kmh_pa_page_inuse(const struct kmh_parange *r, unsigned long page);
 
-unsigned int kmh_pa_validate(struct kmh_pagealloc *pa,
-			     kmh_finding_fn finding, void *ctx);
+unsigned int kmh_pa_validate(struct kmh_pagealloc *pa, kmh_finding_fn finding, void *ctx);
 
 /* One range, without the index: pasummary.c. Page numbers here are relative to r->first. */
 #define KMH_PARANGE_NONE	(~0UL)

@@ -79,9 +79,9 @@ static u32 word_longest(unsigned long word, u32 known)
 }
 
 /*
- * Runs that reach a border of a word are joined in the first pass. Runs inside a word, which
- * only matter when they are longer, are found in the second. Few words have one, and in
- * nearly all of them the second pass ends at its first shift.
+ * Runs that reach a border of a word are joined in the first pass. Runs inside a word, which only
+ * matter when they are longer, are found in the second: few words have one, and in nearly all of
+ * them the second pass ends at its first shift.
  */
 static struct kmh_pasum chunk_sum(const unsigned long *words)
 {
@@ -139,9 +139,9 @@ static bool sum_equal(const struct kmh_pasum *a, const struct kmh_pasum *b)
 }
 
 /*
- * Update the max of a parent for one changed child. Return: false when that cannot be told
- * without the siblings. It can for nearly every free, which halves what a free costs in a
- * tree of many levels.
+ * Update the max of a parent for one changed child. Return: false when that cannot be told without
+ * the siblings. It can for nearly every free, which halves what one costs in a tree of many
+ * levels.
  */
 static bool max_from_child(struct kmh_pasum *sum, const struct kmh_pasum *was,
 			   const struct kmh_pasum *is)
@@ -156,9 +156,8 @@ static bool max_from_child(struct kmh_pasum *sum, const struct kmh_pasum *was,
 }
 
 /*
- * Recompute a node. @child is the only one of its children that has changed, or NONE when
- * more may have, and @was is what that child was. @was is set to what the node was. Return:
- * has the node changed?
+ * Recompute a node. @child is the only one of its children that has changed, or NONE when more may
+ * have, and @was is what that child was. @was is set to what the node was. Return: has it changed?
  */
 static bool node_update(struct kmh_parange *r, unsigned int level, unsigned long node,
 			unsigned long child, struct kmh_pasum *was)
@@ -176,8 +175,7 @@ static bool node_update(struct kmh_parange *r, unsigned int level, unsigned long
 }
 
 /*
- * The bits of @npages >= 1 pages from @start have changed: update the nodes above, as far as
- * they change.
+ * Bits of @npages >= 1 pages from @start have changed: update the nodes above while they change.
  */
 static void range_update(struct kmh_parange *r, unsigned long start, unsigned long npages)
 {
@@ -200,12 +198,9 @@ static void range_update(struct kmh_parange *r, unsigned long start, unsigned lo
 	}
 }
 
-/**
- * kmh_parange_bytes() - size of the metadata of a range
- * @npages: heap pages of the range, 1..KMH_PA_MAX_PAGES
- *
- * Context: Any.
- * Return: the bytes kmh_parange_init() wants; 88 for up to 512 pages, else about 78 per 512.
+/*
+ * Bytes that kmh_parange_init() wants for a range of 1..KMH_PA_MAX_PAGES pages: 88 for up to 512
+ * pages, else about 78 per 512.
  */
 size_t kmh_parange_bytes(unsigned long npages)
 {
@@ -218,15 +213,11 @@ size_t kmh_parange_bytes(unsigned long npages)
 	return ALIGN(bytes, sizeof(long));
 }
 
-/**
- * kmh_parange_init() - make a range whose pages are all free
- * @r: the range, embedded in the caller's arena
- * @first: its first heap page number, of any alignment
- * @npages: heap pages, 1..KMH_PA_MAX_PAGES
- * @mem: kmh_parange_bytes(@npages) zeroed bytes, aligned to 8; the caller frees them after
- *	kmh_pa_remove()
- *
- * Context: Any; takes time in proportion to @npages, so not under a lock.
+/*
+ * Make a range of 1..KMH_PA_MAX_PAGES heap pages, all of them free, from page number @first on, of
+ * any alignment. @mem: kmh_parange_bytes(@npages) zeroed bytes, aligned to 8; the caller frees
+ * them after kmh_pa_remove(). Context: any; takes time in proportion to @npages, so not under a
+ * lock.
  */
 void kmh_parange_init(struct kmh_parange *r, unsigned long first, unsigned long npages,
 		      void *mem)
@@ -385,25 +376,8 @@ static unsigned long range_find(const struct kmh_parange *r, unsigned long from,
 }
 
 /*
- * The lowest run of @npages in the range, which is known to have one. Mostly that run is in
- * the chunk of the hint; otherwise it may be anywhere, and going down from the root is half
- * the way of going up from here and down again.
- */
-static unsigned long range_find_lowest(const struct kmh_parange *r, unsigned long npages)
-{
-	unsigned long page = range_find_here(r, r->hint, npages);
-
-	return page != KMH_PARANGE_NONE ? page : node_find(r, r->nlevels - 1, 0, npages);
-}
-
-/**
- * kmh_parange_find() - lowest run of free pages in a range
- * @r: the range
- * @npages: at least 1
- *
- * Context: Any, the lock of the range's heap held. Looks at no more than 8 nodes a level.
- * Return: the run's first page relative to @r->first; KMH_PARANGE_NONE exactly when no run of
- * @npages is free.
+ * The lowest run of @npages >= 1 free pages, as its first page relative to @r->first;
+ * KMH_PARANGE_NONE exactly when there is no such run. Looks at no more than 8 nodes a level.
  */
 unsigned long kmh_parange_find(struct kmh_parange *r, unsigned long npages)
 {
@@ -411,50 +385,42 @@ unsigned long kmh_parange_find(struct kmh_parange *r, unsigned long npages)
 
 	if (kmh_parange_max(r) < npages)
 		return KMH_PARANGE_NONE;
-	start = range_find_lowest(r, npages);
+	/*
+	 * Mostly the run is in the chunk of the hint. Otherwise it may be anywhere, and going down
+	 * from the root is half the way of going up from here and down again.
+	 */
+	start = range_find_here(r, r->hint, npages);
+	if (start == KMH_PARANGE_NONE)
+		start = node_find(r, r->nlevels - 1, 0, npages);
 	if (npages == 1)
 		r->hint = start;
 	return start;
 }
 
-/* The lowest run of @npages >= 1 after the run that begins at @start; @end bounds the look. */
-static unsigned long range_find_after(const struct kmh_parange *r, unsigned long start,
-				      unsigned long end, unsigned long npages)
-{
-	unsigned long used = find_next_bit(r->bits, end, start);
-
-	return used < r->npages ? range_find(r, used, npages) : KMH_PARANGE_NONE;
-}
-
-/**
- * kmh_parange_find_aligned() - run of free pages at an aligned page number
- * @r: the range
- * @npages: at least 1
- * @align: power of two; @r->first plus the result is a multiple of it
- * @budget: how many runs may be looked at; counted down
+/*
+ * A run of @npages >= 1 free pages at a page number that is a multiple of @align, a power of two.
+ * Return: its first page relative to @r->first, or KMH_PARANGE_NONE.
  *
  * The tree knows lengths, not alignments, so runs that are long enough are tried in address order.
- * While the budget lasts the answer is exact. After it, a run of @npages + @align - 1 is taken, in
- * which every alignment fits; only a range where such a run is missing, too, can be refused
- * wrongly.
- *
- * Context: Any, the lock of the range's heap held.
- * Return: the first page relative to @r->first, or KMH_PARANGE_NONE.
+ * While @budget lasts, which each of them counts down, the answer is exact. After it, a run of
+ * @npages + @align - 1 is taken, in which every alignment fits; only a range where such a run is
+ * missing, too, can be refused wrongly.
  */
 unsigned long kmh_parange_find_aligned(const struct kmh_parange *r, unsigned long npages,
 				       unsigned long align, unsigned int *budget)
 {
 	unsigned long start = KMH_PARANGE_NONE;
-	unsigned long at, end;
+	unsigned long at, end, used;
 
 	if (kmh_parange_max(r) >= npages)
 		start = range_find(r, r->hint, npages);
 	for (; start != KMH_PARANGE_NONE && *budget; --*budget) {
 		at = ALIGN(r->first + start, align) - r->first;
 		end = min(at + npages, r->npages);
-		if (end - start >= npages && find_next_bit(r->bits, end, start) >= at + npages)
+		used = find_next_bit(r->bits, end, start);
+		if (end - start >= npages && used >= at + npages)
 			return at;
-		start = range_find_after(r, start, end, npages);
+		start = used < r->npages ? range_find(r, used, npages) : KMH_PARANGE_NONE;
 	}
 	if (start == KMH_PARANGE_NONE || kmh_parange_max(r) < npages + align - 1)
 		return KMH_PARANGE_NONE;
@@ -462,14 +428,7 @@ unsigned long kmh_parange_find_aligned(const struct kmh_parange *r, unsigned lon
 	return ALIGN(r->first + start, align) - r->first;
 }
 
-/**
- * kmh_parange_set() - mark free pages used
- * @r: the range
- * @start: first page, relative to @r->first
- * @npages: at least 1; all of them are free
- *
- * Context: Any, the lock of the range's heap held.
- */
+/* Mark @npages >= 1 pages used, all of them free, from @start on, relative to @r->first. */
 void kmh_parange_set(struct kmh_parange *r, unsigned long start, unsigned long npages)
 {
 	bitmap_set(r->bits, start, npages);
@@ -479,14 +438,7 @@ void kmh_parange_set(struct kmh_parange *r, unsigned long start, unsigned long n
 	range_update(r, start, npages);
 }
 
-/**
- * kmh_parange_clear() - mark used pages free
- * @r: the range
- * @start: first page, relative to @r->first
- * @npages: at least 1; all of them are in use
- *
- * Context: Any, the lock of the range's heap held.
- */
+/* Mark @npages >= 1 pages free, all of them in use, from @start on, relative to @r->first. */
 void kmh_parange_clear(struct kmh_parange *r, unsigned long start, unsigned long npages)
 {
 	bitmap_clear(r->bits, start, npages);
@@ -495,13 +447,9 @@ void kmh_parange_clear(struct kmh_parange *r, unsigned long start, unsigned long
 	range_update(r, start, npages);
 }
 
-/**
- * kmh_parange_set_word() - mark all free pages of the lowest group used
- * @r: the range
- * @start: first page, relative to @r->first, of the group that holds the lowest free page
- *
- * Context: Any, the lock of the range's heap held.
- * Return: the pages that were free, bit 0 for @start.
+/*
+ * Mark all free pages of the lowest group used. @start: the first page, relative to @r->first, of
+ * the group that holds the lowest free page. Return: the pages that were free, bit 0 for @start.
  */
 u64 kmh_parange_set_word(struct kmh_parange *r, unsigned long start)
 {
@@ -515,13 +463,9 @@ u64 kmh_parange_set_word(struct kmh_parange *r, unsigned long start)
 	return free;
 }
 
-/**
- * kmh_parange_clear_word() - mark pages of a group free
- * @r: the range
- * @start: the group's first page relative to @r->first, a multiple of 64
- * @bits: the pages, at least one, all in use; bit 0 is @start
- *
- * Context: Any, the lock of the range's heap held.
+/*
+ * Mark pages of a group free: @bits, at least one, all in use. Bit 0 is page @start, relative to
+ * @r->first, a multiple of 64.
  */
 void kmh_parange_clear_word(struct kmh_parange *r, unsigned long start, u64 bits)
 {
