@@ -20,31 +20,6 @@
 #include "span/arenamap.h"
 #include "span/spanpool.h"
 
-static unsigned long kmh_first_page(void *vbase)
-{
-	return ALIGN((unsigned long)vbase, KMH_PAGE_SIZE) >> KMH_PAGE_SHIFT;
-}
-
-static unsigned long kmh_end_page(void *vbase, size_t bytes)
-{
-	return ((unsigned long)vbase + bytes) >> KMH_PAGE_SHIFT;
-}
-
-/**
- * kmh_arena_remember() - note the pages behind a new arena
- * @a: the arena.
- *
- * Context: Process context.
- */
-static void kmh_arena_remember(struct kmh_arena *a)
-{
-	unsigned long i;
-
-	for (i = 0; i < a->bytes >> PAGE_SHIFT; i++)
-		a->pages[i] = vmalloc_to_page(a->vbase + i * PAGE_SIZE);
-	set_page_private(a->pages[0], (unsigned long)a);
-}
-
 /*
  * The page allocator clears the mark whenever it hands out a page. A value that is not ours
  * is that of a client, to whom the page belongs for as long as an object lies in it.
@@ -70,28 +45,11 @@ void kmh_arena_report_lost(const struct kmh_arena *a)
 	preempt_enable();
 }
 
-/**
- * kmh_arena_give_to_kernel() - give back the area of an arena, if it still exists
- * @a: the arena; nothing uses it any more.
- *
- * Context: Process context; sleeps.
- */
-static void kmh_arena_give_to_kernel(struct kmh_arena *a)
-{
-	if (unlikely(kmh_arena_is_lost(a))) {
-		kmh_arena_report_lost(a);
-		kmh_backend_forget_arena();
-		return;
-	}
-	set_page_private(a->pages[0], 0);
-	kmh_backend_free_arena(a->vbase);
-}
-
 /* Make the tables for the area at @vbase; its pages belong to nothing yet. */
 static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_t bytes, gfp_t gfp)
 {
-	unsigned long first = kmh_first_page(vbase);
-	unsigned long npages = kmh_end_page(vbase, bytes) - first;
+	unsigned long first = ALIGN((unsigned long)vbase, KMH_PAGE_SIZE) >> KMH_PAGE_SHIFT;
+	unsigned long npages = (((unsigned long)vbase + bytes) >> KMH_PAGE_SHIFT) - first, i;
 	size_t map = BITS_TO_LONGS(npages) * sizeof(long);
 	size_t range = ALIGN(kmh_parange_bytes(npages), sizeof(long));
 	size_t pages = (bytes >> PAGE_SHIFT) * sizeof(struct page *);
@@ -116,7 +74,9 @@ static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_
 	a->page_marks = (void *)a->page_inuse + map;
 	a->page_specials = (void *)a->page_marks + map;
 	a->pages = (void *)a->page_specials + map;
-	kmh_arena_remember(a);
+	for (i = 0; i < bytes >> PAGE_SHIFT; i++)
+		a->pages[i] = vmalloc_to_page(vbase + i * PAGE_SIZE);
+	set_page_private(a->pages[0], (unsigned long)a);
 	return a;
 }
 
@@ -140,17 +100,12 @@ static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t
 	return a;
 }
 
-/**
- * kmh_arena_create() - take an arena from the kernel
- * @mh: the page heap that it is for.
- * @bytes: how much in heap pages, a multiple of KMH_PAGE_SIZE.
- * @gfp: how hard to try; must allow sleeping.
+/*
+ * Take an arena of @bytes in heap pages, a multiple of KMH_PAGE_SIZE, from the kernel. It is
+ * booked and in the arenas map, but in no list and no page allocator.
  *
- * The arena is booked and in the arenas map, but in no list and no page allocator.
- *
- * Context: Process context; sleeps. Under a grow mutex.
- * Return: the arena; ERR_PTR(-EDQUOT) when a limit forbids it, ERR_PTR(-ENOMEM) when the kernel
- * has not the memory.
+ * Context: process context; sleeps, as @gfp must allow. Under a grow mutex. Return: the arena;
+ * ERR_PTR(-EDQUOT) when a limit forbids it, ERR_PTR(-ENOMEM) when the kernel has not the memory.
  */
 struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp)
 {
@@ -177,14 +132,13 @@ unbook:
 }
 
 /*
- * Arenas of all heaps that are on their way to the kernel, in the order in which they have
- * left their page heaps. A caller that waits for them waits for those of a moment, not for
- * later ones.
+ * Arenas of all heaps that are on their way to the kernel, in the order in which they have left
+ * their page heaps. A caller waits for those of a moment, not for later ones.
  */
 static DEFINE_SPINLOCK(kmh_leaving_lock);
 static LIST_HEAD(kmh_leaving);
 static u64 kmh_leaving_turn;			/* the turn of the last one */
-DECLARE_WAIT_QUEUE_HEAD(kmh_arena_left);	/* one of them has left */
+DECLARE_WAIT_QUEUE_HEAD(kmh_arena_left);
 
 /* An arena has left its page heap, and is booked until its grace period is over. */
 void kmh_arena_begin_leave(struct kmh_arena *a)
@@ -229,18 +183,21 @@ bool kmh_arenas_have_left(u64 turn)
 	return left;
 }
 
-/**
- * kmh_arena_destroy() - give an arena back
- * @a: in no list and no page allocator; its map entries say "gone", and a grace
- *	period has passed since.
- *
- * Context: Process context; sleeps.
+/*
+ * Give an arena back that is in no list and no page allocator. Its map entries say "gone", and a
+ * grace period has passed since. Context: process context; sleeps.
  */
 void kmh_arena_destroy(struct kmh_arena *a)
 {
 	struct kmheap *heap = a->heap;
 
-	kmh_arena_give_to_kernel(a);
+	if (unlikely(kmh_arena_is_lost(a))) {
+		kmh_arena_report_lost(a);
+		kmh_backend_forget_arena();
+	} else {
+		set_page_private(a->pages[0], 0);
+		kmh_backend_free_arena(a->vbase);
+	}
 	/* Only now that the memory is gone may another arena be booked. */
 	kmh_heap_unbook(heap, a->bytes);
 	kmh_heap_account_metadata(heap, -(long)a->meta_bytes);

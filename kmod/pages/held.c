@@ -21,14 +21,10 @@
 #include "heap.h"
 #include "pages/arena.h"
 
-/**
- * kmh_large_is_held() - does another user have a page of a large object?
- * @s: its span, claimed.
- *
- * Without going through the page tables: an arena knows its pages. A walker of the kernel that
- * has a page for a moment (compaction, for one) looks like such a user; that does no harm.
- *
- * Context: Any.
+/*
+ * Does another user have a page of a large object, whose span is claimed? This is asked without
+ * the page tables: an arena knows its pages. A walker of the kernel that has a page for a moment
+ * (compaction, for one) looks like such a user; that does no harm. Context: any.
  */
 bool kmh_large_is_held(const struct kmh_mspan *s)
 {
@@ -39,38 +35,19 @@ bool kmh_large_is_held(const struct kmh_mspan *s)
 	struct page **last = a->pages + (to >> PAGE_SHIFT);
 	int others = 0;
 
-	/*
-	 * Nearly always no page has another user: without a branch for each page the loads
-	 * overlap.
-	 */
+	/* Mostly no page has another user: without a branch for each page the loads overlap. */
 	for (; page <= last; page++)
 		others |= page_ref_count(*page) & ~1;	/* 0: freed by a client, see lost.c */
 	return others;
 }
 
-/**
- * kmh_held_put() - set a large object aside until no other user has its pages
- * @s: its span, claimed by the caller.
+/*
+ * Give back a large object that has been claimed, for callers that want its pages in the page
+ * heap. Its span is the caller's alone: clearing it needs no lock and may be preempted. A
+ * finalizer is for the worker, which does this later; while another user has a page the object is
+ * set aside.
  *
- * Context: Any.
- */
-void kmh_held_put(struct kmh_mspan *s)
-{
-	struct kmheap *heap = s->heap;
-
-	llist_add(&s->node, &s->mheap->held);
-	kmh_kick_ask(&heap->scavenge.kick);
-}
-
-/**
- * kmh_large_release() - give back a large object that has been claimed
- * @s: its span, which is the caller's alone: clearing it needs no lock and may be
- *	preempted.
- *
- * To the page heap, for callers that want its pages there. If it has a finalizer the worker
- * does that, later; while another user has one of its pages it is set aside (held.c).
- *
- * Context: Any.
+ * Context: any.
  */
 void kmh_large_release(struct kmh_mspan *s)
 {
@@ -79,7 +56,8 @@ void kmh_large_release(struct kmh_mspan *s)
 	if (READ_ONCE(s->nspecials) && kmh_special_die(s, s->base))
 		return;
 	if (unlikely(kmh_large_is_held(s))) {
-		kmh_held_put(s);
+		llist_add(&s->node, &s->mheap->held);
+		kmh_kick_ask(&s->heap->scavenge.kick);
 		return;
 	}
 	if (kmh_wants_wipe())
@@ -107,11 +85,8 @@ static bool kmh_held_release_node(struct kmh_mheap *mh)
 	return left;
 }
 
-/**
- * kmh_held_release() - objects whose pages have no other user any more become pages
- * @heap: the heap.
- *
- * Context: Process context; sleeps.
+/*
+ * Objects whose pages have no other user any more become pages. Context: process context; sleeps.
  * Return: true when something is still held.
  */
 bool kmh_held_release(struct kmheap *heap)

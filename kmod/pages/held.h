@@ -10,7 +10,6 @@ struct kmheap;
 
 bool kmh_large_is_held(const struct kmh_mspan *s);
 void kmh_large_release(struct kmh_mspan *s);
-void kmh_held_put(struct kmh_mspan *s);
 bool kmh_held_release(struct kmheap *heap);
 
 #endif /* _KMHEAP_HELD_H */

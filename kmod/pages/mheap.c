@@ -183,20 +183,14 @@ static struct kmh_mspan *kmh_mheap_get_span(struct kmh_mheap *mh, unsigned int s
 	return s;
 }
 
-/**
- * kmh_mheap_alloc_span() - a span of fresh pages
- * @mh: the page heap.
- * @mc: the mcache in whose section the caller is, or NULL.
- * @spanclass: what it is to hold.
- * @npages: heap pages.
- * @align: alignment of its first page's number, a power of two.
- * @atomic: for a caller that cannot sleep: from the reserve, too.
- * @zeroed: where to say whether every byte is known to be zero, or NULL.
+/*
+ * A span of fresh pages. @mc: the mcache in whose section the caller is, or NULL. @align:
+ * alignment of its first page's number, a power of two. @atomic: for a caller that cannot sleep,
+ * from the reserve, too. @zeroed: where to say whether every byte is known to be zero, or NULL.
  *
- * Context: Any; on a trip but for a large object. In NMI locks are only tried.
- * Return: the span, published, home CACHED; NULL when there are no pages or no
- * descriptor (the grow worker has been told), or a lock was taken. A span for a large object has
- * yet to be dated.
+ * Context: any; on a trip but for a large object. In NMI locks are only tried. Return: the span,
+ * published, home CACHED; NULL when there are no pages or no descriptor (the grow worker has been
+ * told), or a lock was taken. A span for a large object has yet to be dated.
  */
 struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *mc,
 				       unsigned int spanclass, unsigned long npages,
@@ -230,14 +224,10 @@ struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *
 	return s;
 }
 
-/**
- * kmh_mheap_free_span() - give back a span without live objects
- * @s: home CACHED, owner NULL, on no list.
- *
- * Never waits: when the lock is taken the span is left on a lock-free list that
- * the next allocation of pages drains, or else the worker.
- *
- * Context: Any.
+/*
+ * Give back a span without live objects, with home CACHED, without an owner, and on no list. Never
+ * waits: when the lock is taken the span is left on a lock-free list that the next allocation of
+ * pages drains, or else the worker. Context: any.
  */
 void kmh_mheap_free_span(struct kmh_mspan *s)
 {
@@ -278,8 +268,8 @@ void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid)
 }
 
 /*
- * From here on no worker runs. The heap has no users any more, but draining may kick the
- * worker, and so may the work itself: the second round finds what the first one leaves.
+ * From here on no worker runs. The heap has no users any more, but draining may kick the worker,
+ * and so may the work itself: the second round finds what the first one leaves.
  */
 void kmh_mheap_stop(struct kmh_mheap *mh)
 {

@@ -28,7 +28,6 @@
 
 struct kmh_mcache;
 struct kmh_mspan;
-struct kmh_pagecache;
 struct kmheap;
 
 extern size_t kmh_arena_bytes;		/* size of a full-grown arena */

@@ -14,10 +14,7 @@
 #include "heap.h"
 #include "pages/arena.h"
 
-/*
- * What a store may keep. It, like all CPUs together, has no more than 1/64 of the memory, but one
- * of the longest in any case.
- */
+/* A store, as all CPUs together, keeps 1/64 of the memory at most, but one of the longest. */
 #define KMH_LARGESTORE_BYTES	(64UL << 20)
 
 unsigned long kmh_share_of_memory(size_t bytes, unsigned int n)
@@ -35,10 +32,7 @@ void kmh_largestore_init(struct kmh_parked *store)
 
 /* ---- lists; in the section, or under the page heap's lock */
 
-/*
- * Pop any span, of the length at the hand, which stays where there may be more. NULL when
- * there is none.
- */
+/* Pop any span, of the length at the hand, which stays where there may be more; or NULL. */
 struct kmh_mspan *kmh_parked_pop_any(struct kmh_parked *p)
 {
 	if (!p->npages)
@@ -66,11 +60,9 @@ void kmh_free_parked(struct kmh_mspan *s)
 }
 
 /*
- * Make room for @npages in the store. A full store gives up the spans whose turn it is: they
- * are added to @out.
+ * Make room in the store. A full one gives up the spans whose turn it is: they are added to @out.
  */
-void kmh_store_make_room(struct kmh_parked *store, unsigned long npages,
-			 struct kmh_mspan **out)
+void kmh_store_make_room(struct kmh_parked *store, unsigned long npages, struct kmh_mspan **out)
 {
 	while (store->npages + npages > store->max) {
 		struct kmh_mspan *s = kmh_parked_pop_any(store);
@@ -131,8 +123,7 @@ void kmh_largestore_drain(struct kmheap *heap)
 
 	while ((node = kmh_next_node(heap, &nid))) {
 		/*
-		 * Each round gives back at least a page, so this ends: what is parked
-		 * meanwhile may stay.
+		 * Each round gives back a page, so this ends: what is parked meanwhile may stay.
 		 */
 		unsigned long left = READ_ONCE(node->mheap.store.npages);
 
@@ -155,10 +146,9 @@ bool kmh_largestore_holds(const struct kmh_parked *store, unsigned long npages,
 	return false;
 }
 
-/**
- * kmh_span_is_parked() - is a span parked, or about to be or to be taken?
- * @s: what the arenas map has for heap page @page.
- * @page: the first page of the span, or else the answer is no.
+/*
+ * Is @s, which the arenas map has for heap page @page, parked, or about to be or to be taken? Only
+ * its first page says yes.
  */
 bool kmh_span_is_parked(const struct kmh_mspan *s, unsigned long page)
 {

@@ -9,7 +9,6 @@
 #include "span/mspan.h"
 
 struct kmh_mheap;
-struct kmh_mspan;
 struct kmheap;
 
 /* The longest span that is parked, in heap pages: 1 MiB, half the smallest full arena. */
