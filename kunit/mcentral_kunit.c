@@ -288,7 +288,7 @@ static unsigned int findings(struct kunit *test)
 {
 	unsigned int counted = 0, n;
 
-	n = kmh_mcentral_validate(node(test), SPANCLASS, kmh_kunit_count_finding, &counted);
+	n = kmh_mcentral_validate(central(test, SPANCLASS), kmh_kunit_count_finding, &counted);
 	return n == counted ? n : UINT_MAX;
 }
 

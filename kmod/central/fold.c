@@ -4,8 +4,8 @@
  *
  * To fold is to take a span's remote frees into its free bits. To sweep is to fold, after taking
  * in what the open generation is for: deferred frees that have expired, or what a collection has
- * not marked. One span at a time, by whoever has claimed it (see the table in sweep.c); nothing
- * here takes a lock.
+ * not marked. One span at a time, by whoever has claimed it (see the table in design.rst 4.5);
+ * nothing here takes a lock.
  */
 #include <linux/bitops.h>
 #include <linux/mm.h>
@@ -18,9 +18,9 @@
 /* ---- fold */
 
 /*
- * Must a slot that becomes free in a span be marked? It must if what is allocated there has
- * to survive a sweep for marks that the span has yet to see. A span that is being swept at
- * the moment has seen it.
+ * Must a slot that becomes free in a span be marked? It must if what is allocated there has to
+ * survive a sweep for marks that the span has yet to see. One that is being swept right now has
+ * seen it.
  */
 bool kmh_sweep_blackens(const struct kmh_mspan *s)
 {
@@ -57,15 +57,9 @@ static unsigned long kmh_mspan_held(struct kmh_mspan *s, unsigned int word, unsi
 	return held;
 }
 
-/**
- * kmh_mspan_fold_word() - take the remote frees of one word into its free bits
- * @s: the span; the caller is its sweeper.
- * @word: index.
- *
- * Slots that wait for a grace period or for a finalizer stay as they are.
- *
- * Context: The sweeper's.
- * Return: number of slots that became free.
+/*
+ * Take the remote frees of one word into its free bits. Slots that wait for a grace period or for
+ * a finalizer stay as they are. Context: the sweeper's. Return: number of slots that became free.
  */
 unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word)
 {
@@ -100,7 +94,21 @@ unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word)
 	return hweight_long(remote & ~both);
 }
 
-/* kmh_mspan_fold() - fold every word. Context and Return: as for kmh_mspan_fold_word(). */
+/* Are there frees that a fold would take in? Context: any. */
+bool kmh_mspan_foldable(struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nwords; i++) {
+		unsigned long remote = atomic_long_read(&s->w[i].remote);
+
+		if (remote && remote & ~kmh_mspan_held(s, i, remote))
+			return true;
+	}
+	return false;
+}
+
+/* Fold every word. Context and Return: as for kmh_mspan_fold_word(). */
 unsigned int kmh_mspan_fold(struct kmh_mspan *s)
 {
 	unsigned int i, n = 0;
@@ -110,15 +118,10 @@ unsigned int kmh_mspan_fold(struct kmh_mspan *s)
 	return n;
 }
 
-/**
- * kmh_mspan_next_word() - where to allocate next
- * @s: the span; the caller is its sweeper.
- * @from: word to start at; the search goes round once.
- *
- * Folds on the way, so that a span that other CPUs free into stays in use without going
- * through mcentral.
- *
- * Return: a word with a free slot, or NULL when the span is full.
+/*
+ * The word to allocate from next, from word @from on and once round; NULL when the span is full.
+ * Folds on the way, so that a span that other CPUs free into stays in use without going through
+ * mcentral. Context: the sweeper's.
  */
 struct kmh_slots *kmh_mspan_next_word(struct kmh_mspan *s, unsigned int from)
 {
@@ -136,22 +139,16 @@ struct kmh_slots *kmh_mspan_next_word(struct kmh_mspan *s, unsigned int from)
 
 /* ---- sweep */
 
-/**
- * kmh_sweep_claim() - become the sweeper of a span that is not cached
- * @s: a span that cannot go away meanwhile.
- * @gen: its class's generation, which does not advance meanwhile.
- *
- * Context: Any.
- * Return: false when it is swept or cached, or another sweeper has claimed it.
+/*
+ * Become the sweeper of a span that is not cached and cannot go away meanwhile. Nor does @gen
+ * advance, the generation of its class. Context: any. Return: false when it is swept or cached, or
+ * another sweeper has claimed it.
  */
 bool kmh_sweep_claim(struct kmh_mspan *s, unsigned int gen)
 {
 	unsigned int old = atomic_read(&s->sweepgen);
 
-	/*
-	 * By equality: a full span that is not freed into may be any number of generations
-	 * behind.
-	 */
+	/* By equality: a full span that nobody frees into may be any number of generations old. */
 	if (old & 1 || old == gen)
 		return false;
 	return atomic_cmpxchg(&s->sweepgen, old, gen - 1) == (int)old;
@@ -196,12 +193,6 @@ void kmh_sweep_survivors(struct kmh_mspan *s, unsigned int word, unsigned long s
 		kmh_special_survive(s, kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit), gen);
 }
 
-/* The sweep has taken off @bytes of expired objects. */
-void kmh_defer_expired(struct kmheap *heap, unsigned long bytes)
-{
-	atomic_long_sub(bytes, &heap->defer.pending);
-}
-
 /* The grace period of @set is over: its slots wait no longer. */
 static void kmh_sweep_deferred(struct kmh_mspan *s, unsigned int set)
 {
@@ -222,7 +213,7 @@ static void kmh_sweep_deferred(struct kmh_mspan *s, unsigned int set)
 		slots &= atomic_long_read(&s->w[i].remote);
 		kmh_sweep_bury(s, i, slots);
 	}
-	kmh_defer_expired(s->heap, (unsigned long)n * s->elemsize);
+	atomic_long_sub((unsigned long)n * s->elemsize, &s->heap->defer.pending);
 }
 
 /* Objects that were allocated before the collection and are not marked at its end are garbage. */
@@ -236,8 +227,7 @@ static void kmh_sweep_marks(struct kmh_mspan *s, unsigned int gen)
 
 		live = kmh_mspan_word_mask(s, i) & ~w->free & ~atomic_long_read(&w->remote);
 		/*
-		 * Garbage is claimed like any free; a client that frees it at this moment is
-		 * too late.
+		 * Claimed like any free: a client that frees an object at this moment is too late.
 		 */
 		dead = live & ~marked;
 		if (dead)
@@ -255,16 +245,13 @@ static void kmh_sweep_marks(struct kmh_mspan *s, unsigned int gen)
 	atomic_long_add((unsigned long)n * s->elemsize, &s->heap->collected_bytes);
 }
 
-/**
- * kmh_sweep_span() - sweep a span that has been claimed
- * @s: the span.
- * @gen: the generation it is to have afterwards; 3 more in a cache.
- * @phase: of its class, read since the claim.
+/*
+ * Sweep a span that has been claimed: do what the open generation is for, and take in remote
+ * frees. @gen: the generation it is to have afterwards; 3 more in a cache. @phase: of its class,
+ * read since the claim. Should the class have advanced since the claim, the span is unswept again
+ * and the rest is done then.
  *
- * Takes in remote frees, and does what the open generation is for. Should the class have
- * advanced since the claim, the span is unswept again and the rest is done then.
- *
- * Context: The claimer's; in an mcache section or on a trip, either of which keeps the open
+ * Context: the claimer's; in an mcache section or on a trip, either of which keeps the open
  * generation open.
  */
 void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen, unsigned long phase)
@@ -284,29 +271,23 @@ void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen, unsigned long phase)
 	atomic_set_release(&s->sweepgen, gen);
 }
 
-/* Has the generation of a cached span advanced since it was cached? */
-static bool kmh_sweep_stale(const struct kmh_mspan *s)
-{
-	return (unsigned int)atomic_read(&s->sweepgen) ==
-	       kmh_mcentral_gen(kmh_mspan_mcentral(s)) + 1;
-}
-
-/* Sweep a cached span whose class has advanced since. In its owner's section. */
+/* Sweep a cached span whose class has advanced since it was cached. In its owner's section. */
 void kmh_sweep_if_stale(struct kmh_mspan *s)
 {
+	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
 	unsigned long phase;
 
-	if (likely(!kmh_sweep_stale(s)))
+	if (likely((unsigned int)atomic_read(&s->sweepgen) != kmh_mcentral_gen(c) + 1))
 		return;
 	kmh_assert_pinned();
-	phase = kmh_mcentral_phase(kmh_mspan_mcentral(s));
+	phase = kmh_mcentral_phase(c);
 	if (kmh_sweep_claim_cached(s, kmh_phase_gen(phase)))
 		kmh_sweep_span(s, kmh_phase_gen(phase) + 3, phase);
 }
 
 /*
- * Bring a span up to date that is no longer cached, or is fresh and never was. The caller is
- * its sweeper. In the section, or for a dead CPU.
+ * Bring a span up to date that is no longer cached, or is fresh and never was. The caller is its
+ * sweeper. In the section, or for a dead CPU.
  */
 void kmh_sweep_uncached(struct kmh_mspan *s)
 {

@@ -51,17 +51,14 @@ static void kmh_inbox_add(struct kmh_mcentral *c, struct kmh_mspan *s)
 		WRITE_ONCE(c->inboxes, true);
 }
 
-/**
- * kmh_inbox_announce() - list a full span that has been freed into
- * @s: a span seen with home FULL or LISTED.
+/*
+ * List a full span that has been freed into: one that was seen with home FULL or LISTED. The
+ * caller that wins the exchange adds it, so it is on the list once however many free into it. It
+ * cannot go away meanwhile: only the holder of the mcentral lock takes it off the list.
  *
- * The caller that wins the exchange adds the span, so it is on the list once however many free
- * into it. The span cannot go away meanwhile: only the holder of the mcentral lock
- * takes it off the list.
- *
- * Context: Any; preemption off since before the caller gave up what keeps the span, an
- * object in it or the right to sweep it. So the descriptor may be another span by now, but one
- * whose heap exists.
+ * Context: any; preemption off since before the caller gave up what keeps the span, an object in
+ * it or the right to sweep it. So the descriptor may be another span by now, but one whose heap
+ * exists.
  */
 void kmh_inbox_announce(struct kmh_mspan *s)
 {
@@ -80,15 +77,9 @@ void kmh_inbox_announce(struct kmh_mspan *s)
 	kmh_trip_end(&mcache->trips);
 }
 
-/**
- * kmh_mspan_free_remote() - free a slot without owning the span
- * @s: the span.
- * @slot: slot number, below nelems.
- *
- * Never waits, never fails. kmh_free_foreign_unpin() does this on the way of
- * kmheap_free().
- *
- * Context: Any; preemption off.
+/*
+ * Free a slot, below nelems, without owning the span. Never waits, never fails.
+ * kmh_free_foreign_unpin() does this on the way of kmheap_free(). Context: any; preemption off.
  * Return: KMH_FREE_DOUBLE, and nothing done, when the slot was not live.
  */
 enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot)
@@ -102,8 +93,8 @@ enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slo
 }
 
 /*
- * Pop a span of @in. A batch ripens at a time, so that spans announced meanwhile are freed
- * into some more before they are handed out. @turns: the inbox's counter of batches.
+ * Pop a span of @in. A batch ripens at a time, so that spans announced meanwhile are freed into
+ * some more before they are handed out. @turns: the inbox's counter of batches.
  */
 static struct kmh_mspan *kmh_inbox_pop_locked(struct kmh_mcentral *c, struct kmh_inbox *in,
 					      u8 *turns)
@@ -126,12 +117,9 @@ static struct kmh_mspan *kmh_inbox_pop_locked(struct kmh_mcentral *c, struct kmh
 	return s;
 }
 
-/**
- * kmh_inbox_pop_announced_locked() - a span that has been freed into
- * @c: the class; locked.
- * @mc: the mcache in whose section the caller is, or NULL.
- *
- * Return: one that @mc has filled, or that no mcache has, with home CACHED; or NULL.
+/*
+ * A span that has been freed into, and that @mc has filled, the mcache in whose section the caller
+ * is, or NULL; or else that no mcache has. Return: the span, with home CACHED, or NULL.
  */
 struct kmh_mspan *kmh_inbox_pop_announced_locked(struct kmh_mcentral *c, struct kmh_mcache *mc)
 {
@@ -142,12 +130,9 @@ struct kmh_mspan *kmh_inbox_pop_announced_locked(struct kmh_mcentral *c, struct 
 	return s ?: kmh_inbox_pop_locked(c, &c->inbox, &c->turns);
 }
 
-/**
- * kmh_inbox_steal_locked() - a span that is announced for some CPU
- * @c: the class; locked.
- * @ncpus: inboxes to look into at most, from where the last look ended.
- *
- * Return: the span, with home CACHED, or NULL.
+/*
+ * A span that is announced for some CPU; @ncpus inboxes are looked into at most, from where the
+ * last look ended. Return: the span, with home CACHED, or NULL.
  */
 struct kmh_mspan *kmh_inbox_steal_locked(struct kmh_mcentral *c, unsigned int ncpus)
 {
@@ -211,10 +196,7 @@ static bool kmh_inbox_sweep_some(struct kmh_mcentral *c, struct kmh_inbox *in, u
 
 	preempt_disable();
 	kmh_trip_begin(&mcache->trips);
-	/*
-	 * The CPU may be on another node by now. Preemption is off, so kmh_mcache_renode()
-	 * waits for us.
-	 */
+	/* The CPU may be on another node by now; kmh_mcache_renode() waits for our preemption. */
 	if (mc && READ_ONCE(mc->node) != kmh_mcentral_node(c))
 		goto out;
 	kmh_wait_lock_irqsave(&c->lock, flags);
@@ -244,40 +226,21 @@ static void kmh_inbox_sweep(struct kmh_mcentral *c, struct kmh_inbox *in, u8 *tu
 		cond_resched();
 }
 
-/* Sweep one announced span, of any CPU. Return: false when there is none. */
-static bool kmh_inbox_sweep_one(struct kmh_mcentral *c)
+/* A span that is announced, for whichever CPU. */
+static struct kmh_mspan *kmh_inbox_pop_any_locked(struct kmh_mcentral *c)
 {
-	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
-	struct kmh_mspan *s;
-	unsigned long flags;
-
-	preempt_disable();
-	kmh_trip_begin(&mcache->trips);
-	kmh_wait_lock_irqsave(&c->lock, flags);
-	s = kmh_inbox_pop_announced_locked(c, NULL) ?:
-		    kmh_inbox_steal_locked(c, num_possible_cpus());
-	if (s)
-		kmh_mcentral_claim_locked(c, s);
-	kmh_unlock_irqrestore(&c->lock, flags);
-	if (s)
-		kmh_mcentral_sweep_claimed(s);
-	kmh_trip_end(&mcache->trips);
-	preempt_enable();
-	return s;
+	return kmh_inbox_pop_announced_locked(c, NULL) ?:
+	       kmh_inbox_steal_locked(c, num_possible_cpus());
 }
 
-/**
- * kmh_mcentral_sweep_some() - sweep announced spans, then others that wait for the sweep
- * @c: the class.
- * @most: spans to sweep at most.
- *
- * Context: Process context.
- * Return: how many of @most are left.
+/*
+ * Sweep announced spans, then others that wait for the sweep, @most in all. Context: process
+ * context. Return: how many of @most are left.
  */
 unsigned int kmh_mcentral_sweep_some(struct kmh_mcentral *c, unsigned int most)
 {
 	for (; most && kmh_inbox_any_announced(c); most--)
-		if (!kmh_inbox_sweep_one(c))
+		if (!kmh_mcentral_sweep_popped(c, kmh_inbox_pop_any_locked))
 			break;
 	while (most && kmh_mcentral_sweep_one(c))
 		most--;
@@ -297,14 +260,9 @@ static bool kmh_inbox_has_announced(struct kmh_mcentral *c, bool *inboxes)
 	return has;
 }
 
-/**
- * kmh_inbox_sweep_announced() - take in the spans that are announced now
- * @c: the class.
- *
- * Spans that are announced meanwhile are left. Each span is swept if it has to be, and put where
- * it belongs.
- *
- * Context: Process context; may sleep.
+/*
+ * Take in the spans that are announced now, not those that are meanwhile. Each is swept if it has
+ * to be, and put where it belongs. Context: process context; may sleep.
  */
 void kmh_inbox_sweep_announced(struct kmh_mcentral *c)
 {
@@ -326,15 +284,10 @@ void kmh_inbox_sweep_announced(struct kmh_mcentral *c)
 	}
 }
 
-/**
- * kmh_inbox_leave() - a CPU is served from another node from now on
- * @c: a class of the node that it was served from.
- * @mc: of the CPU, which is offline and stays so; it has been on no node for longer than a
- *	grace period.
- *
- * No CPU adds to its inbox as one of @c any more. What is in there is put where it belongs.
- *
- * Context: Process context; may sleep.
+/*
+ * CPU @mc is served from another node than that of @c from now on. It is offline and stays so, and
+ * has been on no node for longer than a grace period, so no CPU adds to its inbox as one of @c any
+ * more. What is in there is put where it belongs. Context: process context; may sleep.
  */
 void kmh_inbox_leave(struct kmh_mcentral *c, struct kmh_mcache *mc)
 {

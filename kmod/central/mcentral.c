@@ -37,11 +37,11 @@ struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s)
 	return &node->central[s->spanclass];
 }
 
-/**
- * kmh_mcentral_date_span() - give a fresh span its generation, and let the sweep find it
- * @s: initialized, and in the arenas map. A large object is marked here if a collection marks.
+/*
+ * Give a fresh span, initialized and in the arenas map, its generation, and let the sweep find it.
+ * A large object is marked here if a collection marks.
  *
- * Context: On a trip, which began before a full barrier: pairs with the one in
+ * Context: on a trip, which began before a full barrier: pairs with the one in
  * kmh_sweep_wait_for_trips(). A generation that has opened waits for this, or is seen here.
  */
 void kmh_mcentral_date_span(struct kmh_mspan *s)
@@ -79,23 +79,6 @@ static bool kmh_mspan_must_be_listed(const struct kmh_mspan *s)
 	return false;
 }
 
-/* Are there frees that a fold would take in? */
-static bool kmh_mspan_foldable(struct kmh_mspan *s)
-{
-	unsigned int i;
-
-	for (i = 0; i < s->nwords; i++) {
-		unsigned long slots = atomic_long_read(&s->w[i].remote);
-
-		slots &= ~kmh_mspan_waiting(s, i);
-		if (slots && unlikely(READ_ONCE(s->nspecials)))
-			slots &= ~kmh_special_held(s, i, slots);
-		if (slots)
-			return true;
-	}
-	return false;
-}
-
 /*
  * Spans in arenas with more free pages than the mean go to the end of the list, so that these
  * arenas become empty and the others full. A guess: the page heap's lock is not held.
@@ -108,10 +91,7 @@ static bool kmh_mcentral_comes_last(const struct kmh_mspan *s)
 	return READ_ONCE(r->nfree) * READ_ONCE(pa->npages) > READ_ONCE(pa->nfree) * r->npages;
 }
 
-/*
- * List a span that has free slots. Return: false, and nothing done, in NMI when the lock is
- * taken.
- */
+/* List a span that has free slots. Return: false, and nothing done, in NMI with the lock taken. */
 static bool kmh_mcentral_list_partial(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	unsigned long flags;
@@ -130,7 +110,7 @@ static bool kmh_mcentral_list_partial(struct kmh_mcentral *c, struct kmh_mspan *
 	return true;
 }
 
-/* List a full span. Return: false, and nothing done, in NMI when the lock is taken. */
+/* List a full span. Return: as above. */
 static bool kmh_mcentral_list_full(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	unsigned long flags;
@@ -145,9 +125,9 @@ static bool kmh_mcentral_list_full(struct kmh_mcentral *c, struct kmh_mspan *s)
 }
 
 /*
- * A full span goes on a full set, or on no list. A free that came after the last fold may
- * have read the old home, so look once more when the new home is visible. A span that should
- * be on a full set and could not be listed is announced: the sweep finds it there, too.
+ * A full span goes on a full set, or on no list. A free that came after the last fold may have
+ * read the old home, so look once more when the new home is visible. A span that should be on a
+ * full set and could not be listed is announced: the sweep finds it there, too.
  */
 static void kmh_mcentral_settle_full(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
@@ -185,11 +165,7 @@ static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
 /* Put down a swept span that its sweeper does not need: an empty one goes to the page heap. */
 static void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
-	if (unlikely(kmh_mspan_is_lost(s)))
-		return;
-	if (!kmh_mspan_has_avail(s))
-		kmh_mcentral_settle_full(c, s);
-	else if (kmh_mspan_empty(s))
+	if (likely(!kmh_mspan_is_lost(s)) && kmh_mspan_has_avail(s) && kmh_mspan_empty(s))
 		kmh_mheap_free_span(s);
 	else
 		kmh_mcentral_settle(c, s);
@@ -197,13 +173,16 @@ static void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
 
 /* ---- from the lists; what comes off has home CACHED and is the caller's */
 
-/* Take a span that is on a partial set off it. */
-static void kmh_mcentral_off_partial_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
+/* Take a span off its partial set, if it is on one. */
+static bool kmh_mcentral_take_partial_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	lockdep_assert_held(&c->lock);
+	if (atomic_read(&s->home) != KMH_HOME_PARTIAL)
+		return false;
 	list_del_init(&s->list);
 	WRITE_ONCE(c->npartial, c->npartial - 1);
 	atomic_set(&s->home, KMH_HOME_CACHED);
+	return true;
 }
 
 static struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c, unsigned int set)
@@ -212,20 +191,7 @@ static struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c,
 
 	lockdep_assert_held(&c->lock);
 	s = list_first_entry_or_null(&c->partial[set], struct kmh_mspan, list);
-	if (!s)
-		return NULL;
-	kmh_mcentral_off_partial_locked(c, s);
-	return s;
-}
-
-/* Take a span off its partial set, if it is on one. */
-static bool kmh_mcentral_take_partial_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
-{
-	lockdep_assert_held(&c->lock);
-	if (atomic_read(&s->home) != KMH_HOME_PARTIAL)
-		return false;
-	kmh_mcentral_off_partial_locked(c, s);
-	return true;
+	return s && kmh_mcentral_take_partial_locked(c, s) ? s : NULL;
 }
 
 /* Take a span off its full set, unless it has been announced: then its inbox gives it out. */
@@ -242,8 +208,8 @@ static bool kmh_mcentral_unlist_locked(struct kmh_mcentral *c, struct kmh_mspan 
 #define KMH_FULL_SCAN		16U
 
 /*
- * Spans that have been announced stay on the set: the announcer may not have added one to its
- * inbox yet, and until it has been popped there this generation is not swept.
+ * A span that has been announced stays on the set: it may not be in its inbox yet, and until it
+ * has been popped there this generation is not swept.
  */
 static struct kmh_mspan *kmh_mcentral_pop_full_locked(struct kmh_mcentral *c, unsigned int set)
 {
@@ -261,8 +227,8 @@ static struct kmh_mspan *kmh_mcentral_pop_full_locked(struct kmh_mcentral *c, un
 }
 
 /*
- * Make a span that was just popped the caller's. The caller is on a trip until the span is
- * back on a list or in an mcache: for so long the open generation stays open.
+ * Make a span that was just popped the caller's, who is on a trip until it is back on a list or in
+ * an mcache: for so long the open generation stays open.
  */
 void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
@@ -284,8 +250,8 @@ static void kmh_mcentral_ready(struct kmh_mspan *s)
 }
 
 /*
- * Spans looked at in one call, as in Go. Announced and swept partial spans have free slots
- * unless they were freed twice; unswept spans may all prove full.
+ * Spans looked at in one call, as in Go. Announced and swept partial spans have free slots unless
+ * they were freed twice; unswept spans may all prove full.
  */
 #define KMH_SPAN_BUDGET		100
 
@@ -313,8 +279,8 @@ static struct kmh_mspan *kmh_mcentral_pop_locked(struct kmh_mcentral *c, struct 
 }
 
 /*
- * Pop up to @n spans and claim them. More than one only of those that need no sweep. Return:
- * a chain through @node, in the order they were popped.
+ * Pop and claim up to @n spans, more than one only of those that need no sweep. Return: a chain
+ * through @node, in the order they were popped.
  */
 static struct llist_node *kmh_mcentral_pop_chain_locked(struct kmh_mcentral *c,
 							struct kmh_mcache *mc, unsigned int n,
@@ -343,8 +309,8 @@ static bool kmh_mcentral_has_spans(struct kmh_mcentral *c)
 }
 
 /*
- * Take up to @n swept spans, each with a free slot. Context: on a trip. Return: a chain; NULL
- * when there is none, or in NMI when the lock is taken.
+ * Take up to @n swept spans, each with a free slot. Context: on a trip. Return: a chain; NULL when
+ * there is none, or in NMI when the lock is taken.
  */
 static struct llist_node *kmh_mcentral_take(struct kmh_mcentral *c, struct kmh_mcache *mc,
 					    unsigned int n, unsigned int ncpus)
@@ -399,19 +365,15 @@ static struct llist_node *kmh_mcentral_grow(struct kmh_node *node, unsigned int 
 /* Bytes in spans that a refill takes at most, but one span always. */
 #define KMH_REFILL_BYTES	SZ_32K
 
-/**
- * kmh_mcentral_cache_spans() - spans for an mcache to allocate from
- * @node: the node whose lists they come from.
- * @spanclass: which class.
- * @mc: the mcache in whose section the caller is; its page cache may be used.
+/*
+ * Spans for an mcache to allocate from: in the order of kmh_mcentral_pop_locked(), with fresh
+ * pages before many other CPUs' inboxes are looked into. Several of those that need no sweep, so
+ * that the lock is taken once for them: after TCMalloc's batches of objects (num_objects_to_move),
+ * but by span. @mc: the mcache in whose section the caller is; its page cache may be used.
  *
- * Order: announced here, swept partial, announced for other CPUs, unswept partial, unswept
- * full, fresh pages. Several of the first two, so that the lock is taken once for them: after
- * TCMalloc's batches of objects (num_objects_to_move), but by span.
- *
- * Context: Any, in the section; so preemption is off. In NMI locks are only tried.
- * Return: a chain through @node of spans with home CACHED and at least one free slot each;
- * NULL when there are no pages left or, in NMI, a lock was taken.
+ * Context: any, in the section; so preemption is off. In NMI locks are only tried. Return: a chain
+ * through @node of spans with home CACHED and at least one free slot each; NULL when there are no
+ * pages left or, in NMI, a lock was taken.
  */
 struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int spanclass,
 					    struct kmh_mcache *mc)
@@ -429,9 +391,9 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
 		kmh_mcentral_take(c, mc, n, nr_cpu_ids);
 	llist_for_each_entry(s, first, node) {
 		/*
-		 * Only this CPU writes the field: whoever finds the span by its address looks
-		 * at its home first. Should the class advance right now, the span is at h +
-		 * 1, which is right: it is stale.
+		 * Only this CPU writes the field: whoever finds the span by its address looks at
+		 * its home first. Should the class advance right now, the span is at h + 1,
+		 * rightly: it is stale.
 		 */
 		atomic_set(&s->sweepgen, atomic_read(&s->sweepgen) + 3);
 		if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
@@ -441,15 +403,10 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
 	return first;
 }
 
-/**
- * kmh_mcentral_uncache_span() - take back a span from an mcache
- * @node: the node of the span.
- * @s: home CACHED, owner NULL.
- *
- * An empty span goes on to the page heap. If in NMI the lock is taken the span is announced,
- * which needs no lock.
- *
- * Context: Any; in the section, or the CPU is dead.
+/*
+ * Take back a span from an mcache, with home CACHED and owner NULL. An empty one goes on to the
+ * page heap; one that cannot be listed, in NMI with the lock taken, is announced, which needs no
+ * lock. Context: any; in the section, or the CPU is dead.
  */
 void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s)
 {
@@ -476,17 +433,12 @@ static void *kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s)
 	return (void *)kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + __ffs(avail));
 }
 
-/**
- * kmh_mcentral_alloc_one() - one object, without the mcache
- * @node: the node whose lists it comes from.
- * @spanclass: which class.
+/*
+ * One object, without the mcache: for an interrupt that found its CPU's mcache busy, and for a
+ * foreign node. The caller is the span's sweeper for as long as the span is off the lists.
  * @atomic: for a caller that cannot sleep.
  *
- * For an interrupt that found its CPU's mcache busy, and for a foreign node. The
- * caller is the span's sweeper for as long as the span is off the lists.
- *
- * Context: Any; preemption off. In NMI locks are only tried.
- * Return: the object or NULL.
+ * Context: any; preemption off. In NMI locks are only tried. Return: the object or NULL.
  */
 void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool atomic)
 {
@@ -511,41 +463,27 @@ void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool
 
 /* ---- the sweep */
 
-static void kmh_mcentral_store_phase(struct kmh_mcentral *c, unsigned int step,
-				     enum kmh_sweep_what what, bool marking)
+/*
+ * Change what the spans of a class are swept for, and whether a collection marks, within a
+ * generation; or with the next @gen (2 more), which makes every listed span unswept, and before
+ * which the last one has to be swept. Context: process context; the heap's sweep.mutex held.
+ */
+void kmh_mcentral_set_phase(struct kmh_mcentral *c, unsigned int gen, enum kmh_sweep_what what,
+			    bool marking)
 {
 	unsigned long flags;
 
 	kmh_wait_lock_irqsave(&c->lock, flags);
 	/* Release: pairs with the load in kmh_mcentral_phase(). */
-	smp_store_release(&c->phase, kmh_phase(kmh_mcentral_gen(c) + step, what, marking));
+	smp_store_release(&c->phase, kmh_phase(gen, what, marking));
 	kmh_unlock_irqrestore(&c->lock, flags);
 }
 
-/**
- * kmh_mcentral_advance() - make every listed span unswept
- * @c: the class.
- * @what: what the spans are to be swept for.
- * @marking: is a collection marking from now on?
- *
- * Context: Process context; the heap's sweep.mutex held. The last generation is swept.
- */
-void kmh_mcentral_advance(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking)
-{
-	kmh_mcentral_store_phase(c, 2, what, marking);
-}
-
-/* Change what spans are swept for, or whether a collection marks, within a generation. */
-void kmh_mcentral_set_phase(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking)
-{
-	kmh_mcentral_store_phase(c, 0, what, marking);
-}
-
 /*
- * Sweep a claimed span, and put it where it belongs. An empty span stays while its class has
- * no other with free slots, because a class that was in use will be used again: a load that
- * swings by a few spans then finds the last one here instead of fetching it from the page
- * heap each time. Context: any; on the trip that has claimed the span.
+ * Sweep a claimed span, and put it where it belongs. An empty span stays while its class has no
+ * other with free slots, because a class that was in use will be used again: a load that swings by
+ * a few spans then finds the last one here instead of fetching it from the page heap each time.
+ * Context: any; on the trip that has claimed the span.
  */
 void kmh_mcentral_sweep_claimed(struct kmh_mspan *s)
 {
@@ -558,13 +496,10 @@ void kmh_mcentral_sweep_claimed(struct kmh_mspan *s)
 		kmh_mcentral_settle(c, s);
 }
 
-/**
- * kmh_mcentral_try_claim() - claim an unswept span that was found by its address
- * @s: a span that cannot go away, because the caller holds the page heap's lock. That lock
- *	comes after the class's, so the class's is only tried.
- *
- * Context: On a trip.
- * Return: true when it was listed, and is for the caller to sweep.
+/*
+ * Claim an unswept span that was found by its address. It cannot go away, because the caller holds
+ * the page heap's lock. That lock comes after the class's, so the class's is only tried. Context:
+ * on a trip. Return: true when it was listed, and is for the caller to sweep.
  */
 bool kmh_mcentral_try_claim(struct kmh_mspan *s)
 {
@@ -584,12 +519,9 @@ out:
 	return mine;
 }
 
-/**
- * kmh_mcentral_try_claim_empty() - claim a partial span that seems to be empty
- * @s: as for kmh_mcentral_try_claim().
- *
- * Context: On a trip.
- * Return: true when it is for the caller to hand to kmh_mcentral_release_claimed().
+/*
+ * Claim a partial span that seems to be empty, otherwise as kmh_mcentral_try_claim(). Return: true
+ * when it is for the caller to hand to kmh_mcentral_release_claimed().
  */
 bool kmh_mcentral_try_claim_empty(struct kmh_mspan *s)
 {
@@ -607,10 +539,7 @@ bool kmh_mcentral_try_claim_empty(struct kmh_mspan *s)
 	return mine;
 }
 
-/*
- * Sweep a claimed span and put it down; an empty one goes back even if it is the last of its
- * class.
- */
+/* Sweep a claimed span and put it down; if it is empty, even the last of its class goes back. */
 void kmh_mcentral_release_claimed(struct kmh_mspan *s)
 {
 	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
@@ -620,44 +549,25 @@ void kmh_mcentral_release_claimed(struct kmh_mspan *s)
 }
 
 /*
- * Pop an unswept span and claim it. Return: NULL when there is none, or in NMI the lock is
- * taken.
+ * Take a span by @pop, under the lock, sweep it, and put it where it belongs. Context: any; in NMI
+ * the lock is only tried. Return: its pages; 0 when there is none.
  */
-static struct kmh_mspan *kmh_mcentral_pop_unswept(struct kmh_mcentral *c)
+unsigned int kmh_mcentral_sweep_popped(struct kmh_mcentral *c,
+				       struct kmh_mspan *(*pop)(struct kmh_mcentral *c))
 {
-	struct kmh_mspan *s;
+	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
+	struct kmh_mspan *s = NULL;
+	unsigned int npages = 0;
 	unsigned long flags;
-	unsigned int set;
 
-	if (!kmh_lock_irqsave(&c->lock, flags))
-		return NULL;
-	set = !kmh_swept_set(c->phase);
-	s = kmh_mcentral_pop_partial_locked(c, set) ?: kmh_mcentral_pop_full_locked(c, set);
-	if (s)
-		kmh_mcentral_claim_locked(c, s);
-	kmh_unlock_irqrestore(&c->lock, flags);
-	return s;
-}
-
-/**
- * kmh_mcentral_sweep_one() - sweep a span that waits for it
- * @c: the class.
- *
- * Context: Any. In NMI locks are only tried.
- * Return: its pages; 0 when no span waits.
- */
-unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c)
-{
-	unsigned int set = !kmh_swept_set(READ_ONCE(c->phase)), npages = 0;
-	struct kmh_mcache __percpu *mcache;
-	struct kmh_mspan *s;
-
-	if (list_empty(&c->partial[set]) && list_empty(&c->full[set]))
-		return 0;
-	mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
 	preempt_disable();
 	kmh_trip_begin(&mcache->trips);
-	s = kmh_mcentral_pop_unswept(c);
+	if (kmh_lock_irqsave(&c->lock, flags)) {
+		s = pop(c);
+		if (s)
+			kmh_mcentral_claim_locked(c, s);
+		kmh_unlock_irqrestore(&c->lock, flags);
+	}
 	if (s) {
 		npages = s->npages;
 		kmh_mcentral_sweep_claimed(s);
@@ -665,6 +575,23 @@ unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c)
 	kmh_trip_end(&mcache->trips);
 	preempt_enable();
 	return npages;
+}
+
+static struct kmh_mspan *kmh_mcentral_pop_unswept_locked(struct kmh_mcentral *c)
+{
+	unsigned int set = !kmh_swept_set(c->phase);
+
+	return kmh_mcentral_pop_partial_locked(c, set) ?: kmh_mcentral_pop_full_locked(c, set);
+}
+
+/* Sweep a span that waits for it. Context and Return: as for kmh_mcentral_sweep_popped(). */
+unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c)
+{
+	unsigned int set = !kmh_swept_set(READ_ONCE(c->phase));
+
+	if (list_empty(&c->partial[set]) && list_empty(&c->full[set]))
+		return 0;
+	return kmh_mcentral_sweep_popped(c, kmh_mcentral_pop_unswept_locked);
 }
 
 /* Has the generation reached every listed span? Spans on a trip are not seen here. */
@@ -686,9 +613,9 @@ bool kmh_mcentral_is_swept(struct kmh_mcentral *c)
 #define KMH_RELEASE_BATCH	16U
 
 /*
- * One trip through the swept partial spans, from the first one on: spans that seem to be
- * empty are given back, the others go to the end of the list, in their order. Return: how
- * many it has looked at, @left at most; 0 when there are none.
+ * One trip through the swept partial spans, from the first one on: spans that seem to be empty are
+ * given back, the others go to the end of the list, in their order. Return: how many it has looked
+ * at, @left at most; 0 when there are none.
  */
 static unsigned int kmh_mcentral_release_some(struct kmh_mcentral *c, unsigned int left)
 {
@@ -721,15 +648,10 @@ static unsigned int kmh_mcentral_release_some(struct kmh_mcentral *c, unsigned i
 	return looks;
 }
 
-/**
- * kmh_mcentral_release_empty() - send empty spans back to the page heap
- * @node: the node.
- * @spanclass: which class.
- *
- * Looks at as many spans as are listed at the beginning, and so once at each of them if no other
- * caller takes or lists spans meanwhile.
- *
- * Context: Process context; may sleep.
+/*
+ * Send empty spans back to the page heap. Looks at as many spans as are listed at the beginning,
+ * and so once at each of them if no other caller takes or lists spans meanwhile. Context: process
+ * context; may sleep.
  */
 void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass)
 {
@@ -766,58 +688,48 @@ void kmh_mcentral_drop_lost(struct kmh_mcentral *c)
 	kmh_unlock_irqrestore(&c->lock, flags);
 }
 
-/* Expect that the spans of one set agree with it. Return: the number of spans. */
-static unsigned int kmh_mcentral_check_set_locked(struct kmh_node *node, unsigned int spanclass,
-						  struct list_head *set, enum kmh_span_home home,
-						  unsigned int *n, kmh_finding_fn finding,
-						  void *ctx)
+/* Expect that the spans of one set agree with it; *@len is their number. Return: findings. */
+static unsigned int kmh_mcentral_check_set_locked(struct kmh_mcentral *c, struct list_head *set,
+						  enum kmh_span_home home, unsigned int *len,
+						  kmh_finding_fn finding, void *ctx)
 {
 	struct kmh_mspan *s;
-	unsigned int len = 0;
+	unsigned int n = 0;
 
 	list_for_each_entry(s, set, list) {
 		int is = atomic_read(&s->home);
 
-		len++;
-		if (s->spanclass == spanclass && !READ_ONCE(s->owner) &&
-		    s->mheap == &node->mheap &&
+		++*len;
+		if (kmh_mspan_mcentral(s) == c && !READ_ONCE(s->owner) &&
 		    (is == (int)home || (home == KMH_HOME_LISTED && is == KMH_HOME_ANNOUNCED)))
 			continue;
 		finding(ctx, "span %p on %s list %u: class %u, home %d, owner %p", s,
-			home == KMH_HOME_PARTIAL ? "partial" : "full", spanclass, s->spanclass,
+			home == KMH_HOME_PARTIAL ? "partial" : "full", c->spanclass, s->spanclass,
 			is, s->owner);
-		++*n;
+		n++;
 	}
-	return len;
+	return n;
 }
 
-/**
- * kmh_mcentral_validate() - check the sets of a class
- * @node: the node.
- * @spanclass: which class.
- * @finding: called for each violation, with the lock held: must not sleep.
- * @ctx: passed through.
- *
- * Context: Any but NMI.
- * Return: number of findings.
+/*
+ * Check the sets of a class. @finding is called for each violation, with the lock held: it must
+ * not sleep. Context: any but NMI. Return: number of findings.
  */
-unsigned int kmh_mcentral_validate(struct kmh_node *node, unsigned int spanclass,
-				   kmh_finding_fn finding, void *ctx)
+unsigned int kmh_mcentral_validate(struct kmh_mcentral *c, kmh_finding_fn finding, void *ctx)
 {
-	struct kmh_mcentral *c = &node->central[spanclass];
-	unsigned int n = 0, len = 0, i;
+	unsigned int n = 0, npartial = 0, nfull = 0, i;
 	unsigned long flags;
 
 	kmh_wait_lock_irqsave(&c->lock, flags);
 	for (i = 0; i < 2; i++) {
-		len += kmh_mcentral_check_set_locked(node, spanclass, &c->partial[i],
-						     KMH_HOME_PARTIAL, &n, finding, ctx);
-		kmh_mcentral_check_set_locked(node, spanclass, &c->full[i], KMH_HOME_LISTED, &n,
-					      finding, ctx);
+		n += kmh_mcentral_check_set_locked(c, &c->partial[i], KMH_HOME_PARTIAL, &npartial,
+						   finding, ctx);
+		n += kmh_mcentral_check_set_locked(c, &c->full[i], KMH_HOME_LISTED, &nfull,
+						   finding, ctx);
 	}
-	if (len != c->npartial) {
-		finding(ctx, "class %u: %u spans on the partial list, %u counted", spanclass, len,
-			c->npartial);
+	if (npartial != c->npartial) {
+		finding(ctx, "class %u: %u spans on the partial list, %u counted", c->spanclass,
+			npartial, c->npartial);
 		n++;
 	}
 	kmh_unlock_irqrestore(&c->lock, flags);

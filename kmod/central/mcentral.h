@@ -69,6 +69,8 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
 					    struct kmh_mcache *mc);
 void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s);
 void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool atomic);
+unsigned int kmh_mcentral_sweep_popped(struct kmh_mcentral *c,
+				       struct kmh_mspan *(*pop)(struct kmh_mcentral *c));
 unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c);
 void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s);
 bool kmh_mcentral_try_claim(struct kmh_mspan *s);
@@ -76,11 +78,10 @@ void kmh_mcentral_sweep_claimed(struct kmh_mspan *s);
 bool kmh_mcentral_try_claim_empty(struct kmh_mspan *s);
 void kmh_mcentral_release_claimed(struct kmh_mspan *s);
 bool kmh_mcentral_is_swept(struct kmh_mcentral *c);
-void kmh_mcentral_advance(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking);
-void kmh_mcentral_set_phase(struct kmh_mcentral *c, enum kmh_sweep_what what, bool marking);
+void kmh_mcentral_set_phase(struct kmh_mcentral *c, unsigned int gen, enum kmh_sweep_what what,
+			    bool marking);
 void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass);
 void kmh_mcentral_drop_lost(struct kmh_mcentral *c);
-unsigned int kmh_mcentral_validate(struct kmh_node *node, unsigned int spanclass,
-				   kmh_finding_fn finding, void *ctx);
+unsigned int kmh_mcentral_validate(struct kmh_mcentral *c, kmh_finding_fn finding, void *ctx);
 
 #endif /* _KMHEAP_MCENTRAL_H */

@@ -183,7 +183,7 @@ unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void
 	while ((node = kmh_next_node(heap, &nid))) {
 		c.n += kmh_mheap_validate(&node->mheap, finding, ctx);
 		for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++)
-			c.n += kmh_mcentral_validate(node, i, finding, ctx);
+			c.n += kmh_mcentral_validate(&node->central[i], finding, ctx);
 	}
 	c.n += kmh_mcache_validate(heap, finding, ctx);
 	c.n += kmh_largecache_validate(heap, finding, ctx);

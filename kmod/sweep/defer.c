@@ -211,7 +211,8 @@ static void kmh_defer_release_large(struct kmheap *heap, unsigned int set)
 		struct llist_node *all = llist_del_all(&node->mheap.deferred[set]);
 
 		llist_for_each_entry_safe(s, next, all, node) {
-			kmh_defer_expired(heap, (unsigned long)s->npages << KMH_PAGE_SHIFT);
+			atomic_long_sub((unsigned long)s->npages << KMH_PAGE_SHIFT,
+					&heap->defer.pending);
 			atomic_long_set(kmh_mspan_deferred(s, 0, set), 0);
 			kmh_large_release(s);
 			cond_resched();

@@ -147,10 +147,11 @@ void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what)
 
 	while ((c = kmh_next_mcentral(heap, c))) {
 		if (what == KMH_SWEEP_MARKS) {
-			kmh_mcentral_advance(c, what, false);
+			kmh_mcentral_set_phase(c, kmh_mcentral_gen(c) + 2, what, false);
 		} else if (READ_ONCE(c->dirty[what - KMH_SWEEP_SET0])) {
 			WRITE_ONCE(c->dirty[what - KMH_SWEEP_SET0], 0);
-			kmh_mcentral_advance(c, what, heap->sweep.marking);
+			kmh_mcentral_set_phase(c, kmh_mcentral_gen(c) + 2, what,
+					       heap->sweep.marking);
 		}
 	}
 }
@@ -384,7 +385,7 @@ void kmh_sweep_close_classes(struct kmheap *heap)
 	lockdep_assert_held(&heap->sweep.mutex);
 	while ((c = kmh_next_mcentral(heap, c)))
 		if (c->phase != kmh_phase(kmh_mcentral_gen(c), KMH_SWEEP_REMOTE, marking))
-			kmh_mcentral_set_phase(c, KMH_SWEEP_REMOTE, marking);
+			kmh_mcentral_set_phase(c, kmh_mcentral_gen(c), KMH_SWEEP_REMOTE, marking);
 }
 
 /*
