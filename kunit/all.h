@@ -21,6 +21,7 @@
 #include "../kmod/central/mcentral.h"
 #include "../kmod/central/phase.h"
 #include "../kmod/central/trip.h"
+#include "../kmod/central/unswept.h"
 #include "../kmod/cpu/largecache.h"
 #include "../kmod/cpu/magazine.h"
 #include "../kmod/cpu/mcache.h"

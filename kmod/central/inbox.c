@@ -17,6 +17,7 @@
 #include "central/inbox.h"
 #include "base/lock.h"
 #include "central/trip.h"
+#include "central/unswept.h"
 #include "heap.h"
 
 /* The inbox of @cpu for @c; NULL where the CPU allocates from another mcentral. */

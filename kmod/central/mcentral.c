@@ -150,7 +150,7 @@ static bool kmh_mspan_is_lost(const struct kmh_mspan *s)
 }
 
 /* Put a folded span on the list where it belongs. */
-static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
+void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	if (unlikely(kmh_mspan_is_lost(s)))
 		return;
@@ -163,7 +163,7 @@ static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
 }
 
 /* Put down a swept span that its sweeper does not need: an empty one goes to the page heap. */
-static void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
+void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	if (likely(!kmh_mspan_is_lost(s)) && kmh_mspan_has_avail(s) && kmh_mspan_empty(s))
 		kmh_mheap_free_span(s);
@@ -174,7 +174,7 @@ static void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
 /* ---- from the lists; what comes off has home CACHED and is the caller's */
 
 /* Take a span off its partial set, if it is on one. */
-static bool kmh_mcentral_take_partial_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
+bool kmh_mcentral_take_partial_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	lockdep_assert_held(&c->lock);
 	if (atomic_read(&s->home) != KMH_HOME_PARTIAL)
@@ -185,7 +185,7 @@ static bool kmh_mcentral_take_partial_locked(struct kmh_mcentral *c, struct kmh_
 	return true;
 }
 
-static struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c, unsigned int set)
+struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c, unsigned int set)
 {
 	struct kmh_mspan *s;
 
@@ -195,7 +195,7 @@ static struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c,
 }
 
 /* Take a span off its full set, unless it has been announced: then its inbox gives it out. */
-static bool kmh_mcentral_unlist_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
+bool kmh_mcentral_unlist_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	lockdep_assert_held(&c->lock);
 	if (atomic_cmpxchg(&s->home, KMH_HOME_LISTED, KMH_HOME_CACHED) != KMH_HOME_LISTED)
@@ -211,7 +211,7 @@ static bool kmh_mcentral_unlist_locked(struct kmh_mcentral *c, struct kmh_mspan 
  * A span that has been announced stays on the set: it may not be in its inbox yet, and until it
  * has been popped there this generation is not swept.
  */
-static struct kmh_mspan *kmh_mcentral_pop_full_locked(struct kmh_mcentral *c, unsigned int set)
+struct kmh_mspan *kmh_mcentral_pop_full_locked(struct kmh_mcentral *c, unsigned int set)
 {
 	unsigned int scan = KMH_FULL_SCAN;
 	struct kmh_mspan *s;
@@ -237,7 +237,7 @@ void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
 }
 
 /* Bring a claimed span up to date, without the lock: sweep it, or only fold it. */
-static void kmh_mcentral_ready(struct kmh_mspan *s)
+void kmh_mcentral_ready(struct kmh_mspan *s)
 {
 	unsigned int own = atomic_read(&s->sweepgen);
 
@@ -461,213 +461,7 @@ void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool
 	return p;
 }
 
-/* ---- the sweep */
-
-/*
- * Change what the spans of a class are swept for, and whether a collection marks, within a
- * generation; or with the next @gen (2 more), which makes every listed span unswept, and before
- * which the last one has to be swept. Context: process context; the heap's sweep.mutex held.
- */
-void kmh_mcentral_set_phase(struct kmh_mcentral *c, unsigned int gen, enum kmh_sweep_what what,
-			    bool marking)
-{
-	unsigned long flags;
-
-	kmh_wait_lock_irqsave(&c->lock, flags);
-	/* Release: pairs with the load in kmh_mcentral_phase(). */
-	smp_store_release(&c->phase, kmh_phase(gen, what, marking));
-	kmh_unlock_irqrestore(&c->lock, flags);
-}
-
-/*
- * Sweep a claimed span, and put it where it belongs. An empty span stays while its class has no
- * other with free slots, because a class that was in use will be used again: a load that swings by
- * a few spans then finds the last one here instead of fetching it from the page heap each time.
- * Context: any; on the trip that has claimed the span.
- */
-void kmh_mcentral_sweep_claimed(struct kmh_mspan *s)
-{
-	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
-
-	kmh_mcentral_ready(s);
-	if (READ_ONCE(c->npartial))
-		kmh_mcentral_put(c, s);
-	else
-		kmh_mcentral_settle(c, s);
-}
-
-/*
- * Claim an unswept span that was found by its address. It cannot go away, because the caller holds
- * the page heap's lock. That lock comes after the class's, so the class's is only tried. Context:
- * on a trip. Return: true when it was listed, and is for the caller to sweep.
- */
-bool kmh_mcentral_try_claim(struct kmh_mspan *s)
-{
-	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
-	bool mine = false;
-
-	lockdep_assert_held(&s->mheap->lock);
-	if (!raw_spin_trylock(&c->lock))
-		return false;
-	if ((unsigned int)atomic_read(&s->sweepgen) == kmh_mcentral_gen(c))
-		goto out;
-	mine = kmh_mcentral_take_partial_locked(c, s) || kmh_mcentral_unlist_locked(c, s);
-	if (mine)
-		kmh_mcentral_claim_locked(c, s);
-out:
-	raw_spin_unlock(&c->lock);
-	return mine;
-}
-
-/*
- * Claim a partial span that seems to be empty, otherwise as kmh_mcentral_try_claim(). Return: true
- * when it is for the caller to hand to kmh_mcentral_release_claimed().
- */
-bool kmh_mcentral_try_claim_empty(struct kmh_mspan *s)
-{
-	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
-	bool mine;
-
-	lockdep_assert_held(&s->mheap->lock);
-	if (atomic_read(&s->home) != KMH_HOME_PARTIAL || !kmh_mspan_would_empty(s) ||
-	    !raw_spin_trylock(&c->lock))
-		return false;
-	mine = kmh_mcentral_take_partial_locked(c, s);
-	if (mine)
-		kmh_mcentral_claim_locked(c, s);
-	raw_spin_unlock(&c->lock);
-	return mine;
-}
-
-/* Sweep a claimed span and put it down; if it is empty, even the last of its class goes back. */
-void kmh_mcentral_release_claimed(struct kmh_mspan *s)
-{
-	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
-
-	kmh_mcentral_ready(s);
-	kmh_mcentral_put(c, s);
-}
-
-/*
- * Take a span by @pop, under the lock, sweep it, and put it where it belongs. Context: any; in NMI
- * the lock is only tried. Return: its pages; 0 when there is none.
- */
-unsigned int kmh_mcentral_sweep_popped(struct kmh_mcentral *c,
-				       struct kmh_mspan *(*pop)(struct kmh_mcentral *c))
-{
-	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
-	struct kmh_mspan *s = NULL;
-	unsigned int npages = 0;
-	unsigned long flags;
-
-	preempt_disable();
-	kmh_trip_begin(&mcache->trips);
-	if (kmh_lock_irqsave(&c->lock, flags)) {
-		s = pop(c);
-		if (s)
-			kmh_mcentral_claim_locked(c, s);
-		kmh_unlock_irqrestore(&c->lock, flags);
-	}
-	if (s) {
-		npages = s->npages;
-		kmh_mcentral_sweep_claimed(s);
-	}
-	kmh_trip_end(&mcache->trips);
-	preempt_enable();
-	return npages;
-}
-
-static struct kmh_mspan *kmh_mcentral_pop_unswept_locked(struct kmh_mcentral *c)
-{
-	unsigned int set = !kmh_swept_set(c->phase);
-
-	return kmh_mcentral_pop_partial_locked(c, set) ?: kmh_mcentral_pop_full_locked(c, set);
-}
-
-/* Sweep a span that waits for it. Context and Return: as for kmh_mcentral_sweep_popped(). */
-unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c)
-{
-	unsigned int set = !kmh_swept_set(READ_ONCE(c->phase));
-
-	if (list_empty(&c->partial[set]) && list_empty(&c->full[set]))
-		return 0;
-	return kmh_mcentral_sweep_popped(c, kmh_mcentral_pop_unswept_locked);
-}
-
-/* Has the generation reached every listed span? Spans on a trip are not seen here. */
-bool kmh_mcentral_is_swept(struct kmh_mcentral *c)
-{
-	unsigned int set;
-	unsigned long flags;
-	bool swept;
-
-	kmh_wait_lock_irqsave(&c->lock, flags);
-	set = !kmh_swept_set(c->phase);
-	swept = list_empty(&c->partial[set]) && list_empty(&c->full[set]);
-	kmh_unlock_irqrestore(&c->lock, flags);
-	return swept;
-}
-
-/* Partial spans looked at in one hold of the lock, and spans that one trip gives back. */
-#define KMH_RELEASE_LOOKS	32U
-#define KMH_RELEASE_BATCH	16U
-
-/*
- * One trip through the swept partial spans, from the first one on: spans that seem to be empty are
- * given back, the others go to the end of the list, in their order. Return: how many it has looked
- * at, @left at most; 0 when there are none.
- */
-static unsigned int kmh_mcentral_release_some(struct kmh_mcentral *c, unsigned int left)
-{
-	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
-	struct kmh_mspan *span[KMH_RELEASE_BATCH], *s;
-	unsigned int n = 0, looks, i;
-	struct list_head *set;
-	unsigned long flags;
-
-	preempt_disable();
-	kmh_trip_begin(&mcache->trips);
-	kmh_wait_lock_irqsave(&c->lock, flags);
-	set = &c->partial[kmh_swept_set(c->phase)];
-	left = min(left, KMH_RELEASE_LOOKS);
-	for (looks = 0; looks < left && n < KMH_RELEASE_BATCH && !list_empty(set); looks++) {
-		s = list_first_entry(set, struct kmh_mspan, list);
-		if (!kmh_mspan_would_empty(s) && kmh_mspan_has_avail(s)) {
-			list_move_tail(&s->list, set);
-			continue;
-		}
-		kmh_mcentral_take_partial_locked(c, s);
-		kmh_mcentral_claim_locked(c, s);
-		span[n++] = s;
-	}
-	kmh_unlock_irqrestore(&c->lock, flags);
-	for (i = 0; i < n; i++)
-		kmh_mcentral_release_claimed(span[i]);
-	kmh_trip_end(&mcache->trips);
-	preempt_enable();
-	return looks;
-}
-
-/*
- * Send empty spans back to the page heap. Looks at as many spans as are listed at the beginning,
- * and so once at each of them if no other caller takes or lists spans meanwhile. Context: process
- * context; may sleep.
- */
-void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass)
-{
-	struct kmh_mcentral *c = &node->central[spanclass];
-	unsigned int left, looks;
-
-	kmh_inbox_sweep_announced(c);
-	while (kmh_mcentral_sweep_one(c))
-		;
-	for (left = READ_ONCE(c->npartial); left; left -= looks) {
-		looks = kmh_mcentral_release_some(c, left);
-		if (!looks)
-			break;
-		cond_resched();
-	}
-}
+/* ---- all spans of a class */
 
 /* Spans of lost arenas leave the sets. Context: any but NMI. */
 void kmh_mcentral_drop_lost(struct kmh_mcentral *c)

@@ -69,19 +69,17 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
 					    struct kmh_mcache *mc);
 void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s);
 void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool atomic);
-unsigned int kmh_mcentral_sweep_popped(struct kmh_mcentral *c,
-				       struct kmh_mspan *(*pop)(struct kmh_mcentral *c));
-unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c);
-void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s);
-bool kmh_mcentral_try_claim(struct kmh_mspan *s);
-void kmh_mcentral_sweep_claimed(struct kmh_mspan *s);
-bool kmh_mcentral_try_claim_empty(struct kmh_mspan *s);
-void kmh_mcentral_release_claimed(struct kmh_mspan *s);
-bool kmh_mcentral_is_swept(struct kmh_mcentral *c);
-void kmh_mcentral_set_phase(struct kmh_mcentral *c, unsigned int gen, enum kmh_sweep_what what,
-			    bool marking);
-void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass);
 void kmh_mcentral_drop_lost(struct kmh_mcentral *c);
 unsigned int kmh_mcentral_validate(struct kmh_mcentral *c, kmh_finding_fn finding, void *ctx);
+
+/* For inbox.c and unswept.c. What comes off a set has home CACHED and is the caller's. */
+struct kmh_mspan *kmh_mcentral_pop_partial_locked(struct kmh_mcentral *c, unsigned int set);
+struct kmh_mspan *kmh_mcentral_pop_full_locked(struct kmh_mcentral *c, unsigned int set);
+bool kmh_mcentral_take_partial_locked(struct kmh_mcentral *c, struct kmh_mspan *s);
+bool kmh_mcentral_unlist_locked(struct kmh_mcentral *c, struct kmh_mspan *s);
+void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s);
+void kmh_mcentral_ready(struct kmh_mspan *s);
+void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s);
+void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s);
 
 #endif /* _KMHEAP_MCENTRAL_H */

@@ -12,6 +12,7 @@
 #include <linux/ktime.h>
 
 #include "sweep/sweep.h"
+#include "central/unswept.h"
 #include "heap.h"
 #include "pages/arena.h"
 #include "span/arenamap.h"

@@ -13,6 +13,7 @@
 #include "base/lock.h"
 #include "central/fold.h"
 #include "central/trip.h"
+#include "central/unswept.h"
 #include "heap.h"
 #include "pages/arena.h"
 #include "pages/held.h"
