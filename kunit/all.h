@@ -20,7 +20,6 @@
 #include "../kmod/central/inbox.h"
 #include "../kmod/central/mcentral.h"
 #include "../kmod/central/phase.h"
-#include "../kmod/central/trip.h"
 #include "../kmod/central/unswept.h"
 #include "../kmod/cpu/largecache.h"
 #include "../kmod/cpu/magazine.h"

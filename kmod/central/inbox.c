@@ -16,7 +16,6 @@
 
 #include "central/inbox.h"
 #include "base/lock.h"
-#include "central/trip.h"
 #include "central/unswept.h"
 #include "heap.h"
 

@@ -13,7 +13,6 @@
 #include "central/mcentral.h"
 #include "base/lock.h"
 #include "central/fold.h"
-#include "central/trip.h"
 #include "heap.h"
 #include "pages/arena.h"
 #include "up.h"

@@ -7,7 +7,6 @@
  */
 #include "central/unswept.h"
 #include "base/lock.h"
-#include "central/trip.h"
 #include "heap.h"
 
 /*

@@ -10,7 +10,6 @@
 
 #include "front/front.h"
 #include "base/lock.h"
-#include "central/trip.h"
 #include "heap.h"
 #include "span/arenamap.h"
 #include "span/spanpool.h"

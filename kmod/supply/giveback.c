@@ -12,7 +12,6 @@
 
 #include "supply/giveback.h"
 #include "base/lock.h"
-#include "central/trip.h"
 #include "central/unswept.h"
 #include "heap.h"
 #include "pages/arena.h"

@@ -12,7 +12,6 @@
 #include "sweep/sweep.h"
 #include "base/lock.h"
 #include "central/fold.h"
-#include "central/trip.h"
 #include "central/unswept.h"
 #include "heap.h"
 #include "pages/arena.h"
