@@ -12,7 +12,7 @@
 
 #include "central/mcentral.h"
 #include "base/lock.h"
-#include "central/fold.h"
+#include "central/sweepspan.h"
 #include "heap.h"
 #include "pages/arena.h"
 #include "up.h"

@@ -7,7 +7,7 @@
  * homes on a *trip* (below) only, which ends within a bounded time; so the sweep can wait for
  * all of them. The lock is mcentral->lock, raw, and inside it at most the page heap's. The one
  * rule: whoever takes a span off a list has claimed it, folds or sweeps it without the lock
- * (fold.c), and puts it where it then belongs.
+ * (sweepspan.c), and puts it where it then belongs.
  */
 #ifndef _KMHEAP_MCENTRAL_H
 #define _KMHEAP_MCENTRAL_H

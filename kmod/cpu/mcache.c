@@ -12,7 +12,7 @@
 
 #include "cpu/mcache.h"
 #include "base/backend.h"
-#include "central/fold.h"
+#include "central/sweepspan.h"
 #include "cpu/magazine.h"
 #include "cpu/tiny.h"
 #include "heap.h"

@@ -28,7 +28,7 @@
 #include <linux/sizes.h>
 
 #include "sweep/defer.h"
-#include "central/fold.h"
+#include "central/sweepspan.h"
 #include "cpu/tiny.h"
 #include "heap.h"
 #include "pages/held.h"

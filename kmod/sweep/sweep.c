@@ -11,7 +11,7 @@
 
 #include "sweep/sweep.h"
 #include "base/lock.h"
-#include "central/fold.h"
+#include "central/sweepspan.h"
 #include "central/unswept.h"
 #include "heap.h"
 #include "pages/arena.h"

@@ -4,7 +4,7 @@
  *
  * A generation opens when the deferred frees of a set have expired (defer.c) or at the end of a
  * collection (collect.c), and closes when every span that it concerns has been swept; sweep.c
- * sees to that, and span by span it is done below, in central/fold.c. What is here is per heap
+ * sees to that, and span by span it is done below, in central/sweepspan.c. What is here is per heap
  * and under its sweep.mutex, which may be taken in reclaim, so nothing is allocated under it. The
  * one rule: the next generation does not open before the last one is swept.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Private: what is done to a span that has been claimed: fold and sweep; see fold.c. */
-#ifndef _KMHEAP_FOLD_H
-#define _KMHEAP_FOLD_H
+/* Private: what is done to a span that has been claimed: fold and sweep; see sweepspan.c. */
+#ifndef _KMHEAP_SWEEPSPAN_H
+#define _KMHEAP_SWEEPSPAN_H
 
 #include "span/mspan.h"
 
@@ -17,4 +17,4 @@ unsigned int kmh_mspan_fold(struct kmh_mspan *s);
 bool kmh_mspan_foldable(struct kmh_mspan *s);
 struct kmh_slots *kmh_mspan_next_word(struct kmh_mspan *s, unsigned int from);
 
-#endif /* _KMHEAP_FOLD_H */
+#endif /* _KMHEAP_SWEEPSPAN_H */

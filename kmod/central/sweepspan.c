@@ -10,7 +10,7 @@
 #include <linux/bitops.h>
 #include <linux/mm.h>
 
-#include "central/fold.h"
+#include "central/sweepspan.h"
 #include "heap.h"
 #include "pages/arena.h"
 #include "span/slot.h"
