@@ -238,7 +238,8 @@ static void lookup_over_the_life_of_a_span(struct kunit *test)
 		KUNIT_EXPECT_PTR_EQ(test, obj.base, p);
 
 		kmheap_free(p);
-		kmh_largecache_drain_all(heap);
+		kmh_largecache_drain_cpus(heap);
+		kmh_largestore_drain(heap);
 		for (i = 0; i < 5; i++)
 			KUNIT_EXPECT_PTR_EQ(test, kmh_span_of_page(page + i), heap->freed);
 		KUNIT_EXPECT_FALSE(test, kmheap_lookup(p, &obj));

@@ -129,7 +129,8 @@ static void defer_large(struct kunit *test)
 		q = alloc(test, sizes[i]);
 		KUNIT_EXPECT_TRUE(test, q != p);
 		kmheap_free(q);
-		kmh_largecache_drain_all(kmh_kunit_heap(test));
+		kmh_largecache_drain_cpus(kmh_kunit_heap(test));
+		kmh_largestore_drain(kmh_kunit_heap(test));
 		defer_close(test);
 		expect_state(test, p, bytes, KMHEAP_OBJECT_DEFERRED);
 		KUNIT_EXPECT_NULL(test, memchr_inv(p, 0x91, bytes));

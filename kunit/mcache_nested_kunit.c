@@ -107,7 +107,8 @@ static void nested_calls_of_every_kind(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, was);
 	/* Pages for all objects, and a span of each class that this CPU caches. */
 	kmheap_free(kmheap_alloc(heap, 1 << 20, GFP_KERNEL));
-	kmh_largecache_drain_all(heap);
+	kmh_largecache_drain_cpus(heap);
+	kmh_largestore_drain(heap);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		mine[i] = kmheap_alloc_data(heap, sizes[i], GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, mine[i]);

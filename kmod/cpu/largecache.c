@@ -42,8 +42,8 @@ void kmh_largecache_init(struct kmh_largecache *lc)
 /* ---- between a CPU and the store */
 
 /*
- * This CPU has too much: half of what it may have goes to the store. Return: false when the
- * lock is taken, as a free does not wait.
+ * This CPU has too much: half of what it may have goes to the store. Return: false when the lock
+ * is taken, as a free does not wait.
  */
 static noinline bool kmh_largecache_spill(struct kmh_parked *p, struct kmh_mheap *mh,
 					  unsigned long npages)
@@ -97,20 +97,17 @@ static noinline bool kmh_largecache_fill(struct kmh_largecache *lc, struct kmh_m
 
 /* ---- parking and taking */
 
-/**
- * kmh_largecache_park() - keep the span of a large object that has been freed
- * @s: its span, claimed by the caller; without a special.
- *
- * Context: Any.
- * Return: false, and nothing done, when the span is to go back to the page heap.
+/*
+ * Keep the span of a large object that has been freed, claimed by the caller and without a
+ * special. Return: false, and nothing done, when it is to go back to the page heap.
  */
-bool kmh_largecache_park(struct kmh_mspan *s)
+static bool kmh_largecache_park(struct kmh_mspan *s)
 {
 	unsigned long npages = s->npages;
 	struct kmh_mcache *mc;
 	bool parked = false;
 
-	if (npages > KMH_LARGECACHE_PAGES || kmh_heap_collected(s->heap))
+	if (kmh_heap_collected(s->heap))
 		return false;
 	preempt_disable();
 	mc = this_cpu_ptr(s->mcache);
@@ -131,14 +128,7 @@ bool kmh_largecache_park(struct kmh_mspan *s)
 	return parked;
 }
 
-/**
- * kmh_large_free() - free a large object that has been claimed
- * @s: its span, as for kmh_large_release().
- *
- * This CPU parks it if it may.
- *
- * Context: Any.
- */
+/* Free a claimed large object: park its span, or else as kmh_large_release(). Context: any. */
 void kmh_large_free(struct kmh_mspan *s)
 {
 	if (s->npages > KMH_LARGECACHE_PAGES || unlikely(READ_ONCE(s->nspecials)) ||
@@ -147,16 +137,11 @@ void kmh_large_free(struct kmh_mspan *s)
 		kmh_large_release(s);
 }
 
-/**
- * kmh_largecache_take() - take a parked span for a large object
- * @heap: the heap.
- * @npages: its length, any number.
- * @align: its alignment in bytes, a power of two.
- * @nid: the node it has to be of, or NUMA_NO_NODE for the caller's.
- * @count: the span is to be an object, and counted.
- *
- * Context: Any.
- * Return: the span, still claimed and FREED; NULL when there is none.
+/*
+ * Take a parked span of @npages, any number, for a large object with alignment @align in bytes, a
+ * power of two. @nid: the node it has to be of, or NUMA_NO_NODE for the caller's. @count: the span
+ * is to be an object, and counted. Context: any. Return: the span, still claimed and FREED; NULL
+ * when there is none.
  */
 struct kmh_mspan *kmh_largecache_take(struct kmheap *heap, unsigned long npages, size_t align,
 				      int nid, bool count)
@@ -187,15 +172,11 @@ struct kmh_mspan *kmh_largecache_take(struct kmheap *heap, unsigned long npages,
 
 /* ---- giving parked spans back */
 
-/**
- * kmh_largecache_drain() - move what an mcache has parked to its node's store
- * @mc: in the section, or of a CPU that is dead.
- *
- * Moves all of it, whatever the store has: the caller takes from the store or empties it, and the
- * next spill makes it keep its bound. Giving a span back takes a microsecond, too long for
- * hundreds in an interrupt.
- *
- * Context: Any but NMI.
+/*
+ * Move what an mcache has parked to its node's store; in its section, or its CPU is dead. All of
+ * it, whatever the store has: the caller takes from the store or empties it, and the next spill
+ * makes it keep its bound. Giving a span back takes a microsecond, too long for hundreds in an
+ * interrupt. Context: any but NMI.
  */
 void kmh_largecache_drain(struct kmh_mcache *mc)
 {
@@ -212,17 +193,13 @@ void kmh_largecache_drain(struct kmh_mcache *mc)
 	kmh_unlock_irqrestore(&mh->lock, flags);
 }
 
-/**
- * kmh_largecache_flush() - turn some parked spans into pages, for a caller that finds none
- * @mh: the page heap.
- * @mc: this CPU's mcache when the caller is in its section; NULL when it is in none.
- * @npages: what the caller wants.
+/*
+ * Turn some parked spans into pages, for a caller that finds no run of @npages: spans of the
+ * store, and when that is empty those of this CPU. @mc: this CPU's mcache when the caller is in
+ * its section; NULL when it is in none.
  *
- * Spans of the store, and when that is empty those of this CPU.
- *
- * Context: Any; holds no lock. An NMI gets nothing, and an interrupt that finds the mcache
- * busy gets nothing of this CPU's.
- * Return: true when it is worth trying again.
+ * Context: any; holds no lock. An NMI gets nothing, and an interrupt that finds the mcache busy
+ * gets nothing of this CPU's. Return: true when it is worth trying again.
  */
 bool kmh_largecache_flush(struct kmh_mheap *mh, struct kmh_mcache *mc, unsigned long npages)
 {
@@ -248,10 +225,7 @@ out:
 	return kmh_largestore_drain_some(mh, npages);
 }
 
-/*
- * Other CPUs want what this one has: it may keep half as much from now on, so that more goes
- * to the store without being asked for.
- */
+/* Other CPUs want what this one has: it keeps half as much, so more goes to the store unasked. */
 static void kmh_unpark_for_others(struct kmh_mcache *mc)
 {
 	struct kmh_parked *p = &mc->large.parked;
@@ -265,15 +239,10 @@ static bool kmh_has_parked(const struct kmh_mcache *mc)
 	return READ_ONCE(mc->large.parked.npages);
 }
 
-/**
- * kmh_largecache_drain_cpus() - move what all CPUs have parked to the stores
- * @heap: the heap.
- *
- * Interrupts only CPUs that have something parked. A CPU that is in its section is asked
- * again at once, three times in all: sections are short.
- *
- * Context: Process context; may sleep.
- * Return: true when any CPU had some.
+/*
+ * Move what all CPUs have parked to the stores. Interrupts only CPUs that have something parked.
+ * One that is in its section is asked again at once, three times in all: sections are short.
+ * Context: process context; may sleep. Return: true when any CPU had some.
  */
 bool kmh_largecache_drain_cpus(struct kmheap *heap)
 {
@@ -287,14 +256,7 @@ bool kmh_largecache_drain_cpus(struct kmheap *heap)
 	return nfetched;
 }
 
-/* Give back everything that is parked. Context: process context; sleeps. */
-void kmh_largecache_drain_all(struct kmheap *heap)
-{
-	kmh_largecache_drain_cpus(heap);
-	kmh_largestore_drain(heap);
-}
-
-/* kmh_largecache_drain_all() for a heap without users: no CPU needs to be interrupted. */
+/* Give back all that is parked in a heap without users: no CPU has to be interrupted. Sleeps. */
 void kmh_largecache_drain_unused(struct kmheap *heap)
 {
 	unsigned int cpu;
@@ -370,14 +332,10 @@ static unsigned long kmh_parked_by_address(struct kmheap *heap, const struct kmh
 	return npages;
 }
 
-/**
- * kmh_largecache_validate() - lists and arenas must agree on what is parked
- * @heap: the heap.
- * @finding: called for each violation.
- * @ctx: passed through.
- *
- * Context: Process context; sleeps. While large objects come and go nothing is found.
- * Return: number of findings.
+/*
+ * Check that lists and arenas agree on what is parked. @finding is called for each violation.
+ * Context: process context; sleeps. While large objects come and go nothing is found. Return:
+ * number of findings.
  */
 unsigned int kmh_largecache_validate(struct kmheap *heap, kmh_finding_fn finding, void *ctx)
 {

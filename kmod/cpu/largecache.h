@@ -22,12 +22,10 @@ struct kmh_largecache {
 };
 
 void kmh_largecache_init(struct kmh_largecache *lc);
-bool kmh_largecache_park(struct kmh_mspan *s);
 struct kmh_mspan *kmh_largecache_take(struct kmheap *heap, unsigned long npages, size_t align,
 				      int nid, bool count);
 void kmh_largecache_drain(struct kmh_mcache *mc);
 bool kmh_largecache_drain_cpus(struct kmheap *heap);
-void kmh_largecache_drain_all(struct kmheap *heap);
 void kmh_largecache_drain_unused(struct kmheap *heap);
 void kmh_large_free(struct kmh_mspan *s);
 unsigned int kmh_largecache_validate(struct kmheap *heap, kmh_finding_fn finding, void *ctx);

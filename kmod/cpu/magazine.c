@@ -73,10 +73,7 @@ int kmh_magazines_refill(unsigned int nobjs, gfp_t gfp)
 	return err == -EDQUOT ? 0 : err;
 }
 
-/*
- * Make the announcement that an entry stood for. Preemption off; @s was @addr's span a moment
- * ago.
- */
+/* Make the announcement that the entry of @addr stood for. Preemption is off. */
 static void kmh_magazine_announce(struct kmheap *heap, unsigned long addr)
 {
 	struct kmh_mspan *s = kmh_span_of(addr);
@@ -116,21 +113,10 @@ static struct kmh_magazine *kmh_magazine_new(struct kmh_mcache *mc, unsigned int
 	return m;
 }
 
-/* Is the span of another node than this CPU allocates from? Then it goes back to its node. */
-static __always_inline bool kmh_magazine_is_far(const struct kmh_mcache *mc,
-						const struct kmh_mspan *s)
-{
-	return nr_node_ids > 1 && s->mheap != &mc->node->mheap;
-}
-
-/**
- * kmh_magazine_put() - remember an object of a full span instead of announcing the span
- * @s: the span.
- * @addr: the object; its remote bit has been set.
- *
- * Context: Any; preemption off since before the bit was set. So the descriptor may be another
- * span by now, but one whose heap exists.
- * Return: false when the span must be announced.
+/*
+ * Remember an object of a full span, whose remote bit has been set, instead of announcing the
+ * span. Context: any; preemption off since before the bit was set. So the descriptor may be
+ * another span by now, but one whose heap exists. Return: false when the span must be announced.
  */
 bool kmh_magazine_put(struct kmh_mspan *s, unsigned long addr)
 {
@@ -140,8 +126,9 @@ bool kmh_magazine_put(struct kmh_mspan *s, unsigned long addr)
 	bool put;
 
 	kmh_assert_pinned();
-	if (unlikely(READ_ONCE(mc->no_magazines)) || kmh_magazine_is_far(mc, s) ||
-	    !kmh_mcache_enter(mc))
+	/* A span of another node than this CPU allocates from goes back to its node. */
+	if (unlikely(READ_ONCE(mc->no_magazines)) ||
+	    (nr_node_ids > 1 && s->mheap != &mc->node->mheap) || !kmh_mcache_enter(mc))
 		return false;
 	m = mc->magazine[spanclass] ?: kmh_magazine_new(mc, spanclass);
 	put = likely(m) && m->n < m->max;
@@ -176,9 +163,8 @@ static __always_inline bool kmh_magazine_waits(const struct kmh_mspan *s, unsign
 }
 
 /*
- * Has a slot with its remote bit set been freed by its owner as well, in a race? Both bits
- * are for the fold to report: if only the remote one were taken back, the slot would be
- * handed out twice.
+ * Has a slot with its remote bit set been freed by its owner as well, in a race? Both bits are for
+ * the fold to report: if only the remote one were taken back, the slot would be handed out twice.
  */
 static __always_inline bool kmh_magazine_doubled(const struct kmh_mspan *s, unsigned long slot)
 {
@@ -210,8 +196,7 @@ static __always_inline bool kmh_magazine_claim(struct kmh_mcache *mc, unsigned i
 	if (unlikely(!test_and_clear_bit(slot % KMH_WORD_SLOTS, remote)))
 		return false;
 	/*
-	 * Was the span the same when the bit was cleared? Then the slot is ours, and the span
-	 * stays.
+	 * If the span was the same when the bit was cleared, the slot is ours and the span stays.
 	 */
 	if (likely(kmh_magazine_fits(mc, spanclass, s, addr, &again) && again == slot &&
 		   !kmh_magazine_waits(s, slot)))
@@ -223,13 +208,7 @@ static __always_inline bool kmh_magazine_claim(struct kmh_mcache *mc, unsigned i
 	return false;
 }
 
-/**
- * kmh_magazine_get() - an object that this CPU has freed
- * @mc: this CPU's mcache, in the section.
- * @spanclass: its class.
- *
- * Return: the object freed last of those that are still free, or NULL.
- */
+/* The last object that this CPU has freed and that is still free, or NULL. In @mc's section. */
 void *kmh_magazine_get(struct kmh_mcache *mc, unsigned int spanclass)
 {
 	struct kmh_magazine *m = mc->magazine[spanclass];
@@ -276,14 +255,10 @@ static bool kmh_has_magazines(const struct kmh_mcache *mc)
 	return false;
 }
 
-/**
- * kmh_magazines_drain_all() - announce all spans, so that a search for free slots finds them
- * @heap: the heap.
- *
- * Interrupts only CPUs that have something in a magazine. A CPU that is in its section is asked
- * again at once, three times in all.
- *
- * Context: Process context; may sleep.
+/*
+ * Announce all spans, so that a search for free slots finds them. Interrupts only CPUs that have
+ * something in a magazine. A CPU that is in its section is asked again at once, three times in
+ * all. Context: process context; may sleep.
  */
 void kmh_magazines_drain_all(struct kmheap *heap)
 {
@@ -293,11 +268,9 @@ void kmh_magazines_drain_all(struct kmheap *heap)
 		cpu_relax();
 }
 
-/**
- * kmh_magazines_end() - stop using magazines in a heap
- * @heap: the heap; it is about to have its first special.
- *
- * Context: Process context; sleeps. Afterwards no CPU takes an object from a magazine.
+/*
+ * Stop using magazines in a heap that is about to have its first special: afterwards no CPU takes
+ * an object from one. Context: process context; sleeps.
  */
 void kmh_magazines_end(struct kmheap *heap)
 {
@@ -308,10 +281,7 @@ void kmh_magazines_end(struct kmheap *heap)
 	synchronize_rcu();	/* preemption is off in sections: they see it, or are over */
 }
 
-/*
- * Free an mcache's magazines. Their entries have been announced, or the heap ends. As
- * kmh_magazines_drain().
- */
+/* Free an mcache's magazines, whose entries have been announced, unless the heap ends. */
 void kmh_magazines_free(struct kmh_mcache *mc)
 {
 	unsigned int i;

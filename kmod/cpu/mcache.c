@@ -28,14 +28,10 @@ static void kmh_mcslot_set_word(struct kmh_mcslot *c, struct kmh_slots *w)
 	c->word = w;
 }
 
-/**
- * kmh_mcslot_turn() - make another word of the cached span the window
- * @c: a class whose window is empty, in the section.
- *
- * Only words with slots that this CPU has freed are tried: folding and sweeping are for
- * kmh_mcache_refill().
- *
- * Return: false when no word has one.
+/*
+ * Make another word of the cached span the window of class @c, whose window is empty; in the
+ * section. Only words with slots that this CPU has freed are tried: folding and sweeping are for
+ * kmh_mcache_refill(). Return: false when no word has one.
  */
 bool kmh_mcslot_turn(struct kmh_mcslot *c)
 {
@@ -109,13 +105,10 @@ static struct kmh_mspan *kmh_mcache_next_span(struct kmh_mcache *mc, unsigned in
 	return llist_entry(n, struct kmh_mspan, node);
 }
 
-/**
- * kmh_mcache_refill() - find the next slots of a class
- * @mc: this CPU's mcache, in the section.
- * @spanclass: the class whose window is empty.
- *
- * Tries the cached spans first (other words, remote frees), then mcentral, then fresh
- * pages. In NMI the locks on the way are only tried.
+/*
+ * Find the next slots of a class whose window is empty, in the section: in the cached spans first
+ * (other words, remote frees), then in mcentral, then in fresh pages. In NMI the locks on the way
+ * are only tried.
  *
  * Return: true when kmh_mcache_take() will succeed. Rarely it fails all the same: a double free
  * that loses a race meanwhile makes the slot wait for the fold.
@@ -150,13 +143,9 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 	return false;
 }
 
-/**
- * kmh_free_slot() - free one slot of a small or tiny span
- * @s: the span.
- * @slot: slot number, below nelems.
- *
- * Context: Any; preemption off.
- * Return: KMH_FREE_DOUBLE, and nothing done, when the slot was not live.
+/*
+ * Free one slot, below nelems, of a small or tiny span. Context: any; preemption off. Return:
+ * KMH_FREE_DOUBLE, and nothing done, when the slot was not live.
  */
 enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot)
 {
@@ -180,10 +169,8 @@ void kmh_mcache_walk_spans(struct kmh_mcache *mc, void (*fn)(struct kmh_mspan *s
 	}
 }
 
-/**
- * kmh_mcache_drain_locked() - give everything an mcache holds to the tiers behind it
- * @mc: in the section, or of a CPU that is dead.
- *
+/*
+ * Give everything an mcache holds to the tiers behind it. In its section, or its CPU is dead.
  * Large objects go to the stores of their nodes; the caller has to call kmh_largestore_drain().
  */
 void kmh_mcache_drain_locked(struct kmh_mcache *mc)
@@ -246,17 +233,12 @@ static bool kmh_visit_wanted(int cpu, void *arg)
 	return !v->wanted || v->wanted(per_cpu_ptr(v->heap->mcache, cpu));
 }
 
-/**
- * kmh_mcache_visit() - call a function in the sections of the online CPUs
- * @heap: the heap.
- * @fn: called on each CPU, in an interrupt.
- * @wanted: which mcaches, by a guess from another CPU; NULL for all.
+/*
+ * Call @fn in the sections of the online CPUs: on each one, in an interrupt, because only a CPU
+ * may look at its own flag. A CPU that is in its section when the interrupt arrives is passed
+ * over. @wanted: which mcaches, by a guess from another CPU; NULL for all.
  *
- * Runs on each CPU, because only a CPU may look at its own flag. A CPU that is in its section
- * when the interrupt arrives is passed over.
- *
- * Context: Process context.
- * Return: on how many CPUs @fn was called, and how many were in their section.
+ * Context: process context. Return: on how many CPUs @fn was called, and how many were in theirs.
  */
 struct kmh_visited kmh_mcache_visit(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc),
 				    bool (*wanted)(const struct kmh_mcache *mc))
@@ -275,15 +257,11 @@ static struct kmh_node *kmh_mcache_home(struct kmheap *heap, unsigned int cpu)
 	return kmh_heap_node(heap, nid == NUMA_NO_NODE ? first_memory_node : nid);
 }
 
-/**
- * kmh_mcache_renode() - move a CPU that comes up to the node it is on now
- * @heap: the heap.
- * @cpu: the CPU. Nothing uses its mcache, which is empty.
- *
- * Its inbox may hold spans of the node that it was served from: they go on that node's lists.
+/*
+ * Move a CPU that comes up, whose mcache is empty and not in use, to the node it is on now. Its
+ * inbox may hold spans of the node that it was served from: they go on that node's lists.
  * Preemption is off where a span is announced, so after a grace period no more of them come.
- *
- * Context: Process context; sleeps.
+ * Context: process context; sleeps.
  */
 void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu)
 {
@@ -387,14 +365,9 @@ static struct kmh_mspan *kmh_mcache_lasting_stray(const struct kmh_mcache *mc,
 	return s;
 }
 
-/**
- * kmh_mcache_validate() - what cached spans must agree on with their cache
- * @heap: the heap.
- * @finding: called for each violation.
- * @ctx: passed through.
- *
- * Context: Process context; sleeps. CPUs go on meanwhile.
- * Return: number of findings.
+/*
+ * Check that cached spans agree with their caches. @finding is called for each that does not.
+ * Context: process context; sleeps. CPUs go on meanwhile. Return: number of findings.
  */
 unsigned int kmh_mcache_validate(struct kmheap *heap, kmh_finding_fn finding, void *ctx)
 {

@@ -49,13 +49,12 @@ struct kmh_mcslot {
 /*
  * A CPU's own level of a heap.
  *
- * The rule: fields are touched only between kmh_mcache_enter() and
- * kmh_mcache_leave() on the CPU that the mcache belongs to. Preemption is off, so
- * no other task runs here meanwhile; an interrupt or NMI that comes in between
- * finds @busy set and takes the other road (mcentral, remote word). The flag is a
- * promise between a CPU and itself: plain loads and stores with compiler barriers
- * do, because an interrupt is sequential with what it interrupts, and nobody ever
- * looks at another CPU's flag. A dead CPU's mcache is drained without the flag.
+ * The rule: fields are touched only between kmh_mcache_enter() and kmh_mcache_leave() on the CPU
+ * that the mcache belongs to. Preemption is off, so no other task runs here meanwhile; an
+ * interrupt or NMI that comes in between finds @busy set and takes the other road (mcentral,
+ * remote word). The flag is a promise between a CPU and itself: plain loads and stores with
+ * compiler barriers do, because an interrupt is sequential with what it interrupts, and nobody
+ * ever looks at another CPU's flag. A dead CPU's mcache is drained without the flag.
  */
 struct kmh_mcache {
 	u8 busy;
@@ -113,10 +112,8 @@ static __always_inline void kmh_mcache_leave(struct kmh_mcache *mc)
 }
 
 /*
- * kmh_mcslot_take() - the lowest slot of those that are set aside
- *
- * In the section, whose owner alone writes @free; the set bit becomes a clear one. False when
- * none is left: kmh_mcache_reload() then.
+ * Take the lowest slot of those that are set aside. In the section, whose owner alone writes
+ * @free; the set bit becomes a clear one. False when none is left: kmh_mcache_reload() then.
  */
 static __always_inline bool kmh_mcslot_take(struct kmh_mcslot *c, unsigned long spanclass,
 					    void **p)
@@ -141,10 +138,8 @@ static __always_inline unsigned int kmh_batch_slots(size_t bytes)
 }
 
 /*
- * kmh_mcache_reload() - set aside the next slots of the window
- *
- * In the section. Takes slots that are side by side, from the lowest free one on. False when
- * the window has none.
+ * Set aside the next slots of the window, those side by side from the lowest free one on. In the
+ * section. False when the window has none.
  */
 static __always_inline bool kmh_mcache_reload(struct kmh_mcache *mc, unsigned int spanclass)
 {
@@ -169,7 +164,7 @@ static inline unsigned long kmh_mcache_allocs(const struct kmh_mcache *mc, unsig
 
 /*
  * Take a slot that is set aside, or one from the window, the magazine, or another word of the
- * span. Return: NULL when there is none: kmh_mcache_refill() then.
+ * span. NULL: there is none, and kmh_mcache_refill() is next.
  */
 static inline void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass)
 {
@@ -214,10 +209,7 @@ static __always_inline enum kmh_free_result kmh_free_local(struct kmh_mspan *s, 
 
 	if (unlikely(!kmh_mcache_enter(mc)))
 		return KMH_FREE_FOREIGN;
-	/*
-	 * Only this CPU writes its own mcache to an owner field, so a racing write never
-	 * makes it equal.
-	 */
+	/* Only this CPU writes its own mcache there, so a racing write never makes it equal. */
 	if (unlikely(data_race(s->owner) != mc)) {
 		kmh_mcache_leave(mc);
 		return KMH_FREE_FOREIGN;

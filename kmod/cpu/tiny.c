@@ -29,16 +29,9 @@ static unsigned int kmh_tiny_boundary(unsigned int granule)
 	return granule && granule < 4 ? 0x08U << granule : 0;
 }
 
-/* The word that holds a block's state byte, and the byte's place in it. */
-static atomic_t *kmh_tiny_word(const struct kmh_mspan *s, unsigned int block, unsigned int *shift)
-{
-	*shift = block % 4 * 8;
-	return &s->tiny[block / 4];
-}
-
 /*
- * The states of a span that nothing keeps; NULL when the descriptor has been recycled, so
- * that its union holds something else. The states are type-stable, as the descriptor is.
+ * The states of a span that nothing keeps; NULL when the descriptor has been recycled, so that its
+ * union holds something else. The states are type-stable, as the descriptor is.
  */
 static atomic_t *kmh_tiny_states(const struct kmh_mspan *s)
 {
@@ -51,36 +44,27 @@ static atomic_t *kmh_tiny_states(const struct kmh_mspan *s)
 	return READ_ONCE(s->tiny) == tiny ? tiny : NULL;
 }
 
-static unsigned int kmh_tiny_state(const struct kmh_mspan *s, unsigned int block)
+static unsigned int kmh_tiny_state(const atomic_t *tiny, unsigned int block)
 {
-	unsigned int shift;
-	atomic_t *word = kmh_tiny_word(s, block, &shift);
-
-	return (u32)atomic_read(word) >> shift & KMH_TINY_BYTE;
+	return (u32)atomic_read(&tiny[block / 4]) >> block % 4 * 8 & KMH_TINY_BYTE;
 }
 
-static void kmh_tiny_set(struct kmh_mspan *s, unsigned int block, unsigned int bits)
+static void kmh_tiny_set(atomic_t *tiny, unsigned int block, unsigned int bits)
 {
-	unsigned int shift;
-	atomic_t *word = kmh_tiny_word(s, block, &shift);
-
-	atomic_or(bits << shift, word);
+	atomic_or(bits << block % 4 * 8, &tiny[block / 4]);
 }
 
 /* Clear @bits of the block's state. Fully ordered. Return: the state before. */
-static unsigned int kmh_tiny_clear(struct kmh_mspan *s, unsigned int block, unsigned int bits)
+static unsigned int kmh_tiny_clear(atomic_t *tiny, unsigned int block, unsigned int bits)
 {
-	unsigned int shift;
-	atomic_t *word = kmh_tiny_word(s, block, &shift);
+	unsigned int shift = block % 4 * 8;
 
-	return (u32)atomic_fetch_andnot(bits << shift, word) >> shift & KMH_TINY_BYTE;
+	return (u32)atomic_fetch_andnot(bits << shift, &tiny[block / 4]) >> shift & KMH_TINY_BYTE;
 }
 
-/**
- * kmh_tiny_close() - close the open block, so that no more objects are cut from it
- * @mc: in the section, or of a dead CPU.
- *
- * Frees the block if nothing in it is live; otherwise the last free does.
+/*
+ * Close the open block, so that no more objects are cut from it. It is freed if nothing in it is
+ * live; otherwise the last free does that. In the section of @mc, or its CPU is dead.
  */
 void kmh_tiny_close(struct kmh_mcache *mc)
 {
@@ -90,7 +74,7 @@ void kmh_tiny_close(struct kmh_mcache *mc)
 	if (!s)
 		return;
 	mc->tiny_span = NULL;
-	if (!(kmh_tiny_clear(s, mc->tiny_slot, KMH_TINY_OPEN) & KMH_TINY_LIVE))
+	if (!(kmh_tiny_clear(s->tiny, mc->tiny_slot, KMH_TINY_OPEN) & KMH_TINY_LIVE))
 		kmh_mspan_free_remote(s, mc->tiny_slot);
 }
 
@@ -109,21 +93,21 @@ static bool kmh_tiny_open(struct kmh_mcache *mc)
 	mc->tiny_slot = (p - mc->tiny_span->base) / KMH_TINY_BLOCK;
 	mc->tiny_off = 0;
 	/* Only this CPU knows the block: clear the boundaries of its last life. */
-	kmh_tiny_clear(mc->tiny_span, mc->tiny_slot, KMH_TINY_BYTE);
-	kmh_tiny_set(mc->tiny_span, mc->tiny_slot, KMH_TINY_OPEN);
+	kmh_tiny_clear(mc->tiny_span->tiny, mc->tiny_slot, KMH_TINY_BYTE);
+	kmh_tiny_set(mc->tiny_span->tiny, mc->tiny_slot, KMH_TINY_OPEN);
 	return true;
 }
 
 /* If everything cut from the open block has been freed, begin it again. */
 static void kmh_tiny_rewind(struct kmh_mcache *mc)
 {
-	if (kmh_tiny_state(mc->tiny_span, mc->tiny_slot) & KMH_TINY_LIVE)
+	if (kmh_tiny_state(mc->tiny_span->tiny, mc->tiny_slot) & KMH_TINY_LIVE)
 		return;
 	smp_rmb();	/* deferred, live: pairs with the order in kmh_tiny_defer() */
 	if (kmh_mspan_slot_waits(mc->tiny_span, mc->tiny_slot))
 		return;
 	mc->tiny_off = 0;
-	kmh_tiny_clear(mc->tiny_span, mc->tiny_slot, KMH_TINY_BYTE & ~KMH_TINY_OPEN);
+	kmh_tiny_clear(mc->tiny_span->tiny, mc->tiny_slot, KMH_TINY_BYTE & ~KMH_TINY_OPEN);
 }
 
 /* Cut @bytes from the open block. Return: NULL when they do not fit. */
@@ -141,7 +125,7 @@ static void *kmh_tiny_cut(struct kmh_mcache *mc, size_t bytes)
 	end = DIV_ROUND_UP(off + bytes, KMH_TINY_GRANULE);
 	mc->tiny_off = end * KMH_TINY_GRANULE;
 	data_race(mc->tiny_allocs++);	/* statistics load it */
-	kmh_tiny_set(mc->tiny_span, mc->tiny_slot,
+	kmh_tiny_set(mc->tiny_span->tiny, mc->tiny_slot,
 		     BIT(first) | kmh_tiny_boundary(first) | kmh_tiny_boundary(end));
 	return (void *)(kmh_mspan_slot_addr(mc->tiny_span, mc->tiny_slot) + off);
 }
@@ -164,38 +148,23 @@ static void *kmh_tiny_try(struct kmheap *heap, size_t bytes, bool atomic)
 	return p;
 }
 
-/**
- * kmh_tiny_alloc() - a packed data object
- * @heap: the heap.
- * @bytes: 1 to KMH_MAX_TINY.
- * @gfp: as for kmheap_alloc().
- *
- * Context: What @gfp says.
- * Return: the object; NULL where the mcache is busy or without pages, and an ordinary data object
- * does as well.
+/*
+ * A packed data object of 1 to KMH_MAX_TINY bytes. Context: what @gfp says. Return: the object;
+ * NULL where the mcache is busy or without pages, and an ordinary data object does as well.
  */
 void *kmh_tiny_alloc(struct kmheap *heap, size_t bytes, gfp_t gfp)
 {
-	void *p;
+	void *p = kmh_tiny_try(heap, bytes, kmh_alloc_is_urgent(gfp));
 
-	p = kmh_tiny_try(heap, bytes, kmh_alloc_is_urgent(gfp));
-	if (unlikely(!p))
-		return NULL;
-	if (want_init_on_alloc(gfp))
+	if (likely(p) && want_init_on_alloc(gfp))
 		memset(p, 0, round_up(bytes, KMH_TINY_GRANULE));
 	return p;
 }
 
-/**
- * kmh_tiny_extent() - the object that an address in a tiny span belongs to
- * @s: the span.
- * @addr: any address in it.
- * @base: where to put the object's first byte.
- * @block: where to put the block that it lies in.
- * @live: where to say whether it is live.
- *
- * Context: Any; preemption off.
- * Return: its usable bytes; 0, and nothing put anywhere, when the span is not a tiny one any more.
+/*
+ * The object that an address in a tiny span belongs to: @base is set to its first byte, @block to
+ * the block that it lies in, @live to whether it is live. Context: any; preemption off. Return:
+ * its usable bytes; 0, and nothing set, when the span is not a tiny one any more.
  */
 size_t kmh_tiny_extent(const struct kmh_mspan *s, unsigned long addr, unsigned long *base,
 		       unsigned int *block, bool *live)
@@ -208,7 +177,7 @@ size_t kmh_tiny_extent(const struct kmh_mspan *s, unsigned long addr, unsigned l
 	if (!tiny || off >= KMH_PAGE_SIZE)
 		return 0;
 	*block = off / KMH_TINY_BLOCK;
-	state = (u32)atomic_read(&tiny[*block / 4]) >> (*block % 4 * 8) & KMH_TINY_BYTE;
+	state = kmh_tiny_state(tiny, *block);
 	while (first && !(state & kmh_tiny_boundary(first)))
 		first--;
 	for (end = first + 1; end < 4 && !(state & kmh_tiny_boundary(end)); end++)
@@ -218,33 +187,29 @@ size_t kmh_tiny_extent(const struct kmh_mspan *s, unsigned long addr, unsigned l
 	return (end - first) * KMH_TINY_GRANULE;
 }
 
-/**
- * kmh_tiny_free() - free one object of a tiny span
- * @s: the span.
- * @addr: the object; must be the base that kmh_tiny_extent() gives.
+/*
+ * Free one object of a tiny span, at the base that kmh_tiny_extent() gives. Another free of the
+ * object at the same time may have had the span recycled. So the states, which are type-stable as
+ * the descriptor is, are looked up once, and once more after the claim.
  *
- * Another free of the object at the same time may have had the span recycled. So the states, which
- * are type-stable as the descriptor is, are looked up once, and once more after the claim.
- *
- * Context: Any; preemption off.
- * Return: KMH_FREE_DOUBLE, and nothing done, when the object was not live.
+ * Context: any; preemption off. Return: KMH_FREE_DOUBLE, and nothing done, when it was not live.
  */
 enum kmh_free_result kmh_tiny_free(struct kmh_mspan *s, unsigned long addr)
 {
 	atomic_t *tiny = kmh_tiny_states(s);
 	unsigned long off = addr - READ_ONCE(s->base);
-	unsigned int block = off / KMH_TINY_BLOCK, shift = block % 4 * 8, before;
+	unsigned int block = off / KMH_TINY_BLOCK, before;
 	unsigned int bit = BIT(off % KMH_TINY_BLOCK / KMH_TINY_GRANULE);
 
 	kmh_assert_pinned();
 	if (unlikely(!tiny || off >= KMH_PAGE_SIZE))
 		return KMH_FREE_DOUBLE;
 	kmh_test_point("claim of a tiny object");
-	before = (u32)atomic_fetch_andnot(bit << shift, &tiny[block / 4]) >> shift;
+	before = kmh_tiny_clear(tiny, block, bit);
 	if (!(before & bit))
 		return KMH_FREE_DOUBLE;
 	if (unlikely(kmh_tiny_states(s) != tiny || addr - READ_ONCE(s->base) != off)) {
-		atomic_or(bit << shift, &tiny[block / 4]);
+		kmh_tiny_set(tiny, block, bit);
 		return KMH_FREE_DOUBLE;
 	}
 	if (before & ~bit & (KMH_TINY_LIVE | KMH_TINY_OPEN))
