@@ -2,13 +2,12 @@
 /*
  * Inboxes: full spans that have been freed into, on their way back to an mcache.
  *
- * Each goes to its keeper, the CPU that has filled it, whichever CPU frees; a span that no
- * mcache has ever held goes to mcentral's own inbox. With one list for all, a CPU that freed
- * a burst had the spans taken away by another CPU while it was still freeing into them, and
- * the cache line of their bits went to and fro. After the thread-delayed frees of mimalloc
- * (Leijen, Zorn, de Moura, "Free List Sharding in Action", 2019), by span instead of by
- * object, and so that nothing is stranded: a CPU that would have to take fresh pages looks
- * into the inboxes of other CPUs before.
+ * Each goes to its keeper, the CPU that has filled it, whichever CPU frees; a span that no mcache
+ * has ever held goes to mcentral's own inbox. With one list for all, a CPU that freed a burst had
+ * the spans taken away by another CPU while it was still freeing into them, and the cache line of
+ * their bits went to and fro. After the thread-delayed frees of mimalloc (Leijen, Zorn, de Moura,
+ * "Free List Sharding in Action", 2019), by span instead of by object, and so that nothing is
+ * stranded: a CPU that would have to take fresh pages looks into the inboxes of other CPUs before.
  *
  * Any CPU adds, without a lock; everything else is done under the lock of the mcentral.
  */
@@ -247,19 +246,6 @@ unsigned int kmh_mcentral_sweep_some(struct kmh_mcentral *c, unsigned int most)
 	return most;
 }
 
-/* Exact only under the lock: lists and flag are empty for a moment while a span is taken. */
-static bool kmh_inbox_has_announced(struct kmh_mcentral *c, bool *inboxes)
-{
-	unsigned long flags;
-	bool has;
-
-	kmh_wait_lock_irqsave(&c->lock, flags);
-	*inboxes = READ_ONCE(c->inboxes);
-	has = *inboxes || !kmh_inbox_empty(&c->inbox);
-	kmh_unlock_irqrestore(&c->lock, flags);
-	return has;
-}
-
 /*
  * Take in the spans that are announced now, not those that are meanwhile. Each is swept if it has
  * to be, and put where it belongs. Context: process context; may sleep.
@@ -268,12 +254,17 @@ void kmh_inbox_sweep_announced(struct kmh_mcentral *c)
 {
 	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
 	struct kmh_inbox *in;
+	unsigned long flags;
 	unsigned int cpu;
-	bool inboxes;
+	bool inboxes, own;
 
-	if (!kmh_inbox_has_announced(c, &inboxes))
-		return;
-	kmh_inbox_sweep(c, &c->inbox, &c->turns, NULL);
+	/* Exact only under the lock: both are empty for a moment while a span is taken. */
+	kmh_wait_lock_irqsave(&c->lock, flags);
+	inboxes = READ_ONCE(c->inboxes);
+	own = inboxes || !kmh_inbox_empty(&c->inbox);
+	kmh_unlock_irqrestore(&c->lock, flags);
+	if (own)
+		kmh_inbox_sweep(c, &c->inbox, &c->turns, NULL);
 	if (!inboxes)
 		return;
 	for_each_possible_cpu(cpu) {

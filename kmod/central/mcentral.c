@@ -90,7 +90,7 @@ static bool kmh_mcentral_comes_last(const struct kmh_mspan *s)
 	return READ_ONCE(r->nfree) * READ_ONCE(pa->npages) > READ_ONCE(pa->nfree) * r->npages;
 }
 
-/* List a span that has free slots. Return: false, and nothing done, in NMI with the lock taken. */
+/* List a span with free slots. Return: false, and nothing done, in NMI with the lock taken. */
 static bool kmh_mcentral_list_partial(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	unsigned long flags;

@@ -33,10 +33,9 @@ struct kmh_node;
 /*
  * The spans of one class on one node that no CPU caches.
  *
- * @phase says in one word, so that one load tells all of it as of one moment: the sweep
- * generation h, which is even; what its spans are swept for; and whether a collection is
- * marking. Set (h / 2) % 2 of @partial and @full holds what this generation has
- * swept, the other one what it has not.
+ * @phase says in one word, so that one load tells all of it as of one moment: the sweep generation
+ * h, which is even; what its spans are swept for; and whether a collection is marking. Set (h / 2)
+ * % 2 of @partial and @full holds what this generation has swept, the other one what it has not.
  *
  * Two cache lines: what every refill and announcement reads and seldom anyone writes, and what
  * every refill writes.
@@ -68,11 +67,10 @@ static inline unsigned int kmh_mcentral_gen(const struct kmh_mcentral *c)
 }
 
 /*
- * A trip is what a CPU does with a span that is on no list and in no mcache: it has popped
- * the span, or announces it, or makes it. Preemption is off from its beginning to its end,
- * and its work is bounded. The sweep cannot find a span that is in the hands of a CPU, so it
- * waits until each CPU is seen without a trip, or with another one:
- * kmh_sweep_wait_for_trips().
+ * A trip is what a CPU does with a span that is on no list and in no mcache: it has popped the
+ * span, or announces it, or makes it. Preemption is off from its beginning to its end, and its
+ * work is bounded. The sweep cannot find a span that is in the hands of a CPU, so it waits until
+ * each CPU is seen without a trip, or with another one: kmh_sweep_wait_for_trips().
  *
  * Trips nest: an interrupt has its own. The low bits of mcache->trips are the depth; the
  * others count trips that have ended and were inside no other trip. A trip inside another

@@ -33,17 +33,15 @@ void kmh_mcentral_set_phase(struct kmh_mcentral *c, unsigned int gen, enum kmh_s
 bool kmh_mcentral_try_claim(struct kmh_mspan *s)
 {
 	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
-	bool mine = false;
+	bool mine;
 
 	lockdep_assert_held(&s->mheap->lock);
 	if (!raw_spin_trylock(&c->lock))
 		return false;
-	if ((unsigned int)atomic_read(&s->sweepgen) == kmh_mcentral_gen(c))
-		goto out;
-	mine = kmh_mcentral_take_partial_locked(c, s) || kmh_mcentral_unlist_locked(c, s);
+	mine = (unsigned int)atomic_read(&s->sweepgen) != kmh_mcentral_gen(c) &&
+	       (kmh_mcentral_take_partial_locked(c, s) || kmh_mcentral_unlist_locked(c, s));
 	if (mine)
 		kmh_mcentral_claim_locked(c, s);
-out:
 	raw_spin_unlock(&c->lock);
 	return mine;
 }

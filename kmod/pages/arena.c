@@ -2,11 +2,10 @@
 /*
  * Arenas: what a heap takes from the kernel, one vmalloc area each.
  *
- * A module can neither reserve address space without backing it nor unmap a part of an area,
- * so an arena is taken and given back whole. All of its heap pages are handed out, so that
- * runs whose length divides an arena's leave nothing over: vmalloc() leaves a page without
- * memory behind each area, which is what a guard would be for. (No guard keeps the arena from
- * vfree(): see lost.c.)
+ * A module can neither reserve address space without backing it nor unmap a part of an area, so an
+ * arena is taken and given back whole. All of its heap pages are handed out, so that runs whose
+ * length divides an arena's leave nothing over: vmalloc() leaves a page without memory behind each
+ * area, which is what a guard would be for. (No guard keeps the arena from vfree(): see lost.c.)
  */
 #include <linux/bitops.h>
 #include <linux/mm.h>

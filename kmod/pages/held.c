@@ -2,14 +2,13 @@
 /*
  * Pages that another user still has when their object is freed.
  *
- * A client that maps the pages of an object into user space (vm_insert_page()), or hands them
- * to the network or to a pipe, gives them references of their own. vfree() drops one
- * reference, so there such pages live on until the last user has gone; clients that come from
- * vmalloc() count on that. An object over 32 KiB, or a run of pages, whose pages have other
- * references when it is freed is *held*: not parked, not wiped, not given to the page heap.
- * The scavenger, a caller that finds no pages, and kmheap_shrink() look at it again; once the
- * last other reference has gone it is released. For the figures it is free meanwhile, and the
- * footprint includes it.
+ * A client that maps the pages of an object into user space (vm_insert_page()), or hands them to
+ * the network or to a pipe, gives them references of their own. vfree() drops one reference, so
+ * there such pages live on until the last user has gone; clients that come from vmalloc() count on
+ * that. An object over 32 KiB, or a run of pages, whose pages have other references when it is
+ * freed is *held*: not parked, not wiped, not given to the page heap. The scavenger, a caller that
+ * finds no pages, and kmheap_shrink() look at it again; once the last other reference has gone it
+ * is released. For the figures it is free meanwhile, and the footprint includes it.
  *
  * vmalloc() splits what it takes into single pages (also behind huge mappings, from 5.18 on),
  * so each page counts its own references: one, when only the heap has it.

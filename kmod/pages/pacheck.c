@@ -178,17 +178,6 @@ static void check_index(struct check *check, struct kmh_pagealloc *pa, unsigned 
 		report(check, "index: %lu ranges listed, %lu have free pages", n, nindexed);
 }
 
-static void check_totals(struct check *check, const struct kmh_pagealloc *pa,
-			 unsigned long nranges, unsigned long npages, unsigned long nfree)
-{
-	if (pa->nranges != nranges)
-		report(check, "total: nranges says %lu, is %lu", pa->nranges, nranges);
-	if (pa->npages != npages)
-		report(check, "total: npages says %lu, is %lu", pa->npages, npages);
-	if (pa->nfree != nfree)
-		report(check, "total: nfree says %lu, is %lu", pa->nfree, nfree);
-}
-
 /*
  * Check an allocator against its bitmaps. @finding is called for each of the first 32 findings,
  * with a text that ends without a newline, under the caller's lock: let it store, and print later.
@@ -212,6 +201,11 @@ unsigned int kmh_pa_validate(struct kmh_pagealloc *pa, kmh_finding_fn finding, v
 		nindexed += r->nfree != 0;
 	}
 	check_index(&check, pa, nindexed);
-	check_totals(&check, pa, nranges, npages, nfree);
+	if (pa->nranges != nranges)
+		report(&check, "total: nranges says %lu, is %lu", pa->nranges, nranges);
+	if (pa->npages != npages)
+		report(&check, "total: npages says %lu, is %lu", pa->npages, npages);
+	if (pa->nfree != nfree)
+		report(&check, "total: nfree says %lu, is %lu", pa->nfree, nfree);
 	return check.nfindings;
 }

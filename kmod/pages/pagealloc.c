@@ -2,10 +2,9 @@
 /*
  * The page allocator: which range serves a request, and the calls that mheap makes.
  *
- * A request goes to the fullest range that has a fitting run, and there to the lowest
- * address, so that use gathers in few arenas and the others become empty and can be given
- * back. Go needs no such choice: its heap is one address space, and it gives back pages, not
- * arenas.
+ * A request goes to the fullest range that has a fitting run, and there to the lowest address, so
+ * that use gathers in few arenas and the others become empty and can be given back. Go needs no
+ * such choice: its heap is one address space, and it gives back pages, not arenas.
  *
  * The index is a table of lists, one for each step of fullness and class of longest free run,
  * with a bit for each list that is not empty. A search takes the fullest step first and in it
@@ -182,19 +181,14 @@ static struct kmh_parange *index_pick_aligned(struct kmh_pagealloc *pa, unsigned
 	return r;
 }
 
-/*
- * Make an allocator without ranges. There is nothing to destroy once all its ranges are removed.
- */
+/* Make an allocator without ranges. There is nothing to destroy once all its ranges are removed. */
 void kmh_pa_init(struct kmh_pagealloc *pa)
 {
 	memset(pa, 0, sizeof(*pa));
 	INIT_LIST_HEAD(&pa->ranges);
 }
 
-/*
- * Let an allocator use a range fresh from kmh_parange_init() or kmh_pa_remove(); it overlaps no
- * other.
- */
+/* Let an allocator use a range, fresh or from kmh_pa_remove(), that overlaps no other. */
 void kmh_pa_add(struct kmh_pagealloc *pa, struct kmh_parange *r)
 {
 	list_add_tail(&r->ranges, &pa->ranges);

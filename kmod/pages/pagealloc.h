@@ -8,10 +8,9 @@
  * *kmh_pagealloc* is the set of the ranges of one heap on one node, indexed so that finding
  * pages costs the same for one range and for 2^18.
  *
- * Locking: none inside. Every call on one kmh_pagealloc and on its ranges, the const ones
- * too, is serialised by the caller (mheap's raw spinlock, interrupts off). Nothing here
- * allocates or sleeps. kmh_parange_bytes() and kmh_parange_init() need no lock: the range is
- * not shared yet.
+ * Locking: none inside. Every call on one kmh_pagealloc and on its ranges, the const ones too, is
+ * serialised by the caller (mheap's raw spinlock, interrupts off). Nothing here allocates or
+ * sleeps. kmh_parange_bytes() and kmh_parange_init() need no lock: the range is not shared yet.
  */
 #ifndef KMH_PAGEALLOC_H
 #define KMH_PAGEALLOC_H

@@ -122,9 +122,7 @@ void kmh_largestore_drain(struct kmheap *heap)
 	int nid = -1;
 
 	while ((node = kmh_next_node(heap, &nid))) {
-		/*
-		 * Each round gives back a page, so this ends: what is parked meanwhile may stay.
-		 */
+		/* Each round gives back a page, so this ends: what is parked meanwhile may stay. */
 		unsigned long left = READ_ONCE(node->mheap.store.npages);
 
 		while (left-- && kmh_largestore_drain_some(&node->mheap, KMH_WHATEVER))

@@ -2,13 +2,12 @@
 /*
  * One range of the page allocator: the bitmap of its pages and the radix tree of summaries.
  *
- * The tree is Go's: a node knows the free run at its start, the longest anywhere in it, and
- * the one at its end, so a run of any length is found, or known not to exist, by looking at
- * no more than 8 nodes a level. Two things differ. Go reserves the tree as sparse address
- * space, which a module cannot, so the levels are arrays that cover one range, and a range
- * has as many levels as it needs. And Go packs the three numbers into one word, for which a
- * summary must not cover more than 2^21 pages; three u32 are 4 bytes more for 4 MiB and let
- * one range have 2^30 pages.
+ * The tree is Go's: a node knows the free run at its start, the longest anywhere in it, and the
+ * one at its end, so a run of any length is found, or known not to exist, by looking at no more
+ * than 8 nodes a level. Two things differ. Go reserves the tree as sparse address space, which a
+ * module cannot, so the levels are arrays that cover one range, and a range has as many levels as
+ * it needs. And Go packs the three numbers into one word, for which a summary must not cover more
+ * than 2^21 pages; three u32 are 4 bytes more for 4 MiB and let one range have 2^30 pages.
  *
  * Pages past the end of the range have their bits set, so no other code needs to know that
  * the last chunk may be short.
@@ -27,11 +26,6 @@
 /* Words of the bitmap are handed out as u64, and a group is one word. */
 static_assert(BITS_PER_LONG == 64);
 static_assert(KMH_PA_GROUP_PAGES == BITS_PER_LONG);
-
-static unsigned long range_nchunks(unsigned long npages)
-{
-	return DIV_ROUND_UP(npages, KMH_PA_CHUNK_PAGES);
-}
 
 /* Nodes on the level above one of @n nodes; 0 when there is none. */
 static unsigned long level_above(unsigned long n)
@@ -133,11 +127,6 @@ static struct kmh_pasum node_sum(const struct kmh_parange *r, unsigned int level
 	return sum;
 }
 
-static bool sum_equal(const struct kmh_pasum *a, const struct kmh_pasum *b)
-{
-	return a->start == b->start && a->max == b->max && a->end == b->end;
-}
-
 /*
  * Update the max of a parent for one changed child. Return: false when that cannot be told without
  * the siblings. It can for nearly every free, which halves what one costs in a tree of many
@@ -171,12 +160,10 @@ static bool node_update(struct kmh_parange *r, unsigned int level, unsigned long
 		 !max_from_child(sum, was, &r->level[level - 1][child]))
 		*sum = node_sum(r, level, node);
 	*was = old;
-	return !sum_equal(sum, &old);
+	return old.start != sum->start || old.max != sum->max || old.end != sum->end;
 }
 
-/*
- * Bits of @npages >= 1 pages from @start have changed: update the nodes above while they change.
- */
+/* Bits of @npages >= 1 pages from @start have changed: update the nodes above while they change. */
 static void range_update(struct kmh_parange *r, unsigned long start, unsigned long npages)
 {
 	unsigned long lo = start >> KMH_PA_CHUNK_SHIFT;
@@ -204,7 +191,7 @@ static void range_update(struct kmh_parange *r, unsigned long start, unsigned lo
  */
 size_t kmh_parange_bytes(unsigned long npages)
 {
-	unsigned long nchunks = range_nchunks(npages);
+	unsigned long nchunks = DIV_ROUND_UP(npages, KMH_PA_CHUNK_PAGES);
 	size_t bytes = nchunks * CHUNK_WORDS * sizeof(unsigned long);
 	unsigned long n;
 
@@ -222,7 +209,7 @@ size_t kmh_parange_bytes(unsigned long npages)
 void kmh_parange_init(struct kmh_parange *r, unsigned long first, unsigned long npages,
 		      void *mem)
 {
-	unsigned long nchunks = range_nchunks(npages);
+	unsigned long nchunks = DIV_ROUND_UP(npages, KMH_PA_CHUNK_PAGES);
 	struct kmh_pasum *sum;
 	unsigned int level;
 	unsigned long n;
