@@ -281,7 +281,7 @@ void kmh_magazines_end(struct kmheap *heap)
 	synchronize_rcu();	/* preemption is off in sections: they see it, or are over */
 }
 
-/* Free an mcache's magazines, whose entries have been announced, unless the heap ends. */
+/* Free magazines: entries are announced, or the heap ends. Called as kmh_magazines_drain() is. */
 void kmh_magazines_free(struct kmh_mcache *mc)
 {
 	unsigned int i;
