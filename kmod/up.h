@@ -22,7 +22,7 @@ struct kmheap;
 void kmh_mcentral_date_span(struct kmh_mspan *s);
 
 /* pages -> cpu: parked pages come first, also those that this CPU has. */
-bool kmh_largecache_flush(struct kmh_mheap *mh, struct kmh_mcache *mc, unsigned long npages);
+bool kmh_largecache_drain_for(struct kmh_mheap *mh, struct kmh_mcache *mc, unsigned long npages);
 
 /* central -> sweep: who takes fresh pages pays for them by sweeping. */
 void kmh_sweep_pay(struct kmheap *heap, unsigned long npages);

@@ -77,7 +77,7 @@ static inline void fold_span(struct kunit *test, struct kmh_mspan *s)
 	preempt_disable();
 	kmh_inbox_announce(s);
 	preempt_enable();
-	kmh_mcentral_release_empty(node(test), s->spanclass);
+	kmh_mcentral_drain(node(test), s->spanclass);
 }
 
 /* ---- on another CPU */

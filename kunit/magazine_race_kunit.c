@@ -100,7 +100,7 @@ static void disturb(struct replace *r, struct rnd_state *rnd)
 	preempt_disable();
 	kmh_inbox_announce(kmh_span_of((unsigned long)READ_ONCE(r->set[n % r->nset])));
 	preempt_enable();
-	kmh_mcentral_release_empty(r->node, SPANCLASS);
+	kmh_mcentral_drain(r->node, SPANCLASS);
 	if (r->rcu)
 		read_one(r, n % r->nset);
 	if (n >> 26 == 0)

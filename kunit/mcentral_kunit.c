@@ -164,7 +164,7 @@ static void release_empty_keeps_the_rest(struct kunit *test)
 			free_all(test, s[i]);
 	}
 	nfree = free_pages_now(test);
-	kmh_mcentral_release_empty(node(test), SPANCLASS);
+	kmh_mcentral_drain(node(test), SPANCLASS);
 	KUNIT_EXPECT_EQ(test, free_pages_now(test), nfree + 40);
 	for (i = 2; i < ARRAY_SIZE(s); i += 3) {
 		expect_home(test, s[i], KMH_HOME_PARTIAL);
@@ -173,7 +173,7 @@ static void release_empty_keeps_the_rest(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, central(test, SPANCLASS)->npartial, nkept);
 	/* A second release finds nothing to do. */
-	kmh_mcentral_release_empty(node(test), SPANCLASS);
+	kmh_mcentral_drain(node(test), SPANCLASS);
 	KUNIT_EXPECT_EQ(test, free_pages_now(test), nfree + 40);
 	KUNIT_EXPECT_EQ(test, central(test, SPANCLASS)->npartial, nkept);
 	for (i = 2; i < ARRAY_SIZE(s); i += 3)
@@ -187,7 +187,7 @@ static void release_empty_settles_full_ones(struct kunit *test)
 
 	uncache_span(test, s);
 	s->w[0].free = 0;		/* as after a raced double free */
-	kmh_mcentral_release_empty(node(test), SPANCLASS);
+	kmh_mcentral_drain(node(test), SPANCLASS);
 	expect_home(test, s, KMH_HOME_FULL);
 	KUNIT_EXPECT_EQ(test, central(test, SPANCLASS)->npartial, 0U);
 	free_all(test, s);
@@ -248,7 +248,7 @@ static void alloc_one_every_spanclass(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&central(test, i)->nested_allocs), 3L);
 		for (n = 0; n < ARRAY_SIZE(p); n++)
 			kmheap_free(p[n]);
-		kmh_mcentral_release_empty(node(test), i);
+		kmh_mcentral_drain(node(test), i);
 	}
 	expect_all_released(test, SPANCLASS);
 }

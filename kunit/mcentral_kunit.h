@@ -178,7 +178,7 @@ static inline void expect_all_released(struct kunit *test, unsigned int spanclas
 	struct kmh_mcentral *c = central(test, spanclass);
 
 	kmh_kunit_settle(kmh_kunit_heap(test));
-	kmh_mcentral_release_empty(node(test), spanclass);
+	kmh_mcentral_drain(node(test), spanclass);
 	KUNIT_EXPECT_EQ(test, c->npartial, 0U);
 	KUNIT_EXPECT_TRUE(test, list_empty(&c->partial[0]) && list_empty(&c->partial[1]));
 	KUNIT_EXPECT_FALSE(test, kmh_inbox_any_announced(c));

@@ -337,7 +337,7 @@ static void alloc_one_loses_the_slot_it_saw(struct kunit *test)
 	expect_home(test, s, KMH_HOME_ANNOUNCED);
 	p = alloc_one(test, SPANCLASS_16);
 	KUNIT_EXPECT_EQ(test, (unsigned long)p, s->base);
-	kmh_mcentral_release_empty(node(test), SPANCLASS_16);
+	kmh_mcentral_drain(node(test), SPANCLASS_16);
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, kmh_kunit(test)->nreports[KMH_DOUBLE_FREE]);
 	free_all(test, s);
 	expect_all_released(test, SPANCLASS_16);
@@ -429,7 +429,7 @@ static void alloc_one_survives_raced_doubles(struct kunit *test)
 	kmh_kunit_threads(test, 2, raced_doubles_thread, &r);
 	KUNIT_EXPECT_EQ(test, r.nwrong, 0U);
 	KUNIT_EXPECT_GT(test, r.nsame, 0U);
-	kmh_mcentral_release_empty(node(test), SPANCLASS);
+	kmh_mcentral_drain(node(test), SPANCLASS);
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, k->nreports[KMH_DOUBLE_FREE]);
 	free_all(test, r.s);
 	expect_all_released(test, SPANCLASS);

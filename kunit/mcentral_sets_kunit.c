@@ -126,7 +126,7 @@ static void full_span_is_listed_while_it_waits(struct kunit *test)
 	got = cache_span(test, SPANCLASS);
 	KUNIT_EXPECT_TRUE(test, got != s);
 	uncache_span(test, got);
-	kmh_mcentral_release_empty(node(test), SPANCLASS);
+	kmh_mcentral_drain(node(test), SPANCLASS);
 	expect_home(test, s, KMH_HOME_LISTED);
 	close_and_expire(test);
 	expect_home(test, s, KMH_HOME_PARTIAL);
@@ -341,11 +341,11 @@ static void release_empty_sweeps(struct kunit *test)
 		uncache_span(test, s[i]);
 	}
 	nfree = free_pages_now(test);
-	kmh_mcentral_release_empty(node(test), SPANCLASS);
+	kmh_mcentral_drain(node(test), SPANCLASS);
 	KUNIT_EXPECT_EQ_MSG(test, free_pages_now(test), nfree, "all of them wait");
 	defer_close(test);
 	defer_open(test);
-	kmh_mcentral_release_empty(node(test), SPANCLASS);
+	kmh_mcentral_drain(node(test), SPANCLASS);
 	KUNIT_EXPECT_EQ(test, free_pages_now(test), nfree + 10);
 	KUNIT_EXPECT_TRUE(test, kmh_mcentral_is_swept(c));
 	KUNIT_EXPECT_EQ(test, c->npartial, 20U);

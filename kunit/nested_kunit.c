@@ -82,7 +82,7 @@ static void under_the_lock_of_a_class(struct kunit *test)
 	expect_handled_at(test, "under the lock of a class");
 	kmh_mcache_drain_all(kmh_kunit_heap(test));
 	free_all(test, s);
-	kmh_mcentral_release_empty(node(test), SPANCLASS);
+	kmh_mcentral_drain(node(test), SPANCLASS);
 }
 
 static struct kunit_case nested_cases[] = {

@@ -54,7 +54,7 @@ static void end_span(struct kunit *test, struct kmh_mspan *s)
 {
 	free_all(test, s);
 	uncache_span(test, s);
-	kmh_mcentral_release_empty(node(test), s->spanclass);
+	kmh_mcentral_drain(node(test), s->spanclass);
 }
 
 /* ---- magazines */
@@ -237,7 +237,7 @@ static void free_tiny_and_recycle(void *arg)
 
 	kmheap_free(r->p);
 	preempt_enable();	/* as in recycle_span() */
-	kmh_mcentral_release_empty(node(r->test), KMH_SPANCLASS_TINY);
+	kmh_mcentral_drain(node(r->test), KMH_SPANCLASS_TINY);
 	preempt_disable();
 	r->again = full_span(r) == r->s;
 }

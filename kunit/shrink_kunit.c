@@ -255,7 +255,7 @@ static size_t reap(struct kmheap *heap)
 	size_t bytes = 0;
 
 	if (mutex_trylock(&heap->arenas_mutex)) {
-		bytes = kmh_arenas_reap_locked(heap);
+		bytes = kmh_arenas_give_back_left_locked(heap);
 		mutex_unlock(&heap->arenas_mutex);
 	}
 	return bytes;

@@ -10,7 +10,7 @@
  * others are waited for are not; trips.pml has how a CPU tells them apart.
  *
  * An owner caches the span and gives it up. Either a user takes it from wherever it is, in
- * a trip of its own (kmh_mcentral_release_empty()), or a reclaimer finds it by
+ * a trip of its own (kmh_mcentral_drain()), or a reclaimer finds it by
  * its address. One CPU frees a slot, another one frees a slot deferred. A worker closes the
  * set, waits for the grace period, opens a generation and ends it. Whether the span has
  * something to give is left open each time it is put down, and so is whether that is in NMI

@@ -197,7 +197,7 @@ static unsigned int kmh_mcentral_release_some(struct kmh_mcentral *c, unsigned i
  * and so once at each of them if no other caller takes or lists spans meanwhile. Context: process
  * context; may sleep.
  */
-void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass)
+void kmh_mcentral_drain(struct kmh_node *node, unsigned int spanclass)
 {
 	struct kmh_mcentral *c = &node->central[spanclass];
 	unsigned int left, looks;

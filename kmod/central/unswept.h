@@ -15,6 +15,6 @@ void kmh_mcentral_set_phase(struct kmh_mcentral *c, unsigned int gen, enum kmh_s
 unsigned int kmh_mcentral_sweep_popped(struct kmh_mcentral *c,
 				       struct kmh_mspan *(*pop)(struct kmh_mcentral *c));
 unsigned int kmh_mcentral_sweep_one(struct kmh_mcentral *c);
-void kmh_mcentral_release_empty(struct kmh_node *node, unsigned int spanclass);
+void kmh_mcentral_drain(struct kmh_node *node, unsigned int spanclass);
 
 #endif /* _KMHEAP_UNSWEPT_H */

@@ -201,7 +201,7 @@ void kmh_largecache_drain(struct kmh_mcache *mc)
  * Context: any; holds no lock. An NMI gets nothing, and an interrupt that finds the mcache busy
  * gets nothing of this CPU's. Return: true when it is worth trying again.
  */
-bool kmh_largecache_flush(struct kmh_mheap *mh, struct kmh_mcache *mc, unsigned long npages)
+bool kmh_largecache_drain_for(struct kmh_mheap *mh, struct kmh_mcache *mc, unsigned long npages)
 {
 	bool entered = false;
 

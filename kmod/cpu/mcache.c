@@ -187,7 +187,7 @@ void kmh_mcache_drain_locked(struct kmh_mcache *mc)
 		while ((s = kmh_mcache_pop_spare(mc, i)))
 			kmh_mcache_uncache(mc, s);
 	}
-	kmh_pagecache_give(&mc->node->mheap, &mc->pages);
+	kmh_pagecache_drain(&mc->node->mheap, &mc->pages);
 	kmh_largecache_drain(mc);
 }
 

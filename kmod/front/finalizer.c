@@ -335,7 +335,7 @@ static void kmh_special_kicked(struct irq_work *kick)
  * Wait for the finalizers of objects that are known to be dead, but not of objects that die
  * meanwhile, perhaps by one of these finalizers. Context: process context; sleeps.
  */
-void kmh_special_flush(struct kmheap *heap)
+void kmh_special_wait(struct kmheap *heap)
 {
 	irq_work_sync(&heap->specials.kick);
 	flush_work(&heap->specials.work);
@@ -432,13 +432,13 @@ void kmh_special_stop(struct kmheap *heap)
 {
 	long left;
 
-	kmh_special_flush(heap);
+	kmh_special_wait(heap);
 	if (!READ_ONCE(heap->specials.used))
 		return;
 	WRITE_ONCE(heap->specials.ending, true);
 	while ((left = atomic_long_read(&heap->specials.n))) {
 		kmh_special_end_some(heap, false);
-		kmh_special_flush(heap);
+		kmh_special_wait(heap);
 		kmh_special_pass();
 		/* Objects that are left may have been freed by kmheap_free_rcu(). */
 		if (atomic_long_read(&heap->specials.n) == left)

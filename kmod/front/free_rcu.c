@@ -159,6 +159,6 @@ void kmheap_rcu_barrier(struct kmheap *heap)
 		kmh_sweep_settle(heap);
 		mutex_unlock(&heap->sweep.mutex);
 	}
-	kmh_special_flush(heap);
+	kmh_special_wait(heap);
 }
 EXPORT_SYMBOL_GPL(kmheap_rcu_barrier);

@@ -74,7 +74,7 @@ struct kmh_special *kmh_special_of(const char *who, const void *p,
 void kmh_special_disarm(struct kmheap *heap, struct kmh_special *sp);
 size_t kmh_weak_bytes(void);
 
-void kmh_special_flush(struct kmheap *heap);
+void kmh_special_wait(struct kmheap *heap);
 int kmh_special_init(struct kmheap *heap);
 void kmh_special_stop(struct kmheap *heap);
 void kmh_special_exit(struct kmheap *heap);

@@ -163,7 +163,7 @@ static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_mcache *mc,
 	do {
 		if (likely(kmh_mheap_find_pages(mh, pc, want, false, run)))
 			return true;
-	} while (kmh_largecache_flush(mh, mc, want->npages));
+	} while (kmh_largecache_drain_for(mh, mc, want->npages));
 	return kmh_mheap_find_pages(mh, pc, want, true, run);
 }
 

@@ -57,7 +57,7 @@ bool kmh_pagecache_alloc(struct kmh_pagecache *pc, unsigned int npages, unsigned
 }
 
 /* Give the pages of a page cache back. Context: any but NMI. */
-void kmh_pagecache_give(struct kmh_mheap *mh, struct kmh_pagecache *pc)
+void kmh_pagecache_drain(struct kmh_mheap *mh, struct kmh_pagecache *pc)
 {
 	unsigned long flags;
 

@@ -140,7 +140,7 @@ bool kmh_mheap_drain_lists(struct kmh_mheap *mh)
 
 		if (READ_ONCE(c->npartial) || kmh_inbox_any_announced(c) ||
 		    kmh_sweep_is_open(mh->heap))
-			kmh_mcentral_release_empty(node, i);
+			kmh_mcentral_drain(node, i);
 		cond_resched();
 	}
 	kmh_mheap_drain_pending(mh);
@@ -400,7 +400,7 @@ size_t kmh_arenas_count_spare_locked(struct kmh_mheap *mh)
 
 /*
  * What has been detached is given back after a grace period, by a worker or by
- * kmh_arenas_reap_locked(). Context: process context, also reclaim; does not wait.
+ * kmh_arenas_give_back_left_locked(). Context: process context, also reclaim; does not wait.
  */
 void kmh_arenas_finish_later_locked(struct kmheap *heap, struct list_head *gone)
 {
@@ -421,7 +421,7 @@ void kmh_arenas_finish_later_locked(struct kmheap *heap, struct list_head *gone)
  * Give back the arenas that have left and that no lookup reads any more. Context: process context,
  * also reclaim; arenas_mutex held; does not wait. Return: bytes given back.
  */
-size_t kmh_arenas_reap_locked(struct kmheap *heap)
+size_t kmh_arenas_give_back_left_locked(struct kmheap *heap)
 {
 	struct kmh_arena *a, *next;
 	size_t bytes = 0;
@@ -442,7 +442,7 @@ static void kmh_arenas_leave_work(struct work_struct *work)
 	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, leave);
 
 	mutex_lock(&heap->arenas_mutex);
-	kmh_arenas_reap_locked(heap);
+	kmh_arenas_give_back_left_locked(heap);
 	if (!list_empty(&heap->leaving))
 		queue_delayed_work(kmh_wq, &heap->leave, 1);
 	mutex_unlock(&heap->arenas_mutex);

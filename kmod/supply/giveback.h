@@ -38,7 +38,7 @@ size_t kmh_arenas_give_back(struct kmheap *heap, const struct kmh_leavers *which
 bool kmh_arena_empties(const struct kmh_arena *a);
 size_t kmh_arenas_count_spare_locked(struct kmh_mheap *mh);
 size_t kmh_arenas_least_spare(struct kmheap *heap);
-size_t kmh_arenas_reap_locked(struct kmheap *heap);
+size_t kmh_arenas_give_back_left_locked(struct kmheap *heap);
 size_t kmh_arenas_leaving_bytes(struct kmheap *heap);
 void kmh_arenas_leave_init(struct kmheap *heap);
 void kmh_arenas_leave_stop(struct kmheap *heap);

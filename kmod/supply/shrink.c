@@ -9,9 +9,9 @@
  * those of the growing side of this module. So it allocates nothing, and arenas_mutex, the
  * only lock that it shares with tasks that sleep, is only tried. It does not wait for grace
  * periods either: arenas are detached from the heap, an expedited grace period is started,
- * and the next scan, or a worker, gives them back afterwards (kmh_arenas_reap_locked()). A
- * scan returns what it has detached, like the inode cache with inodes that RCU frees; reclaim
- * is told of progress (current->reclaim_state) when pages have really gone.
+ * and the next scan, or a worker, gives them back (kmh_arenas_give_back_left_locked()). A scan
+ * returns what it has detached, like the inode cache with inodes that RCU frees; reclaim is told
+ * of progress (current->reclaim_state) when pages have really gone.
  *
  * The shrinker leaves a heap what the page heap keeps for callers that cannot sleep: these
  * pages are needed most when memory is short. The OOM notifier leaves nothing, and waits: the
@@ -165,7 +165,7 @@ static unsigned long kmh_shrink_scan(struct shrinker *s, struct shrink_control *
 
 	if (mh->nid != sc->nid || !mutex_trylock(&heap->arenas_mutex))
 		return SHRINK_STOP;
-	gone = kmh_arenas_reap_locked(heap);
+	gone = kmh_arenas_give_back_left_locked(heap);
 	done = kmh_shrink_scan_locked(heap, mh, sc->nr_to_scan << PAGE_SHIFT);
 	mutex_unlock(&heap->arenas_mutex);
 	if (current->reclaim_state)
