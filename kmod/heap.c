@@ -160,7 +160,7 @@ static struct kmh_node *kmh_node_create(struct kmheap *heap, int nid)
 static int kmh_heap_init_nodes(struct kmheap *heap)
 {
 	size_t bytes = nr_node_ids * sizeof(*heap->nodes);
-	int nid;
+	int nid, first = NUMA_NO_NODE;	/* memory may come and go meanwhile */
 
 	heap->nodes = kmh_backend_zalloc(bytes, GFP_KERNEL, NUMA_NO_NODE);
 	if (!heap->nodes)
@@ -170,10 +170,12 @@ static int kmh_heap_init_nodes(struct kmheap *heap)
 		heap->nodes[nid] = kmh_node_create(heap, nid);
 		if (!heap->nodes[nid])
 			return -ENOMEM;
+		if (first == NUMA_NO_NODE)
+			first = nid;
 	}
 	for (nid = 0; nid < nr_node_ids; nid++)
 		if (!heap->nodes[nid])
-			heap->nodes[nid] = heap->nodes[first_memory_node];
+			heap->nodes[nid] = heap->nodes[first];
 	return 0;
 }
 

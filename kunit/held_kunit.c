@@ -132,6 +132,55 @@ static void scavenger_looks_again(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, kmh_held_release(heap));
 }
 
+/* An object whose pages are no longer held as soon as it is set aside. */
+struct passing {
+	struct kmheap *heap, *other;
+	struct page *page;
+	struct kmh_mspan *s;
+	void *p[64];
+	bool recycled;
+};
+
+/* Another CPU releases it, and its descriptor is taken by another heap. */
+static void recycle(void *arg)
+{
+	struct passing *a = arg;
+	unsigned int i;
+
+	put_page(a->page);
+	kmh_held_release(a->heap);
+	for (i = 0; i < ARRAY_SIZE(a->p) && !a->recycled; i++) {
+		a->p[i] = kmheap_alloc(a->other, 64 << 10, GFP_KERNEL);
+		a->recycled = kmh_span_of((unsigned long)a->p[i]) == a->s;
+	}
+	atomic_set(&a->other->scavenge.kick.asked, 0);
+}
+
+/* Who has set an object aside touches it no more: the heap that is asked is the object's. */
+static void what_is_set_aside_is_another_s(struct kunit *test)
+{
+	struct passing *a = kunit_kzalloc(test, sizeof(*a), GFP_KERNEL);
+	void *p;
+
+	KUNIT_ASSERT_NOT_NULL(test, a);
+	a->heap = kmh_kunit_heap(test);
+	a->other = kmheap_create("kunit-passing", NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(a->other));
+	p = kmheap_alloc(a->heap, 3 << 19, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	if (p) {
+		a->s = kmh_span_of((unsigned long)p);
+		a->page = hold(p);
+		kmh_kunit_at(test, "held: the span is listed", recycle, a);
+		kmheap_free(p);
+		KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("held: the span is listed"));
+		KUNIT_EXPECT_TRUE(test, a->recycled);
+		KUNIT_EXPECT_EQ(test, atomic_read(&a->other->scavenge.kick.asked), 0);
+	}
+	kmheap_free_bulk(ARRAY_SIZE(a->p), a->p);
+	kmheap_destroy(a->other);
+}
+
 /*
  * A deferred free, and the end of the heap: held pages outlive the heap, as they outlive
  * vfree().
@@ -157,6 +206,7 @@ static void pages_outlive_the_heap(struct kunit *test)
 static struct kunit_case held_cases[] = {
 	KUNIT_CASE(held_pages_are_not_handed_out),
 	KUNIT_CASE(scavenger_looks_again),
+	KUNIT_CASE(what_is_set_aside_is_another_s),
 	KUNIT_CASE(pages_outlive_the_heap),
 	{ }
 };

@@ -175,6 +175,47 @@ static void area_at_the_same_address_stays(struct kunit *test)
 	}
 }
 
+/*
+ * A client has freed the arena, and the kernel has put an arena of another heap at the addresses
+ * of a part of an object; nobody has noticed yet. A free of the object leaves the other arena's
+ * entries alone, at whatever page they begin.
+ */
+static void entries_of_another_arena_stay(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned long page, npages = KMH_LARGECACHE_PAGES + 1, i;
+	void *p = kmheap_alloc(heap, npages << KMH_PAGE_SHIFT, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	page = (unsigned long)p >> KMH_PAGE_SHIFT;
+	kmh_arenamap_set(page + 3, 2, &kmh_span_none);
+	kmheap_free(p);
+	for (i = 0; i < npages; i++)
+		KUNIT_EXPECT_EQ_MSG(test, (int)kmh_span_of_page(page + i)->state,
+				    i == 3 || i == 4 ? (int)KMH_SPAN_NONE : (int)KMH_SPAN_FREED,
+				    "page %lu", i);
+	kmh_arenamap_set(page + 3, 2, heap->freed);
+}
+
+/* In a heap that has ended no entry of a lost arena leads to its descriptors. */
+static void no_entry_outlives_the_heap(struct kunit *test)
+{
+	struct kmheap *heap = kmheap_create("kunit-lost", NULL);
+	unsigned long page, nothing = 0;
+	struct mix m;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
+	make(test, heap, &m);
+	kmheap_free(m.small);
+	vfree(m.large);
+	kmheap_destroy(heap);
+	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	for (page = m.at.start >> KMH_PAGE_SHIFT; page < m.at.end >> KMH_PAGE_SHIFT; page++)
+		nothing += kmh_span_of_page(page)->state != KMH_SPAN_GONE &&
+			   kmh_span_of_page(page)->heap == heap;
+	KUNIT_EXPECT_EQ(test, nothing, 0UL);
+}
+
 /* Weak handles give NULL, and the end of the heap waits for no finalizers of lost objects. */
 static void finalizer(void *p, void *arg)
 {
@@ -234,6 +275,8 @@ static struct kunit_case lost_cases[] = {
 	KUNIT_CASE(validators_find_it),
 	KUNIT_CASE(scavenger_finds_it),
 	KUNIT_CASE(area_at_the_same_address_stays),
+	KUNIT_CASE(entries_of_another_arena_stay),
+	KUNIT_CASE(no_entry_outlives_the_heap),
 	KUNIT_CASE(specials_go_too),
 	KUNIT_CASE(pages_go_back_unmarked),
 	{ }

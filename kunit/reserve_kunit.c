@@ -43,13 +43,20 @@ static void depth_follows_what_is_drawn(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, r->pages, 2 * 10 - 16UL);
 	KUNIT_EXPECT_TRUE(test, draw(mh, 30, true));
 	KUNIT_EXPECT_EQ(test, r->pages, 2 * 40 - 16UL);
-	kmh_reserve_refilled(mh);
+	kmh_reserve_refilled(mh, r->drawn - 8);
+	KUNIT_EXPECT_EQ(test, r->drawn, 8UL);	/* the worker had not seen them */
+	kmh_reserve_refilled(mh, r->drawn);
 	KUNIT_EXPECT_EQ(test, r->drawn, 0UL);
 	KUNIT_EXPECT_FALSE(test, draw(mh, 20, true));	/* 80 are in reserve */
 	KUNIT_EXPECT_EQ(test, r->pages, 64UL);
 	KUNIT_EXPECT_TRUE(test, draw(mh, 1, false));	/* a refusal doubles the depth */
 	KUNIT_EXPECT_EQ(test, r->pages, 2 * 80 - 16UL);
+	KUNIT_EXPECT_TRUE(test, draw(mh, 1, false));	/* once for each refill */
+	KUNIT_EXPECT_EQ(test, r->pages, 144UL);
 	KUNIT_EXPECT_EQ(test, r->peak, 144UL);
+	kmh_reserve_refilled(mh, r->drawn);
+	KUNIT_EXPECT_TRUE(test, draw(mh, 1, false));
+	KUNIT_EXPECT_EQ(test, r->pages, 2 * 160 - 16UL);
 }
 
 static void depth_is_bounded(struct kunit *test)
@@ -88,6 +95,61 @@ static void depth_decays(struct kunit *test)
 	while (kmh_reserve_decay(mh))
 		;
 	KUNIT_EXPECT_EQ(test, r->pages, 0UL);
+}
+
+/* ---- the worker, when the kernel has little memory left */
+
+static void draw_some(void *mh)
+{
+	draw(mh, 2, true);
+}
+
+static void run_worker(struct kmh_mheap *mh)
+{
+	irq_work_queue(&mh->kick);
+	kmh_kunit_settle(mh->heap);
+}
+
+static void memory_is_enough(void *unused)
+{
+	kmh_backend_short = false;
+}
+
+/* Nothing was drawn, so that the worker brings nothing; it does not pause as if it could not. */
+static void no_demand_is_no_failure(struct kunit *test)
+{
+	struct kmh_mheap *mh = mheap(test);
+	unsigned long grown;
+
+	kmh_kunit_settle(mh->heap);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, memory_is_enough, NULL), 0);
+	kmh_backend_short = true;
+	mh->reserve.drawn = 0;
+	mh->reserve.pages = mh->pa.npages;	/* so that pages are missing */
+	mh->ahead_after = jiffies;
+	grown = mh->ngrown;
+	run_worker(mh);
+	KUNIT_EXPECT_EQ(test, mh->ngrown, grown);
+	KUNIT_EXPECT_FALSE(test, time_after(mh->ahead_after, jiffies));
+	/* Who draws is heard at once. */
+	KUNIT_EXPECT_TRUE(test, draw(mh, mh->reserve.pages, false));
+	run_worker(mh);
+	KUNIT_EXPECT_GT(test, mh->ngrown, grown);
+}
+
+/* What is drawn while the worker runs is there for its next run. */
+static void draw_during_a_refill_counts(struct kunit *test)
+{
+	struct kmh_mheap *mh = mheap(test);
+
+	kmh_kunit_settle(mh->heap);
+	draw(mh, 8, true);
+	kmh_kunit_at_any(test, "grow: the reserve is refilled", draw_some, mh);
+	run_worker(mh);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("grow: the reserve is refilled"));
+	KUNIT_EXPECT_EQ(test, mh->reserve.drawn, 2UL);
+	run_worker(mh);
+	KUNIT_EXPECT_EQ(test, mh->reserve.drawn, 0UL);
 }
 
 /* ---- callers */
@@ -374,6 +436,8 @@ static struct kunit_case reserve_cases[] = {
 	KUNIT_CASE(depth_follows_what_is_drawn),
 	KUNIT_CASE(depth_is_bounded),
 	KUNIT_CASE(depth_decays),
+	KUNIT_CASE(no_demand_is_no_failure),
+	KUNIT_CASE(draw_during_a_refill_counts),
 	KUNIT_CASE(who_can_sleep_leaves_it_alone),
 	KUNIT_CASE(bursts_are_served_when_the_depth_is_found),
 	KUNIT_CASE(contexts_are_told_apart),

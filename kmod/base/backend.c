@@ -43,6 +43,7 @@ bool kmh_backend_should_fail(void)
 
 #ifdef KMHEAP_KUNIT
 gfp_t kmh_backend_gfps;
+bool kmh_backend_short;
 
 /* Note for the suites that the kernel is given @gfp. */
 static void kmh_backend_note(gfp_t gfp)
@@ -50,6 +51,7 @@ static void kmh_backend_note(gfp_t gfp)
 	WRITE_ONCE(kmh_backend_gfps, READ_ONCE(kmh_backend_gfps) | gfp);
 }
 #else
+#define kmh_backend_short	false
 static void kmh_backend_note(gfp_t gfp) { }
 #endif
 
@@ -71,7 +73,7 @@ bool kmh_memory_is_short(size_t bytes)
 {
 	unsigned long least = totalram_pages() / 32 + ((bytes + KMH_NOT_AVAILABLE) >> PAGE_SHIFT);
 
-	return si_mem_available() < (long)least;
+	return si_mem_available() < (long)least || kmh_backend_short;
 }
 
 /* Does @gfp ask for NULL before a task is killed, when no memory is left? */

@@ -21,6 +21,7 @@ extern atomic_long_t kmh_backend_ntables;
 #ifdef KMHEAP_KUNIT
 /* All flags that the kernel has been given since a case cleared this. */
 extern gfp_t kmh_backend_gfps;
+extern bool kmh_backend_short;	/* memory is to look short */
 #endif
 
 gfp_t kmh_backend_gfp(gfp_t gfp);

@@ -51,10 +51,18 @@ void kmh_kick_init(struct kmh_kick *k, work_func_t work, long (*delay)(const str
 	INIT_DELAYED_WORK(&k->work, work);
 }
 
-/* The worker does not come from here on, but when somebody queues it. Context: process; sleeps. */
+/*
+ * The worker does not come from here on, but when somebody queues it. Twice, because a worker that
+ * has not seen @stopped may kick once more, and on PREEMPT_RT the irq_work comes when it likes;
+ * after the first time no worker runs. Context: process; sleeps.
+ */
 void kmh_kick_stop(struct kmh_kick *k)
 {
+	unsigned int round;
+
 	WRITE_ONCE(k->stopped, true);
-	irq_work_sync(&k->irq);
-	cancel_delayed_work_sync(&k->work);
+	for (round = 0; round < 2; round++) {
+		irq_work_sync(&k->irq);
+		cancel_delayed_work_sync(&k->work);
+	}
 }

@@ -346,6 +346,8 @@ static int kmh_spans_show_one(struct seq_file *m, void *v)
 		return 0;
 	}
 	for (i = 0; i < a->range.npages; i++) {
+		if (i % 256 == 255)
+			cond_resched();
 		row.home = NULL;
 		kmh_walk_pages(a->range.first + i, a->range.first + i + 1, kmh_span_snapshot, &row);
 		if (!row.home)

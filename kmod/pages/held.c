@@ -50,18 +50,21 @@ bool kmh_large_is_held(const struct kmh_mspan *s)
  */
 void kmh_large_release(struct kmh_mspan *s)
 {
+	struct kmheap *heap = s->heap;	/* once it is listed, another may have the span */
+
 	if (unlikely(READ_ONCE(s->state) == KMH_SPAN_GONE))
 		return;
 	if (READ_ONCE(s->nspecials) && kmh_special_die(s, s->base))
 		return;
 	if (unlikely(kmh_large_is_held(s))) {
 		llist_add(&s->node, &s->mheap->held);
-		kmh_kick_ask(&s->heap->scavenge.kick);
+		kmh_test_point("held: the span is listed");
+		kmh_kick_ask(&heap->scavenge.kick);
 		return;
 	}
 	if (kmh_wants_wipe())
 		kmh_clear_chunked((void *)s->base, (size_t)s->npages << KMH_PAGE_SHIFT, false);
-	if (kmh_heap_sanitized(s->heap))
+	if (kmh_heap_sanitized(heap))
 		kmh_sanitize_dead(s->base, (size_t)s->npages << KMH_PAGE_SHIFT);
 	kmh_mheap_free_span(s);
 }

@@ -241,7 +241,7 @@ void kmh_mheap_free_span(struct kmh_mspan *s)
 	if (unlikely(test_bit(page, s->arena->page_marks)))
 		clear_bit(page, s->arena->page_marks);
 	/* Before the lock: the span is the caller's, and may have 131072 pages. */
-	kmh_arenamap_set(s->base >> KMH_PAGE_SHIFT, s->npages, mh->heap->freed);
+	kmh_arenamap_replace(s->base >> KMH_PAGE_SHIFT, s->npages, s, mh->heap->freed);
 	if (!kmh_trylock_irqsave(&mh->lock, flags)) {
 		llist_add(&s->node, &mh->pending);
 		irq_work_queue(&mh->kick);

@@ -86,7 +86,11 @@ bool kmh_reserve_draw_locked(struct kmh_mheap *mh, unsigned long npages, bool se
 	if (served && 4 * r->drawn <= ready)
 		return false;
 	r->used = jiffies;
-	want = max(2 * r->drawn, served ? 0 : 2 * ready);
+	want = 2 * r->drawn;
+	if (!served && !r->raised) {
+		r->raised = true;
+		want = max(want, 2 * ready);
+	}
 	if (want > ready) {
 		want = min(want - mh->low_pages, kmh_reserve_max(mh));
 		WRITE_ONCE(r->pages, max(r->pages, want));
@@ -104,13 +108,17 @@ unsigned long kmh_reserve_run(const struct kmh_mheap *mh)
 	return min(READ_ONCE(mh->reserve.pages), kmh_arena_bytes / 2 >> KMH_PAGE_SHIFT);
 }
 
-/* The worker has found everything there, or cannot get it. */
-void kmh_reserve_refilled(struct kmh_mheap *mh)
+/*
+ * The worker has found everything there, or cannot get it. @drawn is what had been drawn when it
+ * began: what was drawn since is for its next run.
+ */
+void kmh_reserve_refilled(struct kmh_mheap *mh, unsigned long drawn)
 {
 	unsigned long flags;
 
 	kmh_wait_lock_irqsave(&mh->lock, flags);
-	mh->reserve.drawn = 0;
+	mh->reserve.drawn -= drawn;
+	mh->reserve.raised = false;
 	kmh_unlock_irqrestore(&mh->lock, flags);
 	if (READ_ONCE(mh->reserve.pages))
 		queue_delayed_work(kmh_wq, &mh->reserve.decay, KMH_RESERVE_DECAY);

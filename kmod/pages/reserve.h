@@ -19,7 +19,8 @@ struct kmh_reserve {
 	unsigned long pages;		/* free pages, not for callers that can sleep */
 	unsigned long floor;		/* at least so many, because the owner has asked for it */
 	unsigned long peak;		/* the most that @pages has ever been */
-	unsigned long drawn;		/* pages that such callers took since the last refill */
+	unsigned long drawn;		/* pages that such callers took since a refill began */
+	bool raised;			/* a refusal has doubled @pages since the last refill */
 	unsigned long used;		/* jiffies: when much of it was last drawn */
 	struct delayed_work decay;
 };
@@ -50,7 +51,7 @@ void kmh_reserve_forget(struct kmheap *heap);
 void kmh_reserve_stop(struct kmh_mheap *mh);
 bool kmh_reserve_draw_locked(struct kmh_mheap *mh, unsigned long npages, bool served);
 unsigned long kmh_reserve_run(const struct kmh_mheap *mh);
-void kmh_reserve_refilled(struct kmh_mheap *mh);
+void kmh_reserve_refilled(struct kmh_mheap *mh, unsigned long drawn);
 bool kmh_reserve_decay(struct kmh_mheap *mh);
 void kmh_reserve_served(struct kmheap *heap);
 unsigned long kmh_reserve_set_floors(struct kmheap *heap, unsigned long pages);

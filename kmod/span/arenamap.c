@@ -192,12 +192,17 @@ int kmh_arenamap_cover(unsigned long first, unsigned long npages, gfp_t gfp)
 	return err;
 }
 
-static void kmh_arenamap_set_page(unsigned long page, struct kmh_mspan *s)
+static struct kmh_mspan **kmh_arenamap_entry(unsigned long page)
 {
 	struct kmh_arenamap *map = READ_ONCE(kmh_arenamap);
 	unsigned long i = page / KMH_LEAF_PAGES - map->base;
 
-	WRITE_ONCE(kmh_leaf_of(map, i)->span[page % KMH_LEAF_PAGES], s);
+	return &kmh_leaf_of(map, i)->span[page % KMH_LEAF_PAGES];
+}
+
+static void kmh_arenamap_set_page(unsigned long page, struct kmh_mspan *s)
+{
+	WRITE_ONCE(*kmh_arenamap_entry(page), s);
 }
 
 /*
@@ -220,6 +225,22 @@ void kmh_arenamap_set(unsigned long first, unsigned long npages, struct kmh_mspa
 	smp_wmb();	/* others, first page: published in this order */
 	if (publish)
 		kmh_arenamap_set_page(first, s);
+}
+
+/*
+ * Withdraw @from, a span of the caller's: its entries of @npages heap pages from @first lead to the
+ * sentinel @to from here on, the first page first, as in kmh_arenamap_set(). An entry that leads
+ * elsewhere belongs to another arena, which the kernel has put at the same addresses because a
+ * client freed ours (lost.c), and stays; only a compare and exchange knows, at whatever moment that
+ * arena comes. @from is in no map again before the caller is done. Context: any.
+ */
+void kmh_arenamap_replace(unsigned long first, unsigned long npages, struct kmh_mspan *from,
+			  struct kmh_mspan *to)
+{
+	unsigned long page;
+
+	for (page = first; page < first + npages; page++)
+		cmpxchg(kmh_arenamap_entry(page), from, to);
 }
 
 /*

@@ -65,6 +65,8 @@ int kmh_arenamap_init(void);
 void kmh_arenamap_exit(void);
 int kmh_arenamap_cover(unsigned long first, unsigned long npages, gfp_t gfp);
 void kmh_arenamap_set(unsigned long first, unsigned long npages, struct kmh_mspan *s);
+void kmh_arenamap_replace(unsigned long first, unsigned long npages, struct kmh_mspan *from,
+			  struct kmh_mspan *to);
 void kmh_walk_pages(unsigned long page, unsigned long end,
 		    void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx);
 

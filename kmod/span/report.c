@@ -39,17 +39,17 @@ static const char * const kmh_state_names[] = {
 	[KMH_SPAN_MANUAL]	= "run of pages",
 };
 
-/* Without the stack unwinder the caller alone stands for the site. */
+/* The caller and its stack, which may have no frame: User-Mode Linux is sure of none. */
 static u32 kmh_site_hash(const struct kmh_report *r)
 {
 	unsigned long entries[8] = { r->ip };
-	unsigned int n = 1;
+	unsigned int n = 0;
 
 #ifdef CONFIG_STACKTRACE
-	n = stack_trace_save(entries, ARRAY_SIZE(entries), 2);
-	n = filter_irq_stacks(entries, n);	/* without the frames of interrupted code */
+	n = stack_trace_save(entries + 1, ARRAY_SIZE(entries) - 1, 2);
+	n = filter_irq_stacks(entries + 1, n);	/* without the frames of interrupted code */
 #endif
-	return jhash(entries, n * sizeof(entries[0]), r->kind) ?: 1;
+	return jhash(entries, (n + 1) * sizeof(entries[0]), r->kind) ?: 1;
 }
 
 static bool kmh_site_is_new(const struct kmh_report *r)
@@ -131,11 +131,13 @@ void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
 
 void kmh_misuse_sentinel(unsigned long addr, const struct kmh_mspan *s, unsigned long ip)
 {
-	if (s->state == KMH_SPAN_FREED)
+	unsigned int state = READ_ONCE(s->state);	/* a parked span may be taken meanwhile */
+
+	if (state == KMH_SPAN_FREED)
 		kmh_misuse(KMH_DOUBLE_FREE, "its pages are free already", addr, s, NULL, ip);
 	else
-		kmh_misuse(KMH_INVALID_FREE, s->state == KMH_SPAN_GONE ?
-			   "its heap or arena is gone" : s->state == KMH_SPAN_UNUSED ?
+		kmh_misuse(KMH_INVALID_FREE, state == KMH_SPAN_GONE ?
+			   "its heap or arena is gone" : state == KMH_SPAN_UNUSED ?
 			   "no object was ever there" : "not an address of kmheap",
 			   addr, s, NULL, ip);
 }

@@ -403,22 +403,25 @@ static void kmh_mheap_work(struct work_struct *work)
 	const struct kmh_leavers objects = { .bytes = SIZE_MAX, .dedicated = true };
 	bool spare = kmh_memory_is_short(0);
 	gfp_t gfp = spare ? KMH_SPARE_GFP : GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN;
+	unsigned long drawn = READ_ONCE(mh->reserve.drawn);
 	unsigned long seen = READ_ONCE(mh->ngrown), missed;
+	/* Callers that can sleep take the last of the memory themselves, when they need it. */
+	bool wanted = !spare || drawn;
 	int err;
 
 	kmh_mheap_drain_pending(mh);
 	err = kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp);
-	/* Callers that can sleep take the last of the memory themselves, when they need it. */
-	if (spare && (!READ_ONCE(mh->reserve.drawn) || si_mem_available() < KMH_SPARE_PAGES))
+	if (spare && wanted && si_mem_available() < KMH_SPARE_PAGES)
 		err = -ENOMEM;
 	missed = xchg(&mh->missed_pages, 0);	/* growth since @seen has dealt with it */
-	if (!err && missed)
+	if (!err && wanted && missed)
 		err = kmh_mheap_grow(mh, missed, 1, seen, gfp);
-	if (!err)
+	if (!err && wanted)
 		err = kmh_mheap_refill(mh, gfp);
-	kmh_reserve_refilled(mh);
-	kmh_nmi_fill(mh->heap, err);
-	if (err)
+	kmh_test_point("grow: the reserve is refilled");
+	kmh_reserve_refilled(mh, drawn);
+	kmh_nmi_fill(mh->heap, wanted ? err : -ENOMEM);
+	if (err)	/* and not when nothing was wanted: the next draw has to be heard */
 		WRITE_ONCE(mh->ahead_after, jiffies + KMH_AHEAD_PAUSE);
 	kmh_arenas_give_back(mh->heap, &objects, NULL);	/* last: it may wait for a grace period */
 }

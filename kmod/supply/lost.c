@@ -134,10 +134,12 @@ void kmh_lost_unmap(struct kmheap *heap, void (*fn)(struct kmh_mspan *s, void *c
 			struct kmh_mspan *s = kmh_span_of_page(page);
 
 			n = 1;
+			if (s == heap->unused || s == heap->freed)
+				kmh_arenamap_replace(page, n, s, &kmh_span_gone);
 			if (s->state != KMH_SPAN_GONE || s->arena != a)
 				continue;	/* a sentinel, or the span of another arena */
-			n = max_t(unsigned long, s->npages, 1);
-			kmh_arenamap_set(page, n, &kmh_span_gone);
+			n = clamp(s->npages, 1UL, end - page);
+			kmh_arenamap_replace(page, n, s, &kmh_span_gone);
 			fn(s, ctx);
 		}
 	}
