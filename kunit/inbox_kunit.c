@@ -196,7 +196,7 @@ static void bounded_look_goes_round(struct kunit *test)
 		if (!s)
 			continue;
 		n++;
-		kmh_mcentral_sweep_claimed(s);
+		kmh_kunit_sweep_claimed(s);
 	}
 	KUNIT_EXPECT_EQ(test, n, NSPANS);
 	finish(test, p, NULL, 0);

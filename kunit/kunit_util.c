@@ -465,6 +465,14 @@ void kmh_kunit_no_worker(struct kmheap *heap)
 	kmh_kunit_settle(heap);
 }
 
+/* Sweep a claimed span as its claimer does, with preemption off. */
+void kmh_kunit_sweep_claimed(struct kmh_mspan *s)
+{
+	preempt_disable();
+	kmh_mcentral_sweep_claimed(s);
+	preempt_enable();
+}
+
 /* Sizes and addresses are multiples of 4. A pattern names its object and the offset in it. */
 static u32 pattern(const void *p, size_t word)
 {

@@ -100,6 +100,7 @@ static inline unsigned int kmh_kunit_live(const struct kmh_mspan *s, unsigned in
 }
 
 /* Keep the worker of @heap from growing it ahead, and from giving back, until the case ends. */
+void kmh_kunit_sweep_claimed(struct kmh_mspan *s);
 void kmh_kunit_no_worker(struct kmheap *heap);
 
 /*

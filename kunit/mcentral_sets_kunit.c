@@ -291,7 +291,7 @@ static void try_claim_by_home(struct kunit *test)
 	for (i = 0; i <= LISTED; i++) {
 		expect_home(test, s[i], KMH_HOME_CACHED);
 		KUNIT_EXPECT_EQ(test, gen_of(s[i]), kmh_mcentral_gen(c) - 1);
-		kmh_mcentral_sweep_claimed(s[i]);
+		kmh_kunit_sweep_claimed(s[i]);
 		KUNIT_EXPECT_TRUE(test, on_partial_set(s[i], true));
 	}
 	KUNIT_EXPECT_TRUE(test, kmh_mcentral_is_swept(c));
@@ -319,7 +319,7 @@ static void try_claim_leaves_a_taken_lock(struct kunit *test)
 	expect_home(test, s, KMH_HOME_PARTIAL);
 	KUNIT_EXPECT_TRUE(test, on_partial_set(s, false));
 	KUNIT_EXPECT_TRUE(test, try_claim(test, s));
-	kmh_mcentral_sweep_claimed(s);
+	kmh_kunit_sweep_claimed(s);
 	sweep_finish(test);
 	put_all(test, &s, 1);
 }

@@ -49,6 +49,37 @@ static void set_word(struct kmh_mspan *s, unsigned int word, unsigned long free,
 	atomic_long_set(&s->w[word].remote, remote);
 }
 
+/* The sweeper has preemption off. */
+static unsigned int fold_word(struct kmh_mspan *s, unsigned int word)
+{
+	unsigned int n;
+
+	preempt_disable();
+	n = kmh_mspan_fold_word(s, word);
+	preempt_enable();
+	return n;
+}
+
+static unsigned int fold(struct kmh_mspan *s)
+{
+	unsigned int n;
+
+	preempt_disable();
+	n = kmh_mspan_fold(s);
+	preempt_enable();
+	return n;
+}
+
+static struct kmh_slots *next_word(struct kmh_mspan *s, unsigned int from)
+{
+	struct kmh_slots *w;
+
+	preempt_disable();
+	w = kmh_mspan_next_word(s, from);
+	preempt_enable();
+	return w;
+}
+
 /* Make every slot live. */
 static void take_all(struct kmh_mspan *s)
 {
@@ -312,7 +343,7 @@ static void fold_word_by_state(struct kunit *test)
 
 		take_all(s);
 		set_word(s, 2, rows[i].free, rows[i].remote);
-		KUNIT_EXPECT_EQ_MSG(test, kmh_mspan_fold_word(s, 2), rows[i].freed, "row %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, fold_word(s, 2), rows[i].freed, "row %u", i);
 		KUNIT_EXPECT_EQ(test, s->w[2].free, rows[i].free | rows[i].remote);
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&s->w[2].remote), 0L);
 		r = kmh_kunit_reports(test, KMH_DOUBLE_FREE, rows[i].ndoubles);
@@ -323,7 +354,7 @@ static void fold_word_by_state(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, (int)r.state, (int)KMH_SPAN_SMALL);
 		}
 		/* Nothing is left to fold or to report. */
-		KUNIT_EXPECT_EQ(test, kmh_mspan_fold_word(s, 2), 0U);
+		KUNIT_EXPECT_EQ(test, fold_word(s, 2), 0U);
 		kmh_kunit_no_reports(test);
 		KUNIT_EXPECT_EQ(test, findings(s), 0U);
 	}
@@ -366,14 +397,14 @@ static void fold_word_by_deferred_bits(struct kunit *test)
 		set_word(s, 2, rows[i].free, rows[i].remote);
 		atomic_long_set(kmh_mspan_deferred(s, 2, 0), rows[i].deferred[0]);
 		atomic_long_set(kmh_mspan_deferred(s, 2, 1), rows[i].deferred[1]);
-		KUNIT_EXPECT_EQ_MSG(test, kmh_mspan_fold_word(s, 2), rows[i].freed, "row %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, fold_word(s, 2), rows[i].freed, "row %u", i);
 		KUNIT_EXPECT_EQ(test, s->w[2].free, rows[i].free_after);
 		KUNIT_EXPECT_EQ(test, (unsigned long)atomic_long_read(&s->w[2].remote),
 				rows[i].remote_after);
 		KUNIT_EXPECT_EQ(test, kmh_mspan_waiting(s, 2),
 				rows[i].deferred[0] | rows[i].deferred[1]);
 		kmh_kunit_reports(test, KMH_DOUBLE_FREE, rows[i].ndoubles);
-		KUNIT_EXPECT_EQ(test, kmh_mspan_fold_word(s, 2), 0U);
+		KUNIT_EXPECT_EQ(test, fold_word(s, 2), 0U);
 	}
 	kmh_mspan_put(s);
 }
@@ -415,7 +446,7 @@ static void fold_sums_words(struct kunit *test)
 		set_word(s, i, BIT(0), GENMASK(i, 0));
 		want += i;
 	}
-	KUNIT_EXPECT_EQ(test, kmh_mspan_fold(s), want);
+	KUNIT_EXPECT_EQ(test, fold(s), want);
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, s->nwords);
 	for (i = 0; i < s->nwords; i++)
 		KUNIT_EXPECT_EQ(test, s->w[i].free, GENMASK(i, 0));
@@ -433,7 +464,7 @@ static void avail_excludes_slots_with_both_bits(struct kunit *test)
 	set_word(s, 0, BIT(3), BIT(3));
 	KUNIT_EXPECT_EQ(test, kmh_slots_avail(w), 0UL);
 	KUNIT_EXPECT_EQ(test, kmh_kunit_live(s, NULL), 7U);
-	kmh_mspan_fold(s);
+	fold(s);
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
 	KUNIT_EXPECT_EQ(test, kmh_slots_avail(w), BIT(3));
 	KUNIT_EXPECT_EQ(test, kmh_kunit_live(s, NULL), 7U);
@@ -468,7 +499,7 @@ static void next_word_every_pattern(struct kunit *test)
 			if ((free | remote) & BIT(word))
 				want = &s->w[word];
 		}
-		KUNIT_EXPECT_PTR_EQ_MSG(test, kmh_mspan_next_word(s, from), want,
+		KUNIT_EXPECT_PTR_EQ_MSG(test, next_word(s, from), want,
 					"free %x remote %x from %u", free, remote, from);
 		for (word = 0; word < 4; word++) {
 			unsigned long left = remote & ~passed & BIT(word) ? BIT(20) : 0;
@@ -493,10 +524,10 @@ static void next_word_full_returns_null(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(classes); i++) {
 		struct kmh_mspan *s = span_new(test, classes[i]);
 
-		KUNIT_EXPECT_PTR_EQ(test, kmh_mspan_next_word(s, 0), &s->w[0]);
+		KUNIT_EXPECT_PTR_EQ(test, next_word(s, 0), &s->w[0]);
 		take_all(s);
 		for (from = 0; from < s->nwords; from++)
-			KUNIT_EXPECT_NULL(test, kmh_mspan_next_word(s, from));
+			KUNIT_EXPECT_NULL(test, next_word(s, from));
 		kmh_mspan_put(s);
 	}
 }
@@ -582,7 +613,7 @@ static void race_thread(void *arg, unsigned int i)
 		r->ok[i] += kmh_mspan_free_remote(s, slot) == KMH_FREE_OK;
 		preempt_enable();
 		if (!i && r->fold)
-			r->folded += kmh_mspan_fold_word(s, slot / 64);
+			r->folded += fold_word(s, slot / 64);
 	}
 }
 
@@ -604,7 +635,7 @@ static void free_remote_races_are_counted_once(struct kunit *test)
 		r->s = s;
 		r->fold = round % 2;
 		kmh_kunit_threads(test, NR_FREERS, race_thread, r);
-		r->folded += kmh_mspan_fold(s);
+		r->folded += fold(s);
 		for (i = 0; i < NR_FREERS; i++)
 			ok += r->ok[i];
 		reports = ok - s->nelems;

@@ -59,13 +59,15 @@ static unsigned long kmh_mspan_held(struct kmh_mspan *s, unsigned int word, unsi
 
 /*
  * Take the remote frees of one word into its free bits. Slots that wait for a grace period or for
- * a finalizer stay as they are. Context: the sweeper's. Return: number of slots that became free.
+ * a finalizer stay as they are. Context: the sweeper's, preemption off. Return: number of slots
+ * that became free.
  */
 unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word)
 {
 	struct kmh_slots *w = &s->w[word];
 	unsigned long remote, both, held;
 
+	kmh_assert_pinned();
 	/* Acquire: a deferred bit is set before the remote bit; see kmh_mspan_defer(). */
 	remote = atomic_long_read_acquire(&w->remote);
 	if (!remote)

@@ -107,8 +107,8 @@ void kmh_report_misuse(const struct kmh_report *r)
 
 /*
  * Report a misuse of @addr, which lies in span @s. @at: what kmh_locate() has found there, if
- * it was called; the descriptor may be another span since. Context: as for
- * kmh_report_misuse().
+ * it was called; the descriptor may be another span since. Context: any; preemption off since the
+ * span was found, which keeps the heap that the report names.
  */
 void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
 		const struct kmh_mspan *s, const struct kmh_where *at, unsigned long ip)
@@ -118,6 +118,7 @@ void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
 		.heap = READ_ONCE(s->heap), .state = READ_ONCE(s->state),
 	};
 
+	kmh_assert_pinned();
 	if (at && at->heap) {
 		r.heap = at->heap;
 		r.state = at->span;
