@@ -92,26 +92,36 @@ void kmh_mcentral_release_claimed(struct kmh_mspan *s)
 	kmh_mcentral_put(c, s);
 }
 
+/* Take a span by @pop and claim it, under the lock, which is only tried in NMI. */
+static struct kmh_mspan *kmh_mcentral_pop_claimed(struct kmh_mcentral *c,
+						  struct kmh_mspan *(*pop)(struct kmh_mcentral *c))
+{
+	struct kmh_mspan *s;
+	unsigned long flags;
+
+	if (!kmh_lock_irqsave(&c->lock, flags))
+		return NULL;
+	s = pop(c);
+	if (s)
+		kmh_mcentral_claim_locked(c, s);
+	kmh_unlock_irqrestore(&c->lock, flags);
+	return s;
+}
+
 /*
- * Take a span by @pop, under the lock, sweep it, and put it where it belongs. Context: any; in NMI
- * the lock is only tried. Return: its pages; 0 when there is none.
+ * Take a span by @pop, sweep it, and put it where it belongs. Context: any; in NMI the lock is only
+ * tried. Return: its pages; 0 when there is none.
  */
 unsigned int kmh_mcentral_sweep_popped(struct kmh_mcentral *c,
 				       struct kmh_mspan *(*pop)(struct kmh_mcentral *c))
 {
 	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
-	struct kmh_mspan *s = NULL;
 	unsigned int npages = 0;
-	unsigned long flags;
+	struct kmh_mspan *s;
 
 	preempt_disable();
 	kmh_trip_begin(&mcache->trips);
-	if (kmh_lock_irqsave(&c->lock, flags)) {
-		s = pop(c);
-		if (s)
-			kmh_mcentral_claim_locked(c, s);
-		kmh_unlock_irqrestore(&c->lock, flags);
-	}
+	s = kmh_mcentral_pop_claimed(c, pop);
 	if (s) {
 		npages = s->npages;
 		kmh_mcentral_sweep_claimed(s);
