@@ -12,7 +12,7 @@
 
 #include "heap.h"
 #include "base/backend.h"
-#include "base/book.h"
+#include "base/budget.h"
 #include "base/lock.h"
 #include "cpu/magazine.h"
 #include "debug/debugfs.h"
@@ -23,7 +23,7 @@
 #include "span/spanpool.h"
 #include "supply/giveback.h"
 #include "supply/grow.h"
-#include "supply/lost.h"
+#include "supply/lost_arena.h"
 
 #define KMH_NAME_MAX	63
 
@@ -350,27 +350,43 @@ EXPORT_SYMBOL_GPL(kmheap_create);
 
 /* ---- destroy */
 
-/* List a span through @dead: a free that races with the end may still announce it (@node). */
+/* Spans of unmapped arenas, listed through @dead, as a late free may announce one (@node). */
+struct kmh_unmapped {
+	const struct kmh_arena *a;
+	struct kmh_mspan *spans;
+};
+
+/* At the addresses of an arena that a client has freed just now there may be another's spans. */
 static void kmh_heap_list_span(struct kmh_mspan *s, void *ctx)
 {
-	struct kmh_mspan **spans = ctx;
+	struct kmh_unmapped *u = ctx;
 
-	s->dead = *spans;
-	*spans = s;
+	if (s->arena != u->a)
+		return;
+	s->dead = u->spans;
+	u->spans = s;
 }
 
-/* From here on every address of the heap says "gone". Its spans are listed in @spans. */
-static void kmh_heap_unmap(struct kmheap *heap, struct kmh_mspan **spans)
+/* From here on every address of the heap says "gone". Return: its spans. */
+static struct kmh_mspan *kmh_heap_unmap(struct kmheap *heap)
 {
+	struct kmh_unmapped u = { };
+	struct kmh_mspan *s, *done;
 	struct kmh_arena *a;
 
 	mutex_lock(&heap->arenas_mutex);
 	list_for_each_entry(a, &heap->arenas, list) {
-		kmh_walk_spans(a, kmh_heap_list_span, spans);
-		kmh_arenamap_set(a->first, a->npages, &kmh_span_gone);
+		u.a = a;
+		done = u.spans;
+		kmh_walk_spans(a, kmh_heap_list_span, &u);
+		for (s = u.spans; s != done; s = s->dead)
+			kmh_arenamap_replace(s->base >> KMH_PAGE_SHIFT, s->npages, s,
+					     &kmh_span_gone);
+		kmh_arena_unmap_free(a);
 	}
-	kmh_lost_unmap(heap, kmh_heap_list_span, spans);
+	kmh_lost_unmap(heap, &u.spans);
 	mutex_unlock(&heap->arenas_mutex);
+	return u.spans;
 }
 
 static void kmh_heap_free_arenas(struct kmheap *heap)
@@ -392,7 +408,7 @@ static void kmh_heap_free_arenas(struct kmheap *heap)
 static void kmh_heap_teardown(struct kmheap *heap, bool report)
 {
 	struct kmh_mcache __percpu *mcache = heap->mcache;
-	struct kmh_mspan *spans = NULL, *s;
+	struct kmh_mspan *spans, *s;
 	struct kmh_node *node;
 	unsigned int i;
 	int nid = -1;
@@ -414,7 +430,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	kmh_kick_stop(&heap->scavenge.kick);	/* a worker may have asked before it was stopped */
 	kmh_limit_end(heap);
 	kmh_largecache_drain_unused(heap);
-	kmh_heap_unmap(heap, &spans);
+	spans = kmh_heap_unmap(heap);
 	kmh_tombstone_begin(heap);
 	synchronize_rcu();
 	while ((s = spans)) {

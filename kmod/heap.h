@@ -81,7 +81,7 @@ struct kmheap {
 	struct mutex arenas_mutex;	/* the lists below */
 	struct list_head arenas;
 	struct list_head leaving;	/* out of the page heap; each waits for its grace period */
-	struct list_head lost;		/* freed by somebody else: lost.c */
+	struct list_head lost;		/* freed by somebody else: lost_arena.c */
 	struct delayed_work leave;
 
 	struct list_head list;		/* kmh_heaps, under kmh_heaps_mutex */

@@ -4,7 +4,7 @@
 #define _KMHEAP_KUNIT_ALL_H
 
 #include "../kmod/base/backend.h"
-#include "../kmod/base/book.h"
+#include "../kmod/base/budget.h"
 #include "../kmod/base/clear.h"
 #include "../kmod/base/compat.h"
 #include "../kmod/base/validator.h"
@@ -13,7 +13,7 @@
 #include "../kmod/base/kick.h"
 #include "../kmod/base/lock.h"
 #include "../kmod/base/param.h"
-#include "../kmod/base/pinned.h"
+#include "../kmod/base/preempt_off.h"
 #include "../kmod/base/sizeclass.h"
 #include "../kmod/base/testpoint.h"
 #include "../kmod/central/inbox.h"
@@ -48,7 +48,7 @@
 #include "../kmod/supply/grow.h"
 #include "../kmod/supply/idle.h"
 #include "../kmod/supply/limit.h"
-#include "../kmod/supply/lost.h"
+#include "../kmod/supply/lost_arena.h"
 #include "../kmod/supply/nmi.h"
 #include "../kmod/supply/scavenge.h"
 #include "../kmod/supply/shrink.h"

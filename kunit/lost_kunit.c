@@ -177,43 +177,81 @@ static void area_at_the_same_address_stays(struct kunit *test)
 
 /*
  * A client has freed the arena, and the kernel has put an arena of another heap at the addresses
- * of a part of an object; nobody has noticed yet. A free of the object leaves the other arena's
- * entries alone, at whatever page they begin.
+ * of a part of it; nobody has noticed yet. Neither a free of an object that was there, nor the way
+ * back of the arena, nor the end of the heap touches the other arena's entries, at whatever page
+ * of a span they begin.
  */
+static void expect_states(struct kunit *test, unsigned long page, unsigned long npages,
+			  enum kmh_span_state state, const char *when)
+{
+	unsigned long i;
+
+	for (i = 0; i < npages; i++)
+		KUNIT_EXPECT_EQ_MSG(test, (int)kmh_span_of_page(page + i)->state,
+				    i == 3 || i == 4 ? (int)KMH_SPAN_NONE : (int)state,
+				    "%s, page %lu", when, i);
+}
+
 static void entries_of_another_arena_stay(struct kunit *test)
 {
-	struct kmheap *heap = kmh_kunit_heap(test);
-	unsigned long page, npages = KMH_LARGECACHE_PAGES + 1, i;
-	void *p = kmheap_alloc(heap, npages << KMH_PAGE_SHIFT, GFP_KERNEL);
+	struct kmheap *heap = kmheap_create("kunit-lost", NULL);
+	unsigned long page, npages = KMH_LARGECACHE_PAGES + 1;
+	void *p, *q;
 
-	KUNIT_ASSERT_NOT_NULL(test, p);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
+	p = kmheap_alloc(heap, npages << KMH_PAGE_SHIFT, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, p);
 	page = (unsigned long)p >> KMH_PAGE_SHIFT;
 	kmh_arenamap_set(page + 3, 2, &kmh_span_none);
 	kmheap_free(p);
-	for (i = 0; i < npages; i++)
-		KUNIT_EXPECT_EQ_MSG(test, (int)kmh_span_of_page(page + i)->state,
-				    i == 3 || i == 4 ? (int)KMH_SPAN_NONE : (int)KMH_SPAN_FREED,
-				    "page %lu", i);
-	kmh_arenamap_set(page + 3, 2, heap->freed);
+	expect_states(test, page, npages, KMH_SPAN_FREED, "free");
+	kmheap_shrink(heap);
+	expect_states(test, page, npages, KMH_SPAN_GONE, "shrink");
+	kmh_arenamap_set(page + 3, 2, &kmh_span_gone);
+
+	q = kmheap_alloc(heap, npages << KMH_PAGE_SHIFT, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, q);
+	page = (unsigned long)q >> KMH_PAGE_SHIFT;
+	kmh_arenamap_set(page + 3, 2, &kmh_span_none);
+	kmheap_destroy(heap);
+	expect_states(test, page, npages, KMH_SPAN_GONE, "destroy");
+	kmh_arenamap_set(page + 3, 2, &kmh_span_gone);
 }
 
-/* In a heap that has ended no entry of a lost arena leads to its descriptors. */
+/*
+ * In a heap that has ended no entry of a lost arena leads to its descriptors, all of which have
+ * gone back, also when the first page of a span is another arena's.
+ */
 static void no_entry_outlives_the_heap(struct kunit *test)
 {
-	struct kmheap *heap = kmheap_create("kunit-lost", NULL);
-	unsigned long page, nothing = 0;
+	unsigned long page, left, first;
+	struct kmheap *heap;
+	unsigned int round;
+	void *parked;
 	struct mix m;
 
-	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
-	make(test, heap, &m);
-	kmheap_free(m.small);
-	vfree(m.large);
-	kmheap_destroy(heap);
-	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
-	for (page = m.at.start >> KMH_PAGE_SHIFT; page < m.at.end >> KMH_PAGE_SHIFT; page++)
-		nothing += kmh_span_of_page(page)->state != KMH_SPAN_GONE &&
-			   kmh_span_of_page(page)->heap == heap;
-	KUNIT_EXPECT_EQ(test, nothing, 0UL);
+	for (round = 0; round < 4; round++) {
+		heap = kmheap_create("kunit-lost", NULL);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
+		make(test, heap, &m);
+		parked = kmheap_alloc(heap, LARGE_BYTES, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, parked);
+		kmheap_free(parked);
+		first = (unsigned long)(round == 1 ? m.large : round == 2 ? parked : m.pages) >>
+			KMH_PAGE_SHIFT;
+		if (round)
+			kmh_arenamap_set(first, 1, &kmh_span_none);
+		vfree(m.large);
+		if (round != 3)
+			KUNIT_EXPECT_EQ(test, kmh_lost_find(heap), 1U);
+		kmheap_destroy(heap);
+		kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+		left = 0;
+		for (page = m.at.start >> KMH_PAGE_SHIFT; page < m.at.end >> KMH_PAGE_SHIFT; page++)
+			left += kmh_span_of_page(page)->state != KMH_SPAN_GONE;
+		KUNIT_EXPECT_EQ_MSG(test, left, round ? 1UL : 0UL, "round %u", round);
+		kmh_arenamap_set(first, 1, &kmh_span_gone);
+	}
 }
 
 /* Weak handles give NULL, and the end of the heap waits for no finalizers of lost objects. */

@@ -112,7 +112,7 @@ static void run_worker(struct kmh_mheap *mh)
 
 static void memory_is_enough(void *unused)
 {
-	kmh_backend_short = false;
+	WRITE_ONCE(kmh_backend_short, false);
 }
 
 /* Nothing was drawn, so that the worker brings nothing; it does not pause as if it could not. */
@@ -123,7 +123,7 @@ static void no_demand_is_no_failure(struct kunit *test)
 
 	kmh_kunit_settle(mh->heap);
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, memory_is_enough, NULL), 0);
-	kmh_backend_short = true;
+	WRITE_ONCE(kmh_backend_short, true);
 	mh->reserve.drawn = 0;
 	mh->reserve.pages = mh->pa.npages;	/* so that pages are missing */
 	mh->ahead_after = jiffies;

@@ -74,7 +74,8 @@ watch_client() {
 
 # within SECONDS COMMAND...: COMMAND succeeds in one of ten tries for each of SECONDS. So are compared
 # figures of several reads, and what is live when nobody uses a heap any more: a worker may be
-# between two of them, and slots that it is folding just then count as live.
+# between two of them, and slots that it is folding just then count as live. "valid" looks often
+# enough by itself, and says some things only once: never within().
 within() {
 	within_tries=$(($1 * 10))
 	shift

@@ -30,11 +30,11 @@ node_bytes() {
 }
 
 at_rest() {
-	is live_objects "$(stat live_objects numa)" = 0 && balanced numa && valid
+	is live_objects "$(stat live_objects numa)" = 0 && balanced numa
 }
 # CPU 0 frees every object, of any node.
 freed() {
-	on 0 free && within 30 at_rest
+	on 0 free && within 30 at_rest && valid
 }
 # Free memory is in the page heap of its node: no span is in use.
 gone_home() {

@@ -18,10 +18,10 @@ returns() {
 	is "barriers that returned" "$(deferred barriers)" -ge 5
 }
 rests() {
-	tell deferred_client rest && tell deferred_client barrier && within 30 at_rest
+	tell deferred_client rest && tell deferred_client barrier && within 30 at_rest && valid
 }
 at_rest() {
-	valid && balanced deferred && is live_objects "$(stat live_objects deferred)" = 0
+	balanced deferred && is live_objects "$(stat live_objects deferred)" = 0
 }
 
 load kmheap

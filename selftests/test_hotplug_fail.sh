@@ -95,8 +95,8 @@ nothing_stranded() {
 	echo 0 >$dir/online || return 1
 	fail_all 1 || return 1
 	tell stress_client shrink || return 1
-	within 30 shows live_objects stress 0 && is spans "$(stat spans stress)" = 0 &&
-		is cached_bytes "$(stat cached_bytes stress)" = 0 && balanced stress && valid
+	is spans "$(stat spans stress)" = 0 && is cached_bytes "$(stat cached_bytes stress)" = 0 &&
+		within 30 shows live_objects stress 0 && balanced stress && valid
 }
 check "nothing is stranded on a CPU that came half way" nothing_stranded
 check "all CPUs are back" eval 'echo 1 >$dir/online && is online "$(cat /sys/devices/system/cpu/online)" = "$all"'

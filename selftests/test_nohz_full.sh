@@ -53,7 +53,7 @@ shrunk() {
 		is cpu_cache_bytes "$(stat cpu_cache_bytes held)" = 0
 }
 check "a request drains it" shrunk
-check "validates, adds up" within 30 eval 'valid && balanced held'
+check "validates, adds up" eval 'within 30 balanced held && valid'
 unload heap_client
 unload kmheap
 check "no kernel report" quiet

@@ -15,10 +15,10 @@ figure() {
 traced() {
 	tell tracer_client trace "$1" 1000 || return 1
 	echo "$1: $(tr '\n' ' ' </sys/module/tracer_client/parameters/run)" >>/tmp/notes
-	is hits "$(figure hits)" -ge 1 && within 30 at_rest
+	is hits "$(figure hits)" -ge 1 && within 30 at_rest && valid
 }
 at_rest() {
-	valid && balanced tracer && is live_objects "$(stat live_objects tracer)" = 0
+	balanced tracer && is live_objects "$(stat live_objects tracer)" = 0
 }
 
 load kmheap

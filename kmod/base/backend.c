@@ -51,7 +51,7 @@ static void kmh_backend_note(gfp_t gfp)
 	WRITE_ONCE(kmh_backend_gfps, READ_ONCE(kmh_backend_gfps) | gfp);
 }
 #else
-#define kmh_backend_short	false
+static const bool kmh_backend_short;
 static void kmh_backend_note(gfp_t gfp) { }
 #endif
 
@@ -73,7 +73,7 @@ bool kmh_memory_is_short(size_t bytes)
 {
 	unsigned long least = totalram_pages() / 32 + ((bytes + KMH_NOT_AVAILABLE) >> PAGE_SHIFT);
 
-	return si_mem_available() < (long)least || kmh_backend_short;
+	return si_mem_available() < (long)least || READ_ONCE(kmh_backend_short);
 }
 
 /* Does @gfp ask for NULL before a task is killed, when no memory is left? */

@@ -25,7 +25,7 @@
 
 #include "base/fixalloc.h"
 #include "base/backend.h"
-#include "base/book.h"
+#include "base/budget.h"
 #include "base/lock.h"
 #include "base/testpoint.h"
 

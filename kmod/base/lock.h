@@ -3,7 +3,7 @@
  * Private: floor base/, what every other floor uses, and the order of all locks.
  *
  * Here are locks, size classes, metadata of fixed size (fixalloc.c), what is taken from the kernel
- * (backend.c) and what the limits allow of it (book.c), and what a caller may do by its gfp flags
+ * (backend.c) and what the limits allow of it (budget.c), and what a caller may do by its gfp flags
  * (gfp.h). The one rule: nothing here knows a span. Of a heap only its counters are touched.
  *
  * Lock order, outermost first. Nothing marked "raw" may sleep, allocate or call

@@ -142,7 +142,7 @@ static void kmh_mcentral_settle_full(struct kmh_mcentral *c, struct kmh_mspan *s
 	preempt_enable();
 }
 
-/* The span's pages are not the heap's any more (see lost.c): it belongs on no list. */
+/* The span's pages are not the heap's any more (see lost_arena.c): it belongs on no list. */
 static bool kmh_mspan_is_lost(const struct kmh_mspan *s)
 {
 	return READ_ONCE(s->state) == KMH_SPAN_GONE;

@@ -21,7 +21,7 @@
 #include <linux/types.h>
 
 #include "base/compat.h"
-#include "base/pinned.h"
+#include "base/preempt_off.h"
 #include "base/validator.h"
 #include "central/inbox.h"
 #include "central/phase.h"

@@ -29,7 +29,7 @@
 #include <linux/sizes.h>
 
 #include "cpu/magazine.h"
-#include "base/book.h"
+#include "base/budget.h"
 #include "base/fixalloc.h"
 #include "heap.h"
 #include "span/arenamap.h"

@@ -21,7 +21,7 @@
 #include "cpu/largecache.h"
 #include "span/mspan.h"
 #include "pages/pagecache.h"
-#include "base/pinned.h"
+#include "base/preempt_off.h"
 #include "base/sizeclass.h"
 
 struct kmh_magazine;

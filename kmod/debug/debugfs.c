@@ -12,7 +12,7 @@
 
 #include "debug/debugfs.h"
 #include "base/backend.h"
-#include "base/book.h"
+#include "base/budget.h"
 #include "base/param.h"
 #include "debug/stats.h"
 #include "debug/validate.h"

@@ -14,7 +14,7 @@
 
 #include "debug/stats.h"
 #include "base/backend.h"
-#include "base/book.h"
+#include "base/budget.h"
 #include "cpu/magazine.h"
 #include "cpu/tiny.h"
 #include "heap.h"

@@ -12,7 +12,7 @@
 #include "heap.h"
 #include "pages/arena.h"
 #include "span/arenamap.h"
-#include "supply/lost.h"
+#include "supply/lost_arena.h"
 
 struct kmh_check {
 	struct kmheap *heap;

@@ -14,7 +14,7 @@
 
 #include "front/front.h"
 #include "base/backend.h"
-#include "base/book.h"
+#include "base/budget.h"
 #include "cpu/magazine.h"
 #include "heap.h"
 #include "pages/arena.h"
@@ -398,7 +398,7 @@ static unsigned int kmh_special_end_some(struct kmheap *heap, bool lost)
 }
 
 /*
- * Objects in pages that a client has freed (lost.c) have no special any more: nothing is left
+ * Objects in pages that a client has freed (lost_arena.c) have no special any more: nothing is left
  * to be finalized, and weak handles give NULL. Context: process context; sleeps.
  */
 void kmh_special_forget_lost(struct kmheap *heap)

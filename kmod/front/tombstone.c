@@ -15,7 +15,7 @@
 
 #include "front/front.h"
 #include "base/backend.h"
-#include "base/book.h"
+#include "base/budget.h"
 #include "heap.h"
 
 /* A structure takes about 3 KiB. */

@@ -9,7 +9,7 @@
 
 #include "front/front.h"
 #include "base/backend.h"
-#include "base/book.h"
+#include "base/budget.h"
 #include "heap.h"
 #include "span/arenamap.h"
 

@@ -5,7 +5,8 @@
  * A module can neither reserve address space without backing it nor unmap a part of an area, so an
  * arena is taken and given back whole. All of its heap pages are handed out, so that runs whose
  * length divides an arena's leave nothing over: vmalloc() leaves a page without memory behind each
- * area, which is what a guard would be for. (No guard keeps the arena from vfree(): see lost.c.)
+ * area, which is what a guard would be for. No guard keeps the arena from vfree(): see
+ * lost_arena.c.
  */
 #include <linux/bitops.h>
 #include <linux/mm.h>
@@ -14,7 +15,7 @@
 
 #include "pages/arena.h"
 #include "base/backend.h"
-#include "base/book.h"
+#include "base/budget.h"
 #include "heap.h"
 #include "span/arenamap.h"
 #include "span/spanpool.h"
@@ -213,6 +214,17 @@ bool kmh_arena_use_pages(struct kmh_arena *a, unsigned long page, unsigned long 
 	if (page + npages > a->zeroed_from)
 		a->zeroed_from = page + npages;
 	return zeroed;
+}
+
+/*
+ * The free pages of an arena that leaves say "gone" from here on; not its heap's in another arena,
+ * should that be at the same addresses (kmh_arenamap_replace()). Context: any; nothing is allocated
+ * from the arena any more.
+ */
+void kmh_arena_unmap_free(struct kmh_arena *a)
+{
+	kmh_arenamap_replace(a->first, a->npages, a->heap->unused, &kmh_span_gone);
+	kmh_arenamap_replace(a->first, a->npages, a->heap->freed, &kmh_span_gone);
 }
 
 /* kmh_walk_pages() for all spans of an arena. */

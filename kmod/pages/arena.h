@@ -57,6 +57,7 @@ static inline struct kmh_arena *kmh_range_arena(struct kmh_parange *r)
 struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp);
 void kmh_arena_destroy(struct kmh_arena *a);
 bool kmh_arena_use_pages(struct kmh_arena *a, unsigned long page, unsigned long npages);
+void kmh_arena_unmap_free(struct kmh_arena *a);
 bool kmh_arena_is_lost(const struct kmh_arena *a);
 void kmh_arena_report_lost(const struct kmh_arena *a);
 

@@ -36,7 +36,7 @@ bool kmh_large_is_held(const struct kmh_mspan *s)
 
 	/* Mostly no page has another user: without a branch for each page the loads overlap. */
 	for (; page <= last; page++)
-		others |= page_ref_count(*page) & ~1;	/* 0: freed by a client, see lost.c */
+		others |= page_ref_count(*page) & ~1;	/* 0: freed by a client, see lost_arena.c */
 	return others;
 }
 

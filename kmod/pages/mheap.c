@@ -12,10 +12,15 @@
 #include "span/spanpool.h"
 #include "up.h"
 
-/* Wake the worker to grow, unless that has just failed. Context: any. */
-void kmh_mheap_kick(struct kmh_mheap *mh)
+/*
+ * Wake the worker to grow, unless that has just failed; for callers that can sleep (not @atomic)
+ * also unless it has just found that memory is short and that nobody else wants pages. Context:
+ * any.
+ */
+void kmh_mheap_kick(struct kmh_mheap *mh, bool atomic)
 {
-	if (time_after_eq(jiffies, READ_ONCE(mh->ahead_after)))
+	if (time_after_eq(jiffies, READ_ONCE(mh->ahead_after)) &&
+	    (atomic || time_after_eq(jiffies, READ_ONCE(mh->low_after))))
 		irq_work_queue(&mh->kick);
 }
 
@@ -29,7 +34,7 @@ static void kmh_mheap_miss_locked(struct kmh_mheap *mh, unsigned long npages)
 	if (kmh_wants_own_arena(npages))
 		return;
 	WRITE_ONCE(mh->missed_pages, max(mh->missed_pages, npages));
-	kmh_mheap_kick(mh);
+	kmh_mheap_kick(mh, false);
 }
 
 /* Give back the pages of a span that is in no map any more. */
@@ -111,17 +116,17 @@ static bool kmh_want_is_measured(const struct kmh_page_want *want)
 	return !want->atomic && kmh_is_long_run(want->npages) && want->align == 1;
 }
 
-/* Should the worker be woken? @last: no page will be freed for the caller. */
-static bool kmh_mheap_is_low_locked(struct kmh_mheap *mh, const struct kmh_page_want *want,
-				    bool ok, bool last)
+/* Wake the worker if pages run out. @last: no page will be freed for the caller. */
+static void kmh_mheap_watch_locked(struct kmh_mheap *mh, const struct kmh_page_want *want,
+				   bool ok, bool last)
 {
-	bool low = !kmh_want_is_measured(want) &&
-		   kmh_mheap_nfree(mh) < mh->low_pages + mh->reserve.pages;
-
 	lockdep_assert_held(&mh->lock);
-	if (want->atomic && (ok || last) && !kmh_wants_own_arena(want->npages))
-		low |= kmh_reserve_draw_locked(mh, want->npages + want->align - 1, ok);
-	return low;
+	if (want->atomic && (ok || last) && !kmh_wants_own_arena(want->npages) &&
+	    kmh_reserve_draw_locked(mh, want->npages + want->align - 1, ok))
+		kmh_mheap_kick(mh, true);
+	else if (!kmh_want_is_measured(want) &&
+		 kmh_mheap_nfree(mh) < mh->low_pages + mh->reserve.pages)
+		kmh_mheap_kick(mh, false);
 }
 
 /* Take pages out of the page heap; @pc, if not NULL and empty, is filled as well. */
@@ -142,8 +147,7 @@ static bool kmh_mheap_find_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
 	if (ok && pc)
 		kmh_pagecache_fill_locked(mh, pc);
 	mh->peak_pages = max(mh->peak_pages, mh->pa.npages - mh->pa.nfree);
-	if (kmh_mheap_is_low_locked(mh, want, ok, last))
-		kmh_mheap_kick(mh);
+	kmh_mheap_watch_locked(mh, want, ok, last);
 	kmh_unlock_irqrestore(&mh->lock, flags);
 	return ok;
 }
@@ -179,7 +183,7 @@ static struct kmh_mspan *kmh_mheap_get_span(struct kmh_mheap *mh, unsigned int s
 	if (atomic || !kmh_mspan_pools_short(spanclass))
 		s = kmh_mspan_get(spanclass);
 	if (!s || (atomic && kmh_mspan_pools_draw(spanclass)))
-		kmh_mheap_kick(mh);
+		kmh_mheap_kick(mh, atomic);
 	return s;
 }
 
@@ -235,7 +239,7 @@ void kmh_mheap_free_span(struct kmh_mspan *s)
 	struct kmh_mheap *mh = s->mheap;
 
 	if (unlikely(READ_ONCE(s->arena->lost)))
-		return;		/* lost.c has its descriptor */
+		return;		/* lost_arena.c has its descriptor */
 	kmh_kick_ask(&mh->heap->scavenge.kick);
 	clear_bit(page, s->arena->page_inuse);
 	if (unlikely(test_bit(page, s->arena->page_marks)))

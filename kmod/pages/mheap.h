@@ -53,6 +53,7 @@ struct kmh_mheap {
 	struct kmheap *heap;
 	int nid;
 	unsigned long ahead_after;	/* jiffies: no growing ahead before this */
+	unsigned long low_after;	/* jiffies: nor for callers that can sleep before this */
 	struct irq_work kick;
 	struct work_struct work;
 };
@@ -90,7 +91,7 @@ void kmh_mheap_stop(struct kmh_mheap *mh);
 struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *mc,
 				       unsigned int spanclass, unsigned long npages,
 				       unsigned long align, bool atomic, bool *zeroed);
-void kmh_mheap_kick(struct kmh_mheap *mh);
+void kmh_mheap_kick(struct kmh_mheap *mh, bool atomic);
 void kmh_mheap_free_span(struct kmh_mspan *s);
 void kmh_mheap_drain_pending(struct kmh_mheap *mh);
 unsigned int kmh_mheap_validate(struct kmh_mheap *mh, kmh_finding_fn finding, void *ctx);

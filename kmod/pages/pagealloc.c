@@ -200,8 +200,8 @@ void kmh_pa_add(struct kmh_pagealloc *pa, struct kmh_parange *r)
 
 /*
  * Take a range from an allocator. @force: also when pages are in use, because somebody else has
- * freed the arena (lost.c). Return: true when @r is out and its metadata may be freed; false, with
- * a warning and nothing changed, when pages are in use and @force was not given.
+ * freed the arena (lost_arena.c). Return: true when @r is out and its metadata may be freed; false,
+ * with a warning and nothing changed, when pages are in use and @force was not given.
  */
 bool kmh_pa_remove(struct kmh_pagealloc *pa, struct kmh_parange *r, bool force)
 {

@@ -118,7 +118,8 @@ void kmh_reserve_refilled(struct kmh_mheap *mh, unsigned long drawn)
 
 	kmh_wait_lock_irqsave(&mh->lock, flags);
 	mh->reserve.drawn -= drawn;
-	mh->reserve.raised = false;
+	if (drawn)
+		mh->reserve.raised = false;
 	kmh_unlock_irqrestore(&mh->lock, flags);
 	if (READ_ONCE(mh->reserve.pages))
 		queue_delayed_work(kmh_wq, &mh->reserve.decay, KMH_RESERVE_DECAY);

@@ -7,7 +7,7 @@
 
 #include "span/arenamap.h"
 #include "base/backend.h"
-#include "base/book.h"
+#include "base/budget.h"
 
 /*
  * The first level covers at most this many leaves, 64 TiB of address space: all of vmalloc
@@ -228,11 +228,12 @@ void kmh_arenamap_set(unsigned long first, unsigned long npages, struct kmh_mspa
 }
 
 /*
- * Withdraw @from, a span of the caller's: its entries of @npages heap pages from @first lead to the
- * sentinel @to from here on, the first page first, as in kmh_arenamap_set(). An entry that leads
- * elsewhere belongs to another arena, which the kernel has put at the same addresses because a
- * client freed ours (lost.c), and stays; only a compare and exchange knows, at whatever moment that
- * arena comes. @from is in no map again before the caller is done. Context: any.
+ * Withdraw @from, a span or a sentinel of the caller's: its entries among the @npages heap pages
+ * from @first lead to the sentinel @to from here on, the first page first, as in
+ * kmh_arenamap_set(). An entry that leads elsewhere belongs to another arena, which the kernel has
+ * put at the same addresses because a client freed ours (lost_arena.c), and stays; only a compare
+ * and exchange knows, at whatever moment that arena comes. @from is in no map again before the
+ * caller is done. Context: any.
  */
 void kmh_arenamap_replace(unsigned long first, unsigned long npages, struct kmh_mspan *from,
 			  struct kmh_mspan *to)
@@ -240,7 +241,8 @@ void kmh_arenamap_replace(unsigned long first, unsigned long npages, struct kmh_
 	unsigned long page;
 
 	for (page = first; page < first + npages; page++)
-		cmpxchg(kmh_arenamap_entry(page), from, to);
+		if (kmh_span_of_page(page) == from)
+			cmpxchg(kmh_arenamap_entry(page), from, to);
 }
 
 /*

@@ -9,7 +9,7 @@
 #include <linux/bitops.h>
 
 #include "span/mspan.h"
-#include "base/book.h"
+#include "base/budget.h"
 #include "heap.h"
 #include "span/spanpool.h"
 

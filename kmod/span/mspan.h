@@ -21,7 +21,7 @@
 #include <linux/types.h>
 
 #include "base/validator.h"
-#include "base/pinned.h"
+#include "base/preempt_off.h"
 #include "base/sizeclass.h"
 #include "base/testpoint.h"
 

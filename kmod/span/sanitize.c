@@ -171,7 +171,7 @@ void kmh_sanitize_deferred(unsigned long addr)
 }
 
 /*
- * An arena is lost (lost.c), and the list may lead through its objects: objects in quarantine
+ * An arena is lost (lost_arena.c), and the list may lead through its objects: objects in quarantine
  * stay where they are for good. Context: any but NMI.
  */
 void kmh_quarantine_forget(struct kmheap *heap)

@@ -12,7 +12,7 @@
 static inline void kmh_slot_dead(const struct kmh_mspan *s, unsigned long addr)
 {
 	if (unlikely(READ_ONCE(s->state) == KMH_SPAN_GONE))
-		return;		/* the pages are somebody else's: lost.c */
+		return;		/* the pages are somebody else's: lost_arena.c */
 	if (kmh_wants_wipe())
 		kmh_clear((void *)addr, s->elemsize);
 	if (kmh_heap_sanitized(s->heap))

@@ -10,7 +10,7 @@
 #include <linux/sched.h>
 
 #include "span/spanpool.h"
-#include "base/book.h"
+#include "base/budget.h"
 #include "base/fixalloc.h"
 #include "base/sizeclass.h"
 #include "span/mspan.h"
@@ -224,7 +224,7 @@ struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
 	return s;
 }
 
-/* Has the descriptor states of packed blocks? In a lost arena (lost.c) only the class tells. */
+/* Has the descriptor states of packed blocks? In a lost arena the class tells: lost_arena.c. */
 static bool kmh_mspan_has_tiny(const struct kmh_mspan *s)
 {
 	return s->state == KMH_SPAN_TINY ||

@@ -243,7 +243,7 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool spare)
 	/* From here on nothing can be allocated from the arena. */
 	a->left = true;
 	kmh_arena_begin_leave(a);
-	kmh_arenamap_set(a->first, a->npages, &kmh_span_gone);
+	kmh_arena_unmap_free(a);
 	return true;
 }
 

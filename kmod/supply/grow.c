@@ -396,6 +396,26 @@ static int kmh_mheap_refill(struct kmh_mheap *mh, gfp_t gfp)
 /* So many pages stay for others: for the stack of a thread the kernel would kill a task. */
 #define KMH_SPARE_PAGES		((long)(SZ_4M >> PAGE_SHIFT))
 
+/* What callers have wanted since the last run. */
+struct kmh_demand {
+	unsigned long seen;		/* growth since then has dealt with it */
+	unsigned long missed;		/* pages: the longest run that was not there */
+	unsigned long drawn;		/* pages, by callers that cannot sleep */
+};
+
+static struct kmh_demand kmh_mheap_take_demand(struct kmh_mheap *mh)
+{
+	struct kmh_demand d = { .seen = READ_ONCE(mh->ngrown) };
+	unsigned long flags;
+
+	kmh_wait_lock_irqsave(&mh->lock, flags);
+	d.missed = mh->missed_pages;
+	WRITE_ONCE(mh->missed_pages, 0);
+	d.drawn = mh->reserve.drawn;
+	kmh_unlock_irqrestore(&mh->lock, flags);
+	return d;
+}
+
 /* Grow ahead, and refill the descriptor pools, for callers that cannot sleep. */
 static void kmh_mheap_work(struct work_struct *work)
 {
@@ -403,26 +423,27 @@ static void kmh_mheap_work(struct work_struct *work)
 	const struct kmh_leavers objects = { .bytes = SIZE_MAX, .dedicated = true };
 	bool spare = kmh_memory_is_short(0);
 	gfp_t gfp = spare ? KMH_SPARE_GFP : GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN;
-	unsigned long drawn = READ_ONCE(mh->reserve.drawn);
-	unsigned long seen = READ_ONCE(mh->ngrown), missed;
+	struct kmh_demand demand = kmh_mheap_take_demand(mh);
 	/* Callers that can sleep take the last of the memory themselves, when they need it. */
-	bool wanted = !spare || drawn;
+	bool wanted = !spare || demand.drawn;
 	int err;
 
 	kmh_mheap_drain_pending(mh);
 	err = kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp);
 	if (spare && wanted && si_mem_available() < KMH_SPARE_PAGES)
 		err = -ENOMEM;
-	missed = xchg(&mh->missed_pages, 0);	/* growth since @seen has dealt with it */
-	if (!err && wanted && missed)
-		err = kmh_mheap_grow(mh, missed, 1, seen, gfp);
+	if (!err && wanted && demand.missed)
+		err = kmh_mheap_grow(mh, demand.missed, 1, demand.seen, gfp);
 	if (!err && wanted)
 		err = kmh_mheap_refill(mh, gfp);
 	kmh_test_point("grow: the reserve is refilled");
-	kmh_reserve_refilled(mh, drawn);
+	kmh_reserve_refilled(mh, demand.drawn);
 	kmh_nmi_fill(mh->heap, wanted ? err : -ENOMEM);
-	if (err)	/* and not when nothing was wanted: the next draw has to be heard */
+	/* No pause for those who cannot sleep when nothing was wanted: their next draw is heard. */
+	if (err)
 		WRITE_ONCE(mh->ahead_after, jiffies + KMH_AHEAD_PAUSE);
+	else if (!wanted)
+		WRITE_ONCE(mh->low_after, jiffies + KMH_AHEAD_PAUSE);
 	kmh_arenas_give_back(mh->heap, &objects, NULL);	/* last: it may wait for a grace period */
 }
 
@@ -437,6 +458,7 @@ static void kmh_mheap_kicked(struct irq_work *kick)
 void kmh_grow_init(struct kmh_mheap *mh)
 {
 	mh->ahead_after = jiffies;
+	mh->low_after = jiffies;
 	mh->fetched = jiffies - KMH_FETCH_PAUSE;
 	init_irq_work(&mh->kick, kmh_mheap_kicked);
 	INIT_WORK(&mh->work, kmh_mheap_work);

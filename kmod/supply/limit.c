@@ -2,7 +2,7 @@
 /*
  * Limits: how much a heap, and all heaps together, may take from the kernel.
  *
- * A hard limit is kept by booking (book.c). Before a limit's refusal of an arena is final
+ * A hard limit is kept by booking (budget.c). Before a limit's refusal of an arena is final
  * everything that is empty goes back: what CPUs keep, arenas without a page in use, and arenas
  * that are on their way to the kernel already are waited for. That takes no lock that a grower
  * holds.
@@ -20,7 +20,7 @@
 #include <linux/wait.h>
 
 #include "supply/limit.h"
-#include "base/book.h"
+#include "base/budget.h"
 #include "base/param.h"
 #include "heap.h"
 #include "pages/arena.h"

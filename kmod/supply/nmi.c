@@ -18,7 +18,7 @@
 
 #include "supply/nmi.h"
 #include "base/backend.h"
-#include "base/book.h"
+#include "base/budget.h"
 #include "base/lock.h"
 #include "heap.h"
 #include "span/arenamap.h"
@@ -48,7 +48,7 @@ void kmh_nmi_ask(struct kmheap *heap, unsigned int kind)
 	if (test_bit(kind, nmi->wanted) || kmh_heap_collected(heap) || kmh_heap_sanitized(heap))
 		return;
 	set_bit(kind, nmi->wanted);
-	kmh_mheap_kick(&kmh_heap_near_node(heap)->mheap);
+	kmh_mheap_kick(&kmh_heap_near_node(heap)->mheap, false);
 }
 
 /* Take an object from a shelf. Context: any, but only an NMI gets one. Return: it, or NULL. */
@@ -67,7 +67,7 @@ void *kmh_nmi_take(struct kmheap *heap, unsigned int kind)
 			p = xchg(&shelf->slot[i], NULL);
 	if (p)
 		kmh_reserve_served(heap);
-	kmh_mheap_kick(&kmh_heap_near_node(heap)->mheap);
+	kmh_mheap_kick(&kmh_heap_near_node(heap)->mheap, false);
 	return p;
 }
 
@@ -155,7 +155,7 @@ void kmh_nmi_fill(struct kmheap *heap, int err)
 			return;
 }
 
-/* Take objects in lost arenas (lost.c) off the shelves. */
+/* Take objects in lost arenas (lost_arena.c) off the shelves. */
 void kmh_nmi_forget_lost(struct kmheap *heap)
 {
 	unsigned int kind, i;

@@ -34,7 +34,7 @@
 #include "pages/arena.h"
 #include "pages/held.h"
 #include "supply/giveback.h"
-#include "supply/lost.h"
+#include "supply/lost_arena.h"
 
 /* Time from a free to the step that sees it; the first step after a rest. */
 #define KMH_SCAVENGE_PERIOD	(HZ / 4)

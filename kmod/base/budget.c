@@ -10,7 +10,7 @@
 #include <linux/math.h>
 #include <linux/spinlock.h>
 
-#include "base/book.h"
+#include "base/budget.h"
 #include "base/fixalloc.h"
 #include "heap.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Private: what the limits allow to be taken from the kernel; see book.c. */
-#ifndef _KMHEAP_BOOK_H
-#define _KMHEAP_BOOK_H
+/* Private: what the limits allow to be taken from the kernel; see budget.c. */
+#ifndef _KMHEAP_BUDGET_H
+#define _KMHEAP_BUDGET_H
 
 #include <linux/atomic.h>
 #include <linux/types.h>
@@ -37,4 +37,4 @@ static inline u64 kmh_less(u64 all, u64 part)
 	return all > part ? all - part : 0;
 }
 
-#endif /* _KMHEAP_BOOK_H */
+#endif /* _KMHEAP_BUDGET_H */

@@ -8,8 +8,8 @@
  * off. A task keeps its CPU there until it gives it up, so a test build counts by itself, for
  * each CPU.
  */
-#ifndef _KMHEAP_PINNED_H
-#define _KMHEAP_PINNED_H
+#ifndef _KMHEAP_PREEMPT_OFF_H
+#define _KMHEAP_PREEMPT_OFF_H
 
 #include <linux/bug.h>
 #include <linux/irqflags.h>
@@ -57,4 +57,4 @@ do {					\
 #define kmh_assert_pinned()	do { } while (0)
 #endif
 
-#endif /* _KMHEAP_PINNED_H */
+#endif /* _KMHEAP_PREEMPT_OFF_H */

@@ -17,9 +17,9 @@
  * the heap goes on. Descriptors and tables stay until the heap ends, because stale pointers
  * lead to them.
  */
-#include "supply/lost.h"
+#include "supply/lost_arena.h"
 #include "base/backend.h"
-#include "base/book.h"
+#include "base/budget.h"
 #include "base/lock.h"
 #include "heap.h"
 #include "pages/arena.h"
@@ -39,9 +39,27 @@ static void kmh_lost_close(struct kmh_arena *a)
 }
 
 /*
- * Make the arena's spans say "gone". The page heap's lock keeps spans that are on their way
- * back. An entry may be of another arena already, which the kernel has put at the same
- * addresses.
+ * An entry of a lost arena may be another's, which the kernel has put at the same addresses: at
+ * any page of a span, also at its first. So a span is known by its arena, and not by its page. A
+ * sentinel, of this heap or another, has what the last user of its descriptor left.
+ */
+static bool kmh_lost_has(const struct kmh_arena *a, const struct kmh_mspan *s)
+{
+	const struct kmheap *heap = a->heap;
+
+	return s->heap == heap && s->arena == a && s != heap->unused && s != heap->freed;
+}
+
+/* How many heap pages from @page on, of the lost arena's up to @end, are of its span @s. */
+static unsigned long kmh_lost_pages(const struct kmh_mspan *s, unsigned long page,
+				    unsigned long end)
+{
+	return min((s->base >> KMH_PAGE_SHIFT) + s->npages, end) - page;
+}
+
+/*
+ * Make the arena's spans say "gone", those that are parked ("freed") as well. The page heap's lock
+ * keeps spans that are on their way back.
  */
 static void kmh_lost_withdraw(struct kmh_arena *a)
 {
@@ -53,10 +71,10 @@ static void kmh_lost_withdraw(struct kmh_arena *a)
 
 		kmh_wait_lock_irqsave(&a->mheap->lock, flags);
 		s = kmh_span_of_page(page);
-		if (s->arena == a && (s->state >= KMH_SPAN_SMALL || kmh_span_is_parked(s, page))) {
+		if (kmh_lost_has(a, s)) {
 			WRITE_ONCE(s->nfast, 0);
 			WRITE_ONCE(s->state, KMH_SPAN_GONE);
-			step = max_t(unsigned long, s->npages, 1);
+			step = kmh_lost_pages(s, page, end);
 		}
 		kmh_unlock_irqrestore(&a->mheap->lock, flags);
 		page += step;
@@ -118,11 +136,11 @@ unsigned int kmh_lost_find(struct kmheap *heap)
 }
 
 /*
- * Make the addresses of lost arenas say "gone" for good, in a heap that ends. @fn is called for
- * each span that was left there, which no lookup finds any more. Context: process context;
- * arenas_mutex held.
+ * Make the addresses of lost arenas say "gone" for good, in a heap that ends, and list the spans
+ * that were left there, which no lookup finds any more, in @spans through @dead. Context: process
+ * context; arenas_mutex held.
  */
-void kmh_lost_unmap(struct kmheap *heap, void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
+void kmh_lost_unmap(struct kmheap *heap, struct kmh_mspan **spans)
 {
 	struct kmh_arena *a;
 
@@ -130,17 +148,17 @@ void kmh_lost_unmap(struct kmheap *heap, void (*fn)(struct kmh_mspan *s, void *c
 	list_for_each_entry(a, &heap->lost, list) {
 		unsigned long page = a->range.first, end = page + a->range.npages, n;
 
+		kmh_arena_unmap_free(a);
 		for (; page < end; page += n) {
 			struct kmh_mspan *s = kmh_span_of_page(page);
 
 			n = 1;
-			if (s == heap->unused || s == heap->freed)
-				kmh_arenamap_replace(page, n, s, &kmh_span_gone);
-			if (s->state != KMH_SPAN_GONE || s->arena != a)
-				continue;	/* a sentinel, or the span of another arena */
-			n = clamp(s->npages, 1UL, end - page);
+			if (!kmh_lost_has(a, s))
+				continue;
+			n = kmh_lost_pages(s, page, end);
 			kmh_arenamap_replace(page, n, s, &kmh_span_gone);
-			fn(s, ctx);
+			s->dead = *spans;
+			*spans = s;
 		}
 	}
 }

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: arenas that somebody else has freed; see lost_arena.c. */
+#ifndef _KMHEAP_LOST_ARENA_H
+#define _KMHEAP_LOST_ARENA_H
+
+struct kmh_mspan;
+struct kmheap;
+
+unsigned int kmh_lost_find(struct kmheap *heap);
+void kmh_lost_unmap(struct kmheap *heap, struct kmh_mspan **spans);
+void kmh_lost_free(struct kmheap *heap);
+
+#endif /* _KMHEAP_LOST_ARENA_H */
