@@ -23,8 +23,9 @@ at_rest() {
 
 load kmheap
 load tracer_client
-# The traced functions are called without a lock, under a class's lock and under a page heap's.
-for symbol in kmh_alloc_slow kmh_mheap_alloc_span kmh_inbox_pop_announced_locked \
+# The traced functions are called in an mcache's section, without a lock, under a class's lock and
+# under a page heap's.
+for symbol in kmh_mcache_refill kmh_mheap_alloc_span kmh_inbox_pop_announced_locked \
 	kmh_mcentral_claim_locked kmh_pa_alloc kmh_pa_free kmh_fixalloc_get; do
 	check "allocates and frees in $symbol()" traced "$symbol"
 done
