@@ -15,6 +15,7 @@ is_on() {
 }
 
 check "nodes 0 and 1 have memory" is nodes "$(cat /sys/devices/system/node/has_memory)" = 0-1
+rate=/sys/module/kmheap/parameters/scavenge_rate
 load kmheap
 load numa_client
 check "there are CPUs on nodes 0, 1 and 2" eval 'is_on 0 0 && is_on 1 1 && is_on 2 2'
@@ -32,10 +33,16 @@ check "remote frees go home" gone_home
 
 check "memory is of the node that is named" there kernel
 check "what is freed elsewhere" freed
+# What a CPU keeps is out of reach of a caller on another one that cannot sleep, until the CPU has
+# been idle for long enough. The memory stays in the heap meanwhile.
 again() {
-	on 0 alloc 1 1024 atomic_thisnode && all_on 1 && on 1 alloc 0 1024 atomic_thisnode && all_on 0
+	echo 0 >$rate
+	within 30 shows cpu_cache_bytes numa 0 &&
+		on 0 alloc 1 1024 atomic_thisnode && all_on 1 &&
+		on 1 alloc 0 1024 atomic_thisnode && all_on 0
 }
 check "is had again on its node, without growing" again
+echo 256M >$rate
 check "all of it goes back" gone_home
 
 # CPU 0 frees objects of node 1, and its magazines keep none of them. Node 0 has room: growth
