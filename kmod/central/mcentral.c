@@ -78,6 +78,23 @@ static bool kmh_mspan_must_be_listed(const struct kmh_mspan *s)
 	return false;
 }
 
+/* Are there frees that a fold would take in? Inline: each full span is asked. */
+static bool kmh_mspan_foldable(struct kmh_mspan *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nwords; i++) {
+		unsigned long slots = atomic_long_read(&s->w[i].remote);
+
+		slots &= ~kmh_mspan_waiting(s, i);
+		if (slots && unlikely(READ_ONCE(s->nspecials)))
+			slots &= ~kmh_special_held(s, i, slots);
+		if (slots)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Spans in arenas with more free pages than the mean go to the end of the list, so that these
  * arenas become empty and the others full. A guess: the page heap's lock is not held.

@@ -96,20 +96,6 @@ unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word)
 	return hweight_long(remote & ~both);
 }
 
-/* Are there frees that a fold would take in? Context: any. */
-bool kmh_mspan_foldable(struct kmh_mspan *s)
-{
-	unsigned int i;
-
-	for (i = 0; i < s->nwords; i++) {
-		unsigned long remote = atomic_long_read(&s->w[i].remote);
-
-		if (remote && remote & ~kmh_mspan_held(s, i, remote))
-			return true;
-	}
-	return false;
-}
-
 /* Fold every word. Context and Return: as for kmh_mspan_fold_word(). */
 unsigned int kmh_mspan_fold(struct kmh_mspan *s)
 {

@@ -14,7 +14,6 @@ void kmh_sweep_uncached(struct kmh_mspan *s);
 bool kmh_sweep_blackens(const struct kmh_mspan *s);
 unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word);
 unsigned int kmh_mspan_fold(struct kmh_mspan *s);
-bool kmh_mspan_foldable(struct kmh_mspan *s);
 struct kmh_slots *kmh_mspan_next_word(struct kmh_mspan *s, unsigned int from);
 
 #endif /* _KMHEAP_SWEEPSPAN_H */
