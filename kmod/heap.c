@@ -350,43 +350,22 @@ EXPORT_SYMBOL_GPL(kmheap_create);
 
 /* ---- destroy */
 
-/* Spans of unmapped arenas, listed through @dead, as a late free may announce one (@node). */
-struct kmh_unmapped {
-	const struct kmh_arena *a;
-	struct kmh_mspan *spans;
-};
-
-/* At the addresses of an arena that a client has freed just now there may be another's spans. */
-static void kmh_heap_list_span(struct kmh_mspan *s, void *ctx)
-{
-	struct kmh_unmapped *u = ctx;
-
-	if (s->arena != u->a)
-		return;
-	s->dead = u->spans;
-	u->spans = s;
-}
-
-/* From here on every address of the heap says "gone". Return: its spans. */
+/*
+ * From here on every address of the heap says "gone". Return: its spans, listed through @dead: a
+ * free that races with the end may still announce one (@node).
+ */
 static struct kmh_mspan *kmh_heap_unmap(struct kmheap *heap)
 {
-	struct kmh_unmapped u = { };
-	struct kmh_mspan *s, *done;
+	struct kmh_mspan *spans = NULL;
 	struct kmh_arena *a;
 
 	mutex_lock(&heap->arenas_mutex);
-	list_for_each_entry(a, &heap->arenas, list) {
-		u.a = a;
-		done = u.spans;
-		kmh_walk_spans(a, kmh_heap_list_span, &u);
-		for (s = u.spans; s != done; s = s->dead)
-			kmh_arenamap_replace(s->base >> KMH_PAGE_SHIFT, s->npages, s,
-					     &kmh_span_gone);
-		kmh_arena_unmap_free(a);
-	}
-	kmh_lost_unmap(heap, &u.spans);
+	list_for_each_entry(a, &heap->arenas, list)
+		kmh_arena_unmap(a, &spans);
+	list_for_each_entry(a, &heap->lost, list)
+		kmh_arena_unmap(a, &spans);
 	mutex_unlock(&heap->arenas_mutex);
-	return u.spans;
+	return spans;
 }
 
 static void kmh_heap_free_arenas(struct kmheap *heap)

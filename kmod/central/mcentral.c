@@ -166,7 +166,7 @@ static bool kmh_mspan_is_lost(const struct kmh_mspan *s)
 }
 
 /* Put a folded span on the list where it belongs. */
-void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
+static void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
 	if (unlikely(kmh_mspan_is_lost(s)))
 		return;
@@ -179,9 +179,13 @@ void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s)
 }
 
 /* Put down a swept span that its sweeper does not need: an empty one goes to the page heap. */
-void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
+static void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
-	if (likely(!kmh_mspan_is_lost(s)) && kmh_mspan_has_avail(s) && kmh_mspan_empty(s))
+	if (unlikely(kmh_mspan_is_lost(s)))
+		return;
+	if (!kmh_mspan_has_avail(s))
+		kmh_mcentral_settle_full(c, s);
+	else if (kmh_mspan_empty(s))
 		kmh_mheap_free_span(s);
 	else
 		kmh_mcentral_settle(c, s);
@@ -253,7 +257,7 @@ void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s)
 }
 
 /* Bring a claimed span up to date, without the lock: sweep it, or only fold it. */
-void kmh_mcentral_ready(struct kmh_mspan *s)
+static void kmh_mcentral_ready(struct kmh_mspan *s)
 {
 	unsigned int own = atomic_read(&s->sweepgen);
 
@@ -263,6 +267,32 @@ void kmh_mcentral_ready(struct kmh_mspan *s)
 		kmh_sweep_span(s, own + 1, kmh_mcentral_phase(kmh_mspan_mcentral(s)));
 	else
 		kmh_mspan_fold(s);
+}
+
+/*
+ * Sweep a claimed span, and put it where it belongs. An empty span stays while its class has no
+ * other with free slots, because a class that was in use will be used again: a load that swings by
+ * a few spans then finds the last one here instead of fetching it from the page heap each time.
+ * Context: any; on the trip that has claimed the span.
+ */
+void kmh_mcentral_sweep_claimed(struct kmh_mspan *s)
+{
+	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
+
+	kmh_mcentral_ready(s);
+	if (READ_ONCE(c->npartial))
+		kmh_mcentral_put(c, s);
+	else
+		kmh_mcentral_settle(c, s);
+}
+
+/* Sweep a claimed span and put it down; if it is empty, even the last of its class goes back. */
+void kmh_mcentral_release_claimed(struct kmh_mspan *s)
+{
+	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
+
+	kmh_mcentral_ready(s);
+	kmh_mcentral_put(c, s);
 }
 
 /*

@@ -118,8 +118,7 @@ struct kmh_mspan *kmh_mcentral_pop_full_locked(struct kmh_mcentral *c, unsigned 
 bool kmh_mcentral_take_partial_locked(struct kmh_mcentral *c, struct kmh_mspan *s);
 bool kmh_mcentral_unlist_locked(struct kmh_mcentral *c, struct kmh_mspan *s);
 void kmh_mcentral_claim_locked(struct kmh_mcentral *c, struct kmh_mspan *s);
-void kmh_mcentral_ready(struct kmh_mspan *s);
-void kmh_mcentral_settle(struct kmh_mcentral *c, struct kmh_mspan *s);
-void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s);
+void kmh_mcentral_sweep_claimed(struct kmh_mspan *s);
+void kmh_mcentral_release_claimed(struct kmh_mspan *s);
 
 #endif /* _KMHEAP_MCENTRAL_H */

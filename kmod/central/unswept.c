@@ -66,32 +66,6 @@ bool kmh_mcentral_try_claim_empty(struct kmh_mspan *s)
 	return mine;
 }
 
-/*
- * Sweep a claimed span, and put it where it belongs. An empty span stays while its class has no
- * other with free slots, because a class that was in use will be used again: a load that swings by
- * a few spans then finds the last one here instead of fetching it from the page heap each time.
- * Context: any; on the trip that has claimed the span.
- */
-void kmh_mcentral_sweep_claimed(struct kmh_mspan *s)
-{
-	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
-
-	kmh_mcentral_ready(s);
-	if (READ_ONCE(c->npartial))
-		kmh_mcentral_put(c, s);
-	else
-		kmh_mcentral_settle(c, s);
-}
-
-/* Sweep a claimed span and put it down; if it is empty, even the last of its class goes back. */
-void kmh_mcentral_release_claimed(struct kmh_mspan *s)
-{
-	struct kmh_mcentral *c = kmh_mspan_mcentral(s);
-
-	kmh_mcentral_ready(s);
-	kmh_mcentral_put(c, s);
-}
-
 /* Take a span by @pop and claim it, under the lock, which is only tried in NMI. */
 static struct kmh_mspan *kmh_mcentral_pop_claimed(struct kmh_mcentral *c,
 						  struct kmh_mspan *(*pop)(struct kmh_mcentral *c))

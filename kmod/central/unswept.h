@@ -6,9 +6,7 @@
 #include "central/mcentral.h"
 
 bool kmh_mcentral_try_claim(struct kmh_mspan *s);
-void kmh_mcentral_sweep_claimed(struct kmh_mspan *s);
 bool kmh_mcentral_try_claim_empty(struct kmh_mspan *s);
-void kmh_mcentral_release_claimed(struct kmh_mspan *s);
 bool kmh_mcentral_is_swept(struct kmh_mcentral *c);
 void kmh_mcentral_set_phase(struct kmh_mcentral *c, unsigned int gen, enum kmh_sweep_what what,
 			    bool marking);

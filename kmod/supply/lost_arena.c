@@ -136,36 +136,33 @@ unsigned int kmh_lost_find(struct kmheap *heap)
 }
 
 /*
- * Make the addresses of lost arenas say "gone" for good, in a heap that ends, and list the spans
- * that were left there, which no lookup finds any more, in @spans through @dead. Context: process
- * context; arenas_mutex held.
+ * Make the addresses of an arena say "gone" for good, in a heap that ends, and list the spans that
+ * were left there, which no lookup finds any more, in @spans through @dead. A client may have freed
+ * the arena just now, so this asks as if it had. Context: process context; arenas_mutex held.
  */
-void kmh_lost_unmap(struct kmheap *heap, struct kmh_mspan **spans)
+void kmh_arena_unmap(struct kmh_arena *a, struct kmh_mspan **spans)
 {
-	struct kmh_arena *a;
+	unsigned long page = a->range.first, end = page + a->range.npages, n;
 
-	lockdep_assert_held(&heap->arenas_mutex);
-	list_for_each_entry(a, &heap->lost, list) {
-		unsigned long page = a->range.first, end = page + a->range.npages, n;
+	lockdep_assert_held(&a->heap->arenas_mutex);
+	kmh_arena_unmap_free(a);
+	for (; page < end; page += n) {
+		struct kmh_mspan *s = kmh_span_of_page(page);
 
-		kmh_arena_unmap_free(a);
-		for (; page < end; page += n) {
-			struct kmh_mspan *s = kmh_span_of_page(page);
-
-			n = 1;
-			if (!kmh_lost_has(a, s))
-				continue;
-			n = kmh_lost_pages(s, page, end);
-			kmh_arenamap_replace(page, n, s, &kmh_span_gone);
-			s->dead = *spans;
-			*spans = s;
-		}
+		n = 1;
+		if (!kmh_lost_has(a, s))
+			continue;
+		n = kmh_lost_pages(s, page, end);
+		kmh_arenamap_replace(page, n, s, &kmh_span_gone);
+		s->dead = *spans;
+		*spans = s;
+		cond_resched();
 	}
 }
 
 /*
  * Free the tables of lost arenas. Context: process context; a grace period after
- * kmh_lost_unmap().
+ * kmh_arena_unmap().
  */
 void kmh_lost_free(struct kmheap *heap)
 {
