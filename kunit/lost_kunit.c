@@ -192,27 +192,32 @@ static void expect_states(struct kunit *test, unsigned long page, unsigned long 
 				    "%s, page %lu", when, i);
 }
 
+/* An object in the middle of which two pages are of another arena. */
+static void *overlaid(struct kunit *test, struct kmheap *heap, unsigned long npages)
+{
+	void *p = kmheap_alloc(heap, npages << KMH_PAGE_SHIFT, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	kmh_arenamap_set(((unsigned long)p >> KMH_PAGE_SHIFT) + 3, 2, &kmh_span_none);
+	return p;
+}
+
 static void entries_of_another_arena_stay(struct kunit *test)
 {
 	struct kmheap *heap = kmheap_create("kunit-lost", NULL);
 	unsigned long page, npages = KMH_LARGECACHE_PAGES + 1;
-	void *p, *q;
+	void *p;
 
 	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
-	p = kmheap_alloc(heap, npages << KMH_PAGE_SHIFT, GFP_KERNEL);
-	KUNIT_EXPECT_NOT_NULL(test, p);
+	p = overlaid(test, heap, npages);
 	page = (unsigned long)p >> KMH_PAGE_SHIFT;
-	kmh_arenamap_set(page + 3, 2, &kmh_span_none);
 	kmheap_free(p);
 	expect_states(test, page, npages, KMH_SPAN_FREED, "free");
 	kmheap_shrink(heap);
 	expect_states(test, page, npages, KMH_SPAN_GONE, "shrink");
 	kmh_arenamap_set(page + 3, 2, &kmh_span_gone);
 
-	q = kmheap_alloc(heap, npages << KMH_PAGE_SHIFT, GFP_KERNEL);
-	KUNIT_EXPECT_NOT_NULL(test, q);
-	page = (unsigned long)q >> KMH_PAGE_SHIFT;
-	kmh_arenamap_set(page + 3, 2, &kmh_span_none);
+	page = (unsigned long)overlaid(test, heap, npages) >> KMH_PAGE_SHIFT;
 	kmheap_destroy(heap);
 	expect_states(test, page, npages, KMH_SPAN_GONE, "destroy");
 	kmh_arenamap_set(page + 3, 2, &kmh_span_gone);

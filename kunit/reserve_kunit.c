@@ -137,6 +137,32 @@ static void no_demand_is_no_failure(struct kunit *test)
 	KUNIT_EXPECT_GT(test, mh->ngrown, grown);
 }
 
+static void nothing(void *unused)
+{
+}
+
+/* Who can sleep does not wake the worker again and again while it would bring nothing. */
+static void who_can_sleep_is_not_heard_then(struct kunit *test)
+{
+	struct kmh_mheap *mh = mheap(test);
+	unsigned long start = jiffies;
+
+	kmh_kunit_settle(mh->heap);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, memory_is_enough, NULL), 0);
+	WRITE_ONCE(kmh_backend_short, true);
+	mh->reserve.drawn = 0;
+	run_worker(mh);
+	KUNIT_EXPECT_TRUE(test, time_after(mh->low_after, start));
+	mh->low_after = jiffies + 1000 * HZ;
+	kmh_kunit_at_any(test, "grow: the reserve is refilled", nothing, NULL);
+	kmh_mheap_kick(mh, false);
+	kmh_kunit_settle(mh->heap);
+	KUNIT_EXPECT_FALSE(test, kmh_kunit_passed("grow: the reserve is refilled"));
+	kmh_mheap_kick(mh, true);
+	kmh_kunit_settle(mh->heap);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("grow: the reserve is refilled"));
+}
+
 /* What is drawn while the worker runs is there for its next run. */
 static void draw_during_a_refill_counts(struct kunit *test)
 {
@@ -437,6 +463,7 @@ static struct kunit_case reserve_cases[] = {
 	KUNIT_CASE(depth_is_bounded),
 	KUNIT_CASE(depth_decays),
 	KUNIT_CASE(no_demand_is_no_failure),
+	KUNIT_CASE(who_can_sleep_is_not_heard_then),
 	KUNIT_CASE(draw_during_a_refill_counts),
 	KUNIT_CASE(who_can_sleep_leaves_it_alone),
 	KUNIT_CASE(bursts_are_served_when_the_depth_is_found),

@@ -103,5 +103,4 @@ nobody_died() {
 }
 check "nobody was killed, no kernel report" nobody_died
 # shellcheck disable=SC2086
-kill $victims 2>/dev/null
-true
+kill $victims 2>/dev/null || :	# the kernel may have had them

@@ -78,7 +78,7 @@ static bool kmh_mspan_must_be_listed(const struct kmh_mspan *s)
 	return false;
 }
 
-/* Are there frees that a fold would take in? Inline: each full span is asked. */
+/* Are there frees that a fold would take in? Asked of each full span, so inline. */
 static bool kmh_mspan_foldable(struct kmh_mspan *s)
 {
 	unsigned int i;

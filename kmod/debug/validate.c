@@ -41,7 +41,7 @@ static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c)
 	for (i = 0; i < s->npages; i++) {
 		if (kmh_span_of_page(first + i) == s)
 			continue;
-		smp_rmb();	/* pairs with kmh_arenamap_set(): being freed? */
+		smp_rmb();	/* pairs with kmh_arenamap_replace(): being freed? */
 		if (kmh_span_of_page(first) != s)
 			return 0;
 		smp_rmb();	/* or being published just now? */

@@ -227,6 +227,51 @@ void kmh_arena_unmap_free(struct kmh_arena *a)
 	kmh_arenamap_replace(a->first, a->npages, a->heap->freed, &kmh_span_gone);
 }
 
+/*
+ * Is @s, which an entry of the arena's addresses leads to, a span of the arena? The entry may be
+ * another's if a client has freed the arena (lost_arena.c), also at the first page of a span: so a
+ * span is known by its arena, and not by its page. A sentinel, of this heap or another, has what
+ * the last user of its descriptor left. Context: any; the arena's heap does not end meanwhile.
+ */
+bool kmh_arena_has_span(const struct kmh_arena *a, const struct kmh_mspan *s)
+{
+	const struct kmheap *heap = a->heap;
+
+	return s->heap == heap && s->arena == a && s != heap->unused && s != heap->freed;
+}
+
+/* How many of the arena's heap pages from @page on are of its span @s. */
+unsigned long kmh_arena_span_pages(const struct kmh_arena *a, const struct kmh_mspan *s,
+				   unsigned long page)
+{
+	return min((s->base >> KMH_PAGE_SHIFT) + s->npages, a->first + a->npages) - page;
+}
+
+/*
+ * Make the addresses of an arena say "gone" for good, in a heap that ends, and list the spans that
+ * were left there, which no lookup finds any more, in @spans through @dead. A client may have freed
+ * the arena just now, so this asks as if it had. Context: process context; arenas_mutex held.
+ */
+void kmh_arena_unmap(struct kmh_arena *a, struct kmh_mspan **spans)
+{
+	unsigned long page, n;
+
+	lockdep_assert_held(&a->heap->arenas_mutex);
+	kmh_arena_unmap_free(a);
+	for (page = a->first; page < a->first + a->npages; page += n) {
+		struct kmh_mspan *s = kmh_span_of_page(page);
+
+		n = 1;
+		if (!kmh_arena_has_span(a, s))
+			continue;
+		n = kmh_arena_span_pages(a, s, page);
+		kmh_arenamap_replace(page, n, s, &kmh_span_gone);
+		s->dead = *spans;
+		*spans = s;
+		cond_resched();
+	}
+}
+
 /* kmh_walk_pages() for all spans of an arena. */
 void kmh_walk_spans(struct kmh_arena *a, void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
 {

@@ -58,6 +58,10 @@ struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp
 void kmh_arena_destroy(struct kmh_arena *a);
 bool kmh_arena_use_pages(struct kmh_arena *a, unsigned long page, unsigned long npages);
 void kmh_arena_unmap_free(struct kmh_arena *a);
+void kmh_arena_unmap(struct kmh_arena *a, struct kmh_mspan **spans);
+bool kmh_arena_has_span(const struct kmh_arena *a, const struct kmh_mspan *s);
+unsigned long kmh_arena_span_pages(const struct kmh_arena *a, const struct kmh_mspan *s,
+				   unsigned long page);
 bool kmh_arena_is_lost(const struct kmh_arena *a);
 void kmh_arena_report_lost(const struct kmh_arena *a);
 

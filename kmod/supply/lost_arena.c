@@ -39,25 +39,6 @@ static void kmh_lost_close(struct kmh_arena *a)
 }
 
 /*
- * An entry of a lost arena may be another's, which the kernel has put at the same addresses: at
- * any page of a span, also at its first. So a span is known by its arena, and not by its page. A
- * sentinel, of this heap or another, has what the last user of its descriptor left.
- */
-static bool kmh_lost_has(const struct kmh_arena *a, const struct kmh_mspan *s)
-{
-	const struct kmheap *heap = a->heap;
-
-	return s->heap == heap && s->arena == a && s != heap->unused && s != heap->freed;
-}
-
-/* How many heap pages from @page on, of the lost arena's up to @end, are of its span @s. */
-static unsigned long kmh_lost_pages(const struct kmh_mspan *s, unsigned long page,
-				    unsigned long end)
-{
-	return min((s->base >> KMH_PAGE_SHIFT) + s->npages, end) - page;
-}
-
-/*
  * Make the arena's spans say "gone", those that are parked ("freed") as well. The page heap's lock
  * keeps spans that are on their way back.
  */
@@ -71,10 +52,10 @@ static void kmh_lost_withdraw(struct kmh_arena *a)
 
 		kmh_wait_lock_irqsave(&a->mheap->lock, flags);
 		s = kmh_span_of_page(page);
-		if (kmh_lost_has(a, s)) {
+		if (kmh_arena_has_span(a, s)) {
 			WRITE_ONCE(s->nfast, 0);
 			WRITE_ONCE(s->state, KMH_SPAN_GONE);
-			step = kmh_lost_pages(s, page, end);
+			step = kmh_arena_span_pages(a, s, page);
 		}
 		kmh_unlock_irqrestore(&a->mheap->lock, flags);
 		page += step;
@@ -133,31 +114,6 @@ unsigned int kmh_lost_find(struct kmheap *heap)
 	if (n)
 		kmh_lost_quarantine(heap);
 	return n;
-}
-
-/*
- * Make the addresses of an arena say "gone" for good, in a heap that ends, and list the spans that
- * were left there, which no lookup finds any more, in @spans through @dead. A client may have freed
- * the arena just now, so this asks as if it had. Context: process context; arenas_mutex held.
- */
-void kmh_arena_unmap(struct kmh_arena *a, struct kmh_mspan **spans)
-{
-	unsigned long page = a->range.first, end = page + a->range.npages, n;
-
-	lockdep_assert_held(&a->heap->arenas_mutex);
-	kmh_arena_unmap_free(a);
-	for (; page < end; page += n) {
-		struct kmh_mspan *s = kmh_span_of_page(page);
-
-		n = 1;
-		if (!kmh_lost_has(a, s))
-			continue;
-		n = kmh_lost_pages(s, page, end);
-		kmh_arenamap_replace(page, n, s, &kmh_span_gone);
-		s->dead = *spans;
-		*spans = s;
-		cond_resched();
-	}
 }
 
 /*

@@ -3,12 +3,9 @@
 #ifndef _KMHEAP_LOST_ARENA_H
 #define _KMHEAP_LOST_ARENA_H
 
-struct kmh_arena;
-struct kmh_mspan;
 struct kmheap;
 
 unsigned int kmh_lost_find(struct kmheap *heap);
-void kmh_arena_unmap(struct kmh_arena *a, struct kmh_mspan **spans);
 void kmh_lost_free(struct kmheap *heap);
 
 #endif /* _KMHEAP_LOST_ARENA_H */
