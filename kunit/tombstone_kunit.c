@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: allocations from a heap that has ended. */
+/* KUnit: tombstones: allocations from a heap that has ended. */
 #include <linux/string.h>
 
 #include "kunit_util.h"
@@ -75,17 +75,17 @@ static void ended_heaps_come_and_go(struct kunit *test)
 	kunit_info(test, "%u heaps that have ended take %llu bytes\n", kept, bytes);
 }
 
-static struct kunit_case ended_cases[] = {
+static struct kunit_case tombstone_cases[] = {
 	KUNIT_CASE(alloc_after_destroy),
 	KUNIT_CASE(ended_heaps_come_and_go),
 	{ }
 };
 
-static struct kunit_suite ended_suite = {
-	.name = "kmheap_ended",
+static struct kunit_suite tombstone_suite = {
+	.name = "kmheap_tombstone",
 	.init = kmh_kunit_init,
 	.exit = kmh_kunit_exit,
-	.test_cases = ended_cases,
+	.test_cases = tombstone_cases,
 };
 
-kunit_test_suite(ended_suite);
+kunit_test_suite(tombstone_suite);
