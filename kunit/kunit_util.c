@@ -3,7 +3,9 @@
 #include <linux/cpu.h>
 #include <linux/delay.h>
 #include <linux/kthread.h>
+#include <linux/prandom.h>
 #include <linux/sched.h>
+#include <linux/sizes.h>
 #include <linux/smp.h>
 #include <linux/string.h>
 #include <linux/workqueue.h>
@@ -499,7 +501,25 @@ bool kmh_kunit_filled(const void *p)
 	return nwords;
 }
 
-bool kmh_kunit_swap(void **box, u32 *p)
+#define FIRE_THREADS	4U		/* one of them takes the steps */
+#define FIRE_BOXES	4096U
+#define FIRE_TURN	(15 * FIRE_BOXES)	/* swaps that fill all boxes, or empty them */
+#define FIRE_SWAPS	100000U		/* of each thread */
+#define FIRE_SWAPS_MAX	3000000U	/* while no step has returned true */
+
+struct kmh_kunit_fire {
+	struct kmheap *heap;
+	bool (*step)(struct kmheap *heap, unsigned int n);
+	void *box[FIRE_BOXES];
+	atomic_t nrunning, nswaps, nspoilt;
+	bool enough;
+};
+
+/*
+ * Put @p, or nothing, into @box with its own address as its contents, and free the object that
+ * was there. False: that object's contents had changed.
+ */
+static bool fire_swap(void **box, u32 *p)
 {
 	bool whole;
 
@@ -509,6 +529,58 @@ bool kmh_kunit_swap(void **box, u32 *p)
 	whole = !p || *p == (u32)(unsigned long)p;
 	kmheap_free(p);
 	return whole;
+}
+
+static void fire_steps(struct kmh_kunit_fire *f)
+{
+	unsigned int n;
+
+	for (n = 0; atomic_read(&f->nrunning); n++) {
+		if (f->step(f->heap, n))
+			WRITE_ONCE(f->enough, true);
+		cond_resched();
+	}
+}
+
+static void fire_thread(void *arg, unsigned int i)
+{
+	struct kmh_kunit_fire *f = arg;
+	struct rnd_state rnd;
+	unsigned int n;
+
+	if (!i) {
+		fire_steps(f);
+		return;
+	}
+	prandom_seed_state(&rnd, i);
+	for (n = 0; n < FIRE_SWAPS || (!READ_ONCE(f->enough) && n < FIRE_SWAPS_MAX); n++) {
+		bool fill = atomic_inc_return(&f->nswaps) / FIRE_TURN % 2 == 0;
+		u32 draw = prandom_u32_state(&rnd);
+		size_t bytes = draw % 97 ? 8 + draw % 3000 : SZ_64K;
+		u32 *p = fill ? kmheap_alloc(f->heap, bytes, GFP_KERNEL) : NULL;
+
+		if (!fire_swap(&f->box[draw / 3000 % FIRE_BOXES], p))
+			atomic_inc(&f->nspoilt);
+		if (n % 64 == 0)
+			cond_resched();
+	}
+	atomic_dec(&f->nrunning);
+}
+
+void kmh_kunit_under_fire(struct kunit *test, struct kmheap *heap,
+			  bool (*step)(struct kmheap *heap, unsigned int n))
+{
+	struct kmh_kunit_fire *f = kunit_kzalloc(test, sizeof(*f), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, f);
+	f->heap = heap;
+	f->step = step;
+	atomic_set(&f->nrunning, FIRE_THREADS - 1);
+	kmh_kunit_threads(test, FIRE_THREADS, fire_thread, f);
+	KUNIT_EXPECT_EQ_MSG(test, atomic_read(&f->nspoilt), 0, "objects have changed");
+	KUNIT_EXPECT_TRUE_MSG(test, f->enough, "no step returned true");
+	kmh_kunit_validate(test);
+	kmheap_free_bulk(FIRE_BOXES, f->box);
 }
 
 size_t kmh_kunit_class_bytes(size_t bytes)

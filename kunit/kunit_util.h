@@ -111,12 +111,6 @@ void kmh_kunit_fill(void *p);
 bool kmh_kunit_filled(const void *p);
 
 /*
- * Put @p, or nothing, into @box with its own address as its contents, and free the object that
- * was there. Any number of threads share a box. False: that object's contents had changed.
- */
-bool kmh_kunit_swap(void **box, u32 *p);
-
-/*
  * Bytes of the smallest class that holds @bytes, found by search; of large objects in whole
  * pages.
  */
@@ -135,6 +129,15 @@ void kmh_kunit_on_cpu(struct kunit *test, unsigned int cpu, void (*fn)(void *arg
 #define KMH_KUNIT_THREADS	8U
 void kmh_kunit_threads(struct kunit *test, unsigned int n,
 		       void (*fn)(void *arg, unsigned int i), void *arg);
+
+/*
+ * Call @step(@heap, 0), @step(@heap, 1) and so on in one thread, while threads on all CPUs
+ * allocate objects from @heap and free each other's; by turns they fill the heap and empty it.
+ * They go on for a while, and longer if no step has returned true by then. The case fails if
+ * none ever does, or if an object's contents have changed.
+ */
+void kmh_kunit_under_fire(struct kunit *test, struct kmheap *heap,
+			  bool (*step)(struct kmheap *heap, unsigned int n));
 
 /* Has the generation of a cached span advanced since it was cached? */
 static inline bool stale(const struct kmh_mspan *s)

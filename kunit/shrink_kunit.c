@@ -388,67 +388,20 @@ static void oom_takes_everything(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, arena_bytes(heap), 0UL);
 }
 
-/* Scans, looks at idle CPUs and OOM calls while objects are allocated and freed on all CPUs. */
-#define NR_THREADS	4U
-#define NR_BOXES	4096U
-
-struct fire {
-	struct kmheap *heap;
-	void *box[NR_BOXES];
-	atomic_t nrunning, nops;
-	unsigned int nspoilt[NR_THREADS];
-};
-
-static void fire_shrinks(struct fire *f)
+/* A scan, a look at idle CPUs and now and then an OOM call. Return: has a scan found an arena? */
+static bool reclaim_in_passing(struct kmheap *heap, unsigned int n)
 {
-	unsigned int n = 0;
-
-	while (atomic_read(&f->nrunning)) {
-		f->heap->shrink.not_before = jiffies;
-		scan(f->heap, 512);
-		kmh_idle_step(f->heap);
-		if (++n % 64 == 0)
-			kmh_shrink_oom();
-		cond_resched();
-	}
-}
-
-static void fire_thread(void *arg, unsigned int i)
-{
-	struct fire *f = arg;
-	unsigned int n, at = i;
-
-	if (!i) {
-		fire_shrinks(f);
-		return;
-	}
-	for (n = 0; n < 60000 || (!reclaimed(f->heap) && n < 3000000); n++) {
-		size_t bytes = n % 97 ? 8 + n % 3000 : SZ_64K;
-		bool fill = atomic_inc_return(&f->nops) / 20000 % 2;	/* alternate */
-		u32 *p = fill ? kmheap_alloc(f->heap, bytes, GFP_KERNEL) : NULL;
-
-		at = (at * 1664525 + 1013904223) % NR_BOXES;
-		f->nspoilt[i] += !kmh_kunit_swap(&f->box[at], p);
-		if (n % 64 == 0)
-			cond_resched();
-	}
-	atomic_dec(&f->nrunning);
+	heap->shrink.not_before = jiffies;
+	scan(heap, 512);
+	kmh_idle_step(heap);
+	if (n % 64 == 63)
+		kmh_shrink_oom();
+	return reclaimed(heap);
 }
 
 static void reclaim_under_fire(struct kunit *test)
 {
-	struct fire *f = kunit_kzalloc(test, sizeof(*f), GFP_KERNEL);
-	unsigned int i;
-
-	KUNIT_ASSERT_NOT_NULL(test, f);
-	f->heap = kmh_kunit_heap(test);
-	atomic_set(&f->nrunning, NR_THREADS - 1);
-	kmh_kunit_threads(test, NR_THREADS, fire_thread, f);
-	for (i = 0; i < NR_THREADS; i++)
-		KUNIT_EXPECT_EQ(test, f->nspoilt[i], 0U);
-	KUNIT_EXPECT_GT(test, reclaimed(f->heap), 0UL);
-	kmh_kunit_validate(test);
-	kmheap_free_bulk(NR_BOXES, f->box);
+	kmh_kunit_under_fire(test, kmh_kunit_heap(test), reclaim_in_passing);
 }
 
 /* A heap is destroyed while arenas of it are on their way back. */
