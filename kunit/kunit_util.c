@@ -289,6 +289,20 @@ void kmh_kunit_exit(struct kunit *test)
 	WRITE_ONCE(kmh_report_hook, NULL);
 }
 
+struct kmheap *kmh_kunit_ended_heap(struct kunit *test, const char *name, unsigned int flags)
+{
+	const struct kmheap_attr attr = { .flags = flags };
+	struct kmheap *heap = kmheap_create(name, &attr);
+	void *p;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	p = kmheap_alloc(heap, 100, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	kmheap_free(p);
+	kmheap_destroy(heap);
+	return heap;
+}
+
 void kmh_kunit_elsewhere(struct kunit *test, void (*fn)(void *arg), void *arg)
 {
 	unsigned int cpu;

@@ -51,6 +51,12 @@ static inline struct kmheap *kmh_kunit_heap(struct kunit *test)
 	return kmh_kunit(test)->heap;
 }
 
+/*
+ * Make a heap, allocate and free one object, and destroy the heap. Return: the heap, of which
+ * only a tombstone is left.
+ */
+struct kmheap *kmh_kunit_ended_heap(struct kunit *test, const char *name, unsigned int flags);
+
 /* Every arena of @heap without a page in use goes. Returns the bytes. */
 static inline size_t kmh_kunit_give_back(struct kmheap *heap)
 {

@@ -18,17 +18,11 @@ static void expect_ended(struct kunit *test, struct kmheap *heap, void *p)
 static void alloc_after_destroy_in(struct kunit *test, unsigned int flags)
 {
 	static const size_t sizes[] = { 1, 8, 100, 1024, 32768, 40000, 3 << 20, 64 << 20 };
-	const struct kmheap_attr attr = { .flags = flags };
-	struct kmheap *heap = kmheap_create("kunit-gone", &attr);
+	struct kmheap *heap = kmh_kunit_ended_heap(test, "kunit-gone", flags);
 	struct kmheap_ticket t;
 	unsigned int i;
 	void *p;
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
-	p = kmheap_alloc(heap, 100, GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, p);
-	kmheap_free(p);
-	kmheap_destroy(heap);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		expect_ended(test, heap, kmheap_alloc(heap, sizes[i], GFP_KERNEL));
 		expect_ended(test, heap, kmheap_alloc(heap, sizes[i], GFP_ATOMIC | __GFP_ZERO));
