@@ -18,9 +18,7 @@ struct recycle {
 	struct kmh_mspan *s;		/* the descriptor that is recycled */
 	unsigned long base;		/* where its first span was */
 	unsigned int spanclass;		/* what it becomes */
-	struct kmh_mspan *made;		/* the span that was made then, of whatever descriptor */
 	bool again;			/* it has become that */
-	bool freed;			/* and slot 2 has been freed in it */
 	void *p, *q;
 };
 
@@ -33,14 +31,13 @@ static struct kmh_mspan *full_span(struct recycle *r)
 
 	s = kmh_mheap_alloc_span(&node(r->test)->mheap, NULL, r->spanclass, class->npages,
 				 class->align_pages, true, NULL);
-	for (i = 0; s && i < s->nelems; i++)
-		kmh_kunit_take_slot(s, i);
-	r->made = s;
+	for (i = 0; s && i < s->nwords; i++)
+		s->w[i].free = 0;
 	return s;
 }
 
 /*
- * If all slots of r->s have been freed, the span goes back, and its descriptor becomes another
+ * All slots of r->s have been freed: the span goes back, and its descriptor becomes another
  * one. Preemption is off on entry and on return, as at the test points; in between this may
  * sleep, and the case stays on its CPU.
  */
@@ -62,115 +59,41 @@ static void end_span(struct kunit *test, struct kmh_mspan *s)
 
 /* ---- magazines */
 
-/* Object 2 of a span whose other objects have been freed, and have gone back. */
-static void *last_of_a_span(struct kunit *test)
-{
-	void **p = full_spans(test, 1), *last = p[2];
-
-	KUNIT_ASSERT_EQ(test, (unsigned long)last, span(last)->base + 2 * BYTES);
-	free_range(p, 0, 2);
-	free_range(p, 3, NR_SLOTS);
-	kmh_kunit_look_again(kmh_kunit_heap(test));
-	return last;
-}
-
-static void recycle_now(void *arg)
-{
-	recycle_span(arg);
-}
-
-/*
- * An object keeps its span, however empty that is otherwise, while a free has looked at it and not
- * stored yet, and while it is in the magazine. When it has gone back to the span, that goes.
- */
-static void entry_keeps_its_span(struct kunit *test)
-{
-	void *p = last_of_a_span(test);
-	struct recycle r = { .test = test, .s = span(p), .spanclass = CLASS_2K };
-
-	kmh_kunit_at(test, "free: between look and store", recycle_now, &r);
-	kmheap_free(p);
-	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("free: between look and store"));
-	KUNIT_EXPECT_FALSE(test, r.again);
-	KUNIT_EXPECT_PTR_EQ(test, span(p), r.s);
-	expect_home(test, r.s, KMH_HOME_PARTIAL);
-	KUNIT_EXPECT_EQ(test, r.s->w[0].free, 0xffUL & ~BIT(2));
-	KUNIT_EXPECT_GE(test, r.s->cell[2], KMH_CELL_TAG);
-	end_span(test, r.made);
-
-	preempt_disable();
-	recycle_span(&r);
-	preempt_enable();
-	KUNIT_EXPECT_FALSE(test, r.again);
-	KUNIT_EXPECT_PTR_EQ(test, span(p), r.s);
-	KUNIT_EXPECT_EQ(test, r.s->w[0].free, 0xffUL & ~BIT(2));
-	end_span(test, r.made);
-
-	kmh_kunit_look_again(kmh_kunit_heap(test));
-	preempt_disable();
-	recycle_span(&r);
-	preempt_enable();
-	KUNIT_EXPECT_TRUE(test, r.again);
-	end_span(test, r.made);
-	kmh_kunit_no_reports(test);
-}
-
-/* The section is taken, so this free goes straight to the span. */
-static void free_and_recycle(void *arg)
+static void recycle_claimed(void *arg)
 {
 	struct recycle *r = arg;
 
-	kmheap_free(r->p);
 	recycle_span(r);
-	if (r->again && r->freed)
+	if (r->again && r->s->base == r->base)
 		kmh_mspan_free_remote(r->s, 2);
 }
 
 /*
- * Between the look of a free and its store another one frees the object, and the span becomes one
- * whose slots are twice as large. The store comes too late, and frees another object, that of slot
- * 2. If that one is free its bit is found when the entry goes back. Each slot has one holder, and
- * the others stay as they are.
+ * A claim of slot 2 whose span becomes one in which slot 2 is free, and slot 1 begins where
+ * slot 2 did: the claim fails, and each slot of the new span stays as it is.
  */
-static void free_of_another_life(struct kunit *test, bool freed)
+static void claim_of_another_life(struct kunit *test)
 {
-	void *p = last_of_a_span(test);
+	void **p = full_spans(test, 1), *got;
 	struct recycle r = {
-		.test = test, .s = span(p), .base = span(p)->base, .spanclass = CLASS_2K,
-		.freed = freed, .p = p,
+		.test = test, .s = span(p[2]), .base = span(p[2])->base, .spanclass = CLASS_2K,
 	};
-	unsigned int slot;
 
-	kmh_kunit_at(test, "free: between look and store", free_and_recycle, &r);
-	kmheap_free(p);
-	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("free: between look and store"));
+	KUNIT_ASSERT_EQ(test, (unsigned long)p[2], r.base + 2 * BYTES);
+	free_range(p, 0, 2);
+	free_range(p, 3, NR_SLOTS);
+	kmheap_free(p[2]);
+	kmh_kunit_at(test, "claim of a magazine", recycle_claimed, &r);
+	got = alloc(test);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("claim of a magazine"));
 	KUNIT_ASSERT_TRUE(test, r.again);
 	KUNIT_ASSERT_EQ(test, r.s->base, r.base);
-	KUNIT_EXPECT_GE(test, r.s->cell[2], KMH_CELL_TAG);
-	kmh_kunit_no_reports(test);
-
-	kmh_kunit_look_again(kmh_kunit_heap(test));
-	kmh_kunit_reports(test, KMH_DOUBLE_FREE, freed);
+	KUNIT_EXPECT_PTR_NE(test, span(got), r.s);
 	KUNIT_EXPECT_EQ(test, r.s->w[0].free, 0UL);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&r.s->w[0].remote), (long)BIT(2));
-	for (slot = 0; slot < r.s->nelems; slot++)
-		KUNIT_EXPECT_EQ(test, r.s->cell[slot],
-				slot == 2 ? KMH_CELL_OUT : KMH_CELL_LIVE);
-	/* Its own free is reported. */
-	kmheap_free((void *)kmh_mspan_slot_addr(r.s, 2));
-	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	kmheap_free(got);
 	end_span(test, r.s);
 	kmh_kunit_no_reports(test);
-}
-
-static void free_of_another_life_frees_another_object(struct kunit *test)
-{
-	free_of_another_life(test, false);
-}
-
-static void free_of_another_life_finds_a_free_slot(struct kunit *test)
-{
-	free_of_another_life(test, true);
 }
 
 /* ---- many at a time */
@@ -188,51 +111,32 @@ static void recycle_under_bulk(void *arg)
 		WRITE_ONCE(r->s->base, r->base);
 }
 
-/*
- * What is left of two spans side by side, in the order of addresses: @n objects of each. No other
- * span is empty: the descriptor that comes free last is the next one to be used.
- */
-static void neighbours(struct kunit *test, struct recycle *r, void **both, unsigned int n)
+static void bulk_leaves_a_span_it_has_emptied(struct kunit *test)
 {
-	void **p = full_spans(test, 3);
-	unsigned int i, k, other;
+	void **p = full_spans(test, 3), *both[2];
+	struct recycle r = { .test = test, .spanclass = CLASS_8K };
+	unsigned int i, k;
+	unsigned long base;
 
+	/* Find a span and the one right behind it. */
 	for (k = 0; k < 2; k++)
 		if (p[(k + 1) * NR_SLOTS] == p[k * NR_SLOTS] + KMH_PAGE_SIZE)
 			break;
 	KUNIT_ASSERT_LT(test, k, 2U);
-	for (i = 0; i < n; i++) {
-		both[i] = p[k * NR_SLOTS + i];
-		both[n + i] = p[(k + 1) * NR_SLOTS + i];
-		p[k * NR_SLOTS + i] = NULL;
-		p[(k + 1) * NR_SLOTS + i] = NULL;
-	}
-	other = k ? 0 : 2 * NR_SLOTS;
-	r->q = p[other];
-	p[other] = NULL;
-	free_range(p, 0, 3 * NR_SLOTS);
+	both[0] = p[k * NR_SLOTS];
+	both[1] = p[(k + 1) * NR_SLOTS];
+	r.s = span(both[0]);
+	r.base = r.s->base;
+	/* One object of each span is left, and no slot is in a magazine: the span is partial. */
+	for (i = 0; i < 3 * NR_SLOTS; i++)
+		if (i % NR_SLOTS)
+			kmheap_free(p[i]);
 	kmh_mcache_drain_all(kmh_kunit_heap(test));
 	kmh_inbox_sweep_announced(central(test, SPANCLASS));
 	KUNIT_ASSERT_EQ(test, home(both[0]), (int)KMH_HOME_PARTIAL);
-	KUNIT_ASSERT_EQ(test, home(both[n]), (int)KMH_HOME_PARTIAL);
-	r->s = span(both[0]);
-	r->base = r->s->base;
-}
-
-/*
- * A run that goes to its span may be the last of it: the next object is looked up anew. That is a
- * run of four, or of fewer that find no room in a magazine.
- */
-static void bulk_leaves_a_span_it_has_emptied(struct kunit *test, unsigned int n)
-{
-	struct recycle r = { .test = test, .spanclass = CLASS_8K };
-	unsigned int i, slot;
-	unsigned long base;
-	void *both[8];
-
-	neighbours(test, &r, both, n);
+	KUNIT_ASSERT_EQ(test, home(both[1]), (int)KMH_HOME_PARTIAL);
 	kmh_kunit_at(test, "bulk free, after a run", recycle_under_bulk, &r);
-	kmheap_free_bulk(2 * n, both);
+	kmheap_free_bulk(2, both);
 	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("bulk free, after a run"));
 	KUNIT_ASSERT_TRUE(test, r.again);
 	/* Restore the base, which the map tells. */
@@ -240,43 +144,9 @@ static void bulk_leaves_a_span_it_has_emptied(struct kunit *test, unsigned int n
 		;
 	WRITE_ONCE(r.s->base, base << KMH_PAGE_SHIFT);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&r.s->w[0].remote), 0L);
-	for (slot = 0; slot < r.s->nelems; slot++)
-		KUNIT_EXPECT_EQ(test, r.s->cell[slot], KMH_CELL_LIVE);
-	for (i = 0; i < n; i++)
-		KUNIT_EXPECT_NE(test, (int)state_of(both[n + i]), (int)KMHEAP_OBJECT_LIVE);
+	KUNIT_EXPECT_NE(test, (int)state_of(both[1]), (int)KMHEAP_OBJECT_LIVE);
 	end_span(test, r.s);
-	kmheap_free(r.q);
-	kmh_kunit_no_reports(test);
-}
-
-static void bulk_leaves_a_span_after_a_run(struct kunit *test)
-{
-	bulk_leaves_a_span_it_has_emptied(test, 4);
-}
-
-static void bulk_leaves_a_span_without_a_magazine(struct kunit *test)
-{
-	kmh_kunit_no_magazines(kmh_kunit_heap(test));
-	bulk_leaves_a_span_it_has_emptied(test, 1);
-}
-
-/* A run that goes into the magazine keeps its span, in which the next object may be, too. */
-static void bulk_keeps_a_span_by_its_entries(struct kunit *test)
-{
-	struct recycle r = { .test = test, .spanclass = CLASS_8K };
-	void *both[4];
-
-	neighbours(test, &r, both, 2);
-	swap(both[0], both[1]);		/* not side by side any more: two runs */
-	kmh_kunit_at(test, "bulk free, after a run", recycle_under_bulk, &r);
-	kmheap_free_bulk(4, both);
-	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("bulk free, after a run"));
-	KUNIT_EXPECT_FALSE(test, r.again);
-	KUNIT_EXPECT_PTR_EQ(test, span(both[0]), r.s);
-	KUNIT_EXPECT_GE(test, r.s->cell[0], KMH_CELL_TAG);
-	KUNIT_EXPECT_GE(test, r.s->cell[1], KMH_CELL_TAG);
-	end_span(test, r.made);
-	kmheap_free(r.q);
+	free_live(p, 3 * NR_SLOTS);
 	kmh_kunit_no_reports(test);
 }
 
@@ -366,7 +236,6 @@ static void free_tiny_and_recycle(void *arg)
 	struct recycle *r = arg;
 
 	kmheap_free(r->p);
-	kmh_kunit_look_again(r->heap);	/* its block was in the magazine */
 	preempt_enable();	/* as in recycle_span() */
 	kmh_mcentral_drain(node(r->test), KMH_SPANCLASS_TINY);
 	preempt_disable();
@@ -391,7 +260,6 @@ static void two_frees_of_a_tiny_object(struct kunit *test, void (*fn)(const void
 	KUNIT_ASSERT_TRUE(test, r.again);
 	for (i = 0; i < r.s->nwords; i++)
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&r.s->w[i].remote) | r.s->w[i].free, 0UL);
-	KUNIT_EXPECT_EQ(test, kmh_kunit_live(r.s, NULL), (unsigned int)r.s->nelems);
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
 	end_span(test, r.s);
 }
@@ -481,12 +349,8 @@ static void mark_between_two_arenas(struct kunit *test)
 }
 
 static struct kunit_case recycle_cases[] = {
-	KUNIT_CASE(entry_keeps_its_span),
-	KUNIT_CASE(free_of_another_life_frees_another_object),
-	KUNIT_CASE(free_of_another_life_finds_a_free_slot),
-	KUNIT_CASE(bulk_leaves_a_span_after_a_run),
-	KUNIT_CASE(bulk_leaves_a_span_without_a_magazine),
-	KUNIT_CASE(bulk_keeps_a_span_by_its_entries),
+	KUNIT_CASE(claim_of_another_life),
+	KUNIT_CASE(bulk_leaves_a_span_it_has_emptied),
 	KUNIT_CASE(two_frees_of_a_large_object_at_once),
 	KUNIT_CASE(two_frees_of_a_large_object_one_deferred),
 	KUNIT_CASE(two_frees_of_a_run_of_pages),

@@ -79,13 +79,19 @@ static bool kmh_mspan_must_be_listed(const struct kmh_mspan *s)
 }
 
 /* Are there frees that a fold would take in? Asked of each full span, so inline. */
-static bool kmh_mspan_foldable(const struct kmh_mspan *s)
+static bool kmh_mspan_foldable(struct kmh_mspan *s)
 {
 	unsigned int i;
 
-	for (i = 0; i < s->nwords; i++)
-		if (atomic_long_read(&s->w[i].remote))
+	for (i = 0; i < s->nwords; i++) {
+		unsigned long slots = atomic_long_read(&s->w[i].remote);
+
+		slots &= ~kmh_mspan_waiting(s, i);
+		if (slots && unlikely(READ_ONCE(s->nspecials)))
+			slots &= ~kmh_special_held(s, i, slots);
+		if (slots)
 			return true;
+	}
 	return false;
 }
 
@@ -147,7 +153,7 @@ static void kmh_mcentral_settle_full(struct kmh_mcentral *c, struct kmh_mspan *s
 	listed = kmh_mspan_must_be_listed(s) && kmh_mcentral_list_full(c, s);
 	if (!listed)
 		atomic_set_release(&s->home, KMH_HOME_FULL);	/* as for LISTED */
-	smp_mb();	/* pairs with the atomics that set remote and deferred bits */
+	smp_mb();	/* pairs with the atomics in kmh_mspan_set_remote() and _defer() */
 	if (kmh_mspan_foldable(s) || (!listed && kmh_mspan_must_be_listed(s)))
 		kmh_inbox_announce(s);
 	preempt_enable();
@@ -179,7 +185,7 @@ static void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
 		return;
 	if (!kmh_mspan_has_avail(s))
 		kmh_mcentral_settle_full(c, s);
-	else if (kmh_mspan_empty(s) && kmh_mspan_may_go(s))
+	else if (kmh_mspan_empty(s))
 		kmh_mheap_free_span(s);
 	else
 		kmh_mcentral_settle(c, s);
@@ -455,31 +461,22 @@ void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s)
 	kmh_mcentral_put(&node->central[s->spanclass], s);
 }
 
-/*
- * The lowest free slot of a span becomes a client's. Slots that are another party's, because of two
- * frees at the same time, are reported and left to it. Return: the object, or NULL.
- */
+/* NULL when a double free that lost its race has just made the last free slot wait for the fold. */
 static void *kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s)
 {
-	unsigned long avail, addr;
-	struct kmh_slots *w;
-	unsigned int slot;
+	struct kmh_slots *w = kmh_mspan_next_word(s, 0);
+	unsigned long avail = w ? kmh_slots_avail(w) : 0;
+	unsigned int word;
 
-	while ((w = kmh_mspan_next_word(s, 0)) && (avail = kmh_slots_avail(w))) {
-		avail &= -avail;
-		slot = (w - s->w) * KMH_WORD_SLOTS + __ffs(avail);
-		addr = kmh_mspan_slot_addr(s, slot);
-		WRITE_ONCE(w->free, w->free & ~avail);
-		if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
-			atomic_long_or(avail, kmh_mspan_mark(s, w - s->w));
-		if (likely(READ_ONCE(s->cell[slot]) == KMH_CELL_OUT)) {
-			WRITE_ONCE(s->cell[slot], KMH_CELL_LIVE);
-			atomic_long_inc(&c->nested_allocs);
-			return (void *)addr;
-		}
-		kmh_misuse_twice(s->heap, addr, s->elemsize);
-	}
-	return NULL;
+	if (unlikely(!avail))
+		return NULL;
+	word = w - s->w;
+	avail &= -avail;
+	WRITE_ONCE(w->free, w->free & ~avail);
+	if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
+		atomic_long_or(avail, kmh_mspan_mark(s, word));
+	atomic_long_inc(&c->nested_allocs);
+	return (void *)kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + __ffs(avail));
 }
 
 /*

@@ -37,56 +37,56 @@ static void kmh_mspan_report_double(struct kmh_mspan *s, unsigned int word, unsi
 {
 	unsigned int bit;
 
-	for_each_set_bit(bit, &both, KMH_WORD_SLOTS)
-		kmh_misuse_twice(s->heap, kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit),
-				 s->elemsize);
-}
+	for_each_set_bit(bit, &both, KMH_WORD_SLOTS) {
+		unsigned long addr = kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit);
 
-/*
- * May an empty span, whose bits say that it has all slots, go to the page heap? Not if a cell says
- * otherwise: of two frees at the same time one has given the slot back, and then the other, which
- * had seen the object live, has put it into its magazine. That one has it, so its bit goes.
- * Context: the sweeper's.
- */
-bool kmh_mspan_may_go(struct kmh_mspan *s)
-{
-	unsigned long others;
-	unsigned int i;
-	bool all = true;
+		struct kmh_where at = { .base = addr, .bytes = s->elemsize };
 
-	/* Freed and deferred at the same time: the sweep reports that, and counts it. */
-	for (i = 0; i < s->nwords && unlikely(s->dirty[0] | s->dirty[1]); i++)
-		if (kmh_mspan_waiting(s, i))
-			return false;
-	if (likely(!memchr_inv(s->cell, KMH_CELL_OUT, s->nelems)))
-		return true;
-	for (i = 0; i < s->nwords; i++) {
-		others = s->w[i].free & ~kmh_cells_of(s, i, KMH_CELL_OUT);
-		if (!others)
-			continue;
-		WRITE_ONCE(s->w[i].free, s->w[i].free & ~others);
-		kmh_mspan_report_double(s, i, others);
-		all = false;
+		kmh_misuse(KMH_DOUBLE_FREE, "freed twice at the same time, found at the fold",
+			   addr, s, &at, _RET_IP_);
 	}
-	return all;
+}
+
+/* Those of @slots that wait for a grace period or for a finalizer. */
+static unsigned long kmh_mspan_held(struct kmh_mspan *s, unsigned int word, unsigned long slots)
+{
+	unsigned long held = slots & kmh_mspan_waiting(s, word);
+
+	if (unlikely(READ_ONCE(s->nspecials)))
+		held |= kmh_special_held(s, word, slots);
+	return held;
 }
 
 /*
- * Take the remote frees of one word into its free bits. Context: the sweeper's, preemption off.
- * Return: number of slots that became free.
+ * Take the remote frees of one word into its free bits. Slots that wait for a grace period or for
+ * a finalizer stay as they are. Context: the sweeper's, preemption off. Return: number of slots
+ * that became free.
  */
 unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word)
 {
 	struct kmh_slots *w = &s->w[word];
-	unsigned long remote, both;
+	unsigned long remote, both, held;
 
 	kmh_assert_pinned();
-	if (!atomic_long_read(&w->remote))
+	/* Acquire: a deferred bit is set before the remote bit; see kmh_mspan_defer(). */
+	remote = atomic_long_read_acquire(&w->remote);
+	if (!remote)
 		return 0;
-	/* Pairs with the atomics that set the bits: what the slots held is not used any more. */
-	remote = atomic_long_xchg(&w->remote, 0);
+	remote &= ~kmh_mspan_held(s, word, remote);
+	if (!remote)
+		return 0;
+	/*
+	 * Pairs with the fetch-or in kmh_mspan_set_remote(). A slot that a magazine has taken
+	 * back since the load is live again, or has been freed once more, to wait this time.
+	 */
+	remote &= atomic_long_fetch_andnot(remote, &w->remote);
 	/* A second free that came too late may have set a bit without a slot: design.rst 12.3. */
 	remote &= kmh_mspan_word_mask(s, word);
+	held = kmh_mspan_held(s, word, remote);
+	if (unlikely(held)) {
+		atomic_long_or(held, &w->remote);
+		remote &= ~held;
+	}
 	both = remote & w->free;
 	if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
 		atomic_long_or(remote, kmh_mspan_mark(s, word));
@@ -150,45 +150,24 @@ static bool kmh_sweep_claim_cached(struct kmh_mspan *s, unsigned int gen)
 }
 
 /*
- * Is another party to free a dead object, because it has a special? The caller has made the slot's
- * cell OUT, and sets its remote bit if not.
- */
-static bool kmh_sweep_special(struct kmh_mspan *s, unsigned int slot, unsigned long addr)
-{
-	if (likely(!READ_ONCE(s->nspecials)))
-		return false;
-	WRITE_ONCE(s->cell[slot], KMH_CELL_SPECIAL);
-	if (kmh_special_die(s, addr))
-		return true;
-	WRITE_ONCE(s->cell[slot], KMH_CELL_OUT);
-	return false;
-}
-
-/*
- * The objects in @slots of a word, whose cells the caller has just made OUT, are dead: wipe them,
- * tell their specials, and leave the slots to the fold that follows. An object with a finalizer is
- * the worker's from here on.
+ * Claimed slots are about to be free: wipe them and tell their specials. An object with a
+ * finalizer is the worker's from here on, and the fold leaves it alone.
  */
 static void kmh_sweep_bury(struct kmh_mspan *s, unsigned int word, unsigned long slots)
 {
-	unsigned long left = slots, twice;
 	unsigned int bit;
 
-	if (READ_ONCE(s->nspecials) || kmh_wants_wipe() || kmh_heap_sanitized(s->heap)) {
-		for_each_set_bit(bit, &left, KMH_WORD_SLOTS) {
-			unsigned int slot = word * KMH_WORD_SLOTS + bit;
-			unsigned long addr = kmh_mspan_slot_addr(s, slot);
+	if (likely(!READ_ONCE(s->nspecials)) && !kmh_wants_wipe() && !kmh_heap_sanitized(s->heap))
+		return;
+	for_each_set_bit(bit, &slots, KMH_WORD_SLOTS) {
+		unsigned long addr = kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit);
 
-			/* A finalizer still reads the object: as in kmh_free_small(). */
-			if (!READ_ONCE(s->nspecials) || !kmh_special_finalizes(s, addr))
-				kmh_slot_dead(s, addr);
-			if (kmh_sweep_special(s, slot, addr))
-				slots &= ~BIT(bit);
-		}
+		/* A finalizer still reads the object: as in kmh_free_small(). */
+		if (!READ_ONCE(s->nspecials) || !kmh_special_finalizes(s, addr))
+			kmh_slot_dead(s, addr);
+		if (READ_ONCE(s->nspecials))
+			kmh_special_die(s, addr);
 	}
-	twice = slots ? atomic_long_fetch_or(slots, &s->w[word].remote) & slots : 0;
-	if (unlikely(twice))
-		kmh_mspan_report_double(s, word, twice);
 }
 
 void kmh_sweep_survivors(struct kmh_mspan *s, unsigned int word, unsigned long slots,
@@ -212,27 +191,15 @@ static void kmh_sweep_deferred(struct kmh_mspan *s, unsigned int set)
 	WRITE_ONCE(s->dirty[set], 0);
 	smp_mb();	/* dirty, bits: pairs with the barrier in kmh_mspan_defer() */
 	for (i = 0; i < s->nwords; i++) {
-		unsigned long slots, waits, dead;
+		unsigned long slots;
 
 		if (!atomic_long_read(kmh_mspan_deferred(s, i, set)))
 			continue;
-		/* Bit, cell: pairs with the exchange of the cell in kmh_mspan_free_waiting(). */
 		slots = atomic_long_xchg(kmh_mspan_deferred(s, i, set), 0);
 		n += hweight_long(slots);
-		slots &= kmh_mspan_word_mask(s, i);
-		/*
-		 * Only blocks whose cells say so before the bits are looked at: a packed block with
-		 * a live object may be deferred right now, and wait for the other set.
-		 */
-		waits = kmh_cells_of(s, i, KMH_CELL_WAITS);
-		smp_rmb();	/* cell, bits: a block's bit is set before its cell */
-		kmh_test_point("sweep of deferred slots: cells, then bits");
 		slots &= ~kmh_mspan_waiting(s, i);	/* these wait for the other set, too */
-		dead = kmh_cells_move(s, i, slots & waits, KMH_CELL_WAITS, KMH_CELL_OUT);
-		/* Other objects in a packed block may be live, and then the block stays. */
-		if (unlikely(slots & ~dead) && s->state == KMH_SPAN_SMALL)
-			kmh_mspan_report_double(s, i, slots & ~dead);
-		kmh_sweep_bury(s, i, dead);
+		slots &= atomic_long_read(&s->w[i].remote);
+		kmh_sweep_bury(s, i, slots);
 	}
 	atomic_long_sub((unsigned long)n * s->elemsize, &s->heap->defer.pending);
 }
@@ -243,13 +210,16 @@ static void kmh_sweep_marks(struct kmh_mspan *s, unsigned int gen)
 	unsigned int i, n = 0;
 
 	for (i = 0; i < s->nwords; i++) {
-		unsigned long marked = atomic_long_read(kmh_mspan_mark(s, i));
-		unsigned long live = kmh_cells_of(s, i, KMH_CELL_LIVE), dead;
+		struct kmh_slots *w = &s->w[i];
+		unsigned long marked = atomic_long_read(kmh_mspan_mark(s, i)), live, dead;
 
+		live = kmh_mspan_word_mask(s, i) & ~w->free & ~atomic_long_read(&w->remote);
 		/*
 		 * Claimed like any free: a client that frees an object at this moment is too late.
 		 */
-		dead = kmh_cells_move(s, i, live & ~marked, KMH_CELL_LIVE, KMH_CELL_OUT);
+		dead = live & ~marked;
+		if (dead)
+			dead &= ~atomic_long_fetch_or(dead, &w->remote);
 		n += hweight_long(dead);
 		kmh_sweep_bury(s, i, dead);
 		kmh_sweep_survivors(s, i, live & marked, gen);

@@ -17,110 +17,37 @@
 #include "cpu/tiny.h"
 #include "heap.h"
 
-/* Make a word of the cached span the window of class @c, whose window is empty. */
-static void kmh_mcslot_set_word(struct kmh_mcslot *c, unsigned int word)
+/* The window of a class without a span: it has no free slot, and nothing writes to it. */
+struct kmh_slots kmh_no_slots;
+
+static void kmh_mcslot_set_word(struct kmh_mcslot *c, struct kmh_slots *w)
 {
 	struct kmh_mspan *s = c->span;
 
-	c->wbase = kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS);
-	c->wcell = &s->cell[word * KMH_WORD_SLOTS];
-}
-
-/* The word of the window; the class has a span. */
-static unsigned int kmh_mcslot_word(const struct kmh_mcslot *c)
-{
-	return (c->wcell - c->span->cell) / KMH_WORD_SLOTS;
+	c->wbase = kmh_mspan_slot_addr(s, (w - s->w) * KMH_WORD_SLOTS);
+	c->word = w;
 }
 
 /*
- * Set aside the next slots of the window, those side by side from the lowest free one on. In the
- * section. False when the window has none.
+ * Make another word of the cached span the window of class @c, whose window is empty; in the
+ * section. Only words with slots that this CPU has freed are tried: folding and sweeping are for
+ * kmh_mcache_refill(). Return: false when no word has one.
  */
-static bool kmh_mcache_reload(struct kmh_mcache *mc, unsigned int spanclass)
+bool kmh_mcslot_turn(struct kmh_mcslot *c)
 {
-	unsigned int n = kmh_batch_slots(kmh_spanclass_size[spanclass]);
-	struct kmh_mcslot *c = &mc->slot[spanclass];
-	unsigned long avail;
-	struct kmh_slots *w;
-
-	if (!c->span)
-		return false;
-	w = &c->span->w[kmh_mcslot_word(c)];
-	avail = kmh_slots_avail(w);
-	if (!avail)
-		return false;
-	avail &= ~0UL >> (KMH_WORD_SLOTS - n) << (__ffs(avail) & -n);
-	WRITE_ONCE(w->free, w->free & ~avail);
-	WRITE_ONCE(c->avail, avail);
-	/* Statistics load it outside the section. */
-	data_race(mc->taken[spanclass] += hweight_long(avail));
-	return true;
-}
-
-/*
- * Turn the window, which is empty, to another word of the cached span; in the section. Only words
- * with free bits are tried: folding and sweeping are for kmh_mcache_refill(). Return: false when no
- * word has one.
- */
-static bool kmh_mcslot_turn(struct kmh_mcslot *c)
-{
+	struct kmh_slots *w = c->word;
 	struct kmh_mspan *s = c->span;
-	unsigned int i, word;
+	unsigned int i;
 
-	if (!s)
-		return false;
-	word = kmh_mcslot_word(c);
-	for (i = 1; i < s->nwords; i++) {
-		if (++word == s->nwords)
-			word = 0;
-		if (!kmh_slots_avail(&s->w[word]))
+	for (i = 1; s && i < s->nwords; i++) {
+		if (++w == s->w + s->nwords)
+			w = s->w;
+		if (!kmh_slots_avail(w))
 			continue;
-		kmh_mcslot_set_word(c, word);
+		kmh_mcslot_set_word(c, w);
 		return true;
 	}
 	return false;
-}
-
-/*
- * Nothing could be taken from class @c. If that was because the cell of what came next names
- * another party, the object has been freed twice: report that, and leave it to that party. In the
- * section. Return: false when there was nothing to take.
- */
-static noinline bool kmh_mcslot_amiss(struct kmh_mcache *mc, struct kmh_mcslot *c)
-{
-	unsigned int spanclass = c - mc->slot;
-	unsigned long addr, bit;
-
-	if (c->head < c->ready) {
-		addr = c->head->addr;
-		WRITE_ONCE(c->head, c->head + 1);
-	} else if (c->avail) {
-		bit = c->avail & -c->avail;
-		addr = c->wbase + __ffs(bit) * kmh_spanclass_size[spanclass];
-		WRITE_ONCE(c->avail, c->avail ^ bit);
-	} else {
-		return false;
-	}
-	/* It was no allocation; statistics load the counter. */
-	WRITE_ONCE(mc->taken[spanclass], mc->taken[spanclass] - 1);
-	kmh_misuse_twice(mc->heap, addr, kmh_spanclass_size[spanclass]);
-	return true;
-}
-
-/*
- * Take an object from the magazine, the window, or another word of the span. In the section. NULL:
- * there is none, and kmh_mcache_refill() is next.
- */
-void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass)
-{
-	struct kmh_mcslot *c = &mc->slot[spanclass];
-	void *p;
-
-	while (!kmh_mcslot_take(mc, c, spanclass, &p))
-		if (!kmh_mcslot_amiss(mc, c) && !kmh_mcache_reload(mc, spanclass) &&
-		    !(kmh_mcslot_turn(c) && kmh_mcache_reload(mc, spanclass)))
-			return NULL;
-	return p;
 }
 
 /* Give up span @s. In the section of @mc, or its CPU is dead. */
@@ -136,21 +63,13 @@ static void kmh_mcache_uncache(struct kmh_mcache *mc, struct kmh_mspan *s)
 static void kmh_mcslot_uncache(struct kmh_mcache *mc, struct kmh_mcslot *c)
 {
 	struct kmh_mspan *s = c->span;
-	struct kmh_slots *w;
-	unsigned long twice;
 
 	if (!s)
 		return;
-	if (c->avail) {
-		w = &s->w[kmh_mcslot_word(c)];
-		for (twice = w->free & c->avail; unlikely(twice); twice &= twice - 1)
-			kmh_misuse_twice(mc->heap, c->wbase + __ffs(twice) * s->elemsize,
-					 s->elemsize);
-		WRITE_ONCE(w->free, w->free | c->avail);
-		/* Statistics load the counter outside the section. */
-		data_race(mc->taken[c - mc->slot] -= hweight_long(c->avail));
-		WRITE_ONCE(c->avail, 0);
-	}
+	/* Statistics load the counter outside the section. */
+	data_race(mc->taken[c - mc->slot] -= hweight_long(c->avail));
+	WRITE_ONCE(c->avail, 0);
+	c->word = &kmh_no_slots;
 	WRITE_ONCE(c->span, NULL);
 	kmh_mcache_uncache(mc, s);
 }
@@ -191,8 +110,8 @@ static struct kmh_mspan *kmh_mcache_next_span(struct kmh_mcache *mc, unsigned in
  * (other words, remote frees), then in mcentral, then in fresh pages. In NMI the locks on the way
  * are only tried.
  *
- * Return: true when kmh_mcache_take() will succeed. Rarely it fails all the same: of two frees at
- * the same time one has the slot that the other has given to the span.
+ * Return: true when kmh_mcache_take() will succeed. Rarely it fails all the same: a double free
+ * that loses a race meanwhile makes the slot wait for the fold.
  */
 bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 {
@@ -202,9 +121,9 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 
 	if (s) {
 		kmh_sweep_if_stale(s);
-		w = kmh_mspan_next_word(s, kmh_mcslot_word(c));
+		w = kmh_mspan_next_word(s, c->word - s->w);
 		if (w) {
-			kmh_mcslot_set_word(c, w - s->w);
+			kmh_mcslot_set_word(c, w);
 			return true;
 		}
 		kmh_mcslot_uncache(mc, c);
@@ -213,10 +132,10 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 		WRITE_ONCE(c->span, s);
 		w = kmh_mspan_next_word(s, 0);
 		if (likely(w)) {
-			kmh_mcslot_set_word(c, w - s->w);
+			kmh_mcslot_set_word(c, w);
 			return true;
 		}
-		/* A remote bit that came meanwhile, of a second free, bars the only free slot. */
+		/* A double free that lost its race has taken the only free slot away. */
 		kmh_mcslot_uncache(mc, c);
 		if (!mc->spare[spanclass])
 			break;
@@ -225,68 +144,15 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 }
 
 /*
- * Refill, and take an object. Freed objects need not rest when a caller that cannot wait for memory
- * would get none. In the section. Return: NULL when there is none.
- */
-void *kmh_mcache_refill_take(struct kmh_mcache *mc, unsigned int spanclass)
-{
-	void *p = NULL;
-
-	if (likely(kmh_mcache_refill(mc, spanclass)))
-		p = kmh_mcache_take(mc, spanclass);
-	if (unlikely(!p) && mc->atomic)
-		p = kmh_magazine_take_resting(mc, &mc->slot[spanclass]);
-	return p;
-}
-
-/*
- * Keep a freed object for which the magazine of class @c has no room: the oldest entries go back
- * to their spans. An object of another node than the CPU allocates from goes back itself. In the
- * section; the caller has seen the object's cell live.
- */
-void kmh_mcache_put_over(struct kmh_mcache *mc, struct kmh_mcslot *c, struct kmh_mspan *s,
-			 unsigned long slot, unsigned long addr)
-{
-	if (READ_ONCE(s->nid) == mc->nid && kmh_magazine_make_room(mc, c)) {
-		/* That may have taken a while: was another free of the object faster? */
-		if (unlikely(!kmh_slot_live(s, slot)))
-			kmh_misuse_twice(mc->heap, addr, kmh_spanclass_size[c - mc->slot]);
-		else
-			kmh_mcslot_put(mc, c, addr, &s->cell[slot]);
-		return;
-	}
-	WRITE_ONCE(s->cell[slot], KMH_CELL_OUT);
-	kmh_mcache_give(mc, s, slot / KMH_WORD_SLOTS, BIT(slot % KMH_WORD_SLOTS));
-}
-
-/* Keep a freed object, in the section; the caller has seen its cell live. */
-static void kmh_mcache_put(struct kmh_mcache *mc, struct kmh_mspan *s, unsigned long slot)
-{
-	unsigned long addr = kmh_mspan_slot_addr(s, slot);
-	struct kmh_mcslot *c = kmh_mcache_slot(mc, s);
-
-	if (READ_ONCE(s->nid) != mc->nid || !kmh_mcslot_put(mc, c, addr, &s->cell[slot]))
-		kmh_mcache_put_over(mc, c, s, slot, addr);
-}
-
-/*
  * Free one slot, below nelems, of a small or tiny span. Context: any; preemption off. Return:
  * KMH_FREE_DOUBLE, and nothing done, when the slot was not live.
  */
 enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot)
 {
-	struct kmh_mcache *mc = kmh_this_cpu_ptr(s->mcache, kmh_this_cpu_offset());
-	enum kmh_free_result res = KMH_FREE_DOUBLE;
+	enum kmh_free_result res = kmh_free_local(s, slot, kmh_this_cpu_offset());
 
 	kmh_assert_pinned();
-	if (!kmh_mcache_enter(mc))
-		return kmh_mspan_free_remote(s, slot);
-	if (kmh_slot_live(s, slot)) {
-		kmh_mcache_put(mc, s, slot);
-		res = KMH_FREE_OK;
-	}
-	kmh_mcache_leave(mc);
-	return res;
+	return res == KMH_FREE_FOREIGN ? kmh_mspan_free_remote(s, slot) : res;
 }
 
 /* Call @fn for every span that an mcache holds. In the section. */
@@ -410,18 +276,19 @@ void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu)
 	synchronize_rcu();
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 		kmh_inbox_leave(&old->central[i], mc);
-	mc->nid = new->mheap.nid;
 	WRITE_ONCE(mc->node, new);
 }
 
 static void kmh_mcache_init_cpu(struct kmheap *heap, unsigned int cpu)
 {
 	struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
+	unsigned int i;
 
 	mc->heap = heap;
+	mc->percpu = heap->mcache;
 	mc->node = kmh_mcache_home(heap, cpu);
-	mc->nid = mc->node->mheap.nid;
-	mc->tag = KMH_CELL_TAG + cpu % KMH_CELL_TAGS;
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+		mc->slot[i].word = &kmh_no_slots;
 	kmh_largecache_init(&mc->large);
 }
 

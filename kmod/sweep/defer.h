@@ -28,19 +28,6 @@ struct kmh_defer {
 /* Bytes that a CPU counts by itself before it adds them to the heap's sum. */
 #define KMH_DEFER_SHARE		(64UL << 10)
 
-/*
- * Make a slot not live, which is to wait. A plain store does, as for any free; see magazine.c.
- * Return: false when it was not live before.
- */
-static __always_inline bool kmh_defer_claim(struct kmh_mspan *s, unsigned long slot)
-{
-	if (unlikely(!kmh_slot_live(s, slot)))
-		return false;
-	WRITE_ONCE(s->cell[slot], KMH_CELL_WAITS);
-	return true;
-}
-
-/* Set the slot's bit in a set. Return: true when it was set before. */
 static __always_inline bool kmh_defer_set(struct kmh_mspan *s, unsigned long slot,
 					  unsigned long gen)
 {
@@ -49,15 +36,11 @@ static __always_inline bool kmh_defer_set(struct kmh_mspan *s, unsigned long slo
 	return test_and_set_bit(slot % KMH_WORD_SLOTS, (unsigned long *)&set->counter);
 }
 
-/*
- * Is the slot's bit in the set that @gen does not fill? It is in none when the slot becomes not
- * live, so then another free defers the object at the same time.
- */
-static __always_inline bool kmh_defer_twice(const struct kmh_mspan *s, unsigned long slot,
-					    unsigned long gen)
+/* Make a slot not live. Return: false when it was not live before. */
+static __always_inline bool kmh_defer_claim(struct kmh_mspan *s, unsigned long slot)
 {
-	return atomic_long_read(kmh_mspan_deferred(s, slot / KMH_WORD_SLOTS, !(gen & 1))) >>
-	       slot % KMH_WORD_SLOTS & 1;
+	return !test_and_set_bit(slot % KMH_WORD_SLOTS,
+				 kmh_slots_remote(&s->w[slot / KMH_WORD_SLOTS]));
 }
 
 static inline bool kmh_defer_filling(const struct kmh_defer *d)
@@ -65,7 +48,7 @@ static inline bool kmh_defer_filling(const struct kmh_defer *d)
 	return READ_ONCE(d->any[d->gen & 1]);
 }
 
-bool kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen);
+void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen);
 void kmh_defer_count_slow(struct kmheap *heap);
 void kmh_defer_wait(struct kmheap *heap, bool expedite);
 enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot);
