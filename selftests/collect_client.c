@@ -13,8 +13,9 @@
  *   all of them twice: before it marks, so that what was allocated before begin is in
  *   the table, and before end, so that nobody is looking at what is about to go.
  * - Who moves an object from one slot to another marks it in between: the collector
- *   may have passed the other one and not yet the one. When it has passed all of them
- *   that is needed no more, and by the end nobody marks.
+ *   may have passed the other one and not yet the one. Whether it is on its way is asked
+ *   before the object is taken, as it also passes slots whose object is in a hand. When it
+ *   has passed all of them that is needed no more, and by the end nobody marks.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -200,10 +201,13 @@ static void collect_step(struct collect_actor *a, gfp_t gfp)
 	if (collect_random(a) % 4) {
 		collect_alloc(a, gfp);
 	} else {
+		/* Asked first: the collector passes a slot while its object is in a hand. */
+		bool marking = READ_ONCE(collect_marking);
+
 		collect_exchange(a, collect_pick(a));
 		if (a->item->p)
 			a->moves++;
-		if (READ_ONCE(collect_marking))
+		if (marking)
 			collect_mark(a, a->item);
 	}
 	collect_exchange(a, collect_pick(a));
