@@ -112,6 +112,7 @@ int bench_bulk(void);
 int bench_atomic(void);
 int bench_remote(void);
 int bench_ring(void);
+int bench_twice(void);
 int bench_larson(void);
 int bench_xmalloc(void);
 int bench_sh8bench(void);

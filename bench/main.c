@@ -25,6 +25,7 @@ static const struct bench_case cases[] = {
 	{ "atomic", bench_atomic },
 	{ "remote", bench_remote },
 	{ "ring", bench_ring },
+	{ "twice", bench_twice },
 	{ "larson", bench_larson },
 	{ "xmalloc", bench_xmalloc },
 	{ "sh8bench", bench_sh8bench },

@@ -5,7 +5,8 @@
  * remote: many are allocated, then the other CPU frees all of them.
  * ring:   both at the same time: pointers go through a ring of RING slots. The figure is the
  *	   time of the slower CPU for each object; it is that of the host's scheduler when the
- *	   host has not two CPUs to spare.
+ *	   host has not two CPUs to spare. "floor" is the same ring with objects that nobody
+ *	   allocates or frees: the first CPU writes and the second one reads FLOOR objects in turn.
  */
 #include <linux/cpumask.h>
 #include <linux/minmax.h>
@@ -85,6 +86,7 @@ int bench_remote(void)
 /* ---- ring */
 
 #define RING	256U
+#define FLOOR	(2 * RING)
 
 /* The producer fills empty slots only, the consumer empties full ones: neither has a counter. */
 struct ring {
@@ -153,14 +155,91 @@ static int ring_half(unsigned int i, void *arg)
 	return err;
 }
 
+/* produce() and consume() without an allocator: the objects are there. */
+static void pass_on(const struct bench_lap *lap)
+{
+	unsigned int i, n = lap->nobjs;
+
+	for (i = 0; i < n; i++) {
+		void **slot = &ring.slots[i % RING], *p = lap->objects[i % FLOOR];
+
+		WRITE_ONCE(*(unsigned long *)p, i);
+		while (READ_ONCE(*slot))
+			cpu_relax();
+		/* As in produce(). */
+		smp_store_release(slot, p);
+	}
+}
+
+static int take_over(const struct bench_lap *lap)
+{
+	unsigned int i, n = lap->nobjs;
+	unsigned long sum = 0;
+
+	for (i = 0; i < n; i++) {
+		void **slot = &ring.slots[i % RING], *p;
+
+		/* As in consume(). */
+		while (!(p = smp_load_acquire(slot)))
+			cpu_relax();
+		WRITE_ONCE(*slot, NULL);
+		sum += READ_ONCE(*(unsigned long *)p);
+	}
+	return sum == (unsigned long)n * (n - 1) / 2 ? 0 : -EIO;
+}
+
+static int floor_half(unsigned int i, void *arg)
+{
+	u64 start = bench_ticks();
+	int err = 0;
+
+	if (i)
+		err = take_over(arg);
+	else
+		pass_on(arg);
+	ring.ticks[i] = bench_ticks() - start;
+	return err;
+}
+
+static __always_inline int fill_floor(enum bench_side side, size_t bytes, struct bench_lap *lap)
+{
+	unsigned int n = side_fill(side, bytes, GFP_KERNEL, lap->objects, FLOOR);
+
+	if (n == FLOOR)
+		return 0;
+	side_empty(side, bytes, lap->objects, n);
+	return -ENOMEM;
+}
+
+static __always_inline int empty_floor(enum bench_side side, size_t bytes, struct bench_lap *lap)
+{
+	side_empty(side, bytes, lap->objects, FLOOR);
+	return 0;
+}
+
+static int ring_time(struct bench_lap *lap, unsigned int phase,
+		     int (*half)(unsigned int i, void *arg))
+{
+	int err = bench_threads(2, half, lap);
+
+	lap->phase[phase].ticks = max(ring.ticks[0], ring.ticks[1]);
+	lap->phase[phase].ops = lap->nobjs;
+	return err;
+}
+
 static int ring_lap(struct bench_lap *lap)
 {
 	int err;
 
 	ring.failed = false;
-	err = bench_threads(2, ring_half, lap);
-	lap->phase[0].ticks = max(ring.ticks[0], ring.ticks[1]);
-	lap->phase[0].ops = lap->nobjs;
+	err = ring_time(lap, 0, ring_half);
+	if (err)
+		return err;
+	err = side_fixed(fill_floor, SIDES_ALL, lap);
+	if (err)
+		return err;
+	err = ring_time(lap, 1, floor_half);
+	side_fixed(empty_floor, SIDES_ALL, lap);
 	return err;
 }
 
@@ -172,8 +251,8 @@ int bench_ring(void)
 	for (i = 0; !err && i < ARRAY_SIZE(bench_sizes); i++) {
 		size_t bytes = bench_sizes[i];
 		const struct bench_row row = {
-			.name = "ring", .ops = { "object" }, .bytes = bytes, .cpus = 2,
-			.nobjs = bytes <= SZ_8K ? 5000 : 500, .rounds = 21, .lap = ring_lap,
+			.name = "ring", .ops = { "object", "floor" }, .bytes = bytes, .cpus = 2,
+			.nobjs = bytes <= SZ_8K ? 5000 : FLOOR, .rounds = 21, .lap = ring_lap,
 			.sides = sides_for(bytes) & ~BIT(VMALLOC),
 		};
 
