@@ -90,7 +90,7 @@ static int kmh_heap_init_sentinels(struct kmheap *heap)
 	int err = kmh_mspan_pools_refill(KMH_SPAN_RESERVE, GFP_KERNEL);
 
 	/* Where the module's limit forbids more there may be enough; the first arena tells. */
-	if ((err && err != -EDQUOT) || kmh_magazines_refill(num_online_cpus(), GFP_KERNEL))
+	if ((err && err != -EDQUOT) || kmh_magazines_refill(GFP_KERNEL))
 		return -ENOMEM;
 	heap->unused = kmh_sentinel(heap, KMH_SPAN_UNUSED);
 	heap->freed = kmh_sentinel(heap, KMH_SPAN_FREED);

@@ -410,9 +410,9 @@ static void grow_keeps_the_limit(struct kunit *test)
 		long metadata = atomic_long_read(&heap->metadata_bytes);
 		struct kmh_arena *a;
 
-		/* An eighth for the metadata of spans; see kmh_heap_book(). */
+		/* A quarter for the metadata of spans; see kmh_heap_book(). */
 		bytes += bytes ? pad : 0;
-		heap->limit_bytes = heap->base_metadata_bytes + room + room / 8;
+		heap->limit_bytes = heap->base_metadata_bytes + room + room / 4;
 		KUNIT_EXPECT_EQ_MSG(test, grow_anyway(mheap_of(heap)), bytes ? 0 : -ENOMEM,
 				    "row %u", i);
 		KUNIT_EXPECT_EQ_MSG(test, (size_t)atomic_long_read(&heap->arena_bytes),

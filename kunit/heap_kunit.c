@@ -276,7 +276,7 @@ static void limit_holds(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, st.refused_allocs, 1ULL);
 			KUNIT_EXPECT_EQ(test, st.limit_bytes, (u64)limits[i]);
 			/* Not all of the limit is of use, but a good part of it must be. */
-			KUNIT_EXPECT_GE_MSG(test, st.live_bytes, (u64)limits[i] / 3,
+			KUNIT_EXPECT_GE_MSG(test, st.live_bytes, (u64)limits[i] / 4,
 					    "limit %zu, size %zu", limits[i], sizes[j]);
 			free_chain(first);
 			kmheap_destroy(heap);

@@ -11,6 +11,7 @@
 #include <linux/workqueue.h>
 
 #include "kunit_util.h"
+#include "cpu/magazine.h"
 
 #ifndef CONFIG_PREEMPT_COUNT
 DEFINE_PER_CPU(unsigned int, kmh_pins);
@@ -402,9 +403,23 @@ struct kmh_mspan *kmh_kunit_cache_span(struct kmh_node *node, unsigned int spanc
 	return llist_entry(first, struct kmh_mspan, node);
 }
 
+/* Give back the slots that a class has set aside. */
+static void put_window(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct kmh_mcslot *c = &mc->slot[spanclass];
+	struct kmh_slots *w;
+
+	if (!c->avail)
+		return;
+	w = &c->span->w[(c->wcell - c->span->cell) / KMH_WORD_SLOTS];
+	WRITE_ONCE(w->free, w->free | c->avail);
+	mc->taken[spanclass] -= hweight_long(c->avail);
+	c->avail = 0;
+}
+
 /*
- * This CPU sets no slots aside any more: its next allocation looks at the window and takes
- * the lowest free slot.
+ * This CPU has nothing in magazines and no slots set aside any more: its next allocation looks at
+ * the window and takes the lowest free slot.
  */
 void kmh_kunit_look_again(struct kmheap *heap)
 {
@@ -414,13 +429,41 @@ void kmh_kunit_look_again(struct kmheap *heap)
 	preempt_disable();
 	mc = this_cpu_ptr(heap->mcache);
 	if (kmh_mcache_enter(mc)) {
-		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
-			mc->taken[i] -= hweight_long(mc->slot[i].avail);
-			mc->slot[i].avail = 0;
-		}
+		kmh_magazines_drain(mc);
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+			put_window(mc, i);
 		kmh_mcache_leave(mc);
 	}
 	preempt_enable();
+}
+
+static void free_magazines(struct kmh_mcache *mc)
+{
+	kmh_magazines_drain(mc);
+	kmh_magazines_free(mc);
+}
+
+/*
+ * From here on every free goes to its span: no CPU has a magazine, and none makes one, because each
+ * takes all objects for those of another node. A CPU that is in its section is asked again.
+ */
+void kmh_kunit_no_magazines(struct kmheap *heap)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		WRITE_ONCE(per_cpu_ptr(heap->mcache, cpu)->nid, U16_MAX);
+	while (kmh_mcache_visit(heap, free_magazines, NULL).busy)
+		cpu_relax();
+}
+
+/* Take a free slot of a span that the case sweeps, as an mcache would. */
+void kmh_kunit_take_slot(struct kmh_mspan *s, unsigned int slot)
+{
+	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
+
+	WRITE_ONCE(w->free, w->free & ~BIT(slot % KMH_WORD_SLOTS));
+	WRITE_ONCE(s->cell[slot], KMH_CELL_LIVE);
 }
 
 struct kmh_kunit_wait kmh_kunit_wait_begin(void)

@@ -155,6 +155,8 @@ static inline bool stale(const struct kmh_mspan *s)
 /* The case stays on the CPU it is on, to its end. */
 void kmh_kunit_stay(struct kunit *test);
 void kmh_kunit_look_again(struct kmheap *heap);
+void kmh_kunit_no_magazines(struct kmheap *heap);
+void kmh_kunit_take_slot(struct kmh_mspan *s, unsigned int slot);
 struct kmh_mspan *kmh_kunit_cache_span(struct kmh_node *node, unsigned int spanclass);
 
 /*

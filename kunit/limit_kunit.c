@@ -271,7 +271,7 @@ static void free_chain_here(void *head)
 /* Slots that other CPUs cache are fetched before an allocation is refused. */
 static void limit_drains_other_cpus_first(struct kunit *test)
 {
-	struct kmheap *heap = heap_new(test, "kunit-limited", SZ_4M);
+	struct kmheap *heap = heap_new(test, "kunit-limited", SZ_4M + SZ_1M);
 	struct kmheap_stats st;
 	void *head = NULL, **p;
 

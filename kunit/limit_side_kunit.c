@@ -21,7 +21,7 @@ static unsigned int nmagazines(struct kmheap *heap)
 	return n;
 }
 
-/* Free objects of full spans, so that each class wants a magazine. */
+/* Free objects of several classes, each of which wants a magazine. */
 static void churn(struct kunit *test, struct kmheap *heap)
 {
 	static const size_t bytes[] = { 64, 128, 256, 512 };
@@ -41,6 +41,7 @@ static void churn(struct kunit *test, struct kmheap *heap)
 static void magazines_keep_the_limit(struct kunit *test)
 {
 	struct kmheap *heap = heap_new(test, "kunit-side", 4 << 20);
+	struct kmheap_stats st;
 	size_t full;
 
 	/* Pages for all objects are there; the magazines have gone. */
@@ -53,6 +54,10 @@ static void magazines_keep_the_limit(struct kunit *test)
 	churn(test, heap);
 	KUNIT_EXPECT_EQ(test, nmagazines(heap), 0U);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.side_bytes), 0L);
+	/* Without them all objects have gone back to their spans. */
+	kmh_kunit_balanced(test, heap, &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+	KUNIT_EXPECT_GT(test, st.allocs, 0ULL);
 
 	WRITE_ONCE(heap->limit_bytes, 4 << 20);
 	churn(test, heap);

@@ -1,38 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: magazines: what goes in, what comes out, and entries that are not valid any more. */
+/* KUnit: magazines: what goes in, what comes out, and where it goes when it is not allocated. */
+#include <linux/prandom.h>
+
 #include "magazine_kunit.h"
 
 /* ---- in and out */
 
-static void magazine_gives_the_last_one_first(struct kunit *test)
+/* Objects come out in the order in which they were freed, and the last sixteen rest. */
+static void magazine_gives_the_oldest_first(struct kunit *test)
 {
-	void **p = full_spans(test, 3), *q;
+	void **p = full_spans(test, 5), *q;
 	unsigned long refills = mcache(test)->refills[SPANCLASS];
+	unsigned int i, n = REST + 4;
 	struct kmheap_stats before, st;
-	unsigned int i;
 
+	grow(test, 4);
 	kmheap_stats(kmh_kunit_heap(test), &before);
-	for (i = 0; i < 24; i += NR_SLOTS) {
-		kmheap_free(p[i]);
-		KUNIT_EXPECT_EQ(test, home(p[i]), (int)KMH_HOME_FULL);
-		KUNIT_EXPECT_EQ(test, (int)state_of(p[i]), (int)KMHEAP_OBJECT_REMOTE);
+	for (i = 0; i < n; i++) {
+		kmheap_free(p[2 * i]);
+		KUNIT_EXPECT_EQ(test, home(p[2 * i]), (int)KMH_HOME_FULL);
+		KUNIT_EXPECT_EQ(test, (int)state_of(p[2 * i]), (int)KMHEAP_OBJECT_FREE);
+		KUNIT_EXPECT_EQ(test, magazine_len(test), i + 1);
+		expect_held(test, p[2 * i]);
 	}
 	kmh_kunit_balanced(test, kmh_kunit_heap(test), &st);
-	KUNIT_EXPECT_EQ(test, st.live_objects, 21ULL);
-	for (i = 24; i; i -= NR_SLOTS) {
-		KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[i - NR_SLOTS]);
-		KUNIT_EXPECT_EQ(test, (int)state_of(p[i - NR_SLOTS]), (int)KMHEAP_OBJECT_LIVE);
-		KUNIT_EXPECT_EQ(test, home(p[i - NR_SLOTS]), (int)KMH_HOME_FULL);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 40ULL - n);
+	KUNIT_EXPECT_EQ(test, st.allocs, before.allocs);
+	for (i = 0; i < n - REST; i++) {
+		KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[2 * i]);
+		KUNIT_EXPECT_EQ(test, (int)state_of(p[2 * i]), (int)KMHEAP_OBJECT_LIVE);
+		KUNIT_EXPECT_EQ(test, home(p[2 * i]), (int)KMH_HOME_FULL);
 	}
 	KUNIT_EXPECT_EQ(test, mcache(test)->refills[SPANCLASS], refills);
 	kmh_kunit_balanced(test, kmh_kunit_heap(test), &st);
-	KUNIT_EXPECT_EQ(test, st.live_objects, 24ULL);
-	KUNIT_EXPECT_EQ(test, st.allocs, before.allocs + 3);
-	/* The magazine is empty. */
+	KUNIT_EXPECT_EQ(test, st.live_objects, 40ULL - REST);
+	KUNIT_EXPECT_EQ(test, st.allocs, before.allocs + n - REST);
+	/* The others rest. */
 	q = alloc(test);
 	KUNIT_EXPECT_EQ(test, mcache(test)->refills[SPANCLASS], refills + 1);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), REST);
 	kmheap_free(q);
-	free_range(p, 0, 24);
+	free_live(p, 40);
 	expect_all_back(test);
 }
 
@@ -40,59 +48,312 @@ static void magazine_gives_the_last_one_first(struct kunit *test)
 static void magazine_is_of_one_span_class(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
-	void **p = full_spans(test, 1), *data, *big;
+	void **p = full_spans(test, 3), *data, *big;
 
-	kmheap_free(p[3]);
+	grow(test, 4);
+	free_range(p, 3, 3 + REST + 1);
 	data = kmheap_alloc_data(heap, BYTES, GFP_KERNEL);
 	big = alloc_bytes(test, 2 * BYTES);
-	KUNIT_EXPECT_TRUE(test, data != p[3] && big != p[3]);
-	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[3]);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), REST + 1);
 	kmheap_free(data);
 	kmheap_free(big);
-	free_range(p, 0, NR_SLOTS);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), REST + 1);
+	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[3]);
+	free_live(p, 24);
 	expect_all_back(test);
 }
 
-/* A full magazine keeps what it has; spans that it has no room for are announced. */
-static void full_magazine_announces(struct kunit *test)
+/* An object of another heap goes into that heap's magazine. */
+static void magazine_is_of_one_heap(struct kunit *test)
 {
-	void **p = full_spans(test, MAGAZINE + 2), *q[2];
-	unsigned int i, k;
+	struct kmheap *heap = kmh_kunit_heap(test), *other = kmheap_create("kunit-other", NULL);
+	void **p = full_spans(test, 3), *q;
 
-	for (k = 0; k < MAGAZINE + 2; k++) {
-		kmheap_free(p[NR_SLOTS * k]);
-		expect_home(test, span(p[NR_SLOTS * k]),
-			    k < MAGAZINE ? KMH_HOME_FULL : KMH_HOME_ANNOUNCED);
-	}
-	for (k = MAGAZINE; k-- > 0;)
-		KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[NR_SLOTS * k]);
-	/* The other slots are found through their announced spans, each one once. */
-	for (i = 0; i < ARRAY_SIZE(q); i++) {
-		q[i] = alloc(test);
-		KUNIT_EXPECT_TRUE(test, q[i] == p[NR_SLOTS * MAGAZINE] ||
-				  q[i] == p[NR_SLOTS * MAGAZINE + NR_SLOTS]);
-	}
-	KUNIT_EXPECT_TRUE(test, q[0] != q[1]);
-	free_range(p, 0, NR_SLOTS * (MAGAZINE + 2));
-	expect_all_back(test);
-}
-
-static void free_of_an_object_in_a_magazine_is_double(struct kunit *test)
-{
-	void **p = full_spans(test, 1), *q;
-
-	kmheap_free(p[2]);
-	kmheap_free(p[2]);
-	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
-	free_elsewhere(test, &p[2], 1);
-	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
-	kmheap_free_rcu(p[2]);
-	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
-	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[2]);
-	q = alloc(test);
-	KUNIT_EXPECT_TRUE(test, q != p[2]);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
+	q = kmheap_alloc(other, BYTES, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, q);
 	kmheap_free(q);
-	free_range(p, 0, NR_SLOTS);
+	free_range(p, 0, REST + 1);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), REST + 1);
+	KUNIT_EXPECT_EQ(test, kmh_magazine_len(per_cpu_ptr(other->mcache, raw_smp_processor_id()),
+					       SPANCLASS), 1U);
+	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[0]);
+	KUNIT_EXPECT_PTR_EQ(test, span(p[0])->heap, heap);
+	kmheap_destroy(other);
+	free_live(p, 24);
+	expect_all_back(test);
+}
+
+/*
+ * An object is not allocated again before as many others of its class have been freed, and so long
+ * a second free is known at once, whichever CPU it comes from.
+ */
+static void freed_objects_rest(struct kunit *test)
+{
+	void **p = full_spans(test, 3), *q[REST];
+	unsigned int i;
+
+	grow(test, 4);
+	kmheap_free(p[2]);
+	for (i = 0; i < REST; i++) {
+		q[i] = alloc(test);
+		KUNIT_EXPECT_PTR_NE(test, q[i], p[2]);
+		kmheap_free(p[2]);
+		kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+		free_elsewhere(test, &p[2], 1);
+		kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+		kmheap_free_rcu(p[2]);
+		kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+		expect_held(test, p[2]);
+		kmheap_free(p[8 + i]);
+	}
+	KUNIT_EXPECT_EQ(test, magazine_len(test), REST + 1);
+	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[2]);
+	KUNIT_EXPECT_EQ(test, cell(p[2]), (int)KMH_CELL_LIVE);
+	for (i = 0; i < REST; i++)
+		KUNIT_EXPECT_NE(test, cell(p[8 + i]), (int)KMH_CELL_LIVE);
+	free_range(q, 0, REST);
+	free_live(p, 24);
+	expect_all_back(test);
+}
+
+/* How many rest, stay when the magazine has come to its end, and are there at most, by class. */
+static const struct {
+	size_t bytes;
+	unsigned int rest, kept, most;
+} rows[] = {
+	{ 8, 16, 24, 64 }, { 1024, 16, 24, 64 }, { 1152, 4, 6, 64 }, { 8192, 4, 6, 32 },
+	{ 16384, 4, 6, 16 }, { 32768, 4, 6, 14 },
+};
+
+static unsigned int row_len(struct kunit *test, unsigned int row)
+{
+	return kmh_magazine_len(mcache(test),
+				kmh_spanclass(kmh_size_to_class(rows[row].bytes), false));
+}
+
+/* At no moment are there fewer than those that rest, and one that may be allocated. */
+static void magazine_keeps_so_many(struct kunit *test)
+{
+	unsigned int row, i, len;
+	void **p = kunit_kcalloc(test, MAGAZINE + REST + 1, sizeof(*p), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	for (row = 0; row < ARRAY_SIZE(rows); row++) {
+		unsigned int rest = rows[row].rest, most = rows[row].most;
+
+		for (i = 0; i <= most + rest; i++)
+			p[i] = alloc_bytes(test, rows[row].bytes);
+		kmh_mcache_drain_all(kmh_kunit_heap(test));
+		for (i = 0; i <= most + rest; i++) {
+			kmheap_free(p[i]);
+			if (i < most)
+				len = i + 1;
+			else if (i < most + rest)
+				len = rows[row].kept + i - most + 1;
+			else
+				len = rest + 1;
+			KUNIT_EXPECT_EQ_MSG(test, row_len(test, row), len, "%zu bytes, free %u",
+					    rows[row].bytes, i);
+		}
+	}
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+}
+
+static void large_objects_rest_less(struct kunit *test)
+{
+	unsigned int row, i, rest;
+	void *p[REST + 2];
+
+	for (row = 0; row < ARRAY_SIZE(rows); row++) {
+		rest = rows[row].rest;
+		for (i = 0; i < rest + 2; i++)
+			p[i] = alloc_bytes(test, rows[row].bytes);
+		/* All bits are in, so that the next objects would come from the spans. */
+		kmh_mcache_drain_all(kmh_kunit_heap(test));
+		for (i = 0; i < rest + 2; i++)
+			kmheap_free(p[i]);
+		for (i = 0; i < 3; i++) {
+			KUNIT_EXPECT_EQ_MSG(test, alloc_bytes(test, rows[row].bytes) == p[i],
+					    i < 2, "%zu bytes, %u", rows[row].bytes, i);
+			KUNIT_EXPECT_EQ_MSG(test, row_len(test, row), i < 2 ? rest + 1 - i : rest,
+					    "%zu bytes, %u", rows[row].bytes, i);
+		}
+	}
+}
+
+/* Of the first slots of spans, freed in their order, [@from, @to) are in the magazine. */
+static void expect_queue(struct kunit *test, void **p, unsigned int from, unsigned int to)
+{
+	unsigned int k;
+
+	KUNIT_EXPECT_EQ(test, magazine_len(test), to - from);
+	for (k = 0; k < to; k++) {
+		void *q = p[NR_SLOTS * k];
+
+		expect_home(test, span(q), k < from ? KMH_HOME_ANNOUNCED : KMH_HOME_FULL);
+		if (k < from)
+			expect_out(test, q);
+		else
+			expect_held(test, q);
+	}
+}
+
+/*
+ * When the magazine has come to its end the oldest entries go back to their spans, which are
+ * announced, and when new ones have come to rest the others do. Each slot is found again once.
+ */
+static void full_magazine_gives_the_oldest_back(struct kunit *test)
+{
+	void **p = full_spans(test, MAGAZINE + REST + 1), *q;
+	unsigned int k, i, n = 0, end = MAGAZINE + REST;
+
+	for (k = 0; k <= end; k++) {
+		kmheap_free(p[NR_SLOTS * k]);
+		if (k == MAGAZINE - 1)
+			expect_queue(test, p, 0, MAGAZINE);
+		if (k == MAGAZINE)
+			expect_queue(test, p, MAGAZINE - KEPT, MAGAZINE + 1);
+		if (k == end - 1)
+			expect_queue(test, p, MAGAZINE - KEPT, end);
+	}
+	expect_queue(test, p, MAGAZINE, end + 1);
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[NR_SLOTS * MAGAZINE]);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), REST);
+	for (k = 0; k < MAGAZINE; k++) {
+		q = alloc(test);
+		for (i = 0; i < MAGAZINE; i++)
+			n += q == p[NR_SLOTS * i];
+	}
+	KUNIT_EXPECT_EQ(test, n, MAGAZINE);
+	for (k = 0; k < MAGAZINE; k++)
+		KUNIT_EXPECT_EQ(test, cell(p[NR_SLOTS * k]), (int)KMH_CELL_LIVE);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), REST);
+	free_live(p, NR_SLOTS * (MAGAZINE + REST + 1));
+	expect_all_back(test);
+}
+
+#define STEPS	(KMH_KUNIT_SLOW ? 500U : 3000U)
+#define MOST	200U		/* live objects */
+
+struct queue {
+	void *entry[MAGAZINE + 1];
+	unsigned int n;
+	unsigned int nout;		/* ever gone back */
+};
+
+static void *queue_pop(struct queue *q)
+{
+	void *p = q->entry[0];
+
+	q->n--;
+	memmove(q->entry, q->entry + 1, q->n * sizeof(p));
+	return p;
+}
+
+/* An object has been freed: what has gone back for it, if any, is the oldest. */
+static void queue_push(struct kunit *test, struct queue *q, void *p)
+{
+	unsigned int len = magazine_len(test);
+
+	KUNIT_EXPECT_GE(test, len, min(q->n, REST) + 1);
+	for (q->entry[q->n++] = p; q->n > len; q->nout++)
+		expect_out(test, queue_pop(q));
+	KUNIT_EXPECT_EQ(test, q->n, len);
+	expect_held(test, q->entry[0]);
+	expect_held(test, p);
+}
+
+/* What is allocated is the oldest, or nothing of the queue while all of it rests. */
+static void queue_take(struct kunit *test, struct queue *q, void *p)
+{
+	if (q->n > REST)
+		KUNIT_EXPECT_PTR_EQ(test, p, queue_pop(q));
+	KUNIT_EXPECT_EQ(test, magazine_len(test), q->n);
+	KUNIT_EXPECT_EQ(test, cell(p), (int)KMH_CELL_LIVE);
+	if (q->n)
+		expect_held(test, q->entry[0]);
+}
+
+/* Objects are allocated and freed at random, and the magazine goes round its array many times. */
+static void magazine_is_a_queue(struct kunit *test)
+{
+	struct queue *q = kunit_kzalloc(test, sizeof(*q), GFP_KERNEL);
+	void **live = kunit_kcalloc(test, MOST, sizeof(*live), GFP_KERNEL);
+	unsigned int nlive = 0, i, k;
+	struct rnd_state rnd;
+
+	KUNIT_ASSERT_NOT_NULL(test, q);
+	KUNIT_ASSERT_NOT_NULL(test, live);
+	grow(test, 2 * MOST / NR_SLOTS);
+	prandom_seed_state(&rnd, 4713);
+	for (i = 0; i < STEPS; i++) {
+		/* Now more allocations than frees, now fewer. */
+		bool get = prandom_u32_state(&rnd) % 8 < (i / 256 % 2 ? 3 : 5);
+
+		if (nlive == 0 || (get && nlive < MOST)) {
+			live[nlive] = alloc(test);
+			queue_take(test, q, live[nlive++]);
+			continue;
+		}
+		k = prandom_u32_state(&rnd) % nlive;
+		swap(live[k], live[nlive - 1]);
+		kmheap_free(live[--nlive]);
+		queue_push(test, q, live[nlive]);
+	}
+	KUNIT_EXPECT_GT(test, q->nout, 0U);
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+	kmh_kunit_no_reports(test);
+	free_range(live, 0, nlive);
+	expect_all_back(test);
+}
+
+/*
+ * Those that go back may lie in any order, some of them in a span that this CPU allocates from:
+ * that has free bits then. Only they go.
+ */
+static void eviction_finds_the_slots(struct kunit *test)
+{
+	unsigned int i, k, nspans = MAGAZINE / NR_SLOTS + 2, to = MAGAZINE + 1;
+	unsigned int from = MAGAZINE - KEPT;
+	void **p = full_spans(test, nspans), *own[NR_SLOTS];
+
+	grow(test, 4);
+	for (i = 0; i < NR_SLOTS; i++)
+		own[i] = alloc(test);
+	KUNIT_ASSERT_PTR_EQ(test, span(own[0]), mcache(test)->slot[SPANCLASS].span);
+	KUNIT_ASSERT_PTR_EQ(test, span(own[7]), span(own[0]));
+	/* Four in a row, then one of each, then four in a row backwards: sixteen. */
+	free_range(own, 0, 4);
+	for (k = 0; k < 4; k++) {
+		kmheap_free(own[4 + k]);
+		kmheap_free(p[2 * k]);
+	}
+	for (k = 0; k < 4; k++)
+		kmheap_free(p[15 - k]);
+	free_range(p, 16, to);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), KEPT + 1);
+	KUNIT_EXPECT_EQ(test, span(own[0])->w[0].free, 0xffUL);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&span(own[0])->w[0].remote), 0L);
+	expect_home(test, span(own[0]), KMH_HOME_CACHED);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&span(p[0])->w[0].remote), 0x55L);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&span(p[8])->w[0].remote), 0xf0L);
+	for (i = 16; i < from; i += NR_SLOTS)
+		KUNIT_EXPECT_EQ(test, atomic_long_read(&span(p[i])->w[0].remote), 0xffL);
+	for (i = 0; i < from; i += NR_SLOTS)
+		expect_home(test, span(p[i]), KMH_HOME_ANNOUNCED);
+	for (i = 0; i < NR_SLOTS; i++) {
+		KUNIT_EXPECT_EQ(test, cell(own[i]), (int)KMH_CELL_OUT);
+		KUNIT_EXPECT_EQ(test, cell(p[i]), (int)(i % 2 ? KMH_CELL_LIVE : KMH_CELL_OUT));
+		KUNIT_EXPECT_EQ(test, cell(p[8 + i]),
+				(int)(i < 4 ? KMH_CELL_LIVE : KMH_CELL_OUT));
+	}
+	for (i = from; i < to; i++)
+		expect_held(test, p[i]);
+	kmh_kunit_no_reports(test);
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+	free_live(p, nspans * NR_SLOTS);
 	expect_all_back(test);
 }
 
@@ -104,179 +365,221 @@ static void busy_mcache_announces(struct kunit *test)
 	preempt_disable();
 	KUNIT_EXPECT_TRUE(test, kmh_mcache_enter(mcache(test)));
 	kmheap_free(p[0]);
+	kmheap_free(p[0]);
 	kmh_mcache_leave(mcache(test));
 	preempt_enable();
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	expect_out(test, p[0]);
 	expect_home(test, span(p[0]), KMH_HOME_ANNOUNCED);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), 0U);
 	free_range(p, 1, NR_SLOTS);
-	expect_all_back(test);
-}
-
-/* ---- entries that are not valid any more */
-
-/* The slot was folded meanwhile, and is allocated. */
-static void entry_of_a_folded_slot_is_dropped(struct kunit *test)
-{
-	void **p = full_spans(test, 1), *q, *there;
-
-	grow(test, 4);
-	kmheap_free(p[0]);
-	fold_span(test, span(p[0]));
-	expect_home(test, span(p[0]), KMH_HOME_PARTIAL);
-	alloc_elsewhere(test, &there, 1, BYTES);
-	KUNIT_EXPECT_PTR_EQ(test, there, p[0]);
-	q = alloc(test);
-	KUNIT_EXPECT_TRUE(test, q && q != p[0]);
-	KUNIT_EXPECT_EQ(test, (int)state_of(p[0]), (int)KMHEAP_OBJECT_LIVE);
-	kmheap_free(q);
-	free_range(p, 0, NR_SLOTS);
 	expect_all_back(test);
 }
 
 /*
- * The slot was folded, allocated and freed again: it is handed out once, to whoever comes
- * first.
+ * An object of another node than the CPU allocates from goes back to its span at once, on the short
+ * way and on the long one, and whether or not there is a magazine with room.
  */
-static void entry_of_a_slot_that_lived_on_gives_it(struct kunit *test)
+static void object_of_another_node_goes_back(struct kunit *test)
 {
-	void **p = full_spans(test, 1), *q, *there;
+	void **p = full_spans(test, 2), *own;
+	unsigned int row;
+	u16 nid;
 
 	grow(test, 4);
-	kmheap_free(p[0]);
-	fold_span(test, span(p[0]));
-	alloc_elsewhere(test, &there, 1, BYTES);
-	KUNIT_ASSERT_PTR_EQ(test, there, p[0]);
-	drain_elsewhere(test);
-	expect_home(test, span(p[0]), KMH_HOME_FULL);
-	free_elsewhere(test, p, 1);
-	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[0]);
-	alloc_elsewhere(test, &q, 1, BYTES);
-	KUNIT_EXPECT_TRUE(test, q && q != p[0]);
-	kmheap_free(q);
-	free_range(p, 0, NR_SLOTS);
-	expect_all_back(test);
-}
-
-/* A raced double free has set both bits. The fold reports it, and the slot is free once. */
-static void entry_of_a_slot_with_both_bits_is_dropped(struct kunit *test)
-{
-	void **p = full_spans(test, 1), *q[4];
-	unsigned int i, n = 0;
-
-	kmheap_free(p[5]);
-	span(p[5])->w[0].free |= BIT(5);
-	q[0] = alloc(test);
-	preempt_disable();
-	kmh_inbox_announce(span(p[5]));
-	preempt_enable();
-	for (i = 1; i < ARRAY_SIZE(q); i++)
-		q[i] = alloc(test);
-	for (i = 0; i < ARRAY_SIZE(q); i++)
-		n += q[i] == p[5];
-	KUNIT_EXPECT_EQ(test, n, 1U);
-	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
-	for (i = 0; i < ARRAY_SIZE(q); i++)
-		if (q[i] != p[5])
-			kmheap_free(q[i]);
-	free_range(p, 0, NR_SLOTS);
-	expect_all_back(test);
-}
-
-/* The span has become another: the same page and address, in objects half as large. */
-static void entry_of_a_span_of_another_class_is_dropped(struct kunit *test)
-{
-	void **p = full_spans(test, 1), *q[2 * NR_SLOTS], *other[3];
-	struct kmh_mspan *s = span(p[0]);
-	unsigned int i;
-
-	free_range(p, 0, NR_SLOTS);
-	fold_span(test, s);
-	KUNIT_ASSERT_PTR_EQ(test, span(p[0]), kmh_kunit_heap(test)->freed);
-	alloc_elsewhere(test, q, ARRAY_SIZE(q), BYTES / 2);
-	KUNIT_ASSERT_PTR_EQ(test, q[0], p[0]);
-	drain_elsewhere(test);
-	KUNIT_EXPECT_EQ(test, home(q[0]), (int)KMH_HOME_FULL);
-	kmheap_free(q[0]);
-	for (i = 0; i < ARRAY_SIZE(other); i++) {
-		other[i] = alloc(test);
-		KUNIT_EXPECT_TRUE(test, span(other[i]) != span(q[0]));
-	}
-	KUNIT_EXPECT_EQ(test, (int)state_of(q[0]), (int)KMHEAP_OBJECT_REMOTE);
-	KUNIT_EXPECT_PTR_EQ(test, alloc_bytes(test, BYTES / 2), q[0]);
-	free_range(q, 0, ARRAY_SIZE(q));
-	free_range(other, 0, ARRAY_SIZE(other));
-	expect_all_back(test);
-}
-
-/* A free that comes late may find another heap's span, or none. */
-static void entry_of_another_heap_is_dropped(struct kunit *test)
-{
-	struct kmheap *heap = kmh_kunit_heap(test), *other = kmheap_create("kunit-other", NULL);
-	void **p = full_spans(test, 1), *q[NR_SLOTS + 1], *large;
-	unsigned int i, row;
-
-	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
-	for (i = 0; i < NR_SLOTS; i++)
-		q[i] = kmheap_alloc(other, BYTES, GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, q[NR_SLOTS - 1]);
-	kmh_mcache_drain_all(other);
-	KUNIT_ASSERT_EQ(test, home(q[4]), (int)KMH_HOME_FULL);
-	kmheap_free(q[4]);
-	large = alloc_bytes(test, 50000);
+	own = alloc(test);
+	nid = mcache(test)->nid;
 	for (row = 0; row < 2; row++) {
+		WRITE_ONCE(mcache(test)->nid, nid + 1);
+		kmheap_free(p[row]);
+		expect_out(test, p[row]);
+		expect_home(test, span(p[0]), KMH_HOME_ANNOUNCED);
+		KUNIT_EXPECT_EQ(test, atomic_long_read(&span(p[0])->w[0].remote),
+				row ? 7L : 1L);
 		preempt_disable();
-		KUNIT_EXPECT_TRUE(test, kmh_magazine_put(span(p[0]), (unsigned long)q[4]));
-		KUNIT_EXPECT_TRUE(test, kmh_magazine_put(span(p[0]), (unsigned long)large));
-		KUNIT_EXPECT_TRUE(test, kmh_magazine_put(span(p[0]), (unsigned long)p[0] + 8));
-		KUNIT_EXPECT_TRUE(test, kmh_magazine_put(span(p[0]), (unsigned long)&heap));
-		KUNIT_EXPECT_TRUE(test, kmh_magazine_put(span(p[0]), 0));
+		KUNIT_EXPECT_EQ(test, (int)kmh_free_slot(span(p[2 + row]), 2 + row),
+				(int)KMH_FREE_OK);
+		KUNIT_EXPECT_EQ(test, (int)kmh_free_slot(span(p[2 + row]), 2 + row),
+				(int)KMH_FREE_DOUBLE);
 		preempt_enable();
-		if (row) {
-			kmh_mcache_drain_all(heap);
-		} else {
-			void *mine = alloc(test);
-
-			KUNIT_EXPECT_TRUE(test, span(mine)->heap == heap && mine != large &&
-					  span(mine) != span(p[0]));
-			kmheap_free(mine);
+		expect_out(test, p[2 + row]);
+		KUNIT_EXPECT_EQ(test, magazine_len(test), row);
+		if (!row)
+			KUNIT_EXPECT_NULL(test, mcache(test)->magazine[SPANCLASS]);
+		WRITE_ONCE(mcache(test)->nid, nid);
+		/* In the second row there is a magazine with one entry. */
+		if (!row) {
+			kmheap_free(p[8]);
+			KUNIT_EXPECT_EQ(test, magazine_len(test), 1U);
+			KUNIT_EXPECT_EQ(test, atomic_long_read(&span(p[0])->w[0].remote), 5L);
 		}
-		KUNIT_EXPECT_EQ(test, (int)state_of(q[4]), (int)KMHEAP_OBJECT_REMOTE);
-		KUNIT_EXPECT_EQ(test, home(q[4]), (int)KMH_HOME_FULL);
-		KUNIT_EXPECT_EQ(test, (int)state_of(large), (int)KMHEAP_OBJECT_LIVE);
 	}
-	KUNIT_EXPECT_PTR_EQ(test, kmheap_alloc(other, BYTES, GFP_KERNEL), q[4]);
-	free_range(q, 0, NR_SLOTS);
-	kmheap_free(large);
-	kmheap_destroy(other);
-	free_range(p, 0, NR_SLOTS);
+	/* A span that this CPU has gets a free bit. */
+	WRITE_ONCE(mcache(test)->nid, nid + 1);
+	kmheap_free(own);
+	WRITE_ONCE(mcache(test)->nid, nid);
+	KUNIT_EXPECT_PTR_EQ(test, span(own)->owner, mcache(test));
+	KUNIT_EXPECT_TRUE(test, span(own)->w[0].free & BIT(slot_of(own)));
+	kmh_kunit_no_reports(test);
+	free_live(p, 16);
 	expect_all_back(test);
 }
 
-/* The slot was allocated again and freed after a grace period, which is not over yet. */
-static void entry_of_a_slot_that_waits_is_dropped(struct kunit *test)
+/* ---- whose entry it is */
+
+static void cells_name_the_cpu(struct kunit *test)
 {
-	void **p = full_spans(test, 1), *q[2 * NR_SLOTS], *there;
-	unsigned int i;
+	struct kmheap *heap = kmh_kunit_heap(test);
+	void **p = full_spans(test, 2);
+	unsigned int cpu;
 
-	grow(test, 6);
+	for_each_possible_cpu(cpu)
+		KUNIT_EXPECT_EQ(test, per_cpu_ptr(heap->mcache, cpu)->tag,
+				KMH_CELL_TAG + cpu % KMH_CELL_TAGS);
 	kmheap_free(p[0]);
-	fold_span(test, span(p[0]));
-	alloc_elsewhere(test, &there, 1, BYTES);
-	KUNIT_ASSERT_PTR_EQ(test, there, p[0]);
-	drain_elsewhere(test);
-	kmheap_free_rcu(p[0]);
-	for (i = 0; i < ARRAY_SIZE(q); i++) {
-		q[i] = alloc(test);
-		KUNIT_EXPECT_TRUE(test, q[i] != p[0]);
-		KUNIT_EXPECT_EQ(test, (int)state_of(p[0]), (int)KMHEAP_OBJECT_DEFERRED);
-	}
-	close_and_expire(test);
-	KUNIT_EXPECT_EQ(test, (int)state_of(p[0]), (int)KMHEAP_OBJECT_FREE);
-	free_range(q, 0, ARRAY_SIZE(q));
-	free_range(p, 1, NR_SLOTS);
+	free_elsewhere(test, &p[8], 1);
+	expect_held(test, p[0]);
+	KUNIT_EXPECT_EQ(test, cell(p[8]), (int)mcache_elsewhere(test)->tag);
+	KUNIT_EXPECT_NE(test, cell(p[8]), cell(p[0]));
+	KUNIT_EXPECT_EQ(test, magazine_len(test), 1U);
+	kmheap_free(p[8]);
+	free_elsewhere(test, &p[0], 1);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 2);
+	free_live(p, 16);
 	expect_all_back(test);
 }
 
-/* ---- the end of a magazine */
+static unsigned int magazine_len_elsewhere(struct kunit *test)
+{
+	return kmh_magazine_len(mcache_elsewhere(test), SPANCLASS);
+}
+
+/* @p is an entry of the other CPU: its cell has that tag, and its span has no bit. */
+static void expect_held_elsewhere(struct kunit *test, const void *p)
+{
+	const struct kmh_slots *w = &span(p)->w[0];
+
+	KUNIT_EXPECT_EQ(test, cell(p), (int)mcache_elsewhere(test)->tag);
+	KUNIT_EXPECT_FALSE(test, (w->free | atomic_long_read(&w->remote)) & BIT(slot_of(p)));
+}
+
+/* In what order two CPUs have come: the first may store plainly, and the second ends that. */
+static void second_cpu_makes_a_span_shared(struct kunit *test)
+{
+	void **p = full_spans(test, 1);
+	struct kmh_mspan *s = span(p[0]);
+
+	KUNIT_EXPECT_EQ(test, (int)s->freer, (int)KMH_FREER_NONE);
+	kmheap_free(p[0]);
+	KUNIT_EXPECT_EQ(test, (int)s->freer, (int)mcache(test)->tag);
+	expect_held(test, p[0]);
+	kmheap_free(p[1]);
+	KUNIT_EXPECT_EQ(test, (int)s->freer, (int)mcache(test)->tag);
+	expect_held(test, p[1]);
+	KUNIT_EXPECT_EQ(test, home(p[0]), (int)KMH_HOME_FULL);
+
+	/* The first object that another CPU frees goes to the span. */
+	free_elsewhere(test, &p[2], 1);
+	KUNIT_EXPECT_EQ(test, (int)s->freer, (int)KMH_FREER_SHARED);
+	expect_out(test, p[2]);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&s->w[0].remote), (long)BIT(2));
+	expect_home(test, s, KMH_HOME_ANNOUNCED);
+	KUNIT_EXPECT_EQ(test, magazine_len_elsewhere(test), 0U);
+	expect_held(test, p[0]);
+
+	/* Then the objects of both have entries again, though never by a plain store. */
+	free_elsewhere(test, &p[3], 1);
+	expect_held_elsewhere(test, p[3]);
+	KUNIT_EXPECT_EQ(test, magazine_len_elsewhere(test), 1U);
+	kmheap_free(p[4]);
+	expect_held(test, p[4]);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), 3U);
+	KUNIT_EXPECT_EQ(test, (int)s->freer, (int)KMH_FREER_SHARED);
+	kmh_kunit_no_reports(test);
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+
+	/* Pages that come back are nobody's. */
+	free_range(p, 5, NR_SLOTS);
+	kmh_kunit_look_again(kmh_kunit_heap(test));
+	drain_elsewhere(test);
+	kmh_mheap_drain_lists(&node(test)->mheap);
+	KUNIT_EXPECT_PTR_EQ(test, span(p[0]), kmh_kunit_heap(test)->freed);
+	p[0] = alloc(test);
+	KUNIT_EXPECT_PTR_EQ(test, span(p[0]), s);
+	KUNIT_EXPECT_EQ(test, (int)s->freer, (int)KMH_FREER_NONE);
+	free_elsewhere(test, p, 1);
+	KUNIT_EXPECT_EQ(test, (int)s->freer, (int)mcache_elsewhere(test)->tag);
+	expect_held_elsewhere(test, p[0]);
+	expect_all_back(test);
+}
+
+struct rival {
+	struct kunit *test;
+	void *p;
+};
+
+static void free_first_there(void *arg)
+{
+	struct rival *r = arg;
+
+	free_elsewhere(r->test, &r->p, 1);
+}
+
+/* Two CPUs may come first at the same time. One of them does, and the other is the second then. */
+static void first_frees_of_two_cpus_at_once(struct kunit *test)
+{
+	void **p = full_spans(test, 1);
+	struct rival r = { .test = test, .p = p[1] };
+
+	kmh_kunit_at(test, "first free of a span: before the exchange", free_first_there, &r);
+	kmheap_free(p[0]);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("first free of a span: before the exchange"));
+	KUNIT_EXPECT_EQ(test, (int)span(p[0])->freer, (int)KMH_FREER_SHARED);
+	expect_out(test, p[0]);
+	expect_held_elsewhere(test, p[1]);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), 0U);
+	KUNIT_EXPECT_EQ(test, magazine_len_elsewhere(test), 1U);
+	kmh_kunit_no_reports(test);
+	free_range(p, 2, NR_SLOTS);
+	expect_all_back(test);
+}
+
+static void do_nothing(void *arg)
+{
+}
+
+/*
+ * In a shared span exactly one of two frees at the same time has the object, and the other one is
+ * known at once, wherever it has stood still: there is one entry, and nothing to be found out.
+ */
+static void shared_span_knows_of_two_frees_at_once(struct kunit *test)
+{
+	void **p = full_spans(test, 1);
+	struct rival r = { .test = test, .p = p[2] };
+
+	kmheap_free(p[0]);
+	free_elsewhere(test, &p[1], 1);
+	KUNIT_ASSERT_EQ(test, (int)span(p[0])->freer, (int)KMH_FREER_SHARED);
+	kmh_kunit_at(test, "free: between look and store", free_first_there, &r);
+	kmh_kunit_at(test, "free: between freer and store", do_nothing, NULL);
+	kmheap_free(p[2]);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("free: between look and store"));
+	KUNIT_EXPECT_FALSE(test, kmh_kunit_passed("free: between freer and store"));
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), 1U);
+	KUNIT_EXPECT_EQ(test, magazine_len_elsewhere(test), 1U);
+	expect_held(test, p[0]);
+	expect_held_elsewhere(test, p[2]);
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+	kmh_kunit_look_again(kmh_kunit_heap(test));
+	drain_elsewhere(test);
+	kmh_kunit_no_reports(test);
+	expect_out(test, p[2]);
+	free_live(p, NR_SLOTS);
+	expect_all_back(test);
+}
+
+/* ---- specials */
 
 static void note_end(void *p, void *arg)
 {
@@ -284,37 +587,42 @@ static void note_end(void *p, void *arg)
 }
 
 /*
- * Once the heap has a special, frees announce, and what was in a magazine is found all the
- * same.
+ * An object with a special lies among others: those rest as ever, what rested before goes on doing
+ * so, and the dead one is in no magazine.
  */
-static void first_special_ends_magazines(struct kunit *test)
+static void specials_leave_magazines(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
-	void **p = full_spans(test, 2), *q[4], *special = alloc_bytes(test, 64);
-	unsigned int i, cpu, nends = 0, n = 0;
+	void **p = full_spans(test, 4);
+	unsigned int nends = 0;
 
 	kmheap_free(p[0]);
-	kmheap_free(p[NR_SLOTS]);
-	KUNIT_EXPECT_EQ(test, kmheap_set_finalizer(special, note_end, &nends), 0);
-	for_each_possible_cpu(cpu)
-		KUNIT_EXPECT_TRUE(test, per_cpu_ptr(heap->mcache, cpu)->no_magazines);
+	KUNIT_EXPECT_EQ(test, kmheap_set_finalizer(p[0], note_end, &nends), -EINVAL);
+	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	KUNIT_EXPECT_EQ(test, kmheap_set_finalizer(p[1], note_end, &nends), 0);
+	KUNIT_EXPECT_EQ(test, span(p[0])->nfast, 0U);
+	kmheap_free(p[2]);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), 2U);
+	expect_held(test, p[0]);
+	expect_held(test, p[2]);
+	kmheap_free(p[0]);
+	kmheap_free(p[2]);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 2);
 	kmheap_free(p[1]);
-	expect_home(test, span(p[1]), KMH_HOME_ANNOUNCED);
-	expect_home(test, span(p[NR_SLOTS]), KMH_HOME_FULL);
-	for (i = 0; i < ARRAY_SIZE(q); i++) {
-		q[i] = alloc(test);
-		n += q[i] == p[0] || q[i] == p[1] || q[i] == p[NR_SLOTS];
-	}
-	KUNIT_EXPECT_EQ(test, n, 3U);
-	kmheap_free(special);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), 2U);
 	kmheap_rcu_barrier(heap);
 	KUNIT_EXPECT_EQ(test, nends, 1U);
-	for (i = 0; i < ARRAY_SIZE(q); i++)
-		if (q[i] != p[0] && q[i] != p[1] && q[i] != p[NR_SLOTS])
-			kmheap_free(q[i]);
-	free_range(p, 0, 2 * NR_SLOTS);
+	expect_out(test, p[1]);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), 2U);
+	free_range(p, 8, 8 + REST);
+	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[0]);
+	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[2]);
+	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[1]);
+	free_live(p, 32);
 	expect_all_back(test);
 }
+
+/* ---- the end of a magazine */
 
 static void drain_dead(struct kmheap *heap)
 {
@@ -355,11 +663,15 @@ static void magazines_are_given_back(struct kunit *test)
 		free_elsewhere(test, p + NR_SLOTS, NR_SLOTS);
 		for (i = 0; i < 3 * NR_SLOTS; i++)
 			KUNIT_EXPECT_EQ(test, home(p[i]), (int)KMH_HOME_FULL);
+		KUNIT_EXPECT_EQ(test, magazine_len(test), NR_SLOTS);
 		how[row](heap);
 		for_each_possible_cpu(cpu) {
 			struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
 
 			KUNIT_EXPECT_NULL(test, mc->magazine[SPANCLASS]);
+			KUNIT_EXPECT_NULL(test, mc->slot[SPANCLASS].head);
+			KUNIT_EXPECT_NULL(test, mc->slot[SPANCLASS].limit);
+			KUNIT_EXPECT_EQ(test, kmh_magazine_len(mc, SPANCLASS), 0U);
 		}
 		kmh_mheap_drain_lists(&node(test)->mheap);
 		KUNIT_EXPECT_PTR_EQ(test, span(p[0])->heap, heap);
@@ -382,93 +694,28 @@ static void heap_ends_with_magazines(struct kunit *test)
 	free_elsewhere(test, p + NR_SLOTS, NR_SLOTS);
 	KUNIT_EXPECT_EQ(test, home(p[0]), (int)KMH_HOME_FULL);
 	KUNIT_EXPECT_EQ(test, home(p[NR_SLOTS]), (int)KMH_HOME_FULL);
-}
-
-/* ---- no growth and no refusal for want of what is in magazines */
-
-/* Take every page of the heap in objects of spans that are full and on no list. */
-static void **fill_heap(struct kunit *test, unsigned int *nspans)
-{
-	*nspans = free_pages_now(test);
-	return full_spans(test, *nspans);
-}
-
-static void emptied_spans_come_before_growth(struct kunit *test)
-{
-	struct kmh_mheap *mh = &node(test)->mheap;
-	unsigned long ngrown = mh->ngrown;
-	unsigned int row, n;
-	void **p = fill_heap(test, &n), *q;
-
-	KUNIT_ASSERT_EQ(test, free_pages_now(test), 0UL);
-	for (row = 0; row < 4; row++) {		/* freed here or elsewhere; small or large */
-		unsigned int i, nspans = row & 2 ? 5 : 1;
-
-		if (row & 1)
-			free_elsewhere(test, p, nspans * NR_SLOTS);
-		else
-			free_range(p, 0, nspans * NR_SLOTS);
-		q = alloc_bytes(test, row & 2 ? 5 * KMH_PAGE_SIZE : BYTES / 2);
-		KUNIT_EXPECT_EQ_MSG(test, mh->ngrown, ngrown, "row %u", row);
-		kmheap_free(q);
-		kmh_mcache_drain_all(mh->heap);
-		kmh_mheap_drain_lists(mh);
-		for (i = 0; i < nspans * NR_SLOTS; i++)
-			p[i] = alloc(test);
-		KUNIT_EXPECT_EQ_MSG(test, mh->ngrown, ngrown, "row %u", row);
-		kmh_mcache_drain_all(mh->heap);
-	}
-	free_range(p, 0, n * NR_SLOTS);
-	expect_all_back(test);
-}
-
-/* A heap at its limit uses all that other CPUs have freed. */
-static void limit_counts_what_others_have_freed(struct kunit *test)
-{
-	const struct kmheap_attr attr = { .limit_bytes = KMH_LIMIT_MIN_BYTES };
-	struct kmheap *heap = kmheap_create("kunit-limited", &attr);
-	unsigned int n, again, round;
-	void *p[64];
-
-	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
-	for (n = 0; n < ARRAY_SIZE(p); n++) {
-		p[n] = kmheap_alloc(heap, 8 * BYTES, GFP_KERNEL);
-		if (!p[n])
-			break;
-	}
-	KUNIT_EXPECT_GT(test, n, 20U);
-	KUNIT_EXPECT_LT(test, n, 64U);
-	for (round = 0; round < 3; round++) {
-		free_elsewhere(test, p, n);
-		for (again = 0; again < n; again++) {
-			p[again] = kmheap_alloc(heap, 8 * BYTES, GFP_KERNEL);
-			if (!p[again])
-				break;
-		}
-		KUNIT_EXPECT_EQ(test, again, n);
-		n = again;
-	}
-	free_range(p, 0, n);
-	kmheap_destroy(heap);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), NR_SLOTS);
 }
 
 static struct kunit_case magazine_cases[] = {
-	KUNIT_CASE(magazine_gives_the_last_one_first),
+	KUNIT_CASE(magazine_gives_the_oldest_first),
 	KUNIT_CASE(magazine_is_of_one_span_class),
-	KUNIT_CASE(full_magazine_announces),
-	KUNIT_CASE(free_of_an_object_in_a_magazine_is_double),
+	KUNIT_CASE(magazine_is_of_one_heap),
+	KUNIT_CASE(freed_objects_rest),
+	KUNIT_CASE(magazine_keeps_so_many),
+	KUNIT_CASE(large_objects_rest_less),
+	KUNIT_CASE(full_magazine_gives_the_oldest_back),
+	KUNIT_CASE(magazine_is_a_queue),
+	KUNIT_CASE(eviction_finds_the_slots),
 	KUNIT_CASE(busy_mcache_announces),
-	KUNIT_CASE(entry_of_a_folded_slot_is_dropped),
-	KUNIT_CASE(entry_of_a_slot_that_lived_on_gives_it),
-	KUNIT_CASE(entry_of_a_slot_with_both_bits_is_dropped),
-	KUNIT_CASE(entry_of_a_span_of_another_class_is_dropped),
-	KUNIT_CASE(entry_of_another_heap_is_dropped),
-	KUNIT_CASE(entry_of_a_slot_that_waits_is_dropped),
-	KUNIT_CASE(first_special_ends_magazines),
+	KUNIT_CASE(object_of_another_node_goes_back),
+	KUNIT_CASE(cells_name_the_cpu),
+	KUNIT_CASE(second_cpu_makes_a_span_shared),
+	KUNIT_CASE(first_frees_of_two_cpus_at_once),
+	KUNIT_CASE(shared_span_knows_of_two_frees_at_once),
+	KUNIT_CASE(specials_leave_magazines),
 	KUNIT_CASE(magazines_are_given_back),
 	KUNIT_CASE(heap_ends_with_magazines),
-	KUNIT_CASE(emptied_spans_come_before_growth),
-	KUNIT_CASE(limit_counts_what_others_have_freed),
 	{ }
 };
 

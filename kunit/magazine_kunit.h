@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the suites of magazines and of spare spans share: full spans that no CPU caches, so
- * that a free into one goes into a magazine. The cases themselves announce, fold and sweep.
+ * What the suites of magazines and of spare spans share: full spans that no CPU caches, and what
+ * the magazines of two CPUs hold. The cases themselves announce, fold and sweep.
  */
 #ifndef _KMHEAP_MAGAZINE_KUNIT_H
 #define _KMHEAP_MAGAZINE_KUNIT_H
 
+#include "cells_kunit.h"
 #include "mcentral_kunit.h"
 #include "sweep_kunit.h"
 
 #define BYTES		1024U		/* SPANCLASS: 8 slots, one page */
-#define MAGAZINE	62U		/* objects */
+#define MAGAZINE	64U		/* objects, when none have gone back */
+#define KEPT		24U		/* those that stay when it has come to its end */
+#define REST		16U		/* those that are not allocated again */
 
 static inline struct kmh_mcache *mcache(struct kunit *test)
 {
@@ -40,7 +43,47 @@ static inline int home(const void *p)
 	return atomic_read(&span(p)->home);
 }
 
-/* @n full spans that are on no list; the eight objects of each. */
+static inline unsigned int slot_of(const void *p)
+{
+	return ((unsigned long)p - span(p)->base) / span(p)->elemsize;
+}
+
+/* Who has the slot of @p. */
+static inline int cell(const void *p)
+{
+	return READ_ONCE(span(p)->cell[slot_of(p)]);
+}
+
+/* Objects in this CPU's magazine of the class. */
+static inline unsigned int magazine_len(struct kunit *test)
+{
+	return kmh_magazine_len(mcache(test), SPANCLASS);
+}
+
+/* @p is in this CPU's magazine: its cell has the tag, and its span has no bit. */
+static inline void expect_held(struct kunit *test, const void *p)
+{
+	const struct kmh_slots *w = &span(p)->w[slot_of(p) / KMH_WORD_SLOTS];
+
+	KUNIT_EXPECT_EQ(test, cell(p), (int)mcache(test)->tag);
+	KUNIT_EXPECT_FALSE(test, (w->free | atomic_long_read(&w->remote)) &
+				 BIT(slot_of(p) % KMH_WORD_SLOTS));
+}
+
+/* @p is its span's, with one bit or the other. */
+static inline void expect_out(struct kunit *test, const void *p)
+{
+	const struct kmh_slots *w = &span(p)->w[slot_of(p) / KMH_WORD_SLOTS];
+
+	KUNIT_EXPECT_EQ(test, cell(p), (int)KMH_CELL_OUT);
+	KUNIT_EXPECT_TRUE(test, (w->free | atomic_long_read(&w->remote)) &
+				BIT(slot_of(p) % KMH_WORD_SLOTS));
+}
+
+/*
+ * @n full spans that are on no list; the eight objects of each. Nothing is in a magazine, and no
+ * span is cached.
+ */
 static inline void **full_spans(struct kunit *test, unsigned int n)
 {
 	void **p = kunit_kcalloc(test, NR_SLOTS * n, sizeof(*p), GFP_KERNEL);
@@ -82,6 +125,14 @@ static inline void fold_span(struct kunit *test, struct kmh_mspan *s)
 
 /* ---- on another CPU */
 
+/* The mcache of the CPU that kmh_kunit_elsewhere() goes to. */
+static inline struct kmh_mcache *mcache_elsewhere(struct kunit *test)
+{
+	unsigned int cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+
+	return per_cpu_ptr(kmh_kunit_heap(test)->mcache, cpu);
+}
+
 struct elsewhere {
 	struct kmheap *heap;
 	void **p;
@@ -113,6 +164,22 @@ static inline void drain_fn(void *arg)
 	kmh_mcache_enter(mc);
 	kmh_mcache_drain_locked(mc);
 	kmh_mcache_leave(mc);
+}
+
+static inline void free_bulk_fn(void *arg)
+{
+	struct elsewhere *e = arg;
+
+	kmheap_free_bulk(e->n, e->p);
+}
+
+static inline void defer_fn(void *arg)
+{
+	struct elsewhere *e = arg;
+	unsigned int i;
+
+	for (i = 0; i < e->n; i++)
+		kmheap_free_rcu(e->p[i]);
 }
 
 static inline void free_elsewhere(struct kunit *test, void **p, unsigned int n)

@@ -3,6 +3,7 @@
  * KUnit: spare spans: one trip to mcentral brings several spans, all cached like the first
  * one.
  */
+#include "cells_kunit.h"
 #include "magazine_kunit.h"
 
 /* @n announced spans, each with one slot free; @p[0], @p[8], ... lie in them. */
@@ -105,8 +106,8 @@ static void refill_takes_one_long_span(struct kunit *test)
 }
 
 /*
- * A spare span is this CPU's: its frees set free bits, and frees of other CPUs announce
- * nothing.
+ * A spare span is this CPU's: what its magazine gives back becomes free bits, and what other CPUs
+ * give back, at once or by their magazines, announces nothing.
  */
 static void frees_into_a_spare_span(struct kunit *test)
 {
@@ -119,13 +120,21 @@ static void frees_into_a_spare_span(struct kunit *test)
 	for (i = 0; span(p[i]) != s; i += NR_SLOTS)
 		;
 	kmheap_free(p[i + 3]);
-	free_elsewhere(test, &p[i + 4], 1);
-	KUNIT_EXPECT_EQ(test, s->w[0].free, BIT(0) | BIT(3));
+	free_elsewhere(test, &p[i + 4], 2);	/* the first one of that CPU goes to the span */
+	KUNIT_EXPECT_EQ(test, s->w[0].free, BIT(0));
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&s->w[0].remote), (long)BIT(4));
+	KUNIT_EXPECT_EQ(test, kmh_cells_of(s, 0, KMH_CELL_OUT), BIT(0) | BIT(4));
+	expect_home(test, s, KMH_HOME_CACHED);
+	kmh_magazines_drain_all(kmh_kunit_heap(test));
+	KUNIT_EXPECT_EQ(test, s->w[0].free, BIT(0) | BIT(3));
+	KUNIT_EXPECT_EQ(test, (unsigned long)atomic_long_read(&s->w[0].remote), BIT(4) | BIT(5));
+	KUNIT_EXPECT_EQ(test, kmh_cells_of(s, 0, KMH_CELL_OUT),
+			BIT(0) | BIT(3) | BIT(4) | BIT(5));
 	expect_home(test, s, KMH_HOME_CACHED);
 	kmheap_free(p[i + 3]);
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
-	for (n = 0; n < 3; n++) {
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+	for (n = 0; n < 4; n++) {
 		q = alloc(test);
 		KUNIT_EXPECT_PTR_EQ(test, span(q), s);
 	}

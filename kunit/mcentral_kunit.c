@@ -98,7 +98,10 @@ static void cache_span_folds(struct kunit *test)
 	expect_all_released(test, SPANCLASS_16);
 }
 
-/* Listed spans that prove full (after raced double frees) are put down, a few at a time. */
+/*
+ * Announced spans that prove full are put down, a few at a time. A free announces a span after it
+ * has set its bit; by then others may have folded the span, and allocated the slot.
+ */
 static void cache_span_puts_full_ones_down(struct kunit *test)
 {
 	struct kmh_mspan *s[130], *got;
@@ -106,18 +109,22 @@ static void cache_span_puts_full_ones_down(struct kunit *test)
 
 	grow(test, 200);
 	for (i = 0; i < ARRAY_SIZE(s); i++) {
-		s[i] = span_of(test, SPANCLASS, NR_SLOTS - 1);
+		s[i] = span_of(test, SPANCLASS, NR_SLOTS);
 		uncache_span(test, s[i]);
-		s[i]->w[0].free = 0;
+		announce(s[i]);
 	}
 	got = cache_span(test, SPANCLASS);
 	KUNIT_ASSERT_NOT_NULL(test, got);
 	KUNIT_EXPECT_EQ(test, kmh_kunit_live(got, NULL), 0U);
-	for (i = 0; i < ARRAY_SIZE(s); i++)
-		nfull += atomic_read(&s[i]->home) == KMH_HOME_FULL;
+	for (i = 0; i < ARRAY_SIZE(s); i++) {
+		bool full = atomic_read(&s[i]->home) == KMH_HOME_FULL;
+
+		expect_home(test, s[i], full ? KMH_HOME_FULL : KMH_HOME_ANNOUNCED);
+		nfull += full;
+	}
 	KUNIT_EXPECT_GT(test, nfull, 0U);
 	KUNIT_EXPECT_LT_MSG(test, nfull, 120U, "looked at without a bound");
-	KUNIT_EXPECT_EQ(test, central(test, SPANCLASS)->npartial, ARRAY_SIZE(s) - nfull);
+	KUNIT_EXPECT_EQ(test, central(test, SPANCLASS)->npartial, 0U);
 	uncache_span(test, got);
 	for (i = 0; i < ARRAY_SIZE(s); i++)
 		free_all(test, s[i]);
@@ -181,16 +188,107 @@ static void release_empty_keeps_the_rest(struct kunit *test)
 	expect_all_released(test, SPANCLASS);
 }
 
+/* Of an empty span that is on its way to the page heap a magazine has slot 2 by its cell. */
+static void uncached_with_a_held_slot(struct kunit *test, struct kmh_mspan *s)
+{
+	free_all(test, s);
+	hold_slot(s, 2);
+	uncache_span(test, s);
+}
+
+static void released_with_a_held_slot(struct kunit *test, struct kmh_mspan *s)
+{
+	free_remote(test, s, 2);
+	uncache_span(test, s);
+	free_all(test, s);
+	hold_slot(s, 2);
+	kmh_mcentral_drain(node(test), SPANCLASS);
+}
+
+static void swept_with_a_held_slot(struct kunit *test, struct kmh_mspan *s)
+{
+	uncache_span(test, s);
+	free_all(test, s);
+	hold_slot(s, 2);
+	kmh_inbox_sweep_announced(central(test, SPANCLASS));
+}
+
+static void reclaimed_with_a_held_slot(struct kunit *test, struct kmh_mspan *s)
+{
+	unsigned long page;
+
+	free_remote(test, s, 2);
+	uncache_span(test, s);
+	free_all(test, s);
+	hold_slot(s, 2);
+	for (page = 0; page < s->arena->npages; page = kmh_scavenge_pages(s->arena, page))
+		;
+}
+
+/*
+ * A span that is empty by its bits does not go while a cell says otherwise. Its bit is taken from
+ * it and reported, and the slot is left to the magazine that has it. When that gives it back the
+ * span goes.
+ */
+static void span_with_a_held_slot_stays(struct kunit *test)
+{
+	static void (* const ways[])(struct kunit *test, struct kmh_mspan *s) = {
+		uncached_with_a_held_slot, released_with_a_held_slot, swept_with_a_held_slot,
+		reclaimed_with_a_held_slot,
+	};
+	struct kmh_mspan *other = span_of(test, SPANCLASS, 3), *s;
+	unsigned long page, nfree;
+	struct kmh_report r;
+	unsigned int way;
+
+	/* The last empty span of a class would stay on its list anyway. */
+	uncache_span(test, other);
+	for (way = 0; way < ARRAY_SIZE(ways); way++) {
+		s = span_of(test, SPANCLASS, NR_SLOTS);
+		page = s->base >> KMH_PAGE_SHIFT;
+		nfree = free_pages_now(test);
+		ways[way](test, s);
+		r = kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+		KUNIT_EXPECT_EQ_MSG(test, r.addr, s->base + 2048, "way %u", way);
+		KUNIT_EXPECT_EQ(test, free_pages_now(test), nfree);
+		KUNIT_ASSERT_PTR_EQ_MSG(test, kmh_span_of_page(page), s, "way %u", way);
+		expect_home(test, s, KMH_HOME_PARTIAL);
+		KUNIT_EXPECT_EQ(test, s->w[0].free, 0xffUL & ~BIT(2));
+		KUNIT_EXPECT_EQ(test, s->cell[2], HELD);
+
+		/* It is no longer empty by its bits either, so nothing more is found out. */
+		kmh_mcentral_drain(node(test), SPANCLASS);
+		KUNIT_EXPECT_PTR_EQ(test, kmh_span_of_page(page), s);
+		give_held(test, s, 2);
+		kmh_mcentral_drain(node(test), SPANCLASS);
+		KUNIT_EXPECT_EQ(test, free_pages_now(test), nfree + 1);
+		KUNIT_EXPECT_PTR_EQ(test, kmh_span_of_page(page), kmh_kunit_heap(test)->freed);
+		kmh_kunit_no_reports(test);
+	}
+	free_all(test, other);
+	expect_all_released(test, SPANCLASS);
+}
+
+/* All slots of an empty span are in magazines: it is full. */
 static void release_empty_settles_full_ones(struct kunit *test)
 {
-	struct kmh_mspan *s = span_of(test, SPANCLASS, NR_SLOTS - 1);
+	struct kmh_mspan *s = span_of(test, SPANCLASS, 1);
+	unsigned int slot;
 
 	uncache_span(test, s);
-	s->w[0].free = 0;		/* as after a raced double free */
-	kmh_mcentral_drain(node(test), SPANCLASS);
-	expect_home(test, s, KMH_HOME_FULL);
-	KUNIT_EXPECT_EQ(test, central(test, SPANCLASS)->npartial, 0U);
 	free_all(test, s);
+	for (slot = 0; slot < NR_SLOTS; slot++)
+		hold_slot(s, slot);
+	kmh_mcentral_drain(node(test), SPANCLASS);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, NR_SLOTS);
+	expect_home(test, s, KMH_HOME_FULL);
+	KUNIT_EXPECT_EQ(test, s->w[0].free, 0UL);
+	KUNIT_EXPECT_EQ(test, central(test, SPANCLASS)->npartial, 0U);
+	for (slot = 0; slot < NR_SLOTS; slot++) {
+		KUNIT_EXPECT_EQ(test, s->cell[slot], HELD);
+		give_held(test, s, slot);
+		expect_home(test, s, KMH_HOME_ANNOUNCED);
+	}
 	expect_all_released(test, SPANCLASS);
 }
 
@@ -328,6 +426,7 @@ static struct kunit_case mcentral_cases[] = {
 	KUNIT_CASE(cache_span_puts_full_ones_down),
 	KUNIT_CASE(cache_span_every_spanclass),
 	KUNIT_CASE(release_empty_keeps_the_rest),
+	KUNIT_CASE(span_with_a_held_slot_stays),
 	KUNIT_CASE(release_empty_settles_full_ones),
 	KUNIT_CASE(alloc_one_uses_up_spans),
 	KUNIT_CASE(alloc_one_every_spanclass),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What the suites of mcentral share. A case plays the mcache: it takes spans with
- * cache_span(), clears the free bits of the slots it "allocates" and gives the span back with
- * uncache_span().
+ * cache_span(), takes the slots it "allocates" with kmh_kunit_take_slot() and gives the span back
+ * with uncache_span().
  */
 #ifndef _KMHEAP_MCENTRAL_KUNIT_H
 #define _KMHEAP_MCENTRAL_KUNIT_H
@@ -23,7 +23,7 @@ static inline int mcentral_init(struct kunit *test)
 
 	if (err)
 		return err;
-	kmh_magazines_end(kmh_kunit_heap(test));
+	kmh_kunit_no_magazines(kmh_kunit_heap(test));
 	/*
 	 * Cases look at counts of pages: no worker may grow the heap or make pages of its
 	 * spans.
@@ -121,6 +121,14 @@ static inline void free_remote(struct kunit *test, struct kmh_mspan *s, unsigned
 	preempt_enable();
 }
 
+/* Announce a full span, as a free does after it has set its bit. */
+static inline void announce(struct kmh_mspan *s)
+{
+	preempt_disable();
+	kmh_inbox_announce(s);
+	preempt_enable();
+}
+
 static inline unsigned long free_pages_now(struct kunit *test)
 {
 	kmh_mheap_drain_pending(&node(test)->mheap);
@@ -158,7 +166,7 @@ static inline struct kmh_mspan *span_of(struct kunit *test, unsigned int spancla
 						     GFP_KERNEL), 0);
 	}
 	for (i = 0; i < n; i++)
-		s->w[i / 64].free &= ~BIT(i % 64);
+		kmh_kunit_take_slot(s, i);
 	return s;
 }
 
@@ -168,8 +176,33 @@ static inline void free_all(struct kunit *test, struct kmh_mspan *s)
 	unsigned int i;
 
 	for (i = 0; i < s->nelems; i++)
-		if (!((s->w[i / 64].free | atomic_long_read(&s->w[i / 64].remote)) & BIT(i % 64)))
+		if (kmh_slot_live(s, i))
 			free_remote(test, s, i);
+}
+
+/* The cell of what a magazine holds, one that the heap of a case does not have. */
+#define HELD		(KMH_CELL_TAG + KMH_CELL_TAGS - 1)
+
+/*
+ * A slot of the span's becomes another party's by its cell, and its bit stays: of two frees at the
+ * same time one has given the slot back, and then the other, which had seen the object live, has
+ * put it into its magazine.
+ */
+static inline void hold_slot(struct kmh_mspan *s, unsigned int slot)
+{
+	WRITE_ONCE(s->cell[slot], HELD);
+}
+
+/* The magazine gives it back, as when it is drained. */
+static inline void give_held(struct kunit *test, struct kmh_mspan *s, unsigned int slot)
+{
+	unsigned int word = slot / KMH_WORD_SLOTS;
+	unsigned long bit = BIT(slot % KMH_WORD_SLOTS);
+
+	preempt_disable();
+	KUNIT_EXPECT_EQ(test, kmh_cells_move(s, word, bit, HELD, KMH_CELL_OUT), bit);
+	kmh_mcache_give(this_cpu_ptr(kmh_kunit_heap(test)->mcache), s, word, bit);
+	preempt_enable();
 }
 
 /* Every span has been freed into by the end of a case: all pages come back. */

@@ -50,6 +50,40 @@ static void double_free_announces_nothing(struct kunit *test)
 	expect_all_released(test, SPANCLASS);
 }
 
+/* A free whose bit is set already is one of two at the same time. */
+static void bit_that_is_set_already_tells(struct kunit *test)
+{
+	struct kmh_mspan *s = span_of(test, SPANCLASS, NR_SLOTS);
+
+	kmh_kunit_stay(test);
+	uncache_span(test, s);
+	free_remote(test, s, 3);
+	/* The other one had seen the object live, and its entry has been allocated. */
+	WRITE_ONCE(s->cell[3], KMH_CELL_LIVE);
+	preempt_disable();
+	KUNIT_EXPECT_EQ(test, (int)kmh_mspan_free_remote(s, 3), (int)KMH_FREE_DOUBLE);
+	preempt_enable();
+	KUNIT_EXPECT_EQ(test, s->cell[3], KMH_CELL_OUT);
+	expect_home(test, s, KMH_HOME_ANNOUNCED);
+
+	/* A magazine that gives an entry back reports it itself; then to a span of its own CPU. */
+	hold_slot(s, 3);
+	give_held(test, s, 3);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1).addr, s->base + 3072);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&s->w[0].remote), (long)BIT(3));
+	KUNIT_EXPECT_PTR_EQ(test, cache_span(test, SPANCLASS), s);
+	KUNIT_EXPECT_EQ(test, s->w[0].free, BIT(3));
+	hold_slot(s, 3);
+	WRITE_ONCE(s->owner, raw_cpu_ptr(kmh_kunit_heap(test)->mcache));
+	give_held(test, s, 3);
+	WRITE_ONCE(s->owner, NULL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1).addr, s->base + 3072);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&s->w[0].remote), 0L);
+	free_all(test, s);
+	uncache_span(test, s);
+	expect_all_released(test, SPANCLASS);
+}
+
 #define NR_FREERS	4U
 #define NR_SPANS	24U
 
@@ -198,7 +232,7 @@ static void cache_span_sees_late_free(struct kunit *test)
 
 	uncache_span(test, s);
 	expect_home(test, s, KMH_HOME_PARTIAL);
-	s->w[15].free = 0;
+	kmh_kunit_take_slot(s, 1023);
 	late_free_in(test, s, 2, take_expecting_other);
 	expect_home(test, s, KMH_HOME_CACHED);
 	KUNIT_EXPECT_EQ(test, s->w[0].free, 1UL);
@@ -248,7 +282,7 @@ static void late_race_thread(void *arg, unsigned int i)
 			preempt_enable();
 			continue;
 		}
-		r->s->w[0].free &= ~1UL;
+		kmh_kunit_take_slot(r->s, 0);
 		atomic_set_release(&r->round, round);
 		kmh_mcentral_uncache_span(r->node, r->s);
 		preempt_enable();
@@ -256,8 +290,16 @@ static void late_race_thread(void *arg, unsigned int i)
 			cond_resched();
 		r->nlost += atomic_read(&r->s->home) == KMH_HOME_FULL;
 		preempt_disable();
-		/* The deferred free expires; the span has a free slot then and can be cached. */
-		atomic_long_set(kmh_mspan_deferred(r->s, 0, 0), 0);
+		/*
+		 * The deferred free expires, as in the sweep of its set; the span has a free slot
+		 * then and can be cached.
+		 */
+		if (r->defer) {
+			atomic_long_set(kmh_mspan_deferred(r->s, 0, 0), 0);
+			if (kmh_cells_move(r->s, 0, 1, KMH_CELL_WAITS, KMH_CELL_OUT) != 1)
+				r->nlost++;
+			atomic_long_or(1, &r->s->w[0].remote);
+		}
 		if (atomic_read(&r->s->home) >= KMH_HOME_FULL)
 			kmh_inbox_announce(r->s);
 		if (kmh_kunit_cache_span(r->node, SPANCLASS_16) != r->s)
@@ -293,9 +335,10 @@ static void uncache_against_deferred_free(struct kunit *test)
 
 /*
  * Double frees that lose their race at the worst moment: the span has been chosen for its one
- * free slot, and when that slot is taken its remote bit is set. As above the reports of the
- * fold lead there: word 0 has a raced double free that returns at every fold, so the hook is
- * called in each fold; in the second one, that of the taker, slot 64 is hit as well.
+ * free slot, and when that slot is taken its remote bit is set, because a magazine has given back
+ * what was the span's already. As above the reports of the fold lead there: word 0 has a raced
+ * double free that returns at every fold, so the hook is called in each fold; in the second one,
+ * that of the taker, slot 64 is hit as well.
  */
 static struct kmh_mspan *hit_span;
 static unsigned int hit_calls;
@@ -313,10 +356,10 @@ static struct kmh_mspan *hit_span_listed(struct kunit *test)
 {
 	struct kmh_mspan *s = span_of(test, SPANCLASS_16, 1024);
 
-	s->w[1].free = 1;
+	free_remote(test, s, 64);
 	uncache_span(test, s);
+	free_remote(test, s, 0);
 	s->w[0].free = 1;
-	atomic_long_set(&s->w[0].remote, 1);
 	hit_span = s;
 	hit_calls = 0;
 	return s;
@@ -331,12 +374,13 @@ static void alloc_one_loses_the_slot_it_saw(struct kunit *test)
 	WRITE_ONCE(kmh_report_hook, hit_hook);
 	p = alloc_one(test, SPANCLASS_16);
 	WRITE_ONCE(kmh_report_hook, hook);
-	KUNIT_EXPECT_NULL(test, p);
-	KUNIT_EXPECT_EQ(test, hit_calls, 3U);	/* two words at the taker's fold */
-	/* The span is full without another fold, and so it is announced: nothing is lost. */
-	expect_home(test, s, KMH_HOME_ANNOUNCED);
-	p = alloc_one(test, SPANCLASS_16);
+	/*
+	 * Two words at the taker's fold. Then the span is full without another fold, and so it is
+	 * announced, and found with the next look: nothing is lost.
+	 */
+	KUNIT_EXPECT_EQ(test, hit_calls, 5U);
 	KUNIT_EXPECT_EQ(test, (unsigned long)p, s->base);
+	expect_home(test, s, KMH_HOME_PARTIAL);
 	kmh_mcentral_drain(node(test), SPANCLASS_16);
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, kmh_kunit(test)->nreports[KMH_DOUBLE_FREE]);
 	free_all(test, s);
@@ -370,8 +414,93 @@ static void refill_loses_the_slot_it_saw(struct kunit *test)
 }
 
 /*
- * The second half of double frees that lost a race: the remote bit of a free slot comes and
- * goes while the slot is wanted. No thread may get a slot that is not free.
+ * What a magazine has by its cell is left to it when the bit is to be taken, and the next slot of
+ * the span is. A span with no other slot to give is full, and the next one serves.
+ */
+static void alloc_one_leaves_held_slots(struct kunit *test)
+{
+	struct kmh_mspan *s = span_of(test, SPANCLASS, 5), *next = span_of(test, SPANCLASS, 7);
+	unsigned long npages;
+	struct kmh_report r;
+	void *p;
+
+	uncache_span(test, next);
+	uncache_span(test, s);		/* comes before the other one */
+	hold_slot(s, 5);
+	hold_slot(s, 7);
+	p = alloc_one(test, SPANCLASS);
+	KUNIT_EXPECT_EQ(test, (unsigned long)p, s->base + 6 * 1024);
+	r = kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	KUNIT_EXPECT_EQ(test, r.addr, s->base + 5 * 1024);
+	expect_home(test, s, KMH_HOME_PARTIAL);
+	KUNIT_EXPECT_EQ(test, s->w[0].free, BIT(7));
+
+	npages = free_pages_now(test);
+	p = alloc_one(test, SPANCLASS);
+	KUNIT_EXPECT_EQ(test, (unsigned long)p, next->base + 7 * 1024);
+	KUNIT_EXPECT_EQ(test, free_pages_now(test), npages);
+	r = kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	KUNIT_EXPECT_EQ(test, r.addr, s->base + 7 * 1024);
+	expect_home(test, s, KMH_HOME_FULL);
+	KUNIT_EXPECT_EQ(test, s->w[0].free, 0UL);
+	KUNIT_EXPECT_EQ(test, s->cell[5], HELD);
+	KUNIT_EXPECT_EQ(test, s->cell[7], HELD);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&central(test, SPANCLASS)->nested_allocs), 2L);
+
+	/* Each comes back once, when its magazine gives it. */
+	give_held(test, s, 7);
+	expect_home(test, s, KMH_HOME_ANNOUNCED);
+	p = alloc_one(test, SPANCLASS);
+	KUNIT_EXPECT_EQ(test, (unsigned long)p, s->base + 7 * 1024);
+	expect_home(test, s, KMH_HOME_FULL);
+	give_held(test, s, 5);
+	free_all(test, s);
+	free_all(test, next);
+	expect_all_released(test, SPANCLASS);
+}
+
+/* The search ends where all spans are such, and there are no pages. */
+static void alloc_one_leaves_all_held_slots(struct kunit *test)
+{
+	struct kmh_mheap *mh = &node(test)->mheap;
+	struct kmh_mspan *s[3];
+	void *chain = NULL, **p;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(s); i++) {
+		s[i] = span_of(test, SPANCLASS, 5);
+		uncache_span(test, s[i]);
+		hold_slot(s[i], 5);
+		hold_slot(s[i], 6);
+		hold_slot(s[i], 7);
+	}
+	/* Data of this size has spans of one page, too. To grow is for callers that may sleep. */
+	while ((p = kmheap_alloc_data(mh->heap, 1024, GFP_ATOMIC))) {
+		*p = chain;
+		chain = p;
+	}
+	KUNIT_EXPECT_NULL(test, alloc_one(test, SPANCLASS));
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 9);
+	for (i = 0; i < ARRAY_SIZE(s); i++)
+		expect_home(test, s[i], KMH_HOME_FULL);
+	for (; (p = chain); kmheap_free(p))
+		chain = *p;
+	for (i = 0; i < ARRAY_SIZE(s); i++) {
+		give_held(test, s[i], 5);
+		give_held(test, s[i], 6);
+		give_held(test, s[i], 7);
+		free_all(test, s[i]);
+	}
+	kmh_mcache_drain_all(mh->heap);
+	kmh_mheap_drain_lists(mh);
+	expect_all_released(test, SPANCLASS);
+}
+
+/*
+ * The second half of double frees that lost a race: the remote bit of a slot comes and goes while
+ * the slot is wanted, and while it is live, as from a magazine that has made the cell the span's
+ * and sets the bit only when the slot has been allocated by its other bit. No thread may get a slot
+ * that is not free.
  */
 struct raced_doubles {
 	struct kmh_node *node;
@@ -387,13 +516,18 @@ static void raced_doubles_thread(void *arg, unsigned int i)
 	unsigned int n;
 
 	for (n = 0; i && !atomic_read(&r->stop); n++) {
-		if (READ_ONCE(r->s->w[0].free))
+		preempt_disable();
+		if (n % 16 == 0 || READ_ONCE(r->s->w[0].free)) {
 			atomic_long_or(1, &r->s->w[0].remote);
+			if (kmh_mspan_unannounced(r->s))
+				kmh_inbox_announce(r->s);
+		}
+		preempt_enable();
 		if (n % 64 == 0)
 			cond_resched();
 	}
 	for (n = 0; !i && n < 2000; n++) {
-		unsigned long p;
+		unsigned long p, q;
 
 		preempt_disable();
 		p = (unsigned long)kmh_mcentral_alloc_one(r->node, SPANCLASS, false);
@@ -402,10 +536,12 @@ static void raced_doubles_thread(void *arg, unsigned int i)
 			continue;
 		r->nwrong += kmh_span_of(p)->state != KMH_SPAN_SMALL;
 		if (p == r->s->base) {
-			/*
-			 * The slot is live again, unless the racer's bit frees it: then it is
-			 * free.
-			 */
+			/* It is this thread's now, whatever bits the racer sets. */
+			preempt_disable();
+			q = (unsigned long)kmh_mcentral_alloc_one(r->node, SPANCLASS, false);
+			preempt_enable();
+			r->nwrong += q == p;
+			kmheap_free((void *)q);
 			preempt_disable();
 			kmh_mspan_free_remote(r->s, 0);
 			preempt_enable();
@@ -439,6 +575,7 @@ static struct kunit_case mcentral_race_cases[] = {
 	KUNIT_CASE(first_remote_free_announces_once),
 	KUNIT_CASE(remote_free_announces_nothing_but_full),
 	KUNIT_CASE(double_free_announces_nothing),
+	KUNIT_CASE(bit_that_is_set_already_tells),
 	KUNIT_CASE(announce_by_many_at_once),
 	KUNIT_CASE(settle_full_sees_late_free),
 	KUNIT_CASE(settle_full_lists_late_deferred_free),
@@ -447,6 +584,8 @@ static struct kunit_case mcentral_race_cases[] = {
 	KUNIT_CASE(uncache_against_deferred_free),
 	KUNIT_CASE(alloc_one_loses_the_slot_it_saw),
 	KUNIT_CASE(refill_loses_the_slot_it_saw),
+	KUNIT_CASE(alloc_one_leaves_held_slots),
+	KUNIT_CASE(alloc_one_leaves_all_held_slots),
 	KUNIT_CASE(alloc_one_survives_raced_doubles),
 	{ }
 };

@@ -277,7 +277,7 @@ static void try_claim_by_home(struct kunit *test)
 	atomic_add(3, &s[CACHED]->sweepgen);
 	defer_open(test);
 	atomic_set(&s[SWEPT]->sweepgen, kmh_mcentral_gen(c));
-	s[SWEPT]->w[0].free = 1;
+	free_remote(test, s[SWEPT], 0);
 	uncache_span(test, s[SWEPT]);
 	for (i = 0; i < NR; i++)
 		KUNIT_EXPECT_EQ_MSG(test, try_claim(test, s[i]), i <= LISTED, "place %u", i);

@@ -18,7 +18,10 @@ struct recycle {
 	struct kmh_mspan *s;		/* the descriptor that is recycled */
 	unsigned long base;		/* where its first span was */
 	unsigned int spanclass;		/* what it becomes */
+	struct kmh_mspan *made;		/* the span that was made then, of whatever descriptor */
+	struct kmh_mspan *under;	/* what has the first span's pages, if it has moved */
 	bool again;			/* it has become that */
+	bool freed;			/* and slot 2 has been freed in it */
 	void *p, *q;
 };
 
@@ -31,13 +34,14 @@ static struct kmh_mspan *full_span(struct recycle *r)
 
 	s = kmh_mheap_alloc_span(&node(r->test)->mheap, NULL, r->spanclass, class->npages,
 				 class->align_pages, true, NULL);
-	for (i = 0; s && i < s->nwords; i++)
-		s->w[i].free = 0;
+	for (i = 0; s && i < s->nelems; i++)
+		kmh_kunit_take_slot(s, i);
+	r->made = s;
 	return s;
 }
 
 /*
- * All slots of r->s have been freed: the span goes back, and its descriptor becomes another
+ * If all slots of r->s have been freed, the span goes back, and its descriptor becomes another
  * one. Preemption is off on entry and on return, as at the test points; in between this may
  * sleep, and the case stays on its CPU.
  */
@@ -59,39 +63,292 @@ static void end_span(struct kunit *test, struct kmh_mspan *s)
 
 /* ---- magazines */
 
-static void recycle_claimed(void *arg)
+/* Object 2 of a span whose other objects have been freed, and have gone back. */
+static void *last_of_a_span(struct kunit *test)
+{
+	void **p = full_spans(test, 1), *last = p[2];
+
+	KUNIT_ASSERT_EQ(test, (unsigned long)last, span(last)->base + 2 * BYTES);
+	free_range(p, 0, 2);
+	free_range(p, 3, NR_SLOTS);
+	kmh_kunit_look_again(kmh_kunit_heap(test));
+	return last;
+}
+
+static void recycle_now(void *arg)
+{
+	recycle_span(arg);
+}
+
+/*
+ * An object keeps its span, however empty that is otherwise, while a free has looked at it and not
+ * stored yet, and while it is in the magazine. When it has gone back to the span, that goes.
+ */
+static void entry_keeps_its_span(struct kunit *test)
+{
+	void *p = last_of_a_span(test);
+	struct recycle r = { .test = test, .s = span(p), .spanclass = CLASS_2K };
+
+	kmh_kunit_at(test, "free: between look and store", recycle_now, &r);
+	kmheap_free(p);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("free: between look and store"));
+	KUNIT_EXPECT_FALSE(test, r.again);
+	KUNIT_EXPECT_PTR_EQ(test, span(p), r.s);
+	expect_home(test, r.s, KMH_HOME_PARTIAL);
+	KUNIT_EXPECT_EQ(test, r.s->w[0].free, 0xffUL & ~BIT(2));
+	KUNIT_EXPECT_GE(test, r.s->cell[2], KMH_CELL_TAG);
+	end_span(test, r.made);
+
+	preempt_disable();
+	recycle_span(&r);
+	preempt_enable();
+	KUNIT_EXPECT_FALSE(test, r.again);
+	KUNIT_EXPECT_PTR_EQ(test, span(p), r.s);
+	KUNIT_EXPECT_EQ(test, r.s->w[0].free, 0xffUL & ~BIT(2));
+	end_span(test, r.made);
+
+	kmh_kunit_look_again(kmh_kunit_heap(test));
+	preempt_disable();
+	recycle_span(&r);
+	preempt_enable();
+	KUNIT_EXPECT_TRUE(test, r.again);
+	end_span(test, r.made);
+	kmh_kunit_no_reports(test);
+}
+
+/* The section is taken, so this free goes straight to the span. */
+static void free_and_recycle(void *arg)
 {
 	struct recycle *r = arg;
 
+	kmheap_free(r->p);
 	recycle_span(r);
-	if (r->again && r->s->base == r->base)
+	if (r->again && r->freed)
 		kmh_mspan_free_remote(r->s, 2);
 }
 
 /*
- * A claim of slot 2 whose span becomes one in which slot 2 is free, and slot 1 begins where
- * slot 2 did: the claim fails, and each slot of the new span stays as it is.
+ * Between the looks of a free, at the cell and at who may store there plainly, and its store
+ * another one frees the object, and the span becomes one whose slots are twice as large. The store
+ * comes too late, and frees another object, that of slot 2. If that one is free its bit is found
+ * when the entry goes back. Each slot has one holder, and the others stay as they are.
  */
-static void claim_of_another_life(struct kunit *test)
+static void free_of_another_life(struct kunit *test, bool freed)
 {
-	void **p = full_spans(test, 1), *got;
+	void *p = last_of_a_span(test);
 	struct recycle r = {
-		.test = test, .s = span(p[2]), .base = span(p[2])->base, .spanclass = CLASS_2K,
+		.test = test, .s = span(p), .base = span(p)->base, .spanclass = CLASS_2K,
+		.freed = freed, .p = p,
 	};
+	unsigned int slot;
 
-	KUNIT_ASSERT_EQ(test, (unsigned long)p[2], r.base + 2 * BYTES);
-	free_range(p, 0, 2);
-	free_range(p, 3, NR_SLOTS);
-	kmheap_free(p[2]);
-	kmh_kunit_at(test, "claim of a magazine", recycle_claimed, &r);
-	got = alloc(test);
-	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("claim of a magazine"));
+	kmh_kunit_at(test, "free: between freer and store", free_and_recycle, &r);
+	kmheap_free(p);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("free: between freer and store"));
 	KUNIT_ASSERT_TRUE(test, r.again);
 	KUNIT_ASSERT_EQ(test, r.s->base, r.base);
-	KUNIT_EXPECT_PTR_NE(test, span(got), r.s);
+	/* Nobody has freed objects of the new span through a magazine. */
+	KUNIT_EXPECT_EQ(test, (int)r.s->freer, (int)KMH_FREER_NONE);
+	KUNIT_EXPECT_GE(test, r.s->cell[2], KMH_CELL_TAG);
+	kmh_kunit_no_reports(test);
+
+	kmh_kunit_look_again(kmh_kunit_heap(test));
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, freed);
 	KUNIT_EXPECT_EQ(test, r.s->w[0].free, 0UL);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&r.s->w[0].remote), (long)BIT(2));
-	kmheap_free(got);
+	for (slot = 0; slot < r.s->nelems; slot++)
+		KUNIT_EXPECT_EQ(test, r.s->cell[slot],
+				slot == 2 ? KMH_CELL_OUT : KMH_CELL_LIVE);
+	/* Its own free is reported. */
+	kmheap_free((void *)kmh_mspan_slot_addr(r.s, 2));
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	end_span(test, r.s);
+	kmh_kunit_no_reports(test);
+}
+
+static void free_of_another_life_frees_another_object(struct kunit *test)
+{
+	free_of_another_life(test, false);
+}
+
+static void free_of_another_life_finds_a_free_slot(struct kunit *test)
+{
+	free_of_another_life(test, true);
+}
+
+/*
+ * The same before the second look, which shows that this CPU may not store plainly in the span that
+ * there is by now: its exchange fails, the slot is free.
+ */
+static void free_of_another_life_is_known_at_once(struct kunit *test)
+{
+	void *p = last_of_a_span(test);
+	struct recycle r = {
+		.test = test, .s = span(p), .spanclass = CLASS_2K, .freed = true, .p = p,
+	};
+
+	kmh_kunit_at(test, "free: between look and store", free_and_recycle, &r);
+	kmheap_free(p);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("free: between look and store"));
+	KUNIT_ASSERT_TRUE(test, r.again);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), 0U);
+	KUNIT_EXPECT_EQ(test, r.s->cell[2], KMH_CELL_OUT);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&r.s->w[0].remote), (long)BIT(2));
+	end_span(test, r.s);
+	kmh_kunit_no_reports(test);
+}
+
+/*
+ * The only live object of a span, at slot @slot. No CPU has freed one of the span through its
+ * magazine, so that the next free has to claim it.
+ */
+static void *one_left_of_a_span(struct kunit *test, unsigned int slot)
+{
+	void **p = full_spans(test, 1), *left = p[slot];
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, (unsigned long)left, span(left)->base + slot * BYTES);
+	for (i = 0; i < NR_SLOTS; i++)
+		if (i != slot)
+			free_remote(test, span(left), i);
+	KUNIT_ASSERT_EQ(test, (int)span(left)->freer, (int)KMH_FREER_NONE);
+	return left;
+}
+
+/* The section is taken, as above. The pages get another descriptor, and the old one other pages. */
+static void free_and_move(void *arg)
+{
+	struct recycle *r = arg;
+
+	kmheap_free(r->p);
+	preempt_enable();	/* as in recycle_span() */
+	fold_span(r->test, r->s);
+	preempt_disable();
+	r->spanclass = CLASS_16;
+	r->under = full_span(r);
+	r->spanclass = SPANCLASS;
+	r->again = full_span(r) == r->s;
+}
+
+/*
+ * Before a free claims its object, at @place, another one frees it, and the descriptor becomes a
+ * span of the same class at other pages, with a live object in the same cell. The claim gets that
+ * one and lets it go: it is its client's, and nobody has the old address.
+ */
+static void free_of_a_moved_descriptor(struct kunit *test, const char *place)
+{
+	void *p = one_left_of_a_span(test, 2), *q;
+	struct recycle r = { .test = test, .s = span(p), .base = span(p)->base, .p = p };
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_report report;
+
+	grow(test, 4);
+	kmh_kunit_at(test, place, free_and_move, &r);
+	kmheap_free(p);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed(place));
+	KUNIT_ASSERT_TRUE(test, r.again);
+	KUNIT_ASSERT_NE(test, r.s->base, r.base);
+	KUNIT_ASSERT_PTR_EQ(test, span(p), r.under);
+	report = kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	KUNIT_EXPECT_EQ(test, report.addr, (unsigned long)p);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), 0U);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live(r.s, NULL), NR_SLOTS);
+	KUNIT_EXPECT_EQ(test, r.s->w[0].free | atomic_long_read(&r.s->w[0].remote), 0UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live(r.under, NULL), (unsigned int)r.under->nelems);
+	kmh_kunit_expect_conserved(test, heap);
+
+	/* The client frees it as if nothing had happened. */
+	q = (void *)kmh_mspan_slot_addr(r.s, 2);
+	kmheap_free(q);
+	kmh_kunit_look_again(heap);
+	expect_out(test, q);
+	end_span(test, r.s);
+	end_span(test, r.under);
+	kmh_kunit_no_reports(test);
+}
+
+static void free_of_a_moved_descriptor_before_the_claim(struct kunit *test)
+{
+	free_of_a_moved_descriptor(test, "free: before the claim");
+}
+
+static void free_of_a_moved_descriptor_before_the_exchange(struct kunit *test)
+{
+	free_of_a_moved_descriptor(test, "first free of a span: before the exchange");
+}
+
+static void free_of_a_moved_descriptor_past_the_magazine(struct kunit *test)
+{
+	kmh_kunit_no_magazines(kmh_kunit_heap(test));
+	free_of_a_moved_descriptor(test, "free: before the claim");
+}
+
+static void free_and_change_heaps(void *arg)
+{
+	struct recycle *r = arg;
+
+	free_and_recycle(r);
+	if (r->again)
+		WRITE_ONCE(r->s->heap, r->heap);
+}
+
+/*
+ * The same, and the span is at the same address, of the same class, and of another heap, whose
+ * objects do not belong into this one's magazine. An arena that goes from one heap to another takes
+ * more than a grace period, so the case writes the other heap itself.
+ */
+static void free_of_another_heap_s_object(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	void *p = one_left_of_a_span(test, 2);
+	struct recycle r = {
+		.test = test, .s = span(p), .base = span(p)->base, .spanclass = SPANCLASS, .p = p,
+	};
+	struct kmh_report report;
+
+	r.heap = kmheap_create("kunit-other", NULL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, r.heap);
+	kmh_kunit_at(test, "free: before the claim", free_and_change_heaps, &r);
+	kmheap_free(p);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("free: before the claim"));
+	KUNIT_EXPECT_TRUE(test, r.again);
+	report = kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	KUNIT_EXPECT_EQ(test, report.addr, (unsigned long)p);
+	KUNIT_EXPECT_PTR_EQ(test, report.heap, r.heap);
+	WRITE_ONCE(r.s->heap, heap);
+	KUNIT_EXPECT_EQ(test, r.s->base, r.base);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), 0U);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live(r.s, NULL), NR_SLOTS);
+	kmh_kunit_expect_conserved(test, heap);
+	kmh_kunit_look_again(heap);
+	end_span(test, r.s);
+	kmheap_destroy(r.heap);
+}
+
+/*
+ * The same, and the span is of another class and has an object at the same address, its first. That
+ * is freed, as a free that comes too late does; but as an object of the class that it is of.
+ */
+static void free_that_comes_too_late_knows_the_class(struct kunit *test)
+{
+	void *p = one_left_of_a_span(test, 0);
+	struct recycle r = { .test = test, .s = span(p), .spanclass = CLASS_2K, .p = p };
+
+	kmh_kunit_at(test, "free: before the claim", free_and_recycle, &r);
+	kmheap_free(p);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("free: before the claim"));
+	KUNIT_ASSERT_TRUE(test, r.again);
+	KUNIT_ASSERT_EQ(test, r.s->base, (unsigned long)p);
+	kmh_kunit_no_reports(test);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), 0U);
+	KUNIT_EXPECT_EQ(test, kmh_magazine_len(mcache(test), CLASS_2K), 1U);
+	expect_held(test, p);
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+	kmheap_free(p);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	kmh_kunit_look_again(kmh_kunit_heap(test));
+	expect_out(test, p);
 	end_span(test, r.s);
 	kmh_kunit_no_reports(test);
 }
@@ -111,32 +368,51 @@ static void recycle_under_bulk(void *arg)
 		WRITE_ONCE(r->s->base, r->base);
 }
 
-static void bulk_leaves_a_span_it_has_emptied(struct kunit *test)
+/*
+ * What is left of two spans side by side, in the order of addresses: @n objects of each. No other
+ * span is empty: the descriptor that comes free last is the next one to be used.
+ */
+static void neighbours(struct kunit *test, struct recycle *r, void **both, unsigned int n)
 {
-	void **p = full_spans(test, 3), *both[2];
-	struct recycle r = { .test = test, .spanclass = CLASS_8K };
-	unsigned int i, k;
-	unsigned long base;
+	void **p = full_spans(test, 3);
+	unsigned int i, k, other;
 
-	/* Find a span and the one right behind it. */
 	for (k = 0; k < 2; k++)
 		if (p[(k + 1) * NR_SLOTS] == p[k * NR_SLOTS] + KMH_PAGE_SIZE)
 			break;
 	KUNIT_ASSERT_LT(test, k, 2U);
-	both[0] = p[k * NR_SLOTS];
-	both[1] = p[(k + 1) * NR_SLOTS];
-	r.s = span(both[0]);
-	r.base = r.s->base;
-	/* One object of each span is left, and no slot is in a magazine: the span is partial. */
-	for (i = 0; i < 3 * NR_SLOTS; i++)
-		if (i % NR_SLOTS)
-			kmheap_free(p[i]);
+	for (i = 0; i < n; i++) {
+		both[i] = p[k * NR_SLOTS + i];
+		both[n + i] = p[(k + 1) * NR_SLOTS + i];
+		p[k * NR_SLOTS + i] = NULL;
+		p[(k + 1) * NR_SLOTS + i] = NULL;
+	}
+	other = k ? 0 : 2 * NR_SLOTS;
+	r->q = p[other];
+	p[other] = NULL;
+	free_range(p, 0, 3 * NR_SLOTS);
 	kmh_mcache_drain_all(kmh_kunit_heap(test));
 	kmh_inbox_sweep_announced(central(test, SPANCLASS));
 	KUNIT_ASSERT_EQ(test, home(both[0]), (int)KMH_HOME_PARTIAL);
-	KUNIT_ASSERT_EQ(test, home(both[1]), (int)KMH_HOME_PARTIAL);
+	KUNIT_ASSERT_EQ(test, home(both[n]), (int)KMH_HOME_PARTIAL);
+	r->s = span(both[0]);
+	r->base = r->s->base;
+}
+
+/*
+ * A run that goes to its span may be the last of it: the next object is looked up anew. That is a
+ * run of four, or of fewer that find no room in a magazine.
+ */
+static void bulk_leaves_a_span_it_has_emptied(struct kunit *test, unsigned int n)
+{
+	struct recycle r = { .test = test, .spanclass = CLASS_8K };
+	unsigned int i, slot;
+	unsigned long base;
+	void *both[8];
+
+	neighbours(test, &r, both, n);
 	kmh_kunit_at(test, "bulk free, after a run", recycle_under_bulk, &r);
-	kmheap_free_bulk(2, both);
+	kmheap_free_bulk(2 * n, both);
 	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("bulk free, after a run"));
 	KUNIT_ASSERT_TRUE(test, r.again);
 	/* Restore the base, which the map tells. */
@@ -144,9 +420,43 @@ static void bulk_leaves_a_span_it_has_emptied(struct kunit *test)
 		;
 	WRITE_ONCE(r.s->base, base << KMH_PAGE_SHIFT);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&r.s->w[0].remote), 0L);
-	KUNIT_EXPECT_NE(test, (int)state_of(both[1]), (int)KMHEAP_OBJECT_LIVE);
+	for (slot = 0; slot < r.s->nelems; slot++)
+		KUNIT_EXPECT_EQ(test, r.s->cell[slot], KMH_CELL_LIVE);
+	for (i = 0; i < n; i++)
+		KUNIT_EXPECT_NE(test, (int)state_of(both[n + i]), (int)KMHEAP_OBJECT_LIVE);
 	end_span(test, r.s);
-	free_live(p, 3 * NR_SLOTS);
+	kmheap_free(r.q);
+	kmh_kunit_no_reports(test);
+}
+
+static void bulk_leaves_a_span_after_a_run(struct kunit *test)
+{
+	bulk_leaves_a_span_it_has_emptied(test, 4);
+}
+
+static void bulk_leaves_a_span_without_a_magazine(struct kunit *test)
+{
+	kmh_kunit_no_magazines(kmh_kunit_heap(test));
+	bulk_leaves_a_span_it_has_emptied(test, 1);
+}
+
+/* A run that goes into the magazine keeps its span, in which the next object may be, too. */
+static void bulk_keeps_a_span_by_its_entries(struct kunit *test)
+{
+	struct recycle r = { .test = test, .spanclass = CLASS_8K };
+	void *both[4];
+
+	neighbours(test, &r, both, 2);
+	swap(both[0], both[1]);		/* not side by side any more: two runs */
+	kmh_kunit_at(test, "bulk free, after a run", recycle_under_bulk, &r);
+	kmheap_free_bulk(4, both);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("bulk free, after a run"));
+	KUNIT_EXPECT_FALSE(test, r.again);
+	KUNIT_EXPECT_PTR_EQ(test, span(both[0]), r.s);
+	KUNIT_EXPECT_GE(test, r.s->cell[0], KMH_CELL_TAG);
+	KUNIT_EXPECT_GE(test, r.s->cell[1], KMH_CELL_TAG);
+	end_span(test, r.made);
+	kmheap_free(r.q);
 	kmh_kunit_no_reports(test);
 }
 
@@ -236,6 +546,7 @@ static void free_tiny_and_recycle(void *arg)
 	struct recycle *r = arg;
 
 	kmheap_free(r->p);
+	kmh_kunit_look_again(r->heap);	/* its block was in the magazine */
 	preempt_enable();	/* as in recycle_span() */
 	kmh_mcentral_drain(node(r->test), KMH_SPANCLASS_TINY);
 	preempt_disable();
@@ -260,6 +571,7 @@ static void two_frees_of_a_tiny_object(struct kunit *test, void (*fn)(const void
 	KUNIT_ASSERT_TRUE(test, r.again);
 	for (i = 0; i < r.s->nwords; i++)
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&r.s->w[i].remote) | r.s->w[i].free, 0UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live(r.s, NULL), (unsigned int)r.s->nelems);
 	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
 	end_span(test, r.s);
 }
@@ -349,8 +661,18 @@ static void mark_between_two_arenas(struct kunit *test)
 }
 
 static struct kunit_case recycle_cases[] = {
-	KUNIT_CASE(claim_of_another_life),
-	KUNIT_CASE(bulk_leaves_a_span_it_has_emptied),
+	KUNIT_CASE(entry_keeps_its_span),
+	KUNIT_CASE(free_of_another_life_frees_another_object),
+	KUNIT_CASE(free_of_another_life_finds_a_free_slot),
+	KUNIT_CASE(free_of_another_life_is_known_at_once),
+	KUNIT_CASE(free_of_a_moved_descriptor_before_the_claim),
+	KUNIT_CASE(free_of_a_moved_descriptor_before_the_exchange),
+	KUNIT_CASE(free_of_a_moved_descriptor_past_the_magazine),
+	KUNIT_CASE(free_of_another_heap_s_object),
+	KUNIT_CASE(free_that_comes_too_late_knows_the_class),
+	KUNIT_CASE(bulk_leaves_a_span_after_a_run),
+	KUNIT_CASE(bulk_leaves_a_span_without_a_magazine),
+	KUNIT_CASE(bulk_keeps_a_span_by_its_entries),
 	KUNIT_CASE(two_frees_of_a_large_object_at_once),
 	KUNIT_CASE(two_frees_of_a_large_object_one_deferred),
 	KUNIT_CASE(two_frees_of_a_run_of_pages),

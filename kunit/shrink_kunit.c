@@ -166,6 +166,11 @@ static void parked_objects_are_counted(struct kunit *test)
 
 /* ---- the shrinker */
 
+static unsigned int nresting(struct kmheap *heap)
+{
+	return kmh_magazine_len(per_cpu_ptr(heap->mcache, raw_smp_processor_id()), SPANCLASS);
+}
+
 static void count_is_what_scan_takes(struct kunit *test)
 {
 	struct kmheap *heap = heap_alone(test);
@@ -178,8 +183,9 @@ static void count_is_what_scan_takes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, count(heap), SHRINK_EMPTY);
 	KUNIT_EXPECT_EQ(test, scan(heap, ULONG_MAX >> PAGE_SHIFT), SHRINK_STOP);
 
-	/* Nothing has been drained: all is in caches and lists, but counts as what can go. */
+	/* Nothing is drained: all is in magazines, caches and lists, but counts as what can go. */
 	unload(p, 0);
+	KUNIT_EXPECT_GT(test, nresting(heap), 0U);
 	npages = count(heap);
 	KUNIT_ASSERT_NE(test, npages, SHRINK_EMPTY);
 	KUNIT_EXPECT_GT(test, npages << PAGE_SHIFT, LOAD_BYTES / 2);
@@ -192,6 +198,7 @@ static void count_is_what_scan_takes(struct kunit *test)
 			done += n;
 	} while (n != SHRINK_STOP);
 	KUNIT_EXPECT_EQ(test, done, npages);
+	KUNIT_EXPECT_EQ(test, nresting(heap), 0U);
 	KUNIT_EXPECT_EQ(test, count(heap), SHRINK_EMPTY);
 	KUNIT_EXPECT_EQ(test, reclaimed(heap), done << PAGE_SHIFT);
 	kmh_kunit_wait_for(test, none_leaving(heap));

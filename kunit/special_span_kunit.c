@@ -73,13 +73,23 @@ static void free_elsewhere(void *p)
 	kmheap_free(p);
 }
 
-/* Every other object of a span has a finalizer; the others are freed and reused as always. */
+static unsigned int magazine_len(const struct kmheap *heap)
+{
+	unsigned int spanclass = kmh_spanclass(kmh_size_to_class(BYTES), false);
+
+	return kmh_magazine_len(per_cpu_ptr(heap->mcache, raw_smp_processor_id()), spanclass);
+}
+
+/*
+ * Every other object of a span has a finalizer; the others are freed and reused as always: those
+ * that are freed here rest in the magazine, and in the end all come back from the span.
+ */
 static void others_are_freed_right(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 	struct mortal *m = kunit_kcalloc(test, NR_SLOTS / 2, sizeof(*m), GFP_KERNEL);
 	void **p = objects(test, NR_SLOTS / 2), *q;
-	unsigned int i, round;
+	unsigned int i, round, nhere;
 	struct kmh_mspan *s;
 
 	KUNIT_ASSERT_NOT_NULL(test, m);
@@ -89,7 +99,7 @@ static void others_are_freed_right(struct kunit *test)
 	}
 	s = where(m[0].p);
 	for (round = 0; round < 3; round++) {
-		for (i = 0; i < NR_SLOTS / 2; i++) {
+		for (i = nhere = 0; i < NR_SLOTS / 2; i++) {
 			KUNIT_EXPECT_TRUE(test, kmh_kunit_filled(p[i]));
 			if (i % 3 == round)
 				kmheap_free(p[i]);
@@ -99,9 +109,13 @@ static void others_are_freed_right(struct kunit *test)
 				kmheap_free_rcu(p[i]);
 			kmheap_free(p[i]);
 			kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+			nhere += i % 3 == round;
+			KUNIT_EXPECT_EQ(test, magazine_len(heap), nhere);
 		}
 		kmheap_rcu_barrier(heap);
 		KUNIT_EXPECT_EQ(test, kmh_kunit_live(s, NULL), NR_SLOTS / 2);
+		/* What other CPUs have freed is to be found here. */
+		kmh_magazines_drain_all(heap);
 		for (i = 0; i < NR_SLOTS / 2; i++) {
 			p[i] = alloc(test, BYTES);
 			KUNIT_EXPECT_PTR_EQ(test, where(p[i]), s);

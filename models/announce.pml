@@ -2,20 +2,21 @@
 /*
  * Announce once (design.rst 6.2): where a span is while others free into it.
  *
- * Models kmh_mspan_free_remote(), kmh_mspan_defer(), kmh_tiny_defer(),
- * kmh_inbox_announce(), kmh_mcentral_settle(), kmh_mcentral_settle_full() and the
- * kmh_mcentral_pop_*_locked(). What is done under the mcentral lock is one step where those
- * without the lock see only one access of it. Memory is sequentially consistent;
- * announce.litmus has what is not.
+ * Models kmh_mspan_free_remote(), kmh_mcache_give(), kmh_mspan_defer(), kmh_tiny_defer(),
+ * kmh_mspan_free_waiting(), kmh_sweep_deferred(), kmh_inbox_announce(), kmh_mcentral_settle(),
+ * kmh_mcentral_settle_full() and the kmh_mcentral_pop_*_locked(). What is done under the mcentral
+ * lock is one step where those without the lock see only one access of it. Memory is sequentially
+ * consistent; announce.litmus has what is not.
  *
- * A span is full and on its way out of an mcache. One CPU frees a slot, another one frees a
- * slot deferred. Two more take the span wherever they find it, fold it, let what
- * is deferred expire or not, use up what is free or not, and put it back.
+ * A span is full and on its way out of an mcache. One CPU gives a slot back, another one frees a
+ * slot deferred: at once or, where it is a block with one more object, when that is freed, too.
+ * Two more take the span wherever they find it, let what is deferred expire or not, fold it, use
+ * up what is free or not, and put it back.
  *
- * Asserted: the span has one sweeper at a time, and is on no list twice. At the end a
- * span with a remote bit that can be folded is announced or partial, and one with a
- * deferred bit is at least on a full set. A deferred bit does not expire before the free
- * that has set it is done, because a grace period waits for that.
+ * Asserted: the span has one sweeper at a time, and is on no list twice. At the end a span with a
+ * remote bit is announced or partial, and one with a deferred bit is at least on a full set; a slot
+ * that waits has its deferred bit. That does not expire before the free that has set it is done,
+ * because a grace period waits for it.
  *
  * The descriptor has two lives here: a span that goes back empty, and comes again as another one
  * full of objects, is to a free that has not announced yet what a span is all of whose slots
@@ -28,7 +29,9 @@
  * BROKEN_SECOND_LOOK_FOLDABLE	with home FULL it looks at what can be folded only
  * BROKEN_ANNOUNCE_STORE	the home is set by a load and a store instead of cmpxchg
  * BROKEN_TAKE_STORE		so it is where a span is popped from a full set
- * BROKEN_DEFER_SILENT	a deferred free looks at the home only with the remote bit its own
+ * BROKEN_DEFER_SILENT		a deferred free does not look at the home
+ * BROKEN_WAITING_LOOK		a block that begins to wait is not looked at again
+ * BROKEN_WAITING_SILENT	what is given back then is not announced
  * BROKEN_ONE_NODE		one list node serves the full set and the announced list
  */
 #define TAKES	1
@@ -42,6 +45,7 @@ mtype:home home = CACHED;
 byte free, remote, deferred;
 bool on_partial, on_full, on_announced;
 bool held = true;	/* somebody is its sweeper */
+bool waits;		/* the cell of the deferred slot says so */
 bool deferring;		/* a deferred free has preemption off */
 byte ended;
 
@@ -83,10 +87,27 @@ inline announce()
 
 inline fold()
 {
-	r = remote;
-	r = r & ~deferred;
-	remote = remote & ~r;
-	free = free | r
+	free = free | remote;
+	remote = 0
+}
+
+/* kmh_sweep_deferred(): the bit is clear. */
+inline bury()
+{
+	r = waits;
+	if
+	:: r && !deferred ->
+		atomic {
+			r = waits;
+			waits = false
+		};
+		if
+		:: r -> remote = remote | WAITING
+		:: else
+		fi
+	:: else
+	fi;
+	r = 0
 }
 
 /* The sweeper, after a fold, has no more use for the span. */
@@ -110,16 +131,13 @@ inline put()
 				home = LISTED;
 				held = false
 			};
-			r = remote;
-			r = r & ~deferred
+			r = remote
 		:: else ->
 			atomic { home = FULL; held = false };
 			r = remote;
-#ifdef BROKEN_SECOND_LOOK_FOLDABLE
-			r = r & ~deferred
-#else
+#ifndef BROKEN_SECOND_LOOK_FOLDABLE
 			if
-			:: r & ~deferred
+			:: r
 			:: else -> r = deferred
 			fi
 #endif
@@ -193,7 +211,8 @@ proctype taker()
 		if
 		:: mine ->
 			if
-			:: atomic { !deferring -> deferred = 0 }
+			:: atomic { !deferring && deferred -> deferred = 0 };
+				bury()
 			:: true
 			fi;
 			fold();
@@ -222,8 +241,8 @@ proctype plain()
 }
 
 /*
- * The bit itself announces, whatever becomes of the remote bit: somebody else may have set
- * that, and a block of a tiny span may have other live objects.
+ * The bit itself announces, whatever becomes of the slot: another object in a block of a tiny span
+ * may be live.
  */
 proctype defer()
 {
@@ -231,27 +250,45 @@ proctype defer()
 
 	deferring = true;
 	deferred = deferred | WAITING;
-#ifdef BROKEN_DEFER_SILENT
-	if
-	:: remote = remote | WAITING
-	:: goto out
-	fi;
-#endif
+#ifndef BROKEN_DEFER_SILENT
 	if
 	:: home == FULL -> announce()
 	:: else
 	fi;
-#ifndef BROKEN_DEFER_SILENT
+#endif
 	if
-	:: remote = remote | WAITING
-	:: true
+	:: waits = true; deferring = false
+	/* The block has another object, which is freed at once, or after that. */
+	:: true ->
+		deferring = false;
+		if
+		:: deferred ->
+			waits = true;
+#ifndef BROKEN_WAITING_LOOK
+			if
+			:: deferred -> goto out
+			:: else
+			fi;
+			atomic {
+				if
+				:: waits -> waits = false
+				:: else -> goto out
+				fi
+			}
+#else
+			goto out
+#endif
+		:: else
+		fi;
+		remote = remote | WAITING;
+#ifndef BROKEN_WAITING_SILENT
+		if
+		:: home == FULL || home == LISTED -> announce()
+		:: else
+		fi
+#endif
 	fi;
-#endif
-#ifdef BROKEN_DEFER_SILENT
-out:
-#endif
-	deferring = false;
-	ended++
+out:	ended++
 }
 
 init {
@@ -267,6 +304,7 @@ init {
 	assert(on_announced == (home == ANNOUNCED));
 	assert(on_partial == (home == PARTIAL));
 	assert(home != LISTED || on_full);
-	assert(!(remote & ~deferred) || on_announced || on_partial);
+	assert(!remote || on_announced || on_partial);
+	assert(!waits || deferred);
 	assert(!deferred || on_announced || on_partial || on_full)
 }

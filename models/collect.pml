@@ -3,14 +3,14 @@
  * Marks: what is allocated while a collection marks, or later, survives its sweep.
  *
  * Models kmheap_collect_begin(), kmheap_collect_end(), kmh_mspan_blacken(),
- * kmh_sweep_blackens(), kmh_sweep_marks(), kmh_mspan_fold_word(), and who calls them:
- * kmh_mcentral_cache_spans(), kmh_mcentral_alloc_one(), kmh_mcache_refill(),
- * kmh_sweep_finish(). sweepgen.pml has who may sweep; a span of a collected heap is always
- * on a list, so there is only one here.
+ * kmh_sweep_blackens(), kmh_sweep_marks(), kmh_mspan_fold_word(), kmh_mspan_free_remote(), and
+ * who calls them: kmh_mcentral_cache_spans(), kmh_mcentral_alloc_one(), kmh_mcache_reload(),
+ * kmh_mcache_refill(), kmh_sweep_finish(). sweepgen.pml has who may sweep; a span of a
+ * collected heap is always on a list, so there is only one here.
  *
- * An owner caches the span, allocates, refills, gives it up. An interrupt elsewhere
- * allocates past the mcache. Another CPU frees. The client marks nothing, so each
- * collection frees what is older than it.
+ * An owner caches the span, sets its slot aside, allocates, refills, gives it up. An interrupt
+ * elsewhere allocates past the mcache. Another CPU frees, which is two steps: the cell, the
+ * remote bit. The client marks nothing, so each collection frees what is older than it.
  *
  * Asserted: no object whose allocation began after a collection had begun is freed by the
  * sweep of that collection; when a collection begins, nothing listed is marked.
@@ -23,6 +23,7 @@
  * owner, 1 each of the others. Large objects are left out. Controls:
  * BROKEN_CACHE		a span is not blackened when it is cached
  * BROKEN_BEGIN		nor where it is cached when the collection begins
+ * BROKEN_ASIDE		nor is a slot that its owner has set aside by then
  * BROKEN_BUSY		nor when that CPU is in its section then
  * BROKEN_FOLD		nor is what a fold adds
  * BROKEN_PAST		nor what is allocated past the mcache
@@ -40,6 +41,8 @@
 byte phase = 8 * GEN;	/* all in one */
 byte sweepgen = 11;
 bool free, remote, mark;
+bool window;		/* the owner's */
+bool out;		/* the cell says so; otherwise it is live */
 bool listed, cached = true;
 byte trips;		/* who is on one */
 byte awaited;		/* those that the worker waits for */
@@ -84,13 +87,18 @@ inline sweep(to)
 		black = mark;
 		atomic {
 			if
-			:: !free && !remote && !black ->
+			:: !out && !black ->
 				assert(live && age != started);
 				live = false;
-				remote = true
-			:: else
+				out = true;
+				black = false
+			:: else -> black = true
 			fi
 		};
+		if
+		:: !black -> remote = true
+		:: else
+		fi;
 		mark = false
 	:: else
 	fi;
@@ -143,7 +151,7 @@ inline forget()
 
 inline allocate()
 {
-	atomic { free = false; live = true; age = since }
+	atomic { assert(out && !live); out = false; live = true; age = since }
 }
 
 proctype owner()
@@ -166,7 +174,7 @@ proctype owner()
 #ifndef BROKEN_CACHE
 				blackens();
 				if
-				:: black && free -> mark = true
+				:: black && out -> mark = true
 				:: else
 				fi;
 #endif
@@ -175,8 +183,15 @@ proctype owner()
 			:: mine && !free -> listed = true; end_trip(OWNER)
 			:: !mine
 			fi
-		:: cached && free -> allocate()
-		:: cached && !free ->		/* the refill */
+		:: cached && window -> window = false; allocate()
+		:: cached && free && !window ->
+			free = false;
+			window = true;
+			if
+			:: window = false; allocate()
+			:: true		/* another slot is taken */
+			fi
+		:: cached && !free && !window ->	/* the refill */
 			p = phase;
 			gen = p / GEN;
 			if
@@ -188,6 +203,10 @@ proctype owner()
 			fold()
 		:: cached ->			/* gives it up */
 			cached = false;
+			if
+			:: window -> window = false; free = true
+			:: else
+			fi;
 			p = phase;
 			gen = p / GEN;
 			if
@@ -216,14 +235,15 @@ proctype past()
 	:: mine ->
 		if
 		:: free ->
-			allocate();
+			free = false;
 #ifndef BROKEN_PAST
 			blackens();
 			if
 			:: black -> mark = true
 			:: else
-			fi
+			fi;
 #endif
+			allocate()
 		:: else
 		fi;
 		listed = true;
@@ -234,7 +254,8 @@ proctype past()
 
 proctype other()
 {
-end:	atomic { live -> live = false; remote = true }
+end:	atomic { live && !out -> live = false; out = true };
+	remote = true
 }
 
 proctype worker()
@@ -253,7 +274,11 @@ proctype worker()
 		atomic { !busy -> busy = true };
 #endif
 		if
-		:: cached && free -> mark = true
+#ifdef BROKEN_ASIDE
+		:: cached && out && !window -> mark = true
+#else
+		:: cached && out -> mark = true
+#endif
 		:: else
 		fi;
 #ifndef BROKEN_BUSY

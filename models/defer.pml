@@ -2,33 +2,34 @@
 /*
  * Deferred frees: two sets, their grace periods, and the sweep that takes them.
  *
- * Models kmh_mspan_defer(), kmh_defer_close(), kmh_sweep_open(), kmh_sweep_finish(),
- * kmh_sweep_span() with kmh_sweep_deferred(), and kmh_mspan_fold_word(). sweepgen.pml has
- * who may sweep; here that is a flag.
+ * Models kmh_mspan_defer(), kmh_tiny_defer(), kmh_defer_close(), kmh_sweep_open(),
+ * kmh_sweep_finish(), and kmh_sweep_span() with kmh_sweep_deferred(), kmh_sweep_bury() and
+ * kmh_mspan_fold_word().
+ * sweepgen.pml has who may sweep; here that is a flag.
  *
  * A client allocates an object, publishes it, unlinks it and frees it deferred, over and
  * over; a reader uses it; a worker opens generations; a taker sweeps whenever it likes,
  * also while no generation is open, as one does who finds an announced span.
  *
- * A grace period waits for those who are in a critical section when it begins. The
- * unlinking store may become visible as late as at the next full barrier, which is the
- * setting of the deferred bit (defer-flip.litmus).
+ * A grace period waits for those who are in a critical section when it begins. The unlinking
+ * store may become visible as late as at the next full barrier. Where the object is in a packed
+ * block that is the setting of the deferred bit (defer-flip.litmus), and the cell says only then
+ * that the block waits. A small object's cell says so first, by an exchange, which is the barrier.
  *
  * Asserted: a slot that a reader still uses does not become free, nor one whose object
  * is not freed. When all is done and the worker rests, nothing waits any more.
  *
- * One life of the span is enough: a deferred free sets its bits while its object keeps the span,
- * and the last of them, the remote bit, with preemption off; so the grace period that the slot
- * waits for also waits for whatever the free reads after that. A span that all the rest have is
- * off the lists.
+ * One life of the span is enough: its slot keeps the span as long as it waits, and the grace
+ * period that it waits for also waits for whatever the free reads after it has set the bit, as
+ * preemption is off. A span that all the rest have is off the lists. Two frees of one object are
+ * in cells.pml.
  *
  * Bounds: 1 span of 1 slot, OBJECTS objects in it one after the other, as many looks of
  * the reader, TAKES turns of the taker, OTHERS generations for the sake of other spans.
  * Controls:
  * BROKEN_REREAD	the generation is not read again after the bit is set
  * BROKEN_STAMP_FIRST	the grace period begins before the set is closed
- * BROKEN_FOLD_MASK	the fold does not look at the deferred bits
- * BROKEN_ORDER		the remote bit is set before the deferred bit
+ * BROKEN_OTHER_SET	the sweep does not look whether the slot waits for the other set, too
  * BROKEN_EARLY_CLOSE	a set is closed before the other one is swept
  * BROKEN_SWEEP_WAITING	a sweep takes the closed set, expired or not
  * BROKEN_FINISH	a generation ends without a second look for who is sweeping
@@ -46,6 +47,7 @@
 
 bool free = true;
 bool remote;
+bool waits;		/* the cell says so */
 bool deferred[2];
 bool span_dirty[2], dirty[2];
 byte gen;		/* defer.gen */
@@ -77,23 +79,31 @@ inline mark_dirty(set)
 inline fold()
 {
 	if
-#ifdef BROKEN_FOLD_MASK
-	:: remote ->
-#else
-	:: remote -> waits = deferred[0]; waits = waits || deferred[1]
-	:: else -> waits = true
-	fi;
-	if
-	:: !waits ->
-#endif
-		atomic {
-			remote = false;
-			assert(!used && !live);
-			free = true
-		}
+	:: remote -> atomic { remote = false; assert(!used && !live); free = true }
 	:: else
-	fi;
-	waits = false
+	fi
+}
+
+/* kmh_sweep_deferred() */
+inline take_bit()
+{
+	span_dirty[w] = false;
+	atomic { dead = deferred[w]; deferred[w] = false };
+	if
+	:: dead ->
+		dead = waits;
+#ifndef BROKEN_OTHER_SET
+		dead = dead && !deferred[0];
+		dead = dead && !deferred[1];
+#endif
+		if
+		:: dead ->
+			atomic { waits = false; dead = false };
+			remote = true
+		:: else
+		fi
+	:: else
+	fi
 }
 
 /* "claimed" for generation "own", on a trip. */
@@ -105,7 +115,7 @@ inline sweep()
 	w = (own == h -> what : NO_SET);
 #endif
 	if
-	:: w != NO_SET && span_dirty[w] -> span_dirty[w] = false; deferred[w] = false
+	:: w != NO_SET && span_dirty[w] -> take_bit()
 	:: else
 	fi;
 	fold();
@@ -118,6 +128,7 @@ inline sweep()
 proctype client()
 {
 	byte n, g, g2;
+	bool packed;
 
 	do
 	:: n == OBJECTS -> break
@@ -125,13 +136,12 @@ proctype client()
 		atomic { free && !claimed -> free = false; live = true; linked = true };
 		sections = sections | CLIENT;	/* preempt_disable() */
 		if
-		:: linked = false; g = gen
-		:: g = gen; linked = false
+		:: linked = false;
+			atomic { live = false; waits = true };
+			g = gen
+		:: packed = true; linked = false; g = gen
+		:: packed = true; g = gen; linked = false
 		fi;
-		live = false;
-#ifdef BROKEN_ORDER
-		remote = true;
-#endif
 again:		deferred[g & 1] = true;
 #ifndef BROKEN_DIRTY_LAST
 		mark_dirty(g & 1);
@@ -143,10 +153,13 @@ again:		deferred[g & 1] = true;
 		:: else
 		fi;
 #endif
-		remote = true;
 #ifdef BROKEN_DIRTY_LAST
 		mark_dirty(g & 1);
 #endif
+		if
+		:: packed -> atomic { live = false; waits = true; packed = false }
+		:: else
+		fi;
 		d_step { g = 0; g2 = 0 };
 		leave(CLIENT)
 	od;
@@ -176,7 +189,7 @@ proctype reader()
 proctype taker()
 {
 	byte n, w, own;
-	bool waits;
+	bool dead;
 
 	do
 	:: n == TAKES -> break
@@ -190,7 +203,7 @@ proctype taker()
 proctype worker()
 {
 	byte set, others, w, own;
-	bool waits;
+	bool dead;
 
 	do
 	:: dirty[gen & 1] || others < OTHERS ->
@@ -232,7 +245,7 @@ proctype worker()
 	od;
 	assert(!deferred[0] && !deferred[1] && !dirty[0] && !dirty[1]);
 	fold();
-	assert(free && !remote)
+	assert(free && !remote && !waits)
 }
 
 init {

@@ -1,176 +1,138 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The slot state of one word: frees by the owner and by others, folds, allocations.
+ * The bits of one word: frees from elsewhere, folds, the window.
  *
- * Models kmh_mcslot_take(), kmh_free_owned(), kmh_mspan_set_remote() and
- * kmh_mspan_fold_word(); every load and store of a slot word is a step of its own.
+ * Models kmh_mcache_give(), kmh_mspan_free_remote(), kmh_mspan_fold_word(), kmh_mcache_reload(),
+ * kmh_mcslot_take() and kmh_mcslot_uncache(); every load and store of a word is a step of its
+ * own.
  *
- * The owner allocates, frees and folds, in any order. Two other CPUs free one object
- * each, and may have got the same one: a double free, perhaps with the owner as a third,
- * who may also free what it has freed before.
+ * The owner sets slots aside, takes them, frees objects, folds, and gives its window back, in
+ * any order. Two other CPUs give back one object each. Each object is freed once: cells.pml has
+ * two frees of one.
  *
- * Asserted: an object is handed out only when the slot's last one has been freed, and not
- * while a double free of it waits to be reported; every free that was accepted too often
- * is reported by a fold, once; no slot is lost.
+ * Asserted: a slot is handed out only when its last object has been freed; nothing is reported,
+ * neither by the fold nor by who takes a slot or sets a bit; no slot is lost.
  *
- * Not asserted is what kmheap does not promise (design.rst 13): a second free that comes
- * when the slot has been handed out again frees the new object. Such a run ends there. A second
- * free that comes in the next life of the descriptor is one of these, and a first one keeps the
- * span with its object, so one life is enough.
+ * One life is enough: a slot that is not free keeps the span, and bits of the past life are of
+ * an object that is freed twice.
  *
  * Bounds: 2 slots, 1 word, OPS steps of the owner, 2 remote frees. Controls:
  * BROKEN_FOLD_STORE	the fold takes the remote bits by a load and a store
- * BROKEN_ALLOC_MASK	the allocation does not look at the remote bits
- * BROKEN_FREE_CHECK	the remote free does not look at what its exchange returns
- * BROKEN_LOCAL_CHECK	the owner frees without looking at the bits
+ * BROKEN_GIVE_STORE	remote bits are set by a load and a store
+ * BROKEN_GIVE_FREE	another CPU than the owner sets free bits
+ * BROKEN_RELOAD_KEEP	slots that are set aside keep their free bits
+ * BROKEN_BACK_STORE	the window given back is all that is free
  */
 #define SLOTS	2
-#define OPS	6
+#define OPS	7
 
 byte free = 3;		/* struct kmh_slots */
 byte remote;
+byte avail;		/* the window */
+byte out = 3;		/* slots whose cell says OUT */
 
 /* What really happened, for the assertions. */
-bool live[SLOTS];
-byte object[SLOTS];	/* how many objects the slot has had */
-byte doubles[SLOTS];	/* accepted frees of an object that was freed already */
-byte reports[SLOTS];
-bool late;		/* the promise does not reach as far as here */
+byte live;
 byte ended;
 
-inline accept(slot, obj)
+#define bit	(1 << slot)
+
+/* Of the live objects that nobody frees; the cell is the freeing CPU's to write. */
+inline pick()
 {
 	if
-	:: object[slot] != obj -> late = true
-	:: else ->
-		if
-		:: live[slot] -> live[slot] = false
-		:: else -> doubles[slot]++
-		fi
-	fi
+	:: live & 1 -> slot = 0
+	:: live & 2 -> slot = 1
+	fi;
+	live = live & ~bit;
+	out = out | bit
 }
 
 inline fold()
 {
-	r = remote;
 	if
-	:: r == 0 -> skip
+	:: remote == 0
 	:: else ->
 #ifdef BROKEN_FOLD_STORE
+		r = remote;
 		remote = 0;
 #else
-		remote = remote & ~r;
+		atomic { r = remote; remote = 0 };
 #endif
-		d_step {
-			both = r & free;
-			if
-			:: both & 1 -> reports[0]++
-			:: else
-			fi;
-			if
-			:: both & 2 -> reports[1]++
-			:: else
-			fi
-		}
+		assert(!(r & free));
 		free = free | r
 	fi
 }
 
 proctype owner()
 {
-	byte ops, r, both, f, slot, obj;
+	byte ops, r, f, slot;
 
 	do
-	:: late -> goto out
-	:: ops < OPS -> ops++;
+	:: ops < OPS ->
+		ops++;
 		if
-		:: true ->	/* kmh_mcslot_take() */
+		:: avail == 0 ->
 			f = free;
-			atomic {
-				/* From here on the slot is handed out. */
-#ifdef BROKEN_ALLOC_MASK
-				r = f;
-#else
-				r = f & ~remote;
+			r = f & ~remote;
+#ifndef BROKEN_RELOAD_KEEP
+			free = f & ~r;
 #endif
-				if
-				:: r == 0 -> skip
-				:: else ->
-					slot = (r & 1 -> 0 : 1);
-					assert(late || !live[slot]);
-					assert(late || doubles[slot] == reports[slot]);
-					live[slot] = true;
-					object[slot]++
-				fi
-			}
-			if
-			:: r == 0 -> skip
-			:: else -> free = f & ~(1 << slot)
-			fi
-		:: atomic { live[0] -> slot = 0; obj = object[0] };
-			goto give
-		:: atomic { live[1] -> slot = 1; obj = object[1] };
-			goto give
-		:: obj != 0 ->	/* what it freed last, once more */
-give:			f = free;	/* kmh_free_owned() */
+			avail = r
+		:: avail != 0 ->
+			slot = (avail & 1 -> 0 : 1);
+			assert(out & bit);
 			atomic {
-#ifdef BROKEN_LOCAL_CHECK
-				r = 0;
-#else
-				r = (f | remote) & (1 << slot);
-#endif
-				if
-				:: r == 0 -> accept(slot, obj)
-				:: else
-				fi
-			}
-			if
-			:: r == 0 -> free = f | (1 << slot)
-			:: else
-			fi
+				assert(!(live & bit));
+				out = out & ~bit;
+				live = live | bit
+			};
+			avail = avail & ~bit
+		:: atomic { live != 0 -> pick() };
+			f = free;
+			assert(!(f & bit));
+			free = f | bit
 		:: true -> fold()
-		fi
-	:: else -> break
+		:: avail != 0 ->
+			f = free;
+			assert(!(f & avail));
+#ifdef BROKEN_BACK_STORE
+			free = avail;
+#else
+			free = f | avail;
+#endif
+			avail = 0
+		fi;
+		d_step { f = 0; r = 0; slot = 0 }
+	:: break
 	od;
-out:	ended++;
+	ended++;
 	ended == 3;
 	fold();
-	if
-	:: late
-	:: else ->
-		for (slot : 0 .. SLOTS - 1) {
-			assert(doubles[slot] == reports[slot]);
-			assert(live[slot] == !(free & (1 << slot)))
-		}
-	fi
+	assert((free | avail | live) == 3);
+	assert(!(free & avail) && !((free | avail) & live))
 }
 
 proctype other()
 {
-	byte slot, obj, old;
+	byte slot, r;
 
 	if
-	:: ended > 0 -> goto out
-	:: atomic { live[0] -> slot = 0; obj = object[0] }
-	:: atomic { live[1] -> slot = 1; obj = object[1] }
+	:: ended > 0 -> goto done
+	:: atomic { live != 0 -> pick() }
 	fi;
-	if			/* kmh_mspan_set_remote() */
-	:: free & (1 << slot) -> goto out
-	:: else
-	fi;
-	atomic {
-		old = remote;
-		remote = remote | (1 << slot);
-#ifdef BROKEN_FREE_CHECK
-		accept(slot, obj)
+#ifdef BROKEN_GIVE_FREE
+	r = free;
+	free = r | bit;
 #else
-		if
-		:: old & (1 << slot)
-		:: else -> accept(slot, obj)
-		fi
+#ifdef BROKEN_GIVE_STORE
+	r = remote;
+	remote = r | bit;
+#else
+	atomic { assert(!(remote & bit)); remote = remote | bit };
 #endif
-	}
-out:	ended++
+#endif
+done:	ended++
 }
 
 init {

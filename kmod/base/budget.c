@@ -35,13 +35,14 @@ u64 kmh_shared_bytes(void)
 
 /*
  * Bytes of arenas that keep @limit. Each arena is counted with the most metadata that can
- * come with it: 960 bytes a page if it were all tiny spans, so an eighth.
+ * come with it: 1,856 bytes a page if it were all spans of 8-byte objects, with its own tables a
+ * quarter.
  */
 static size_t kmh_limit_room(size_t limit, size_t base)
 {
 	if (!limit)
 		return SIZE_MAX;
-	return limit > base ? mult_frac(limit - base, 8, 9) : 0;
+	return limit > base ? mult_frac(limit - base, 4, 5) : 0;
 }
 
 size_t kmh_heap_room(const struct kmheap *heap)

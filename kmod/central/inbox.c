@@ -77,18 +77,71 @@ void kmh_inbox_announce(struct kmh_mspan *s)
 }
 
 /*
- * Free a slot, below nelems, without owning the span. Never waits, never fails.
- * kmh_free_foreign_unpin() does this on the way of kmheap_free(). Context: any; preemption off.
- * Return: KMH_FREE_DOUBLE, and nothing done, when the slot was not live.
+ * Give the span a slot, below nelems, whose cell the caller has just made OUT. Context: any;
+ * preemption off. The span may be another one afterwards. Return: KMH_FREE_DOUBLE when the span has
+ * the slot already, because of two frees at the same time.
+ */
+static enum kmh_free_result kmh_mspan_add_remote(struct kmh_mspan *s, unsigned int slot)
+{
+	unsigned long bit = BIT(slot % KMH_WORD_SLOTS), was;
+
+	kmh_assert_pinned();
+	was = atomic_long_fetch_or(bit, &s->w[slot / KMH_WORD_SLOTS].remote);
+	if (kmh_mspan_unannounced(s))
+		kmh_inbox_announce(s);
+	return unlikely(was & bit) ? KMH_FREE_DOUBLE : KMH_FREE_OK;
+}
+
+/*
+ * Free a slot, below nelems, without the section. Never waits, never fails. Context: any;
+ * preemption off. Return: KMH_FREE_DOUBLE when the slot was not live.
  */
 enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot)
 {
-	kmh_assert_pinned();
-	if (unlikely(!kmh_mspan_set_remote(s, slot)))
+	if (unlikely(!kmh_slot_claim(s, slot, KMH_CELL_OUT)))
 		return KMH_FREE_DOUBLE;
-	if (kmh_mspan_unannounced(s))
-		kmh_inbox_announce(s);
-	return KMH_FREE_OK;
+	return kmh_mspan_add_remote(s, slot);
+}
+
+/*
+ * The special of a dead object in a slot is done, or was none: the slot is the span's. Context:
+ * any; preemption off. Return: KMH_FREE_DOUBLE when another party has it, because of two frees at
+ * the same time.
+ */
+enum kmh_free_result kmh_mspan_release_special(struct kmh_mspan *s, unsigned int slot)
+{
+	if (unlikely(cmpxchg(&s->cell[slot], KMH_CELL_SPECIAL, KMH_CELL_OUT) != KMH_CELL_SPECIAL))
+		return KMH_FREE_DOUBLE;
+	return kmh_mspan_add_remote(s, slot);
+}
+
+/*
+ * Nothing in a block of a tiny span is live any more, but readers may still hold objects that have
+ * been freed after a grace period: its deferred bit is set. Whoever sees the cell say so when the
+ * bit is clear gives the block to the span: the sweep that clears it, or this function.
+ * Context: any; preemption off. Return: KMH_FREE_DOUBLE when the block was not live.
+ */
+enum kmh_free_result kmh_mspan_free_waiting(struct kmh_mspan *s, unsigned int block)
+{
+	kmh_assert_pinned();
+	/* Fully ordered: the cell, the bit. Pairs with the exchange in kmh_sweep_deferred(). */
+	if (unlikely(!kmh_slot_claim(s, block, KMH_CELL_WAITS)))
+		return KMH_FREE_DOUBLE;
+	kmh_test_point("a tiny block waits");
+	if (kmh_mspan_slot_waits(s, block))
+		return KMH_FREE_OK;
+	kmh_test_point("a tiny block waits no more");
+	if (cmpxchg(&s->cell[block], KMH_CELL_WAITS, KMH_CELL_OUT) != KMH_CELL_WAITS)
+		return KMH_FREE_OK;
+	/*
+	 * The sweep was first, and the block waits again, in another life? Then its grace period
+	 * does not end before preemption is on, so that no sweep comes in between.
+	 */
+	if (unlikely(kmh_mspan_slot_waits(s, block))) {
+		WRITE_ONCE(s->cell[block], KMH_CELL_WAITS);
+		return KMH_FREE_OK;
+	}
+	return kmh_mspan_add_remote(s, block);
 }
 
 /*

@@ -30,6 +30,8 @@ static inline bool kmh_inbox_empty(const struct kmh_inbox *in)
 #define KMH_STEAL_CPUS		16U
 
 enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot);
+enum kmh_free_result kmh_mspan_free_waiting(struct kmh_mspan *s, unsigned int block);
+enum kmh_free_result kmh_mspan_release_special(struct kmh_mspan *s, unsigned int slot);
 void kmh_inbox_announce(struct kmh_mspan *s);
 struct kmh_mspan *kmh_inbox_pop_announced_locked(struct kmh_mcentral *c, struct kmh_mcache *mc);
 struct kmh_mspan *kmh_inbox_steal_locked(struct kmh_mcentral *c, unsigned int ncpus);

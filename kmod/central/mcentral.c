@@ -79,19 +79,13 @@ static bool kmh_mspan_must_be_listed(const struct kmh_mspan *s)
 }
 
 /* Are there frees that a fold would take in? Asked of each full span, so inline. */
-static bool kmh_mspan_foldable(struct kmh_mspan *s)
+static bool kmh_mspan_foldable(const struct kmh_mspan *s)
 {
 	unsigned int i;
 
-	for (i = 0; i < s->nwords; i++) {
-		unsigned long slots = atomic_long_read(&s->w[i].remote);
-
-		slots &= ~kmh_mspan_waiting(s, i);
-		if (slots && unlikely(READ_ONCE(s->nspecials)))
-			slots &= ~kmh_special_held(s, i, slots);
-		if (slots)
+	for (i = 0; i < s->nwords; i++)
+		if (atomic_long_read(&s->w[i].remote))
 			return true;
-	}
 	return false;
 }
 
@@ -153,7 +147,7 @@ static void kmh_mcentral_settle_full(struct kmh_mcentral *c, struct kmh_mspan *s
 	listed = kmh_mspan_must_be_listed(s) && kmh_mcentral_list_full(c, s);
 	if (!listed)
 		atomic_set_release(&s->home, KMH_HOME_FULL);	/* as for LISTED */
-	smp_mb();	/* pairs with the atomics in kmh_mspan_set_remote() and _defer() */
+	smp_mb();	/* pairs with the atomics that set remote and deferred bits */
 	if (kmh_mspan_foldable(s) || (!listed && kmh_mspan_must_be_listed(s)))
 		kmh_inbox_announce(s);
 	preempt_enable();
@@ -185,7 +179,7 @@ static void kmh_mcentral_put(struct kmh_mcentral *c, struct kmh_mspan *s)
 		return;
 	if (!kmh_mspan_has_avail(s))
 		kmh_mcentral_settle_full(c, s);
-	else if (kmh_mspan_empty(s))
+	else if (kmh_mspan_empty(s) && kmh_mspan_may_go(s))
 		kmh_mheap_free_span(s);
 	else
 		kmh_mcentral_settle(c, s);
@@ -461,27 +455,42 @@ void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s)
 	kmh_mcentral_put(&node->central[s->spanclass], s);
 }
 
-/* NULL when a double free that lost its race has just made the last free slot wait for the fold. */
-static void *kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s)
+/*
+ * The lowest free slot of a span, which is the caller's, becomes a client's: the object at *@p.
+ * Slots that are another party's, because of two frees at the same time, are reported and left to
+ * it. The span goes back on its list. Return: false when it had no slot to give.
+ */
+static bool kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s, void **p)
 {
-	struct kmh_slots *w = kmh_mspan_next_word(s, 0);
-	unsigned long avail = w ? kmh_slots_avail(w) : 0;
-	unsigned int word;
+	unsigned long avail, addr;
+	struct kmh_slots *w;
+	unsigned int slot;
 
-	if (unlikely(!avail))
-		return NULL;
-	word = w - s->w;
-	avail &= -avail;
-	WRITE_ONCE(w->free, w->free & ~avail);
-	if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
-		atomic_long_or(avail, kmh_mspan_mark(s, word));
-	atomic_long_inc(&c->nested_allocs);
-	return (void *)kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + __ffs(avail));
+	while ((w = kmh_mspan_next_word(s, 0)) && (avail = kmh_slots_avail(w))) {
+		avail &= -avail;
+		slot = (w - s->w) * KMH_WORD_SLOTS + __ffs(avail);
+		addr = kmh_mspan_slot_addr(s, slot);
+		WRITE_ONCE(w->free, w->free & ~avail);
+		if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
+			atomic_long_or(avail, kmh_mspan_mark(s, w - s->w));
+		if (likely(READ_ONCE(s->cell[slot]) == KMH_CELL_OUT)) {
+			WRITE_ONCE(s->cell[slot], KMH_CELL_LIVE);
+			atomic_long_inc(&c->nested_allocs);
+			kmh_mcentral_settle(c, s);
+			*p = (void *)addr;
+			return true;
+		}
+		kmh_misuse_twice(s->heap, addr, s->elemsize);
+	}
+	kmh_mcentral_settle(c, s);
+	return false;
 }
 
 /*
  * One object, without the mcache: for an interrupt that found its CPU's mcache busy, and for a
- * foreign node. The caller is the span's sweeper for as long as the span is off the lists.
+ * foreign node. The caller is the span's sweeper for as long as the span is off the lists. If the
+ * span had no slot to give after all, the next one is tried. That ends: the slots that seemed to be
+ * free have been left to others, or their second bits will be folded with the next look.
  * @atomic: for a caller that cannot sleep.
  *
  * Context: any; preemption off. In NMI locks are only tried. Return: the object or NULL.
@@ -491,18 +500,15 @@ void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool
 	struct kmh_mcache __percpu *mcache = node->mheap.heap->mcache;
 	struct kmh_mcentral *c = &node->central[spanclass];
 	struct llist_node *n;
-	struct kmh_mspan *s;
 	void *p = NULL;
 
 	kmh_trip_begin(&mcache->trips);
+again:
 	n = kmh_mcentral_take(c, NULL, 1, KMH_STEAL_CPUS) ?:
 	    kmh_mcentral_grow(node, spanclass, NULL, atomic) ?:
 	    kmh_mcentral_take(c, NULL, 1, nr_cpu_ids);
-	if (n) {
-		s = llist_entry(n, struct kmh_mspan, node);
-		p = kmh_mcentral_take_slot(c, s);
-		kmh_mcentral_settle(c, s);
-	}
+	if (n && unlikely(!kmh_mcentral_take_slot(c, llist_entry(n, struct kmh_mspan, node), &p)))
+		goto again;
 	kmh_trip_end(&mcache->trips);
 	return p;
 }

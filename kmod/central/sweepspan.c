@@ -33,66 +33,56 @@ bool kmh_sweep_blackens(const struct kmh_mspan *s)
 	       own != gen && own != gen - 1 && own != gen + 3;
 }
 
-static void kmh_mspan_report_double(struct kmh_mspan *s, unsigned int word, unsigned long both)
+/*
+ * May an empty span, whose bits say that it has all slots, go to the page heap? Not if a cell says
+ * otherwise: of two frees at the same time one has given the slot back, and then the other, which
+ * had seen the object live, has put it into its magazine. That one has it, so its bit goes.
+ * Context: the sweeper's.
+ */
+bool kmh_mspan_may_go(struct kmh_mspan *s)
 {
-	unsigned int bit;
+	unsigned long others;
+	unsigned int i;
+	bool all = true;
 
-	for_each_set_bit(bit, &both, KMH_WORD_SLOTS) {
-		unsigned long addr = kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit);
-
-		struct kmh_where at = { .base = addr, .bytes = s->elemsize };
-
-		kmh_misuse(KMH_DOUBLE_FREE, "freed twice at the same time, found at the fold",
-			   addr, s, &at, _RET_IP_);
+	/* Freed and deferred at the same time: the sweep reports that, and counts it. */
+	for (i = 0; i < s->nwords && unlikely(s->dirty[0] | s->dirty[1]); i++)
+		if (kmh_mspan_waiting(s, i))
+			return false;
+	if (likely(!memchr_inv(s->cell, KMH_CELL_OUT, s->nelems)))
+		return true;
+	for (i = 0; i < s->nwords; i++) {
+		others = s->w[i].free & ~kmh_cells_of(s, i, KMH_CELL_OUT);
+		if (!others)
+			continue;
+		WRITE_ONCE(s->w[i].free, s->w[i].free & ~others);
+		kmh_misuse_twice_slots(s, i, others);
+		all = false;
 	}
-}
-
-/* Those of @slots that wait for a grace period or for a finalizer. */
-static unsigned long kmh_mspan_held(struct kmh_mspan *s, unsigned int word, unsigned long slots)
-{
-	unsigned long held = slots & kmh_mspan_waiting(s, word);
-
-	if (unlikely(READ_ONCE(s->nspecials)))
-		held |= kmh_special_held(s, word, slots);
-	return held;
+	return all;
 }
 
 /*
- * Take the remote frees of one word into its free bits. Slots that wait for a grace period or for
- * a finalizer stay as they are. Context: the sweeper's, preemption off. Return: number of slots
- * that became free.
+ * Take the remote frees of one word into its free bits. Context: the sweeper's, preemption off.
+ * Return: number of slots that became free.
  */
 unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word)
 {
 	struct kmh_slots *w = &s->w[word];
-	unsigned long remote, both, held;
+	unsigned long remote, both;
 
 	kmh_assert_pinned();
-	/* Acquire: a deferred bit is set before the remote bit; see kmh_mspan_defer(). */
-	remote = atomic_long_read_acquire(&w->remote);
-	if (!remote)
+	if (!atomic_long_read(&w->remote))
 		return 0;
-	remote &= ~kmh_mspan_held(s, word, remote);
-	if (!remote)
-		return 0;
-	/*
-	 * Pairs with the fetch-or in kmh_mspan_set_remote(). A slot that a magazine has taken
-	 * back since the load is live again, or has been freed once more, to wait this time.
-	 */
-	remote &= atomic_long_fetch_andnot(remote, &w->remote);
+	/* Pairs with the atomics that set the bits: what the slots held is not used any more. */
+	remote = atomic_long_xchg(&w->remote, 0);
 	/* A second free that came too late may have set a bit without a slot: design.rst 12.3. */
 	remote &= kmh_mspan_word_mask(s, word);
-	held = kmh_mspan_held(s, word, remote);
-	if (unlikely(held)) {
-		atomic_long_or(held, &w->remote);
-		remote &= ~held;
-	}
 	both = remote & w->free;
 	if (unlikely(kmh_heap_collected(s->heap)) && kmh_sweep_blackens(s))
 		atomic_long_or(remote, kmh_mspan_mark(s, word));
 	WRITE_ONCE(w->free, w->free | remote);
-	if (unlikely(both))
-		kmh_mspan_report_double(s, word, both);
+	kmh_misuse_twice_slots(s, word, both);
 	return hweight_long(remote & ~both);
 }
 
@@ -150,24 +140,45 @@ static bool kmh_sweep_claim_cached(struct kmh_mspan *s, unsigned int gen)
 }
 
 /*
- * Claimed slots are about to be free: wipe them and tell their specials. An object with a
- * finalizer is the worker's from here on, and the fold leaves it alone.
+ * Is another party to free a dead object, because it has a special? The caller has made the slot's
+ * cell OUT, and sets its remote bit if not.
+ */
+static bool kmh_sweep_special(struct kmh_mspan *s, unsigned int slot, unsigned long addr)
+{
+	if (likely(!READ_ONCE(s->nspecials)))
+		return false;
+	WRITE_ONCE(s->cell[slot], KMH_CELL_SPECIAL);
+	if (kmh_special_die(s, addr))
+		return true;
+	WRITE_ONCE(s->cell[slot], KMH_CELL_OUT);
+	return false;
+}
+
+/*
+ * The objects in @slots of a word, whose cells the caller has just made OUT, are dead: wipe them,
+ * tell their specials, and leave the slots to the fold that follows. An object with a finalizer is
+ * the worker's from here on.
  */
 static void kmh_sweep_bury(struct kmh_mspan *s, unsigned int word, unsigned long slots)
 {
+	unsigned long left = slots, twice;
 	unsigned int bit;
 
-	if (likely(!READ_ONCE(s->nspecials)) && !kmh_wants_wipe() && !kmh_heap_sanitized(s->heap))
-		return;
-	for_each_set_bit(bit, &slots, KMH_WORD_SLOTS) {
-		unsigned long addr = kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit);
+	if (READ_ONCE(s->nspecials) || kmh_wants_wipe() || kmh_heap_sanitized(s->heap)) {
+		for_each_set_bit(bit, &left, KMH_WORD_SLOTS) {
+			unsigned int slot = word * KMH_WORD_SLOTS + bit;
+			unsigned long addr = kmh_mspan_slot_addr(s, slot);
 
-		/* A finalizer still reads the object: as in kmh_free_small(). */
-		if (!READ_ONCE(s->nspecials) || !kmh_special_finalizes(s, addr))
-			kmh_slot_dead(s, addr);
-		if (READ_ONCE(s->nspecials))
-			kmh_special_die(s, addr);
+			/* A finalizer still reads the object: as in kmh_free_small(). */
+			if (!READ_ONCE(s->nspecials) || !kmh_special_finalizes(s, addr))
+				kmh_slot_dead(s, addr);
+			if (kmh_sweep_special(s, slot, addr))
+				slots &= ~BIT(bit);
+		}
 	}
+	twice = slots ? atomic_long_fetch_or(slots, &s->w[word].remote) & slots : 0;
+	if (unlikely(twice))
+		kmh_misuse_twice_slots(s, word, twice);
 }
 
 void kmh_sweep_survivors(struct kmh_mspan *s, unsigned int word, unsigned long slots,
@@ -191,15 +202,34 @@ static void kmh_sweep_deferred(struct kmh_mspan *s, unsigned int set)
 	WRITE_ONCE(s->dirty[set], 0);
 	smp_mb();	/* dirty, bits: pairs with the barrier in kmh_mspan_defer() */
 	for (i = 0; i < s->nwords; i++) {
-		unsigned long slots;
+		unsigned long slots, before, waits, dead;
 
 		if (!atomic_long_read(kmh_mspan_deferred(s, i, set)))
 			continue;
+		/*
+		 * A bit whose cell did not say so before it is taken is of an earlier object, freed
+		 * twice: who defers this one now sets a bit of the other set. So does who comes so
+		 * late with a bit of this set; see defer.c.
+		 */
+		before = s->state == KMH_SPAN_TINY ? ~0UL : kmh_cells_of(s, i, KMH_CELL_WAITS);
+		kmh_test_point("sweep of deferred slots: cells, then the set");
+		/* Bit, cell: pairs with the exchange of the cell in kmh_mspan_free_waiting(). */
 		slots = atomic_long_xchg(kmh_mspan_deferred(s, i, set), 0);
 		n += hweight_long(slots);
+		slots &= kmh_mspan_word_mask(s, i);
+		/*
+		 * Only blocks whose cells say so before the bits are looked at: a packed block with
+		 * a live object may be deferred right now, and wait for the other set.
+		 */
+		waits = kmh_cells_of(s, i, KMH_CELL_WAITS);
+		smp_rmb();	/* cell, bits: a block's bit is set before its cell */
+		kmh_test_point("sweep of deferred slots: cells, then bits");
 		slots &= ~kmh_mspan_waiting(s, i);	/* these wait for the other set, too */
-		slots &= atomic_long_read(&s->w[i].remote);
-		kmh_sweep_bury(s, i, slots);
+		dead = kmh_cells_move(s, i, slots & before & waits, KMH_CELL_WAITS, KMH_CELL_OUT);
+		/* Other objects in a packed block may be live, and then the block stays. */
+		if (unlikely(slots & ~dead) && s->state == KMH_SPAN_SMALL)
+			kmh_misuse_twice_slots(s, i, slots & ~dead & ~(waits & ~before));
+		kmh_sweep_bury(s, i, dead);
 	}
 	atomic_long_sub((unsigned long)n * s->elemsize, &s->heap->defer.pending);
 }
@@ -210,16 +240,13 @@ static void kmh_sweep_marks(struct kmh_mspan *s, unsigned int gen)
 	unsigned int i, n = 0;
 
 	for (i = 0; i < s->nwords; i++) {
-		struct kmh_slots *w = &s->w[i];
-		unsigned long marked = atomic_long_read(kmh_mspan_mark(s, i)), live, dead;
+		unsigned long marked = atomic_long_read(kmh_mspan_mark(s, i));
+		unsigned long live = kmh_cells_of(s, i, KMH_CELL_LIVE), dead;
 
-		live = kmh_mspan_word_mask(s, i) & ~w->free & ~atomic_long_read(&w->remote);
 		/*
 		 * Claimed like any free: a client that frees an object at this moment is too late.
 		 */
-		dead = live & ~marked;
-		if (dead)
-			dead &= ~atomic_long_fetch_or(dead, &w->remote);
+		dead = kmh_cells_move(s, i, live & ~marked, KMH_CELL_LIVE, KMH_CELL_OUT);
 		n += hweight_long(dead);
 		kmh_sweep_bury(s, i, dead);
 		kmh_sweep_survivors(s, i, live & marked, gen);

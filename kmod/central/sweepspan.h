@@ -11,6 +11,7 @@ void kmh_sweep_survivors(struct kmh_mspan *s, unsigned int word, unsigned long s
 			 unsigned int gen);
 void kmh_sweep_if_stale(struct kmh_mspan *s);
 void kmh_sweep_uncached(struct kmh_mspan *s);
+bool kmh_mspan_may_go(struct kmh_mspan *s);
 bool kmh_sweep_blackens(const struct kmh_mspan *s);
 unsigned int kmh_mspan_fold_word(struct kmh_mspan *s, unsigned int word);
 unsigned int kmh_mspan_fold(struct kmh_mspan *s);

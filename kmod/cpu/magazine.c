@@ -1,31 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Magazines: objects of full spans that this CPU has freed, to be allocated again.
+ * Magazines: objects that this CPU has freed, to be allocated again.
  *
- * After Bonwick and Adams ("Magazines and Vmem", 2001), like TCMalloc's per-CPU caches and
- * SLUB's sheaves; different from them a magazine holds addresses as hints, and the slot's
- * bits remain the truth. Without magazines, where a full live set is replaced at random, each
- * free would announce a span and each allocation would fetch one for a single slot.
+ * After Bonwick and Adams ("Magazines and Vmem", 2001), like TCMalloc's per-CPU caches and SLUB's
+ * sheaves. Different from them an object in a magazine is known by its cell, which has the
+ * magazine's tag: so a second free of it is reported at once, whichever CPU it comes from.
  *
- * An object in a magazine has its remote bit set, so it is free for everyone: another free of
- * it is a double free, and the sweeper of its span may fold it. Only the announcement is put
- * off: an entry stands for it. To allocate an object again is to clear its remote bit. The
- * fold clears it as well, and the one of the two that finds it set has the slot
- * (kmh_mspan_fold_word()); an entry that finds it clear is stale, and dropped.
+ * A magazine is a queue. The oldest entry is allocated first, and only while more than a floor of
+ * entries are there. So an object that has been freed rests for at least that many later frees of
+ * its class on its CPU, and a second free that comes within them finds a cell that tells.
  *
- * The same bit may be set because the slot was allocated meanwhile and freed by another CPU.
- * Then the slot is as free as before, and that CPU's entry becomes the stale one. A magazine
- * must not clear three kinds of remote bits:
+ * The queue lies in an array. When it has come to the end of it, its oldest entries go back to
+ * their spans, but for a few more than the floor, and the next ones are put at the beginning. Once
+ * a floor of these are there, all that is left at the end may be allocated; it goes back as well
+ * instead, and the queue is in one piece again. So an allocation and a free find a piece of the
+ * array that needs no wrapping, and one compare each tells whether they may go on. Entries that go
+ * back do so by slot word, with one atomic operation for all of a word that follow each other:
+ * objects freed in order leave the queue in order.
  *
- * - Of a slot that waits for a grace period. Its deferred bit is set before the remote one, so
- *   it is seen after that has been cleared; the remote bit is set again, and the announcement
- *   made up for. No sweep expires the deferred bit in between: preemption is off here, and a
- *   CPU that did not see what was written before a grace period is done before that ends.
- * - Of a slot whose free bit is set as well: two frees have raced, and the fold reports them.
- * - Of a slot with a special. A heap has no magazines from its first special on.
+ * Of two frees of one object at the same time one finds the cell not live, as all but one CPU claim
+ * with an exchange (KMH_FREER_SHARED). That one CPU looks and stores: another free may come in
+ * between, and both succeed. The cell names the store then. The slot's bit in the span, which the
+ * other free has set or is to set, is found out when the entry goes back to the span, and by the
+ * cell when it is to be allocated from. Each is reported as a double free, and the slot has one
+ * holder. An entry whose tag is not in its cell can only be of a free that was the first to make
+ * the span shared a moment before: it is dropped when its turn comes.
+ *
+ * What no look finds out is a free that stands still between its look and its store while another
+ * frees the same object, that goes back, its span becomes empty and its pages are used anew: as
+ * with any free that comes too late, it is then another object that is freed.
  */
 #include <linux/cpumask.h>
-#include <linux/rcupdate.h>
+#include <linux/jiffies.h>
 #include <linux/sizes.h>
 
 #include "cpu/magazine.h"
@@ -34,19 +40,21 @@
 #include "heap.h"
 #include "span/arenamap.h"
 
-/*
- * As many objects as a live set of changing sizes needs, so that a trip to mcentral is not
- * what one allocation in a thousand takes; with the allocator's link eight cache lines. Fewer
- * of large classes, and under PREEMPT_RT: a flush takes all of them in one interrupt.
- */
-#define KMH_MAGAZINE_OBJECTS	62U
+/* Entries, of large classes as many as have these bytes, but a few always. */
+#define KMH_MAGAZINE_ENTRIES	64U
 #define KMH_MAGAZINE_BYTES	SZ_256K
-#define KMH_MAGAZINE_LEAST	14U
+
+/* Entries that rest, in classes up to KMH_REST_SIZE bytes and in larger ones. */
+#define KMH_REST_SMALL		16U
+#define KMH_REST_LARGE		4U
+#define KMH_REST_SIZE		1024U
+
+/* Magazines kept ready, for each CPU, and how often frees that find none ask for more. */
+#define KMH_MAGAZINE_RESERVE	4U
+#define KMH_MAGAZINE_PAUSE	DIV_ROUND_UP(HZ, 20)
 
 struct kmh_magazine {
-	unsigned int n;
-	unsigned int max;
-	unsigned long object[KMH_MAGAZINE_OBJECTS];
+	struct kmh_entry entry[KMH_MAGAZINE_ENTRIES];
 };
 
 static struct kmh_fixalloc kmh_magazine_pool;
@@ -63,186 +71,298 @@ void kmh_magazines_exit(void)
 }
 
 /* A heap does without magazines where the module's limit forbids them, and so does reclaim. */
-int kmh_magazines_refill(unsigned int nobjs, gfp_t gfp)
+int kmh_magazines_refill(gfp_t gfp)
 {
 	int err;
 
 	if (current->flags & PF_MEMALLOC)
 		return 0;
-	err = kmh_fixalloc_refill(&kmh_magazine_pool, nobjs, gfp);
+	err = kmh_fixalloc_refill(&kmh_magazine_pool, KMH_MAGAZINE_RESERVE * num_online_cpus(),
+				  gfp);
 	return err == -EDQUOT ? 0 : err;
 }
 
-/* Make the announcement that the entry of @addr stood for. Preemption is off. */
-static void kmh_magazine_announce(struct kmheap *heap, unsigned long addr)
+/* Entries of a class that rest. */
+static unsigned int kmh_magazine_floor(unsigned int spanclass)
 {
-	struct kmh_mspan *s = kmh_span_of(addr);
-
-	kmh_assert_pinned();
-	/* A span of another heap, or of none, means that our span has been empty meanwhile. */
-	if (READ_ONCE(s->state) == KMH_SPAN_SMALL && READ_ONCE(s->mcache) == heap->mcache &&
-	    kmh_mspan_unannounced(s))
-		kmh_inbox_announce(s);
+	return kmh_spanclass_size[spanclass] <= KMH_REST_SIZE ? KMH_REST_SMALL : KMH_REST_LARGE;
 }
 
-/* Pop the last entry; there is one. */
-static __always_inline unsigned long kmh_magazine_pop(struct kmh_magazine *m)
+/* Entries that stay when the queue has come to the end of the array. */
+static unsigned int kmh_magazine_keep(unsigned int spanclass)
 {
-	unsigned int n = m->n - 1;
-
-	WRITE_ONCE(m->n, n);
-	return m->object[n];
-}
-
-static struct kmh_magazine *kmh_magazine_new(struct kmh_mcache *mc, unsigned int spanclass)
-{
-	struct kmh_magazine *m = kmh_fixalloc_get(&kmh_magazine_pool);
-
-	if (!m)
-		return NULL;
-	if (unlikely(!kmh_heap_try_book_side(mc->heap, sizeof(*m)))) {
-		kmh_fixalloc_put(&kmh_magazine_pool, m);
-		return NULL;
-	}
-	WRITE_ONCE(m->n, 0);
-	m->max = IS_ENABLED(CONFIG_PREEMPT_RT) ? KMH_MAGAZINE_LEAST :
-		 clamp(KMH_MAGAZINE_BYTES / kmh_spanclass_size[spanclass], KMH_MAGAZINE_LEAST,
-		       KMH_MAGAZINE_OBJECTS);
-	WRITE_ONCE(mc->magazine[spanclass], m);
-	kmh_kick_ask(&mc->heap->idle.kick);
-	return m;
+	return kmh_magazine_floor(spanclass) / 2 * 3;
 }
 
 /*
- * Remember an object of a full span, whose remote bit has been set, instead of announcing the
- * span. Context: any; preemption off since before the bit was set. So the descriptor may be
- * another span by now, but one whose heap exists. Return: false when the span must be announced.
+ * Entries of a class at most: those that stay do not meet a floor of new ones. Under PREEMPT_RT no
+ * more than that, as a drain is one interrupt long.
  */
-bool kmh_magazine_put(struct kmh_mspan *s, unsigned long addr)
+unsigned int kmh_magazine_room(unsigned int spanclass)
 {
-	struct kmh_mcache *mc = this_cpu_ptr(READ_ONCE(s->mcache));
-	unsigned int spanclass = READ_ONCE(s->spanclass);
+	unsigned int least = kmh_magazine_keep(spanclass) + kmh_magazine_floor(spanclass) + 4;
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		return least;
+	return clamp(KMH_MAGAZINE_BYTES / kmh_spanclass_size[spanclass], least,
+		     KMH_MAGAZINE_ENTRIES);
+}
+
+/* Is the queue in two pieces? */
+static bool kmh_mcslot_wrapped(const struct kmh_mcslot *c)
+{
+	return c->tail < c->head;
+}
+
+/* The end of a class's array. */
+static struct kmh_entry *kmh_magazine_end(const struct kmh_mcache *mc, const struct kmh_mcslot *c)
+{
+	return mc->magazine[c - mc->slot]->entry + kmh_magazine_room(c - mc->slot);
+}
+
+/* Put the queue, whose first piece is empty, in one piece. */
+static void kmh_magazine_unwrap(struct kmh_mcache *mc, struct kmh_mcslot *c)
+{
+	unsigned int spanclass = c - mc->slot;
+
+	WRITE_ONCE(mc->taken[spanclass], mc->taken[spanclass] + kmh_magazine_room(spanclass));
+	WRITE_ONCE(c->head, mc->magazine[spanclass]->entry);
+	c->limit = kmh_magazine_end(mc, c);
+	c->ready = c->tail - kmh_magazine_floor(spanclass);
+}
+
+/*
+ * There is nothing else to allocate, and the caller cannot wait for memory: take what has been
+ * freed first, without a rest. In the section. Return: NULL when the magazine is empty.
+ */
+void *kmh_magazine_take_resting(struct kmh_mcache *mc, struct kmh_mcslot *c)
+{
+	unsigned int spanclass = c - mc->slot;
+	struct kmh_entry *e;
+
+	for (;;) {
+		if (kmh_mcslot_wrapped(c) && c->head == kmh_magazine_end(mc, c))
+			kmh_magazine_unwrap(mc, c);
+		e = c->head;
+		if (e == c->tail)
+			return NULL;
+		WRITE_ONCE(c->head, e + 1);
+		if (likely(READ_ONCE(*e->cell) == mc->tag)) {
+			WRITE_ONCE(*e->cell, KMH_CELL_LIVE);
+			return (void *)e->addr;
+		}
+		WRITE_ONCE(mc->taken[spanclass], mc->taken[spanclass] - 1);
+		kmh_misuse_twice(mc->heap, e->addr, kmh_spanclass_size[spanclass]);
+	}
+}
+
+/* There is no magazine: have the worker make some, now and then. */
+static void kmh_magazines_ask(struct kmh_mcache *mc)
+{
+	static unsigned long after = INITIAL_JIFFIES;
+
+	if (time_before(jiffies, READ_ONCE(after)))
+		return;
+	WRITE_ONCE(after, jiffies + KMH_MAGAZINE_PAUSE);
+	kmh_mheap_kick(&mc->node->mheap, true);
+}
+
+static bool kmh_magazine_new(struct kmh_mcache *mc, struct kmh_mcslot *c)
+{
+	unsigned int spanclass = c - mc->slot;
 	struct kmh_magazine *m;
-	bool put;
+
+	/* A free may come here every time: it takes the pool's lock for a magazine only. */
+	if (unlikely(smp_processor_id() >= KMH_CELL_TAGS) ||
+	    !kmh_heap_try_book_side(mc->heap, sizeof(*m)))
+		return false;
+	m = READ_ONCE(kmh_magazine_pool.nfree) ? kmh_fixalloc_get(&kmh_magazine_pool) : NULL;
+	if (unlikely(!m)) {
+		kmh_heap_unbook_side_atomic(mc->heap, sizeof(*m));
+		kmh_magazines_ask(mc);
+		return false;
+	}
+	WRITE_ONCE(c->head, m->entry);
+	WRITE_ONCE(c->tail, m->entry);
+	WRITE_ONCE(mc->magazine[spanclass], m);
+	c->limit = kmh_magazine_end(mc, c);
+	c->ready = m->entry - kmh_magazine_floor(spanclass);
+	kmh_kick_ask(&mc->heap->idle.kick);
+	return true;
+}
+
+/*
+ * Allocations ever made from the mcache: what has left the magazine or the free bits of a span, and
+ * did not go elsewhere. Context: any; exact at rest.
+ */
+unsigned long kmh_mcache_allocs(const struct kmh_mcache *mc, unsigned int spanclass)
+{
+	const struct kmh_mcslot *c = &mc->slot[spanclass];
+	unsigned long n = READ_ONCE(mc->taken[spanclass]) - hweight_long(READ_ONCE(c->avail));
+	struct kmh_magazine *m = READ_ONCE(mc->magazine[spanclass]);
+	unsigned long left = m ? READ_ONCE(c->head) - m->entry : 0;
+
+	/* The magazine may be coming or going. */
+	return left <= KMH_MAGAZINE_ENTRIES ? n + left : n;
+}
+
+/*
+ * Slots of one word, whose cells say OUT, become the span's to give. In the section of @mc, or its
+ * CPU is dead. A span that @mc does not own may be another one afterwards.
+ */
+void kmh_mcache_give(struct kmh_mcache *mc, struct kmh_mspan *s, unsigned int word,
+		     unsigned long mask)
+{
+	unsigned long first = kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS), twice;
+	struct kmh_slots *w = &s->w[word];
+	size_t bytes = s->elemsize;
 
 	kmh_assert_pinned();
-	/* A span of another node than this CPU allocates from goes back to its node. */
-	if (unlikely(READ_ONCE(mc->no_magazines)) ||
-	    (nr_node_ids > 1 && s->mheap != &mc->node->mheap) || !kmh_mcache_enter(mc))
-		return false;
-	m = mc->magazine[spanclass] ?: kmh_magazine_new(mc, spanclass);
-	put = likely(m) && m->n < m->max;
-	if (put) {
-		m->object[m->n] = addr;
-		WRITE_ONCE(m->n, m->n + 1);
+	/* Only the owner writes its mcache there, so a racing write never makes it equal. */
+	if (data_race(s->owner) == mc) {
+		twice = w->free & mask;
+		WRITE_ONCE(w->free, w->free | mask);
+	} else {
+		twice = atomic_long_fetch_or(mask, &w->remote) & mask;
+		if (kmh_mspan_unannounced(s))
+			kmh_inbox_announce(s);
 	}
-	kmh_mcache_leave(mc);
-	return put;
-}
-
-/* Is @addr a slot of @spanclass in this heap? */
-static __always_inline bool kmh_magazine_fits(const struct kmh_mcache *mc, unsigned int spanclass,
-					      const struct kmh_mspan *s, unsigned long addr,
-					      unsigned long *slot)
-{
-	return kmh_mspan_slot_at(s, addr, slot) &&
-	       /* The descriptor may be stale: this is looked at again once the slot is ours. */
-	       data_race(s->spanclass == spanclass && s->mcache == mc->percpu) &&
-	       !READ_ONCE(mc->no_magazines);
+	for (; unlikely(twice); twice &= twice - 1)
+		kmh_misuse_twice(mc->heap, first + __ffs(twice) * bytes, bytes);
 }
 
 /*
- * Does a slot with its remote bit set wait for a grace period? The flags say more than the
- * bits where these are being set (too early to have a remote bit), and less where they are
- * being swept (the grace period is over).
+ * Take the oldest entries off the queue that are of one slot word, before @to; there is one.
+ * Return: their bits.
  */
-static __always_inline bool kmh_magazine_waits(const struct kmh_mspan *s, unsigned long slot)
+static unsigned long kmh_magazine_pop_word(struct kmh_mcache *mc, struct kmh_mcslot *c,
+					   struct kmh_entry *to)
 {
-	return unlikely(READ_ONCE(s->dirty[0]) | READ_ONCE(s->dirty[1])) &&
-	       kmh_mspan_slot_waits(s, slot);
+	unsigned long cell = (unsigned long)c->head->cell, word = cell / KMH_WORD_SLOTS, mask;
+	unsigned int spanclass = c - mc->slot, left = KMH_WORD_SLOTS - cell % KMH_WORD_SLOTS;
+	size_t bytes = kmh_spanclass_size[spanclass];
+	unsigned long first = c->head->addr - cell % KMH_WORD_SLOTS * bytes, bit;
+	struct kmh_entry *e = c->head;
+
+	/* Most that were freed in order are side by side. */
+	while (++e < to && --left && e->cell == e[-1].cell + 1 && e->addr == e[-1].addr + bytes)
+		;
+	mask = kmh_run_mask(cell % KMH_WORD_SLOTS, e - c->head);
+	for (; e < to; e++) {
+		cell = (unsigned long)e->cell;
+		/* The descriptor may be another span than when a stale entry was put here. */
+		if (cell / KMH_WORD_SLOTS != word ||
+		    e->addr - cell % KMH_WORD_SLOTS * bytes != first)
+			break;
+		bit = BIT(cell % KMH_WORD_SLOTS);
+		if (unlikely(mask & bit))
+			kmh_misuse_twice(mc->heap, e->addr, bytes);
+		mask |= bit;
+	}
+	/* They were no allocations. */
+	WRITE_ONCE(mc->taken[spanclass], mc->taken[spanclass] - (e - c->head));
+	WRITE_ONCE(c->head, e);
+	return mask;
 }
 
 /*
- * Has a slot with its remote bit set been freed by its owner as well, in a race? Both bits are for
- * the fold to report: if only the remote one were taken back, the slot would be handed out twice.
+ * An entry that was the oldest, whose cell is not its span's any more: of an arena that a client
+ * has freed, or of an object that was freed twice, so that its span could go while the entry was
+ * here. In the first case the descriptor stays what it was, and the slot counts as free. In the
+ * second one the cell is another span's by now, and may be that of another entry.
  */
-static __always_inline bool kmh_magazine_doubled(const struct kmh_mspan *s, unsigned long slot)
+static void kmh_magazine_stray(struct kmh_mcache *mc, struct kmh_mspan *s,
+			       const struct kmh_entry *e)
 {
-	return READ_ONCE(s->w[slot / KMH_WORD_SLOTS].free) & BIT(slot % KMH_WORD_SLOTS);
+	if (READ_ONCE(s->state) == KMH_SPAN_GONE)
+		cmpxchg(e->cell, mc->tag, KMH_CELL_OUT);
+	else
+		kmh_misuse_twice(mc->heap, e->addr, 0);
 }
 
-/* Make the object of an entry live again; see the top of this file. */
-static __always_inline bool kmh_magazine_claim(struct kmh_mcache *mc, unsigned int spanclass,
-					       unsigned long addr)
+/* Does the address of an entry lead to its cell? */
+static bool kmh_entry_fits(const struct kmh_mspan *s, const struct kmh_entry *e)
 {
-	struct kmh_mspan *s = kmh_span_of(addr);
-	unsigned long *remote, slot, again;
+	u8 state = READ_ONCE(s->state);
 
-	if (unlikely(!kmh_magazine_fits(mc, spanclass, s, addr, &slot) ||
-		     kmh_magazine_waits(s, slot) || kmh_magazine_doubled(s, slot))) {
-		kmh_magazine_announce(mc->heap, addr);
-		return false;
+	return (state == KMH_SPAN_SMALL || state == KMH_SPAN_TINY) &&
+	       (unsigned long)(e->cell - s->cell) < s->nelems;
+}
+
+/* Give the entries before @to back to their spans. In the section, or the CPU is dead. */
+static void kmh_magazine_evict(struct kmh_mcache *mc, struct kmh_mcslot *c, struct kmh_entry *to)
+{
+	while (c->head < to) {
+		struct kmh_entry e = *c->head;
+		struct kmh_mspan *s = kmh_span_of(e.addr);
+		bool fits = kmh_entry_fits(s, &e);
+		unsigned long mask = kmh_magazine_pop_word(mc, c, likely(fits) ? to : c->head + 1);
+		unsigned int word = (e.cell - s->cell) / KMH_WORD_SLOTS;
+		unsigned long moved;
+
+		if (unlikely(!fits)) {
+			kmh_magazine_stray(mc, s, &e);
+			continue;
+		}
+		moved = kmh_cells_move(s, word, mask, mc->tag, KMH_CELL_OUT);
+		/* A stale entry has not kept the span: only its own address is known. */
+		if (unlikely(!moved)) {
+			kmh_misuse_twice(mc->heap, e.addr, kmh_spanclass_size[c - mc->slot]);
+			continue;
+		}
+		kmh_misuse_twice_slots(s, word, mask & ~moved);
+		kmh_mcache_give(mc, s, word, moved);
 	}
-	remote = kmh_slots_remote(&s->w[slot / KMH_WORD_SLOTS]);
-	kmh_test_point("claim of a magazine");
-	/*
-	 * Fully ordered: the last accesses to the object before this, the checks after it.
-	 * Pairs with the exchanges in kmh_mspan_set_remote() and kmh_mspan_fold_word(). The
-	 * descriptor may have become another small span since the check, with its remote bits
-	 * in the same places (kmh_pool_words). A bit that is set there belongs to a slot that
-	 * is free. While it is clear for a moment, the slot is not folded, and no grace
-	 * period that began in the new life can end, because preemption is off here.
-	 */
-	if (unlikely(!test_and_clear_bit(slot % KMH_WORD_SLOTS, remote)))
-		return false;
-	/*
-	 * If the span was the same when the bit was cleared, the slot is ours and the span stays.
-	 */
-	if (likely(kmh_magazine_fits(mc, spanclass, s, addr, &again) && again == slot &&
-		   !kmh_magazine_waits(s, slot)))
-		return true;
-	/* Set the bit again that was cleared, whatever the address is by now. */
-	test_and_set_bit(slot % KMH_WORD_SLOTS, remote);
-	if (kmh_mspan_unannounced(s))	/* as after kmh_mspan_set_remote() */
-		kmh_inbox_announce(s);
-	return false;
 }
 
-/* The last object that this CPU has freed and that is still free, or NULL. In @mc's section. */
-void *kmh_magazine_get(struct kmh_mcache *mc, unsigned int spanclass)
+/*
+ * Make room for one more entry, at the end of the array or behind a floor of entries at its
+ * beginning (see the top of this file). In the section. Return: false when there is no magazine.
+ */
+bool kmh_magazine_make_room(struct kmh_mcache *mc, struct kmh_mcslot *c)
 {
+	unsigned int spanclass = c - mc->slot;
 	struct kmh_magazine *m = mc->magazine[spanclass];
 
-	while (m && m->n) {
-		unsigned long addr = kmh_magazine_pop(m);
-
-		if (likely(kmh_magazine_claim(mc, spanclass, addr))) {
-			data_race(mc->taken[spanclass]++);	/* statistics load it */
-			return (void *)addr;
-		}
+	if (unlikely(!m))
+		return kmh_magazine_new(mc, c);
+	if (kmh_mcslot_wrapped(c)) {
+		kmh_magazine_evict(mc, c, kmh_magazine_end(mc, c));
+		kmh_magazine_unwrap(mc, c);
+		return true;
 	}
-	return NULL;
+	kmh_magazine_evict(mc, c, c->tail - kmh_magazine_keep(spanclass));
+	c->ready = c->tail - kmh_magazine_floor(spanclass);
+	WRITE_ONCE(c->tail, m->entry);
+	c->limit = m->entry + kmh_magazine_floor(spanclass);
+	return true;
 }
 
-/* Announce the spans of all entries of an mcache. In the section, or the CPU is dead. */
+/* Give all entries of an mcache back to their spans. In the section, or the CPU is dead. */
 void kmh_magazines_drain(struct kmh_mcache *mc)
 {
 	unsigned int i;
 
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
-		struct kmh_magazine *m = mc->magazine[i];
+		struct kmh_mcslot *c = &mc->slot[i];
 
-		while (m && m->n)
-			kmh_magazine_announce(mc->heap, kmh_magazine_pop(m));
+		if (kmh_mcslot_wrapped(c)) {
+			kmh_magazine_evict(mc, c, kmh_magazine_end(mc, c));
+			kmh_magazine_unwrap(mc, c);
+		}
+		kmh_magazine_evict(mc, c, c->tail);
 	}
 }
 
-/* A guess, from any CPU: a magazine that is given back meanwhile can still be read. */
+/* Entries in a magazine: a guess, from any CPU. */
 unsigned int kmh_magazine_len(const struct kmh_mcache *mc, unsigned int spanclass)
 {
-	struct kmh_magazine *m = READ_ONCE(mc->magazine[spanclass]);
+	const struct kmh_mcslot *c = &mc->slot[spanclass];
+	long n = READ_ONCE(c->tail) - READ_ONCE(c->head);
 
-	return m ? READ_ONCE(m->n) : 0;
+	if (n < 0)
+		n += kmh_magazine_room(spanclass);
+	return clamp_t(long, n, 0, KMH_MAGAZINE_ENTRIES);
 }
 
 static bool kmh_has_magazines(const struct kmh_mcache *mc)
@@ -256,9 +376,9 @@ static bool kmh_has_magazines(const struct kmh_mcache *mc)
 }
 
 /*
- * Announce all spans, so that a search for free slots finds them. Interrupts only CPUs that have
- * something in a magazine. A CPU that is in its section is asked again at once, three times in
- * all. Context: process context; may sleep.
+ * Give all entries of all CPUs back, so that a search for free slots finds them. Interrupts only
+ * CPUs that have something in a magazine. A CPU that is in its section is asked again at once,
+ * three times in all. Context: process context; may sleep.
  */
 void kmh_magazines_drain_all(struct kmheap *heap)
 {
@@ -268,29 +388,24 @@ void kmh_magazines_drain_all(struct kmheap *heap)
 		cpu_relax();
 }
 
-/*
- * Stop using magazines in a heap that is about to have its first special: afterwards no CPU takes
- * an object from one. Context: process context; sleeps.
- */
-void kmh_magazines_end(struct kmheap *heap)
-{
-	unsigned int cpu;
-
-	for_each_possible_cpu(cpu)
-		WRITE_ONCE(per_cpu_ptr(heap->mcache, cpu)->no_magazines, 1);
-	synchronize_rcu();	/* preemption is off in sections: they see it, or are over */
-}
-
-/* Free magazines: entries are announced, or the heap ends. Called as kmh_magazines_drain() is. */
+/* Free magazines, which are empty, or the heap ends. Called as kmh_magazines_drain() is. */
 void kmh_magazines_free(struct kmh_mcache *mc)
 {
 	unsigned int i;
 
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
-		if (!mc->magazine[i])
+		struct kmh_magazine *m = mc->magazine[i];
+		struct kmh_mcslot *c = &mc->slot[i];
+
+		if (!m)
 			continue;
-		kmh_heap_unbook_side_atomic(mc->heap, sizeof(struct kmh_magazine));
-		kmh_fixalloc_put(&kmh_magazine_pool, mc->magazine[i]);
+		WRITE_ONCE(mc->taken[i], mc->taken[i] + (c->head - m->entry));
 		WRITE_ONCE(mc->magazine[i], NULL);
+		WRITE_ONCE(c->head, NULL);
+		WRITE_ONCE(c->tail, NULL);
+		c->ready = NULL;
+		c->limit = NULL;
+		kmh_heap_unbook_side_atomic(mc->heap, sizeof(*m));
+		kmh_fixalloc_put(&kmh_magazine_pool, m);
 	}
 }

@@ -17,37 +17,110 @@
 #include "cpu/tiny.h"
 #include "heap.h"
 
-/* The window of a class without a span: it has no free slot, and nothing writes to it. */
-struct kmh_slots kmh_no_slots;
-
-static void kmh_mcslot_set_word(struct kmh_mcslot *c, struct kmh_slots *w)
+/* Make a word of the cached span the window of class @c, whose window is empty. */
+static void kmh_mcslot_set_word(struct kmh_mcslot *c, unsigned int word)
 {
 	struct kmh_mspan *s = c->span;
 
-	c->wbase = kmh_mspan_slot_addr(s, (w - s->w) * KMH_WORD_SLOTS);
-	c->word = w;
+	c->wbase = kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS);
+	c->wcell = &s->cell[word * KMH_WORD_SLOTS];
+}
+
+/* The word of the window; the class has a span. */
+static unsigned int kmh_mcslot_word(const struct kmh_mcslot *c)
+{
+	return (c->wcell - c->span->cell) / KMH_WORD_SLOTS;
 }
 
 /*
- * Make another word of the cached span the window of class @c, whose window is empty; in the
- * section. Only words with slots that this CPU has freed are tried: folding and sweeping are for
- * kmh_mcache_refill(). Return: false when no word has one.
+ * Set aside the next slots of the window, those side by side from the lowest free one on. In the
+ * section. False when the window has none.
  */
-bool kmh_mcslot_turn(struct kmh_mcslot *c)
+static bool kmh_mcache_reload(struct kmh_mcache *mc, unsigned int spanclass)
 {
-	struct kmh_slots *w = c->word;
-	struct kmh_mspan *s = c->span;
-	unsigned int i;
+	unsigned int n = kmh_batch_slots(kmh_spanclass_size[spanclass]);
+	struct kmh_mcslot *c = &mc->slot[spanclass];
+	unsigned long avail;
+	struct kmh_slots *w;
 
-	for (i = 1; s && i < s->nwords; i++) {
-		if (++w == s->w + s->nwords)
-			w = s->w;
-		if (!kmh_slots_avail(w))
+	if (!c->span)
+		return false;
+	w = &c->span->w[kmh_mcslot_word(c)];
+	avail = kmh_slots_avail(w);
+	if (!avail)
+		return false;
+	avail &= ~0UL >> (KMH_WORD_SLOTS - n) << (__ffs(avail) & -n);
+	WRITE_ONCE(w->free, w->free & ~avail);
+	WRITE_ONCE(c->avail, avail);
+	/* Statistics load it outside the section. */
+	data_race(mc->taken[spanclass] += hweight_long(avail));
+	return true;
+}
+
+/*
+ * Turn the window, which is empty, to another word of the cached span; in the section. Only words
+ * with free bits are tried: folding and sweeping are for kmh_mcache_refill(). Return: false when no
+ * word has one.
+ */
+static bool kmh_mcslot_turn(struct kmh_mcslot *c)
+{
+	struct kmh_mspan *s = c->span;
+	unsigned int i, word;
+
+	if (!s)
+		return false;
+	word = kmh_mcslot_word(c);
+	for (i = 1; i < s->nwords; i++) {
+		if (++word == s->nwords)
+			word = 0;
+		if (!kmh_slots_avail(&s->w[word]))
 			continue;
-		kmh_mcslot_set_word(c, w);
+		kmh_mcslot_set_word(c, word);
 		return true;
 	}
 	return false;
+}
+
+/*
+ * Nothing could be taken from class @c. If that was because the cell of what came next names
+ * another party, the object has been freed twice: report that, and leave it to that party. In the
+ * section. Return: false when there was nothing to take.
+ */
+static noinline bool kmh_mcslot_amiss(struct kmh_mcache *mc, struct kmh_mcslot *c)
+{
+	unsigned int spanclass = c - mc->slot;
+	unsigned long addr, bit;
+
+	if (c->head < c->ready) {
+		addr = c->head->addr;
+		WRITE_ONCE(c->head, c->head + 1);
+	} else if (c->avail) {
+		bit = c->avail & -c->avail;
+		addr = c->wbase + __ffs(bit) * kmh_spanclass_size[spanclass];
+		WRITE_ONCE(c->avail, c->avail ^ bit);
+	} else {
+		return false;
+	}
+	/* It was no allocation; statistics load the counter. */
+	WRITE_ONCE(mc->taken[spanclass], mc->taken[spanclass] - 1);
+	kmh_misuse_twice(mc->heap, addr, kmh_spanclass_size[spanclass]);
+	return true;
+}
+
+/*
+ * Take an object from the magazine, the window, or another word of the span. In the section. NULL:
+ * there is none, and kmh_mcache_refill() is next.
+ */
+void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct kmh_mcslot *c = &mc->slot[spanclass];
+	void *p;
+
+	while (!kmh_mcslot_take(mc, c, spanclass, &p))
+		if (!kmh_mcslot_amiss(mc, c) && !kmh_mcache_reload(mc, spanclass) &&
+		    !(kmh_mcslot_turn(c) && kmh_mcache_reload(mc, spanclass)))
+			return NULL;
+	return p;
 }
 
 /* Give up span @s. In the section of @mc, or its CPU is dead. */
@@ -63,13 +136,18 @@ static void kmh_mcache_uncache(struct kmh_mcache *mc, struct kmh_mspan *s)
 static void kmh_mcslot_uncache(struct kmh_mcache *mc, struct kmh_mcslot *c)
 {
 	struct kmh_mspan *s = c->span;
+	struct kmh_slots *w;
 
 	if (!s)
 		return;
-	/* Statistics load the counter outside the section. */
-	data_race(mc->taken[c - mc->slot] -= hweight_long(c->avail));
-	WRITE_ONCE(c->avail, 0);
-	c->word = &kmh_no_slots;
+	if (c->avail) {
+		w = &s->w[kmh_mcslot_word(c)];
+		kmh_misuse_twice_slots(s, kmh_mcslot_word(c), w->free & c->avail);
+		WRITE_ONCE(w->free, w->free | c->avail);
+		/* Statistics load the counter outside the section. */
+		data_race(mc->taken[c - mc->slot] -= hweight_long(c->avail));
+		WRITE_ONCE(c->avail, 0);
+	}
 	WRITE_ONCE(c->span, NULL);
 	kmh_mcache_uncache(mc, s);
 }
@@ -110,8 +188,8 @@ static struct kmh_mspan *kmh_mcache_next_span(struct kmh_mcache *mc, unsigned in
  * (other words, remote frees), then in mcentral, then in fresh pages. In NMI the locks on the way
  * are only tried.
  *
- * Return: true when kmh_mcache_take() will succeed. Rarely it fails all the same: a double free
- * that loses a race meanwhile makes the slot wait for the fold.
+ * Return: true when kmh_mcache_take() will succeed. Rarely it fails all the same: of two frees at
+ * the same time one has the slot that the other has given to the span, or is giving it now.
  */
 bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 {
@@ -121,9 +199,9 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 
 	if (s) {
 		kmh_sweep_if_stale(s);
-		w = kmh_mspan_next_word(s, c->word - s->w);
+		w = kmh_mspan_next_word(s, kmh_mcslot_word(c));
 		if (w) {
-			kmh_mcslot_set_word(c, w);
+			kmh_mcslot_set_word(c, w - s->w);
 			return true;
 		}
 		kmh_mcslot_uncache(mc, c);
@@ -132,10 +210,10 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 		WRITE_ONCE(c->span, s);
 		w = kmh_mspan_next_word(s, 0);
 		if (likely(w)) {
-			kmh_mcslot_set_word(c, w);
+			kmh_mcslot_set_word(c, w - s->w);
 			return true;
 		}
-		/* A double free that lost its race has taken the only free slot away. */
+		/* A remote bit that came meanwhile, of a second free, bars the only free slot. */
 		kmh_mcslot_uncache(mc, c);
 		if (!mc->spare[spanclass])
 			break;
@@ -144,15 +222,92 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 }
 
 /*
+ * Refill, and take an object; once more when a refill finds nothing but slots of objects that were
+ * freed twice at the same time. That ends: the take has left the slots that it found to their other
+ * holders, and the bits that barred the rest from it are gone after the next refill. Freed objects
+ * need not rest when a caller that cannot wait for memory would get none. In the section. Return:
+ * NULL when there is none.
+ */
+void *kmh_mcache_refill_take(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	void *p;
+
+	while (likely(kmh_mcache_refill(mc, spanclass))) {
+		p = kmh_mcache_take(mc, spanclass);
+		if (likely(p))
+			return p;
+	}
+	return mc->atomic ? kmh_magazine_take_resting(mc, &mc->slot[spanclass]) : NULL;
+}
+
+/*
+ * May an object of the span go into the magazine? One of another node than the CPU allocates from
+ * may not, and nor may one that makes the span shared: should the other CPU stand still between its
+ * look at @freer and its store, there is no entry yet whose cell it writes. In the section.
+ */
+static bool kmh_mcache_may_keep(struct kmh_mcache *mc, struct kmh_mspan *s)
+{
+	u8 freer = READ_ONCE(s->freer);
+
+	if (READ_ONCE(s->nid) != mc->nid)
+		return false;
+	if (freer == KMH_FREER_NONE) {
+		kmh_test_point("first free of a span: before the exchange");
+		freer = cmpxchg(&s->freer, KMH_FREER_NONE, mc->tag) ?: mc->tag;
+	}
+	if (freer == mc->tag || freer == KMH_FREER_SHARED)
+		return true;
+	cmpxchg(&s->freer, freer, KMH_FREER_SHARED);
+	return false;
+}
+
+/*
+ * Free a slot when kmh_mcslot_put() cannot: past the magazine, or into it once it has room. The
+ * claim comes first, as the slot keeps the span from then on: to make room takes a while, and after
+ * another free of the object the descriptor may be another span's. In the section. Return:
+ * KMH_FREE_DOUBLE, and nothing done, when the object was not live.
+ */
+enum kmh_free_result kmh_mcache_free_slow(struct kmh_mcache *mc, struct kmh_mspan *s,
+					  unsigned long slot, unsigned long addr)
+{
+	bool keep = kmh_mcache_may_keep(mc, s);
+	u8 cell = keep ? mc->tag : KMH_CELL_OUT;
+	struct kmh_mcslot *c;
+
+	kmh_test_point("free: before the claim");
+	if (unlikely(!kmh_slot_claim(s, slot, cell)))
+		return KMH_FREE_DOUBLE;
+	if (unlikely(kmh_mspan_slot_addr(s, slot) != addr || READ_ONCE(s->heap) != mc->heap)) {
+		cmpxchg(&s->cell[slot], cell, KMH_CELL_LIVE);	/* another span's by now */
+		return KMH_FREE_DOUBLE;
+	}
+	c = kmh_mcache_slot(mc, s);
+	if (keep && likely(c->tail != c->limit || kmh_magazine_make_room(mc, c))) {
+		kmh_mcslot_push(c, c->tail, addr, &s->cell[slot]);
+		return KMH_FREE_OK;
+	}
+	if (keep && unlikely(cmpxchg(&s->cell[slot], cell, KMH_CELL_OUT) != cell))
+		kmh_misuse_twice(mc->heap, addr, s->elemsize);
+	else
+		kmh_mcache_give(mc, s, slot / KMH_WORD_SLOTS, BIT(slot % KMH_WORD_SLOTS));
+	return KMH_FREE_OK;
+}
+
+/*
  * Free one slot, below nelems, of a small or tiny span. Context: any; preemption off. Return:
  * KMH_FREE_DOUBLE, and nothing done, when the slot was not live.
  */
 enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot)
 {
-	enum kmh_free_result res = kmh_free_local(s, slot, kmh_this_cpu_offset());
+	struct kmh_mcache *mc = kmh_this_cpu_ptr(s->mcache, kmh_this_cpu_offset());
+	enum kmh_free_result res;
 
 	kmh_assert_pinned();
-	return res == KMH_FREE_FOREIGN ? kmh_mspan_free_remote(s, slot) : res;
+	if (!kmh_mcache_enter(mc))
+		return kmh_mspan_free_remote(s, slot);
+	res = kmh_mcache_free_slow(mc, s, slot, kmh_mspan_slot_addr(s, slot));
+	kmh_mcache_leave(mc);
+	return res;
 }
 
 /* Call @fn for every span that an mcache holds. In the section. */
@@ -260,7 +415,9 @@ static struct kmh_node *kmh_mcache_home(struct kmheap *heap, unsigned int cpu)
 /*
  * Move a CPU that comes up, whose mcache is empty and not in use, to the node it is on now. Its
  * inbox may hold spans of the node that it was served from: they go on that node's lists.
- * Preemption is off where a span is announced, so after a grace period no more of them come.
+ * Preemption is off where a span is announced, so after a grace period no more of them come. Spans
+ * of the old node whose @freer it is stay so, and until they are shared or empty their objects go
+ * through its magazine: that costs locality, and may refuse an object to __GFP_THISNODE.
  * Context: process context; sleeps.
  */
 void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu)
@@ -276,19 +433,18 @@ void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu)
 	synchronize_rcu();
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 		kmh_inbox_leave(&old->central[i], mc);
+	mc->nid = new->mheap.nid;
 	WRITE_ONCE(mc->node, new);
 }
 
 static void kmh_mcache_init_cpu(struct kmheap *heap, unsigned int cpu)
 {
 	struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
-	unsigned int i;
 
 	mc->heap = heap;
-	mc->percpu = heap->mcache;
 	mc->node = kmh_mcache_home(heap, cpu);
-	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-		mc->slot[i].word = &kmh_no_slots;
+	mc->nid = mc->node->mheap.nid;
+	mc->tag = KMH_CELL_TAG + cpu % KMH_CELL_TAGS;
 	kmh_largecache_init(&mc->large);
 }
 

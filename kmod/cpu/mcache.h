@@ -28,20 +28,31 @@ struct kmh_magazine;
 struct kmh_node;
 struct kmheap;
 
+/* A freed object in a magazine. */
+struct kmh_entry {
+	unsigned long addr;
+	u8 *cell;
+};
+
 /*
- * One class of an mcache: what an allocation touches, half a cache line. @word is the slot
- * word from which slots are allocated (the window) and @wbase the address of its first slot.
- * Without a span @word points to a word without a free slot.
+ * One class of an mcache: what an allocation or a free touches of it, one cache line.
  *
- * @avail are slots side by side in the window, set aside for the next allocations. Their free
- * bits stay set until they are taken, so a free of one of them is recognized as a double
- * free. They are a copy, because an allocation that read the word would have to wait for the
- * last free to write it: an address, a lookup and a multiplication later. With the copy the
- * two overlap, and freed slots are still warm when the window is looked at again.
+ * The magazine is a queue of objects that this CPU has freed: entries from @head on to before
+ * @tail, or to the end of the array and from its beginning on. Those from @head to before @ready
+ * may be allocated again; the others rest. When @tail has come to @limit, there is something to do
+ * before another one (kmh_magazine_make_room()). Without a magazine all are NULL.
+ *
+ * @avail are slots of one word of @span, the window, with @wbase the address of the first one
+ * and @wcell its cell. They have been taken out of the span's free bits and are allocated from when
+ * the magazine has nothing to give.
  */
 struct kmh_mcslot {
+	struct kmh_entry *head;
+	struct kmh_entry *ready;
+	struct kmh_entry *tail;
+	struct kmh_entry *limit;
 	unsigned long avail;
-	struct kmh_slots *word;
+	u8 *wcell;
 	unsigned long wbase;
 	struct kmh_mspan *span;
 };
@@ -58,8 +69,9 @@ struct kmh_mcslot {
  */
 struct kmh_mcache {
 	u8 busy;
-	u8 no_magazines;		/* written once, by any CPU */
+	u8 tag;				/* in the cells of what its magazines hold */
 	u8 atomic;			/* the slow part serves a caller that cannot sleep */
+	u16 nid;			/* @node's */
 
 	/* tiny.c: the block being filled; tiny_span NULL when there is none */
 	unsigned int tiny_slot;
@@ -68,7 +80,6 @@ struct kmh_mcache {
 	unsigned long tiny_allocs;
 
 	struct kmheap *heap;
-	struct kmh_mcache __percpu *percpu;	/* == heap->mcache */
 	struct kmh_node *node;		/* the node that the CPU is served from */
 	unsigned int trips;		/* of this CPU; see kmh_trip_begin() */
 	unsigned int visited;		/* the last round of kmh_sweep_caches() that was here */
@@ -81,7 +92,7 @@ struct kmh_mcache {
 	struct llist_node *spare[KMH_NR_SPANCLASSES];	/* cached, to allocate from next */
 	struct kmh_magazine *magazine[KMH_NR_SPANCLASSES];	/* NULL until it is needed */
 	unsigned long refills[KMH_NR_SPANCLASSES];	/* ever; trips to mcentral */
-	unsigned long taken[KMH_NR_SPANCLASSES];	/* ever; allocations, and @avail */
+	unsigned long taken[KMH_NR_SPANCLASSES];	/* kmh_mcache_allocs() */
 
 	struct kmh_mcslot slot[KMH_NR_SPANCLASSES] ____cacheline_aligned;
 
@@ -89,11 +100,6 @@ struct kmh_mcache {
 	struct kmh_inbox inbox[KMH_NR_SPANCLASSES] ____cacheline_aligned;
 	u8 turns[KMH_NR_SPANCLASSES];	/* how often @announced has become @ripe */
 };
-
-extern struct kmh_slots kmh_no_slots;
-
-void *kmh_magazine_get(struct kmh_mcache *mc, unsigned int spanclass);
-bool kmh_mcslot_turn(struct kmh_mcslot *c);
 
 static __always_inline bool kmh_mcache_enter(struct kmh_mcache *mc)
 {
@@ -112,23 +118,73 @@ static __always_inline void kmh_mcache_leave(struct kmh_mcache *mc)
 }
 
 /*
- * Take the lowest slot of those that are set aside. In the section, whose owner alone writes
- * @free; the set bit becomes a clear one. False when none is left: kmh_mcache_reload() then.
+ * Take the object that has been in the magazine for longest, or the lowest slot of the window. In
+ * the section. A plain store makes the slot a client's: what comes between look and store is a
+ * free that comes too late, as if it came after it. WRITE_ONCE() of the fields would cost
+ * instructions. False when there is none, or it is another party's: kmh_mcache_take() then.
  */
-static __always_inline bool kmh_mcslot_take(struct kmh_mcslot *c, unsigned long spanclass,
-					    void **p)
+static __always_inline bool kmh_mcslot_take(struct kmh_mcache *mc, struct kmh_mcslot *c,
+					    unsigned long spanclass, void **p)
 {
-	unsigned long avail = c->avail, rest = avail & (avail - 1), bit;
+	struct kmh_entry *e = c->head;
+	unsigned long avail;
+	u8 *cell;
 
+	if (likely(e < c->ready)) {
+		cell = e->cell;
+		if (unlikely(data_race(*cell) != mc->tag))	/* any CPU may free twice */
+			return false;
+		WRITE_ONCE(*cell, KMH_CELL_LIVE);
+		data_race(c->head = e + 1);	/* statistics load it */
+		*p = (void *)e->addr;
+		return true;
+	}
+	avail = c->avail;
 	if (unlikely(!avail))
 		return false;
-	data_race(c->avail = rest);	/* statistics load it; WRITE_ONCE() costs instructions */
-	bit = avail ^ rest;
-	OPTIMIZER_HIDE_VAR(bit);	/* one operation on memory, not three */
-	/* Plain, so that it is one instruction where there is one: an aligned long. */
-	data_race(c->word->free ^= bit);
+	cell = c->wcell + __ffs(avail);
+	if (unlikely(data_race(*cell) != KMH_CELL_OUT))	/* as above */
+		return false;
+	WRITE_ONCE(*cell, KMH_CELL_LIVE);
+	data_race(c->avail = avail & (avail - 1));	/* as above */
 	*p = (void *)(c->wbase + __ffs(avail) * kmh_spanclass_size[spanclass]);
 	return true;
+}
+
+/* Make a freed object, whose cell has the tag, the magazine's last entry, @e. In the section. */
+static __always_inline void kmh_mcslot_push(struct kmh_mcslot *c, struct kmh_entry *e,
+					    unsigned long addr, u8 *cell)
+{
+	e->addr = addr;
+	e->cell = cell;
+	data_race(c->tail = e + 1);	/* statistics load it */
+	c->ready++;
+}
+
+/*
+ * Put a freed object into the magazine. In the section; the caller has seen its cell live. Return:
+ * false, and nothing done, when there is no room, or other CPUs have freed objects of the span as
+ * well: kmh_mcache_free_slow() then.
+ */
+static __always_inline bool kmh_mcslot_put(struct kmh_mcache *mc, struct kmh_mcslot *c,
+					   const struct kmh_mspan *s, unsigned long addr, u8 *cell)
+{
+	struct kmh_entry *e = c->tail;
+
+	if (unlikely(e == c->limit || READ_ONCE(s->freer) != mc->tag))
+		return false;
+	kmh_test_point("free: between freer and store");
+	WRITE_ONCE(*cell, mc->tag);
+	kmh_mcslot_push(c, e, addr, cell);
+	return true;
+}
+
+/* The class of an mcache that a span of its heap belongs to. */
+static __always_inline struct kmh_mcslot *kmh_mcache_slot(struct kmh_mcache *mc,
+							  const struct kmh_mspan *s)
+{
+	/* The descriptor may be recycled under a second free. */
+	return (void *)mc + data_race(s->mcslot);
 }
 
 /* Slots to set aside at a time: about 8 KiB, which stay in the first-level cache. */
@@ -137,87 +193,13 @@ static __always_inline unsigned int kmh_batch_slots(size_t bytes)
 	return bytes <= 128 ? 64 : bytes <= 512 ? 16 : 8;
 }
 
-/*
- * Set aside the next slots of the window, those side by side from the lowest free one on. In the
- * section. False when the window has none.
- */
-static __always_inline bool kmh_mcache_reload(struct kmh_mcache *mc, unsigned int spanclass)
-{
-	unsigned int n = kmh_batch_slots(kmh_spanclass_size[spanclass]);
-	struct kmh_mcslot *c = &mc->slot[spanclass];
-	unsigned long avail = kmh_slots_avail(c->word);
-
-	if (!avail)
-		return false;
-	avail &= ~0UL >> (KMH_WORD_SLOTS - n) << (__ffs(avail) & -n);
-	data_race(c->avail = avail);	/* as in kmh_mcslot_take() */
-	/* Statistics load it outside the section. */
-	data_race(mc->taken[spanclass] += hweight_long(avail));
-	return true;
-}
-
-/* Allocations ever made from the mcache: slots that are only set aside do not count. */
-static inline unsigned long kmh_mcache_allocs(const struct kmh_mcache *mc, unsigned int spanclass)
-{
-	return READ_ONCE(mc->taken[spanclass]) - hweight_long(READ_ONCE(mc->slot[spanclass].avail));
-}
-
-/*
- * Take a slot that is set aside, or one from the window, the magazine, or another word of the
- * span. NULL: there is none, and kmh_mcache_refill() is next.
- */
-static inline void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass)
-{
-	struct kmh_mcslot *c = &mc->slot[spanclass];
-	void *p;
-
-	if (!c->avail && !kmh_mcache_reload(mc, spanclass)) {
-		p = kmh_magazine_get(mc, spanclass);
-		if (p || !kmh_mcslot_turn(c) || !kmh_mcache_reload(mc, spanclass))
-			return p;
-	}
-	return kmh_mcslot_take(c, spanclass, &p) ? p : NULL;
-}
+unsigned long kmh_mcache_allocs(const struct kmh_mcache *mc, unsigned int spanclass);
+void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass);
+enum kmh_free_result kmh_mcache_free_slow(struct kmh_mcache *mc, struct kmh_mspan *s,
+					  unsigned long slot, unsigned long addr);
 
 /* Spans that a refill takes at most: one to allocate from, the others to spare. */
 #define KMH_REFILL_SPANS	4U
-
-/* Free a slot of a span that this CPU's mcache owns. In the section. */
-static __always_inline enum kmh_free_result kmh_free_owned(struct kmh_mspan *s,
-							   unsigned long slot)
-{
-	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
-	unsigned long bit = slot % KMH_WORD_SLOTS, free = w->free;
-
-	/* The remote bit: another CPU frees the same slot right now; see kmh_mspan_set_remote(). */
-	if (unlikely((free | data_race(w->remote.counter)) >> bit & 1))
-		return KMH_FREE_DOUBLE;
-	WRITE_ONCE(w->free, free | BIT(bit));
-	return KMH_FREE_OK;
-}
-
-/*
- * The owner is compared inside the section, because before that an interrupt could still have
- * given the span to another CPU. The flag that is set is this CPU's own, whoever owns the
- * span: the mcache is that of the span's heap.
- */
-static __always_inline enum kmh_free_result kmh_free_local(struct kmh_mspan *s, unsigned long slot,
-							   unsigned long cpu)
-{
-	struct kmh_mcache *mc = kmh_this_cpu_ptr(s->mcache, cpu);
-	enum kmh_free_result res;
-
-	if (unlikely(!kmh_mcache_enter(mc)))
-		return KMH_FREE_FOREIGN;
-	/* Only this CPU writes its own mcache there, so a racing write never makes it equal. */
-	if (unlikely(data_race(s->owner) != mc)) {
-		kmh_mcache_leave(mc);
-		return KMH_FREE_FOREIGN;
-	}
-	res = kmh_free_owned(s, slot);
-	kmh_mcache_leave(mc);
-	return res;
-}
 
 enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot);
 void kmh_mcache_walk_spans(struct kmh_mcache *mc, void (*fn)(struct kmh_mspan *s));
@@ -225,6 +207,7 @@ int kmh_mcache_init(struct kmheap *heap);
 void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu);
 void kmh_mcache_destroy(struct kmheap *heap, struct kmh_mcache __percpu *mcache);
 bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass);
+void *kmh_mcache_refill_take(struct kmh_mcache *mc, unsigned int spanclass);
 void kmh_mcache_drain_locked(struct kmh_mcache *mc);
 
 /* CPUs that a visit has found: those it could enter, and those that were in their section. */

@@ -18,6 +18,7 @@
 
 #include "cpu/tiny.h"
 #include "heap.h"
+#include "span/arenamap.h"
 
 #define KMH_TINY_LIVE		0x0fU
 #define KMH_TINY_OPEN		0x80U
@@ -63,6 +64,19 @@ static unsigned int kmh_tiny_clear(atomic_t *tiny, unsigned int block, unsigned 
 }
 
 /*
+ * Nothing in a block is live, and no CPU cuts objects from it. Its deferred bit is set before the
+ * last deferred object's live bit is cleared, so whoever finds nothing live sees it. Context: any;
+ * preemption off.
+ */
+static enum kmh_free_result kmh_tiny_free_block(struct kmh_mspan *s, unsigned int block,
+						enum kmh_free_result (*free)(struct kmh_mspan *s,
+									     unsigned int slot))
+{
+	return unlikely(kmh_mspan_slot_waits(s, block)) ? kmh_mspan_free_waiting(s, block) :
+							  free(s, block);
+}
+
+/*
  * Close the open block, so that no more objects are cut from it. It is freed if nothing in it is
  * live; otherwise the last free does that. In the section of @mc, or its CPU is dead.
  */
@@ -75,7 +89,7 @@ void kmh_tiny_close(struct kmh_mcache *mc)
 		return;
 	mc->tiny_span = NULL;
 	if (!(kmh_tiny_clear(s->tiny, mc->tiny_slot, KMH_TINY_OPEN) & KMH_TINY_LIVE))
-		kmh_mspan_free_remote(s, mc->tiny_slot);
+		kmh_tiny_free_block(s, mc->tiny_slot, kmh_mspan_free_remote);
 }
 
 /* Open a fresh block. */
@@ -85,11 +99,11 @@ static bool kmh_tiny_open(struct kmh_mcache *mc)
 
 	kmh_tiny_close(mc);
 	p = (unsigned long)kmh_mcache_take(mc, KMH_SPANCLASS_TINY);
-	if (!p && kmh_mcache_refill(mc, KMH_SPANCLASS_TINY))
-		p = (unsigned long)kmh_mcache_take(mc, KMH_SPANCLASS_TINY);
+	if (!p)
+		p = (unsigned long)kmh_mcache_refill_take(mc, KMH_SPANCLASS_TINY);
 	if (!p)
 		return false;
-	mc->tiny_span = mc->slot[KMH_SPANCLASS_TINY].span;
+	mc->tiny_span = kmh_span_of(p);
 	mc->tiny_slot = (p - mc->tiny_span->base) / KMH_TINY_BLOCK;
 	mc->tiny_off = 0;
 	/* Only this CPU knows the block: clear the boundaries of its last life. */
@@ -214,10 +228,7 @@ enum kmh_free_result kmh_tiny_free(struct kmh_mspan *s, unsigned long addr)
 	}
 	if (before & ~bit & (KMH_TINY_LIVE | KMH_TINY_OPEN))
 		return KMH_FREE_OK;
-	/* Readers may still hold objects of the block: the fold waits for them. */
-	if (kmh_mspan_slot_waits(s, block))
-		return kmh_mspan_free_remote(s, block);
-	return kmh_free_slot(s, block);
+	return kmh_tiny_free_block(s, block, kmh_free_slot);
 }
 
 /* Objects live in a tiny span, which may be another one by now. Context: any; exact at rest. */

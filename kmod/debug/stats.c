@@ -65,7 +65,8 @@ static void kmh_walk_slots(struct kmh_mspan *s, struct kmh_heap_walk *w)
 	w->st.deferred_objects += n.deferred;
 	if (READ_ONCE(s->owner)) {
 		w->st.cached_bytes += idle;
-		w->st.cpu_cache_bytes += idle;
+		/* kmh_mcache_kept_bytes() counts what is in magazines. */
+		w->st.cpu_cache_bytes += idle - (u64)min(n.held, n.free) * s->elemsize;
 	} else {
 		w->st.free_bytes += idle;
 		if (kmh_mspan_would_empty(s))
@@ -120,7 +121,10 @@ static void kmh_walk_leaving(struct kmh_arena *a, struct kmh_heap_walk *w)
 	w->st.footprint_bytes += a->bytes;
 }
 
-/* Bytes that a CPU keeps beside spans. Objects in its magazines are in free_bytes. */
+/*
+ * Bytes that a CPU keeps beside the free slots of its spans. Objects in its magazines are in the
+ * free bytes of their spans, too.
+ */
 static u64 kmh_mcache_kept_bytes(const struct kmh_mcache *mc)
 {
 	u64 npages = hweight64(READ_ONCE(mc->pages.bits)) + READ_ONCE(mc->large.parked.npages);

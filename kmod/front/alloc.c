@@ -2,8 +2,9 @@
 /*
  * The front door in: what a request is, and the fast path for small objects.
  *
- * The fast path, in words: preemption off; this CPU's mcache; its flag; the window of the
- * class; the lowest free slot. Everything else is kmh_alloc_slow().
+ * The fast path, in words: preemption off; this CPU's mcache; its flag; the oldest object in the
+ * magazine of the class, if enough are in it, or the lowest slot of its window. Everything else is
+ * kmh_alloc_slow().
  */
 #include <linux/export.h>
 #include <linux/mm.h>
@@ -37,8 +38,8 @@ void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spa
 	} else {
 		p = kmh_mcache_take(mc, spanclass);
 		mc->atomic = atomic;
-		if (!p && kmh_mcache_refill(mc, spanclass))
-			p = kmh_mcache_take(mc, spanclass);
+		if (!p)
+			p = kmh_mcache_refill_take(mc, spanclass);
 		kmh_mcache_leave(mc);
 	}
 	preempt_enable();
@@ -70,15 +71,16 @@ static void *kmh_alloc_grow(struct kmheap *heap, struct kmh_node *node, unsigned
 		if (kmh_mspan_pools_short(spanclass) &&
 		    !kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp))
 			continue;
+		/* What was freed meanwhile, or was in magazines, may do for the object. */
 		if (kmh_mheap_grow(&node->mheap, class->npages, class->align_pages, seen, gfp))
-			return NULL;
+			return kmh_alloc_try(heap, node, spanclass, kmh_alloc_is_urgent(gfp));
 	}
 }
 
 /*
- * An allocation that the window could not serve. In a heap with KMHEAP_HWCACHE_ALIGN the classes
- * whose size is no multiple of a cache line never get a span, so every request for one ends up
- * here and is sent on to a class whose size is.
+ * An allocation that neither magazine nor window could serve. In a heap with KMHEAP_HWCACHE_ALIGN
+ * the classes whose size is no multiple of a cache line never get a span, so every request for one
+ * ends up here and is sent on to a class whose size is.
  * Context: what @gfp says.
  * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).
  */
@@ -120,8 +122,7 @@ static noinline void *kmh_alloc_refill_unpin(struct kmh_mcache *mc, unsigned lon
 
 	if (likely(!(heap->flags & KMHEAP_HWCACHE_ALIGN))) {
 		mc->atomic = kmh_alloc_is_urgent(gfp);
-		if (kmh_mcache_refill(mc, spanclass))
-			p = kmh_mcache_take(mc, spanclass);
+		p = kmh_mcache_refill_take(mc, spanclass);
 	}
 	kmh_mcache_leave(mc);
 	preempt_enable();
@@ -133,7 +134,7 @@ static noinline void *kmh_alloc_refill_unpin(struct kmh_mcache *mc, unsigned lon
 	return p;
 }
 
-/* No slot is set aside. Context: as for kmh_alloc_refill_unpin(). */
+/* Nothing is at hand. Context: as for kmh_alloc_refill_unpin(). */
 static noinline void *kmh_alloc_reload_unpin(struct kmh_mcache *mc, unsigned long spanclass,
 					     gfp_t gfp)
 {
@@ -153,6 +154,7 @@ static __always_inline void *kmh_alloc_fast(struct kmheap *heap, unsigned long s
 					    gfp_t gfp, bool zero)
 {
 	struct kmh_mcache *mc;
+	struct kmh_mcslot *c;
 	unsigned long cpu;
 	void *p;
 
@@ -163,7 +165,9 @@ static __always_inline void *kmh_alloc_fast(struct kmheap *heap, unsigned long s
 		preempt_enable();
 		return kmh_alloc_slow(heap, spanclass, gfp);
 	}
-	if (unlikely(!kmh_mcslot_take(&mc->slot[spanclass], spanclass, &p)))
+	c = &mc->slot[spanclass];
+	OPTIMIZER_HIDE_VAR(c);	/* one register for its fields, not an index for each */
+	if (unlikely(!kmh_mcslot_take(mc, c, spanclass, &p)))
 		return kmh_alloc_reload_unpin(mc, spanclass, gfp);
 	kmh_mcache_leave(mc);
 	preempt_enable();

@@ -15,6 +15,7 @@
 #include <linux/mm.h>
 
 #include "front/front.h"
+#include "cpu/magazine.h"
 #include "heap.h"
 #include "span/arenamap.h"
 
@@ -24,37 +25,7 @@
 /* Spans of small objects are no longer than this, except spans of one object. */
 #define KMH_BULK_REACH		(64UL << 10)
 
-/* Bits @n, at most KMH_WORD_SLOTS, from @first on. */
-static __always_inline unsigned long kmh_run_mask(unsigned int first, unsigned int n)
-{
-	return ~0UL >> (KMH_WORD_SLOTS - n) << first;
-}
-
 /* ---- allocation */
-
-/* Take up to @n of the slots that are set aside. In the section. Return: how many. */
-static __always_inline unsigned int kmh_mcslot_take_some(struct kmh_mcslot *c, size_t bytes,
-							 unsigned int n, void **p)
-{
-	unsigned long avail = c->avail, addr;
-	unsigned int first, run, i, done = 0;
-
-	while (avail && done < n) {
-		first = __ffs(avail);
-		/* The lowest clear bit behind them; none: all 64, and the shift leaves 0. */
-		run = ~(avail >> first) ? __ffs(~(avail >> first)) : KMH_WORD_SLOTS;
-		run = min(run, n - done);
-		addr = c->wbase + first * bytes;
-		for (i = 0; i < run; i++, addr += bytes)
-			p[done + i] = (void *)addr;
-		avail &= ~kmh_run_mask(first, run);
-		done += run;
-	}
-	/* As in kmh_mcslot_take(), for all of them at once. */
-	data_race(c->word->free ^= c->avail ^ avail);
-	data_race(c->avail = avail);	/* statistics load it */
-	return done;
-}
 
 /* Take up to @n objects without a refill. Return: how many; 0: none, or the mcache is busy. */
 static unsigned int kmh_alloc_batch(struct kmheap *heap, unsigned int spanclass, unsigned int n,
@@ -73,14 +44,11 @@ static unsigned int kmh_alloc_batch(struct kmheap *heap, unsigned int spanclass,
 	}
 	c = &mc->slot[spanclass];
 	while (done < n) {
-		if (c->avail) {
-			done += kmh_mcslot_take_some(c, kmh_spanclass_size[spanclass], n - done,
-						     p + done);
-			continue;
+		if (unlikely(!kmh_mcslot_take(mc, c, spanclass, &one))) {
+			one = kmh_mcache_take(mc, spanclass);
+			if (!one)
+				break;
 		}
-		one = kmh_mcache_take(mc, spanclass);
-		if (!one)
-			break;
 		p[done++] = one;
 	}
 	kmh_mcache_leave(mc);
@@ -147,7 +115,8 @@ EXPORT_SYMBOL_GPL(kmheap_alloc_bulk_noprof);
 
 /*
  * Find the span of @addr and its slot. *@s is used again if @addr lies in it, so it must be a span
- * that stays: this CPU's own, in whose section the caller is, or a sentinel.
+ * that stays: one that this CPU owns or has an entry of in a magazine, in whose section the caller
+ * is, or a sentinel.
  * Return: false when @addr cannot be freed fast.
  */
 static __always_inline bool kmh_bulk_find(struct kmh_mspan **s, unsigned long addr,
@@ -187,57 +156,56 @@ static __always_inline struct kmh_mcache *kmh_bulk_section(struct kmh_mcache *he
 	return kmh_mcache_enter(mc) ? mc : NULL;
 }
 
-/*
- * Free a run in a span that this CPU does not own: kmh_free_foreign_unpin() for all of it. @addr is
- * the object of the lowest bit of @mask. Return: false, and nothing done, for a single object
- * of a full span.
- */
-static noinline bool kmh_free_run_foreign(struct kmh_mspan *s, unsigned int word,
-					  unsigned long mask, unsigned long addr, unsigned long ip)
-{
-	unsigned long doubled, bytes = s->elemsize;
-	unsigned int bit;
+/* Objects of a run for which it goes straight to its span. */
+#define KMH_BULK_RUN	4U
 
-	/* A single object of a full span goes into a magazine: kmheap_free() does that. */
-	if (is_power_of_2(mask) && kmh_mspan_unannounced(s))
-		return false;
-	doubled = atomic_long_fetch_or(mask, &s->w[word].remote) & mask;
-	if (kmh_mspan_unannounced(s))
-		kmh_inbox_announce(s);
-	for_each_set_bit(bit, &doubled, KMH_WORD_SLOTS) {
-		preempt_disable();	/* kmh_free_doubled_unpin() turns it on */
-		kmh_free_doubled_unpin(addr + (bit - __ffs(mask)) * bytes, ip);
-	}
+/* Are all of @n cells, from @cell on, live? */
+static __always_inline bool kmh_run_live(const u8 *cell, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		if (unlikely(READ_ONCE(cell[i]) != KMH_CELL_LIVE))
+			return false;
 	return true;
 }
 
 /*
- * Free a run, from the object at @addr on, with the section of @mc unless that is NULL. A
- * foreign span may be recycled afterwards, so *@span is the sentinel then. Return: false, and
- * nothing done, when all of the run cannot be freed at once; some slot may be free already.
+ * Free a run of slots of one word, in the section of @mc. A span that @mc does not own may be
+ * another one afterwards, so *@span is the sentinel then. Return: how many are done; 0 when the
+ * first one is not live.
  */
-static __always_inline bool kmh_free_run(struct kmh_mspan **span, unsigned long slot,
-					 unsigned int n, unsigned long addr,
-					 struct kmh_mcache *mc, unsigned long ip)
+static __always_inline unsigned int kmh_free_run(struct kmh_mspan **span, unsigned long slot,
+						 unsigned int n, unsigned long addr,
+						 struct kmh_mcache *mc)
 {
+	unsigned int word = slot / KMH_WORD_SLOTS;
 	struct kmh_mspan *s = *span;
-	unsigned long mask = kmh_run_mask(slot % KMH_WORD_SLOTS, n), free;
-	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
+	u8 *cell = &s->cell[slot];
+	unsigned long run, freed;
 
-	/* Remote bits: another CPU frees one of them right now; see kmh_mspan_set_remote(). */
-	free = READ_ONCE(w->free);
-	if (unlikely((free | atomic_long_read(&w->remote)) & mask))
-		return false;
-	/* Only this CPU writes its mcache to an owner field: a racing write is never equal. */
-	if (unlikely(!mc || data_race(s->owner) != mc)) {
+	if (n < KMH_BULK_RUN || unlikely(!kmh_run_live(cell, n))) {
+		if (unlikely(!kmh_run_live(cell, 1)))
+			return 0;
+		if (likely(kmh_mcslot_put(mc, kmh_mcache_slot(mc, s), s, addr, cell)))
+			return 1;
 		*span = &kmh_span_none;
-		return kmh_free_run_foreign(s, slot / KMH_WORD_SLOTS, mask, addr, ip);
+		return kmh_mcache_free_slow(mc, s, slot, addr) == KMH_FREE_OK;
 	}
-	WRITE_ONCE(w->free, free | mask);
-	return true;
+	run = kmh_run_mask(slot % KMH_WORD_SLOTS, n);
+	freed = kmh_cells_move(s, word, run, KMH_CELL_LIVE, KMH_CELL_OUT);
+	kmh_misuse_twice_slots(s, word, run & ~freed);
+	if (READ_ONCE(s->owner) != mc)
+		*span = &kmh_span_none;
+	if (likely(freed))
+		kmh_mcache_give(mc, s, word, freed);
+	return n;
 }
 
-/* Free objects up to the first that has to go by itself. Return: how many. */
+/*
+ * Free objects up to the first that has to go by itself. One that is not live is reported here, for
+ * the caller @ip: later it could be another client's. Return: how many.
+ */
 static unsigned int kmh_free_batch(unsigned int n, void **p, unsigned long ip)
 {
 	struct kmh_mspan *s = &kmh_span_none;
@@ -248,13 +216,19 @@ static unsigned int kmh_free_batch(unsigned int n, void **p, unsigned long ip)
 	preempt_disable();
 	cpu = kmh_this_cpu_offset();
 	for (done = 0; done < n; done += run) {
-		/* The owner and the free bits are looked at inside the section. */
+		/* The owner and the cells are looked at inside the section. */
 		if (unlikely(!kmh_bulk_find(&s, (unsigned long)p[done], &slot)))
 			break;
 		mc = kmh_bulk_section(mc, kmh_this_cpu_ptr(s->mcache, cpu));
-		run = kmh_run_length(s, slot, n - done, p + done);
-		if (unlikely(!kmh_free_run(&s, slot, run, (unsigned long)p[done], mc, ip)))
+		if (unlikely(!mc))
 			break;
+		run = kmh_run_length(s, slot, n - done, p + done);
+		run = kmh_free_run(&s, slot, run, (unsigned long)p[done], mc);
+		if (unlikely(!run)) {
+			kmh_mcache_leave(mc);
+			kmh_free_doubled_unpin((unsigned long)p[done], ip);
+			return done + 1;
+		}
 		kmh_test_point("bulk free, after a run");
 	}
 	if (mc)
@@ -279,7 +253,8 @@ void kmheap_free_bulk(size_t n, void **p)
 	for (; n; n -= done, p += done) {
 		batch = min_t(size_t, n, KMH_BULK_OBJECTS);
 		done = kmh_free_batch(batch, p, _RET_IP_);
-		if (unlikely(done < batch))
+		kmh_test_point("bulk free, after a batch");
+		if (unlikely(!done))
 			kmh_free_one(p[done++], _RET_IP_);
 	}
 }

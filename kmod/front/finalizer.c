@@ -15,7 +15,6 @@
 #include "front/front.h"
 #include "base/backend.h"
 #include "base/budget.h"
-#include "cpu/magazine.h"
 #include "heap.h"
 #include "pages/arena.h"
 #include "pages/held.h"
@@ -56,19 +55,6 @@ static void *kmh_special_record(struct kmheap *heap, size_t bytes, size_t booked
 }
 
 /*
- * A heap with specials has no magazines. Two callers may both find that it still has; then both
- * end them, and each goes on only when that is done.
- */
-static void kmh_special_first_of(struct kmheap *heap)
-{
-	/* Acquire: pairs with the release below. */
-	if (smp_load_acquire(&heap->specials.used))
-		return;
-	kmh_magazines_end(heap);
-	smp_store_release(&heap->specials.used, true);	/* magazines before flag, see above */
-}
-
-/*
  * Allocate the records that @stock lacks; the caller has an object of its heap.
  * Context: process context; sleeps. Without kmh_special_mutex. Return: 0 or -ENOMEM.
  */
@@ -76,7 +62,7 @@ int kmh_special_stock_fill(struct kmh_special_stock *stock)
 {
 	struct kmheap *heap = stock->heap;
 
-	kmh_special_first_of(heap);
+	WRITE_ONCE(heap->specials.used, true);
 	if (!stock->special)
 		stock->special = kmh_special_record(heap, sizeof(*stock->special),
 						    kmh_special_bytes());
@@ -110,14 +96,13 @@ static unsigned long kmh_special_page(const struct kmh_mspan *s)
 }
 
 /*
- * The span has one special less, and its slot may be folded. From there on the span may go
- * away at any time: what follows may meet the descriptor's next life, and does no harm there,
- * as with any announcement.
+ * The span has one special less. If its object was freed meanwhile, the slot is given to the span,
+ * which may go away from there on.
  */
 static int kmh_special_count_out(struct kmh_special *sp)
 {
 	struct kmh_mspan *s = sp->span;
-	bool large = s->state == KMH_SPAN_LARGE;
+	bool large = s->spanclass == KMH_SPANCLASS_LARGE;	/* the state may be "gone" */
 	int was;
 
 	preempt_disable();
@@ -127,10 +112,10 @@ static int kmh_special_count_out(struct kmh_special *sp)
 			WRITE_ONCE(s->nfast, kmh_mspan_fast_slots(s));
 	}
 	WRITE_ONCE(s->nspecials, s->nspecials - 1);
-	/* Fully ordered: pairs with the barrier in kmh_mcentral_settle_full(). */
 	was = atomic_xchg(&sp->state, KMH_SPECIAL_DONE);
-	if (!large && kmh_mspan_unannounced(s))
-		kmh_inbox_announce(s);
+	if (!large && was != KMH_SPECIAL_LEAVING &&
+	    kmh_mspan_release_special(s, (sp->addr - s->base) / s->elemsize) != KMH_FREE_OK)
+		kmh_misuse_twice(s->heap, sp->addr, s->elemsize);
 	preempt_enable();
 	return was;
 }

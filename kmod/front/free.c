@@ -2,42 +2,40 @@
 /*
  * The front door out: free.
  *
- * The fast path, in words: preemption off; address -> span; offset -> slot, exact; does this
- * CPU's mcache own the span, and was its flag won? Set the free bit. Otherwise set the remote
- * bit. Everything else, every kind of span but small included, is kmh_free_slow_unpin(). Never
- * waits, never allocates, never fails.
+ * The fast path, in words: preemption off; address -> span; offset -> slot, exact; this CPU's
+ * mcache of the span's heap, and its flag; is the slot's cell live? Then the magazine of the class
+ * has the object, whatever span it is of. Everything else, every kind of span but small included,
+ * is kmh_free_slow_unpin(). Never waits, never allocates, never fails.
  */
 #include <linux/export.h>
 #include <linux/string.h>
 
 #include "front/front.h"
-#include "cpu/magazine.h"
 #include "cpu/tiny.h"
 #include "heap.h"
 #include "span/arenamap.h"
 #include "span/slot.h"
 
 /*
- * An object with a finalizer stays as it is until that has run: the fold leaves its slot
- * alone, and the worker wipes it. A weak handle may be destroyed at any moment, and with it
+ * An object with a finalizer stays as it is until that has run: its slot is the special's, and
+ * the worker wipes it. A weak handle may be destroyed at any moment, and with it
  * the special that keeps the slot, so its object is wiped before the claim, like an object
- * without a special. Objects that a collection may find dead are claimed in the remote word,
- * where the sweep claims them too.
+ * without a special. Objects that a collection may find dead are claimed with an exchange, as the
+ * sweep claims them too.
  */
 static enum kmh_free_result kmh_free_small(struct kmh_mspan *s, unsigned long addr,
 					   const struct kmh_where *at)
 {
 	bool special = unlikely(READ_ONCE(s->nspecials)) && kmh_special_exists(s, addr);
-	enum kmh_free_result res;
 
 	if (!special || !kmh_special_finalizes(s, addr))
 		kmh_slot_dead(s, addr);
 	if (special) {
 		kmh_test_point("claim of an object with a special");
-		res = kmh_mspan_free_remote(s, at->slot);
-		if (res == KMH_FREE_OK)
-			kmh_special_die(s, addr);
-		return res;
+		if (!kmh_slot_claim(s, at->slot, KMH_CELL_SPECIAL))
+			return KMH_FREE_DOUBLE;
+		return kmh_special_die(s, addr) ? KMH_FREE_OK :
+						  kmh_mspan_release_special(s, at->slot);
 	}
 	return kmh_heap_collected(s->heap) ? kmh_mspan_free_remote(s, at->slot) :
 					     kmh_free_slot(s, at->slot);
@@ -45,7 +43,7 @@ static enum kmh_free_result kmh_free_small(struct kmh_mspan *s, unsigned long ad
 
 /*
  * Free an object that passed the checks of its kind. @at tells that the object was live a
- * moment ago; two frees at the same time still meet in the slot's bits.
+ * moment ago; two frees at the same time still meet at the slot's cell.
  * Context: any; preemption off, on at return.
  */
 void kmh_free_located_unpin(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
@@ -116,24 +114,35 @@ static noinline void kmh_free_slow_unpin(unsigned long addr, struct kmh_mspan *s
 		kmh_free_located_unpin(s, addr, &at, ip);
 }
 
-/* Pass on the first free into a full span. Context: any; preemption off, on at return. */
-static noinline void kmh_free_announce_unpin(unsigned long addr, struct kmh_mspan *s)
+/* Free without the section. Context: any; preemption off, on at return. */
+static noinline void kmh_free_nested_unpin(struct kmh_mspan *s, unsigned long slot,
+					   unsigned long addr, unsigned long ip)
 {
-	if (!kmh_magazine_put(s, addr))
-		kmh_inbox_announce(s);
-	preempt_enable();
-}
-
-/* kmh_mspan_free_remote() in tail calls. Context: any; preemption off, on at return. */
-static __always_inline void kmh_free_foreign_unpin(struct kmh_mspan *s, unsigned long slot,
-						   unsigned long addr, unsigned long ip)
-{
-	if (unlikely(!kmh_mspan_set_remote(s, slot)))
+	if (unlikely(kmh_mspan_free_remote(s, slot) != KMH_FREE_OK))
 		kmh_free_doubled_unpin(addr, ip);
-	else if (kmh_mspan_unannounced(s))
-		kmh_free_announce_unpin(addr, s);
 	else
 		preempt_enable();
+}
+
+/* The slot is not live. Context: in the section of @mc; both have ended at return. */
+static noinline void kmh_free_doubled_leave_unpin(struct kmh_mcache *mc, unsigned long addr,
+						  unsigned long ip)
+{
+	kmh_mcache_leave(mc);
+	kmh_free_doubled_unpin(addr, ip);
+}
+
+/* The magazine cannot have the object with a plain store. Context: as above. */
+static noinline void kmh_free_unplain_unpin(struct kmh_mcache *mc, struct kmh_mspan *s,
+					    unsigned long slot, unsigned long addr,
+					    unsigned long ip)
+{
+	if (unlikely(kmh_mcache_free_slow(mc, s, slot, addr) != KMH_FREE_OK)) {
+		kmh_free_doubled_leave_unpin(mc, addr, ip);
+		return;
+	}
+	kmh_mcache_leave(mc);
+	preempt_enable();
 }
 
 /*
@@ -145,17 +154,28 @@ static __always_inline void kmh_free_at_unpin(struct kmh_mspan *s, unsigned long
 					      unsigned long addr, unsigned long cpu,
 					      unsigned long ip)
 {
-	switch (kmh_free_local(s, slot, cpu)) {
-	case KMH_FREE_OK:
-		preempt_enable();
-		break;
-	case KMH_FREE_DOUBLE:
-		kmh_free_doubled_unpin(addr, ip ?: _RET_IP_);
-		break;
-	case KMH_FREE_FOREIGN:
-		kmh_free_foreign_unpin(s, slot, addr, ip ?: _RET_IP_);
-		break;
+	struct kmh_mcache *mc = kmh_this_cpu_ptr(s->mcache, cpu);
+	u8 *cell = &s->cell[slot];
+	struct kmh_mcslot *c;
+
+	OPTIMIZER_HIDE_VAR(cell);	/* computed once: the magazine gets it, too */
+	if (unlikely(!kmh_mcache_enter(mc))) {
+		kmh_free_nested_unpin(s, slot, addr, ip ?: _RET_IP_);
+		return;
 	}
+	/* Another free of the object may be writing it: see magazine.c. */
+	if (unlikely(data_race(*cell) != KMH_CELL_LIVE)) {
+		kmh_free_doubled_leave_unpin(mc, addr, ip ?: _RET_IP_);
+		return;
+	}
+	c = kmh_mcache_slot(mc, s);
+	kmh_test_point("free: between look and store");
+	if (unlikely(!kmh_mcslot_put(mc, c, s, addr, cell))) {
+		kmh_free_unplain_unpin(mc, s, slot, addr, ip ?: _RET_IP_);
+		return;
+	}
+	kmh_mcache_leave(mc);
+	preempt_enable();
 }
 
 /* kmh_free_at_unpin() for an address whose slot is not known yet. */

@@ -62,10 +62,22 @@ static noinline void kmh_free_rcu_again_unpin(struct kmh_mspan *s, unsigned long
 		return;
 	}
 	kmh_defer_slot(s, slot, gen);
-	if (likely(kmh_defer_claim(s, slot)))
-		preempt_enable();
-	else
-		kmh_free_doubled_unpin(addr, ip);
+	preempt_enable();
+}
+
+/*
+ * The slot of @addr waits already, in the set of @gen or in the other one: an object was deferred
+ * and freed at the same time, and this is the next one there. It waits as any does. Context: as
+ * above.
+ */
+static noinline void kmh_free_rcu_twice_unpin(struct kmh_mspan *s, unsigned long slot,
+					      unsigned long addr, unsigned long gen,
+					      unsigned long ip)
+{
+	/* Is it another span by now? */
+	if (likely(slot < READ_ONCE(s->nelems)))
+		kmh_defer_slot(s, slot, gen);
+	kmh_free_doubled_unpin(addr, ip);
 }
 
 /* Add a CPU's share to the sum. Context: as above. */
@@ -104,18 +116,23 @@ void kmheap_free_rcu(const void *p)
 		return;
 	}
 	/* From here on this is kmh_mspan_defer(), with every rare way a tail call. */
-	if (unlikely(!kmh_slot_live(s, slot))) {
+	if (unlikely(!kmh_slot_claim(s, slot, KMH_CELL_WAITS))) {
 		kmh_free_doubled_unpin(addr, _RET_IP_);
 		return;
 	}
+	kmh_test_point("free_rcu: between the claim and the bit");
 	now = &s->heap->defer.gen;
 	gen = READ_ONCE(*now);
 	if (unlikely(kmh_defer_set(s, slot, gen))) {
-		kmh_free_rcu_again_unpin(s, addr, gen, _RET_IP_);
+		kmh_free_rcu_twice_unpin(s, slot, addr, gen, _RET_IP_);
 		return;
 	}
 	uncounted = kmh_cpu_add_return(s->mcache->deferred, cpu, s->elemsize);
 	kmh_test_point("free_rcu: before the second look");
+	if (unlikely(kmh_defer_twice(s, slot, gen))) {
+		kmh_free_rcu_twice_unpin(s, slot, addr, gen, _RET_IP_);
+		return;
+	}
 	/*
 	 * No acquire (a fence on User-Mode Linux): as the generation is still the same, the grace
 	 * period that its set waits for orders what has been told; see defer-told.litmus.
@@ -124,8 +141,6 @@ void kmheap_free_rcu(const void *p)
 		     READ_ONCE(*now) != gen ||
 		     atomic_read(&s->home) == KMH_HOME_FULL))
 		kmh_free_rcu_again_unpin(s, addr, gen, _RET_IP_);
-	else if (unlikely(!kmh_defer_claim(s, slot)))
-		kmh_free_doubled_unpin(addr, _RET_IP_);
 	else if (unlikely(uncounted > KMH_DEFER_SHARE))
 		kmh_free_rcu_count_unpin(s->heap);
 	else

@@ -11,11 +11,17 @@ static enum kmheap_object_state kmh_slot_state(const struct kmh_mspan *s, unsign
 {
 	unsigned long remote = atomic_long_read(&s->w[slot / KMH_WORD_SLOTS].remote);
 
-	if (kmh_slot_live(s, slot))
+	switch (READ_ONCE(s->cell[slot])) {
+	case KMH_CELL_LIVE:
 		return KMHEAP_OBJECT_LIVE;
-	if (!(remote & BIT(slot % KMH_WORD_SLOTS)))
+	case KMH_CELL_WAITS:
+		return KMHEAP_OBJECT_DEFERRED;
+	case KMH_CELL_OUT:
+		return remote & BIT(slot % KMH_WORD_SLOTS) ? KMHEAP_OBJECT_REMOTE :
+							     KMHEAP_OBJECT_FREE;
+	default:
 		return KMHEAP_OBJECT_FREE;
-	return kmh_mspan_slot_waits(s, slot) ? KMHEAP_OBJECT_DEFERRED : KMHEAP_OBJECT_REMOTE;
+	}
 }
 
 static void kmh_locate_slot(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at)

@@ -214,6 +214,7 @@ struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *
 		kmh_reserve_served(mh->heap);
 	WRITE_ONCE(s->heap, mh->heap);
 	WRITE_ONCE(s->mheap, mh);
+	WRITE_ONCE(s->nid, mh->nid);
 	WRITE_ONCE(s->arena, kmh_range_arena(run.range));
 	WRITE_ONCE(s->mcache, mh->heap->mcache);
 	kmh_mspan_init(s, spanclass, run.page << KMH_PAGE_SHIFT, npages);

@@ -4,9 +4,10 @@
  *
  * After Go's mspan (src/runtime/mheap.go, mbitmap.go): free state out of line, found with a
  * count of trailing zeros. Different from Go in that an explicit free may come from any CPU,
- * which is what the remote half of a slot word is for.
+ * which is what the cells and the remote half of a slot word are for.
  */
 #include <linux/bitops.h>
+#include <linux/string.h>
 
 #include "span/mspan.h"
 #include "base/budget.h"
@@ -17,6 +18,9 @@ static void kmh_mspan_init_slots(struct kmh_mspan *s)
 {
 	unsigned int i;
 
+	WRITE_ONCE(s->dirty[0], 0);
+	WRITE_ONCE(s->dirty[1], 0);
+	smp_wmb();	/* flags, bits: a late deferral of the last life leaves both, or none */
 	for (i = 0; i < s->nwords; i++) {
 		if (s->state == KMH_SPAN_LARGE) {
 			WRITE_ONCE(s->w[i].free, 0);
@@ -28,9 +32,10 @@ static void kmh_mspan_init_slots(struct kmh_mspan *s)
 		atomic_long_set(kmh_mspan_deferred(s, i, 1), 0);
 		atomic_long_set(kmh_mspan_mark(s, i), 0);
 	}
-	WRITE_ONCE(s->dirty[0], 0);
-	WRITE_ONCE(s->dirty[1], 0);
+	if (s->state != KMH_SPAN_LARGE)
+		memset(s->cell, KMH_CELL_OUT, s->nwords * KMH_WORD_SLOTS);
 	WRITE_ONCE(s->nspecials, 0);
+	WRITE_ONCE(s->freer, KMH_FREER_NONE);
 }
 
 /*
@@ -61,6 +66,8 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 	WRITE_ONCE(s->base, base);
 	WRITE_ONCE(s->npages, npages);
 	WRITE_ONCE(s->spanclass, spanclass);
+	WRITE_ONCE(s->mcslot, offsetof(struct kmh_mcache, slot) +
+			      spanclass % KMH_NR_SPANCLASSES * sizeof(struct kmh_mcslot));
 	WRITE_ONCE(s->owner, NULL);
 	atomic_set(&s->home, KMH_HOME_CACHED);
 	atomic_set(&s->sweepgen, 0);
@@ -119,26 +126,80 @@ bool kmh_mspan_has_avail(const struct kmh_mspan *s)
 	return false;
 }
 
+/* The slots of a word whose cells have a value. Context: any; as of no single moment. */
+unsigned long kmh_cells_of(const struct kmh_mspan *s, unsigned int word, u8 value)
+{
+	const u8 *cell = &s->cell[word * KMH_WORD_SLOTS];
+	unsigned long slots = 0;
+	unsigned int i, n = min_t(unsigned int, s->nelems - word * KMH_WORD_SLOTS, KMH_WORD_SLOTS);
+
+	for (i = 0; i < n; i++)
+		slots |= (unsigned long)(READ_ONCE(cell[i]) == value) << i;
+	return slots;
+}
+
+/* Change eight cells at once, if all of them have the value @from. */
+static __always_inline bool kmh_cells_move_eight(u8 *cell, u8 from, u8 to)
+{
+	u64 each = 0x0101010101010101ULL;
+
+	return cmpxchg64((u64 *)cell, from * each, to * each) == from * each;
+}
+
+/*
+ * Give the cells of the slots @mask of a word, which should have the value @from, the value @to.
+ * With exchanges, as another party may be making one of these slots its own, rightly or not.
+ * Return: those that had it; the others are as they were.
+ */
+unsigned long kmh_cells_move(struct kmh_mspan *s, unsigned int word, unsigned long mask, u8 from,
+			     u8 to)
+{
+	u8 *cell = &s->cell[word * KMH_WORD_SLOTS];
+	unsigned long left = mask, moved = 0, some;
+	unsigned int bit;
+
+	while (left) {
+		bit = __ffs(left);
+		some = 0xffUL << bit;
+		if (bit % 8 || (left & some) != some ||
+		    !kmh_cells_move_eight(cell + bit, from, to)) {
+			some = BIT(bit);
+			if (cmpxchg(&cell[bit], from, to) == from)
+				moved |= some;
+		} else {
+			moved |= some;
+		}
+		left &= ~some;
+	}
+	return moved;
+}
+
 /* Context: any; exact while nothing allocates or frees in the span. */
 void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n)
 {
-	unsigned int i;
+	unsigned int i, slot;
 
 	*n = (struct kmh_span_count){ };
-	for (i = 0; i < s->nwords; i++) {
-		unsigned long f = READ_ONCE(s->w[i].free);
-		unsigned long r = atomic_long_read(&s->w[i].remote) & ~f &
-				  kmh_mspan_word_mask(s, i);
-		unsigned long d = r & kmh_mspan_waiting(s, i);
-
-		n->free += hweight_long(f);
-		n->remote += hweight_long(r & ~d);
-		n->deferred += hweight_long(d);
+	if (s->spanclass == KMH_SPANCLASS_LARGE) {
+		n->deferred = kmh_mspan_slot_waits(s, 0);
+		n->remote = kmh_large_claimed(s) && !n->deferred;
+		n->live = kmh_less(1, n->deferred + n->remote);
+		return;
 	}
-	n->live = kmh_less(s->nelems, n->free + n->remote + n->deferred);
+	for (i = 0; i < s->nwords; i++)
+		n->remote += hweight_long(atomic_long_read(&s->w[i].remote) &
+					  kmh_mspan_word_mask(s, i) & ~READ_ONCE(s->w[i].free));
+	for (slot = 0; slot < s->nelems; slot++) {
+		u8 cell = READ_ONCE(s->cell[slot]);
+
+		n->live += cell == KMH_CELL_LIVE;
+		n->deferred += cell == KMH_CELL_WAITS;
+		n->held += cell >= KMH_CELL_SPECIAL;
+	}
+	n->free = kmh_less(s->nelems, n->live + n->remote + n->deferred);
 }
 
-/* Is every slot free? Exact for the sweeper after a fold. */
+/* Is every slot the span's own? Exact for the sweeper after a fold. */
 bool kmh_mspan_empty(const struct kmh_mspan *s)
 {
 	unsigned int i;
@@ -155,28 +216,41 @@ bool kmh_mspan_would_empty(const struct kmh_mspan *s)
 {
 	unsigned int i;
 
-	if (READ_ONCE(s->nspecials))
-		return false;
 	for (i = 0; i < s->nwords; i++) {
 		const struct kmh_slots *w = &s->w[i];
 
 		if ((READ_ONCE(w->free) | atomic_long_read(&w->remote)) !=
-		    kmh_mspan_word_mask(s, i) || kmh_mspan_waiting(s, i))
+		    kmh_mspan_word_mask(s, i))
+			return false;
+	}
+	return true;
+}
+
+/* Would it be empty once all CPUs have given back what they have set aside? A guess as well. */
+bool kmh_mspan_would_drain(const struct kmh_mspan *s)
+{
+	unsigned int slot;
+
+	for (slot = 0; slot < s->nelems; slot++) {
+		u8 cell = READ_ONCE(s->cell[slot]);
+
+		if (cell != KMH_CELL_OUT && cell < KMH_CELL_TAG)
 			return false;
 	}
 	return true;
 }
 
 /*
- * Mark every free slot, so that what is allocated from the span survives the collection.
- * Context: the span's sweeper.
+ * Mark every slot that is not live, so that what is allocated from the span survives the
+ * collection: also what a CPU has set aside, and what is being freed. Context: the span's sweeper.
  */
 void kmh_mspan_blacken(struct kmh_mspan *s)
 {
 	unsigned int i;
 
 	for (i = 0; i < s->nwords; i++)
-		atomic_long_or(s->w[i].free, kmh_mspan_mark(s, i));
+		atomic_long_or(kmh_mspan_word_mask(s, i) & ~kmh_cells_of(s, i, KMH_CELL_LIVE),
+			       kmh_mspan_mark(s, i));
 }
 
 /* Are there state bits of @word that belong to no slot? */

@@ -7,7 +7,8 @@
  * single objects have beside them, and reports of misuse. It knows neither lists nor pages nor
  * CPUs: who holds a span calls it. The map is read without a lock, and so is a descriptor: both
  * are type-stable. The one lock that a span has is its claim (@home, @sweepgen): whoever has won
- * that is its sweeper, and alone writes its free bits; everybody else only sets remote bits.
+ * that is its sweeper, and alone writes its free bits; everybody else only sets remote bits. Who
+ * has a slot, its cell says.
  *
  * The state of slots is in mspan.c, where descriptors come from in spanpool.c.
  */
@@ -34,33 +35,58 @@ struct kmheap;
 #define KMH_WORD_SLOTS		BITS_PER_LONG
 
 /*
- * State of up to 64 slots. A slot is live exactly when both its bits are clear.
+ * The cell of a slot of a small or tiny span: who has it. It is written by whoever makes the
+ * transition, with a plain store where only one party can make it, and it is the truth about
+ * whether an object is live. The bits of the span (struct kmh_slots) are the span's account of
+ * what it can give. A slot is in exactly one account: a client's (LIVE), one bit of the span (OUT),
+ * deferred bits (WAITS), a special (SPECIAL), or one entry of the magazine whose tag it has.
+ * Whoever carries a slot from one account to another looks at its cell, and whoever sets a bit
+ * finds one that is set already. So of two frees at the same time one is found out when the slot
+ * crosses, and the slot stays with the party that the cell names.
+ */
+enum {
+	KMH_CELL_LIVE,		/* a client has it */
+	KMH_CELL_OUT,		/* the span has it: a free or remote bit, or a CPU's window */
+	KMH_CELL_WAITS,		/* for a grace period: deferred bits */
+	KMH_CELL_SPECIAL,	/* its object is dead and its special, not done yet, frees it */
+	KMH_CELL_TAG,		/* and above: an entry of the magazine with that tag */
+};
+
+/* Tags that there are: CPUs with higher numbers have no magazines. */
+#define KMH_CELL_TAGS		250U
+
+/*
+ * A free has to make a live cell another party's against all others who try at the same time. One
+ * CPU may do that for all objects of a span with a look and a plain store: the first one that puts
+ * one of them into a magazine. Its tag is in @freer then. When another CPU comes, the span becomes
+ * shared for the rest of its life, and all claim by exchange from then on (kmh_slot_claim()), as
+ * does everybody who frees past the magazines at any time. So the tag of an entry is overwritten
+ * only by a store of the one CPU that has stood still since its look at @freer, while others made
+ * the span shared and freed that object; or by an allocation, which has found OUT just before the
+ * store, while the same two frees met. Such an entry is dropped when its turn comes.
+ */
+enum {
+	KMH_FREER_NONE,
+	KMH_FREER_SHARED,
+	/* and tags, from KMH_CELL_TAG on */
+};
+
+/*
+ * The span's account of up to 64 slots.
  *
  * @free is written only by the span's sweeper: the mcache section of the CPU that caches the
  * span, or the party that has taken it off every list (home CACHED, no owner). Any CPU may
- * read it. @remote bits are set by any CPU, atomically, and taken back by the sweeper, which
- * makes the slot free, or by a magazine, which makes it live again: whichever finds the bit
- * set. A slot with both bits set is not handed out, so a free that raced with another free of
- * the same slot waits here until the fold reports it.
+ * read it. @remote bits are set by any CPU, atomically, and taken by the sweeper, which makes
+ * free bits of them. A slot with both bits set has been freed twice, which the fold reports; it is
+ * not handed out before. Slots that a CPU has set aside to allocate from have no bit.
  *
- * Both words sit together because every free looks at both.
- *
- * Behind the words of a span lie, for each, two words of deferred bits, which keep remote bits
- * from being folded, and one of mark bits. No allocation or immediate free looks at these.
+ * Behind the words of a span lie, for each, two words of deferred bits and one of mark bits. No
+ * allocation or immediate free looks at these.
  */
 struct kmh_slots {
 	unsigned long free;
 	atomic_long_t remote;
 };
-
-/*
- * For atomic operations on one bit: they are one instruction and fully ordered, where those of
- * atomic_long_t that return the old value are a loop.
- */
-static __always_inline unsigned long *kmh_slots_remote(struct kmh_slots *w)
-{
-	return (unsigned long *)&w->remote.counter;
-}
 
 /* Bytes of state for each word: free, remote, two deferred sets, marks. */
 #define KMH_WORD_BYTES		(5 * sizeof(unsigned long))
@@ -84,7 +110,7 @@ enum kmh_span_home {
 	KMH_HOME_CACHED,	/* in an mcache, or on its way between two homes */
 	KMH_HOME_PARTIAL,	/* on a partial set of its mcentral */
 	KMH_HOME_ANNOUNCED,	/* in an inbox, perhaps on a full set as well */
-	KMH_HOME_FULL,		/* on no list; a remote free announces it, or fills a magazine */
+	KMH_HOME_FULL,		/* on no list; a remote free announces it */
 	KMH_HOME_LISTED,	/* full, on a full set: the sweep has to find it */
 };
 
@@ -92,8 +118,8 @@ enum kmh_span_home {
  * The descriptor of a span, type-stable: a racing lookup may follow a stale pointer to it and then
  * finds that the slot arithmetic does not fit.
  *
- * The second half, from @base on, is what a free touches: one cache line with the state of
- * the first slot word at its end. @nfast is the number of slots of a small span. It is 0 for
+ * The second half, from @base on, is what a free touches, and the slot's cell behind it, at a place
+ * that needs no load. @nfast is the number of slots of a small span. It is 0 for
  * every other kind, where an object has a special and where kmh_mspan_fast_slots() says so: one
  * compare sends all of these and the sentinels to the slow path.
  */
@@ -132,7 +158,11 @@ struct kmh_mspan {
 	u16 elemsize;			/* 0 but for SMALL and TINY */
 	atomic_t home;			/* enum kmh_span_home */
 	atomic_t sweepgen;		/* see sweep.c */
-	struct kmh_slots w[];
+	struct kmh_slots *w;		/* behind the cells */
+	u16 mcslot;			/* offset of its class in an mcache */
+	u16 nid;			/* == mheap->nid */
+	u8 freer;			/* tag of the CPU that may free with plain stores */
+	u8 cell[] __aligned(64);	/* none for LARGE and MANUAL */
 };
 
 unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s);
@@ -140,6 +170,10 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 bool kmh_mspan_has_avail(const struct kmh_mspan *s);
 bool kmh_mspan_empty(const struct kmh_mspan *s);
 bool kmh_mspan_would_empty(const struct kmh_mspan *s);
+bool kmh_mspan_would_drain(const struct kmh_mspan *s);
+unsigned long kmh_cells_of(const struct kmh_mspan *s, unsigned int word, u8 value);
+unsigned long kmh_cells_move(struct kmh_mspan *s, unsigned int word, unsigned long mask, u8 from,
+			     u8 to);
 void kmh_mspan_blacken(struct kmh_mspan *s);
 
 /* How many slots are in which state; at rest they add up to nelems. */
@@ -148,6 +182,7 @@ struct kmh_span_count {
 	unsigned int free;
 	unsigned int remote;
 	unsigned int deferred;
+	unsigned int held;	/* of @free: in a magazine, or with a special */
 };
 
 void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n);
@@ -176,6 +211,12 @@ static inline bool kmh_mspan_slot_waits(const struct kmh_mspan *s, unsigned int 
 	return kmh_mspan_waiting(s, slot / KMH_WORD_SLOTS) & BIT(slot % KMH_WORD_SLOTS);
 }
 
+/* Bits of @n slots, 1 to KMH_WORD_SLOTS, from @first on. */
+static __always_inline unsigned long kmh_run_mask(unsigned int first, unsigned int n)
+{
+	return ~0UL >> (KMH_WORD_SLOTS - n) << first;
+}
+
 /* The slots that one word has state for. */
 static inline unsigned long kmh_mspan_word_mask(const struct kmh_mspan *s, unsigned int word)
 {
@@ -184,12 +225,10 @@ static inline unsigned long kmh_mspan_word_mask(const struct kmh_mspan *s, unsig
 	return left >= KMH_WORD_SLOTS ? ~0UL : BIT(left) - 1;
 }
 
-/* Is a slot live? Another CPU may be about to change that. Context: any. */
+/* Is a slot of a small or tiny span live? Another CPU may be about to change that. Context: any. */
 static __always_inline bool kmh_slot_live(const struct kmh_mspan *s, unsigned long slot)
 {
-	const struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
-
-	return !((READ_ONCE(w->free) | atomic_long_read(&w->remote)) >> slot % KMH_WORD_SLOTS & 1);
+	return READ_ONCE(s->cell[slot]) == KMH_CELL_LIVE;
 }
 
 /*
@@ -216,36 +255,23 @@ static __always_inline void kmh_large_begin(struct kmh_mspan *s)
 enum kmh_free_result {
 	KMH_FREE_OK,
 	KMH_FREE_DOUBLE,
-	KMH_FREE_FOREIGN,	/* nothing done: not this CPU's span, or its mcache is busy */
 };
 
 enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
 				     enum kmh_span_state state);
 
 /*
- * Leave a freed slot to the span's sweeper. The exchange orders the caller's last accesses to the
- * object before the slot is handed out again: it pairs with the one in kmh_mspan_fold_word().
- * Return: false, and nothing done, when the slot was not live.
+ * Make a live slot another party's, against everybody who might do so at the same time. Fully
+ * ordered. Return: false, and nothing done, when it was not live.
  */
-static __always_inline bool kmh_mspan_set_remote(struct kmh_mspan *s, unsigned long slot)
+static __always_inline bool kmh_slot_claim(struct kmh_mspan *s, unsigned long slot, u8 cell)
 {
-	struct kmh_slots *w = &s->w[slot / KMH_WORD_SLOTS];
-	unsigned long bit = BIT(slot % KMH_WORD_SLOTS);
-
-	/*
-	 * The free bit of a live slot is clear from before its pointer was handed out, so a
-	 * set bit seen here means a free slot. A slot that its owner is freeing right now may
-	 * still look live. Then both bits end up set, the slot is not set aside to be handed
-	 * out (kmh_slots_avail()), and the fold reports it.
-	 */
-	if (unlikely(READ_ONCE(w->free) & bit))
-		return false;
-	return !test_and_set_bit(slot % KMH_WORD_SLOTS, kmh_slots_remote(w));
+	return cmpxchg(&s->cell[slot], KMH_CELL_LIVE, cell) == KMH_CELL_LIVE;
 }
 
 /*
- * After kmh_mspan_set_remote(): must the span be announced? The exchange there is fully ordered:
- * the bit, @home; pairs with the barrier in kmh_mcentral_settle_full(): one side sees the other.
+ * After a remote bit has been set: must the span be announced? Setting it is fully ordered: the
+ * bit, @home; pairs with the barrier in kmh_mcentral_settle_full(): one side sees the other.
  */
 static __always_inline bool kmh_mspan_unannounced(const struct kmh_mspan *s)
 {

@@ -106,6 +106,28 @@ void kmh_report_misuse(const struct kmh_report *r)
 }
 
 /*
+ * Two frees of the object at @addr, of @bytes bytes, came at the same time; one of them is found
+ * out now, and names its slot's new holder as little as the first one. Context: any; preemption
+ * off.
+ */
+void kmh_misuse_twice(struct kmheap *heap, unsigned long addr, size_t bytes)
+{
+	kmh_report_misuse(&(struct kmh_report){
+		.kind = KMH_DOUBLE_FREE, .what = "freed twice at the same time, found out later",
+		.addr = addr, .ip = _RET_IP_, .heap = heap, .state = KMH_SPAN_SMALL,
+		.object = addr, .bytes = bytes,
+	});
+}
+
+/* kmh_misuse_twice() for slots of a word. Context: any; the span stays what it is. */
+void kmh_misuse_twice_slots(const struct kmh_mspan *s, unsigned int word, unsigned long slots)
+{
+	for (; unlikely(slots); slots &= slots - 1)
+		kmh_misuse_twice(s->heap, kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS +
+							      __ffs(slots)), s->elemsize);
+}
+
+/*
  * Report a misuse of @addr, which lies in span @s. @at: what kmh_locate() has found there, if
  * it was called; the descriptor may be another span since. Context: any; preemption off since the
  * span was found, which keeps the heap that the report names.

@@ -42,6 +42,8 @@ struct kmh_report {
 
 void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,
 		const struct kmh_mspan *s, const struct kmh_where *at, unsigned long ip);
+void kmh_misuse_twice(struct kmheap *heap, unsigned long addr, size_t bytes);
+void kmh_misuse_twice_slots(const struct kmh_mspan *s, unsigned int word, unsigned long slots);
 void kmh_misuse_sentinel(unsigned long addr, const struct kmh_mspan *s, unsigned long ip);
 void kmh_report_misuse(const struct kmh_report *r);
 void kmh_report_bad_pointer(const char *who, const void *p, unsigned long ip);

@@ -17,13 +17,13 @@
 
 /*
  * Slot words of a descriptor, by pool: one for large spans, then each number of words that
- * classes have. The header takes 112 bytes, the state of a word 40 and fixalloc's link 8, so
- * the strides are 192, 192, 256, 256, 320, 384, 448 and 768 bytes.
+ * classes have. The header takes 128 bytes, the state of a word 40, its cells 64 and fixalloc's
+ * link 8, so the strides are 192, 256, 384, 448, 576, 768, 1,024 and 1,856 bytes.
  *
- * All small spans that a descriptor ever describes have their words in the same places: a
- * magazine may act on a bit a moment after the descriptor became another span, and must find
- * a remote bit there (kmh_magazine_claim()). Large spans, whose remote bit means more, never
- * use descriptors of small ones.
+ * All small spans that a descriptor ever describes have their cells and words in the same places: a
+ * free that comes too late may act on a cell or a remote bit a moment after the descriptor became
+ * another span, and must find one there. Large spans, whose remote bit means more and who have no
+ * cells, never use descriptors of small ones.
  */
 static const u8 kmh_pool_words[] = { 1, 1, 2, 3, 4, 6, 8, 16 };
 
@@ -68,15 +68,22 @@ static unsigned int kmh_spanclass_pool(unsigned int spanclass)
 	return pool;
 }
 
+/* The cells that a descriptor has room for. */
+static unsigned int kmh_pool_cells(unsigned int pool)
+{
+	return pool ? kmh_pool_words[pool] * KMH_WORD_SLOTS : 0;
+}
+
 void kmh_mspan_pools_init(void)
 {
 	unsigned int i;
 
-	BUILD_BUG_ON(sizeof(struct kmh_mspan) != 112);
 	BUILD_BUG_ON(offsetof(struct kmh_mspan, base) != 64);
+	BUILD_BUG_ON(offsetof(struct kmh_mspan, cell) != 128);
 	for (i = 0; i < KMH_NR_POOLS; i++) {
 		size_t bytes = i == KMH_TINY_POOL ? KMH_TINY_STATE_BYTES :
-			       sizeof(struct kmh_mspan) + kmh_pool_words[i] * KMH_WORD_BYTES;
+			       sizeof(struct kmh_mspan) + kmh_pool_cells(i) +
+			       kmh_pool_words[i] * KMH_WORD_BYTES;
 
 		kmh_fixalloc_init(&kmh_span_pool[i], kmh_pool_names[i], bytes, 64);
 		kmh_fixalloc_share(&kmh_span_pool[i]);
@@ -209,6 +216,7 @@ struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
 		return NULL;
 	s->pool = pool;
 	s->nwords = kmh_spanclass_words(spanclass);
+	s->w = (struct kmh_slots *)&s->cell[kmh_pool_cells(pool)];
 	WRITE_ONCE(s->state, KMH_SPAN_FREED);
 	if (spanclass != KMH_SPANCLASS_TINY)
 		return s;

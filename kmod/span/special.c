@@ -10,17 +10,17 @@
  * The life of a special:
  *
  *   ARMED	its object is live
- *   DEAD	its object has been freed, or found dead; the slot's remote bit is set and
- *		the fold leaves it alone; the worker will run the finalizer
+ *   DEAD	its object has been freed, or found dead; the slot's cell says SPECIAL;
+ *		the worker will run the finalizer and free the slot
  *   LEAVING	taken back while its object is live
  *   LEFT	the object was freed just then
- *   DONE	the slot may be folded; no lookup finds the special any more
+ *   DONE	no lookup finds the special any more; if it was DEAD or LEFT, the slot is free
  *
  *   ARMED -> DEAD, LEAVING -> LEFT	by whoever has claimed the object, in any context
  *   ARMED -> LEAVING			by the caller that takes it back
  *   DEAD -> DONE			by the worker
- *   LEAVING -> DONE, LEFT -> DONE	by the caller that takes it back; a large object
- *					that was left is that caller's to free
+ *   LEAVING -> DONE, LEFT -> DONE	by the caller that takes it back; an object that
+ *					was left is that caller's to free
  *
  * Each step is an exchange: a weak handle may be destroyed while its object is freed.
  */
@@ -152,18 +152,4 @@ void kmh_special_survive(struct kmh_mspan *s, unsigned long addr, unsigned int g
 	if (sp)
 		WRITE_ONCE(sp->survived, gen);
 	rcu_read_unlock();
-}
-
-/* Those of @slots that a fold has to leave alone. */
-unsigned long kmh_special_held(struct kmh_mspan *s, unsigned int word, unsigned long slots)
-{
-	unsigned long held = 0;
-	unsigned int bit;
-
-	if (s->state != KMH_SPAN_SMALL)
-		return 0;
-	for_each_set_bit(bit, &slots, KMH_WORD_SLOTS)
-		if (kmh_special_exists(s, kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit)))
-			held |= BIT(bit);
-	return held;
 }

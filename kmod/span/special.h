@@ -21,7 +21,7 @@ extern struct mutex kmh_special_mutex;
 
 /* The side data of a heap's objects, by address. */
 struct kmh_specials {
-	bool used;			/* it has had a special: no magazines any more */
+	bool used;			/* it has had a special */
 	bool ending;			/* kmheap_destroy() frees what is left */
 	struct rhashtable table;
 	atomic_long_t n;
@@ -68,6 +68,5 @@ bool kmh_special_finalizes(struct kmh_mspan *s, unsigned long addr);
 bool kmh_special_die(struct kmh_mspan *s, unsigned long addr);
 void kmh_special_forget(struct kmh_mspan *s, unsigned long addr);
 void kmh_special_survive(struct kmh_mspan *s, unsigned long addr, unsigned int gen);
-unsigned long kmh_special_held(struct kmh_mspan *s, unsigned int word, unsigned long slots);
 
 #endif /* _KMHEAP_SPECIAL_H */

@@ -337,7 +337,7 @@ static bool kmh_span_drains(const struct kmh_mspan *s)
 	switch (READ_ONCE(s->state)) {
 	case KMH_SPAN_SMALL:
 	case KMH_SPAN_TINY:
-		return kmh_mspan_would_empty(s);
+		return kmh_mspan_would_drain(s);
 	case KMH_SPAN_LARGE:
 	case KMH_SPAN_MANUAL:
 		return false;

@@ -184,7 +184,7 @@ int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned lo
 			   min(2 * rounddown_pow_of_two(a->bytes), kmh_arena_bytes));
 	kmh_mheap_add_arena(mh, a, g.patch);
 	/* The arena comes first at a limit. Without magazines frees only take longer. */
-	kmh_magazines_refill(num_online_cpus(), gfp | __GFP_NORETRY | __GFP_NOWARN);
+	kmh_magazines_refill(gfp | __GFP_NORETRY | __GFP_NOWARN);
 	kmh_limit_check(mh->heap);
 	return 0;
 }
@@ -430,6 +430,8 @@ static void kmh_mheap_work(struct work_struct *work)
 
 	kmh_mheap_drain_pending(mh);
 	err = kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp);
+	if (!spare)
+		kmh_magazines_refill(gfp);
 	if (spare && wanted && si_mem_available() < KMH_SPARE_PAGES)
 		err = -ENOMEM;
 	if (!err && wanted && demand.missed)

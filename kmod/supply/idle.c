@@ -58,14 +58,14 @@ module_param_cb(idle_drain_ms, &kmh_idle_ms_ops, &kmh_idle_ms, 0644);
 MODULE_PARM_DESC(idle_drain_ms,
 		 "a CPU that has not allocated from a heap for so long is drained, after twice as long at most (default 2000; 0: not at all)");
 
-/* Allocations, ever; slots that are set aside count already. */
+/* Allocations, ever, and trips for more. */
 static unsigned long kmh_idle_progress(const struct kmh_mcache *mc)
 {
 	unsigned long n = READ_ONCE(mc->large.takes) + READ_ONCE(mc->tiny_allocs);
 	unsigned int i;
 
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-		n += READ_ONCE(mc->taken[i]) + READ_ONCE(mc->refills[i]);
+		n += kmh_mcache_allocs(mc, i) + READ_ONCE(mc->refills[i]);
 	return n;
 }
 

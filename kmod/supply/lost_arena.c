@@ -17,6 +17,8 @@
  * the heap goes on. Descriptors and tables stay until the heap ends, because stale pointers
  * lead to them.
  */
+#include <linux/delay.h>
+
 #include "supply/lost_arena.h"
 #include "base/backend.h"
 #include "base/budget.h"
@@ -62,6 +64,19 @@ static void kmh_lost_withdraw(struct kmh_arena *a)
 	}
 }
 
+/* How often a CPU that is in its section each time is asked to give up what it keeps. */
+#define KMH_LOST_VISITS		1000U
+
+/* No CPU keeps anything of a lost arena: each of them has been met outside of its section. */
+static void kmh_lost_drain_cpus(struct kmheap *heap)
+{
+	unsigned int left = KMH_LOST_VISITS;
+
+	while (kmh_mcache_visit(heap, kmh_mcache_drain_locked, NULL).busy && --left)
+		usleep_range(50, 200);
+	kmh_mcache_drain_all(heap);
+}
+
 /*
  * Make sure that nothing of the lost arenas is handed out any more. Twice, because a page
  * that a CPU had set aside may have become a span after the first look.
@@ -81,7 +96,7 @@ static void kmh_lost_quarantine(struct kmheap *heap)
 			kmh_quarantine_forget(heap);
 		kmh_special_forget_lost(heap);
 		kmh_nmi_forget_lost(heap);
-		kmh_mcache_drain_all(heap);
+		kmh_lost_drain_cpus(heap);
 		kmh_sweep_announced(heap);
 		while ((c = kmh_next_mcentral(heap, c))) {
 			kmh_mcentral_drop_lost(c);

@@ -127,7 +127,7 @@ static bool kmh_nmi_class_in_use(struct kmheap *heap, unsigned int spanclass)
 	unsigned int cpu;
 
 	for_each_possible_cpu(cpu)
-		if (READ_ONCE(per_cpu_ptr(heap->mcache, cpu)->taken[spanclass]))
+		if (kmh_mcache_allocs(per_cpu_ptr(heap->mcache, cpu), spanclass))
 			return true;
 	return false;
 }

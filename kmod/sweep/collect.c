@@ -4,9 +4,9 @@
  *
  * After Go's concurrent mark and sweep (src/runtime/mgc.go), without its write barrier,
  * which is the client's, and without stopping anything. What is allocated between begin
- * and end survives ("black"): not by a store in every allocation, but because all free
- * slots of a span are marked when a CPU takes the span as its own, those that the CPUs
- * hold already at the beginning, and those that a fold adds meanwhile.
+ * and end survives ("black"): not by a store in every allocation, but because all slots of a
+ * span that are not live are marked when a CPU takes the span as its own, those of the spans
+ * that CPUs hold already at the beginning, and those that a fold adds meanwhile.
  */
 #include <linux/export.h>
 #include <linux/ktime.h>
@@ -108,7 +108,7 @@ bool kmheap_mark(struct kmheap *heap, const void *addr)
 
 		/* Past the end: the span was recycled under the lookup of a wild pointer. */
 		if (off >> KMH_PAGE_SHIFT < s->npages && slot < s->nelems &&
-		    kmh_slot_live(s, slot))
+		    (s->state == KMH_SPAN_LARGE ? !kmh_large_claimed(s) : kmh_slot_live(s, slot)))
 			first = kmh_mark_slot(s, slot);
 	}
 	preempt_enable();

@@ -108,12 +108,13 @@ static noinline void kmh_defer_dirty(struct kmh_mspan *s, unsigned int set)
 
 /*
  * Set a slot's bit in the set that is being filled; see the top of this file. @gen is the
- * generation as the caller has read it; its set may have the bit already.
+ * generation as the caller has read it. Return: true when its set had the bit already.
  */
-void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen)
+bool kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen)
 {
 	const unsigned long *now = &s->heap->defer.gen;
 	unsigned long before;
+	bool had = true;
 
 	kmh_assert_pinned();
 	do {
@@ -122,8 +123,10 @@ void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen)
 		 * Fully ordered: the unlinking before the next read, and the bit before the
 		 * span's flag. Whoever sets a bit counts it: the sweep takes each off once.
 		 */
-		if (likely(!kmh_defer_set(s, slot, gen)))
+		if (likely(!kmh_defer_set(s, slot, gen))) {
 			kmh_defer_count(s, s->elemsize);
+			had = false;
+		}
 		/*
 		 * Acquire: a CPU that sees the flag set knows that the class and the worker
 		 * have been told.
@@ -140,20 +143,22 @@ void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen)
 	 */
 	if (unlikely(atomic_read(&s->home) == KMH_HOME_FULL))
 		kmh_inbox_announce(s);
+	return had;
 }
 
 /*
- * Free a slot of a small span after a grace period. The remote bit claims the slot, as for any
- * free; the deferred bit, which is set first, keeps the fold from taking it. Context: any;
- * preemption off. Return: KMH_FREE_DOUBLE when the slot was not live.
+ * Free a slot of a small span after a grace period. The cell claims it, as for any free; the
+ * deferred bit is the account that the sweep goes by. Context: any; preemption off. Return:
+ * KMH_FREE_DOUBLE when the slot was not live.
  */
 enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot)
 {
 	kmh_assert_pinned();
-	if (unlikely(!kmh_slot_live(s, slot)))
+	if (unlikely(!kmh_slot_claim(s, slot, KMH_CELL_WAITS)))
 		return KMH_FREE_DOUBLE;
-	kmh_defer_slot(s, slot, READ_ONCE(s->heap->defer.gen));
-	return kmh_defer_claim(s, slot) ? KMH_FREE_OK : KMH_FREE_DOUBLE;
+	/* A call of kmheap_free_rcu() for the object at the same time may have set the bit. */
+	return kmh_defer_slot(s, slot, READ_ONCE(s->heap->defer.gen)) ? KMH_FREE_DOUBLE :
+									KMH_FREE_OK;
 }
 
 /*

@@ -28,6 +28,7 @@ struct kmh_defer {
 /* Bytes that a CPU counts by itself before it adds them to the heap's sum. */
 #define KMH_DEFER_SHARE		(64UL << 10)
 
+/* Set the slot's bit in a set. Return: true when it was set before. */
 static __always_inline bool kmh_defer_set(struct kmh_mspan *s, unsigned long slot,
 					  unsigned long gen)
 {
@@ -36,11 +37,15 @@ static __always_inline bool kmh_defer_set(struct kmh_mspan *s, unsigned long slo
 	return test_and_set_bit(slot % KMH_WORD_SLOTS, (unsigned long *)&set->counter);
 }
 
-/* Make a slot not live. Return: false when it was not live before. */
-static __always_inline bool kmh_defer_claim(struct kmh_mspan *s, unsigned long slot)
+/*
+ * Is the slot's bit in the set that @gen does not fill? It is in none when the slot becomes not
+ * live, so then another free defers the object at the same time.
+ */
+static __always_inline bool kmh_defer_twice(const struct kmh_mspan *s, unsigned long slot,
+					    unsigned long gen)
 {
-	return !test_and_set_bit(slot % KMH_WORD_SLOTS,
-				 kmh_slots_remote(&s->w[slot / KMH_WORD_SLOTS]));
+	return atomic_long_read(kmh_mspan_deferred(s, slot / KMH_WORD_SLOTS, !(gen & 1))) >>
+	       slot % KMH_WORD_SLOTS & 1;
 }
 
 static inline bool kmh_defer_filling(const struct kmh_defer *d)
@@ -48,7 +53,7 @@ static inline bool kmh_defer_filling(const struct kmh_defer *d)
 	return READ_ONCE(d->any[d->gen & 1]);
 }
 
-void kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen);
+bool kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen);
 void kmh_defer_count_slow(struct kmheap *heap);
 void kmh_defer_wait(struct kmheap *heap, bool expedite);
 enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot);
