@@ -2,10 +2,10 @@
 /*
  * twice: what becomes of two frees of one object on two CPUs at the same time. Of 1,000 objects,
  *
- * at_once	were reported when both frees had returned,
+ * at_once	were reported when both CPUs had freed it, and allocated a few objects,
  * later	when all that the CPUs keep had gone back to the spans,
  * never	not at all;
- * shared	were got by both CPUs, which allocate a few objects each right after the frees.
+ * shared	were got by both CPUs, among these few.
  *
  * twice_own: only the first CPU has freed objects of the span before, and may do that without an
  * exchange. twice_shared: both CPUs have. twice_rcu: the second CPU defers its free, of a span as
@@ -13,7 +13,6 @@
  */
 #include <linux/atomic.h>
 #include <linux/math.h>
-#include <linux/minmax.h>
 #include <linux/processor.h>
 #include <linux/sched.h>
 
@@ -83,18 +82,26 @@ static void end_race(struct twice *t)
 	if (t->how == DEFERRED)
 		kmheap_rcu_barrier(bench_heap);
 	kmheap_shrink(bench_heap);
-	t->nat_once += t->at_once - t->before;
-	t->nlater += reports() - t->at_once;
+	if (t->at_once != t->before)
+		t->nat_once++;
+	else if (reports() != t->before)
+		t->nlater++;
 }
 
+/* What both CPUs have got is left to the first one. */
 static void count(struct twice *t)
 {
 	unsigned int i, j;
 
 	t->at_once = reports();
-	for (i = 0; i < AFTER; i++)
-		for (j = 0; j < AFTER; j++)
-			t->nshared += t->got[0][i] && t->got[0][i] == t->got[1][j];
+	for (i = 0; i < AFTER; i++) {
+		for (j = 0; j < AFTER; j++) {
+			if (!t->got[0][i] || t->got[0][i] != t->got[1][j])
+				continue;
+			t->nshared++;
+			t->got[1][j] = NULL;
+		}
+	}
 }
 
 static void run_race(struct twice *t, unsigned int cpu)
@@ -132,8 +139,10 @@ static int twice_half(unsigned int cpu, void *arg)
 		if (!cpu)
 			begin_race(t);
 		meet_slowly(t);
-		if (t->failed)
+		if (t->failed) {
+			kmheap_free(t->object[cpu ? OBJECT : SECOND]);
 			return -ENOMEM;
+		}
 		run_race(t, cpu);
 		if (!cpu)
 			end_race(t);
@@ -152,7 +161,7 @@ static int twice_lap(struct bench_lap *lap, enum how how)
 
 	lap->phase[0].ticks = t.nat_once * 1000;
 	lap->phase[1].ticks = t.nlater * 1000;
-	lap->phase[2].ticks = (t.nraces - min(t.nat_once + t.nlater, 0UL + t.nraces)) * 1000;
+	lap->phase[2].ticks = (t.nraces - t.nat_once - t.nlater) * 1000;
 	lap->phase[3].ticks = t.nshared * 1000;
 	for (i = 0; i < BENCH_PHASES; i++)
 		lap->phase[i].ops = t.nraces;
