@@ -124,7 +124,7 @@ static struct kmh_fixlink *pop_free_locked(struct kmh_fixalloc *f)
  * link, rounded up to @align, which is a power of two up to PAGE_SIZE.
  *
  * Chunks are one page, or the shortest run of pages that holds one item. Longer chunks would
- * waste less at their ends (a magazine in four, a descriptor of 1,856 bytes in two), but
+ * waste less at their ends (of magazines a fourth, of descriptors of 1,856 bytes a tenth), but
  * fragmented memory has no runs of pages, however much of it is free.
  */
 void kmh_fixalloc_init(struct kmh_fixalloc *f, const char *name, size_t bytes, size_t align)

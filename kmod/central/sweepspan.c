@@ -200,7 +200,7 @@ static void kmh_sweep_deferred(struct kmh_mspan *s, unsigned int set)
 	if (!READ_ONCE(s->dirty[set]))
 		return;
 	WRITE_ONCE(s->dirty[set], 0);
-	smp_mb();	/* dirty, bits: pairs with the barrier in kmh_mspan_defer() */
+	smp_mb();	/* dirty, bits: pairs with the atomics that set the bits */
 	for (i = 0; i < s->nwords; i++) {
 		unsigned long slots, before, waits, dead;
 

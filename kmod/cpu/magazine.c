@@ -23,12 +23,13 @@
  * between, and both succeed. The cell names the store then. The slot's bit in the span, which the
  * other free has set or is to set, is found out when the entry goes back to the span, and by the
  * cell when it is to be allocated from. Each is reported as a double free, and the slot has one
- * holder. An entry whose tag is not in its cell can only be of a free that was the first to make
- * the span shared a moment before: it is dropped when its turn comes.
+ * holder. An entry whose tag is not in its cell can only be of a free that came just after the span
+ * became shared, while that one CPU stood still: it is dropped when its turn comes.
  *
  * What no look finds out is a free that stands still between its look and its store while another
- * frees the same object, that goes back, its span becomes empty and its pages are used anew: as
- * with any free that comes too late, it is then another object that is freed.
+ * frees the same object, and the pages are used anew, before the store or while an entry of the
+ * other free is still there: as with any free that comes too late, it may then be another object
+ * that is freed, or an address that is in use is allocated once more.
  */
 #include <linux/cpumask.h>
 #include <linux/jiffies.h>
@@ -173,8 +174,7 @@ static bool kmh_magazine_new(struct kmh_mcache *mc, struct kmh_mcslot *c)
 	struct kmh_magazine *m;
 
 	/* A free may come here every time: it takes the pool's lock for a magazine only. */
-	if (unlikely(smp_processor_id() >= KMH_CELL_TAGS) ||
-	    !kmh_heap_try_book_side(mc->heap, sizeof(*m)))
+	if (!kmh_heap_try_book_side(mc->heap, sizeof(*m)))
 		return false;
 	m = READ_ONCE(kmh_magazine_pool.nfree) ? kmh_fixalloc_get(&kmh_magazine_pool) : NULL;
 	if (unlikely(!m)) {

@@ -242,14 +242,16 @@ void *kmh_mcache_refill_take(struct kmh_mcache *mc, unsigned int spanclass)
 
 /*
  * May an object of the span go into the magazine? One of another node than the CPU allocates from
- * may not, and nor may one that makes the span shared: should the other CPU stand still between its
- * look at @freer and its store, there is no entry yet whose cell it writes. In the section.
+ * may not, nor may any on a CPU whose tag is another one's, nor the one that makes the span shared:
+ * should the other CPU be between its look at @freer and its store, there is no entry yet whose
+ * cell it writes. If it stands still there for longer, there may be one: see KMH_FREER_SHARED. In
+ * the section.
  */
 static bool kmh_mcache_may_keep(struct kmh_mcache *mc, struct kmh_mspan *s)
 {
 	u8 freer = READ_ONCE(s->freer);
 
-	if (READ_ONCE(s->nid) != mc->nid)
+	if (READ_ONCE(s->nid) != mc->nid || unlikely(smp_processor_id() >= KMH_CELL_TAGS))
 		return false;
 	if (freer == KMH_FREER_NONE) {
 		kmh_test_point("first free of a span: before the exchange");

@@ -95,6 +95,7 @@ void kmh_tiny_close(struct kmh_mcache *mc)
 /* Open a fresh block. */
 static bool kmh_tiny_open(struct kmh_mcache *mc)
 {
+	struct kmh_mspan *s;
 	unsigned long p;
 
 	kmh_tiny_close(mc);
@@ -103,12 +104,16 @@ static bool kmh_tiny_open(struct kmh_mcache *mc)
 		p = (unsigned long)kmh_mcache_refill_take(mc, KMH_SPANCLASS_TINY);
 	if (!p)
 		return false;
-	mc->tiny_span = kmh_span_of(p);
-	mc->tiny_slot = (p - mc->tiny_span->base) / KMH_TINY_BLOCK;
+	s = kmh_span_of(p);
+	/* Of an arena that a client has freed, which is not known yet? */
+	if (unlikely(READ_ONCE(s->state) != KMH_SPAN_TINY))
+		return false;
+	mc->tiny_span = s;
+	mc->tiny_slot = (p - s->base) / KMH_TINY_BLOCK;
 	mc->tiny_off = 0;
 	/* Only this CPU knows the block: clear the boundaries of its last life. */
-	kmh_tiny_clear(mc->tiny_span->tiny, mc->tiny_slot, KMH_TINY_BYTE);
-	kmh_tiny_set(mc->tiny_span->tiny, mc->tiny_slot, KMH_TINY_OPEN);
+	kmh_tiny_clear(s->tiny, mc->tiny_slot, KMH_TINY_BYTE);
+	kmh_tiny_set(s->tiny, mc->tiny_slot, KMH_TINY_OPEN);
 	return true;
 }
 

@@ -75,9 +75,13 @@ static noinline void kmh_free_rcu_twice_unpin(struct kmh_mspan *s, unsigned long
 					      unsigned long ip)
 {
 	/* Is it another span by now? */
-	if (likely(slot < READ_ONCE(s->nelems)))
-		kmh_defer_slot(s, slot, gen);
-	kmh_free_doubled_unpin(addr, ip);
+	if (unlikely(slot >= READ_ONCE(s->nelems))) {
+		kmh_free_doubled_unpin(addr, ip);
+		return;
+	}
+	kmh_defer_slot(s, slot, gen);
+	kmh_misuse_twice(s->heap, addr, s->elemsize);
+	preempt_enable();
 }
 
 /* Add a CPU's share to the sum. Context: as above. */

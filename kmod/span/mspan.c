@@ -20,7 +20,7 @@ static void kmh_mspan_init_slots(struct kmh_mspan *s)
 
 	WRITE_ONCE(s->dirty[0], 0);
 	WRITE_ONCE(s->dirty[1], 0);
-	smp_wmb();	/* flags, bits: a late deferral of the last life leaves both, or none */
+	smp_wmb();	/* flags, bits: a late deferral leaves no bit without its flag */
 	for (i = 0; i < s->nwords; i++) {
 		if (s->state == KMH_SPAN_LARGE) {
 			WRITE_ONCE(s->w[i].free, 0);

@@ -106,9 +106,8 @@ void kmh_report_misuse(const struct kmh_report *r)
 }
 
 /*
- * Two frees of the object at @addr, of @bytes bytes, came at the same time; one of them is found
- * out now, and names its slot's new holder as little as the first one. Context: any; preemption
- * off.
+ * Two frees of the object at @addr, of @bytes bytes (0: not known), came at the same time, and one
+ * of them is found out now. Neither of the two callers is known. Context: any; preemption off.
  */
 void kmh_misuse_twice(struct kmheap *heap, unsigned long addr, size_t bytes)
 {

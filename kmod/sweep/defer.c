@@ -156,9 +156,10 @@ enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot)
 	kmh_assert_pinned();
 	if (unlikely(!kmh_slot_claim(s, slot, KMH_CELL_WAITS)))
 		return KMH_FREE_DOUBLE;
-	/* A call of kmheap_free_rcu() for the object at the same time may have set the bit. */
-	return kmh_defer_slot(s, slot, READ_ONCE(s->heap->defer.gen)) ? KMH_FREE_DOUBLE :
-									KMH_FREE_OK;
+	/* The bit may be left of an object that was deferred and freed at the same time. */
+	if (unlikely(kmh_defer_slot(s, slot, READ_ONCE(s->heap->defer.gen))))
+		kmh_misuse_twice(s->heap, kmh_mspan_slot_addr(s, slot), s->elemsize);
+	return KMH_FREE_OK;
 }
 
 /*
