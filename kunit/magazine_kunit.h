@@ -6,7 +6,7 @@
 #ifndef _KMHEAP_MAGAZINE_KUNIT_H
 #define _KMHEAP_MAGAZINE_KUNIT_H
 
-#include "cells_kunit.h"
+#include "conserved_kunit.h"
 #include "mcentral_kunit.h"
 #include "sweep_kunit.h"
 

@@ -10,7 +10,7 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 
-#include "cells_kunit.h"
+#include "conserved_kunit.h"
 #include "kunit_util.h"
 
 #define BYTES		32U

@@ -3,7 +3,7 @@
  * KUnit: spare spans: one trip to mcentral brings several spans, all cached like the first
  * one.
  */
-#include "cells_kunit.h"
+#include "conserved_kunit.h"
 #include "magazine_kunit.h"
 
 /* @n announced spans, each with one slot free; @p[0], @p[8], ... lie in them. */

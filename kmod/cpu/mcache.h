@@ -163,8 +163,8 @@ static __always_inline void kmh_mcslot_push(struct kmh_mcslot *c, struct kmh_ent
 
 /*
  * Put a freed object into the magazine. In the section; the caller has seen its cell live. Return:
- * false, and nothing done, when there is no room, or other CPUs have freed objects of the span as
- * well: kmh_mcache_free_slow() then.
+ * false, and nothing done, when there is no room, or this CPU is not the one that frees objects of
+ * the span with plain stores: kmh_mcache_free_slow() then.
  */
 static __always_inline bool kmh_mcslot_put(struct kmh_mcache *mc, struct kmh_mcslot *c,
 					   const struct kmh_mspan *s, unsigned long addr, u8 *cell)

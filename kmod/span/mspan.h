@@ -63,7 +63,8 @@ enum {
  * does everybody who frees past the magazines at any time. So the tag of an entry is overwritten
  * only by a store of the one CPU that has stood still since its look at @freer, while others made
  * the span shared and freed that object; or by an allocation, which has found OUT just before the
- * store, while the same two frees met. Such an entry is dropped when its turn comes.
+ * store, while the same two frees met. Such an entry is dropped when its turn comes, unless the
+ * span has gone by then and the CPU has freed an object of the descriptor's next one in that cell.
  */
 enum {
 	KMH_FREER_NONE,

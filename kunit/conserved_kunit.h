@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#ifndef _KMHEAP_CELLS_KUNIT_H
-#define _KMHEAP_CELLS_KUNIT_H
+#ifndef _KMHEAP_CONSERVED_KUNIT_H
+#define _KMHEAP_CONSERVED_KUNIT_H
 
 #include <kunit/test.h>
 
@@ -14,4 +14,4 @@ struct kmheap;
  */
 void kmh_kunit_expect_conserved(struct kunit *test, struct kmheap *heap);
 
-#endif /* _KMHEAP_CELLS_KUNIT_H */
+#endif /* _KMHEAP_CONSERVED_KUNIT_H */
