@@ -18,7 +18,7 @@ all:
 
 help:
 	@echo "make              build kmheap.ko and the samples (KDIR=, ARCH= honoured)"
-	@echo "make run          boot a stock 6.12 with kmheap and the sample client, feed it, print the figures"
+	@echo "make run          boot a stock 6.12 with kmheap and the sample client, feed it, print the figures, write a report"
 	@echo "make check        all tests: KUnit, kselftests on stock kernels, static checks"
 	@echo "make check-quick  KUnit on User-Mode Linux only (seconds when warm)"
 	@echo "make check-long   longer runs and further kernels (over an hour)"

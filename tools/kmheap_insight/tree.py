@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The folder of files that is read: the module's in debugfs, or a copy of it.
+
+Everything that can go wrong with it ends as a ToolError of one line. Only files are read that may
+also be read when the kernel is locked down: those of mode 0444 and 0400.
+"""
+import errno
+import os
+import platform
+
+from . import ABI, text
+
+DEBUGFS = "/sys/kernel/debug"
+MODULE = "/sys/module/kmheap"
+
+
+class ToolError(Exception):
+    """What the person is told, in one line."""
+
+
+class Vanished(ToolError):
+    """The heap was destroyed before all of it had been read."""
+
+
+def _contents(path):
+    with open(path, "rb") as file:
+        return file.read().decode("ascii", "replace")
+
+
+class Heap:
+    """A heap that was there when the folder was listed. It may go at any moment."""
+
+    def __init__(self, tree, name):
+        self.tree = tree
+        self.name = name
+        self.path = os.path.join(tree.root, "heaps", name)
+
+    def _read(self, file, parse):
+        what = "heap %s: %s" % (text_of(self.name), file)
+        try:
+            contents = _contents(os.path.join(self.path, file))
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EIO, errno.ENODEV) and \
+                    not os.path.isdir(self.path):
+                raise Vanished("heap %s went while it was read" % text_of(self.name)) from None
+            raise ToolError("%s: %s" % (what, why(error))) from None
+        return parse(what, contents)
+
+    def stats(self):
+        return self._read("stats", text.stats)
+
+    def classes(self):
+        return self._read("classes", text.classes)
+
+    def arenas(self):
+        return self._read("arenas", text.arenas)
+
+    def spans(self):
+        return self._read("spans", text.spans)
+
+    def identity(self):
+        """Differs from that of every other heap, also of a later one with the same name."""
+        try:
+            return os.stat(self.path).st_ino
+        except OSError:
+            return None
+
+
+class Tree:
+    def __init__(self, root=None):
+        self.live = root is None
+        self.root = os.path.join(DEBUGFS, "kmheap") if self.live else root
+        try:
+            os.stat(os.path.join(self.root, "stats"))
+        except OSError as error:
+            raise ToolError(self._why_not(error)) from None
+        abi = self.abi()
+        if abi is not None and abi != ABI:
+            raise ToolError("the files have the formats of version %s, and this tool reads "
+                            "version %d" % (abi, ABI))
+
+    def _why_not(self, error):
+        if not self.live:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                return "%s is no copy of %s/kmheap: it has no file stats" % (
+                    text_of(self.root), DEBUGFS)
+            return "%s: %s" % (text_of(self.root), why(error))
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return "no permission to read %s: only root may" % self.root
+        if not os.path.ismount(DEBUGFS):
+            return "debugfs is not mounted; root mounts it: mount -t debugfs debugfs " + DEBUGFS
+        if not os.path.isdir(MODULE):
+            return "the module kmheap is not loaded"
+        return "the module kmheap is loaded, and has no files in %s: %s" % (self.root, why(error))
+
+    def read(self, file):
+        try:
+            return _contents(os.path.join(self.root, file))
+        except OSError as error:
+            raise ToolError("%s: %s" % (file, why(error))) from None
+
+    def abi(self):
+        """The version of the formats as the module says it; None: the module does not say it."""
+        try:
+            word = _contents(os.path.join(self.root, "abi")).strip()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ToolError("abi: %s" % why(error)) from None
+        if not word.isdigit():
+            raise ToolError("abi: no number: %.40r" % word)
+        return int(word)
+
+    def stats(self):
+        return text.stats("stats", self.read("stats"))
+
+    def heaps(self):
+        try:
+            names = os.listdir(os.path.join(self.root, "heaps"))
+        except OSError as error:
+            raise ToolError("heaps: %s" % why(error)) from None
+        return [Heap(self, name) for name in sorted(names)]
+
+    def heap(self, name):
+        heap = Heap(self, name)
+        if not name or "/" in name or name.startswith(".") or not os.path.isdir(heap.path):
+            raise ToolError("there is no heap %s; there are: %s" % (
+                text_of(name), ", ".join(text_of(heap.name) for heap in self.heaps()) or "none"))
+        return heap
+
+    def each(self, read):
+        """[(heap, read(heap))] for all heaps; those that go meanwhile are left out."""
+        found = []
+        for heap in self.heaps():
+            try:
+                found.append((heap, read(heap)))
+            except Vanished:
+                pass
+        return found
+
+    def kernel(self):
+        """The release of the kernel that the files are of, if that is known."""
+        if self.live:
+            return platform.release()
+        try:
+            for line in _contents(os.path.join(self.root, "recorded")).splitlines():
+                if line.startswith("kernel "):
+                    return line[7:]
+        except OSError:
+            pass
+        return None
+
+
+def why(error):
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "no permission"
+    return error.strerror or str(error)
+
+
+def text_of(name):
+    """A name as it may be printed: heaps have printable ASCII only, a copy's folder anything."""
+    return "".join(c if c.isprintable() and c.isascii() else "\\x%02x" % (ord(c) & 0xff)
+                   for c in name)

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A line for each heap, again and again.
+
+On a terminal the screen is drawn over with plain ANSI sequences, as every serial console knows
+them: cursor home, clear to the end of the line and of the screen, no wrapping, bold, inverse.
+"""
+import os
+import select
+import shutil
+import signal
+import sys
+import termios
+import time
+import tty
+
+from .. import figures, term
+from ..tree import text_of
+
+HELP = "live view of all heaps"
+EXAMPLE = """kmheap top -b -n 2 -d 5
+      two tables with 5 s between them; the second one has rates"""
+
+# key, title, width, and the figure
+COLUMNS = [
+    ("f", "FOOTP", 6, "footprint_bytes"),
+    ("l", "LIVE", 6, "live_bytes"),
+    ("e", "FREE", 6, "free_bytes"),
+    ("c", "CACHE", 6, "cached_bytes"),
+    ("d", "DEFER", 6, "deferred_bytes"),
+    ("w", "WASTE", 6, "waste_bytes"),
+    ("m", "META", 6, "metadata_bytes"),
+    ("a", "ALLOC/s", 8, "allocs_rate"),
+    ("r", "FREE/s", 8, "frees_rate"),
+    ("x", "MISUSE", 7, "misuses"),
+]
+NAME = 14
+SORTS = {"name": "n", "footprint": "f", "live": "l", "free": "e", "cached": "c", "deferred": "d",
+         "waste": "w", "metadata": "m", "allocs": "a", "frees": "r", "misuse": "x"}
+# A footprint that is a larger share of the limit than this is shown in yellow.
+NEAR_LIMIT = 0.9
+
+
+def arguments(p):
+    p.add_argument("-b", "--batch", action="store_true",
+                   help="write tables one below the other; so it does where there is no terminal")
+    p.add_argument("-n", metavar="N", type=positive, help="end after N tables; rates need two")
+    p.add_argument("-d", metavar="SECONDS", type=seconds, default=2.0,
+                   help="between two tables; default 2")
+    p.add_argument("-s", "--sort", choices=list(SORTS), default="footprint", metavar="KEY",
+                   help="sort by %s; default footprint" % ", ".join(SORTS))
+    p.epilog += """
+
+keys: q ends, space reads at once; n f l e c d w m a r x sort by name and by the
+columns from the left, and the same key once more turns the order round"""
+
+
+def positive(word):
+    number = int(word)
+    if number < 1:
+        raise ValueError(word)
+    return number
+
+
+def seconds(word):
+    number = float(word)
+    if not 0.05 <= number <= 86400:
+        raise ValueError(word)
+    return number
+
+
+class Sample:
+    """The figures of all heaps at one moment."""
+
+    def __init__(self, tree, before=None):
+        self.time = time.monotonic()
+        self.module = tree.stats()
+        self.rows = []
+        self.counts = {}
+        for heap, stats in tree.each(lambda heap: heap.stats()):
+            key = (heap.name, heap.identity())
+            self.counts[key] = (stats["allocs"], stats["frees"])
+            row = dict(stats, name=text_of(heap.name), misuses=figures.misuses(stats))
+            old = before.counts.get(key) if before else None
+            for i, name in enumerate(("allocs", "frees")):
+                # Figures of different moments: a difference may come out below 0.
+                row[name + "_rate"] = max(0, stats[name] - old[i]) / (self.time - before.time) \
+                    if old else None
+            self.rows.append(row)
+
+    def sorted(self, key, turned):
+        if key == "n":
+            rows = sorted(self.rows, key=lambda row: row["name"])
+        else:
+            figure = next(column[3] for column in COLUMNS if column[0] == key)
+            rows = sorted(self.rows, key=lambda row: (-(row[figure] or 0), row["name"]))
+        return rows[::-1] if turned else rows
+
+
+def heading(sample):
+    stats = sample.module
+    line = "%d heaps  footprint %s  live %s in %s objects" % (
+        len(sample.rows), term.bytes_text(stats["footprint_bytes"]),
+        term.bytes_text(stats["live_bytes"]), term.thousands(stats["live_objects"]))
+    if stats.get("limit_bytes"):
+        line += "  limit %s" % term.bytes_text(stats["limit_bytes"])
+    return line
+
+
+def name_cell(name, width):
+    return (name if len(name) <= width else name[:width - 1] + "~").ljust(width)
+
+
+def row_line(row, paint):
+    cells = [name_cell(row["name"], NAME)]
+    for key, _, width, figure in COLUMNS:
+        value = row[figure]
+        if value is None:
+            cell = "-"
+        elif key in "arx":
+            cell = term.count(value)
+        else:
+            cell = term.short(value)
+        cell = cell.rjust(width)
+        if key == "x" and value:
+            cell = paint(cell, "red", "bold")
+        limit = row.get("limit_bytes")
+        if key == "f" and limit and value > NEAR_LIMIT * limit:
+            cell = paint(cell, "yellow", "bold")
+        cells.append(cell)
+    return "".join(cells)
+
+
+def table(sample, key, turned, paint, lines=None):
+    """The screen, at most LINES of it."""
+    titles = "HEAP".ljust(NAME) + "".join(title.rjust(width) for _, title, width, _ in COLUMNS)
+    rows = sample.sorted(key, turned)
+    room = len(rows) if lines is None else max(1, lines - 3)
+    more = len(rows) - room
+    if more > 0:
+        room, more = room - 1, more + 1
+    text = [heading(sample), paint(titles, "reverse")]
+    text += [row_line(row, paint) for row in rows[:room]]
+    if more > 0:
+        text.append("and %d more" % more)
+    return text
+
+
+def batch(args, tree):
+    sample, paint = None, term.Paint(sys.stdout)
+    number = 0
+    while True:
+        sample = Sample(tree, sample)
+        number += 1
+        if number > 1:
+            print()
+        print("\n".join(table(sample, SORTS[args.sort], False, paint)), flush=True)
+        if args.n and number >= args.n:
+            return 0
+        time.sleep(args.d)
+
+
+class Screen:
+    """The terminal, which gets its settings back whatever happens."""
+
+    def __enter__(self):
+        self.input = sys.stdin.fileno()
+        self.settings = termios.tcgetattr(self.input)
+        self.old = {number: signal.signal(number, self.stop) for number in (signal.SIGTERM,
+                                                                            signal.SIGHUP)}
+        self.old[signal.SIGCONT] = signal.signal(signal.SIGCONT, lambda *_: self.begin())
+        self.begin()
+        return self
+
+    def begin(self):
+        tty.setcbreak(self.input)
+        sys.stdout.write("\x1b[?25l\x1b[?7l\x1b[2J")
+
+    def stop(self, *_):
+        raise KeyboardInterrupt
+
+    def draw(self, lines):
+        sys.stdout.write("\x1b[H" + "\x1b[K\r\n".join(lines) + "\x1b[K\x1b[J")
+        sys.stdout.flush()
+
+    def keys(self, timeout):
+        """The keys that were pressed: none after TIMEOUT seconds, q when the terminal has gone."""
+        ready, _, _ = select.select([self.input], [], [], timeout)
+        return (os.read(self.input, 64).decode("ascii", "replace") or "q") if ready else ""
+
+    def __exit__(self, *_):
+        for number, handler in self.old.items():
+            signal.signal(number, handler)
+        termios.tcsetattr(self.input, termios.TCSADRAIN, self.settings)
+        sys.stdout.write("\x1b[?25h\x1b[?7h\r\n")
+        sys.stdout.flush()
+
+
+def live(args, tree):
+    key, turned, sample, number = SORTS[args.sort], False, None, 0
+    paint = term.Paint(sys.stdout)
+    with Screen() as screen:
+        while True:
+            sample = Sample(tree, sample)
+            number += 1
+            end = time.monotonic() + args.d
+            keys = None
+            while keys is None or (keys and " " not in keys):
+                height = shutil.get_terminal_size((80, 24)).lines
+                screen.draw(table(sample, key, turned, paint, height))
+                if args.n and number >= args.n:
+                    return 0
+                keys = screen.keys(max(0, end - time.monotonic()))
+                for pressed in keys:
+                    if pressed in "qQ":
+                        return 0
+                    if pressed in SORTS.values():
+                        key, turned = pressed, not turned if pressed == key else False
+
+
+def run(args, tree):
+    terminal = sys.stdin.isatty() and sys.stdout.isatty() and term.clever()
+    return batch(args, tree) if args.batch or not terminal else live(args, tree)

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The report: that it is whole, right, needs nothing else, and is quick and small."""
+import html.parser
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import unittest
+
+from common import HEAPS, ODD_NAMES, RECORDED, TOOLS, Case, plain_figures
+from kmheap_insight import text
+
+VOID = {"meta", "br"}
+SPAN_PAGES = 1
+SLOTS = 128             # of 64 bytes
+ARENA_PAGES = 512
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that all tags are closed in order, and collects texts and attributes."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.words, self.attributes, self.styles = [], [], [], []
+        self.tags = []
+        self.feed(page)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, (tag, self.open)
+        self.open.pop()
+
+    def handle_data(self, data):
+        (self.styles if self.open and self.open[-1] == "style" else self.words).append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def refers(page):
+    """What in a page lies elsewhere."""
+    found = [value for name, value in page.attributes
+             if name in ("src", "href", "xlink:href", "data", "action") and not value.startswith("#")]
+    found += [tag for tag in page.tags if tag in ("script", "link", "img", "iframe", "object", "base")]
+    found += re.findall(r"url\(|@import|https?://", " ".join(page.styles))
+    return found + [name for name, _ in page.attributes if name.startswith("on")]
+
+
+class Recorded(Case):
+    def setUp(self):
+        super().setUp()
+        self.page = Page(self.tool("report"))
+
+    def test_totals(self):
+        stats = plain_figures(os.path.join(RECORDED, "stats"))
+        for name in text.PARTS + ("footprint_bytes", "live_objects"):
+            self.assertIn(" %s " % "{:,}".format(int(stats[name])), self.page.text)
+
+    def test_heaps(self):
+        for heap in HEAPS:
+            stats = plain_figures(os.path.join(RECORDED, "heaps", heap, "stats"))
+            self.assertIn("Heap %s owner %s " % (heap, stats["owner"]), self.page.text)
+            for name in text.PARTS + ("live_objects", "allocs"):
+                self.assertIn(" %s " % "{:,}".format(int(stats[name])), self.page.text)
+        self.assertEqual(self.page.tags.count("section"), 5)
+
+    def test_classes(self):
+        self.assertIn(" 32 105 13,715 51.0 % 429 KiB 411 KiB 0 26,196 105 ", self.page.text)
+
+    def test_sum_of_the_heaps(self):
+        stats = plain_figures(os.path.join(RECORDED, "stats"))
+        shared = int(stats["footprint_bytes"]) - sum(int(plain_figures(os.path.join(
+            RECORDED, "heaps", heap, "stats"))["footprint_bytes"]) for heap in HEAPS)
+        self.assertIn(" shared by all %.3g KiB " % (shared / 1024), self.page.text)
+
+    def test_nothing_lies_elsewhere(self):
+        self.assertEqual(refers(self.page), [])
+        for bad in ("<script>x</script>", "<img src=\"x\">", "<a href=\"http://x\">x</a>",
+                    "<style>@import 'x'</style>", "<p onclick=\"x\">x</p>"):
+            self.assertNotEqual(refers(Page(bad.replace("<img src=\"x\">", "<img src=\"x\"/>"))), [])
+
+    def test_dark_and_print(self):
+        styles = " ".join(self.page.styles)
+        self.assertIn("prefers-color-scheme:dark", styles)
+        self.assertIn("@media print", styles)
+
+    def test_kernel(self):
+        self.assertIn("Linux 6.12.117+deb12-amd64, from a copy of the files", self.page.text)
+
+    def test_nothing_is_wrong(self):
+        self.assertIn("No misuse, no refused allocation, no limit reached.", self.page.text)
+
+    def test_file(self):
+        path = os.path.join(self.folder, "report.html")
+        self.assertEqual(self.tool("report", "-o", path), "")
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(file.read(), self.tool("report"))
+
+
+class Hostile(Case):
+    def test_what_is_wrong(self):
+        root = self.copy()
+        for file in ("stats", "heaps/demo/stats"):
+            self.change(os.path.join(root, file), "double_frees 0", "double_frees 3")
+        self.change(os.path.join(root, "heaps/strtab/stats"), "limit_refusals 0", "limit_refusals 7")
+        said = Page(self.tool("report", root=root)).text
+        self.assertIn("double_frees: 3 (demo). The log has the stacks.", said)
+        self.assertIn("strtab: 7 times a limit kept the heap from growing", said)
+
+    def test_odd_names(self):
+        root = self.copy()
+        for name in ODD_NAMES + ["<script>alert(1)</script>".replace("/", "")]:
+            shutil.copytree(os.path.join(root, "heaps/demo"), os.path.join(root, "heaps", name))
+        page = Page(self.tool("report", root=root))
+        self.assertEqual(refers(page), [])
+        for name in ODD_NAMES:
+            self.assertIn("Heap %s owner" % name, page.text)
+
+    def test_odd_owner(self):
+        root = self.copy()
+        self.change(os.path.join(root, "heaps/demo/stats"), "owner heap_client", "owner <b onload=x>")
+        page = Page(self.tool("report", root=root))
+        self.assertEqual(refers(page), [])
+        self.assertIn("Heap demo owner <b onload=x>", page.text)
+
+    def test_a_heap_of_zeros(self):
+        root = self.copy()
+        for file in ("stats", "classes"):
+            path = os.path.join(root, "heaps/empty", file)
+            with open(path, encoding="ascii") as opened:
+                text_ = opened.read()
+            with open(path, "w", encoding="ascii") as opened:
+                opened.write(re.sub(r"(?m)( +)\d+", lambda m: m.group(1) + "0", text_))
+        for file, head in (("arenas", "base bytes node pages free_pages dedicated\n"),
+                           ("spans", "base pages class data slots live remote deferred home\n")):
+            with open(os.path.join(root, "heaps/empty", file), "w", encoding="ascii") as opened:
+                opened.write(head)
+        Page(self.tool("report", root=root))
+        self.tool("map", "empty", root=root)
+        self.tool("stats", "empty", root=root)
+
+    def test_hundreds_of_heaps(self):
+        root = self.copy()
+        for i in range(600):
+            # Links: a copy of each would take longer than all other tests.
+            os.symlink("demo", os.path.join(root, "heaps/heap%d" % i))
+        page = self.tool("report", root=root)
+        self.assertLess(len(page), 1 << 20)
+        said = Page(page)
+        self.assertEqual(said.tags.count("section"), 24)
+        self.assertIn("and 105 smaller ones", said.text)
+        self.assertIn("The 581 smaller heaps have no section.", said.text)
+
+
+class Million(Case):
+    """A heap of a million objects of 64 bytes, every other one freed at random places."""
+
+    def heap(self, root, spans):
+        folder = os.path.join(root, "heaps/million")
+        shutil.copytree(os.path.join(root, "heaps/demo"), folder)
+        with open(os.path.join(folder, "spans"), "w", encoding="ascii") as file:
+            file.write("base pages class data slots live remote deferred home\n")
+            for i in range(spans):
+                file.write("00000000%08x 1 6 0 %d %d 0 0 partial\n" % (i, SLOTS, i * 7919 % SLOTS))
+        with open(os.path.join(folder, "arenas"), "w", encoding="ascii") as file:
+            file.write("base bytes node pages free_pages dedicated\n")
+            for i in range(0, spans, ARENA_PAGES):
+                pages = min(ARENA_PAGES, spans - i)
+                file.write("00000000%08x %d 0 %d 0 0\n" % (i, pages * 8192, pages))
+                for at in range(0, pages, 64):
+                    file.write("  " + "s" * min(64, pages - at) + "\n")
+
+    def test_time_and_size(self):
+        root = self.copy()
+        # A million live objects: half of all slots.
+        self.heap(root, 2 * 1000000 // SLOTS)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run([sys.executable, os.path.join(TOOLS, "kmheap"), "report", "--root", root],
+                              capture_output=True, text=True, timeout=60, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        self.assertLess(len(done.stdout), 1 << 20)
+        self.assertLess(seconds, 2)
+        self.assertEqual(Page(done.stdout).tags.count("section"), 6)
+
+
+if __name__ == "__main__":
+    unittest.main()
