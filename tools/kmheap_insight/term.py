@@ -80,8 +80,8 @@ def table(rows, left=(0,)):
 class Progress:
     """A line on a terminal that says what is being read, and is gone at the end."""
 
-    def __init__(self, stream=sys.stderr):
-        self.stream = stream if stream.isatty() else None
+    def __init__(self):
+        self.stream = sys.stderr if sys.stderr.isatty() else None
 
     def __call__(self, text):
         if self.stream:

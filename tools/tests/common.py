@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the tests share: the recorded files, copies of them, and the tool run as a person does."""
+"""What the tests share: the recorded files, copies of them, and the tool."""
+import contextlib
+import io
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import unittest
+from unittest import mock
+
+from kmheap_insight import main
 
 TOOLS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOP = os.path.dirname(TOOLS)
@@ -44,17 +47,21 @@ class Case(unittest.TestCase):
             file.write(re.sub(old, lambda _: new, text, count=1))
 
     def tool(self, *arguments, root=RECORDED, status=0, environment=None):
-        """Run the tool on ROOT. Its standard output, or with another STATUS its errors."""
-        command = [sys.executable, os.path.join(TOOLS, "kmheap"), *arguments[:1]]
-        if root:
-            command += ["--root", root]
-        done = subprocess.run(command + list(arguments[1:]), capture_output=True, text=True,
-                              env=dict(os.environ, **(environment or {})), stdin=subprocess.DEVNULL,
-                              timeout=60, check=False)
-        self.assertEqual(done.returncode, status, done.stderr + done.stdout)
+        """Run the tool on ROOT, in this process. Its standard output, or with another STATUS its
+        errors."""
+        command = list(arguments[:1]) + (["--root", root] if root else []) + list(arguments[1:])
+        out, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors), \
+                mock.patch.dict(os.environ, {"COLUMNS": "80", **(environment or {})}):
+            try:
+                ended = main.main(command)
+            except SystemExit as left:      # by argparse, after --help
+                ended = left.code
+        out, errors = out.getvalue(), errors.getvalue()
+        self.assertEqual(ended, status, errors + out)
         if status == 0:
-            self.assertEqual(done.stderr, "")
-        return done.stdout if status in (0, 1) else done.stderr
+            self.assertEqual(errors, "")
+        return out if status in (0, 1) else errors
 
     def refused(self, what, *arguments, **more):
         """The tool ends with status 2 and one line that is like WHAT."""
