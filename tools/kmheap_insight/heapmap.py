@@ -129,7 +129,7 @@ STYLE = """
 .km text{fill:var(--ink);font:11px sans-serif}
 .km .s{stroke:#2b6cb0}.km .C{stroke:#0f8f8f}.km .t{stroke:#7b3fb5}.km .L{stroke:#c8641a}
 .km .M{stroke:#8a5a2b}.km .q{stroke:#666}
-.km .l0{stroke-opacity:.2}.km .l1{stroke-opacity:.4}.km .l2{stroke-opacity:.6}
+.km .l0{stroke-opacity:.3}.km .l1{stroke-opacity:.45}.km .l2{stroke-opacity:.6}
 .km .l3{stroke-opacity:.8}.km .g{stroke:var(--ground);stroke-width:.1}
 @media (prefers-color-scheme:dark){.km{--ground:#15181c;--ink:#d8d8d8;--free:#2b3036}
 .km .s{stroke:#63a4f4}.km .C{stroke:#3fd0c9}.km .t{stroke:#b98af0}.km .L{stroke:#f2a05a}

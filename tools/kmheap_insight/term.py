@@ -81,7 +81,7 @@ class Progress:
     """A line on a terminal that says what is being read, and is gone at the end."""
 
     def __init__(self):
-        self.stream = sys.stderr if sys.stderr.isatty() else None
+        self.stream = sys.stderr if sys.stderr.isatty() and clever() else None
 
     def __call__(self, text):
         if self.stream:

@@ -316,6 +316,8 @@ class OnATerminal(Case):
         text, _ = Terminal("report", "-o", os.path.join(self.folder, "r.html")).end()
         self.assertIn("\rreading heap demo, 1 of 5", text)
         self.assertTrue(text.endswith("\r\x1b[K"), text[-40:])
+        path = os.path.join(self.folder, "s.html")
+        self.assertEqual(Terminal("report", "-o", path, TERM="dumb").end(), ("", 0))
 
 
 if __name__ == "__main__":

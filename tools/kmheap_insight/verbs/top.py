@@ -172,8 +172,9 @@ class Screen:
         return self
 
     def begin(self):
+        """Also called by a signal, in the middle of anything: so it writes past the buffer."""
         tty.setcbreak(self.input)
-        sys.stdout.write("\x1b[?25l\x1b[?7l\x1b[2J")
+        os.write(sys.stdout.fileno(), b"\x1b[?25l\x1b[?7l\x1b[2J")
 
     def stop(self, *_):
         raise KeyboardInterrupt
