@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """python3 tools/tests [PATTERN...]: the tests of the tool, with KTAP on stdout. A PATTERN is part of
 a test's name."""
+import faulthandler
 import os
 import sys
 import traceback
@@ -48,6 +49,10 @@ class Ktap(unittest.TestResult):
             self.line(subtest, "".join(traceback.format_exception(*err)))
 
 
+# No test takes a tenth of this, on a busy host either: what takes longer hangs, and says where.
+PATIENCE = 100
+
+
 def all_cases(suite):
     for test in suite:
         if isinstance(test, unittest.TestSuite):
@@ -61,6 +66,7 @@ def main(patterns):
     cases = [case for case in all_cases(suite)
              if not patterns or any(pattern in case.id() for pattern in patterns)]
     print("KTAP version 1\n1..%d" % len(cases), flush=True)
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)
     result = Ktap()
     unittest.TestSuite(cases).run(result)
     return 0 if result.wasSuccessful() and cases else 1

@@ -2,6 +2,7 @@
 """The metrics, read by python3-prometheus-client, which knows the format and not kmheap."""
 import json
 import os
+import re
 import shutil
 import unittest
 
@@ -33,7 +34,19 @@ def of_heap(found, heap):
     return {name: value for (name, labels), value in found.items() if dict(labels).get("heap") == heap}
 
 
+def types(text):
+    """{name: type}, from the text itself: the parser takes counters without _total, too."""
+    return dict(re.findall(r"(?m)^# TYPE (\S+) (\S+)$", text))
+
+
 class Recorded(Case):
+    def test_names_of_counters(self):
+        found = types(self.tool("metrics"))
+        self.assertEqual(set(found.values()), {"counter", "gauge"})
+        for name, kind in found.items():
+            self.assertEqual(name.endswith("_total"), kind == "counter", name)
+            self.assertNotIn("_ns", name)
+
     def test_every_figure_of_every_heap(self):
         found = samples(self.tool("metrics"))
         for heap in HEAPS:

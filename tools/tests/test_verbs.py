@@ -282,8 +282,16 @@ class OnATerminal(Case):
         self.assertEqual(len(lines), 4)
         self.assertEqual(lines[-1], "and 4 more")
 
+    def test_top_follows_the_size(self):
+        terminal = Terminal("top", "-d", "3600")
+        terminal.until(r"empty[^\n]*\x1b\[J")
+        fcntl.ioctl(terminal.file, termios.TIOCSWINSZ, struct.pack("HHHH", 5, 80, 0, 0))
+        self.assertIn("and 4 more", terminal.until(r"more\x1b\[K\x1b\[J"))
+        terminal.key("q")
+        self.assertEqual(terminal.end()[1], 0)
+
     def test_top_gives_the_terminal_back(self):
-        for how in ("key", "signal"):
+        for how in ("key", "signal") * 3:
             terminal = Terminal("top", "-d", "3600")
             terminal.until(r"\x1b\[J")
             before = termios.tcgetattr(terminal.file)[3] & (termios.ECHO | termios.ICANON)

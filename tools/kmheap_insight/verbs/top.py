@@ -168,6 +168,12 @@ class Screen:
         self.old = {number: signal.signal(number, self.stop) for number in (signal.SIGTERM,
                                                                             signal.SIGHUP)}
         self.old[signal.SIGCONT] = signal.signal(signal.SIGCONT, lambda *_: self.begin())
+        self.old[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, lambda *_: None)
+        # A signal between the last look for signals and select() would not end that; a byte in
+        # this pipe does.
+        self.signals, self.pipe = os.pipe()
+        os.set_blocking(self.pipe, False)
+        signal.set_wakeup_fd(self.pipe, warn_on_full_buffer=False)
         self.begin()
         return self
 
@@ -184,14 +190,21 @@ class Screen:
         sys.stdout.flush()
 
     def keys(self, timeout):
-        """The keys that were pressed: none after TIMEOUT seconds, q when the terminal has gone."""
-        ready, _, _ = select.select([self.input], [], [], timeout)
+        """The keys that were pressed: none after TIMEOUT seconds, q when the terminal has gone, and
+        one that means nothing after a signal, as when the terminal has another size now."""
+        ready, _, _ = select.select([self.input, self.signals], [], [], timeout)
+        if self.signals in ready:
+            os.read(self.signals, 64)
+            return "\0"
         return (os.read(self.input, 64).decode("ascii", "replace") or "q") if ready else ""
 
     def __exit__(self, *_):
+        signal.set_wakeup_fd(-1)
+        os.close(self.pipe)
+        os.close(self.signals)
         for number, handler in self.old.items():
             signal.signal(number, handler)
-        termios.tcsetattr(self.input, termios.TCSADRAIN, self.settings)
+        termios.tcsetattr(self.input, termios.TCSANOW, self.settings)
         sys.stdout.write("\x1b[?25h\x1b[?7h\r\n")
         sys.stdout.flush()
 
