@@ -24,12 +24,20 @@ def span(pages, klass=9, slots=10, live=5, home="full"):
 
 
 def drawn(svg):
-    """How many cells of each class the paths of an SVG picture cover."""
+    """How many cells of each class the paths of an SVG picture cover. No two of an arena are in
+    the same place, and none is outside of it."""
     cells = {}
-    for path in ElementTree.fromstring(svg).iter(SVG + "path"):
-        if path.get("class") != "g":
-            cells[path.get("class")] = cells.get(path.get("class"), 0) + sum(
-                map(int, re.findall(r"h(\d+)", path.get("d"))))
+    for group in ElementTree.fromstring(svg).iter(SVG + "g"):
+        places = set()
+        for path in group.iter(SVG + "path"):
+            name = path.get("class")
+            if name == "g":
+                continue
+            for x, y, length in re.findall(r"M(\d+) (\d+).5h(\d+)", path.get("d")):
+                new = {(int(x) + i, int(y)) for i in range(int(length))}
+                assert not new & places and int(x) + int(length) <= heapmap.COLUMNS, path.get("d")
+                places |= new
+                cells[name] = cells.get(name, 0) + len(new)
     return cells
 
 
