@@ -121,7 +121,7 @@ def level(live):
 
 CELL = 9
 LABEL = 96
-WIDTH = LABEL + COLUMNS * CELL + 4
+WIDTH = LABEL + COLUMNS * CELL + 8
 # Colours that differ in lightness as well, for those who see no hues and for print.
 STYLE = """
 .km{--ground:#fff;--ink:#222;--free:#e4e4e0}
@@ -134,7 +134,8 @@ STYLE = """
 @media (prefers-color-scheme:dark){.km{--ground:#15181c;--ink:#d8d8d8;--free:#2b3036}
 .km .s{stroke:#63a4f4}.km .C{stroke:#3fd0c9}.km .t{stroke:#b98af0}.km .L{stroke:#f2a05a}
 .km .M{stroke:#cf9c63}.km .q{stroke:#aaa}}
-@media print{.km{--ground:#fff;--ink:#000;--free:#e4e4e0;print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+@media print{.km{--ground:#fff;--ink:#000;--free:#e4e4e0;print-color-adjust:exact;
+-webkit-print-color-adjust:exact}}
 """
 
 
@@ -190,9 +191,9 @@ def svg(picture, title, most=MOST_CELLS, arenas=None):
         parts.append("</g>")
         height = max(height, rows * CELL)
         x += width
-    height += y + 2
+    height += y + 8
     return "\n".join(["<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"km\" role=\"img\" "
-                      "width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\"><title>%s</title>" %
+                      "width=\"%d\" height=\"%d\" viewBox=\"-4 -4 %d %d\"><title>%s</title>" %
                       (WIDTH, height, WIDTH, height, title)] + parts + ["</svg>"])
 
 

@@ -40,7 +40,8 @@ class Parser(argparse.ArgumentParser):
 def parser(name):
     module = verb(name)
     p = Parser(
-        prog="kmheap " + name, description=module.HELP + ".", epilog="example:\n  " + module.EXAMPLE,
+        prog="kmheap " + name, description=module.HELP + ".",
+        epilog="example:\n  " + module.EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     p.add_argument("--root", metavar="DIR",
                    help="read a copy of /sys/kernel/debug/kmheap in DIR")

@@ -234,7 +234,8 @@ def _page(module, heaps, about, detailed):
         "<meta name=\"viewport\" content=\"width=device-width\">",
         "<meta name=\"generator\" content=\"kmheap %s\">" % VERSION,
         "<title>kmheap: %s</title>" % term.bytes_text(module["footprint_bytes"]),
-        "<style>%s%s</style></head><body>" % (STYLE, heapmap.STYLE)] + body + ["</body></html>", ""])
+        "<style>%s%s</style></head><body>" % (STYLE, heapmap.STYLE)] + body + [
+            "</body></html>", ""])
 
 
 def page(module, heaps, about):

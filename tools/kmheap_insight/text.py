@@ -96,7 +96,8 @@ def classes(what, text):
             below[words[0]] = _number(what, words[0], words[1])
             continue
         if len(words) != width:
-            raise FormatError("%s: line %d has %d columns of %d" % (what, number, len(words), width))
+            raise FormatError("%s: line %d has %d columns of %d" %
+                              (what, number, len(words), width))
         rows.append({name: _number(what, "line %d, %s" % (number, name), words[i])
                      for name, i in zip(CLASS_COLUMNS, at)})
     return rows, below
@@ -120,7 +121,8 @@ def arenas(what, text):
             continue
         words = line.split()
         if len(words) != width:
-            raise FormatError("%s: line %d has %d columns of %d" % (what, number, len(words), width))
+            raise FormatError("%s: line %d has %d columns of %d" %
+                              (what, number, len(words), width))
         arena = Arena()
         arena.base = address(words[at[0]])
         for name, i in zip(names[1:], at[1:]):

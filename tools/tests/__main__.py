@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""python3 tools/tests [PATTERN...]: the tests of the tool, with KTAP on stdout. A PATTERN is part of
-a test's name."""
+"""python3 tools/tests [PATTERN...]: the tests of the tool, with KTAP on stdout.
+
+A PATTERN is part of a test's name.
+"""
 import faulthandler
 import os
 import sys

@@ -4,12 +4,16 @@ import json
 import os
 import re
 import shutil
+import threading
 import unittest
+import urllib.error
+import urllib.request
+from unittest import mock
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from common import HEAPS, ODD_NAMES, RECORDED, TOP, Case, plain_figures
-from kmheap_insight import figures
+from kmheap_insight import figures, main, serve
 from kmheap_insight.verbs import metrics
 
 
@@ -31,7 +35,8 @@ def samples(text):
 
 
 def of_heap(found, heap):
-    return {name: value for (name, labels), value in found.items() if dict(labels).get("heap") == heap}
+    return {name: value for (name, labels), value in found.items()
+            if dict(labels).get("heap") == heap}
 
 
 def types(text):
@@ -111,6 +116,79 @@ class Recorded(Case):
         self.refused("/nowhere/x: |No such file", "metrics", "-o", "/nowhere/x")
 
 
+class Served(Case):
+    def setUp(self):
+        super().setUp()
+        self.root = self.copy()
+        made, started, real = [], threading.Event(), serve.server
+
+        def server(where, page):
+            made.append(real(where, page))
+            started.set()
+            return made[0]
+
+        patch = mock.patch.object(serve, "server", server)
+        patch.start()
+        self.addCleanup(patch.stop)
+        thread = threading.Thread(target=main.main, args=(
+            ["metrics", "--listen", "127.0.0.1:0", "--root", self.root],), daemon=True)
+        thread.start()
+        self.assertTrue(started.wait(10))
+        self.addCleanup(thread.join)
+        self.addCleanup(made[0].shutdown)
+        self.port = made[0].server_address[1]
+
+    def get(self, path="/metrics"):
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:%d%s" % (self.port, path),
+                                        timeout=10) as answer:
+                return answer.status, answer.headers["Content-Type"], answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.headers["Content-Type"], error.read().decode()
+
+    def test_page(self):
+        status, kind, text = self.get()
+        self.assertEqual((status, kind), (200, "text/plain; version=0.0.4; charset=utf-8"))
+        self.assertEqual(text, self.tool("metrics", root=self.root))
+        self.assertEqual(self.get("/other")[0], 404)
+
+    def test_the_module_goes_and_comes(self):
+        shutil.rmtree(self.root)
+        status, _, text = self.get()
+        self.assertEqual(status, 503)
+        self.assertRegex(text, r"\Akmheap: .* is no copy of")
+        shutil.copytree(RECORDED, self.root)
+        self.assertEqual(self.get()[0], 200)
+
+    def test_counters_do_not_fall(self):
+        stats = os.path.join(self.root, "heaps/demo/stats")
+
+        def allocs():
+            return of_heap(samples(self.get()[2]), "demo")["kmheap_allocs_total"]
+
+        self.assertEqual(allocs(), 668)
+        self.change(stats, r"\nallocs \d+", "\nallocs 650")
+        self.change(stats, r"\nlive_objects \d+", "\nlive_objects 5")
+        self.assertEqual(allocs(), 668)
+        self.assertEqual(of_heap(samples(self.get()[2]), "demo")["kmheap_live_objects"], 5)
+        self.change(stats, r"\nallocs \d+", "\nallocs 700")
+        self.assertEqual(allocs(), 700)
+        # Another heap of that name begins anew.
+        shutil.move(os.path.join(self.root, "heaps/demo"), os.path.join(self.folder, "old"))
+        shutil.copytree(os.path.join(RECORDED, "heaps/demo"), os.path.join(self.root, "heaps/demo"))
+        self.assertEqual(allocs(), 668)
+
+    def test_addresses(self):
+        self.assertEqual(serve.address("127.0.0.1:9913"), ("127.0.0.1", 9913))
+        self.assertEqual(serve.address("[::1]:9913"), ("::1", 9913))
+        for word in ("9913", ":9913", "host", "host:x", "host:99999", "h:1/x", "a@b:1", ""):
+            self.refused("invalid address value|expected one argument", "metrics", "--listen", word)
+        self.refused(r"127.0.0.1:\d+: Address already in use", "metrics", "--listen",
+                     "127.0.0.1:%d" % self.port)
+        self.refused("neither -o nor --json", "metrics", "--json", "--listen", "127.0.0.1:1")
+
+
 class Hostile(Case):
     def test_odd_names(self):
         root = self.copy()
@@ -124,7 +202,8 @@ class Hostile(Case):
 
     def test_huge_numbers(self):
         root = self.copy()
-        self.change(os.path.join(root, "heaps/demo/stats"), r"\nallocs \d+", "\nallocs %d" % (2**64 - 1))
+        self.change(os.path.join(root, "heaps/demo/stats"), r"\nallocs \d+",
+                    "\nallocs %d" % (2**64 - 1))
         text = self.tool("metrics", root=root)
         self.assertIn("} 18446744073709551615\n", text)
         self.assertEqual(of_heap(samples(text), "demo")["kmheap_allocs_total"], float(2**64 - 1))
@@ -139,7 +218,8 @@ class Hostile(Case):
 
     def test_limits(self):
         root = self.copy()
-        self.change(os.path.join(root, "heaps/demo/stats"), r"\nlimit_bytes 0", "\nlimit_bytes 524288")
+        self.change(os.path.join(root, "heaps/demo/stats"), r"\nlimit_bytes 0",
+                    "\nlimit_bytes 524288")
         found = samples(self.tool("metrics", root=root))
         self.assertEqual(of_heap(found, "demo")["kmheap_limit_bytes"], 524288)
         self.assertNotIn("kmheap_limit_bytes", of_heap(found, "strtab"))

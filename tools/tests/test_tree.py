@@ -96,7 +96,8 @@ class Heaps(Case):
         heap = Tree(self.copy()).heap("demo")
         for number, what in ((errno.ENOMEM, "Cannot allocate memory"), (errno.EIO, "Input/output"),
                              (errno.EACCES, "no permission")):
-            with mock.patch.object(tree, "_contents", side_effect=OSError(number, os.strerror(number))):
+            error = OSError(number, os.strerror(number))
+            with mock.patch.object(tree, "_contents", side_effect=error):
                 with self.assertRaisesRegex(ToolError, "heap demo: stats: " + what) as caught:
                     heap.stats()
                 self.assertNotIsInstance(caught.exception, Vanished)

@@ -15,6 +15,7 @@ import unittest
 
 from common import HEAPS, ODD_NAMES, RECORDED, TOOLS, TOP, Case, plain_figures
 from kmheap_insight import VERSION, main, term
+from kmheap_insight.text import PARTS
 from kmheap_insight.verbs import top
 
 SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -70,15 +71,17 @@ class Plain(Case):
             self.assertIn("heap %s, owner %s\n" % (heap, plain.pop("owner")), said)
             numbers = said.replace(",", "")
             for name, value in plain.items():
-                word = name if not re.fullmatch("(footprint|live|free|cached|deferred|waste|metadata)"
-                                                "_bytes", name) else name.removesuffix("_bytes")
+                part = name in PARTS + ("footprint_bytes",)
+                word = name.removesuffix("_bytes") if part else name
                 self.assertRegex(numbers, r"(?m)^ *%s .*\b%s\b" % (word, value))
             self.assertNotIn("add up", said)
 
     def test_stats_that_do_not_add_up(self):
         root = self.copy()
-        self.change(os.path.join(root, "heaps/demo/stats"), r"\nfree_bytes \d+", "\nfree_bytes 1000")
-        self.assertIn("the parts add up to 463 KiB less: somebody used", self.tool("stats", "demo", root=root))
+        self.change(os.path.join(root, "heaps/demo/stats"), r"\nfree_bytes \d+",
+                    "\nfree_bytes 1000")
+        self.assertIn("the parts add up to 463 KiB less: somebody used",
+                      self.tool("stats", "demo", root=root))
 
     def test_stats_of_misuse(self):
         root = self.copy()
@@ -126,7 +129,8 @@ class Plain(Case):
 
     def test_a_reader_that_has_enough(self):
         done = subprocess.run("%s %s/kmheap metrics --root %s | head -n 1" % (
-            sys.executable, TOOLS, RECORDED), shell=True, capture_output=True, text=True, check=False)
+            sys.executable, TOOLS, RECORDED), shell=True, capture_output=True, text=True,
+            check=False)
         self.assertEqual(done.stderr, "")
 
 
@@ -203,7 +207,8 @@ class Top(Case):
     def test_the_module_goes_meanwhile(self):
         root = self.copy()
         running = subprocess.Popen(
-            [sys.executable, os.path.join(TOOLS, "kmheap"), "top", "-b", "-d", "0.05", "--root", root],
+            [sys.executable, os.path.join(TOOLS, "kmheap"), "top", "-b", "-d", "0.05",
+             "--root", root],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         running.stdout.readline()
         shutil.rmtree(root)
@@ -278,7 +283,8 @@ class OnATerminal(Case):
         # The size is set when the first table may have been drawn already.
         text, status = terminal.end()
         self.assertEqual(status, 0)
-        lines = top.table(top.Sample(main.tree.Tree(RECORDED)), "f", False, term.Paint(sys.stdout), 5)
+        sample = top.Sample(main.tree.Tree(RECORDED))
+        lines = top.table(sample, "f", False, term.Paint(sys.stdout), 5)
         self.assertEqual(len(lines), 4)
         self.assertEqual(lines[-1], "and 4 more")
 

@@ -4,8 +4,8 @@ import html
 import sys
 
 from .. import heapmap, term
+from ..output import replace
 from ..tree import text_of
-from .metrics import replace
 
 HELP = "picture of the pages of a heap"
 EXAMPLE = """kmheap map strtab -o strtab.svg
@@ -78,7 +78,8 @@ def document(name, picture):
     # The style and the ground come behind the title.
     end = drawn.index("</title>") + len("</title>")
     return drawn[:end] + "\n<style>" + heapmap.STYLE + "</style>\n" + \
-        "<rect width=\"100%\" height=\"100%\" style=\"fill:var(--ground)\"/>" + drawn[end:] + "\n"
+        "<rect x=\"-4\" y=\"-4\" width=\"100%\" height=\"100%\" " \
+        "style=\"fill:var(--ground)\"/>" + drawn[end:] + "\n"
 
 
 def run(args, tree):

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Figures for Prometheus, in its text format 0.0.4."""
 import json
-import os
 import re
-import tempfile
 
-from .. import figures
-from ..tree import text_of
+from .. import figures, serve
+from ..output import replace
+from ..tree import ToolError, Tree, text_of, why
 
 HELP = "figures of all heaps for Prometheus"
 EXAMPLE = """kmheap metrics -o /var/lib/prometheus/node-exporter/kmheap.prom
@@ -18,6 +17,9 @@ SECONDS = 1e9
 def arguments(p):
     p.add_argument("-o", metavar="FILE", dest="output",
                    help="write FILE, which is replaced at once when all is there")
+    p.add_argument("--listen", metavar="ADDRESS:PORT", type=serve.address,
+                   help="serve them at http://ADDRESS:PORT/metrics until interrupted; nobody "
+                        "is asked for a password")
     p.add_argument("--json", action="store_true",
                    help="the figures of stats under their own names, as JSON")
 
@@ -52,8 +54,8 @@ class Family:
     def lines(self):
         if not self.samples:
             return []
-        return ["# HELP %s %s" % (self.name, self.what), "# TYPE %s %s" % (self.name, self.kind)] + \
-            self.samples
+        return ["# HELP %s %s" % (self.name, self.what),
+                "# TYPE %s %s" % (self.name, self.kind)] + self.samples
 
 
 def heap_families(heaps):
@@ -81,7 +83,8 @@ def unknown_families(owned):
     names = {name for _, stats in owned for name in stats if not figures.known(name)}
     for name in sorted(names):
         if re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", name):
-            family = Family("kmheap_unknown_", name, "untyped", "Not known to this version of the tool")
+            family = Family("kmheap_unknown_", name, "untyped",
+                            "Not known to this version of the tool")
             for pairs, stats in owned:
                 if name in stats:
                     family.add(pairs, stats[name])
@@ -109,21 +112,29 @@ def as_json(module, heaps):
                       indent=1) + "\n"
 
 
-def replace(path, contents):
-    """Write PATH so that whoever reads it sees the old contents or the new ones."""
-    new = tempfile.NamedTemporaryFile("w", dir=os.path.dirname(path) or ".", delete=False,
-                                      prefix=".kmheap-", encoding="utf-8")
+def listen(args):
+    """Each request looks for the files anew: the module may come and go."""
+    never_falling = serve.NeverFalling()
+
+    def page():
+        tree = Tree(args.root)
+        pairs = tree.each(lambda heap: heap.stats())
+        never_falling(pairs)
+        return exposition(tree.stats(), [(text_of(heap.name), stats) for heap, stats in pairs])
+
     try:
-        with new:
-            new.write(contents)
-            os.fchmod(new.fileno(), 0o644)
-        os.replace(new.name, path)
-    except BaseException:
-        os.unlink(new.name)
-        raise
+        server = serve.server(args.listen, page)
+    except OSError as error:
+        raise ToolError("%s:%d: %s" % (*args.listen, why(error))) from None
+    with server:
+        server.serve_forever()
 
 
 def run(args, tree):
+    if args.listen:
+        if args.output or args.json:
+            raise ToolError("--listen goes with neither -o nor --json")
+        return listen(args)
     heaps = [(text_of(heap.name), stats) for heap, stats in tree.each(lambda heap: heap.stats())]
     contents = (as_json if args.json else exposition)(tree.stats(), heaps)
     if args.output:

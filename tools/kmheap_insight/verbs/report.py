@@ -3,8 +3,8 @@
 import time
 
 from .. import page, term
+from ..output import replace
 from ..tree import Vanished
-from .metrics import replace
 
 HELP = "one HTML file about all heaps"
 EXAMPLE = """kmheap report -o report.html

@@ -68,7 +68,8 @@ def shown(title, stats, everything, paint):
 def run(args, tree):
     stats = tree.heap(args.heap).stats() if args.heap is not None else tree.stats()
     if args.json:
-        print(json.dumps(dict(stats, owner=stats.owner) if args.heap is not None else stats, indent=1))
+        owner = {} if args.heap is None else {"owner": stats.owner}
+        print(json.dumps(dict(stats, **owner), indent=1))
         return 0
     title = "all heaps"
     if args.heap is not None:

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Files that the tool writes."""
+import os
+import tempfile
+
+
+def replace(path, contents):
+    """Write PATH so that whoever reads it sees the old contents or the new ones."""
+    new = tempfile.NamedTemporaryFile("w", dir=os.path.dirname(path) or ".", delete=False,
+                                      prefix=".kmheap-", encoding="utf-8")
+    try:
+        with new:
+            new.write(contents)
+            os.fchmod(new.fileno(), 0o644)
+        os.replace(new.name, path)
+    except BaseException:
+        os.unlink(new.name)
+        raise
