@@ -208,8 +208,8 @@ def _title(i, arena):
 
 
 def legend(picture):
-    """(class, text, pages) of each kind in the picture."""
+    """(kind, class, text, pages) of each kind in the picture."""
     order = list(KINDS) + sorted(set(picture.kinds) - set(KINDS))
-    return [("f" if kind == "." else kind if kind in KINDS else "q",
+    return [(kind, "f" if kind == "." else kind if kind in KINDS else "q",
              KINDS.get(kind, "unknown to this tool"), picture.kinds[kind])
             for kind in order if kind in picture.kinds]

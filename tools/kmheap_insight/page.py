@@ -183,7 +183,7 @@ def key(picture):
     return element("p", " &nbsp; ".join(
         "<svg class=\"km km-key\" viewBox=\"0 0 1 1\"><path class=\"%s\" d=\"M0 .5h1\"/></svg>"
         "%s: %s" % (name, escape(what), term.thousands(pages))
-        for name, what, pages in heapmap.legend(picture)), class_="soft")
+        for _, name, what, pages in heapmap.legend(picture)), class_="soft")
 
 
 def map_part(heap, cells, arenas):

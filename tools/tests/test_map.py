@@ -67,7 +67,8 @@ class Layout(unittest.TestCase):
     def test_unknown_use(self):
         picture = heapmap.Picture([arena("s?<")], [span(1)])
         self.assertFalse(picture.exact)
-        self.assertEqual([entry[0] for entry in heapmap.legend(picture)], ["s", "q", "q"])
+        self.assertEqual([entry[:2] for entry in heapmap.legend(picture)],
+                         [("s", "s"), ("<", "q"), ("?", "q")])
         heapmap.svg(picture, "x")
 
     def test_cells_of_many_pages(self):

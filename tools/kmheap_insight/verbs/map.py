@@ -46,9 +46,8 @@ def row(cells, digits, paint):
 
 
 def scale(picture, n, digits):
-    lines = ["%s  %s pages, %s" % (character(kind if kind != "f" else ".", None, False),
-                                   term.thousands(pages), what)
-             for kind, what, pages in heapmap.legend(picture)]
+    lines = ["%s  %s pages, %s" % (character(kind, None, False), term.thousands(pages), what)
+             for kind, _, what, pages in heapmap.legend(picture)]
     if n > 1:
         lines.append("each character stands for %d pages of 8 KiB, for the use of most of them" % n)
     if digits:
