@@ -75,7 +75,7 @@ def _cell(used, live, known):
 
 
 def _kind(span):
-    _, _, klass, _, _, home = span
+    _, klass, _, _, home = span
     return SPAN_KINDS.get(home) or ("t" if klass == 0 else "s")
 
 
@@ -90,10 +90,10 @@ def _with_spans(arenas, spans):
                 row.append((left, kind, None))
                 continue
             while left:
-                if at == len(spans) or _kind(spans[at]) != kind or spans[at][1] > left or \
-                        spans[at][1] < 1:
+                if at == len(spans) or _kind(spans[at]) != kind or \
+                        not 1 <= spans[at][0] <= left:
                     return None
-                _, pages, _, slots, live, _ = spans[at]
+                pages, _, slots, live, _ = spans[at]
                 row.append((pages, arena.picture[page], live / slots if slots > 0 else None))
                 page += pages
                 left -= pages

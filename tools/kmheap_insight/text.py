@@ -105,12 +105,12 @@ def classes(what, text):
 
 class Arena:
     """One arena: its line, and its picture, a character for each heap page."""
-    __slots__ = ("base", "bytes", "node", "pages", "free_pages", "dedicated", "picture")
+    __slots__ = ("bytes", "node", "pages", "free_pages", "dedicated", "picture")
 
 
 def arenas(what, text):
     lines = _lines(what, text)
-    names = ("base", "bytes", "node", "pages", "free_pages", "dedicated")
+    names = ("bytes", "node", "pages", "free_pages", "dedicated")
     width, at = _columns(what, lines, names)
     found, pictures = [], []
     for number, line in enumerate(lines[1:], 2):
@@ -124,8 +124,7 @@ def arenas(what, text):
             raise FormatError("%s: line %d has %d columns of %d" %
                               (what, number, len(words), width))
         arena = Arena()
-        arena.base = address(words[at[0]])
-        for name, i in zip(names[1:], at[1:]):
+        for name, i in zip(names, at):
             setattr(arena, name, _number(what, "line %d, %s" % (number, name), words[i]))
         found.append(arena)
         pictures.append([])
@@ -137,21 +136,13 @@ def arenas(what, text):
     return found
 
 
-def address(word):
-    """An address, which may be hashed, or None."""
-    try:
-        return int(word, 16)
-    except ValueError:
-        return None
-
-
 def spans(what, text):
-    """A list of (base, pages, class, slots, live, home) for each span; base is text."""
+    """A list of (pages, class, slots, live, home) for each span."""
     lines = _lines(what, text)
-    width, at = _columns(what, lines, ("base", "pages", "class", "slots", "live", "home"))
-    base, pages, klass, slots, live, home = at
+    width, at = _columns(what, lines, ("pages", "class", "slots", "live", "home"))
+    pages, klass, slots, live, home = at
     try:
-        rows = [(w[base], int(w[pages]), int(w[klass]), int(w[slots]), int(w[live]), w[home])
+        rows = [(int(w[pages]), int(w[klass]), int(w[slots]), int(w[live]), w[home])
                 for w in map(str.split, lines[1:]) if len(w) == width]
     except ValueError:
         raise FormatError("%s: a figure is no number" % what) from None

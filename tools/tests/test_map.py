@@ -14,13 +14,13 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def arena(picture, free=0):
     made = text.Arena()
-    made.base, made.bytes, made.node, made.dedicated = None, 8192 * len(picture), 0, 0
+    made.bytes, made.node, made.dedicated = 8192 * len(picture), 0, 0
     made.pages, made.free_pages, made.picture = len(picture), free, picture
     return made
 
 
 def span(pages, klass=9, slots=10, live=5, home="full"):
-    return "0", pages, klass, slots, live, home
+    return pages, klass, slots, live, home
 
 
 def drawn(svg):
@@ -118,7 +118,7 @@ class Recorded(Case):
             spans = Tree(RECORDED).heap(heap).spans()
             picture = heapmap.read(Tree(RECORDED).heap(heap))
             shares = sum(pages * (live or 0) for row in picture.runs for pages, _, live in row)
-            self.assertAlmostEqual(shares, sum(s[1] * s[4] / s[3] for s in spans))
+            self.assertAlmostEqual(shares, sum(pages * live / slots for pages, _, slots, live, _ in spans))
 
     def test_text(self):
         for heap in HEAPS:
