@@ -127,6 +127,7 @@ static void kmh_teach_reclaim(struct kmheap *heap)
 {
 	struct mutex *taken[] = {
 		&kmh_heaps_mutex, &kmh_special_mutex, &heap->sweep.mutex, &heap->arenas_mutex,
+		&kmh_profile_mutex,
 	};
 	unsigned int i;
 
@@ -235,6 +236,7 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	kmh_idle_init(heap);
 	kmh_arenas_leave_init(heap);
 	kmh_limit_init(heap);
+	kmh_watch_heap_init(heap);
 	kmh_nmi_init(heap);
 	kmh_heap_account_metadata(heap, sizeof(*heap) + strlen(name) + 1);
 
@@ -305,10 +307,13 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 		err = kmh_shrink_register(heap);
 	if (!err)
 		err = kmh_heap_publish(heap);
-	if (!err)
-		return heap;
-	kmh_heap_teardown(heap, false);
-	return ERR_PTR(err);
+	if (err) {
+		kmh_heap_teardown(heap, false);
+		return ERR_PTR(err);
+	}
+	if (kmh_default_period && kmh_watch_set_period(heap, kmh_default_period))
+		pr_warn("heap %s: no memory, or no room within a limit, for its profile\n", name);
+	return heap;
 }
 
 /**
@@ -407,6 +412,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	while ((node = kmh_next_node(heap, &nid)))
 		kmh_mheap_stop(&node->mheap);
 	kmh_kick_stop(&heap->scavenge.kick);	/* a worker may have asked before it was stopped */
+	kmh_watch_end(heap);
 	kmh_limit_end(heap);
 	kmh_largecache_drain_unused(heap);
 	spans = kmh_heap_unmap(heap);

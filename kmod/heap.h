@@ -16,6 +16,7 @@
 #include "supply/idle.h"
 #include "supply/limit.h"
 #include "cpu/mcache.h"
+#include "cpu/watch.h"
 #include "central/mcentral.h"
 #include "pages/mheap.h"
 #include "supply/nmi.h"
@@ -71,6 +72,7 @@ struct kmheap {
 	struct kmh_shrink shrink;
 	struct kmh_idle idle;
 	struct kmh_limit limit;
+	struct kmh_profile profile;
 
 	/* collections; under sweep.mutex but for the counters */
 	unsigned long collections;
@@ -88,6 +90,7 @@ struct kmheap {
 };
 
 extern struct kmheap *kmh_default_heap;
+extern size_t kmh_default_period;	/* of the profile that a heap begins with; 0: none */
 extern struct list_head kmh_heaps;
 extern struct mutex kmh_heaps_mutex;
 extern struct workqueue_struct *kmh_wq;
@@ -102,6 +105,9 @@ void kmh_heaps_exit(void);
  * before the last of them is free, as a CPU may still cut objects from the block.
  */
 #define KMH_HEAP_UNPACKED	BIT(31)
+
+/* Another one: nor is it while the heap is profiled, as a record is of an object with a cell. */
+#define KMH_HEAP_PROFILED	BIT(30)
 
 static __always_inline struct kmheap *kmh_heap_or_default(struct kmheap *heap)
 {

@@ -12,6 +12,8 @@
 #include "base/param.h"
 #include "cpu/magazine.h"
 #include "debug/debugfs.h"
+#include "insight/record.h"
+#include "insight/site.h"
 #include "pages/arena.h"
 #include "span/arenamap.h"
 #include "span/spanpool.h"
@@ -31,6 +33,28 @@ module_param_cb(default_limit, &kmh_bytes_param_ops, &kmh_default_limit, 0444);
 MODULE_PARM_DESC(default_limit,
 		 "hard limit in bytes on the footprint of heaps created without one: 0 for none (default), else at least 512 KiB");
 
+size_t kmh_default_period;
+module_param_cb(profile_period_bytes, &kmh_bytes_param_ops, &kmh_default_period, 0444);
+MODULE_PARM_DESC(profile_period_bytes,
+		 "profile every heap from its creation on, with a sample every so many bytes on average: 0 for none (default), 1 for every object");
+
+static int kmh_check_profile_params(void)
+{
+	if (!is_power_of_2(kmh_profile_sites) || kmh_profile_sites < 64 ||
+	    kmh_profile_sites > 65536) {
+		pr_err("profile_sites=%u: must be a power of two from 64 to 65536\n",
+		       kmh_profile_sites);
+		return -EINVAL;
+	}
+	if (!is_power_of_2(kmh_profile_records) || kmh_profile_records < 64 ||
+	    kmh_profile_records > 1U << 24) {
+		pr_err("profile_records=%u: must be a power of two from 64 to %u\n",
+		       kmh_profile_records, 1U << 24);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int kmh_check_params(void)
 {
 	if (!is_power_of_2(kmh_arena_bytes) || kmh_arena_bytes < KMH_ARENA_FULL_MIN_BYTES ||
@@ -44,7 +68,7 @@ static int kmh_check_params(void)
 		       KMH_LIMIT_MIN_BYTES);
 		return -EINVAL;
 	}
-	return 0;
+	return kmh_check_profile_params();
 }
 
 static int __init kmh_init(void)
@@ -80,6 +104,8 @@ no_heaps:
 no_map:
 	kmh_mspan_pools_destroy();
 	kmh_magazines_exit();
+	kmh_records_free();
+	kmh_sites_free();
 	destroy_workqueue(kmh_grow_wq);
 no_grow_wq:
 	destroy_workqueue(kmh_wq);
@@ -94,6 +120,8 @@ static void __exit kmh_exit(void)
 	kmh_arenamap_exit();
 	kmh_mspan_pools_destroy();
 	kmh_magazines_exit();
+	kmh_records_free();
+	kmh_sites_free();
 	destroy_workqueue(kmh_grow_wq);
 	destroy_workqueue(kmh_wq);
 }

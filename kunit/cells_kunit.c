@@ -377,7 +377,8 @@ static void blacken_by_cells(struct kunit *test)
 	for (i = 0; i < s->nwords; i++)
 		KUNIT_EXPECT_EQ(test, (unsigned long)atomic_long_read(kmh_mspan_mark(s, i)),
 				i == 2 ? ~0UL : kmh_mspan_word_mask(s, i) &
-						~kmh_cells_of(s, i, KMH_CELL_LIVE));
+						~(kmh_cells_of(s, i, KMH_CELL_LIVE) |
+						  kmh_cells_of(s, i, KMH_CELL_SAMPLED)));
 	kmh_mspan_put(s);
 }
 

@@ -9,6 +9,8 @@
  * Lock order, outermost first. Nothing marked "raw" may sleep, allocate or call
  * back into kmheap.
  *
+ *  0. heap->profile.mutex	a profile begins or ends; not for the end of a heap
+ *     kmh_profile_mutex	sites are read, or forgotten; nothing inside it
  *  1. kmh_heaps_mutex		list of heaps; debugfs, module notifier, cpuhp
  *     kmh_special_mutex	specials come and go; kmh_heaps_mutex may be held, none of 2 and 3
  *  2. heap->grow_mutex		one grower at a time, callers that may enter FS/IO
@@ -28,7 +30,7 @@
  * takes 5 and 6 once in this order (kmh_teach_lock_order()), so lockdep reports
  * the first code that takes them the other way round.
  *
- * Of 1 to 3 all but the grow mutexes and kmh_arenamap_mutex are taken, or waited for, by frees,
+ * Of 1 to 3, and kmh_profile_mutex, all but the grow mutexes and kmh_arenamap_mutex are taken, or waited for, by frees,
  * by the end of a heap or in reclaim: nothing is allocated under them in a way that may enter
  * reclaim, and lockdep knows (kmh_teach_reclaim()). Reclaim tries a grow mutex, if it allocates.
  *

@@ -241,12 +241,12 @@ static void kmh_sweep_marks(struct kmh_mspan *s, unsigned int gen)
 
 	for (i = 0; i < s->nwords; i++) {
 		unsigned long marked = atomic_long_read(kmh_mspan_mark(s, i));
-		unsigned long live = kmh_cells_of(s, i, KMH_CELL_LIVE), dead;
+		unsigned long live = kmh_cells_live(s, i), dead;
 
 		/*
 		 * Claimed like any free: a client that frees an object at this moment is too late.
 		 */
-		dead = kmh_cells_move(s, i, live & ~marked, KMH_CELL_LIVE, KMH_CELL_OUT);
+		dead = kmh_cells_free(s, i, live & ~marked);
 		n += hweight_long(dead);
 		kmh_sweep_bury(s, i, dead);
 		kmh_sweep_survivors(s, i, live & marked, gen);

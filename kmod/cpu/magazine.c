@@ -38,6 +38,7 @@
 #include "cpu/magazine.h"
 #include "base/budget.h"
 #include "base/fixalloc.h"
+#include "cpu/watch.h"
 #include "heap.h"
 #include "span/arenamap.h"
 
@@ -130,6 +131,21 @@ static void kmh_magazine_unwrap(struct kmh_mcache *mc, struct kmh_mcslot *c)
 	WRITE_ONCE(c->head, mc->magazine[spanclass]->entry);
 	c->limit = kmh_magazine_end(mc, c);
 	c->ready = c->tail - kmh_magazine_floor(spanclass);
+}
+
+/*
+ * Let the class allocate and free as far as its magazine goes: undo what kmh_watch_close() has
+ * held back. In the section.
+ */
+void kmh_magazine_open(struct kmh_mcache *mc, struct kmh_mcslot *c)
+{
+	unsigned int spanclass = c - mc->slot, floor = kmh_magazine_floor(spanclass);
+
+	if (!mc->magazine[spanclass])
+		return;
+	c->ready = c->head + kmh_magazine_len(mc, spanclass) - floor;
+	c->limit = kmh_mcslot_wrapped(c) ? mc->magazine[spanclass]->entry + floor :
+					   kmh_magazine_end(mc, c);
 }
 
 /*
@@ -351,6 +367,7 @@ void kmh_magazines_drain(struct kmh_mcache *mc)
 			kmh_magazine_unwrap(mc, c);
 		}
 		kmh_magazine_evict(mc, c, c->tail);
+		kmh_watch_reopen(mc, i);
 	}
 }
 

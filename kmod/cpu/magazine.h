@@ -18,6 +18,7 @@ void kmh_magazines_exit(void);
 int kmh_magazines_refill(gfp_t gfp);
 unsigned int kmh_magazine_room(unsigned int spanclass);
 unsigned int kmh_magazine_len(const struct kmh_mcache *mc, unsigned int spanclass);
+void kmh_magazine_open(struct kmh_mcache *mc, struct kmh_mcslot *c);
 bool kmh_magazine_make_room(struct kmh_mcache *mc, struct kmh_mcslot *c);
 void *kmh_magazine_take_resting(struct kmh_mcache *mc, struct kmh_mcslot *c);
 void kmh_mcache_give(struct kmh_mcache *mc, struct kmh_mspan *s, unsigned int word,

@@ -15,6 +15,7 @@
 #include "central/sweepspan.h"
 #include "cpu/magazine.h"
 #include "cpu/tiny.h"
+#include "cpu/watch.h"
 #include "heap.h"
 
 /* Make a word of the cached span the window of class @c, whose window is empty. */
@@ -107,11 +108,8 @@ static noinline bool kmh_mcslot_amiss(struct kmh_mcache *mc, struct kmh_mcslot *
 	return true;
 }
 
-/*
- * Take an object from the magazine, the window, or another word of the span. In the section. NULL:
- * there is none, and kmh_mcache_refill() is next.
- */
-void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass)
+/* kmh_mcache_take() where nobody watches. */
+void *kmh_mcache_take_unwatched(struct kmh_mcache *mc, unsigned int spanclass)
 {
 	struct kmh_mcslot *c = &mc->slot[spanclass];
 	void *p;
@@ -123,6 +121,16 @@ void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass)
 	return p;
 }
 
+/*
+ * Take an object from the magazine, the window, or another word of the span. In the section. NULL:
+ * there is none, and kmh_mcache_refill() is next.
+ */
+void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	return kmh_watched(mc) ? kmh_watch_take(mc, spanclass) :
+				 kmh_mcache_take_unwatched(mc, spanclass);
+}
+
 /* Give up span @s. In the section of @mc, or its CPU is dead. */
 static void kmh_mcache_uncache(struct kmh_mcache *mc, struct kmh_mspan *s)
 {
@@ -132,22 +140,29 @@ static void kmh_mcache_uncache(struct kmh_mcache *mc, struct kmh_mspan *s)
 	kmh_mcentral_uncache_span(mc->node, s);
 }
 
+/* Give slots of the window, @mask, back to its span. In the section of @mc, or its CPU is dead. */
+void kmh_mcslot_return(struct kmh_mcache *mc, struct kmh_mcslot *c, unsigned long mask)
+{
+	struct kmh_slots *w;
+
+	if (!mask)
+		return;
+	w = &c->span->w[kmh_mcslot_word(c)];
+	kmh_misuse_twice_slots(c->span, kmh_mcslot_word(c), w->free & mask);
+	WRITE_ONCE(w->free, w->free | mask);
+	/* Statistics load the counter outside the section. */
+	data_race(mc->taken[c - mc->slot] -= hweight_long(mask));
+	WRITE_ONCE(c->avail, c->avail & ~mask);
+}
+
 /* Give up the span that class @c allocates from. */
 static void kmh_mcslot_uncache(struct kmh_mcache *mc, struct kmh_mcslot *c)
 {
 	struct kmh_mspan *s = c->span;
-	struct kmh_slots *w;
 
 	if (!s)
 		return;
-	if (c->avail) {
-		w = &s->w[kmh_mcslot_word(c)];
-		kmh_misuse_twice_slots(s, kmh_mcslot_word(c), w->free & c->avail);
-		WRITE_ONCE(w->free, w->free | c->avail);
-		/* Statistics load the counter outside the section. */
-		data_race(mc->taken[c - mc->slot] -= hweight_long(c->avail));
-		WRITE_ONCE(c->avail, 0);
-	}
+	kmh_mcslot_return(mc, c, c->avail);
 	WRITE_ONCE(c->span, NULL);
 	kmh_mcache_uncache(mc, s);
 }
@@ -237,7 +252,12 @@ void *kmh_mcache_refill_take(struct kmh_mcache *mc, unsigned int spanclass)
 		if (likely(p))
 			return p;
 	}
-	return mc->atomic ? kmh_magazine_take_resting(mc, &mc->slot[spanclass]) : NULL;
+	if (!mc->atomic)
+		return NULL;
+	p = kmh_magazine_take_resting(mc, &mc->slot[spanclass]);
+	if (p && kmh_watched(mc))
+		kmh_watch_took_resting(mc, spanclass, p);
+	return p;
 }
 
 /*
@@ -284,8 +304,11 @@ enum kmh_free_result kmh_mcache_free_slow(struct kmh_mcache *mc, struct kmh_mspa
 		return KMH_FREE_DOUBLE;
 	}
 	c = kmh_mcache_slot(mc, s);
+	if (keep && kmh_watched(mc))
+		kmh_watch_open(mc, c - mc->slot);
 	if (keep && likely(c->tail != c->limit || kmh_magazine_make_room(mc, c))) {
 		kmh_mcslot_push(c, c->tail, addr, &s->cell[slot]);
+		kmh_watch_reopen(mc, c - mc->slot);
 		return KMH_FREE_OK;
 	}
 	if (keep && unlikely(cmpxchg(&s->cell[slot], cell, KMH_CELL_OUT) != cell))

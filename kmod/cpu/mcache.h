@@ -25,6 +25,7 @@
 #include "base/sizeclass.h"
 
 struct kmh_magazine;
+struct kmh_watch;
 struct kmh_node;
 struct kmheap;
 
@@ -85,6 +86,9 @@ struct kmh_mcache {
 	unsigned int visited;		/* the last round of kmh_sweep_caches() that was here */
 	unsigned long deferred;		/* bytes not yet in heap->defer.pending; kmh_cpu_add() */
 	unsigned long marked;		/* objects marked, ever; added to like @deferred */
+	struct kmh_watch *watch;	/* NULL, or the heap is profiled: watch.c */
+	struct kmh_watch *own_watch;	/* what @watch becomes; under profile.mutex */
+	unsigned long watch_other;	/* bytes since the last such hit; as @deferred */
 	struct kmh_pagecache pages;
 	struct kmh_largecache large;
 	unsigned long idle_seen;	/* idle.c: seen at its last look; its worker's */
@@ -194,7 +198,9 @@ static __always_inline unsigned int kmh_batch_slots(size_t bytes)
 }
 
 unsigned long kmh_mcache_allocs(const struct kmh_mcache *mc, unsigned int spanclass);
+void *kmh_mcache_take_unwatched(struct kmh_mcache *mc, unsigned int spanclass);
 void *kmh_mcache_take(struct kmh_mcache *mc, unsigned int spanclass);
+void kmh_mcslot_return(struct kmh_mcache *mc, struct kmh_mcslot *c, unsigned long mask);
 enum kmh_free_result kmh_mcache_free_slow(struct kmh_mcache *mc, struct kmh_mspan *s,
 					  unsigned long slot, unsigned long addr);
 

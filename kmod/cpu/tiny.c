@@ -17,6 +17,7 @@
 #include <linux/mm.h>
 
 #include "cpu/tiny.h"
+#include "cpu/watch.h"
 #include "heap.h"
 #include "span/arenamap.h"
 
@@ -157,9 +158,11 @@ static void *kmh_tiny_try(struct kmheap *heap, size_t bytes, bool atomic)
 	preempt_disable();
 	mc = this_cpu_ptr(heap->mcache);
 	if (kmh_mcache_enter(mc)) {
-		p = kmh_tiny_cut(mc, bytes);
 		mc->atomic = atomic;
-		if (!p && kmh_tiny_open(mc))
+		/* Nothing is packed in a profiled heap, which the caller may not know yet. */
+		if (!kmh_watched(mc))
+			p = kmh_tiny_cut(mc, bytes);
+		if (!p && !kmh_watched(mc) && kmh_tiny_open(mc))
 			p = kmh_tiny_cut(mc, bytes);
 		kmh_mcache_leave(mc);
 	}

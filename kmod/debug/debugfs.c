@@ -14,6 +14,7 @@
 #include "base/backend.h"
 #include "base/budget.h"
 #include "base/param.h"
+#include "debug/profile.h"
 #include "debug/stats.h"
 #include "debug/validate.h"
 #include "heap.h"
@@ -117,10 +118,11 @@ static int kmh_heap_stats_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(kmh_heap_stats);
 
-/* ---- limits: each file holds a number of bytes */
+/* ---- limits */
 
-static ssize_t kmh_write_limit(struct file *file, const char __user *user, size_t count,
-			       int (*set)(struct kmheap *heap, size_t bytes))
+/* What a write to a KMH_BYTES_FILE() does. */
+ssize_t kmh_bytes_file_write(struct file *file, const char __user *user, size_t count,
+			     int (*set)(struct kmheap *heap, size_t bytes))
 {
 	struct seq_file *m = file->private_data;
 	char text[32] = "";
@@ -137,43 +139,14 @@ static ssize_t kmh_write_limit(struct file *file, const char __user *user, size_
 	return err ?: count;
 }
 
-#define KMH_LIMIT_FILE(name, value, set_fn)						\
-static int kmh_##name##_show(struct seq_file *m, void *unused)				\
-{											\
-	struct kmheap *heap = m->private;						\
-											\
-	seq_printf(m, "%zu\n", READ_ONCE(value));					\
-	return 0;									\
-}											\
-											\
-static ssize_t kmh_##name##_write(struct file *file, const char __user *user,		\
-				  size_t count, loff_t *pos)				\
-{											\
-	return kmh_write_limit(file, user, count, set_fn);				\
-}											\
-											\
-static int kmh_##name##_open(struct inode *inode, struct file *file)			\
-{											\
-	return single_open(file, kmh_##name##_show, inode->i_private);			\
-}											\
-											\
-static const struct file_operations kmh_##name##_fops = {				\
-	.owner = THIS_MODULE,								\
-	.open = kmh_##name##_open,							\
-	.read = seq_read,								\
-	.write = kmh_##name##_write,							\
-	.llseek = seq_lseek,								\
-	.release = single_release,							\
-}
-
 /* The limit of the whole module is in a file that belongs to no heap. */
 static int kmh_set_hard(struct kmheap *heap, size_t bytes)
 {
 	return heap ? kmheap_set_limit(heap, bytes) : kmh_limit_set_total(bytes);
 }
 
-KMH_LIMIT_FILE(hard_limit, *(heap ? &heap->limit_bytes : &kmh_total_limit), kmh_set_hard);
-KMH_LIMIT_FILE(soft_limit, heap->limit.soft_bytes, kmh_limit_set_soft);
+KMH_BYTES_FILE(hard_limit, *(heap ? &heap->limit_bytes : &kmh_total_limit), kmh_set_hard);
+KMH_BYTES_FILE(soft_limit, heap->limit.soft_bytes, kmh_limit_set_soft);
 
 /* ---- classes */
 
@@ -442,6 +415,7 @@ void kmh_debugfs_add_heap(struct kmheap *heap)
 	debugfs_create_file_unsafe("shrink", 0600, heap->dir, heap, &kmh_shrink_fops);
 	debugfs_create_file("limit_bytes", 0644, heap->dir, heap, &kmh_hard_limit_fops);
 	debugfs_create_file("soft_limit_bytes", 0644, heap->dir, heap, &kmh_soft_limit_fops);
+	kmh_profile_add_files(heap, heap->dir);
 }
 
 /* When this returns the files have no readers any more. */

@@ -17,6 +17,7 @@
 #include "base/budget.h"
 #include "cpu/magazine.h"
 #include "cpu/tiny.h"
+#include "debug/profile.h"
 #include "heap.h"
 #include "pages/arena.h"
 #include "span/spanpool.h"
@@ -374,5 +375,7 @@ void kmh_report_survivors(struct kmheap *heap)
 		if (w->large_objects)
 			pr_warn("heap %s: %llu large ones\n", heap->name, w->large_objects);
 	}
+	if (w->st.live_objects || w->manual_runs)
+		kmh_profile_report(heap, w->st.live_objects + w->manual_runs);
 	kmh_backend_free(w);
 }

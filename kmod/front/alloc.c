@@ -35,6 +35,7 @@ void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spa
 	mc = this_cpu_ptr(heap->mcache);
 	if (unlikely(mc->node != node) || !kmh_mcache_enter(mc)) {
 		p = kmh_mcentral_alloc_one(node, spanclass, atomic);
+		kmh_watch_one(heap, spanclass, p);
 	} else {
 		p = kmh_mcache_take(mc, spanclass);
 		mc->atomic = atomic;
@@ -98,8 +99,10 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 		kmh_nmi_ask(heap, spanclass);
 	node = kmh_heap_near_node(heap);
 	p = kmh_alloc_grow(heap, node, spanclass, gfp);
-	if (!p && !kmh_alloc_may_grow(gfp))
+	if (!p && !kmh_alloc_may_grow(gfp)) {
 		p = kmh_nmi_take(heap, spanclass);
+		kmh_watch_one(heap, spanclass, p);
+	}
 	if (!p)
 		p = kmh_node_alloc_elsewhere(heap, node, spanclass, gfp);
 	if (!p)
@@ -236,7 +239,8 @@ void *kmheap_alloc_array_any_noprof(struct kmheap *heap, size_t n, size_t size, 
 EXPORT_SYMBOL_GPL(kmheap_alloc_array_any_noprof);
 
 /* Heaps whose small data are not packed. */
-#define KMH_NOT_PACKED	(KMHEAP_HWCACHE_ALIGN | KMHEAP_COLLECTED | KMH_HEAP_UNPACKED)
+#define KMH_NOT_PACKED	(KMHEAP_HWCACHE_ALIGN | KMHEAP_COLLECTED | KMH_HEAP_UNPACKED | \
+			 KMH_HEAP_PROFILED)
 
 /* Data of @size bytes, 1 to KMH_MAX_TINY: packed with others, or an object of its own. */
 static noinline void *kmh_alloc_packed(struct kmheap *heap, size_t size, gfp_t gfp)

@@ -159,7 +159,7 @@ static __always_inline struct kmh_mcache *kmh_bulk_section(struct kmh_mcache *he
 /* Objects of a run for which it goes straight to its span. */
 #define KMH_BULK_RUN	4U
 
-/* Are all of @n cells, from @cell on, live? */
+/* Are all of @n cells, from @cell on, live, and not sampled? */
 static __always_inline bool kmh_run_live(const u8 *cell, unsigned int n)
 {
 	unsigned int i;
@@ -185,15 +185,16 @@ static __always_inline unsigned int kmh_free_run(struct kmh_mspan **span, unsign
 	unsigned long run, freed;
 
 	if (n < KMH_BULK_RUN || unlikely(!kmh_run_live(cell, n))) {
-		if (unlikely(!kmh_run_live(cell, 1)))
+		if (unlikely(!kmh_slot_live(s, slot)))
 			return 0;
-		if (likely(kmh_mcslot_put(mc, kmh_mcache_slot(mc, s), s, addr, cell)))
+		if (likely(kmh_run_live(cell, 1)) &&
+		    likely(kmh_mcslot_put(mc, kmh_mcache_slot(mc, s), s, addr, cell)))
 			return 1;
 		*span = &kmh_span_none;
 		return kmh_mcache_free_slow(mc, s, slot, addr) == KMH_FREE_OK;
 	}
 	run = kmh_run_mask(slot % KMH_WORD_SLOTS, n);
-	freed = kmh_cells_move(s, word, run, KMH_CELL_LIVE, KMH_CELL_OUT);
+	freed = kmh_cells_free(s, word, run);
 	kmh_misuse_twice_slots(s, word, run & ~freed);
 	if (READ_ONCE(s->owner) != mc)
 		*span = &kmh_span_none;

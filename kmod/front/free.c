@@ -146,6 +146,23 @@ static noinline void kmh_free_unplain_unpin(struct kmh_mcache *mc, struct kmh_ms
 }
 
 /*
+ * The slot is not live, or its object is sampled. The span is looked up again, as that makes the
+ * fast path shorter. Context: as above.
+ */
+static noinline void kmh_free_unlive_leave_unpin(struct kmh_mcache *mc, unsigned long addr,
+						 unsigned long ip)
+{
+	struct kmh_mspan *s = kmh_span_of(addr);
+	unsigned long slot;
+
+	if (kmh_mspan_slot_at(s, addr, &slot) && READ_ONCE(s->cell[slot]) == KMH_CELL_SAMPLED &&
+	    READ_ONCE(s->heap) == mc->heap)
+		kmh_free_unplain_unpin(mc, s, slot, addr, ip);
+	else
+		kmh_free_doubled_leave_unpin(mc, addr, ip);
+}
+
+/*
  * Free slot @slot of @s. Every way but the shortest is a tail call. @ip: the caller to name
  * in a report; 0: our own caller, which is read (_RET_IP_) only where there may be a report.
  * Context: any; preemption off, on at return.
@@ -165,7 +182,7 @@ static __always_inline void kmh_free_at_unpin(struct kmh_mspan *s, unsigned long
 	}
 	/* Another free of the object may be writing it: see magazine.c. */
 	if (unlikely(data_race(*cell) != KMH_CELL_LIVE)) {
-		kmh_free_doubled_leave_unpin(mc, addr, ip ?: _RET_IP_);
+		kmh_free_unlive_leave_unpin(mc, addr, ip ?: _RET_IP_);
 		return;
 	}
 	c = kmh_mcache_slot(mc, s);

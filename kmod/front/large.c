@@ -184,6 +184,7 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 			return NULL;
 		}
 	}
+	kmh_watch_large(s);
 	if (!r.zeroed && want_init_on_alloc(gfp))
 		kmh_clear_chunked((void *)s->base, r.npages << KMH_PAGE_SHIFT,
 				  kmh_alloc_may_grow(gfp));

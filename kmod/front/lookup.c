@@ -13,6 +13,7 @@ static enum kmheap_object_state kmh_slot_state(const struct kmh_mspan *s, unsign
 
 	switch (READ_ONCE(s->cell[slot])) {
 	case KMH_CELL_LIVE:
+	case KMH_CELL_SAMPLED:
 		return KMHEAP_OBJECT_LIVE;
 	case KMH_CELL_WAITS:
 		return KMHEAP_OBJECT_DEFERRED;

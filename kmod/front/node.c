@@ -54,6 +54,7 @@ void *kmh_node_alloc_elsewhere(struct kmheap *heap, struct kmh_node *node, unsig
 		preempt_disable();
 		p = kmh_mcentral_alloc_one(kmh_heap_node(heap, nid), spanclass,
 					   kmh_alloc_is_urgent(gfp));
+		kmh_watch_one(heap, spanclass, p);
 		preempt_enable();
 	}
 	return p;

@@ -223,7 +223,9 @@ void kmh_sanitize_free_unpin(struct kmh_mspan *s, unsigned long addr, const stru
 	kmemleak_free((void *)addr);	/* before the slot can be used again */
 	mine = kmh_quarantine_push_locked(q, addr, bytes);
 	kmh_unlock_irqrestore(&q->lock, flags);
-	if (!mine)
+	if (mine)
+		kmh_mspan_unsample(s, addr);
+	else
 		kmh_misuse(KMH_DOUBLE_FREE, "freed twice", addr, s, at, ip);
 	preempt_enable();
 	kmh_quarantine_drain(heap, limit);

@@ -12,6 +12,7 @@
 #include "span/mspan.h"
 #include "base/budget.h"
 #include "heap.h"
+#include "insight/record.h"
 #include "span/spanpool.h"
 
 static void kmh_mspan_init_slots(struct kmh_mspan *s)
@@ -111,8 +112,39 @@ enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
 	if (life & 1 || READ_ONCE(s->base) != addr || READ_ONCE(s->state) != state)
 		return KMH_FREE_DOUBLE;
 	kmh_test_point("claim of a large object");
-	return atomic_long_cmpxchg(&s->w[0].remote, life, life | 1) == life ? KMH_FREE_OK :
-									     KMH_FREE_DOUBLE;
+	if (atomic_long_cmpxchg(&s->w[0].remote, life, life | 1) != life)
+		return KMH_FREE_DOUBLE;
+	if (unlikely(s->sampled)) {
+		s->sampled = false;
+		kmh_record_died(addr);
+	}
+	return KMH_FREE_OK;
+}
+
+/*
+ * End the record of a live object at @addr, if there is one: it is not a client's any more, or not
+ * yet. Context: any; preemption off.
+ */
+void kmh_mspan_unsample(struct kmh_mspan *s, unsigned long addr)
+{
+	kmh_assert_pinned();
+	if (s->state == KMH_SPAN_SMALL)
+		kmh_slot_claim_sampled(s, (addr - s->base) / s->elemsize, KMH_CELL_LIVE);
+	else if (s->state != KMH_SPAN_TINY && xchg(&s->sampled, false))
+		kmh_record_died(addr);
+}
+
+/*
+ * kmh_slot_claim() of an object that is sampled. A racing claim, and a descriptor that has become
+ * another span's, end at worst with the record of another object. Context: any; preemption off.
+ */
+noinline bool kmh_slot_claim_sampled(struct kmh_mspan *s, unsigned long slot, u8 cell)
+{
+	kmh_assert_pinned();
+	if (cmpxchg(&s->cell[slot], KMH_CELL_SAMPLED, cell) != KMH_CELL_SAMPLED)
+		return false;
+	kmh_record_died(kmh_mspan_slot_addr(s, slot));
+	return true;
 }
 
 /* Has a folded span a slot to give? */
@@ -126,16 +158,23 @@ bool kmh_mspan_has_avail(const struct kmh_mspan *s)
 	return false;
 }
 
-/* The slots of a word whose cells have a value. Context: any; as of no single moment. */
-unsigned long kmh_cells_of(const struct kmh_mspan *s, unsigned int word, u8 value)
+/* The slots of a word whose cells are from @least to @most. Each cell is read once. */
+static __always_inline unsigned long kmh_cells_within(const struct kmh_mspan *s, unsigned int word,
+						      u8 least, u8 most)
 {
 	const u8 *cell = &s->cell[word * KMH_WORD_SLOTS];
 	unsigned long slots = 0;
 	unsigned int i, n = min_t(unsigned int, s->nelems - word * KMH_WORD_SLOTS, KMH_WORD_SLOTS);
 
 	for (i = 0; i < n; i++)
-		slots |= (unsigned long)(READ_ONCE(cell[i]) == value) << i;
+		slots |= (unsigned long)((u8)(READ_ONCE(cell[i]) - least) <= most - least) << i;
 	return slots;
+}
+
+/* The slots of a word whose cells have a value. Context: any; as of no single moment. */
+unsigned long kmh_cells_of(const struct kmh_mspan *s, unsigned int word, u8 value)
+{
+	return kmh_cells_within(s, word, value, value);
 }
 
 /* Change eight cells at once, if all of them have the value @from. */
@@ -174,6 +213,24 @@ unsigned long kmh_cells_move(struct kmh_mspan *s, unsigned int word, unsigned lo
 	return moved;
 }
 
+/* The slots of a word that are live. Context: any; as of no single moment. */
+unsigned long kmh_cells_live(const struct kmh_mspan *s, unsigned int word)
+{
+	return kmh_cells_within(s, word, KMH_CELL_LIVE, KMH_CELL_SAMPLED);
+}
+
+/* Claim the live slots @mask of a word for the span. Return: those that were live. */
+unsigned long kmh_cells_free(struct kmh_mspan *s, unsigned int word, unsigned long mask)
+{
+	unsigned long moved = kmh_cells_move(s, word, mask, KMH_CELL_LIVE, KMH_CELL_OUT);
+	unsigned long left = mask & ~moved;
+
+	for (; unlikely(left); left &= left - 1)
+		if (kmh_slot_claim_sampled(s, word * KMH_WORD_SLOTS + __ffs(left), KMH_CELL_OUT))
+			moved |= left & -left;
+	return moved;
+}
+
 /* Context: any; exact while nothing allocates or frees in the span. */
 void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n)
 {
@@ -192,7 +249,7 @@ void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n)
 	for (slot = 0; slot < s->nelems; slot++) {
 		u8 cell = READ_ONCE(s->cell[slot]);
 
-		n->live += cell == KMH_CELL_LIVE;
+		n->live += cell <= KMH_CELL_SAMPLED;
 		n->deferred += cell == KMH_CELL_WAITS;
 		n->held += cell >= KMH_CELL_SPECIAL;
 	}
@@ -249,7 +306,7 @@ void kmh_mspan_blacken(struct kmh_mspan *s)
 	unsigned int i;
 
 	for (i = 0; i < s->nwords; i++)
-		atomic_long_or(kmh_mspan_word_mask(s, i) & ~kmh_cells_of(s, i, KMH_CELL_LIVE),
+		atomic_long_or(kmh_mspan_word_mask(s, i) & ~kmh_cells_live(s, i),
 			       kmh_mspan_mark(s, i));
 }
 

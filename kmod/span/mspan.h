@@ -38,7 +38,8 @@ struct kmheap;
  * The cell of a slot of a small or tiny span: who has it. It is written by whoever makes the
  * transition, with a plain store where only one party can make it, and it is the truth about
  * whether an object is live. The bits of the span (struct kmh_slots) are the span's account of
- * what it can give. A slot is in exactly one account: a client's (LIVE), one bit of the span (OUT),
+ * what it can give. A slot is in exactly one account: a client's (LIVE, or SAMPLED, which few are
+ * while a heap is profiled), one bit of the span (OUT),
  * deferred bits (WAITS), a special (SPECIAL), or one entry of the magazine whose tag it has.
  * Whoever carries a slot from one account to another looks at its cell, and whoever sets a bit
  * finds one that is set already. So of two frees at the same time one is found out when the slot
@@ -46,6 +47,7 @@ struct kmheap;
  */
 enum {
 	KMH_CELL_LIVE,		/* a client has it */
+	KMH_CELL_SAMPLED,	/* a client has it, and there is a record of it: record.c */
 	KMH_CELL_OUT,		/* the span has it: a free or remote bit, or a CPU's window */
 	KMH_CELL_WAITS,		/* for a grace period: deferred bits */
 	KMH_CELL_SPECIAL,	/* its object is dead and its special, not done yet, frees it */
@@ -162,7 +164,10 @@ struct kmh_mspan {
 	struct kmh_slots *w;		/* behind the cells */
 	u16 mcslot;			/* offset of its class in an mcache */
 	u16 nid;			/* == mheap->nid */
-	u8 freer;			/* tag of the CPU that may free with plain stores */
+	union {
+		u8 freer;		/* tag of the CPU that may free with plain stores */
+		u8 sampled;		/* LARGE, MANUAL: there is a record of the object */
+	};
 	u8 cell[] __aligned(64);	/* none for LARGE and MANUAL */
 };
 
@@ -175,6 +180,10 @@ bool kmh_mspan_would_drain(const struct kmh_mspan *s);
 unsigned long kmh_cells_of(const struct kmh_mspan *s, unsigned int word, u8 value);
 unsigned long kmh_cells_move(struct kmh_mspan *s, unsigned int word, unsigned long mask, u8 from,
 			     u8 to);
+unsigned long kmh_cells_live(const struct kmh_mspan *s, unsigned int word);
+unsigned long kmh_cells_free(struct kmh_mspan *s, unsigned int word, unsigned long mask);
+void kmh_mspan_unsample(struct kmh_mspan *s, unsigned long addr);
+bool kmh_slot_claim_sampled(struct kmh_mspan *s, unsigned long slot, u8 cell);
 void kmh_mspan_blacken(struct kmh_mspan *s);
 
 /* How many slots are in which state; at rest they add up to nelems. */
@@ -229,7 +238,7 @@ static inline unsigned long kmh_mspan_word_mask(const struct kmh_mspan *s, unsig
 /* Is a slot of a small or tiny span live? Another CPU may be about to change that. Context: any. */
 static __always_inline bool kmh_slot_live(const struct kmh_mspan *s, unsigned long slot)
 {
-	return READ_ONCE(s->cell[slot]) == KMH_CELL_LIVE;
+	return READ_ONCE(s->cell[slot]) <= KMH_CELL_SAMPLED;
 }
 
 /*
@@ -267,7 +276,10 @@ enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
  */
 static __always_inline bool kmh_slot_claim(struct kmh_mspan *s, unsigned long slot, u8 cell)
 {
-	return cmpxchg(&s->cell[slot], KMH_CELL_LIVE, cell) == KMH_CELL_LIVE;
+	u8 was = cmpxchg(&s->cell[slot], KMH_CELL_LIVE, cell);
+
+	return likely(was == KMH_CELL_LIVE) ||
+	       (was == KMH_CELL_SAMPLED && kmh_slot_claim_sampled(s, slot, cell));
 }
 
 /*

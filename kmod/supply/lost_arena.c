@@ -24,6 +24,7 @@
 #include "base/budget.h"
 #include "base/lock.h"
 #include "heap.h"
+#include "insight/record.h"
 #include "pages/arena.h"
 #include "span/arenamap.h"
 #include "supply/giveback.h"
@@ -89,8 +90,10 @@ static void kmh_lost_quarantine(struct kmheap *heap)
 
 	for (round = 0; round < 2; round++) {
 		mutex_lock(&heap->arenas_mutex);
-		list_for_each_entry(a, &heap->lost, list)
+		list_for_each_entry(a, &heap->lost, list) {
 			kmh_lost_withdraw(a);
+			kmh_records_forget_range((unsigned long)a->vbase, a->bytes);
+		}
 		mutex_unlock(&heap->arenas_mutex);
 		if (kmh_heap_sanitized(heap))
 			kmh_quarantine_forget(heap);

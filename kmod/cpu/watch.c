@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The watch: which allocations of a profiled heap are sampled.
+ *
+ * As in Go's heap profile and TCMalloc's, allocations are sampled by a Poisson process over bytes:
+ * the distance to the next sample is drawn from an exponential distribution with the period as its
+ * mean, so an object of s bytes is sampled with the probability 1 - exp(-s / period). Each class of
+ * each CPU has a process of its own; together they are one over all bytes, and share nothing.
+ *
+ * The fast paths know nothing of this. An allocation leaves the fast path when neither magazine nor
+ * window has anything to give, and a free when its magazine comes to its limit. So while a heap is
+ * profiled, each such trip (kmh_watch_close()) leaves no more in both than may be allocated before
+ * the next sample: it gives back slots of the window, lowers @ready, and lowers @limit, as each
+ * free raises @ready. What has been allocated since the last trip is counted then. With nothing
+ * left the next allocation comes here, and is sampled. A trip begins by undoing all that. With a
+ * period of 1 nothing is ever left, and every object is sampled.
+ *
+ * The stack is saved in the section, with preemption off, as it is needed before anybody else can
+ * know the object. Interrupts meanwhile take the road past the mcache, as ever.
+ */
+#include <linux/cpu.h>
+#include <linux/log2.h>
+#include <linux/mutex.h>
+#include <linux/random.h>
+#include <linux/rcupdate.h>
+
+#include "cpu/watch.h"
+#include "base/backend.h"
+#include "base/budget.h"
+#include "cpu/magazine.h"
+#include "cpu/tiny.h"
+#include "heap.h"
+#include "insight/record.h"
+#include "insight/site.h"
+#include "span/arenamap.h"
+
+DEFINE_STATIC_KEY_FALSE(kmh_watch_key);
+
+/* Trips of a class that do not look, at most. */
+#define KMH_WATCH_SKIP	1000UL
+
+/* Bits behind the point of a logarithm. */
+#define KMH_LOG_SHIFT	16
+
+/* -log2(@u / 2^32) for @u of 1 and more, by squaring: one bit of the result at a time. */
+static u64 kmh_watch_log(u32 u)
+{
+	unsigned int whole = ilog2(u), i;
+	u64 x = (u64)u << (31 - whole);		/* 1 to 2, with 31 bits behind the point */
+	u64 log = whole;
+
+	for (i = 0; i < KMH_LOG_SHIFT; i++) {
+		x = x * x >> 31;
+		log <<= 1;
+		if (x >> 32) {
+			x >>= 1;
+			log |= 1;
+		}
+	}
+	return (32ULL << KMH_LOG_SHIFT) - log;
+}
+
+/* ln(2), with KMH_LOG_SHIFT bits behind the point. */
+#define KMH_LN2		45426ULL
+
+/* Draw the distance to the next sample. Context: the CPU's; an interrupt may do so in between. */
+unsigned long kmh_watch_draw(struct kmh_watch *w)
+{
+	u64 x = w->random;
+
+	if (w->period <= 1)
+		return 0;
+	/* xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators". */
+	x ^= x >> 12;
+	x ^= x << 25;
+	x ^= x >> 27;
+	w->random = x;
+	x = (x * 0x2545f4914f6cdd1dULL) >> 32;
+	return mul_u64_u64_shr(kmh_watch_log(x ?: 1) * KMH_LN2, w->period, 2 * KMH_LOG_SHIFT);
+}
+
+/*
+ * Remember a fresh object. Return: false when there is no room for it. Preemption off. Inline, as
+ * is what calls it: each frame costs 500 instructions of the stack's walk.
+ */
+static __always_inline bool kmh_watch_record(struct kmheap *heap, unsigned int spanclass, void *p,
+					     size_t bytes)
+{
+	struct kmh_site *site = kmh_site_here(heap, spanclass);
+
+	if (!site)
+		return false;
+	atomic_long_inc(&site->allocs);
+	atomic_long_add(bytes, &site->alloc_bytes);
+	return kmh_record_born(site, (unsigned long)p, bytes);
+}
+
+/*
+ * Sample the object @p of a class. Nobody but the caller knows it. Should it be of an arena that a
+ * client has freed, which is not known yet, its address may be anything by now. Preemption off.
+ */
+static __always_inline void kmh_watch_hit(struct kmheap *heap, unsigned int spanclass, void *p)
+{
+	struct kmh_mspan *s = kmh_span_of((unsigned long)p);
+	unsigned long slot;
+
+	if (unlikely(READ_ONCE(s->state) != KMH_SPAN_SMALL || READ_ONCE(s->heap) != heap))
+		return;
+	slot = ((unsigned long)p - s->base) / s->elemsize;
+	if (unlikely(slot >= s->nelems || kmh_mspan_slot_addr(s, slot) != (unsigned long)p))
+		return;
+	if (!kmh_watch_record(heap, spanclass, p, s->elemsize))
+		return;
+	/* A second free of the slot's last object may have come by now. */
+	if (unlikely(cmpxchg(&s->cell[slot], KMH_CELL_LIVE, KMH_CELL_SAMPLED) != KMH_CELL_LIVE))
+		kmh_record_died((unsigned long)p);
+}
+
+/* Bring a class up to date. In the section. */
+static struct kmh_watch_class *kmh_watch_count(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct kmh_watch_class *w = &mc->watch->class[spanclass];
+	unsigned long allocs = kmh_mcache_allocs(mc, spanclass);
+	unsigned long bytes = (allocs - w->seen) * kmh_spanclass_size[spanclass];
+
+	w->until -= min(bytes, w->until);
+	w->seen = allocs;
+	return w;
+}
+
+/*
+ * Is the next sample so far away that this trip need not look? Then nothing is held back, either.
+ */
+static bool kmh_watch_far(struct kmh_watch_class *w)
+{
+	if (!w->skip)
+		return false;
+	w->skip--;
+	return true;
+}
+
+/* Objects of a class that the fast paths can allocate at most before they come here. */
+static unsigned int kmh_watch_reach(unsigned int spanclass)
+{
+	return 2 * kmh_magazine_room(spanclass) + kmh_batch_slots(kmh_spanclass_size[spanclass]);
+}
+
+/*
+ * Leave no more to the fast paths than may be allocated before the next sample. In the section; the
+ * class is up to date and open.
+ */
+static void kmh_watch_close(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	size_t reach = kmh_watch_reach(spanclass) * kmh_spanclass_size[spanclass];
+	struct kmh_watch_class *w = &mc->watch->class[spanclass];
+	struct kmh_mcslot *c = &mc->slot[spanclass];
+	unsigned long most, excess;
+	long ready, left;
+
+	if (likely(w->until >= reach)) {
+		w->skip = min(w->until / reach - 1, KMH_WATCH_SKIP);
+		return;
+	}
+	w->closed = true;
+	most = w->until / kmh_spanclass_size[spanclass];
+	ready = c->ready - c->head;
+	if (ready > (long)most) {
+		c->ready = c->head + most;
+		ready = most;
+	}
+	left = (long)most - max(ready, 0L);
+	if (hweight_long(c->avail) > left) {
+		for (excess = c->avail; left; left--)
+			excess &= excess - 1;
+		kmh_mcslot_return(mc, c, excess);
+	}
+	if (c->tail)
+		c->limit = min(c->limit,
+			       c->tail + ((long)most - ready - (long)hweight_long(c->avail)));
+}
+
+/*
+ * Begin a trip of a class: undo what kmh_watch_close() has done. In the section. A window that it
+ * has given back is filled again when it is wanted.
+ */
+void kmh_watch_open(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct kmh_watch_class *w = &mc->watch->class[spanclass];
+
+	if (!w->closed)
+		return;
+	w->closed = false;
+	kmh_magazine_open(mc, &mc->slot[spanclass]);
+}
+
+/*
+ * One object of a class has been allocated, past the fast path: is it to be sampled? The class is
+ * open, or it is closed and stays so.
+ */
+static __always_inline void kmh_watch_took(struct kmh_mcache *mc, unsigned int spanclass, void *p)
+{
+	struct kmh_watch_class *w = &mc->watch->class[spanclass];
+	size_t bytes = kmh_spanclass_size[spanclass];
+
+	w->seen = kmh_mcache_allocs(mc, spanclass);
+	if (w->until >= bytes) {
+		w->until -= bytes;
+	} else {
+		w->until = kmh_watch_draw(mc->watch);
+		kmh_watch_hit(mc->heap, spanclass, p);
+	}
+	kmh_watch_close(mc, spanclass);
+}
+
+/* kmh_mcache_take() in a heap that is profiled. */
+noinline void *kmh_watch_take(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	void *p;
+
+	/* Packed data is not packed while a heap is profiled; a block that is open is closed. */
+	if (spanclass == KMH_SPANCLASS_TINY || kmh_watch_far(&mc->watch->class[spanclass]))
+		return kmh_mcache_take_unwatched(mc, spanclass);
+	kmh_watch_count(mc, spanclass);
+	kmh_watch_open(mc, spanclass);
+	p = kmh_mcache_take_unwatched(mc, spanclass);
+	if (p)
+		kmh_watch_took(mc, spanclass, p);
+	else
+		kmh_watch_close(mc, spanclass);
+	return p;
+}
+
+/* An object that had to rest has been allocated, after a trip that found none. In the section. */
+noinline void kmh_watch_took_resting(struct kmh_mcache *mc, unsigned int spanclass, void *p)
+{
+	kmh_watch_took(mc, spanclass, p);
+}
+
+/* See kmh_watch_reopen(). */
+noinline void kmh_watch_reopen_slow(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	if (spanclass == KMH_SPANCLASS_TINY || kmh_watch_far(&mc->watch->class[spanclass]))
+		return;
+	kmh_watch_count(mc, spanclass);
+	kmh_watch_open(mc, spanclass);
+	kmh_watch_close(mc, spanclass);
+}
+
+/*
+ * @bytes more have been allocated past the classes: is this the object to be sampled? An interrupt
+ * may come in between with one of its own; at worst a sample comes a little late. Preemption off.
+ */
+static bool kmh_watch_other_hits(struct kmheap *heap, size_t bytes)
+{
+	struct kmh_watch *w = READ_ONCE(this_cpu_ptr(heap->mcache)->watch);
+
+	if (!w || kmh_cpu_add_return(heap->mcache->watch_other, kmh_this_cpu_offset(), bytes) <=
+		  READ_ONCE(w->other_at))
+		return false;
+	this_cpu_write(heap->mcache->watch_other, 0);
+	WRITE_ONCE(w->other_at, kmh_watch_draw(w));
+	return true;
+}
+
+/* See kmh_watch_one(). */
+noinline void kmh_watch_one_slow(struct kmheap *heap, unsigned int spanclass, void *p)
+{
+	preempt_disable();
+	if (kmh_watch_other_hits(heap, kmh_spanclass_size[spanclass]))
+		kmh_watch_hit(heap, spanclass, p);
+	preempt_enable();
+}
+
+/* See kmh_watch_large(). */
+noinline void kmh_watch_large_slow(struct kmh_mspan *s)
+{
+	size_t bytes = (size_t)s->npages << KMH_PAGE_SHIFT;
+
+	preempt_disable();
+	if (kmh_watch_other_hits(s->heap, bytes))
+		s->sampled = kmh_watch_record(s->heap, KMH_SPANCLASS_LARGE, (void *)s->base, bytes);
+	preempt_enable();
+}
+
+/* ---- the period */
+
+DEFINE_MUTEX(kmh_profile_mutex);	/* see watch.h */
+
+/* In the section of @mc, or its CPU is dead. */
+static void kmh_watch_begin(struct kmh_mcache *mc)
+{
+	struct kmh_watch *w = mc->own_watch;
+	unsigned int i;
+
+	kmh_tiny_close(mc);
+	mc->watch_other = 0;
+	WRITE_ONCE(mc->watch, w);
+	for (i = KMH_SPANCLASS_TINY + 1; i < KMH_NR_SPANCLASSES; i++) {
+		w->class[i].seen = kmh_mcache_allocs(mc, i);
+		kmh_watch_close(mc, i);
+	}
+}
+
+static void kmh_watch_stop(struct kmh_mcache *mc)
+{
+	unsigned int i;
+
+	if (!mc->watch)
+		return;
+	WRITE_ONCE(mc->watch, NULL);
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+		kmh_magazine_open(mc, &mc->slot[i]);
+}
+
+static bool kmh_watch_not_begun(const struct kmh_mcache *mc)
+{
+	return !READ_ONCE(mc->watch);
+}
+
+static bool kmh_watch_not_stopped(const struct kmh_mcache *mc)
+{
+	return READ_ONCE(mc->watch);
+}
+
+/*
+ * Call @fn in the section of every CPU that @wanted names, dead ones included. A CPU that is in its
+ * section is asked again. Context: process context; sleeps.
+ */
+static void kmh_watch_visit(struct kmheap *heap, void (*fn)(struct kmh_mcache *mc),
+			    bool (*wanted)(const struct kmh_mcache *mc))
+{
+	unsigned int cpu;
+
+	cpus_read_lock();
+	for_each_possible_cpu(cpu) {
+		if (cpu_online(cpu))
+			continue;
+		preempt_disable();
+		fn(per_cpu_ptr(heap->mcache, cpu));
+		preempt_enable();
+	}
+	while (kmh_mcache_visit(heap, fn, wanted).busy)
+		cond_resched();
+	cpus_read_unlock();
+}
+
+static void kmh_watches_free(struct kmheap *heap)
+{
+	struct kmh_mcache *mc;
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		mc = per_cpu_ptr(heap->mcache, cpu);
+		if (mc->own_watch)
+			kmh_heap_unbook_side(heap, sizeof(*mc->own_watch));
+		kmh_backend_free(mc->own_watch);
+		mc->own_watch = NULL;
+	}
+}
+
+/* Every CPU draws its first distances here, where it may take a while. */
+static void kmh_watch_init(struct kmh_watch *w, size_t period)
+{
+	unsigned int i;
+
+	w->period = period;
+	w->random = get_random_u64() | 1;
+	w->other_at = kmh_watch_draw(w);
+	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+		w->class[i].until = kmh_watch_draw(w);
+}
+
+static int kmh_watches_alloc(struct kmheap *heap, size_t period)
+{
+	struct kmh_watch *w;
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		if (!kmh_heap_try_book_side(heap, sizeof(*w)))
+			goto fail;
+		w = kmh_backend_zalloc(sizeof(*w), GFP_KERNEL, cpu_to_node(cpu));
+		if (!w) {
+			kmh_heap_unbook_side(heap, sizeof(*w));
+			goto fail;
+		}
+		kmh_watch_init(w, period);
+		per_cpu_ptr(heap->mcache, cpu)->own_watch = w;
+	}
+	return 0;
+fail:
+	kmh_watches_free(heap);
+	return -ENOMEM;
+}
+
+/* What is sampled stays so, and may be looked at, until the next profile begins. */
+static void kmh_watch_off(struct kmheap *heap)
+{
+	if (!heap->profile.period)
+		return;
+	kmh_watch_visit(heap, kmh_watch_stop, kmh_watch_not_stopped);
+	synchronize_rcu();	/* kmh_watch_other_slow(): nobody has one in hand */
+	static_branch_dec(&kmh_watch_key);
+	kmh_watches_free(heap);
+	WRITE_ONCE(heap->flags, heap->flags & ~KMH_HEAP_PROFILED);
+	WRITE_ONCE(heap->profile.period, 0);
+}
+
+/* Forget the last profile of a heap that is not profiled. */
+static void kmh_watch_forget(struct kmheap *heap)
+{
+	if (!heap->profile.last_period)
+		return;
+	mutex_lock(&kmh_profile_mutex);
+	kmh_records_forget(heap);
+	synchronize_rcu();	/* frees that have ended a record, and count it in its site */
+	kmh_sites_forget(heap);
+	mutex_unlock(&kmh_profile_mutex);
+}
+
+static void kmh_watch_on(struct kmheap *heap, size_t period)
+{
+	heap->profile.since_ns = ktime_get_real_ns();
+	heap->profile.last_period = period;
+	kmh_watch_mark(heap);
+	WRITE_ONCE(heap->profile.period, period);
+	WRITE_ONCE(heap->flags, heap->flags | KMH_HEAP_PROFILED);
+	static_branch_inc(&kmh_watch_key);
+	kmh_watch_visit(heap, kmh_watch_begin, kmh_watch_not_begun);
+}
+
+/* What is sampled from now on is younger than the mark. Context: any. */
+void kmh_watch_mark(struct kmheap *heap)
+{
+	WRITE_ONCE(heap->profile.mark, kmh_record_now());
+	WRITE_ONCE(heap->profile.mark_ns, ktime_get_real_ns());
+}
+
+/*
+ * Begin a profile of @heap with a sample every @period bytes on average; 1: of every object, 0: end
+ * it, which leaves its figures to be read. A profile that begins forgets the last one. The heap is
+ * not being destroyed meanwhile. Context: process context; sleeps.
+ * Return: 0; -EINVAL for a period over KMH_PERIOD_MOST; -ENOMEM when there is no memory, or a limit
+ * does not allow it. The heap is not profiled after an error but -EINVAL, which changes nothing.
+ */
+int kmh_watch_set_period(struct kmheap *heap, size_t period)
+{
+	int err = 0;
+
+	if (period > KMH_PERIOD_MOST)
+		return -EINVAL;
+	mutex_lock(&heap->profile.mutex);
+	kmh_watch_off(heap);
+	if (period) {
+		kmh_watch_forget(heap);
+		err = kmh_sites_alloc() ?: kmh_records_alloc() ?: kmh_watches_alloc(heap, period);
+		if (!err)
+			kmh_watch_on(heap, period);
+	}
+	mutex_unlock(&heap->profile.mutex);
+	return err;
+}
+
+static atomic_t kmh_watches_ended;
+
+/* To change a static key waits for CPU hotplug, for which the end of a heap must not wait. */
+static void kmh_watch_key_work(struct work_struct *work)
+{
+	while (atomic_add_unless(&kmh_watches_ended, -1, 0))
+		static_branch_dec(&kmh_watch_key);
+}
+
+static DECLARE_WORK(kmh_watch_work, kmh_watch_key_work);
+
+/*
+ * The heap ends: its files are gone, and nobody allocates or frees there any more but by mistake.
+ * Context: process context; sleeps, and waits neither for memory nor for CPU hotplug.
+ */
+void kmh_watch_end(struct kmheap *heap)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		WRITE_ONCE(per_cpu_ptr(heap->mcache, cpu)->watch, NULL);
+	kmh_watch_forget(heap);		/* waits for a grace period: nobody has a watch in hand */
+	if (!heap->profile.period)
+		return;
+	kmh_watches_free(heap);
+	atomic_inc(&kmh_watches_ended);
+	queue_work(kmh_wq, &kmh_watch_work);
+}
+
+void kmh_watch_heap_init(struct kmheap *heap)
+{
+	mutex_init(&heap->profile.mutex);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: which allocations of a profiled heap are sampled; see watch.c. */
+#ifndef _KMHEAP_WATCH_H
+#define _KMHEAP_WATCH_H
+
+#include <linux/jump_label.h>
+#include <linux/mutex.h>
+#include <linux/types.h>
+
+#include "cpu/mcache.h"
+
+/* The profile of a heap, or what is left of the last one. */
+struct kmh_profile {
+	struct mutex mutex;	/* one switch at a time; not for the end of a heap */
+	size_t period;		/* 0: the heap is not profiled */
+	size_t last_period;	/* 0: it never was */
+	u32 mark;		/* kmh_record_now() of the last mark */
+	u64 since_ns, mark_ns;	/* wall clock: when the profile began, and of the mark */
+};
+
+/* How far a class of a CPU is from its next sample. */
+struct kmh_watch_class {
+	unsigned long until;	/* bytes before the object to be sampled */
+	unsigned long seen;	/* kmh_mcache_allocs(), when @until was brought up to date */
+	bool closed;		/* something is held back from the fast paths */
+	u16 skip;		/* trips that need not look */
+};
+
+/* What a CPU has of a heap that is profiled. In the section, but for @period and @other_at. */
+struct kmh_watch {
+	size_t period;		/* bytes between samples, on average; 1: every object */
+	u64 random;
+	unsigned long other_at;	/* mc->watch_other of the next hit past the classes */
+	struct kmh_watch_class class[KMH_NR_SPANCLASSES];
+};
+
+DECLARE_STATIC_KEY_FALSE(kmh_watch_key);
+
+/* Keeps the sites of every heap for whoever reads them. Nothing is allocated under it. */
+extern struct mutex kmh_profile_mutex;
+
+/* A larger period would overflow a distance. */
+#define KMH_PERIOD_MOST	((size_t)LONG_MAX / 32)
+
+/* Is the mcache's heap profiled? In the section. One no-operation where no heap is. */
+static __always_inline bool kmh_watched(const struct kmh_mcache *mc)
+{
+	return static_branch_unlikely(&kmh_watch_key) && READ_ONCE(mc->watch);
+}
+
+unsigned long kmh_watch_draw(struct kmh_watch *w);
+void *kmh_watch_take(struct kmh_mcache *mc, unsigned int spanclass);
+void kmh_watch_open(struct kmh_mcache *mc, unsigned int spanclass);
+void kmh_watch_took_resting(struct kmh_mcache *mc, unsigned int spanclass, void *p);
+void kmh_watch_reopen_slow(struct kmh_mcache *mc, unsigned int spanclass);
+void kmh_watch_one_slow(struct kmheap *heap, unsigned int spanclass, void *p);
+void kmh_watch_large_slow(struct kmh_mspan *s);
+int kmh_watch_set_period(struct kmheap *heap, size_t period);
+void kmh_watch_mark(struct kmheap *heap);
+void kmh_watch_end(struct kmheap *heap);
+void kmh_watch_heap_init(struct kmheap *heap);
+
+/* The magazine of a class has changed by another way than kmh_watch_take(). In the section. */
+static __always_inline void kmh_watch_reopen(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	if (kmh_watched(mc))
+		kmh_watch_reopen_slow(mc, spanclass);
+}
+
+/*
+ * An object of a class was allocated past the mcache: of another node, for an interrupt that found
+ * the section busy, or for an NMI. NULL is fine. Context: any.
+ */
+static __always_inline void kmh_watch_one(struct kmheap *heap, unsigned int spanclass, void *p)
+{
+	if (static_branch_unlikely(&kmh_watch_key) && p)
+		kmh_watch_one_slow(heap, spanclass, p);
+}
+
+/* A large object or a run of pages was allocated. Context: any. */
+static __always_inline void kmh_watch_large(struct kmh_mspan *s)
+{
+	if (static_branch_unlikely(&kmh_watch_key))
+		kmh_watch_large_slow(s);
+}
+
+#endif /* _KMHEAP_WATCH_H */

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: the heap profile, as it is shown; see profile.c. */
+#ifndef _KMHEAP_PROFILE_H
+#define _KMHEAP_PROFILE_H
+
+#include <linux/types.h>
+
+#include "base/public.h"
+#include "insight/site.h"
+
+/* A site, as of the moment of the snapshot. Figures are of samples. */
+struct kmh_profile_row {
+	unsigned int number;
+	u8 spanclass, depth;
+	unsigned long live_objects, live_bytes;
+	unsigned long allocs, alloc_bytes;
+	unsigned int lives[KMH_SITE_LIVES];
+	unsigned long ip[KMH_SITE_FRAMES];
+};
+
+enum kmh_profile_kind {
+	KMH_PROFILE_INUSE,	/* everything since the profile began */
+	KMH_PROFILE_SINCE,	/* what was allocated since the mark, and is live */
+};
+
+struct kmh_profile_snapshot {
+	enum kmh_profile_kind kind;
+	size_t period;
+	u64 time_ns, since_ns;
+	unsigned int n;
+	struct kmh_profile_row row[];
+};
+
+struct kmh_profile_snapshot *kmh_profile_take(struct kmheap *heap, enum kmh_profile_kind kind);
+void kmh_profile_report(struct kmheap *heap, unsigned long nlive);
+
+#ifdef CONFIG_DEBUG_FS
+struct dentry;
+
+void kmh_profile_add_files(struct kmheap *heap, struct dentry *dir);
+#endif
+
+#endif /* _KMHEAP_PROFILE_H */

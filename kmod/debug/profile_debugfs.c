@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The files of a heap's profile in debugfs. Documentation/insight.rst has every format. */
+#include <linux/capability.h>
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+
+#include "debug/profile.h"
+#include "base/backend.h"
+#include "cpu/watch.h"
+#include "debug/debugfs.h"
+#include "heap.h"
+#include "insight/record.h"
+
+/* What a reader of one of the files has: a snapshot as of when the file was opened. */
+struct kmh_profile_reader {
+	struct kmheap *heap;
+	struct kmh_profile_snapshot *snap;
+};
+
+static void kmh_show_profile_head(struct seq_file *m, const struct kmh_profile_reader *reader)
+{
+	const struct kmh_profile_snapshot *snap = reader->snap;
+	struct kmheap *heap = reader->heap;
+	unsigned long samples = 0;
+	unsigned int i;
+
+	for (i = 0; i < snap->n; i++)
+		samples += snap->row[i].allocs;
+	seq_puts(m, "kmheap profile 1\n");
+	seq_printf(m, "kind %s\n", snap->kind == KMH_PROFILE_SINCE ? "since" : "inuse");
+	seq_printf(m, "heap %s\n", heap->name);
+	seq_printf(m, "owner %s\n", heap->owner ? module_name(heap->owner) : "none");
+	seq_printf(m, "period_bytes %zu\n", snap->period);
+	seq_printf(m, "time_ns %llu\n", snap->time_ns);
+	seq_printf(m, "since_ns %llu\n", snap->since_ns);
+	seq_printf(m, "samples %lu\n", samples);
+	seq_printf(m, "lost %ld\n", atomic_long_read(&kmh_sites_lost));
+	seq_printf(m, "missed %ld\n", atomic_long_read(&kmh_records_missed));
+}
+
+static void kmh_show_profile_stack(struct seq_file *m, const struct kmh_profile_row *row)
+{
+	unsigned int i;
+
+	for (i = 0; i < row->depth; i++)
+		seq_printf(m, "\t%016lx %pS\n", row->ip[i], (void *)row->ip[i]);
+}
+
+static int kmh_profile_show(struct seq_file *m, void *unused)
+{
+	const struct kmh_profile_reader *reader = m->private;
+	const struct kmh_profile_snapshot *snap = reader->snap;
+	const struct kmh_profile_row *row;
+
+	kmh_show_profile_head(m, reader);
+	seq_puts(m, "columns site live_objects live_bytes allocs alloc_bytes\n");
+	for (row = snap->row; row < snap->row + snap->n && !seq_has_overflowed(m); row++) {
+		if (snap->kind == KMH_PROFILE_SINCE && !row->live_objects)
+			continue;
+		seq_printf(m, "site %u %lu %lu %lu %lu\n", row->number, row->live_objects,
+			   row->live_bytes, row->allocs, row->alloc_bytes);
+		kmh_show_profile_stack(m, row);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Lives of sampled objects that have been freed, by site. */
+static int kmh_lifetimes_show(struct seq_file *m, void *unused)
+{
+	const struct kmh_profile_reader *reader = m->private;
+	const struct kmh_profile_snapshot *snap = reader->snap;
+	const struct kmh_profile_row *row;
+	unsigned int i;
+
+	kmh_show_profile_head(m, reader);
+	seq_puts(m, "columns site under_4ms under_16ms under_67ms under_268ms under_1s under_4s");
+	seq_puts(m, " under_17s under_69s under_5min under_18min under_73min longer\n");
+	for (row = snap->row; row < snap->row + snap->n && !seq_has_overflowed(m); row++) {
+		seq_printf(m, "site %u", row->number);
+		for (i = 0; i < KMH_SITE_LIVES; i++)
+			seq_printf(m, " %u", row->lives[i]);
+		seq_putc(m, '\n');
+		kmh_show_profile_stack(m, row);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Bytes of a line of text, about, so that the buffer need not grow. */
+#define KMH_PROFILE_LINE	80UL
+
+/* Addresses of the kernel are for those who may see them. */
+static int kmh_profile_open_kind(struct inode *inode, struct file *file,
+				 enum kmh_profile_kind kind,
+				 int (*show)(struct seq_file *m, void *unused))
+{
+	struct kmh_profile_reader *reader;
+	unsigned long lines = 16;
+	unsigned int i;
+	int err;
+
+	if (!file_ns_capable(file, &init_user_ns, CAP_SYSLOG))
+		return -EPERM;
+	reader = kmh_backend_zalloc(sizeof(*reader), GFP_KERNEL, NUMA_NO_NODE);
+	if (!reader)
+		return -ENOMEM;
+	reader->heap = inode->i_private;
+	reader->snap = kmh_profile_take(reader->heap, kind);
+	err = reader->snap ? 0 : -ENOMEM;
+	for (i = 0; !err && i < reader->snap->n; i++)
+		lines += 1 + reader->snap->row[i].depth;
+	if (!err)
+		err = single_open_size(file, show, reader, lines * KMH_PROFILE_LINE);
+	if (!err)
+		return 0;
+	kmh_backend_free(reader->snap);
+	kmh_backend_free(reader);
+	return err;
+}
+
+static int kmh_profile_release(struct inode *inode, struct file *file)
+{
+	struct seq_file *m = file->private_data;
+	struct kmh_profile_reader *reader = m->private;
+
+	kmh_backend_free(reader->snap);
+	kmh_backend_free(reader);
+	return single_release(inode, file);
+}
+
+#define KMH_PROFILE_FILE(name, kind, show)						\
+static int kmh_##name##_open(struct inode *inode, struct file *file)			\
+{											\
+	return kmh_profile_open_kind(inode, file, kind, show);				\
+}											\
+											\
+static const struct file_operations kmh_##name##_fops = {				\
+	.owner = THIS_MODULE,								\
+	.open = kmh_##name##_open,							\
+	.read = seq_read,								\
+	.llseek = seq_lseek,								\
+	.release = kmh_profile_release,							\
+}
+
+KMH_PROFILE_FILE(profile, KMH_PROFILE_INUSE, kmh_profile_show);
+KMH_PROFILE_FILE(profile_since, KMH_PROFILE_SINCE, kmh_profile_show);
+KMH_PROFILE_FILE(lifetimes, KMH_PROFILE_INUSE, kmh_lifetimes_show);
+
+/* Writing 1 sets the mark; other values are refused. */
+static int kmh_mark_set(void *data, u64 val)
+{
+	if (val != 1)
+		return -EINVAL;
+	kmh_watch_mark(data);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(kmh_mark_fops, NULL, kmh_mark_set, "%llu\n");
+
+KMH_BYTES_FILE(profile_period, heap->profile.period, kmh_watch_set_period);
+
+void kmh_profile_add_files(struct kmheap *heap, struct dentry *dir)
+{
+	debugfs_create_file("profile_period_bytes", 0644, dir, heap, &kmh_profile_period_fops);
+	debugfs_create_file("profile", 0400, dir, heap, &kmh_profile_fops);
+	debugfs_create_file("profile_since", 0400, dir, heap, &kmh_profile_since_fops);
+	debugfs_create_file("lifetimes", 0400, dir, heap, &kmh_lifetimes_fops);
+	debugfs_create_file_unsafe("mark", 0200, dir, heap, &kmh_mark_fops);
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sites: from which stacks a heap's objects come.
+ *
+ * A table of fixed size, open addressing, without a lock: a hit in an NMI writes it as well. An
+ * entry is claimed by compare and exchange of its hash, and is filled in before its depth says so.
+ * Entries of a heap are given up only when nothing of that heap is sampled any more, so whoever has
+ * found one may add to it.
+ *
+ * Two CPUs that come with the same new stack at the same time may make two entries of it, as
+ * neither can wait for the other. Readers add up what has equal stacks.
+ *
+ * The kernel's stack depot is not used: its entries have no figures and cannot be listed, its
+ * memory never comes back, and on 6.1 saving a stack takes a lock that an NMI may have interrupted.
+ */
+#include <linux/jhash.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/stacktrace.h>
+#include <linux/string.h>
+
+#include "insight/site.h"
+#include "base/backend.h"
+#include "base/budget.h"
+#include "base/preempt_off.h"
+
+/* Entries that are looked at for a stack. */
+#define KMH_SITE_PROBES		16U
+
+/* Frames of kmheap itself on the way to a hit: they are dropped. */
+#define KMH_SITE_OWN_FRAMES	8U
+
+/* All frames that are looked at in an NMI. */
+#define KMH_SITE_NMI_FRAMES	(KMH_SITE_OWN_FRAMES + 6U)
+
+unsigned int kmh_profile_sites = 4096;
+module_param_named(profile_sites, kmh_profile_sites, uint, 0444);
+MODULE_PARM_DESC(profile_sites,
+		 "call sites that profiles of all heaps have room for: a power of two from 64 to 65536 (default 4096, 296 bytes each, taken with the first profile)");
+
+/* Hits whose site found no room. */
+atomic_long_t kmh_sites_lost;
+
+static struct kmh_site *kmh_sites;	/* kmh_profile_sites of them; written once */
+
+#ifdef KMHEAP_KUNIT
+kmh_stack_fn kmh_kunit_stack;
+#endif
+
+/* Context: process context; sleeps. Return: 0; -ENOMEM, also where a limit forbids it. */
+int kmh_sites_alloc(void)
+{
+	size_t bytes = kmh_profile_sites * sizeof(*kmh_sites);
+	struct kmh_site *sites;
+
+	if (READ_ONCE(kmh_sites))
+		return 0;
+	if (!kmh_total_allows(bytes))
+		return -ENOMEM;
+	sites = kmh_backend_zalloc(bytes, GFP_KERNEL, NUMA_NO_NODE);
+	if (!sites)
+		return -ENOMEM;
+	if (cmpxchg(&kmh_sites, NULL, sites))
+		kmh_backend_free(sites);	/* another heap's profile begins as well */
+	else
+		kmh_shared_account(bytes);
+	return 0;
+}
+
+/* When the module goes. */
+void kmh_sites_free(void)
+{
+	if (kmh_sites)
+		kmh_shared_account(-(long)(kmh_profile_sites * sizeof(*kmh_sites)));
+	kmh_backend_free(kmh_sites);
+	kmh_sites = NULL;
+}
+
+/* Is it an address of kmheap's own code? */
+static bool kmh_own_text(unsigned long ip)
+{
+	return within_module(ip, THIS_MODULE);
+}
+
+/*
+ * The stack, without kmheap's own frames and without what an interrupt has interrupted. Context:
+ * any. Return: how many addresses; one at least, 0 where the kernel cannot tell.
+ */
+static unsigned int kmh_stack(unsigned long *ip)
+{
+	unsigned long all[KMH_SITE_OWN_FRAMES + KMH_SITE_FRAMES];
+	unsigned int n = 0, own = 0;
+
+#ifdef KMHEAP_KUNIT
+	if (READ_ONCE(kmh_kunit_stack))
+		return kmh_kunit_stack(ip);
+#endif
+#ifdef CONFIG_STACKTRACE
+	/* What an NMI has interrupted is not cut off, and each place of it would be a site. */
+	n = stack_trace_save(all, in_nmi() ? KMH_SITE_NMI_FRAMES : ARRAY_SIZE(all), 0);
+	n = filter_irq_stacks(all, n);
+#endif
+	while (own < n && kmh_own_text(all[own]))
+		own++;
+	n = min(n - own, KMH_SITE_FRAMES);
+	memcpy(ip, all + own, n * sizeof(*ip));
+	if (n)
+		return n;
+	ip[0] = 0;
+	return 1;
+}
+
+static bool kmh_site_is(const struct kmh_site *site, const struct kmheap *heap,
+			unsigned int spanclass, const unsigned long *ip, unsigned int depth)
+{
+	/* Acquire: pairs with the release of whoever has made the entry. */
+	return smp_load_acquire(&site->depth) == depth && site->heap == heap &&
+	       site->spanclass == spanclass && !memcmp(site->ip, ip, depth * sizeof(*ip));
+}
+
+static void kmh_site_fill(struct kmh_site *site, struct kmheap *heap, unsigned int spanclass,
+			  const unsigned long *ip, unsigned int depth)
+{
+	site->heap = heap;
+	site->spanclass = spanclass;
+	memcpy(site->ip, ip, depth * sizeof(*ip));
+	smp_store_release(&site->depth, depth);	/* pairs with kmh_site_is() */
+}
+
+static struct kmh_site *kmh_site_get(struct kmheap *heap, unsigned int spanclass,
+				     const unsigned long *ip, unsigned int depth)
+{
+	unsigned long salt = (unsigned long)heap ^ spanclass;
+	u32 where = jhash2((const u32 *)ip, depth * sizeof(*ip) / sizeof(u32),
+			   jhash_2words(salt, salt >> 32, depth));
+	long hash = where | 1L << 32;	/* of no free entry */
+	struct kmh_site *site;
+	unsigned int i;
+
+	for (i = 0; i < KMH_SITE_PROBES; i++) {
+		site = &kmh_sites[(where + i) & (kmh_profile_sites - 1)];
+		if (atomic_long_read(&site->hash) == hash &&
+		    kmh_site_is(site, heap, spanclass, ip, depth))
+			return site;
+	}
+	for (i = 0; i < KMH_SITE_PROBES; i++) {
+		site = &kmh_sites[(where + i) & (kmh_profile_sites - 1)];
+		if (atomic_long_read(&site->hash) || atomic_long_cmpxchg(&site->hash, 0, hash))
+			continue;
+		kmh_site_fill(site, heap, spanclass, ip, depth);
+		return site;
+	}
+	atomic_long_inc(&kmh_sites_lost);
+	return NULL;
+}
+
+/*
+ * The site of whoever is asking @heap for an object of @spanclass. Context: any; the heap is
+ * profiled. Return: NULL when the table has no room for it (counted).
+ */
+struct kmh_site *kmh_site_here(struct kmheap *heap, unsigned int spanclass)
+{
+	unsigned long ip[KMH_SITE_FRAMES];
+	unsigned int depth = kmh_stack(ip);
+
+	return kmh_site_get(heap, spanclass, ip, depth);
+}
+
+/*
+ * The next site of @heap after @site; the first after NULL, NULL after the last. Sites that are
+ * being made are not seen. Context: any; the heap's sites are not forgotten meanwhile.
+ */
+struct kmh_site *kmh_site_next(const struct kmheap *heap, struct kmh_site *site)
+{
+	if (!kmh_sites)
+		return NULL;
+	for (site = site ? site + 1 : kmh_sites; site < kmh_sites + kmh_profile_sites; site++)
+		/* Acquire: pairs with the release of whoever has made the entry. */
+		if (atomic_long_read(&site->hash) && smp_load_acquire(&site->depth) &&
+		    site->heap == heap)
+			return site;
+	return NULL;
+}
+
+unsigned int kmh_site_number(const struct kmh_site *site)
+{
+	return site - kmh_sites;
+}
+
+struct kmh_site *kmh_site_of_number(unsigned int number)
+{
+	return &kmh_sites[number];
+}
+
+/* Give up the sites of a heap of which nothing is sampled any more. Context: process context. */
+void kmh_sites_forget(const struct kmheap *heap)
+{
+	struct kmh_site *site = NULL;
+
+	while ((site = kmh_site_next(heap, site))) {
+		WRITE_ONCE(site->depth, 0);
+		site->heap = NULL;
+		memset_startat(site, 0, live_objects);
+		atomic_long_set_release(&site->hash, 0);	/* the rest before it is free */
+	}
+}

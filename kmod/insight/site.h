@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Private: floor insight/, what is remembered of sampled objects.
+ *
+ * A site is a stack of return addresses with which a heap was asked for objects of one class
+ * (site.c). A record says which site a live object is of, and since when (record.c). This floor
+ * knows heaps by their address alone, and neither spans nor CPUs: who samples is cpu/watch.c, who
+ * frees a sampled object is told by its cell. Both tables are arrays of fixed size without a lock,
+ * so that they can be written in any context, NMI included; what finds no room is counted.
+ */
+#ifndef _KMHEAP_SITE_H
+#define _KMHEAP_SITE_H
+
+#include <linux/atomic.h>
+#include <linux/types.h>
+
+struct kmheap;
+
+/* Return addresses that are kept of a stack, the innermost ones. */
+#define KMH_SITE_FRAMES		24
+
+/* Lives of sampled objects, by their logarithm: below 4 ms, below 16 ms, ... , above 70 minutes. */
+#define KMH_SITE_LIVES		12
+
+/*
+ * A site. @hash is 0 where the entry is free; who takes it writes the rest and @depth last. The
+ * figures are of samples, and are added to in any context.
+ */
+struct kmh_site {
+	atomic_long_t hash;
+	struct kmheap *heap;
+	u8 spanclass;
+	u8 depth;
+	atomic_long_t live_objects;
+	atomic_long_t live_bytes;
+	atomic_long_t allocs;
+	atomic_long_t alloc_bytes;
+	atomic_t lives[KMH_SITE_LIVES];
+	unsigned long ip[KMH_SITE_FRAMES];
+};
+
+extern unsigned int kmh_profile_sites;
+extern atomic_long_t kmh_sites_lost;
+
+#ifdef KMHEAP_KUNIT
+typedef unsigned int (*kmh_stack_fn)(unsigned long *ip);
+
+/* Instead of the stack: fills @ip, and returns how many. */
+extern kmh_stack_fn kmh_kunit_stack;
+#endif
+
+int kmh_sites_alloc(void);
+void kmh_sites_free(void);
+struct kmh_site *kmh_site_here(struct kmheap *heap, unsigned int spanclass);
+struct kmh_site *kmh_site_next(const struct kmheap *heap, struct kmh_site *site);
+unsigned int kmh_site_number(const struct kmh_site *site);
+struct kmh_site *kmh_site_of_number(unsigned int number);
+void kmh_sites_forget(const struct kmheap *heap);
+
+#endif /* _KMHEAP_SITE_H */

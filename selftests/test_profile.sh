@@ -1,0 +1,147 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Heap profiles: the kernel's real stacks, against what a client knows of itself.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/client.sh"
+
+h=$KMHEAP_DEBUGFS/heaps/profiled
+plan 17
+
+check "profile_sites that is no power of two is refused" \
+	fails insmod "$KMHEAP_MODULES/kmheap.ko" profile_sites=1000
+load kmheap
+load profile_client
+tell profile_client begin
+
+# site FILE FUNCTION: the sums of live objects and live bytes over the sites whose innermost frame is
+# FUNCTION.
+site() {
+	awk -v fn="$2" '
+		$1 == "site" { objects = $3; bytes = $4; first = 1; next }
+		/^\t/ && first { first = 0; split($2, name, "+"); if (name[1] == fn) { o += objects; b += bytes } }
+		END { printf "%.0f %.0f\n", o, b }' "$h/$1"
+}
+
+# exact FILE SITE...: the profile has what the client has, to the object and to the byte.
+exact() {
+	exact_file=$1
+	shift
+	tell profile_client truth || return 1
+	for exact_site in "$@"; do
+		is "$exact_site" "$(site "$exact_file" "profile_from_$exact_site")" = \
+			"$(answer profile_client "${exact_site}_objects") $(answer profile_client "${exact_site}_bytes")" ||
+			return 1
+	done
+}
+
+head_is() {
+	is "the $1" "$(awk -v name="$1" '$1 == name { $1 = ""; print substr($0, 2); exit }' "$h/$3")" = "$2"
+}
+
+check "a heap is not profiled at first" is period "$(cat "$h/profile_period_bytes")" = 0
+check "its profile has no site" is sites "$(grep -c ^site "$h/profile")" = 0
+refused() {
+	for value in x -1 '' 1e9 99999999999999999999; do
+		! echo "$value" >"$h/profile_period_bytes" || return 1
+	done 2>/dev/null
+	! echo 2 >"$h/mark" 2>/dev/null || return 1
+}
+check "periods that are no numbers, and marks but 1, are refused" refused
+
+tell profile_client alloc list 100
+echo 1 >"$h/profile_period_bytes"
+every_site() {
+	for name in list table text buffer interrupt; do
+		tell profile_client alloc $name 500 || return 1
+	done
+	for name in table text interrupt; do
+		tell profile_client churn $name 2000 || return 1
+		tell profile_client free $name 100 || return 1
+	done
+}
+check "allocate at five sites, in tasks and interrupts" every_site
+check "each site's objects and bytes are the client's" exact profile table text buffer
+before() {
+	is list "$(site profile profile_from_list)" = "500 32000"
+}
+check "objects from before are not in it" before
+interrupt() {
+	# Those that replaced others came from the churning task.
+	tell profile_client free interrupt 4000 && tell profile_client alloc interrupt 300 &&
+		exact profile interrupt
+}
+check "so are those of an interrupt" interrupt
+form() {
+	head_is kind inuse profile && head_is heap profiled profile &&
+		head_is owner profile_client profile && head_is period_bytes 1 profile &&
+		head_is lost 0 profile && head_is missed 0 profile &&
+		head_is columns "site live_objects live_bytes allocs alloc_bytes" profile || return 1
+	is first "$(head -n 1 "$h/profile")" = "kmheap profile 1" || return 1
+	# Frames are address, name; addresses are there for who may see them.
+	! awk '/^\t/ && ($1 !~ /^[0-9a-f]+$/ || $1 ~ /^0+$/ || NF < 2) { print; bad = 1 }
+		END { exit !bad }' "$h/profile"
+}
+check "the profile has its documented form" form
+whole_stacks() {
+	# From the call site through the client and the parameter file to the system call.
+	awk '/^\t/ { all = all " " $2; next }
+		{ if (all ~ /profile_from_table\+.*client_param_set\+.*vfs_write\+/) found = 1; all = "" }
+		END { exit !found }' "$h/profile"
+}
+check "stacks lead from the call site to the system call" whole_stacks
+
+since() {
+	sleep 1
+	echo 1 >"$h/mark" && tell profile_client alloc list 50 &&
+		tell profile_client churn buffer 10 || return 1
+	is list "$(site profile_since profile_from_list)" = "50 3200" || return 1
+	is buffer "$(site profile_since profile_from_buffer)" = "10 573440" || return 1
+	is table "$(site profile_since profile_from_table)" = "0 0"
+}
+check "since a mark: what was allocated since, and lives" since
+lives() {
+	# 2000 objects of "table" have been replaced, and 100 freed, and none has lived for long.
+	awk '$1 == "site" { n = 0; for (i = 3; i <= NF; i++) n += $i; long = $NF + $(NF - 1); first = 1; next }
+		/^\t/ && first { first = 0; if ($2 ~ /^profile_from_table\+/) { sum += n; old += long } }
+		END { printf "%d deaths, %d of them over an hour old\n", sum, old; exit sum != 2100 || old }' \
+		"$h/lifetimes"
+}
+check "lifetimes: every death is counted" lives
+
+# With a period of 64 KiB, an object of s bytes is sampled with the probability 1 - exp(-s / 65536):
+# 4000 objects of 1024 bytes give 62 samples, 300 of 57344 give 175; here within five sigma.
+estimate() {
+	echo 64K >"$h/profile_period_bytes" || return 1
+	tell profile_client free table 5000 && tell profile_client alloc table 4000 || return 1
+	tell profile_client free buffer 5000 && tell profile_client alloc buffer 300 || return 1
+	# shellcheck disable=SC2046
+	set -- $(site profile profile_from_table) $(site profile profile_from_buffer)
+	is "samples of 4000 tables" "$1" -ge 23 && is "samples of 4000 tables" "$1" -le 101 &&
+		is "samples of 300 buffers" "$3" -ge 132 && is "samples of 300 buffers" "$3" -le 218
+}
+check "a sampled profile is as near as it should be" estimate
+stays() {
+	echo 0 >"$h/profile_period_bytes" || return 1
+	is table "$(site profile profile_from_table)" != "0 0" || return 1
+	head_is period_bytes 65536 profile
+}
+check "what was sampled can be read when it is over" stays
+
+echo 1 >"$h/profile_period_bytes"
+tell profile_client free list 5000
+tell profile_client alloc list 7
+tell profile_client free buffer 5000
+tell profile_client alloc buffer 3
+check "validators are content" valid
+tell profile_client end
+leaks() {
+	said 'heap profiled: 7 objects, 448 bytes, from' &&
+		said 'heap profiled:   profile_from_list\+0x.*\[profile_client\]' &&
+		said 'heap profiled: 4700 objects that the profile .a sample every 1 bytes. has not' &&
+		said 'heap profiled: 3 objects, 172032 bytes, from' &&
+		said 'heap profiled:   profile_from_buffer\+0x.*\[profile_client\]'
+}
+check "a heap that is destroyed with live objects says whence they are" leaks
+check "nothing else is in the log" quiet
+unload profile_client
+unload kmheap
