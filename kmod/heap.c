@@ -18,6 +18,7 @@
 #include "debug/debugfs.h"
 #include "debug/stats.h"
 #include "front/front.h"
+#include "insight/site.h"
 #include "pages/arena.h"
 #include "span/arenamap.h"
 #include "span/spanpool.h"
@@ -537,12 +538,17 @@ static struct kmheap *kmh_heap_of_owner(struct module *owner)
 	return found;
 }
 
-/* Called after the owner's exit function: a heap that it left behind is a leak. */
+/*
+ * A module goes, after its exit function: a heap that it left behind is a leak. Or one is live: its
+ * init text goes next.
+ */
 static int kmh_module_event(struct notifier_block *nb, unsigned long event, void *data)
 {
 	struct module *mod = data;
 	struct kmheap *heap;
 
+	if (event == MODULE_STATE_LIVE)
+		kmh_sites_name_init(mod);
 	if (event != MODULE_STATE_GOING || mod == THIS_MODULE)
 		return NOTIFY_DONE;
 	while ((heap = kmh_heap_of_owner(mod))) {

@@ -3,8 +3,8 @@
  * Private: the calls that go up all the same, each with its reason.
  *
  * kmod/ is a house. Data goes down to the kernel and back up, so a file calls its own floor and
- * those below: base, insight, span, pages, central, cpu, sweep, supply, front, debug, and last what is in
- * no folder. "scripts/check-floors" looks, and knows the calls that are declared here.
+ * those below: base, insight, span, pages, central, cpu, sweep, supply, front, debug, and last
+ * what is in no folder. "scripts/check-floors" looks, and knows the calls that are declared here.
  */
 #ifndef _KMHEAP_UP_H
 #define _KMHEAP_UP_H

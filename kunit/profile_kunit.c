@@ -636,4 +636,5 @@ static struct kunit_suite profile_suite = {
 	.exit = profile_exit,
 	.test_cases = profile_cases,
 };
+
 kunit_test_suite(profile_suite);

@@ -25,6 +25,7 @@ struct profile_site {
 };
 
 static struct kmheap *profile_heap;
+static struct kmheap *profile_init_heap;	/* what the init function allocates, which leaks */
 
 /* The bodies differ, or the compiler makes one function of them. */
 static noinline void *profile_from_list(struct profile_site *site, size_t bytes)
@@ -229,15 +230,36 @@ static const struct client_command commands[] = {
 	{}
 };
 
+/* The text of this function is gone once the module is live. */
+static noinline int __init profile_from_init(void)
+{
+	unsigned int n;
+
+	for (n = 0; n < 5; n++)
+		if (!kmheap_alloc(profile_init_heap, 100, GFP_KERNEL))
+			return -ENOMEM;
+	return 0;
+}
+
 static int __init profile_client_init(void)
 {
+	int err;
+
 	client_commands = commands;
-	return 0;
+	profile_init_heap = kmheap_create("from-init", &(struct kmheap_attr){
+					  .owner = THIS_MODULE });
+	if (IS_ERR(profile_init_heap))
+		return PTR_ERR(profile_init_heap);
+	err = profile_from_init();
+	if (err)
+		kmheap_destroy(profile_init_heap);
+	return err;
 }
 
 static void __exit profile_client_exit(void)
 {
 	kmheap_destroy(profile_heap);
+	kmheap_destroy(profile_init_heap);
 }
 
 module_init(profile_client_init);

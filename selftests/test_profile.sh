@@ -5,7 +5,7 @@
 . "$(dirname "$0")/client.sh"
 
 h=$KMHEAP_DEBUGFS/heaps/profiled
-plan 17
+plan 20
 
 check "profile_sites that is no power of two is refused" \
 	fails insmod "$KMHEAP_MODULES/kmheap.ko" profile_sites=1000
@@ -144,4 +144,14 @@ leaks() {
 check "a heap that is destroyed with live objects says whence they are" leaks
 check "nothing else is in the log" quiet
 unload profile_client
+unload kmheap
+
+load kmheap profile_period_bytes=1
+load profile_client
+h=$KMHEAP_DEBUGFS/heaps/from-init
+check "a heap may be profiled from its creation on" head_is period_bytes 1 profile
+check "what an init function allocated has its name when its text is gone" \
+	is objects "$(site profile profile_from_init)" = "5 560"
+unload profile_client
+check "so it has when the heap leaks" said 'heap from-init:   profile_from_init\+0x.*\[profile_client\]'
 unload kmheap

@@ -30,9 +30,10 @@
  * takes 5 and 6 once in this order (kmh_teach_lock_order()), so lockdep reports
  * the first code that takes them the other way round.
  *
- * Of 1 to 3, and kmh_profile_mutex, all but the grow mutexes and kmh_arenamap_mutex are taken, or waited for, by frees,
- * by the end of a heap or in reclaim: nothing is allocated under them in a way that may enter
- * reclaim, and lockdep knows (kmh_teach_reclaim()). Reclaim tries a grow mutex, if it allocates.
+ * Of 1 to 3, and kmh_profile_mutex, all but the grow mutexes and kmh_arenamap_mutex are taken,
+ * or waited for, by frees, by the end of a heap or in reclaim: nothing is allocated under them
+ * in a way that may enter reclaim, and lockdep knows (kmh_teach_reclaim()). Reclaim tries a grow
+ * mutex, if it allocates.
  *
  * The lock of a quarantine (quarantine.c, KASAN only) is raw too; NMI only tries. Nothing is
  * taken under it, and it is taken with nothing but perhaps 1 held.

@@ -361,6 +361,16 @@ static int kmh_validate_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(kmh_validate);
 
+/* ---- abi */
+
+/* The version of all formats: it changes when a line or a column goes or has another meaning. */
+static int kmh_abi_show(struct seq_file *m, void *unused)
+{
+	seq_puts(m, "1\n");
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(kmh_abi);
+
 /* ---- fail_nth */
 
 static int kmh_fail_nth_get(void *data, u64 *val)
@@ -428,6 +438,7 @@ void kmh_debugfs_init(void)
 {
 	kmh_dir = debugfs_create_dir("kmheap", NULL);
 	kmh_heaps_dir = debugfs_create_dir("heaps", kmh_dir);
+	debugfs_create_file("abi", 0444, kmh_dir, NULL, &kmh_abi_fops);
 	debugfs_create_file("stats", 0444, kmh_dir, NULL, &kmh_stats_fops);
 	debugfs_create_file("limit_bytes", 0644, kmh_dir, NULL, &kmh_hard_limit_fops);
 	debugfs_create_file("validate", 0400, kmh_dir, NULL, &kmh_validate_fops);

@@ -52,6 +52,7 @@ static void kmh_profile_copy(struct kmh_profile_row *row, struct kmh_site *site)
 	for (i = 0; i < KMH_SITE_LIVES; i++)
 		row->lives[i] = atomic_read(&site->lives[i]);
 	memcpy(row->ip, site->ip, row->depth * sizeof(*row->ip));
+	row->names = smp_load_acquire(&site->names);	/* pairs with kmh_site_name() */
 }
 
 /* The row of a site, in a snapshot that is still in the order of their numbers; or NULL. */
@@ -190,12 +191,18 @@ struct kmh_profile_snapshot *kmh_profile_take(struct kmheap *heap, enum kmh_prof
 
 static void kmh_profile_report_row(struct kmheap *heap, const struct kmh_profile_row *row)
 {
+	const char *name;
 	unsigned int i;
 
 	pr_warn("heap %s: %lu objects, %lu bytes, from\n", heap->name, row->live_objects,
 		row->live_bytes);
-	for (i = 0; i < row->depth; i++)
-		pr_warn("heap %s:   %pS\n", heap->name, (void *)row->ip[i]);
+	for (i = 0; i < row->depth; i++) {
+		name = kmh_frame_name(row->names, row->ip[i]);
+		if (name)
+			pr_warn("heap %s:   %s\n", heap->name, name);
+		else
+			pr_warn("heap %s:   %pS\n", heap->name, (void *)row->ip[i]);
+	}
 }
 
 /*

@@ -16,6 +16,7 @@ struct kmh_profile_row {
 	unsigned long allocs, alloc_bytes;
 	unsigned int lives[KMH_SITE_LIVES];
 	unsigned long ip[KMH_SITE_FRAMES];
+	const struct kmh_frame_name *names;
 };
 
 enum kmh_profile_kind {

@@ -41,10 +41,16 @@ static void kmh_show_profile_head(struct seq_file *m, const struct kmh_profile_r
 
 static void kmh_show_profile_stack(struct seq_file *m, const struct kmh_profile_row *row)
 {
+	const char *name;
 	unsigned int i;
 
-	for (i = 0; i < row->depth; i++)
-		seq_printf(m, "\t%016lx %pS\n", row->ip[i], (void *)row->ip[i]);
+	for (i = 0; i < row->depth; i++) {
+		name = kmh_frame_name(row->names, row->ip[i]);
+		if (name)
+			seq_printf(m, "\t%016lx %s\n", row->ip[i], name);
+		else
+			seq_printf(m, "\t%016lx %pS\n", row->ip[i], (void *)row->ip[i]);
+	}
 }
 
 static int kmh_profile_show(struct seq_file *m, void *unused)

@@ -36,12 +36,13 @@
 unsigned int kmh_profile_sites = 4096;
 module_param_named(profile_sites, kmh_profile_sites, uint, 0444);
 MODULE_PARM_DESC(profile_sites,
-		 "call sites that profiles of all heaps have room for: a power of two from 64 to 65536 (default 4096, 296 bytes each, taken with the first profile)");
+		 "call sites that profiles of all heaps have room for: a power of two from 64 to 65536 (default 4096, 304 bytes each, taken with the first profile)");
 
 /* Hits whose site found no room. */
 atomic_long_t kmh_sites_lost;
 
 static struct kmh_site *kmh_sites;	/* kmh_profile_sites of them; written once */
+static LLIST_HEAD(kmh_frame_names);	/* all there are */
 
 #ifdef KMHEAP_KUNIT
 kmh_stack_fn kmh_kunit_stack;
@@ -70,10 +71,14 @@ int kmh_sites_alloc(void)
 /* When the module goes. */
 void kmh_sites_free(void)
 {
+	struct kmh_frame_name *name, *next;
+
 	if (kmh_sites)
 		kmh_shared_account(-(long)(kmh_profile_sites * sizeof(*kmh_sites)));
 	kmh_backend_free(kmh_sites);
 	kmh_sites = NULL;
+	llist_for_each_entry_safe(name, next, llist_del_all(&kmh_frame_names), all)
+		kmh_backend_free(name);
 }
 
 /* Is it an address of kmheap's own code? */
@@ -202,5 +207,55 @@ void kmh_sites_forget(const struct kmheap *heap)
 		site->heap = NULL;
 		memset_startat(site, 0, live_objects);
 		atomic_long_set_release(&site->hash, 0);	/* the rest before it is free */
+	}
+}
+
+/* ---- names of init text */
+
+/* The name of @ip, if it is kept among @names; or NULL. */
+const char *kmh_frame_name(const struct kmh_frame_name *names, unsigned long ip)
+{
+	for (; names; names = names->next)
+		if (names->ip == ip)
+			return names->text;
+	return NULL;
+}
+
+/* Keep the name of @ip for a site. Where there is no memory the address is shown without a name. */
+static void kmh_site_name(struct kmh_site *site, unsigned long ip)
+{
+	int len = snprintf(NULL, 0, "%pS", (void *)ip);
+	struct kmh_frame_name *name;
+
+	if (kmh_frame_name(site->names, ip))
+		return;
+	name = kmh_backend_zalloc(struct_size(name, text, len + 1), GFP_KERNEL, NUMA_NO_NODE);
+	if (!name)
+		return;
+	snprintf(name->text, len + 1, "%pS", (void *)ip);
+	name->ip = ip;
+	name->next = site->names;
+	llist_add(&name->all, &kmh_frame_names);
+	smp_store_release(&site->names, name);	/* pairs with the load of a snapshot */
+}
+
+/*
+ * The init function of a module has returned, and its text is about to go: keep the names of what
+ * sites have of it. A site that is forgotten meanwhile may pass a name on to the next one there,
+ * which has no such address. Context: process context; sleeps.
+ */
+void kmh_sites_name_init(const struct module *mod)
+{
+	struct kmh_site *site;
+	unsigned int i;
+
+	if (!READ_ONCE(kmh_sites))
+		return;
+	for (site = kmh_sites; site < kmh_sites + kmh_profile_sites; site++) {
+		unsigned int depth = smp_load_acquire(&site->depth);	/* see kmh_site_is() */
+
+		for (i = 0; i < depth; i++)
+			if (within_module_init(site->ip[i], mod))
+				kmh_site_name(site, site->ip[i]);
 	}
 }

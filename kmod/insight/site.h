@@ -12,15 +12,28 @@
 #define _KMHEAP_SITE_H
 
 #include <linux/atomic.h>
+#include <linux/llist.h>
 #include <linux/types.h>
 
 struct kmheap;
+struct module;
 
 /* Return addresses that are kept of a stack, the innermost ones. */
 #define KMH_SITE_FRAMES		24
 
 /* Lives of sampled objects, by their logarithm: below 4 ms, below 16 ms, ... , above 70 minutes. */
 #define KMH_SITE_LIVES		12
+
+/*
+ * The name of an address in a module's init text, which is gone once the module is live. It is kept
+ * until kmheap goes, so a snapshot may have it.
+ */
+struct kmh_frame_name {
+	struct kmh_frame_name *next;	/* of the same site */
+	struct llist_node all;
+	unsigned long ip;
+	char text[];
+};
 
 /*
  * A site. @hash is 0 where the entry is free; who takes it writes the rest and @depth last. The
@@ -37,6 +50,7 @@ struct kmh_site {
 	atomic_long_t alloc_bytes;
 	atomic_t lives[KMH_SITE_LIVES];
 	unsigned long ip[KMH_SITE_FRAMES];
+	struct kmh_frame_name *names;	/* of some of the addresses */
 };
 
 extern unsigned int kmh_profile_sites;
@@ -56,5 +70,7 @@ struct kmh_site *kmh_site_next(const struct kmheap *heap, struct kmh_site *site)
 unsigned int kmh_site_number(const struct kmh_site *site);
 struct kmh_site *kmh_site_of_number(unsigned int number);
 void kmh_sites_forget(const struct kmheap *heap);
+void kmh_sites_name_init(const struct module *mod);
+const char *kmh_frame_name(const struct kmh_frame_name *names, unsigned long ip);
 
 #endif /* _KMHEAP_SITE_H */
