@@ -80,13 +80,13 @@ class Recorded(Case):
         self.assertEqual(self.page.tags.count("section"), 5)
 
     def test_classes(self):
-        self.assertIn(" 32 105 13,715 51.0 % 429 KiB 411 KiB 0 26,196 105 ", self.page.text)
+        self.assertIn(" 32 103 20,399 77.4 % 637 KiB 187 KiB 0 32,880 118 ", self.page.text)
 
     def test_sum_of_the_heaps(self):
         stats = plain_figures(os.path.join(RECORDED, "stats"))
         shared = int(stats["footprint_bytes"]) - sum(int(plain_figures(os.path.join(
             RECORDED, "heaps", heap, "stats"))["footprint_bytes"]) for heap in HEAPS)
-        self.assertIn(" shared by all %.3g KiB " % (shared / 1024), self.page.text)
+        self.assertIn(" shared by all %.3g MiB " % (shared / 1048576), self.page.text)
 
     def test_nothing_lies_elsewhere(self):
         self.assertEqual(refers(self.page), [])
