@@ -10,7 +10,8 @@ import sys
 from . import VERSION, text, tree, verbs
 
 # The order of the list of verbs; others come behind these.
-FIRST = ["top", "stats", "classes", "map", "report", "metrics", "validate", "version", "abi"]
+FIRST = ["top", "stats", "classes", "map", "profile", "flame", "mark", "diff", "lifetimes",
+         "report", "metrics", "validate", "version", "abi"]
 
 
 def verb_names():

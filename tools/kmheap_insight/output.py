@@ -5,9 +5,11 @@ import tempfile
 
 
 def replace(path, contents):
-    """Write PATH so that whoever reads it sees the old contents or the new ones."""
-    new = tempfile.NamedTemporaryFile("w", dir=os.path.dirname(path) or ".", delete=False,
-                                      prefix=".kmheap-", encoding="utf-8")
+    """Write PATH so that whoever reads it sees the old CONTENTS or the new ones: text, or bytes."""
+    if isinstance(contents, str):
+        contents = contents.encode("utf-8")
+    new = tempfile.NamedTemporaryFile("wb", dir=os.path.dirname(path) or ".", delete=False,
+                                      prefix=".kmheap-")
     try:
         with new:
             new.write(contents)

@@ -2,9 +2,9 @@
 """The report: one HTML page of all heaps, with nothing in it that lies elsewhere."""
 import html
 
-from . import VERSION, figures, heapmap, term
+from . import VERSION, figures, flame, heapmap, sites, term
 from .text import PARTS
-from .tree import text_of
+from .tree import NoProfile, text_of
 from .verbs import classes
 
 # At most so many heaps have a section of their own, and a line in the table of heaps.
@@ -13,6 +13,9 @@ LISTED = 500
 # All pictures together: cells, and arenas.
 CELLS = 24576
 ARENAS = 1536
+# Frames of all flame graphs together, and lines of each table of sites.
+FRAMES = 1536
+SITES = 10
 MOST_BYTES = 1 << 20
 
 PART_TEXTS = {"live_bytes": "in live objects and runs of pages",
@@ -40,7 +43,7 @@ p.soft,td.soft,span.soft{color:var(--soft)}p.bad,td.bad,li.bad{color:var(--bad);
 a{color:inherit}table{border-collapse:collapse;font-size:.88em;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:.15em .7em;border-bottom:1px solid var(--rule);white-space:nowrap}
 th{color:var(--soft);font-weight:normal}th:first-child,td:first-child,.l{text-align:left}
-td.b{width:9em}tr.sum td{font-weight:bold}
+td.b{width:9em}td.wrap{white-space:normal}tr.sum td{font-weight:bold}
 .wide{overflow-x:auto}.tiles{display:flex;flex-wrap:wrap;gap:.4em 2.4em;margin:1.2em 0}
 .tiles div{font-size:1.5em}.tiles span{display:block;font-size:.55em;color:var(--soft)}
 .bar{display:flex;height:1.1em;border-radius:3px;overflow:hidden;background:var(--rule)}
@@ -55,12 +58,13 @@ border-radius:2px;margin-right:.5em}
 
 
 class Heap:
-    """What the report shows of a heap. Only heaps with a section have classes and a picture."""
+    """What the report shows of a heap. Only heaps with a section have classes and a picture, and
+    those that were profiled a profile."""
 
     def __init__(self, name, stats):
         self.name = text_of(name)
         self.stats = stats
-        self.classes = self.picture = None
+        self.classes = self.picture = self.profile = None
 
 
 def escape(text):
@@ -199,7 +203,24 @@ def map_part(heap, cells, arenas):
         element("p", " ".join(notes), class_="soft")
 
 
-def section(i, heap, cells, arenas):
+def profile_part(profile, frames):
+    """The sites with most live bytes, each call of a function by itself, and the flame graph."""
+    ranked = sites.ranked(profile, "live", True)
+    parts = [element("h3", "Call sites"),
+             element("p", escape(sites.heading(profile, "live")) + ".", class_="soft")]
+    if ranked:
+        first, *rest = sites.cells(profile, ranked[:SITES], "live")
+        rows = [row(first + [("site", "l")], head=True)]
+        rows += [row(cells + [(escape(sites.stack_text(stack)), "l wrap")])
+                 for cells, (stack, _) in zip(rest, ranked)]
+        if len(ranked) > SITES:
+            rows.append(row(["and %d more" % (len(ranked) - SITES)] + [""] * len(first)))
+        parts += [table(rows), flame.svg(profile, frames)]
+    parts += [element("p", escape(line), class_="bad") for line in sites.losses(profile)]
+    return "\n".join(parts)
+
+
+def section(i, heap, cells, arenas, frames):
     stats = heap.stats
     return element("section", "\n".join([
         element("h2", "Heap %s <span class=\"soft\">owner %s</span>" % (
@@ -211,6 +232,7 @@ def section(i, heap, cells, arenas):
                (term.thousands(stats["spans"]), "spans"),
                (term.bytes_text(stats.get("releasable_bytes", 0)), "could go back at once")]),
         element("h3", "Size classes"), classes_table(*heap.classes),
+        profile_part(heap.profile, frames) if heap.profile else "",
         element("h3", "Pages"), map_part(heap, cells, arenas)]), id="heap-%d" % i)
 
 
@@ -218,6 +240,7 @@ def _page(module, heaps, about, detailed):
     shown = [heap for heap in heaps if heap.classes is not None][:detailed]
     cells, arenas = (max(16, all_ // max(len(shown), 1)) for all_ in (CELLS, ARENAS))
     largest = min(cells, heapmap.MOST_CELLS)
+    frames = max(16, FRAMES // max(sum(heap.profile is not None for heap in shown), 1))
     body = [element("h1", "kmheap"), element("p", escape(about), class_="soft"),
             tiles([(term.bytes_text(module["footprint_bytes"]), "footprint"),
                    (term.bytes_text(module["live_bytes"]), "live"),
@@ -225,7 +248,7 @@ def _page(module, heaps, about, detailed):
                    (term.thousands(len(heaps)), "heaps")]),
             bar(module, big=True), parts_table(module), findings(module, heaps),
             element("h2", "Heaps"), heaps_table(module, heaps)]
-    body += [section(i, heap, largest, arenas) for i, heap in enumerate(shown)]
+    body += [section(i, heap, largest, arenas, frames) for i, heap in enumerate(shown)]
     if len(shown) < len(heaps):
         body.append(element("p", "The %d smaller heaps have no section." %
                             (len(heaps) - len(shown)), class_="soft"))
@@ -234,7 +257,7 @@ def _page(module, heaps, about, detailed):
         "<meta name=\"viewport\" content=\"width=device-width\">",
         "<meta name=\"generator\" content=\"kmheap %s\">" % VERSION,
         "<title>kmheap: %s</title>" % term.bytes_text(module["footprint_bytes"]),
-        "<style>%s%s</style></head><body>" % (STYLE, heapmap.STYLE)] + body + [
+        "<style>%s%s%s</style></head><body>" % (STYLE, heapmap.STYLE, flame.STYLE)] + body + [
             "</body></html>", ""])
 
 
@@ -253,3 +276,9 @@ def with_details(heap, read):
     rows, below = read.classes()
     heap.classes = [row for row in classes.with_bytes(rows) if classes.used(row)], below
     heap.picture = heapmap.read(read)
+    try:
+        profile = read.profile()
+    except NoProfile:
+        return
+    if profile.period:
+        heap.profile = profile

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """How figures and tables look: short numbers, columns, colours where there is a terminal."""
 import os
+import shutil
 import sys
 
 COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34",
@@ -75,6 +76,19 @@ def table(rows, left=(0,)):
     return ["  ".join(cell.ljust(width) if i in left else cell.rjust(width)
                       for i, (cell, width) in enumerate(zip(row, widths))).rstrip()
             for row in rows]
+
+
+def width(stream):
+    """Where lines are cut: at the width of a terminal, else nowhere."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def positive(word):
+    """A type for argparse."""
+    number = int(word)
+    if number < 1:
+        raise ValueError(word)
+    return number
 
 
 class Progress:

@@ -18,7 +18,13 @@ class FormatError(Exception):
     """A file is not what its format says."""
 
 
-def _lines(what, text):
+def text_of(name):
+    """A name as it may be printed: heaps have printable ASCII only, a copy's folder anything."""
+    return "".join(c if c.isprintable() and c.isascii() else "\\x%02x" % (ord(c) & 0xff)
+                   for c in name)
+
+
+def whole_lines(what, text):
     """The lines of a file. The last one of a file that was cut off has no end."""
     if text and not text.endswith("\n"):
         raise FormatError("%s: cut off in line %d" % (what, text.count("\n") + 1))
@@ -49,7 +55,7 @@ def stats(what, text):
     """The stats of a heap or of the module. Values that are no numbers are left out, but for the
     owner: they belong to lines that this version does not know."""
     found = Stats(what)
-    for number, line in enumerate(_lines(what, text), 1):
+    for number, line in enumerate(whole_lines(what, text), 1):
         name, _, value = line.partition(" ")
         if not name or not value:
             raise FormatError("%s: line %d is not \"name value\"" % (what, number))
@@ -84,7 +90,7 @@ CLASS_COLUMNS = ("class", "size", "pages", "spans", "live", "free", "remote", "d
 
 def classes(what, text):
     """The rows, each a dict by column, and the figures below them, a dict by name."""
-    lines = _lines(what, text)
+    lines = whole_lines(what, text)
     width, at = _columns(what, lines, CLASS_COLUMNS)
     rows, below = [], {}
     for number, line in enumerate(lines[1:], 2):
@@ -109,7 +115,7 @@ class Arena:
 
 
 def arenas(what, text):
-    lines = _lines(what, text)
+    lines = whole_lines(what, text)
     names = ("bytes", "node", "pages", "free_pages", "dedicated")
     width, at = _columns(what, lines, names)
     found, pictures = [], []
@@ -138,7 +144,7 @@ def arenas(what, text):
 
 def spans(what, text):
     """A list of (pages, class, slots, live, home) for each span."""
-    lines = _lines(what, text)
+    lines = whole_lines(what, text)
     width, at = _columns(what, lines, ("pages", "class", "slots", "live", "home"))
     pages, klass, slots, live, home = at
     try:

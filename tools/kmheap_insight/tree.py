@@ -2,16 +2,19 @@
 """The folder of files that is read: the module's in debugfs, or a copy of it.
 
 Everything that can go wrong with it ends as a ToolError of one line. Only files are read that may
-also be read when the kernel is locked down: those of mode 0444 and 0400.
+also be read when the kernel is locked down: those of mode 0444 and 0400. Two are written, when
+somebody asks for it: profile_period_bytes and mark.
 """
 import errno
 import os
 import platform
 
-from . import ABI, text
+from . import ABI, profiletext, text
+from .text import text_of
 
 DEBUGFS = "/sys/kernel/debug"
 MODULE = "/sys/module/kmheap"
+PROFILES = ("profile", "profile_since", "lifetimes")
 
 
 class ToolError(Exception):
@@ -20,6 +23,10 @@ class ToolError(Exception):
 
 class Vanished(ToolError):
     """The heap was destroyed before all of it had been read."""
+
+
+class NoProfile(ToolError):
+    """The heap has no such file, as before there were profiles, or this user may not see it."""
 
 
 def _contents(path):
@@ -40,11 +47,19 @@ class Heap:
         try:
             contents = _contents(os.path.join(self.path, file))
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.EIO, errno.ENODEV) and \
-                    not os.path.isdir(self.path):
-                raise Vanished("heap %s went while it was read" % text_of(self.name)) from None
+            self._gone(error)
+            if file in PROFILES and error.errno == errno.ENOENT:
+                raise NoProfile("%s: there is no such file: the module is older than heap "
+                                "profiles" % what) from None
+            if file in PROFILES and error.errno in (errno.EPERM, errno.EACCES):
+                raise NoProfile("%s: no permission: it takes CAP_SYSLOG" % what) from None
             raise ToolError("%s: %s" % (what, why(error))) from None
         return parse(what, contents)
+
+    def _gone(self, error):
+        if error.errno in (errno.ENOENT, errno.EIO, errno.ENODEV) and \
+                not os.path.isdir(self.path):
+            raise Vanished("heap %s went while it was read" % text_of(self.name)) from None
 
     def stats(self):
         return self._read("stats", text.stats)
@@ -57,6 +72,30 @@ class Heap:
 
     def spans(self):
         return self._read("spans", text.spans)
+
+    def profile(self, file="profile"):
+        """The profiletext.Profile of the file profile or profile_since."""
+        return self._read(file, profiletext.parse)
+
+    def lifetimes(self):
+        return self._read("lifetimes", profiletext.lifetimes)
+
+    def write(self, file, word, reasons):
+        """Write WORD to a file of the running module. REASONS: what an errno means there."""
+        what = "heap %s: %s" % (text_of(self.name), file)
+        try:
+            with open(os.path.join(self.path, file), "wb", buffering=0,
+                      opener=lambda path, _: os.open(path, os.O_WRONLY)) as out:
+                out.write(word.encode("ascii") + b"\n")
+        except OSError as error:
+            self._gone(error)
+            if error.errno == errno.ENOENT:
+                raise NoProfile("%s: there is no such file: the module is older than heap "
+                                "profiles" % what) from None
+            if error.errno in (errno.EACCES, errno.EPERM):
+                raise ToolError("%s: no permission: only root may write, and nobody while the "
+                                "kernel is locked down" % what) from None
+            raise ToolError("%s: %s" % (what, reasons.get(error.errno, why(error)))) from None
 
     def identity(self):
         """Differs from that of every other heap, also of a later one with the same name."""
@@ -155,9 +194,3 @@ def why(error):
     if error.errno in (errno.EACCES, errno.EPERM):
         return "no permission"
     return error.strerror or str(error)
-
-
-def text_of(name):
-    """A name as it may be printed: heaps have printable ASCII only, a copy's folder anything."""
-    return "".join(c if c.isprintable() and c.isascii() else "\\x%02x" % (ord(c) & 0xff)
-                   for c in name)

@@ -43,7 +43,7 @@ NEAR_LIMIT = 0.9
 def arguments(p):
     p.add_argument("-b", "--batch", action="store_true",
                    help="write tables one below the other; so it does where there is no terminal")
-    p.add_argument("-n", metavar="N", type=positive, help="end after N tables; rates need two")
+    p.add_argument("-n", metavar="N", type=term.positive, help="end after N tables; rates need two")
     p.add_argument("-d", metavar="SECONDS", type=seconds, default=2.0,
                    help="between two tables; default 2")
     p.add_argument("-s", "--sort", choices=list(SORTS), default="footprint", metavar="KEY",
@@ -52,13 +52,6 @@ def arguments(p):
 
 keys: q ends, space reads at once; n f l e c d w m a r x sort by name and by the
 columns from the left, and the same key once more turns the order round"""
-
-
-def positive(word):
-    number = int(word)
-    if number < 1:
-        raise ValueError(word)
-    return number
 
 
 def seconds(word):
