@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The files of a heap's profile in debugfs. Documentation/insight.rst has every format. */
+/* The files of a heap's profile in debugfs. Documentation/profile.rst has every format. */
 #include <linux/capability.h>
 #include <linux/debugfs.h>
 #include <linux/module.h>
