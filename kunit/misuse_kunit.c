@@ -408,6 +408,7 @@ static void invalid_free_of_wild_addresses(struct kunit *test)
 		void *p = (void *)wild[i];
 
 		KUNIT_EXPECT_FALSE(test, kmheap_lookup(p, &obj));
+		KUNIT_EXPECT_FALSE(test, kmheap_owns(p));
 		KUNIT_EXPECT_EQ(test, kmh_live_bytes(p), 0UL);
 		kmheap_free(p);
 		expect_report(test, KMH_INVALID_FREE, NULL, p, NULL);

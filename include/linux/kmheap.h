@@ -539,6 +539,7 @@ void kmheap_weak_destroy(struct kmheap_weak *weak);
 
 size_t kmheap_size(const void *p);
 bool kmheap_lookup(const void *addr, struct kmheap_object *obj);
+bool kmheap_owns(const void *p);
 size_t kmheap_shrink(struct kmheap *heap);
 int kmheap_set_limit(struct kmheap *heap, size_t bytes);
 int kmheap_set_soft_limit(struct kmheap *heap, size_t bytes, kmheap_trim_fn trim, void *data);

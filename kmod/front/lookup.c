@@ -157,6 +157,27 @@ bool kmheap_lookup(const void *addr, struct kmheap_object *obj)
 }
 EXPORT_SYMBOL_GPL(kmheap_lookup);
 
+/**
+ * kmheap_owns() - is an address memory of a heap?
+ * @p: any value; interior pointers count.
+ *
+ * Tells which kind of free a pointer needs, where memory of kmheap and of others meet: memory of a
+ * heap is what kmheap_free() frees, or reports. That is every byte of an object, live or dead, and
+ * every page of an arena, in use or not. It is so for as long as the arena is the heap's: whoever
+ * holds a live object gets true, and the kernel's own memory never does.
+ *
+ * Context: Any, NMI included. Lock-free; takes a few instructions and reads no span.
+ * Return: true for memory of a heap; false for anything else, NULL and ZERO_SIZE_PTR included, and
+ * for memory that went back to the kernel.
+ */
+bool kmheap_owns(const void *p)
+{
+	const struct kmh_mspan *s = kmh_span_of((unsigned long)p);
+
+	return s != &kmh_span_none && s != &kmh_span_gone;
+}
+EXPORT_SYMBOL_GPL(kmheap_owns);
+
 /* Usable bytes of the object that begins at @p; 0 if @p is no live object. Context: any. */
 size_t kmh_live_bytes(const void *p)
 {
