@@ -54,6 +54,15 @@ no_misuse() {
 	done
 }
 
+# no_survivors HEAP: it is gone, was empty, and nobody freed anything wrongly.
+no_survivors() {
+	! [ -e "$KMHEAP_DEBUGFS/heaps/$1" ] || {
+		echo "$1 is still there"
+		return 1
+	}
+	fails said "heap $1 (destroyed|outlives)" && no_misuse && valid
+}
+
 # watch_client CLIENT HEAP FIGURE: until CLIENT's threads have ended, run the validators and read the
 # figures again and again. Two checks; leaves the most that FIGURE of HEAP has been in $most.
 watch_client() {

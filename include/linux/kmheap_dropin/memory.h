@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Part of <linux/kmheap_dropin.h>; no source includes it.
+ *
+ * Allocate, copy and free. What a heap cannot promise is asked of the kernel, and memory that no
+ * heap owns is freed by the kernel.
+ */
+#ifndef _LINUX_KMHEAP_DROPIN_MEMORY_H
+#define _LINUX_KMHEAP_DROPIN_MEMORY_H
+
+/* What a heap does not promise, the kernel is asked for: success, and memory of a zone. */
+#define KMHEAP_DROPIN_KERNEL_GFP	(__GFP_NOFAIL | __GFP_DMA | __GFP_DMA32)
+
+static __maybe_unused noinline void *kmheap_dropin_kernel_kmalloc(size_t size, gfp_t gfp, int nid)
+{
+	return kmalloc_node(size, gfp, nid);
+}
+
+static __maybe_unused noinline void *kmheap_dropin_kernel_kvmalloc(size_t size, gfp_t gfp, int nid)
+{
+	return kvmalloc_node(size, gfp, nid);
+}
+
+static __maybe_unused noinline void *kmheap_dropin_kernel_vmalloc(size_t size, gfp_t gfp)
+{
+	return __vmalloc(size, gfp);
+}
+
+static __always_inline void *kmheap_dropin_kmalloc(size_t size, gfp_t gfp)
+{
+	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
+		return kmheap_dropin_kernel_kmalloc(size, gfp, NUMA_NO_NODE);
+	return kmheap_alloc_noprof(__kmheap_dropin_heap, size, gfp);
+}
+
+static __always_inline void *kmheap_dropin_kmalloc_node(size_t size, gfp_t gfp, int nid)
+{
+	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
+		return kmheap_dropin_kernel_kmalloc(size, gfp, nid);
+	return kmheap_alloc_node_noprof(__kmheap_dropin_heap, size, gfp, nid);
+}
+
+static __always_inline void *kmheap_dropin_kmalloc_array(size_t n, size_t size, gfp_t gfp)
+{
+	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
+		return kmheap_dropin_kernel_kmalloc(size_mul(n, size), gfp, NUMA_NO_NODE);
+	return kmheap_alloc_array_noprof(__kmheap_dropin_heap, n, size, gfp);
+}
+
+static __always_inline void *kmheap_dropin_kvmalloc(size_t size, gfp_t gfp)
+{
+	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
+		return kmheap_dropin_kernel_kvmalloc(size, gfp, NUMA_NO_NODE);
+	return kmheap_alloc_noprof(__kmheap_dropin_heap, size, gfp);
+}
+
+static __always_inline void *kmheap_dropin_kvmalloc_node(size_t size, gfp_t gfp, int nid)
+{
+	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
+		return kmheap_dropin_kernel_kvmalloc(size, gfp, nid);
+	return kmheap_alloc_node_noprof(__kmheap_dropin_heap, size, gfp, nid);
+}
+
+static __always_inline void *kmheap_dropin_kvmalloc_array(size_t n, size_t size, gfp_t gfp)
+{
+	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
+		return kmheap_dropin_kernel_kvmalloc(size_mul(n, size), gfp, NUMA_NO_NODE);
+	return kmheap_alloc_array_noprof(__kmheap_dropin_heap, n, size, gfp);
+}
+
+/* Whole pages, which begin on a page: a size that pages divide is aligned to them. */
+static __maybe_unused void *kmheap_dropin_vmalloc(size_t size, gfp_t gfp, int nid)
+{
+	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
+		return kmheap_dropin_kernel_vmalloc(size, gfp);
+	if (WARN_ON_ONCE(!size) || size > SIZE_MAX - PAGE_SIZE)
+		return NULL;
+	return kmheap_alloc_node_noprof(__kmheap_dropin_heap, PAGE_ALIGN(size),
+					gfp & ~__GFP_HIGHMEM, nid);
+}
+
+/* @align: a power of two; memory aligned to more than 4 MiB is not to be had. */
+static __maybe_unused void *kmheap_dropin_vmalloc_aligned(size_t size, size_t align, gfp_t gfp,
+							  int nid)
+{
+	if (align <= PAGE_SIZE)
+		return kmheap_dropin_vmalloc(size, gfp, nid);
+	if (!size || align > SZ_4M || size > SIZE_MAX - PAGE_SIZE)
+		return NULL;
+	return kmheap_alloc_aligned_noprof(__kmheap_dropin_heap, PAGE_ALIGN(size), align,
+					   gfp & ~__GFP_HIGHMEM);
+}
+
+static __maybe_unused void *kmheap_dropin_krealloc(const void *p, size_t size, gfp_t gfp)
+{
+	if (!ZERO_OR_NULL_PTR(p) && !kmheap_owns(p))
+		return krealloc(p, size, gfp);
+	if (ZERO_OR_NULL_PTR(p))
+		return kmheap_dropin_kmalloc(size, gfp);
+	return kmheap_realloc_noprof(__kmheap_dropin_heap, p, size, gfp);
+}
+
+/* kvrealloc() is a macro since it lost the parameter for the old size. */
+#ifdef kvrealloc
+static __maybe_unused void *kmheap_dropin_kvrealloc(const void *p, size_t size, gfp_t gfp)
+{
+	if (!ZERO_OR_NULL_PTR(p) && !kmheap_owns(p))
+		return kvrealloc(p, size, gfp);
+	if (ZERO_OR_NULL_PTR(p))
+		return kmheap_dropin_kvmalloc(size, gfp);
+	return kmheap_realloc_noprof(__kmheap_dropin_heap, p, size, gfp);
+}
+#else
+static __maybe_unused void *kmheap_dropin_kvrealloc(const void *p, size_t old, size_t size,
+						    gfp_t gfp)
+{
+	if (!ZERO_OR_NULL_PTR(p) && !kmheap_owns(p))
+		return kvrealloc(p, old, size, gfp);
+	if (ZERO_OR_NULL_PTR(p))
+		return kmheap_dropin_kvmalloc(size, gfp);
+	if (size <= old)
+		return (void *)p;
+	return kmheap_realloc_noprof(__kmheap_dropin_heap, p, size, gfp);
+}
+#endif
+
+/* ---- copies */
+
+static __maybe_unused void *kmheap_dropin_kmemdup(const void *src, size_t len, gfp_t gfp)
+{
+	void *p = kmheap_dropin_kvmalloc(len, gfp);
+
+	if (p)
+		memcpy(p, src, len);
+	return p;
+}
+
+static __maybe_unused char *kmheap_dropin_kmemdup_nul(const char *s, size_t len, gfp_t gfp)
+{
+	char *p = s ? kmheap_dropin_kmalloc(len + 1, gfp) : NULL;
+
+	if (p) {
+		memcpy(p, s, len);
+		p[len] = '\0';
+	}
+	return p;
+}
+
+static __maybe_unused char *kmheap_dropin_kstrdup(const char *s, gfp_t gfp)
+{
+	return s ? kmheap_dropin_kmemdup_nul(s, strlen(s), gfp) : NULL;
+}
+
+static __maybe_unused char *kmheap_dropin_kstrndup(const char *s, size_t max, gfp_t gfp)
+{
+	return s ? kmheap_dropin_kmemdup_nul(s, strnlen(s, max), gfp) : NULL;
+}
+
+static __maybe_unused __printf(2, 0) char *kmheap_dropin_kvasprintf(gfp_t gfp, const char *fmt,
+								     va_list ap)
+{
+	unsigned int len;
+	va_list again;
+	char *p;
+
+	va_copy(again, ap);
+	len = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	p = kmheap_dropin_kmalloc(len + 1, gfp);
+	if (p)
+		WARN(vsnprintf(p, len + 1, fmt, ap) != len, "the arguments of '%s' changed\n", fmt);
+	return p;
+}
+
+static __maybe_unused __printf(2, 3) char *kmheap_dropin_kasprintf(gfp_t gfp, const char *fmt, ...)
+{
+	va_list ap;
+	char *p;
+
+	va_start(ap, fmt);
+	p = kmheap_dropin_kvasprintf(gfp, fmt, ap);
+	va_end(ap);
+	return p;
+}
+
+static __maybe_unused void *kmheap_dropin_memdup_user(const void __user *src, size_t len)
+{
+	void *p = kmheap_dropin_kvmalloc(len, GFP_USER | __GFP_NOWARN);
+
+	if (!p)
+		return ERR_PTR(-ENOMEM);
+	if (copy_from_user(p, src, len)) {
+		kmheap_free(p);
+		return ERR_PTR(-EFAULT);
+	}
+	return p;
+}
+
+static __maybe_unused void *kmheap_dropin_memdup_array_user(const void __user *src, size_t n,
+							    size_t size)
+{
+	size_t bytes;
+
+	if (check_mul_overflow(n, size, &bytes))
+		return ERR_PTR(-EOVERFLOW);
+	return kmheap_dropin_memdup_user(src, bytes);
+}
+
+static __maybe_unused void *kmheap_dropin_memdup_user_nul(const void __user *src, size_t len)
+{
+	char *p = kmheap_dropin_kmalloc(len + 1, GFP_KERNEL);
+
+	if (!p)
+		return ERR_PTR(-ENOMEM);
+	if (copy_from_user(p, src, len)) {
+		kmheap_free(p);
+		return ERR_PTR(-EFAULT);
+	}
+	p[len] = '\0';
+	return p;
+}
+
+static __maybe_unused char *kmheap_dropin_strndup_user(const char __user *s, long n)
+{
+	long len = strnlen_user(s, n);
+	char *p;
+
+	if (!len)
+		return ERR_PTR(-EFAULT);
+	if (len > n)
+		return ERR_PTR(-EINVAL);
+	p = kmheap_dropin_memdup_user(s, len);
+	if (!IS_ERR(p))
+		p[len - 1] = '\0';
+	return p;
+}
+
+/* ---- free */
+
+/* An address of vmalloc space that kfree() gets was a heap's: kmheap_free() reports it. */
+static __maybe_unused noinline void kmheap_dropin_kfree(const void *p)
+{
+	if (likely(kmheap_owns(p)) || (!ZERO_OR_NULL_PTR(p) && unlikely(is_vmalloc_addr(p))))
+		kmheap_free(p);
+	else
+		kfree(p);
+}
+
+static __maybe_unused noinline void kmheap_dropin_kvfree(const void *p)
+{
+	if (likely(kmheap_owns(p)))
+		kmheap_free(p);
+	else
+		kvfree(p);
+}
+
+static __maybe_unused noinline void kmheap_dropin_vfree(const void *p)
+{
+	if (likely(kmheap_owns(p)))
+		kmheap_free(p);
+	else
+		vfree(p);
+}
+
+static __maybe_unused void kmheap_dropin_kfree_sensitive(const void *p)
+{
+	if (likely(kmheap_owns(p)))
+		kmheap_free_sensitive(p);
+	else
+		kfree_sensitive(p);
+}
+
+static __maybe_unused void kmheap_dropin_kvfree_sensitive(const void *p, size_t len)
+{
+	if (likely(kmheap_owns(p)))
+		kmheap_free_sensitive(p);
+	else
+		kvfree_sensitive(p, len);
+}
+
+static __maybe_unused void kmheap_dropin_kfree_const(const void *p)
+{
+	if (likely(kmheap_owns(p)))
+		kmheap_free(p);
+	else
+		kfree_const(p);
+}
+
+static __maybe_unused size_t kmheap_dropin_ksize(const void *p)
+{
+	return kmheap_owns(p) ? kmheap_size(p) : ksize(p);
+}
+
+#ifdef DEFINE_FREE
+DEFINE_FREE(kmheap_dropin_kfree, void *, if (!IS_ERR_OR_NULL(_T)) kmheap_dropin_kfree(_T))
+DEFINE_FREE(kmheap_dropin_kvfree, void *, if (!IS_ERR_OR_NULL(_T)) kmheap_dropin_kvfree(_T))
+DEFINE_FREE(kmheap_dropin_vfree, void *, if (!IS_ERR_OR_NULL(_T)) kmheap_dropin_vfree(_T))
+DEFINE_FREE(kmheap_dropin_wipe, void *, if (!IS_ERR_OR_NULL(_T)) kmheap_dropin_kfree_sensitive(_T))
+#define __free_kfree		__free_kmheap_dropin_kfree
+#define __free_kvfree		__free_kmheap_dropin_kvfree
+#define __free_vfree		__free_kmheap_dropin_vfree
+#define __free_kfree_sensitive	__free_kmheap_dropin_wipe
+#endif
+
+/* kvfree_rcu_arg_2() and _1() are what the kernel's macros become. */
+#define kmheap_dropin_kvfree_rcu_2(ptr, member)			\
+do {								\
+	typeof(ptr) __kmheap_p = (ptr);				\
+								\
+	if (likely(kmheap_owns(__kmheap_p)))			\
+		kmheap_free_rcu(__kmheap_p);			\
+	else							\
+		kvfree_rcu_arg_2(__kmheap_p, member);		\
+} while (0)
+
+#define kmheap_dropin_kvfree_rcu_1(ptr)				\
+do {								\
+	typeof(ptr) __kmheap_p = (ptr);				\
+								\
+	might_sleep();						\
+	if (likely(kmheap_owns(__kmheap_p)))			\
+		kmheap_free_rcu(__kmheap_p);			\
+	else							\
+		kvfree_rcu_arg_1(__kmheap_p);			\
+} while (0)
+
+/* kfree_rcu() with and without a member: one name, before 6.5. */
+#define kmheap_dropin_kvfree_rcu(...)				\
+	CONCATENATE(kmheap_dropin_kvfree_rcu_, COUNT_ARGS(__VA_ARGS__))(__VA_ARGS__)
+
+#endif /* _LINUX_KMHEAP_DROPIN_MEMORY_H */

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The second file of dropin_names.ko. It has no pr_fmt(), and looks behind the header. */
+#include <linux/kmheap.h>
+#include <linux/slab.h>
+
+#include "names.h"
+
+enum owner dropin_owner(const void *p)
+{
+	struct kmheap_object obj;
+
+	if (!kmheap_owns(p))
+		return OWNER_KERNEL;
+	if (!kmheap_lookup(p, &obj) || obj.base != p || obj.state != KMHEAP_OBJECT_LIVE ||
+	    obj.heap != kmheap_dropin_heap) {
+		pr_err("%p is of another heap, or no live object\n", p);
+		return OWNER_STRANGER;
+	}
+	return OWNER_MODULE;
+}
+
+void *dropin_other_alloc(size_t size)
+{
+	return kzalloc(size, GFP_KERNEL);
+}
+
+void dropin_other_free(const void *p)
+{
+	kfree(p);
+}

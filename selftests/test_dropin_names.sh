@@ -1,0 +1,28 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# A client that uses each name that the drop-in header maps: its memory is its heap's, what the
+# kernel has allocated is freed by the kernel, and the heap is there from before the client's init
+# until after its exit.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/client.sh"
+
+plan 8
+
+load kmheap
+load dropin_names
+log_of_test | sed -n 's/.*dropin_names: /# /p'
+check "every name gives the module's memory" said 'dropin_names: [0-9]{3} checks, 0 wrong$'
+at_rest() {
+	echo 1 >"$KMHEAP_DEBUGFS/shrink" && shows live_objects dropin_names 0
+}
+check "all is freed, also after a grace period" within 10 at_rest
+unload dropin_names
+check "allocates until its exit has returned" said 'dropin_names: 0 wrong at the end$'
+check "left nothing" no_survivors dropin_names
+check "its init may fail" fails load dropin_names fail=1
+check "and leaves nothing" no_survivors dropin_names
+load dropin_names leak=1
+unload dropin_names
+check "a leak is reported" said 'heap dropin_names destroyed with 1 live objects of'
+unload kmheap
+check "the kernel has reported nothing" quiet
