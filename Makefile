@@ -4,7 +4,14 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
+# Where clients find what they are built with, for all kernels; see kmheap.mk.
+KVER ?= $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null)
+SHARE := $(DESTDIR)/usr/share/kmheap
+SYMVERS := $(SHARE)/symvers/$(KVER)
+MODULE_FOLDER := $(DESTDIR)/lib/modules/$(KVER)/updates
+
 .PHONY: all help run check check-quick check-long models docs shell bench clean
+.PHONY: install uninstall install-clients uninstall-clients built
 
 all:
 	@case "$(CURDIR)$(KDIR)" in *[[:space:]:]*) \
@@ -16,8 +23,33 @@ all:
 		exit 1; }
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
+built:
+	@[ -n "$(KVER)" ] || { echo "No kernel in $(KDIR): set KDIR= or KVER=." >&2; exit 1; }
+	@[ -e kmheap.ko ] && [ -e Module.symvers ] || { echo "Nothing is built yet: make" >&2; exit 1; }
+
+install: built install-clients
+	install -D -m 644 kmheap.ko $(MODULE_FOLDER)/kmheap.ko
+	[ -n "$(DESTDIR)" ] || depmod $(KVER)
+
+install-clients: built
+	install -D -m 644 -t $(SHARE)/include/linux include/linux/*.h
+	install -D -m 644 -t $(SHARE)/include/linux/kmheap_dropin include/linux/kmheap_dropin/*.h
+	install -D -m 644 -t $(SHARE) kmheap.mk
+	install -d $(SYMVERS)
+	sed -nE 's|\t([^\t]*/)?kmheap\t|\tkmheap\t|p' Module.symvers >$(SYMVERS)/Module.symvers
+
+uninstall: uninstall-clients
+	rm -f $(MODULE_FOLDER)/kmheap.ko
+	[ -n "$(DESTDIR)" ] || depmod $(KVER)
+
+# The headers go with the last kernel.
+uninstall-clients:
+	rm -rf $(SYMVERS)
+	rmdir $(SHARE)/symvers 2>/dev/null && rm -rf $(SHARE) || :
+
 help:
 	@echo "make              build kmheap.ko and the samples (KDIR=, ARCH= honoured)"
+	@echo "make install      kmheap.ko, the headers and the symbols for clients (DESTDIR=, KVER=); uninstall"
 	@echo "make run          boot a stock 6.12 with kmheap and the sample client, feed it, print the figures, write a report"
 	@echo "make check        all tests: KUnit, kselftests on stock kernels, static checks"
 	@echo "make check-quick  KUnit on User-Mode Linux only (seconds when warm)"

@@ -130,4 +130,5 @@ module_init(kmh_init);
 module_exit(kmh_exit);
 
 MODULE_LICENSE("GPL");
+MODULE_VERSION(KMHEAP_VERSION);
 MODULE_DESCRIPTION("Heaps of their own for kernel modules");

@@ -44,6 +44,9 @@ struct module;
 #define KMHEAP_COLLECTED	BIT(0)	/* objects without kmheap_mark() can be collected */
 #define KMHEAP_HWCACHE_ALIGN	BIT(1)	/* every object starts on a cache line */
 
+/* The version of this header, and of the module that comes with it (modinfo). */
+#define KMHEAP_VERSION		"0.1.0"
+
 /* The pages of kmheap_alloc_pages(). */
 #define KMHEAP_PAGE_SIZE	8192UL
 
