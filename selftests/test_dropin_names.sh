@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-plan 8
+plan 11
 
 load kmheap
 load dropin_names
@@ -24,5 +24,10 @@ check "and leaves nothing" no_survivors dropin_names
 load dropin_names leak=1
 unload dropin_names
 check "a leak is reported" said 'heap dropin_names destroyed with 1 live objects of'
+load dropin_own
+check "a heap that the module has made" shows live_objects own 1
+check "and that has a limit" said 'dropin_own, 16 MiB of 8: refused$'
+unload dropin_own
+check "left nothing" no_survivors own
 unload kmheap
 check "the kernel has reported nothing" quiet

@@ -273,9 +273,15 @@ static void freed_by_rcu(void)
 	struct thing *t;
 
 	OURS(t = kmalloc(sizeof(*t), GFP_KERNEL));
+	rcu_read_lock();
 	kfree_rcu(t, rcu);
+	CHECK(dropin_owner(t) == OWNER_WAITS);
+	rcu_read_unlock();
 	OURS(t = kvmalloc(100000, GFP_KERNEL));
+	rcu_read_lock();
 	kvfree_rcu(t, rcu);
+	CHECK(dropin_owner(t) == OWNER_WAITS);
+	rcu_read_unlock();
 	OURS(t = kmalloc(sizeof(*t), GFP_KERNEL));
 	kfree_rcu_mightsleep(t);
 	OURS(t = vmalloc(100));

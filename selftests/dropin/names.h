@@ -7,6 +7,7 @@
 enum owner {
 	OWNER_KERNEL,
 	OWNER_MODULE,		/* the heap that the drop-in header has made */
+	OWNER_WAITS,		/* freed, not before a grace period is over */
 	OWNER_STRANGER,		/* another heap, or a dead object */
 };
 

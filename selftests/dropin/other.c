@@ -11,16 +11,17 @@ enum owner dropin_owner(const void *p)
 
 	if (!kmheap_owns(p))
 		return OWNER_KERNEL;
-	if (!kmheap_lookup(p, &obj) || obj.base != p || obj.state != KMHEAP_OBJECT_LIVE ||
-	    obj.heap != kmheap_dropin_heap) {
-		pr_err("%p is of another heap, or no live object\n", p);
+	if (!kmheap_lookup(p, &obj) || obj.base != p || obj.heap != kmheap_dropin_heap)
 		return OWNER_STRANGER;
-	}
-	return OWNER_MODULE;
+	if (obj.state == KMHEAP_OBJECT_LIVE)
+		return OWNER_MODULE;
+	return obj.state == KMHEAP_OBJECT_DEFERRED ? OWNER_WAITS : OWNER_STRANGER;
 }
 
 void *dropin_other_alloc(size_t size)
 {
+	pr_info_once("the other file allocates\n");
+	pr_debug("%zu bytes\n", size);
 	return kzalloc(size, GFP_KERNEL);
 }
 
