@@ -4,12 +4,12 @@
 # source: 6.12
 # timeout: 90
 # Parts of the kernel's source, built as they are with the drop-in header: lib/test_meminit.c,
-# lib/test_vmalloc.c, lib/rhashtable.c with its test, and fs/overlayfs. They do their work, and
-# nothing of their heaps is left.
+# lib/test_vmalloc.c, lib/rhashtable.c with its test, fs/overlayfs, and fs/configfs with its sample.
+# They do their work, and nothing of their heaps is left.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-plan 16
+plan 21
 
 # loads MODULE [PARAM=VALUE...]: it has a heap of its own then.
 loads() {
@@ -72,5 +72,31 @@ umount /tmp/merged
 umount /tmp/disk
 unload dropin_overlay
 check "left nothing" no_survivors dropin_overlay
+# Two modules: the items are the sample's, and what configfs has of them is configfs'.
+load dropin_configfs
+load dropin_configitems
+config=/tmp/config
+mkdir -p $config
+check "configfs is mounted" mount -t configfs none $config
+makes_items() {
+	for item in a b c d e f g h; do
+		mkdir $config/02-simple-children/$item &&
+			echo 17 >$config/02-simple-children/$item/storeme || return 1
+	done
+	is storeme "$(cat $config/02-simple-children/e/storeme)" = 17 &&
+		is "objects of the sample" "$(stat live_objects dropin_configitems)" = 8 &&
+		is "objects of configfs" "$(stat live_objects dropin_configfs)" -ge 20
+}
+check "items have an object in each heap" makes_items
+removes_items() {
+	rmdir $config/02-simple-children/? && shows live_objects dropin_configitems 0
+}
+check "and have none when they are removed" removes_items
+umount $config
+unload dropin_configitems
+unload dropin_configfs
+check "left nothing" no_survivors dropin_configitems
+check "nor here" no_survivors dropin_configfs
+
 unload kmheap
 check "the kernel has reported nothing" quiet
