@@ -103,31 +103,36 @@ kmheap_dropin_cache_create_4(const char *name, unsigned int size, struct kmem_ca
 #define kmheap_dropin_cache_create(...)				\
 	CONCATENATE(kmheap_dropin_cache_create_, COUNT_ARGS(__VA_ARGS__))(__VA_ARGS__)
 
-static __maybe_unused void *kmheap_dropin_cache_alloc(struct kmem_cache *s, gfp_t gfp)
+/* @p is a new object of @c, or NULL. The kernel aligns powers of two to themselves. */
+static __maybe_unused void *kmheap_dropin_cache_made(struct kmheap_dropin_cache *c, void *p,
+						     gfp_t gfp, int nid)
 {
-	struct kmheap_dropin_cache *c = kmheap_dropin_cache_of(s);
-	void *p;
-
-	if (unlikely(!c))
-		return kmem_cache_alloc(s, gfp);
-	p = kmheap_dropin_kmalloc(c->size, gfp);
+	if (kmheap_dropin_may_spare(gfp) && unlikely(!p))
+		p = kmheap_dropin_spare(roundup_pow_of_two(c->size), gfp, nid);
 	if (p && c->ctor)
 		c->ctor(p);
 	return p;
+}
+
+static __maybe_unused void *kmheap_dropin_cache_alloc(struct kmem_cache *s, gfp_t gfp)
+{
+	struct kmheap_dropin_cache *c = kmheap_dropin_cache_of(s);
+
+	if (unlikely(!c))
+		return kmem_cache_alloc(s, gfp);
+	return kmheap_dropin_cache_made(c, kmheap_alloc_noprof(__kmheap_dropin_heap, c->size, gfp),
+					gfp, NUMA_NO_NODE);
 }
 
 static __maybe_unused void *kmheap_dropin_cache_alloc_node(struct kmem_cache *s, gfp_t gfp,
 							   int nid)
 {
 	struct kmheap_dropin_cache *c = kmheap_dropin_cache_of(s);
-	void *p;
 
 	if (unlikely(!c))
 		return kmem_cache_alloc_node(s, gfp, nid);
-	p = kmheap_dropin_kmalloc_node(c->size, gfp, nid);
-	if (p && c->ctor)
-		c->ctor(p);
-	return p;
+	return kmheap_dropin_cache_made(c, kmheap_alloc_node_noprof(__kmheap_dropin_heap, c->size,
+								    gfp, nid), gfp, nid);
 }
 
 /* What goes on a list_lru, inodes for instance: the kernel will ask for its slab. */
@@ -142,8 +147,8 @@ static __maybe_unused void *kmheap_dropin_cache_alloc_lru(struct kmem_cache *s,
 
 static __maybe_unused void kmheap_dropin_cache_free(struct kmem_cache *s, void *p)
 {
-	if (likely(kmheap_owns(p)) || kmheap_dropin_cache_of(s))
-		kmheap_free(p);
+	if (likely(kmheap_dropin_cache_of(s)))
+		kmheap_dropin_kfree(p);
 	else
 		kmem_cache_free(s, p);
 }
@@ -158,13 +163,18 @@ static __maybe_unused int kmheap_dropin_cache_alloc_bulk(struct kmem_cache *s, g
 	if (unlikely(!c))
 		return kmem_cache_alloc_bulk(s, gfp, n, p) ? n : 0;
 	got = kmheap_alloc_bulk_noprof(__kmheap_dropin_heap, c->size, gfp, n, p);
-	if (got < n) {
-		kmheap_free_bulk(got, p);
-		return 0;
-	}
-	for (i = 0; i < n && c->ctor; i++)
+	for (i = 0; i < got && c->ctor; i++)
 		c->ctor(p[i]);
-	return n;
+	for (i = got; i < n; i++) {
+		p[i] = kmheap_dropin_cache_alloc(s, gfp);
+		if (!p[i])
+			break;
+	}
+	if (i == n)
+		return n;
+	while (i)
+		kmheap_dropin_kfree(p[--i]);
+	return 0;
 }
 
 /* @s is NULL for kfree_bulk(). */
@@ -172,11 +182,12 @@ static __maybe_unused void kmheap_dropin_cache_free_bulk(struct kmem_cache *s, s
 {
 	size_t i;
 
-	if (s && !kmheap_dropin_cache_of(s))
+	if (s && !kmheap_dropin_cache_of(s)) {
 		kmem_cache_free_bulk(s, n, p);
-	else
-		for (i = 0; i < n; i++)
-			kmheap_dropin_kfree(p[i]);
+		return;
+	}
+	for (i = 0; i < n; i++)
+		kmheap_dropin_kfree(p[i]);
 }
 
 /* Objects that are left are the heap's, which reports them when it ends. */

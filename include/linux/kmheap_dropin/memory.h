@@ -26,46 +26,81 @@ static __maybe_unused noinline void *kmheap_dropin_kernel_vmalloc(size_t size, g
 	return __vmalloc(size, gfp);
 }
 
+/*
+ * The kernel has far more than a heap for callers that cannot sleep, and code that was written for
+ * kmalloc() counts on that. So what the heap has not (it counts that in refused_allocs) the kernel
+ * gives; but not where the heap has a limit, and not where the module has made the heap itself.
+ */
+static __always_inline bool kmheap_dropin_may_spare(gfp_t gfp)
+{
+#ifdef KMHEAP_DROPIN_HEAP
+	return false;
+#else
+	return !(KMHEAP_DROPIN_LIMIT) && !gfpflags_allow_blocking(gfp);
+#endif
+}
+
+static __maybe_unused noinline void *kmheap_dropin_spare(size_t size, gfp_t gfp, int nid)
+{
+	return in_nmi() ? NULL : kmalloc_node(size, gfp, nid);
+}
+
 static __always_inline void *kmheap_dropin_kmalloc(size_t size, gfp_t gfp)
 {
+	void *p;
+
 	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
 		return kmheap_dropin_kernel_kmalloc(size, gfp, NUMA_NO_NODE);
-	return kmheap_alloc_noprof(__kmheap_dropin_heap, size, gfp);
+	p = kmheap_alloc_noprof(__kmheap_dropin_heap, size, gfp);
+	if (kmheap_dropin_may_spare(gfp) && unlikely(!p))
+		p = kmheap_dropin_spare(size, gfp, NUMA_NO_NODE);
+	return p;
 }
 
 static __always_inline void *kmheap_dropin_kmalloc_node(size_t size, gfp_t gfp, int nid)
 {
+	void *p;
+
 	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
 		return kmheap_dropin_kernel_kmalloc(size, gfp, nid);
-	return kmheap_alloc_node_noprof(__kmheap_dropin_heap, size, gfp, nid);
+	p = kmheap_alloc_node_noprof(__kmheap_dropin_heap, size, gfp, nid);
+	if (kmheap_dropin_may_spare(gfp) && unlikely(!p))
+		p = kmheap_dropin_spare(size, gfp, nid);
+	return p;
 }
 
 static __always_inline void *kmheap_dropin_kmalloc_array(size_t n, size_t size, gfp_t gfp)
 {
+	void *p;
+
 	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
 		return kmheap_dropin_kernel_kmalloc(size_mul(n, size), gfp, NUMA_NO_NODE);
-	return kmheap_alloc_array_noprof(__kmheap_dropin_heap, n, size, gfp);
+	p = kmheap_alloc_array_noprof(__kmheap_dropin_heap, n, size, gfp);
+	if (kmheap_dropin_may_spare(gfp) && unlikely(!p))
+		p = kmheap_dropin_spare(size_mul(n, size), gfp, NUMA_NO_NODE);
+	return p;
 }
 
+/* The kvmalloc() family is the same but for what the kernel is asked for. */
 static __always_inline void *kmheap_dropin_kvmalloc(size_t size, gfp_t gfp)
 {
 	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
 		return kmheap_dropin_kernel_kvmalloc(size, gfp, NUMA_NO_NODE);
-	return kmheap_alloc_noprof(__kmheap_dropin_heap, size, gfp);
+	return kmheap_dropin_kmalloc(size, gfp);
 }
 
 static __always_inline void *kmheap_dropin_kvmalloc_node(size_t size, gfp_t gfp, int nid)
 {
 	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
 		return kmheap_dropin_kernel_kvmalloc(size, gfp, nid);
-	return kmheap_alloc_node_noprof(__kmheap_dropin_heap, size, gfp, nid);
+	return kmheap_dropin_kmalloc_node(size, gfp, nid);
 }
 
 static __always_inline void *kmheap_dropin_kvmalloc_array(size_t n, size_t size, gfp_t gfp)
 {
 	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
 		return kmheap_dropin_kernel_kvmalloc(size_mul(n, size), gfp, NUMA_NO_NODE);
-	return kmheap_alloc_array_noprof(__kmheap_dropin_heap, n, size, gfp);
+	return kmheap_dropin_kmalloc_array(n, size, gfp);
 }
 
 /* Whole pages, which begin on a page: a size that pages divide is aligned to them. */
@@ -91,36 +126,45 @@ static __maybe_unused void *kmheap_dropin_vmalloc_aligned(size_t size, size_t al
 					   gfp & ~__GFP_HIGHMEM);
 }
 
+/* @p is an object of a heap, and remains one if that is possible. */
+static __maybe_unused void *kmheap_dropin_resize(const void *p, size_t size, gfp_t gfp)
+{
+	void *q = kmheap_realloc_noprof(__kmheap_dropin_heap, p, size, gfp);
+
+	if (kmheap_dropin_may_spare(gfp) && unlikely(!q)) {
+		q = kmheap_dropin_spare(size, gfp, NUMA_NO_NODE);
+		if (q) {
+			memcpy(q, p, min(size, kmheap_size(p)));
+			kmheap_free(p);
+		}
+	}
+	return q;
+}
+
 static __maybe_unused void *kmheap_dropin_krealloc(const void *p, size_t size, gfp_t gfp)
 {
-	if (!ZERO_OR_NULL_PTR(p) && !kmheap_owns(p))
-		return krealloc(p, size, gfp);
 	if (ZERO_OR_NULL_PTR(p))
 		return kmheap_dropin_kmalloc(size, gfp);
-	return kmheap_realloc_noprof(__kmheap_dropin_heap, p, size, gfp);
+	return kmheap_owns(p) ? kmheap_dropin_resize(p, size, gfp) : krealloc(p, size, gfp);
 }
 
 /* kvrealloc() is a macro since it lost the parameter for the old size. */
 #ifdef kvrealloc
 static __maybe_unused void *kmheap_dropin_kvrealloc(const void *p, size_t size, gfp_t gfp)
 {
-	if (!ZERO_OR_NULL_PTR(p) && !kmheap_owns(p))
-		return kvrealloc(p, size, gfp);
 	if (ZERO_OR_NULL_PTR(p))
 		return kmheap_dropin_kvmalloc(size, gfp);
-	return kmheap_realloc_noprof(__kmheap_dropin_heap, p, size, gfp);
+	return kmheap_owns(p) ? kmheap_dropin_resize(p, size, gfp) : kvrealloc(p, size, gfp);
 }
 #else
 static __maybe_unused void *kmheap_dropin_kvrealloc(const void *p, size_t old, size_t size,
 						    gfp_t gfp)
 {
-	if (!ZERO_OR_NULL_PTR(p) && !kmheap_owns(p))
-		return kvrealloc(p, old, size, gfp);
 	if (ZERO_OR_NULL_PTR(p))
 		return kmheap_dropin_kvmalloc(size, gfp);
-	if (size <= old)
-		return (void *)p;
-	return kmheap_realloc_noprof(__kmheap_dropin_heap, p, size, gfp);
+	if (!kmheap_owns(p))
+		return kvrealloc(p, old, size, gfp);
+	return size <= old ? (void *)p : kmheap_dropin_resize(p, size, gfp);
 }
 #endif
 
