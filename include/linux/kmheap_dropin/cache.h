@@ -51,7 +51,7 @@ kmheap_dropin_cache_make(unsigned int size, unsigned int align, slab_flags_t fla
 	if ((__force unsigned int)(flags & SLAB_HWCACHE_ALIGN))
 		align = max(align, line);
 	align = roundup_pow_of_two(align);
-	if (align > PAGE_SIZE)
+	if (align > KMHEAP_PAGE_SIZE)
 		return NULL;
 	c = kmheap_alloc_noprof(__kmheap_dropin_heap, sizeof(*c), GFP_KERNEL);
 	if (!c)

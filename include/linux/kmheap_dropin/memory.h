@@ -103,13 +103,19 @@ static __always_inline void *kmheap_dropin_kvmalloc_array(size_t n, size_t size,
 	return kmheap_dropin_kmalloc_array(n, size, gfp);
 }
 
-/* Whole pages, which begin on a page: a size that pages divide is aligned to them. */
+/*
+ * Whole pages, which begin on a page: what pages divide is aligned to them, if they are no larger
+ * than those of a heap.
+ */
 static __maybe_unused void *kmheap_dropin_vmalloc(size_t size, gfp_t gfp, int nid)
 {
 	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
 		return kmheap_dropin_kernel_vmalloc(size, gfp);
 	if (WARN_ON_ONCE(!size) || size > SIZE_MAX - PAGE_SIZE)
 		return NULL;
+	if (PAGE_SIZE > KMHEAP_PAGE_SIZE)
+		return kmheap_alloc_aligned_noprof(__kmheap_dropin_heap, PAGE_ALIGN(size),
+						   PAGE_SIZE, gfp & ~__GFP_HIGHMEM);
 	return kmheap_alloc_node_noprof(__kmheap_dropin_heap, PAGE_ALIGN(size),
 					gfp & ~__GFP_HIGHMEM, nid);
 }
