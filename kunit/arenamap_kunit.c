@@ -125,7 +125,7 @@ static void lookup_addresses_of_others(struct kunit *test)
 	const struct {
 		const char *what;
 		unsigned long addr;
-		bool vmalloc;		/* where an arena may have been */
+		bool arena;		/* where an arena may have been */
 	} rows[] = {
 		{ "NULL", 0 },
 		{ "the next value", 1 },
@@ -143,16 +143,16 @@ static void lookup_addresses_of_others(struct kunit *test)
 		{ "module data", (unsigned long)&in_data, true },
 		{ "module structure", (unsigned long)THIS_MODULE, true },
 		{ "stack", (unsigned long)&on_stack, true },
-		{ "slab", (unsigned long)slab },
-		{ "page", page },
-		{ "the map", (unsigned long)kmh_arenamap },
-		{ "span metadata", (unsigned long)kmh_kunit_heap(test)->freed },
+		{ "slab", (unsigned long)slab, true },
+		{ "page", page, true },
+		{ "the map", (unsigned long)kmh_arenamap, true },
+		{ "span metadata", (unsigned long)kmh_kunit_heap(test)->freed, true },
 		{ "vmalloc", (unsigned long)area, true },
 		{ "end of vmalloc", (unsigned long)area + (64 << 10) - 1, true },
 		{ "behind vmalloc", (unsigned long)area + (64 << 10), true },
 		{ "huge vmalloc", (unsigned long)huge, true },
 		{ "in huge vmalloc", (unsigned long)huge + (2 << 20), true },
-		{ "before vmalloc space", VMALLOC_START - 1 },
+		{ "before vmalloc space", VMALLOC_START - 1, true },
 		{ "behind vmalloc space", VMALLOC_END + 1 },
 	};
 	unsigned int i;
@@ -162,7 +162,7 @@ static void lookup_addresses_of_others(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, huge);
 	KUNIT_ASSERT_NE(test, page, 0UL);
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (!rows[i].vmalloc)
+		if (!rows[i].arena)
 			KUNIT_EXPECT_EQ_MSG(test, (int)state(rows[i].addr), (int)KMH_SPAN_NONE,
 					    "%s", rows[i].what);
 		expect_foreign(test, rows[i].addr);
@@ -269,15 +269,21 @@ static unsigned long page_of_leaf(unsigned long leaf)
 	return leaf << (KMH_LEAF_SHIFT - KMH_PAGE_SHIFT);
 }
 
+/* As for a vmalloc area. */
+static int cover(unsigned long first, unsigned long npages)
+{
+	return kmh_arenamap_cover(&kmh_arenamap, first, npages, GFP_KERNEL);
+}
+
 static void cover_again_changes_nothing(struct kunit *test)
 {
 	struct kmh_arena *a = first_arena(test);
-	struct kmh_arenamap *map = kmh_arenamap;
+	struct kmh_arenamap **at = &kmh_arenamap, *map = *at;
 	u64 bytes = READ_ONCE(kmh_map_bytes);
 
-	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(a->first, a->npages, GFP_KERNEL), 0);
-	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(a->first, 1, GFP_KERNEL), 0);
-	KUNIT_EXPECT_PTR_EQ(test, kmh_arenamap, map);
+	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(at, a->first, a->npages, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(at, a->first, 1, GFP_KERNEL), 0);
+	KUNIT_EXPECT_PTR_EQ(test, *at, map);
 	KUNIT_EXPECT_EQ(test, READ_ONCE(kmh_map_bytes), bytes);
 }
 
@@ -298,7 +304,7 @@ static void expect_extension(struct kunit *test, unsigned long leaf, unsigned in
 	unsigned long i, first = page_of_leaf(leaf);
 	unsigned long npages = (nleaves - 1) * KMH_LEAF_PAGES + 1;
 
-	KUNIT_ASSERT_EQ(test, kmh_arenamap_cover(first, npages, GFP_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, cover(first, npages), 0);
 	KUNIT_ASSERT_TRUE(test, kmh_arenamap != old);
 	KUNIT_EXPECT_PTR_EQ(test, kmh_arenamap->prev, old);
 	KUNIT_EXPECT_LE(test, kmh_arenamap->base, min(old->base, leaf));
@@ -367,8 +373,8 @@ static void cover_out_of_reach_is_refused(struct kunit *test)
 	u64 bytes = READ_ONCE(kmh_map_bytes);
 	unsigned long far = map->base + (1UL << 22);
 
-	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(page_of_leaf(far), 1, GFP_KERNEL), -ERANGE);
-	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(page_of_leaf(far) - 1, 2, GFP_KERNEL), -ERANGE);
+	KUNIT_EXPECT_EQ(test, cover(page_of_leaf(far), 1), -ERANGE);
+	KUNIT_EXPECT_EQ(test, cover(page_of_leaf(far) - 1, 2), -ERANGE);
 	KUNIT_EXPECT_PTR_EQ(test, kmh_arenamap, map);
 	KUNIT_EXPECT_EQ(test, READ_ONCE(kmh_map_bytes), bytes);
 	KUNIT_EXPECT_EQ(test, (int)state(far << KMH_LEAF_SHIFT), (int)KMH_SPAN_NONE);
@@ -391,7 +397,7 @@ static void cover_without_memory_fails(struct kunit *test)
 	kmh_kunit_settle(kmh_kunit_heap(test));
 	for (n = 1; n < 10; n++) {
 		atomic_long_set(&kmh_fail_nth, 1);
-		err = kmh_arenamap_cover(first, 2 * KMH_LEAF_PAGES, GFP_KERNEL);
+		err = cover(first, 2 * KMH_LEAF_PAGES);
 		if (!err)
 			break;
 		KUNIT_EXPECT_EQ(test, err, -ENOMEM);
@@ -402,14 +408,14 @@ static void cover_without_memory_fails(struct kunit *test)
 		 * at a time.
 		 */
 		atomic_long_set(&kmh_fail_nth, 2);
-		err = kmh_arenamap_cover(first, 2 * KMH_LEAF_PAGES, GFP_KERNEL);
+		err = cover(first, 2 * KMH_LEAF_PAGES);
 		if (!err)
 			break;
 		KUNIT_EXPECT_EQ(test, err, -ENOMEM);
 	}
 	atomic_long_set(&kmh_fail_nth, 0);
 	KUNIT_EXPECT_EQ(test, n, 3UL);
-	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(first, 2 * KMH_LEAF_PAGES, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, cover(first, 2 * KMH_LEAF_PAGES), 0);
 	expect_growth(test, bytes, 3);
 	kmh_arenamap_set(first, 2 * KMH_LEAF_PAGES, &kmh_span_gone);
 	KUNIT_EXPECT_EQ(test, (int)state((leaf + 1) << KMH_LEAF_SHIFT), (int)KMH_SPAN_GONE);
@@ -439,8 +445,7 @@ static void lookups_thread(void *arg, unsigned int i)
 		for (n = 0; n < 3 && !l->err; n++) {
 			struct kmh_arenamap *map = kmh_arenamap;
 
-			l->err = kmh_arenamap_cover(page_of_leaf(map->base + map->nr), 1,
-						    GFP_KERNEL);
+			l->err = cover(page_of_leaf(map->base + map->nr), 1);
 			l->nextended += kmh_arenamap != map;
 			cond_resched();
 		}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The arenas map, after Go's of two levels (src/runtime/mheap.go, arenaIndex), but keyed by heap
- * page because vmalloc promises no alignment beyond a page.
+ * page because vmalloc promises no alignment beyond a page, and with two first levels.
  */
 #include <linux/kmemleak.h>
 
@@ -10,10 +10,11 @@
 #include "base/budget.h"
 
 /*
- * The first level covers at most this many leaves, 64 TiB of address space: all of vmalloc
- * space with 4-level page tables. With 5 levels an arena further away from the others is
- * refused. At full reach the table takes 32 MiB; in practice vmalloc space fills from its
- * start, and the table takes a page.
+ * A first level covers at most this many leaves, 64 TiB of address space: all of vmalloc space
+ * with 4-level page tables, and all of the direct map. With 5 levels an arena further away from the
+ * others is refused. At full reach a table takes 32 MiB; in practice vmalloc space fills from its
+ * start, and its table takes a page. That of the direct map takes 512 KiB for each TiB between the
+ * first and the last block.
  */
 #define KMH_MAP_MAX_LEAVES	BIT(22)
 #define KMH_MAP_MIN_LEAVES	64UL
@@ -22,6 +23,7 @@ struct kmh_mspan kmh_span_none = { .state = KMH_SPAN_NONE };
 struct kmh_mspan kmh_span_gone = { .state = KMH_SPAN_GONE };
 
 struct kmh_arenamap *kmh_arenamap;
+struct kmh_arenamap *kmh_blockmap;
 static DEFINE_MUTEX(kmh_arenamap_mutex);
 static struct kmh_leaf *kmh_empty_leaf;		/* every entry says "none" */
 u64 kmh_map_bytes;
@@ -46,15 +48,33 @@ static struct kmh_leaf *kmh_leaf_new(gfp_t gfp)
 	return leaf;
 }
 
-/* biased[i] is the address of leaf @i less this: a heap page's number is the index in it. */
-static unsigned long kmh_leaf_bias(const struct kmh_arenamap *map, unsigned long i)
+/*
+ * The entry of leaf number @leaf, an address >> KMH_LEAF_SHIFT, in a first level is the leaf's
+ * address less this: a heap page's number is the index in it.
+ */
+static unsigned long kmh_leaf_bias(unsigned long leaf)
 {
-	return (map->base + i) * sizeof(struct kmh_leaf);
+	return leaf * sizeof(struct kmh_leaf);
 }
 
-static struct kmh_leaf *kmh_leaf_of(const struct kmh_arenamap *map, unsigned long i)
+static struct kmh_leaf *kmh_leaf_of(unsigned long biased, unsigned long leaf)
 {
-	return (struct kmh_leaf *)(map->biased[i] + kmh_leaf_bias(map, i));
+	return (struct kmh_leaf *)(biased + kmh_leaf_bias(leaf));
+}
+
+static bool kmh_arenamap_covers(const struct kmh_arenamap *map, unsigned long leaf)
+{
+	return leaf - map->base < map->nr;
+}
+
+/* The entry of a leaf that is covered, where a lookup finds it. */
+static unsigned long *kmh_leaf_entry(unsigned long leaf)
+{
+	struct kmh_arenamap *map = READ_ONCE(kmh_arenamap);
+
+	if (!kmh_arenamap_covers(map, leaf))
+		map = READ_ONCE(kmh_blockmap);
+	return &map->biased[leaf - map->base];
 }
 
 static struct kmh_arenamap *kmh_arenamap_new(unsigned long base, unsigned long nr, gfp_t gfp)
@@ -68,7 +88,7 @@ static struct kmh_arenamap *kmh_arenamap_new(unsigned long base, unsigned long n
 	map->base = base;
 	map->nr = nr;
 	for (i = 0; i < nr; i++)
-		map->biased[i] = (unsigned long)kmh_empty_leaf - kmh_leaf_bias(map, i);
+		map->biased[i] = (unsigned long)kmh_empty_leaf - kmh_leaf_bias(base + i);
 	kmh_map_account(bytes);
 	return map;
 }
@@ -79,40 +99,79 @@ int kmh_arenamap_init(void)
 	if (!kmh_empty_leaf)
 		return -ENOMEM;
 	kmh_arenamap = kmh_arenamap_new(0, 0, GFP_KERNEL);
-	if (!kmh_arenamap) {
-		kmh_backend_free(kmh_empty_leaf);
-		return -ENOMEM;
+	kmh_blockmap = kmh_arenamap_new(0, 0, GFP_KERNEL);
+	if (kmh_arenamap && kmh_blockmap)
+		return 0;
+	kmh_backend_free(kmh_blockmap);
+	kmh_backend_free(kmh_arenamap);
+	kmh_backend_free(kmh_empty_leaf);
+	return -ENOMEM;
+}
+
+/* Free a first level and those that it replaced. */
+static void kmh_arenamap_free(struct kmh_arenamap *map)
+{
+	struct kmh_arenamap *prev;
+
+	for (; map; map = prev) {
+		prev = map->prev;
+		kmh_backend_free(map);
 	}
-	return 0;
+}
+
+/* Free the leaves that lookups find in @map, or would if they asked it. */
+static void kmh_arenamap_free_leaves(struct kmh_arenamap *map)
+{
+	unsigned long leaf;
+
+	for (leaf = map->base; leaf < map->base + map->nr; leaf++) {
+		struct kmh_leaf *l = kmh_leaf_of(map->biased[leaf - map->base], leaf);
+
+		if (l != kmh_empty_leaf)
+			kmh_backend_free(l);
+	}
 }
 
 /* No lookup can be under way: the caller waited for a grace period. */
 void kmh_arenamap_exit(void)
 {
-	struct kmh_arenamap *map = kmh_arenamap, *prev;
-	unsigned long i;
+	unsigned long leaf, end = kmh_blockmap->base + kmh_blockmap->nr;
 
-	for (i = 0; i < map->nr; i++)
-		if (kmh_leaf_of(map, i) != kmh_empty_leaf)
-			kmh_backend_free(kmh_leaf_of(map, i));
-	for (; map; map = prev) {
-		prev = map->prev;
-		kmh_backend_free(map);
-	}
+	/* What both have is freed once. */
+	for (leaf = kmh_blockmap->base; leaf < end; leaf++)
+		if (kmh_arenamap_covers(kmh_arenamap, leaf))
+			kmh_blockmap->biased[leaf - kmh_blockmap->base] =
+				(unsigned long)kmh_empty_leaf - kmh_leaf_bias(leaf);
+	kmh_arenamap_free_leaves(kmh_arenamap);
+	kmh_arenamap_free_leaves(kmh_blockmap);
+	kmh_arenamap_free(kmh_arenamap);
+	kmh_arenamap_free(kmh_blockmap);
 	kmh_backend_free(kmh_empty_leaf);
 	kmh_arenamap = NULL;
+	kmh_blockmap = NULL;
 	kmh_map_bytes = 0;
 }
 
+/* Copy the entries of @from that @map covers too. */
+static void kmh_arenamap_copy(struct kmh_arenamap *map, const struct kmh_arenamap *from)
+{
+	unsigned long leaf;
+
+	for (leaf = from->base; leaf < from->base + from->nr; leaf++)
+		if (kmh_arenamap_covers(map, leaf))
+			map->biased[leaf - map->base] = from->biased[leaf - from->base];
+}
+
 /*
- * Replace the first level by one that also covers @lo..@hi. The old one stays until exit, for
+ * Replace the first level *@at by one that also covers @lo..@hi. The old one stays until exit, for
  * lookups that still read it; sizes at least double, so all the old ones together are smaller
  * than the current one.
  */
-static int kmh_arenamap_extend(unsigned long lo, unsigned long hi, gfp_t gfp)
+static int kmh_arenamap_extend(struct kmh_arenamap **at, unsigned long lo, unsigned long hi,
+			       gfp_t gfp)
 {
-	struct kmh_arenamap *old = kmh_arenamap, *map;
-	unsigned long nr, i;
+	struct kmh_arenamap *old = *at, *map;
+	unsigned long nr;
 
 	if (old->nr) {
 		lo = min(lo, old->base);
@@ -130,52 +189,59 @@ static int kmh_arenamap_extend(unsigned long lo, unsigned long hi, gfp_t gfp)
 	map = kmh_arenamap_new(lo, nr, gfp);
 	if (!map)
 		return -ENOMEM;
-	for (i = 0; i < old->nr; i++)
-		map->biased[old->base - lo + i] = old->biased[i];
+	/* A lookup that finds an address in the reach of this one does not ask the other one. */
+	if (at == &kmh_arenamap)
+		kmh_arenamap_copy(map, kmh_blockmap);
+	kmh_arenamap_copy(map, old);
 	map->prev = old;
-	smp_store_release(&kmh_arenamap, map);	/* pairs with kmh_span_of() */
+	smp_store_release(at, map);	/* pairs with kmh_span_of() */
 	/*
 	 * A lookup loads this pointer without depending on the address it looks up, so no
-	 * caller may have an address of the new part before every CPU sees the new level.
+	 * caller may have an address of the new part before every CPU sees the new level. Nor
+	 * does a leaf come that only the new level has before nobody asks the old one.
 	 */
 	synchronize_rcu();
 	return 0;
 }
 
-static int kmh_arenamap_cover_locked(unsigned long lo, unsigned long hi, gfp_t gfp)
+static int kmh_arenamap_cover_locked(struct kmh_arenamap **at, unsigned long lo,
+				     unsigned long hi, gfp_t gfp)
 {
-	struct kmh_arenamap *map = kmh_arenamap;
 	struct kmh_leaf *leaf;
-	unsigned long i;
+	unsigned long i, *entry;
 	int err;
 
 	lockdep_assert_held(&kmh_arenamap_mutex);
-	if (lo < map->base || hi - map->base >= map->nr) {
-		err = kmh_arenamap_extend(lo, hi, gfp);
+	/* What the first one asked covers is there, of whichever kind it is. */
+	if (kmh_arenamap_covers(kmh_arenamap, lo) && kmh_arenamap_covers(kmh_arenamap, hi))
+		at = &kmh_arenamap;
+	if (!kmh_arenamap_covers(*at, lo) || !kmh_arenamap_covers(*at, hi)) {
+		err = kmh_arenamap_extend(at, lo, hi, gfp);
 		if (err)
 			return err;
-		map = kmh_arenamap;
 	}
-	for (i = lo - map->base; i <= hi - map->base; i++) {
-		if (kmh_leaf_of(map, i) != kmh_empty_leaf)
+	for (i = lo; i <= hi; i++) {
+		entry = kmh_leaf_entry(i);
+		if (kmh_leaf_of(*entry, i) != kmh_empty_leaf)
 			continue;
 		leaf = kmh_leaf_new(gfp);
 		if (!leaf)
 			return -ENOMEM;
 		/* Pairs with kmh_span_of(). */
-		smp_store_release(&map->biased[i], (unsigned long)leaf - kmh_leaf_bias(map, i));
+		smp_store_release(entry, (unsigned long)leaf - kmh_leaf_bias(i));
 	}
 	return 0;
 }
 
 /*
- * Make sure that @npages heap pages from @first have entries of their own. Growing the map is rare
- * (once per 16 MiB) and cannot enter the file system or start I/O, so callers under any scope may
- * share one mutex.
+ * Make sure that @npages heap pages from @first have entries of their own, in the first level *@at,
+ * or in the other one if that covers them anyway. Growing the map is rare (once per 16 MiB) and
+ * cannot enter the file system or start I/O, so callers under any scope may share one mutex.
  * Context: process context; sleeps, as @gfp must allow.
  * Return: 0, -ENOMEM, or -ERANGE for addresses out of the map's reach.
  */
-int kmh_arenamap_cover(unsigned long first, unsigned long npages, gfp_t gfp)
+int kmh_arenamap_cover(struct kmh_arenamap **at, unsigned long first, unsigned long npages,
+		       gfp_t gfp)
 {
 	unsigned int shift = KMH_LEAF_SHIFT - KMH_PAGE_SHIFT;
 	unsigned long lo = first >> shift, hi = (first + npages - 1) >> shift;
@@ -187,17 +253,16 @@ int kmh_arenamap_cover(unsigned long first, unsigned long npages, gfp_t gfp)
 	else if (!mutex_trylock(&kmh_arenamap_mutex))
 		return -ENOMEM;
 	kmh_test_point("map is locked");
-	err = kmh_arenamap_cover_locked(lo, hi, gfp & ~(__GFP_FS | __GFP_IO));
+	err = kmh_arenamap_cover_locked(at, lo, hi, gfp & ~(__GFP_FS | __GFP_IO));
 	mutex_unlock(&kmh_arenamap_mutex);
 	return err;
 }
 
 static struct kmh_mspan **kmh_arenamap_entry(unsigned long page)
 {
-	struct kmh_arenamap *map = READ_ONCE(kmh_arenamap);
-	unsigned long i = page / KMH_LEAF_PAGES - map->base;
+	unsigned long leaf = page / KMH_LEAF_PAGES;
 
-	return &kmh_leaf_of(map, i)->span[page % KMH_LEAF_PAGES];
+	return &kmh_leaf_of(READ_ONCE(*kmh_leaf_entry(leaf)), leaf)->span[page % KMH_LEAF_PAGES];
 }
 
 static void kmh_arenamap_set_page(unsigned long page, struct kmh_mspan *s)

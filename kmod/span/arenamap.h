@@ -2,10 +2,15 @@
 /*
  * Private: address -> span, two levels, keyed by heap page.
  *
- * The first level covers the part of the address space in which arenas were seen and is replaced
- * by a larger one when an arena lies outside; the second covers 16 MiB a leaf. Entries that
- * stand for no span point to a sentinel, so a lookup has one compare and no NULL. Nothing here is
- * given back before the module goes, which makes a lookup of any value in any context safe.
+ * There is a first level for vmalloc space and one for the direct map, which on x86-64 are 65 TiB
+ * apart. Each covers the part of the address space in which arenas were seen and is replaced by a
+ * larger one when an arena lies outside; the second level covers 16 MiB a leaf. Entries that stand
+ * for no span point to a sentinel, so a lookup has one compare, or two for the direct map, and no
+ * NULL. Nothing here is given back before the module goes, which makes a lookup of any value in any
+ * context safe.
+ *
+ * Where an architecture has both parts side by side (User-Mode Linux) the two first levels may
+ * reach over each other. The first one that a lookup asks then has all leaves of the common part.
  */
 #ifndef _KMHEAP_ARENAMAP_H
 #define _KMHEAP_ARENAMAP_H
@@ -35,7 +40,9 @@ struct kmh_arenamap {
 	unsigned long biased[];
 };
 
-extern struct kmh_arenamap *kmh_arenamap;	/* published with release */
+/* Both are published with release, and asked in this order. */
+extern struct kmh_arenamap *kmh_arenamap;	/* where areas are */
+extern struct kmh_arenamap *kmh_blockmap;	/* where blocks are */
 extern u64 kmh_map_bytes;		/* what the map takes; KUnit cases compare it */
 extern struct kmh_mspan kmh_span_none;
 extern struct kmh_mspan kmh_span_gone;
@@ -48,8 +55,14 @@ static __always_inline struct kmh_mspan *kmh_span_of(unsigned long addr)
 	unsigned long i = (addr >> KMH_LEAF_SHIFT) - map->base;
 	struct kmh_mspan *s;
 
-	if (unlikely(i >= map->nr))
-		return &kmh_span_none;
+	if (unlikely(i >= map->nr)) {
+		i = addr;
+		OPTIMIZER_HIDE_VAR(i);	/* no half result is kept for this by those before */
+		map = READ_ONCE(kmh_blockmap);
+		i = (i >> KMH_LEAF_SHIFT) - map->base;
+		if (unlikely(i >= map->nr))
+			return &kmh_span_none;
+	}
 	/* Plain loads fold their addresses. Hidden, so that no check is of a second load. */
 	s = data_race(((struct kmh_mspan **)map->biased[i])[addr >> KMH_PAGE_SHIFT]);
 	OPTIMIZER_HIDE_VAR(s);
@@ -63,7 +76,8 @@ static inline struct kmh_mspan *kmh_span_of_page(unsigned long page)
 
 int kmh_arenamap_init(void);
 void kmh_arenamap_exit(void);
-int kmh_arenamap_cover(unsigned long first, unsigned long npages, gfp_t gfp);
+int kmh_arenamap_cover(struct kmh_arenamap **at, unsigned long first, unsigned long npages,
+		       gfp_t gfp);
 void kmh_arenamap_set(unsigned long first, unsigned long npages, struct kmh_mspan *s);
 void kmh_arenamap_replace(unsigned long first, unsigned long npages, struct kmh_mspan *from,
 			  struct kmh_mspan *to);
