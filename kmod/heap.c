@@ -55,9 +55,10 @@ static int kmh_attr_check(const char *name, const struct kmheap_attr *attr)
 		       (int)strnlen(name, KMH_NAME_MAX + 1), name, KMH_NAME_MAX);
 		return -EINVAL;
 	}
-	if (attr->flags & ~(KMHEAP_COLLECTED | KMHEAP_HWCACHE_ALIGN)) {
-		pr_err("heap %s: flags %#x, only KMHEAP_COLLECTED (%#lx) and KMHEAP_HWCACHE_ALIGN (%#lx) are known\n",
-		       name, attr->flags, KMHEAP_COLLECTED, KMHEAP_HWCACHE_ALIGN);
+	if (attr->flags & ~KMH_HEAP_FLAGS ||
+	    !(~attr->flags & (KMHEAP_AREA | KMHEAP_LINEAR))) {
+		pr_err("heap %s: flags %#x, only those of %#lx are known, and not KMHEAP_AREA (%#lx) with KMHEAP_LINEAR (%#lx)\n",
+		       name, attr->flags, KMH_HEAP_FLAGS, KMHEAP_AREA, KMHEAP_LINEAR);
 		return -EINVAL;
 	}
 	if (attr->limit_bytes && attr->limit_bytes < KMH_LIMIT_MIN_BYTES) {
@@ -222,7 +223,8 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	heap->flags = attr->flags | (kmh_wants_wipe() ? KMH_HEAP_UNPACKED : 0);
 	heap->owner = attr->owner;
 	heap->limit_bytes = attr->limit_bytes ?: kmh_default_limit;
-	heap->next_arena_bytes = min(KMH_ARENA_MIN_BYTES, kmh_arena_bytes);
+	heap->backing = kmh_backing_choose(attr->flags);
+	heap->next_arena_bytes = kmh_heap_first_bytes(heap);
 	if (KMH_SANITIZE)
 		kmh_sanitize_init(heap);
 	mutex_init(&heap->grow_mutex);
@@ -302,8 +304,9 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 		pr_err("heap %s: no first arena; total_limit is %zu bytes\n", name,
 		       kmh_total_limit);
 	else if (err && heap->limit_bytes)
-		pr_err("heap %s: no first arena; the limit of %zu bytes must hold %lu and tables of %zu\n",
-		       name, heap->limit_bytes, KMH_ARENA_MIN_BYTES, heap->base_metadata_bytes);
+		pr_err("heap %s: no first arena; the limit of %zu bytes must hold %zu and tables of %zu\n",
+		       name, heap->limit_bytes, kmh_heap_first_bytes(heap),
+		       heap->base_metadata_bytes);
 	if (!err)
 		err = kmh_shrink_register(heap);
 	if (!err)
@@ -324,7 +327,8 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
  * @attr: flags, limit, owner, reserve; NULL for all defaults.
  *
  * A heap shares no arena with another heap. It holds a reference on kmheap.ko, which cannot be
- * unloaded before kmheap_destroy(). A fresh heap costs one arena of 256 KiB and its tables.
+ * unloaded before kmheap_destroy(). A fresh heap costs one arena of 256 KiB, with KMHEAP_LINEAR of
+ * 64 KiB, and its tables.
  *
  * Context: Process context; sleeps.
  * Return: the heap, or an ERR_PTR: -EINVAL for a bad name, flag, limit or reserve (with a
@@ -400,7 +404,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 
 	kmh_shrink_unregister(heap);
 	kmh_limit_stop(heap);
-	kmh_lost_find(heap);
+	kmh_lost_find(heap, false);
 	kmheap_rcu_barrier(heap);
 	kmh_nmi_stop(heap);
 	if (report)
@@ -421,7 +425,7 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	synchronize_rcu();
 	while ((s = spans)) {
 		spans = s->dead;
-		if (kmh_heap_sanitized(heap) && !s->arena->lost)
+		if (kmh_heap_sanitized(heap) && (!s->arena->lost || s->arena->block))
 			kmh_sanitize_span_gone(s);
 		kmh_mspan_put(s);
 	}

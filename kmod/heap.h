@@ -11,6 +11,7 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
+#include "base/backing.h"
 #include "base/public.h"
 #include "sweep/defer.h"
 #include "supply/idle.h"
@@ -41,6 +42,7 @@ struct kmheap {
 	struct kmh_mcache __percpu *mcache;
 	struct kmh_node **nodes;	/* nr_node_ids of them; memoryless ones share */
 	unsigned int flags;
+	enum kmh_backing backing;
 	bool ended;			/* only the name and what leads here is left: tombstone.c */
 	struct module *owner;
 	char *name;
@@ -99,6 +101,9 @@ extern struct workqueue_struct *kmh_grow_wq;	/* for those who cannot: before any
 int kmh_heaps_init(void);
 void kmh_heaps_exit(void);
 
+/* What clients may ask for. */
+#define KMH_HEAP_FLAGS	(KMHEAP_COLLECTED | KMHEAP_HWCACHE_ALIGN | KMHEAP_AREA | KMHEAP_LINEAR)
+
 /*
  * An internal bit of heap->flags: data is not packed, because the kernel wants freed memory wiped.
  * Where packed objects in one block are freed after a grace period, none of them could be wiped
@@ -118,6 +123,19 @@ static __always_inline struct kmheap *kmh_heap_or_default(struct kmheap *heap)
 static inline void kmh_heap_account_metadata(struct kmheap *heap, long bytes)
 {
 	atomic_long_add(bytes, &heap->metadata_bytes);
+}
+
+/* Can a block hold such a run, wherever one begins? */
+static inline bool kmh_fits_block(unsigned long npages, unsigned long align)
+{
+	return npages <= KMH_BLOCK_MAX_PAGES && align <= KMH_BLOCK_MAX_PAGES;
+}
+
+/* Is this more than the heap can ever have? */
+static inline bool kmh_heap_lacks_run(const struct kmheap *heap, unsigned long npages,
+				      unsigned long align)
+{
+	return heap->backing == KMH_BACKING_LINEAR && !kmh_fits_block(npages, align);
 }
 
 /* Some span may have to be swept before its slots can be had. */

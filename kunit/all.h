@@ -4,6 +4,7 @@
 #define _KMHEAP_KUNIT_ALL_H
 
 #include "../kmod/base/backend.h"
+#include "../kmod/base/backing.h"
 #include "../kmod/base/budget.h"
 #include "../kmod/base/clear.h"
 #include "../kmod/base/compat.h"

@@ -24,7 +24,7 @@ static size_t payload(const struct kmh_arena *a)
 static void arena_sizes_double(struct kunit *test)
 {
 	static const size_t kib[] = { 256, 512, 1024, 2048, 2048, 2048, 2048 };
-	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmheap *heap = kmh_kunit_of_areas(test);
 	unsigned int i;
 
 	KUNIT_ASSERT_EQ(test, kmh_arena_bytes, 4UL << 20);
@@ -404,6 +404,7 @@ static void grow_keeps_the_limit(struct kunit *test)
 	const size_t pad = KMH_PAGE_SIZE - PAGE_SIZE;
 	unsigned int i;
 
+	kmh_kunit_of_areas(test);
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		size_t room = rows[i].room + 2 * pad, bytes = rows[i].bytes;
 		struct kmheap *heap = heap_new(test, "kunit-limited", 0);
@@ -435,7 +436,7 @@ static void grow_keeps_the_limit(struct kunit *test)
  */
 static void grow_without_memory_fails(struct kunit *test)
 {
-	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmheap *heap = kmh_kunit_of_areas(test);
 	struct kmh_mheap *mh = mheap(test);
 	long arenas = atomic_long_read(&heap->arena_bytes);
 	long metadata = atomic_long_read(&heap->metadata_bytes);

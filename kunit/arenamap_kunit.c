@@ -278,7 +278,7 @@ static int cover(unsigned long first, unsigned long npages)
 static void cover_again_changes_nothing(struct kunit *test)
 {
 	struct kmh_arena *a = first_arena(test);
-	struct kmh_arenamap **at = &kmh_arenamap, *map = *at;
+	struct kmh_arenamap **at = a->block ? &kmh_blockmap : &kmh_arenamap, *map = *at;
 	u64 bytes = READ_ONCE(kmh_map_bytes);
 
 	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(at, a->first, a->npages, GFP_KERNEL), 0);

@@ -7,9 +7,14 @@
 
 #define NOBJS	16U
 
+static struct page *page_of(const void *p)
+{
+	return is_vmalloc_addr(p) ? vmalloc_to_page(p) : virt_to_page(p);
+}
+
 static struct page *hold(void *p)
 {
-	struct page *page = vmalloc_to_page(p);
+	struct page *page = page_of(p);
 
 	get_page(page);
 	return page;
@@ -29,7 +34,7 @@ static bool handed_out(struct kunit *test, struct kmheap *heap, size_t bytes,
 		p[i] = kmheap_alloc(heap, bytes, GFP_KERNEL);
 		KUNIT_EXPECT_NOT_NULL(test, p[i]);
 		for (off = 0; p[i] && off < bytes; off += PAGE_SIZE)
-			found |= vmalloc_to_page(p[i] + off) == held;
+			found |= page_of(p[i] + off) == held;
 	}
 	for (i = 0; i < NOBJS; i++)
 		kmheap_free(p[i]);
@@ -97,7 +102,7 @@ static void held_pages_are_not_handed_out(struct kunit *test)
 		KUNIT_EXPECT_FALSE_MSG(test, handed_out(test, heap, w->bytes, page), "%s", w->name);
 		kmheap_shrink(heap);
 		KUNIT_EXPECT_FALSE_MSG(test, handed_out(test, heap, w->bytes, page), "%s", w->name);
-		KUNIT_EXPECT_PTR_EQ_MSG(test, vmalloc_to_page(p + w->bytes / 2), page, "%s",
+		KUNIT_EXPECT_PTR_EQ_MSG(test, page_of(p + w->bytes / 2), page, "%s",
 					w->name);
 		kmh_kunit_balanced(test, heap, &st);
 		KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);

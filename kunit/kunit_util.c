@@ -185,6 +185,7 @@ static void kmh_kunit_read_books(struct kunit *test, struct kmh_kunit_books *b)
 	flush_workqueue(kmh_wq);
 	KUNIT_ASSERT_EQ(test, kmh_global_stats(&sum, &b->nheaps), 0);
 	b->narenas = atomic_long_read(&kmh_backend_narenas);
+	b->nblock_pages = atomic_long_read(&kmh_backend_nblock_pages);
 	b->ntables = atomic_long_read(&kmh_backend_ntables) - 2 * kmh_tombstone_count(&ended);
 	b->map_bytes = READ_ONCE(kmh_map_bytes);
 	b->pool_bytes = sum.metadata_bytes - b->map_bytes - ended;
@@ -194,6 +195,7 @@ static void kmh_kunit_read_books(struct kunit *test, struct kmh_kunit_books *b)
 		list_for_each_entry(a, &heap->arenas, list) {
 			b->pool_bytes -= a->meta_bytes;
 			b->narenas--;
+			b->nblock_pages -= a->block ? a->bytes >> PAGE_SHIFT : 0;
 			b->ntables--;
 		}
 		mutex_unlock(&heap->arenas_mutex);
@@ -208,7 +210,8 @@ static bool kmh_kunit_books_rest(struct kunit *test, struct kmh_kunit_books *b)
 
 	kmh_kunit_read_books(test, &first);
 	kmh_kunit_read_books(test, b);
-	return !b->narenas && b->nheaps == first.nheaps && b->ntables == first.ntables &&
+	return !b->narenas && !b->nblock_pages && b->nheaps == first.nheaps &&
+	       b->ntables == first.ntables &&
 	       b->map_bytes == first.map_bytes && b->pool_bytes == first.pool_bytes;
 }
 
@@ -229,6 +232,7 @@ void kmh_kunit_same_books(struct kunit *test, const struct kmh_kunit_books *befo
 	kmh_kunit_books(test, &now);
 	KUNIT_EXPECT_EQ(test, now.nheaps, before->nheaps);
 	KUNIT_EXPECT_EQ_MSG(test, now.narenas, 0L, "arenas that no heap knows");
+	KUNIT_EXPECT_EQ_MSG(test, now.nblock_pages, 0L, "pages of blocks that no heap knows");
 	KUNIT_EXPECT_GE(test, now.pool_bytes, before->pool_bytes);
 	KUNIT_EXPECT_EQ_MSG(test, (now.pool_bytes - before->pool_bytes) % PAGE_SIZE,
 			    0ULL, "span metadata leaks: %llu bytes, before %llu", now.pool_bytes,
@@ -246,17 +250,9 @@ void kmh_kunit_same_books(struct kunit *test, const struct kmh_kunit_books *befo
 				    "the map has grown by %llu bytes", grown);
 }
 
-int kmh_kunit_init(struct kunit *test)
+static int kmh_kunit_new_heap(struct kunit *test)
 {
-	struct kmh_kunit *k = kunit_kzalloc(test, sizeof(*k), GFP_KERNEL);
-
-	KUNIT_ASSERT_NOT_NULL(test, k);
-	k->test = test;
-	raw_spin_lock_init(&k->lock);
-	test->priv = k;
-	kmh_kunit_books(test, &k->before);
-	kmh_kunit_now = k;
-	WRITE_ONCE(kmh_report_hook, kmh_kunit_hook);
+	struct kmh_kunit *k = kmh_kunit(test);
 
 	k->heap = kmheap_create("kunit", NULL);
 	if (IS_ERR(k->heap)) {
@@ -270,6 +266,40 @@ int kmh_kunit_init(struct kunit *test)
 	return 0;
 }
 
+struct kmheap *kmh_kunit_of_areas(struct kunit *test)
+{
+	WRITE_ONCE(kmh_backing_default, KMH_BACKING_AREA);
+	if (kmh_kunit_heap(test)->backing != KMH_BACKING_AREA) {
+		kmheap_destroy(kmh_kunit_heap(test));
+		KUNIT_ASSERT_EQ(test, kmh_kunit_new_heap(test), 0);
+	}
+	return kmh_kunit_heap(test);
+}
+
+int kmh_kunit_init_areas(struct kunit *test)
+{
+	int err = kmh_kunit_init(test);
+
+	if (!err)
+		kmh_kunit_of_areas(test);
+	return err;
+}
+
+int kmh_kunit_init(struct kunit *test)
+{
+	struct kmh_kunit *k = kunit_kzalloc(test, sizeof(*k), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, k);
+	k->test = test;
+	raw_spin_lock_init(&k->lock);
+	test->priv = k;
+	kmh_kunit_books(test, &k->before);
+	kmh_kunit_now = k;
+	WRITE_ONCE(kmh_report_hook, kmh_kunit_hook);
+	k->backing = READ_ONCE(kmh_backing_default);
+	return kmh_kunit_new_heap(test);
+}
+
 void kmh_kunit_exit(struct kunit *test)
 {
 	struct kmh_kunit *k = kmh_kunit(test);
@@ -279,6 +309,7 @@ void kmh_kunit_exit(struct kunit *test)
 		return;
 	kmh_kunit_disarm();
 	atomic_long_set(&kmh_fail_nth, 0);
+	WRITE_ONCE(kmh_backing_default, k->backing);
 	if (k->heap) {
 		kmh_kunit_validate(test);
 		kmh_kunit_balanced(test, k->heap, &st);

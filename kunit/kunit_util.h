@@ -19,6 +19,7 @@
 struct kmh_kunit_books {
 	unsigned int nheaps;
 	long narenas;		/* taken from the kernel, and on no heap's list */
+	long nblock_pages;	/* likewise, of blocks */
 	long ntables;
 	u64 map_bytes;
 	u64 pool_bytes;		/* of descriptors, free or in a heap */
@@ -29,6 +30,7 @@ struct kmh_kunit {
 	struct kunit *test;
 	struct kmheap *heap;		/* made for the case; NULL once the case has destroyed it */
 	struct kmh_kunit_books before;
+	unsigned int backing;		/* the parameter before the case */
 	raw_spinlock_t lock;		/* protects what follows */
 	unsigned int nreports[KMH_NR_MISUSES];
 	struct kmh_report last;
@@ -40,6 +42,12 @@ struct kmh_kunit {
  */
 int kmh_kunit_init(struct kunit *test);
 void kmh_kunit_exit(struct kunit *test);
+
+/* As kmh_kunit_init(), for a suite about vmalloc areas: its heaps are made of these. */
+int kmh_kunit_init_areas(struct kunit *test);
+
+/* The case is about vmalloc areas. Return: its heap, which is made anew if it is of blocks. */
+struct kmheap *kmh_kunit_of_areas(struct kunit *test);
 
 static inline struct kmh_kunit *kmh_kunit(struct kunit *test)
 {

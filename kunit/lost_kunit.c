@@ -248,7 +248,7 @@ static void no_entry_outlives_the_heap(struct kunit *test)
 			kmh_arenamap_set(first, 1, &kmh_span_none);
 		vfree(m.large);
 		if (round != 3)
-			KUNIT_EXPECT_EQ(test, kmh_lost_find(heap), 1U);
+			KUNIT_EXPECT_EQ(test, kmh_lost_find(heap, false), 1U);
 		kmheap_destroy(heap);
 		kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
 		left = 0;
@@ -328,7 +328,7 @@ static struct kunit_case lost_cases[] = {
 
 static struct kunit_suite lost_suite = {
 	.name = "kmheap_lost",
-	.init = kmh_kunit_init,
+	.init = kmh_kunit_init_areas,
 	.exit = kmh_kunit_exit,
 	.test_cases = lost_cases,
 };

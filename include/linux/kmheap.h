@@ -43,6 +43,8 @@ struct module;
 /* kmheap_attr.flags */
 #define KMHEAP_COLLECTED	BIT(0)	/* objects without kmheap_mark() can be collected */
 #define KMHEAP_HWCACHE_ALIGN	BIT(1)	/* every object starts on a cache line */
+#define KMHEAP_AREA		BIT(2)	/* of vmalloc areas alone */
+#define KMHEAP_LINEAR		BIT(3)	/* in the direct map, each object contiguous there */
 
 /* The version of this header, and of the module that comes with it (modinfo). */
 #define KMHEAP_VERSION		"0.1.0"
@@ -102,7 +104,7 @@ struct kmheap_object {
  * @metadata_bytes: descriptors, tables, records of finalizers and weak handles.
  * @limit_bytes: the hard limit; 0 for none.
  * @live_objects: allocated and not freed; runs of pages are not counted.
- * @arenas: vmalloc areas.
+ * @arenas: vmalloc areas and blocks of pages.
  * @spans: runs of pages that are in use.
  * @allocs: objects ever allocated.
  * @frees: @allocs - @live_objects.
@@ -543,6 +545,7 @@ void kmheap_weak_destroy(struct kmheap_weak *weak);
 size_t kmheap_size(const void *p);
 bool kmheap_lookup(const void *addr, struct kmheap_object *obj);
 bool kmheap_owns(const void *p);
+bool kmheap_is_linear(const void *p);
 size_t kmheap_shrink(struct kmheap *heap);
 int kmheap_set_limit(struct kmheap *heap, size_t bytes);
 int kmheap_set_soft_limit(struct kmheap *heap, size_t bytes, kmheap_trim_fn trim, void *data);

@@ -16,6 +16,8 @@ atomic_long_t kmh_fail_nth;
 atomic_long_t kmh_failures_injected;
 atomic_long_t kmh_backend_narenas;
 atomic_long_t kmh_backend_ntables;
+atomic_long_t kmh_backend_nblock_pages;
+atomic_long_t kmh_backend_nblocks_failed[KMH_BLOCK_ORDERS];
 
 /*
  * One step of the fail-Nth counter. Context: any.
@@ -196,10 +198,68 @@ void kmh_backend_free_arena(void *base)
 	vfree(base);
 }
 
-/* A client has freed the arena. */
+/* A client has freed the arena, or the pages of a block have gone one by one. */
 void kmh_backend_forget_arena(void)
 {
 	atomic_long_dec(&kmh_backend_narenas);
+}
+
+/* Count that there was no block of @order. */
+static void kmh_backend_count_failed(unsigned int order)
+{
+	unsigned int least = get_order(KMH_BLOCK_MIN_BYTES);
+
+	if (order >= least && order - least < KMH_BLOCK_ORDERS)
+		atomic_long_inc(&kmh_backend_nblocks_failed[order - least]);
+}
+
+/**
+ * kmh_backend_block() - pages of the page allocator, one after the other in memory
+ * @bytes: how much, a power of two of pages; the first page's address is a multiple of that.
+ * @gfp: how hard to try.
+ * @nid: node that the memory should come from; must, under __GFP_THISNODE.
+ *
+ * The pages are in the direct map, and charged to nobody. Each has one reference, and goes back by
+ * itself.
+ *
+ * Context: Process context; sleeps, as @gfp must allow.
+ * Return: the first page, with old contents (zeroes under init_on_alloc), or NULL.
+ */
+struct page *kmh_backend_block(size_t bytes, gfp_t gfp, int nid)
+{
+	unsigned int order = get_order(bytes);
+	struct page *page = NULL;
+	gfp_t thisnode = 0;
+
+	/* With one node every page is of that node. */
+	if (num_node_state(N_MEMORY) > 1)
+		thisnode = gfp & __GFP_THISNODE;
+	gfp = kmh_backend_gfp(gfp);
+	if (!kmh_backend_should_fail()) {
+		kmh_backend_note(gfp);
+		page = alloc_pages_node(nid, gfp | thisnode, order);
+	}
+	if (!page) {
+		kmh_backend_count_failed(order);
+		return NULL;
+	}
+	split_page(page, order);
+	atomic_long_inc(&kmh_backend_narenas);
+	atomic_long_add(1L << order, &kmh_backend_nblock_pages);
+	return page;
+}
+
+/* Drop the heap's reference to a page of a block. Context: any but NMI. */
+void kmh_backend_free_block_page(struct page *page)
+{
+	atomic_long_dec(&kmh_backend_nblock_pages);
+	__free_page(page);
+}
+
+/* A client has freed a page of a block. */
+void kmh_backend_forget_block_page(void)
+{
+	atomic_long_dec(&kmh_backend_nblock_pages);
 }
 
 /*

@@ -10,6 +10,8 @@
 #include <linux/gfp.h>
 #include <linux/types.h>
 
+#include "base/backing.h"
+
 /* The n-th next backend allocation fails, and only that one; 0 is off. Tests and debugfs set it. */
 extern atomic_long_t kmh_fail_nth;
 extern atomic_long_t kmh_failures_injected;
@@ -17,6 +19,10 @@ extern atomic_long_t kmh_failures_injected;
 /* Arenas and tables taken and not given back: a leak test compares these. */
 extern atomic_long_t kmh_backend_narenas;
 extern atomic_long_t kmh_backend_ntables;
+extern atomic_long_t kmh_backend_nblock_pages;	/* of the kernel's size, in blocks */
+
+/* Blocks that were not to be had, ever, by order from that of KMH_BLOCK_MIN_BYTES on. */
+extern atomic_long_t kmh_backend_nblocks_failed[KMH_BLOCK_ORDERS];
 
 #ifdef KMHEAP_KUNIT
 /* All flags that the kernel has been given since a case cleared this. */
@@ -32,6 +38,9 @@ void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid);
 void *kmh_backend_arena(size_t *bytes, size_t align, gfp_t gfp, int nid);
 void kmh_backend_free_arena(void *base);
 void kmh_backend_forget_arena(void);
+struct page *kmh_backend_block(size_t bytes, gfp_t gfp, int nid);
+void kmh_backend_free_block_page(struct page *page);
+void kmh_backend_forget_block_page(void);
 void *kmh_backend_zalloc(size_t bytes, gfp_t gfp, int nid);
 void kmh_backend_free(void *p);
 

@@ -9,7 +9,7 @@
 
 struct kmheap;
 
-/* What vmalloc space cannot promise. */
+/* What neither vmalloc space nor a block of any zone can promise. */
 #define KMH_GFP_ZONES		(__GFP_DMA | __GFP_DMA32)
 
 /* The context of a caller that cannot sleep. */

@@ -70,7 +70,7 @@ static void kmh_show_figures(struct seq_file *m, const struct kmheap_stats *st,
 static int kmh_stats_show(struct seq_file *m, void *unused)
 {
 	struct kmheap_stats st;
-	unsigned int nheaps;
+	unsigned int nheaps, i;
 	int err = kmh_global_stats(&st, &nheaps);
 
 	if (err)
@@ -83,6 +83,9 @@ static int kmh_stats_show(struct seq_file *m, void *unused)
 	seq_printf(m, "suppressed_reports %ld\n", atomic_long_read(&kmh_reports_suppressed));
 	seq_printf(m, "limit_bytes %zu\n", READ_ONCE(kmh_total_limit));
 	seq_printf(m, "limit_refusals %ld\n", atomic_long_read(&kmh_total_refusals));
+	for (i = 0; i < KMH_BLOCK_ORDERS; i++)
+		seq_printf(m, "order%u_failures %ld\n", get_order(KMH_BLOCK_MIN_BYTES) + i,
+			   atomic_long_read(&kmh_backend_nblocks_failed[i]));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(kmh_stats);
@@ -248,11 +251,12 @@ static int kmh_arenas_show_one(struct seq_file *m, void *v)
 	struct kmh_arena *a = list_entry(v, struct kmh_arena, list);
 
 	if (v == &heap->arenas) {
-		seq_puts(m, "base bytes node pages free_pages dedicated\n");
+		seq_puts(m, "base bytes node pages free_pages dedicated backing\n");
 		return 0;
 	}
-	seq_printf(m, "%pK %zu %d %lu %lu %d\n", a->vbase, a->bytes, a->mheap->nid,
-		   a->range.npages, READ_ONCE(a->range.nfree), a->dedicated);
+	seq_printf(m, "%pK %zu %d %lu %lu %d %s\n", a->vbase, a->bytes, a->mheap->nid,
+		   a->range.npages, READ_ONCE(a->range.nfree), a->dedicated,
+		   a->block ? "block" : "area");
 	kmh_show_page_map(m, a);
 	return 0;
 }

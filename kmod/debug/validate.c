@@ -172,12 +172,13 @@ static void kmh_check_arenas(struct kmh_check *c)
 unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void *ctx)
 {
 	struct kmh_check c = { .heap = heap, .finding = finding, .ctx = ctx };
-	unsigned int i, lost = kmh_lost_find(heap);
+	unsigned int i, lost = kmh_lost_find(heap, false);
 	struct kmh_node *node;
 	int nid = -1;
 
 	if (lost) {
-		finding(ctx, "heap %s: %u arenas were freed by somebody else", heap->name, lost);
+		finding(ctx, "heap %s: %u arenas, or pages of them, were freed by somebody else",
+			heap->name, lost);
 		c.n++;
 	}
 	while ((node = kmh_next_node(heap, &nid))) {

@@ -105,6 +105,8 @@ static noinline struct kmh_mspan *kmh_large_fresh(struct kmh_request *r)
 			  "kmheap: %zu bytes asked for, more than this machine has\n", r->bytes);
 		return NULL;
 	}
+	if (unlikely(kmh_heap_lacks_run(r->heap, r->npages, r->align)))
+		return NULL;
 	s = kmh_large_span_near(r);
 	if (!s)
 		return NULL;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What an address is: the object it lies in, the object's state, and whether it may be freed. */
 #include <linux/export.h>
+#include <linux/mm.h>
 
 #include "front/front.h"
 #include "cpu/tiny.h"
@@ -177,6 +178,32 @@ bool kmheap_owns(const void *p)
 	return s != &kmh_span_none && s != &kmh_span_gone;
 }
 EXPORT_SYMBOL_GPL(kmheap_owns);
+
+/**
+ * kmheap_is_linear() - does an object lie in the direct map?
+ * @p: any value; interior pointers count.
+ *
+ * True for each object of a heap with KMHEAP_LINEAR. A heap that says neither that nor KMHEAP_AREA
+ * may have objects of both kinds; ask before such an object goes where virt_to_page() is called. A
+ * linear object is physically contiguous.
+ *
+ * Context: Any, NMI included. Lock-free.
+ * Return: true when @p lies in an object, or in a run of pages, for which virt_to_page() and
+ * virt_to_phys() work. False also for what is not kmheap's.
+ */
+bool kmheap_is_linear(const void *p)
+{
+	struct kmh_mspan *s;
+	bool ours;
+
+	preempt_disable();
+	s = kmh_span_of((unsigned long)p);
+	ours = READ_ONCE(s->state) >= KMH_SPAN_SMALL;
+	preempt_enable();
+	/* All arenas that are no blocks are vmalloc areas. */
+	return ours && !is_vmalloc_addr(p);
+}
+EXPORT_SYMBOL_GPL(kmheap_is_linear);
 
 /* Usable bytes of the object that begins at @p; 0 if @p is no live object. Context: any. */
 size_t kmh_live_bytes(const void *p)

@@ -66,7 +66,7 @@ bool kmh_node_holds(const void *p, size_t bytes, int nid)
 	const void *end = p + bytes;
 
 	for (p = PTR_ALIGN_DOWN(p, PAGE_SIZE); p < end; p += PAGE_SIZE)
-		if (page_to_nid(vmalloc_to_page(p)) != nid)
+		if (page_to_nid(is_vmalloc_addr(p) ? vmalloc_to_page(p) : virt_to_page(p)) != nid)
 			return false;
 	return true;
 }

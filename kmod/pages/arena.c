@@ -1,58 +1,158 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Arenas: what a heap takes from the kernel, one vmalloc area each.
+ * Arenas: what a heap takes from the kernel, one vmalloc area or one block each.
  *
  * A module can neither reserve address space without backing it nor unmap a part of an area, so an
- * arena is taken and given back whole. All of its heap pages are handed out, so that runs whose
+ * area is taken and given back whole. All of its heap pages are handed out, so that runs whose
  * length divides an arena's leave nothing over: vmalloc() leaves a page without memory behind each
  * area, which is what a guard would be for. No guard keeps the arena from vfree(): see
  * lost_arena.c.
+ *
+ * A block is 2^order pages of the page allocator, in the direct map, that have been split: each has
+ * a reference count of its own, and goes back by itself. A block begins at a multiple of its
+ * length, and so does the longest run in it.
  */
 #include <linux/bitops.h>
+#include <linux/kmemleak.h>
 #include <linux/mm.h>
+#include <linux/page_ref.h>
 #include <linux/vmalloc.h>
 #include <linux/wait.h>
 
 #include "pages/arena.h"
 #include "base/backend.h"
 #include "base/budget.h"
+#include "base/testpoint.h"
 #include "heap.h"
 #include "span/arenamap.h"
 #include "span/spanpool.h"
 
 /*
- * The page allocator clears the mark whenever it hands out a page. A value that is not ours
+ * Is a page that should be the arena's, and has our mark then, not in use any more or somebody
+ * else's? The page allocator clears the mark whenever it hands out a page. A value that is not ours
  * is that of a client, to whom the page belongs for as long as an object lies in it.
  */
-bool kmh_arena_is_lost(const struct kmh_arena *a)
+static bool kmh_page_is_lost(const struct page *page)
 {
-	struct page *page = vmalloc_to_page(a->vbase);
-
-	return page != a->pages[0] || !page_private(page);
+	return !page_ref_count(page) || !page_private(page);
 }
 
-void kmh_arena_report_lost(const struct kmh_arena *a)
+/*
+ * Look for a page of the arena that somebody else has freed: in a block, where pages are freed one
+ * by one, among @n of its pages from page @from on; in an area, which is freed whole, at its base.
+ * Context: process context. Return: the page, or NULL.
+ */
+struct page *kmh_arena_lost_page(const struct kmh_arena *a, unsigned long from, unsigned long n)
+{
+	unsigned long i, end = min(from + n, a->bytes >> PAGE_SHIFT);
+	struct page *base;
+
+	if (!a->block) {
+		base = vmalloc_to_page(a->vbase);
+		return base != a->pages[0] || !page_private(base) ? a->pages[0] : NULL;
+	}
+	for (i = from; i < end; i++)
+		if (unlikely(kmh_page_is_lost(a->block_page + i)))
+			return a->block_page + i;
+	return NULL;
+}
+
+/*
+ * Has somebody else freed the arena, as far as can be told at a glance? One page of a block is
+ * looked at, by turns. Context: process context; arenas_mutex held.
+ */
+bool kmh_arena_look(struct kmh_arena *a)
+{
+	if (++a->looked >= a->bytes >> PAGE_SHIFT)
+		a->looked = 0;
+	return kmh_arena_lost_page(a, a->looked, 1);
+}
+
+/* The address in an arena that @page, which belongs to the arena, had or has. */
+static unsigned long kmh_arena_page_addr(const struct kmh_arena *a, const struct page *page)
+{
+	unsigned long i = a->block ? page - a->block_page : 0;
+
+	return (unsigned long)a->vbase + (i << PAGE_SHIFT);
+}
+
+/* Report an arena in which @page is lost; see kmh_arena_lost_page(). */
+void kmh_arena_report_lost(const struct kmh_arena *a, const struct page *page)
 {
 	struct kmh_report r = {
 		.kind = KMH_INVALID_FREE,
 		.what = "an arena with live objects was freed by vfree(), kvfree() or kfree_rcu()",
-		.addr = (unsigned long)a->vbase, .ip = _RET_IP_, .heap = a->heap,
+		.addr = kmh_arena_page_addr(a, page), .ip = _RET_IP_, .heap = a->heap,
 		.state = KMH_SPAN_GONE, .bytes = a->bytes,
 	};
 
+	if (a->block) {
+		r.what = "a page with live objects was freed by kfree(), kvfree() or kfree_rcu()";
+		r.ip = _THIS_IP_;	/* a site of its own: each is reported once */
+		r.bytes = PAGE_SIZE;
+	}
 	preempt_disable();
 	kmh_report_misuse(&r);
 	preempt_enable();
 }
 
-/* Make the tables for the area at @vbase; its pages belong to nothing yet. */
-static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_t bytes, gfp_t gfp)
+/* Bytes of a block that are not lost. */
+size_t kmh_arena_kept_bytes(const struct kmh_arena *a)
+{
+	unsigned long i, kept = 0;
+
+	for (i = 0; i < a->bytes >> PAGE_SHIFT; i++)
+		kept += !kmh_page_is_lost(a->block_page + i);
+	return kept << PAGE_SHIFT;
+}
+
+/* A page that another user has references to stays with that user. */
+void kmh_arena_free_block(struct kmh_arena *a)
+{
+	unsigned long i;
+
+	/* Objects are on kmemleak's books, or else the block is. */
+	if (!kmh_heap_sanitized(a->heap))
+		kmemleak_free(a->vbase);
+	kmh_test_point("arena goes back");
+	for (i = 0; i < a->bytes >> PAGE_SHIFT; i++) {
+		struct page *page = a->block_page + i;
+
+		if (unlikely(kmh_page_is_lost(page))) {
+			kmh_backend_forget_block_page();
+			continue;
+		}
+		set_page_private(page, 0);
+		kmh_backend_free_block_page(page);
+	}
+	kmh_backend_forget_arena();
+}
+
+/* An arena knows its pages without the page tables, and each that may be freed alone has a mark. */
+static void kmh_arena_mark_pages(struct kmh_arena *a)
+{
+	unsigned long i, n = a->bytes >> PAGE_SHIFT;
+
+	if (a->block) {
+		a->block_page = virt_to_page(a->vbase);
+		for (i = 0; i < n; i++)
+			set_page_private(a->block_page + i, (unsigned long)a);
+		return;
+	}
+	for (i = 0; i < n; i++)
+		a->pages[i] = vmalloc_to_page(a->vbase + i * PAGE_SIZE);
+	set_page_private(a->pages[0], (unsigned long)a);
+}
+
+/* Make the tables for the memory at @vbase; its pages belong to nothing yet. */
+static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_t bytes,
+					bool block, gfp_t gfp)
 {
 	unsigned long first = ALIGN((unsigned long)vbase, KMH_PAGE_SIZE) >> KMH_PAGE_SHIFT;
-	unsigned long npages = (((unsigned long)vbase + bytes) >> KMH_PAGE_SHIFT) - first, i;
+	unsigned long npages = (((unsigned long)vbase + bytes) >> KMH_PAGE_SHIFT) - first;
 	size_t map = BITS_TO_LONGS(npages) * sizeof(long);
 	size_t range = ALIGN(kmh_parange_bytes(npages), sizeof(long));
-	size_t pages = (bytes >> PAGE_SHIFT) * sizeof(struct page *);
+	size_t pages = block ? 0 : (bytes >> PAGE_SHIFT) * sizeof(struct page *);
 	size_t meta = ALIGN(sizeof(struct kmh_arena), 64) + range + 3 * map + pages;
 	struct kmh_arena *a = kmh_backend_zalloc(meta, gfp, mh->nid);
 
@@ -62,10 +162,11 @@ static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_
 	a->mheap = mh;
 	a->vbase = vbase;
 	a->bytes = bytes;
+	a->block = block;
 	a->meta_bytes = meta;
 	a->first = first;
 	a->npages = npages;
-	/* vmalloc has cleared the pages where the kernel clears all of them. */
+	/* The pages are clear where the kernel clears all of them. */
 	a->zeroed_from = want_init_on_alloc(0) ? first : ULONG_MAX;
 	INIT_LIST_HEAD(&a->list);
 	kmh_parange_init(&a->range, first, npages,
@@ -73,22 +174,24 @@ static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_
 	a->page_inuse = (void *)a + ALIGN(sizeof(struct kmh_arena), 64) + range;
 	a->page_marks = (void *)a->page_inuse + map;
 	a->page_specials = (void *)a->page_marks + map;
-	a->pages = (void *)a->page_specials + map;
-	for (i = 0; i < bytes >> PAGE_SHIFT; i++)
-		a->pages[i] = vmalloc_to_page(vbase + i * PAGE_SIZE);
-	set_page_private(a->pages[0], (unsigned long)a);
+	a->pages = block ? NULL : (void *)a->page_specials + map;
+	kmh_arena_mark_pages(a);
 	return a;
 }
 
-/* Make the arena's tables and its map entries. Return: as kmh_arena_create(). */
-static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t bytes, gfp_t gfp)
+/*
+ * Make the arena's tables and its map entries, for memory that is the caller's if that fails.
+ * Return: as kmh_arena_create().
+ */
+static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t bytes, bool block,
+				       gfp_t gfp)
 {
-	struct kmh_arena *a = kmh_arena_wrap(mh, vbase, bytes, gfp);
+	struct kmh_arena *a = kmh_arena_wrap(mh, vbase, bytes, block, gfp);
 	int err;
 
 	if (!a)
 		return ERR_PTR(-ENOMEM);
-	err = kmh_arenamap_cover(&kmh_arenamap, a->first, a->npages, gfp);
+	err = kmh_arenamap_cover(block ? &kmh_blockmap : &kmh_arenamap, a->first, a->npages, gfp);
 	if (!err)
 		err = kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp);
 	if (err) {
@@ -100,14 +203,8 @@ static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t
 	return a;
 }
 
-/*
- * Take an arena of @bytes in heap pages, a multiple of KMH_PAGE_SIZE, from the kernel. It is
- * booked and in the arenas map, but in no list and no page allocator.
- *
- * Context: process context; sleeps, as @gfp must allow. Under a grow mutex. Return: the arena;
- * ERR_PTR(-EDQUOT) when a limit forbids it, ERR_PTR(-ENOMEM) when the kernel has not the memory.
- */
-struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp)
+/* kmh_arena_create() of an area. */
+static struct kmh_arena *kmh_arena_create_area(struct kmh_mheap *mh, size_t bytes, gfp_t gfp)
 {
 	size_t align = max(KMH_PAGE_SIZE, PAGE_SIZE), booked = bytes + align - PAGE_SIZE;
 	struct kmh_arena *a = ERR_PTR(-ENOMEM);
@@ -121,14 +218,77 @@ struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp
 	kmh_heap_unbook(mh->heap, booked - bytes);
 	booked = bytes;
 	if (kmh_heap_sanitized(mh->heap))
-		kmh_sanitize_arena(vbase, bytes);
-	a = kmh_arena_map(mh, vbase, bytes, gfp);
+		kmh_sanitize_arena(vbase, bytes, false);
+	a = kmh_arena_map(mh, vbase, bytes, false, gfp);
 	if (!IS_ERR(a))
 		return a;
 	kmh_backend_free_arena(vbase);
 unbook:
 	kmh_heap_unbook(mh->heap, booked);
 	return a;
+}
+
+/* kmh_arena_create() of a block. */
+static struct kmh_arena *kmh_arena_create_block(struct kmh_mheap *mh, size_t bytes, gfp_t gfp)
+{
+	struct kmh_arena *a = ERR_PTR(-ENOMEM);
+	struct page *page;
+	unsigned long i;
+
+	if (!kmh_heap_book(mh->heap, bytes))
+		return ERR_PTR(-EDQUOT);
+	page = kmh_backend_block(bytes, gfp, mh->nid);
+	if (!page)
+		goto unbook;
+	a = kmh_arena_map(mh, page_address(page), bytes, true, gfp);
+	if (!IS_ERR(a)) {
+		if (kmh_heap_sanitized(mh->heap))
+			kmh_sanitize_arena(a->vbase, bytes, true);
+		else	/* kmemleak looks for pointers in areas, but in no pages */
+			kmemleak_alloc(a->vbase, bytes, 1, kmh_backend_gfp(gfp));
+		return a;
+	}
+	for (i = 0; i < bytes >> PAGE_SHIFT; i++) {
+		set_page_private(page + i, 0);
+		kmh_backend_free_block_page(page + i);
+	}
+	kmh_backend_forget_arena();
+unbook:
+	kmh_heap_unbook(mh->heap, bytes);
+	return a;
+}
+
+/*
+ * Take an arena of @bytes in heap pages, a multiple of KMH_PAGE_SIZE, for a @block a power of two,
+ * from the kernel. It is booked and in the arenas map, but in no list and no page allocator.
+ *
+ * Context: process context; sleeps, as @gfp must allow. Under a grow mutex. Return: the arena;
+ * ERR_PTR(-EDQUOT) when a limit forbids it, ERR_PTR(-ENOMEM) when the kernel has not the memory.
+ */
+struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, bool block, gfp_t gfp)
+{
+	return block ? kmh_arena_create_block(mh, bytes, gfp) :
+		       kmh_arena_create_area(mh, bytes, gfp);
+}
+
+/* Cases count on the pages of the first arena, whatever the parameter says of its backing. */
+#ifdef KMHEAP_KUNIT
+#define KMH_FIRST_BLOCK_BYTES	KMH_ARENA_MIN_BYTES
+#else
+#define KMH_FIRST_BLOCK_BYTES	KMH_BLOCK_MIN_BYTES
+#endif
+
+/* The size of the first arena of a heap: small, so that small heaps cost little. */
+size_t kmh_heap_first_bytes(const struct kmheap *heap)
+{
+	switch (heap->backing) {
+	case KMH_BACKING_AREA:
+		return KMH_ARENA_MIN_BYTES;
+	case KMH_BACKING_LINEAR:
+		return KMH_BLOCK_MIN_BYTES;
+	default:
+		return KMH_FIRST_BLOCK_BYTES;
+	}
 }
 
 /*
@@ -189,10 +349,14 @@ bool kmh_arenas_have_left(u64 turn)
  */
 void kmh_arena_destroy(struct kmh_arena *a)
 {
+	struct page *lost = kmh_arena_lost_page(a, 0, ULONG_MAX);
 	struct kmheap *heap = a->heap;
 
-	if (unlikely(kmh_arena_is_lost(a))) {
-		kmh_arena_report_lost(a);
+	if (unlikely(lost))
+		kmh_arena_report_lost(a, lost);
+	if (a->block) {
+		kmh_arena_free_block(a);
+	} else if (unlikely(lost)) {
 		kmh_backend_forget_arena();
 	} else {
 		set_page_private(a->pages[0], 0);

@@ -18,7 +18,7 @@ struct page;
 #define KMH_ARENA_FULL_MIN_BYTES	(2UL << 20)
 #define KMH_ARENA_MAX_BYTES	(1024UL << 20)
 
-/* One vmalloc area of one heap. */
+/* One vmalloc area, or one block of the page allocator, of one heap; see base/backing.h. */
 struct kmh_arena {
 	struct kmheap *heap;
 	struct kmh_mheap *mheap;
@@ -30,6 +30,7 @@ struct kmh_arena {
 	unsigned long zeroed_from;	/* pages from here on are known to be zero */
 	bool left;			/* the page heap; booked until it is gone */
 	bool dedicated;			/* made for one object over half an arena */
+	bool block;			/* and no area; never both */
 	bool lost;			/* somebody else has freed it; under the page heap's lock */
 	bool empties;			/* in a drain, by a guess; under arenas_mutex */
 	unsigned long cookie;		/* leaving: the grace period to wait for */
@@ -40,7 +41,9 @@ struct kmh_arena {
 	unsigned long *page_inuse;	/* a span begins here */
 	unsigned long *page_marks;	/* ... and has a marked object */
 	unsigned long *page_specials;	/* ... and has an object with a special */
-	struct page **pages;		/* the kernel's pages, from @vbase on */
+	struct page **pages;		/* of an area: the kernel's pages, from @vbase on */
+	struct page *block_page;	/* of a block: the first of them; the others follow */
+	unsigned long looked;		/* the last page that a short look was at */
 	struct kmh_parange range;	/* its pages */
 };
 
@@ -54,7 +57,14 @@ static inline struct kmh_arena *kmh_range_arena(struct kmh_parange *r)
 	return container_of(r, struct kmh_arena, range);
 }
 
-struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, gfp_t gfp);
+/* The kernel's page @i of the arena, counted from @vbase. */
+static inline struct page *kmh_arena_page(const struct kmh_arena *a, unsigned long i)
+{
+	return a->block ? a->block_page + i : a->pages[i];
+}
+
+struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, bool block, gfp_t gfp);
+size_t kmh_heap_first_bytes(const struct kmheap *heap);
 void kmh_arena_destroy(struct kmh_arena *a);
 bool kmh_arena_use_pages(struct kmh_arena *a, unsigned long page, unsigned long npages);
 void kmh_arena_unmap_free(struct kmh_arena *a);
@@ -62,8 +72,11 @@ void kmh_arena_unmap(struct kmh_arena *a, struct kmh_mspan **spans);
 bool kmh_arena_has_span(const struct kmh_arena *a, const struct kmh_mspan *s);
 unsigned long kmh_arena_span_pages(const struct kmh_arena *a, const struct kmh_mspan *s,
 				   unsigned long page);
-bool kmh_arena_is_lost(const struct kmh_arena *a);
-void kmh_arena_report_lost(const struct kmh_arena *a);
+struct page *kmh_arena_lost_page(const struct kmh_arena *a, unsigned long from, unsigned long n);
+bool kmh_arena_look(struct kmh_arena *a);
+void kmh_arena_report_lost(const struct kmh_arena *a, const struct page *page);
+void kmh_arena_free_block(struct kmh_arena *a);
+size_t kmh_arena_kept_bytes(const struct kmh_arena *a);
 
 /* Arenas that leave: each is counted from when it is out of its page heap until it is gone. */
 extern wait_queue_head_t kmh_arena_left;

@@ -10,8 +10,8 @@
  * finds no pages, and kmheap_shrink() look at it again; once the last other reference has gone it
  * is released. For the figures it is free meanwhile, and the footprint includes it.
  *
- * vmalloc() splits what it takes into single pages (also behind huge mappings, from 5.18 on),
- * so each page counts its own references: one, when only the heap has it.
+ * vmalloc() splits what it takes into single pages (also behind huge mappings, from 5.18 on), and
+ * so are blocks, so each page counts its own references: one, when only the heap has it.
  */
 #include <linux/mm.h>
 #include <linux/page_ref.h>
@@ -30,13 +30,15 @@ bool kmh_large_is_held(const struct kmh_mspan *s)
 	const struct kmh_arena *a = s->arena;
 	unsigned long from = s->base - (unsigned long)a->vbase;
 	unsigned long to = from + ((unsigned long)s->npages << KMH_PAGE_SHIFT) - 1;
-	struct page **page = a->pages + (from >> PAGE_SHIFT);
-	struct page **last = a->pages + (to >> PAGE_SHIFT);
+	unsigned long i, last = to >> PAGE_SHIFT;
 	int others = 0;
 
-	/* Mostly no page has another user: without a branch for each page the loads overlap. */
-	for (; page <= last; page++)
-		others |= page_ref_count(*page) & ~1;	/* 0: freed by a client, see lost_arena.c */
+	/*
+	 * Mostly no page has another user: without a branch for each page the loads overlap. A
+	 * count of 0 is that of a page that a client has freed: see lost_arena.c.
+	 */
+	for (i = from >> PAGE_SHIFT; i <= last; i++)
+		others |= page_ref_count(kmh_arena_page(a, i)) & ~1;
 	return others;
 }
 

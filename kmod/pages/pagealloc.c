@@ -153,9 +153,23 @@ static struct kmh_parange *index_pick(struct kmh_pagealloc *pa, unsigned long np
 }
 
 /*
+ * The youngest range of at least @npages that is entirely free. If all ranges are blocks (arena.h),
+ * which begin at a multiple of their length, it has each shorter run aligned to its length.
+ */
+static struct kmh_parange *index_pick_empty(struct kmh_pagealloc *pa, unsigned long npages)
+{
+	unsigned int class = find_next_bit(pa->nonempty[STEP_EMPTY], KMH_PA_CLASSES,
+					   run_class(npages));
+
+	if (class >= KMH_PA_CLASSES)
+		return NULL;
+	return hlist_entry(pa->bucket[STEP_EMPTY][class].first, struct kmh_parange, index);
+}
+
+/*
  * The fullest range with an aligned run, by trying. A range counts as one try even when it is
  * dismissed at a glance. When the tries are used up, a range is taken in which every
- * alignment fits.
+ * alignment fits, or a block that was made for the run.
  */
 static struct kmh_parange *index_pick_aligned(struct kmh_pagealloc *pa, unsigned long npages,
 					      unsigned long align, unsigned long *start)
@@ -176,9 +190,13 @@ static struct kmh_parange *index_pick_aligned(struct kmh_pagealloc *pa, unsigned
 		class++;
 	}
 	r = index_pick(pa, npages + align - 1);
+	if (!r) {
+		r = index_pick_empty(pa, max(npages, align));
+		budget = 1;	/* in a block the first try is right */
+	}
 	if (r)
 		*start = kmh_parange_find_aligned(r, npages, align, &budget);
-	return r;
+	return r && *start != KMH_PARANGE_NONE ? r : NULL;
 }
 
 /* Make an allocator without ranges. There is nothing to destroy once all its ranges are removed. */

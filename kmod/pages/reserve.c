@@ -100,12 +100,16 @@ bool kmh_reserve_draw_locked(struct kmh_mheap *mh, unsigned long npages, bool se
 }
 
 /*
- * Length of the run that has to be free; 0 without a reserve. No dedicated arena is taken for
- * it.
+ * Length of the run that has to be free; 0 without a reserve. No dedicated arena is taken for it,
+ * nor is it longer than the heap can have one.
  */
 unsigned long kmh_reserve_run(const struct kmh_mheap *mh)
 {
-	return min(READ_ONCE(mh->reserve.pages), kmh_arena_bytes / 2 >> KMH_PAGE_SHIFT);
+	unsigned long run = min(READ_ONCE(mh->reserve.pages),
+				kmh_arena_bytes / 2 >> KMH_PAGE_SHIFT);
+
+	return mh->heap->backing == KMH_BACKING_LINEAR ?
+		       min(run, (unsigned long)KMH_BLOCK_MAX_PAGES) : run;
 }
 
 /*

@@ -113,11 +113,15 @@ void kmh_sanitize_misuse(unsigned long addr)
 		__asan_report_load1_noabort((void *)addr);
 }
 
-/* A fresh arena: nothing in it is an object, and none of it a reference. */
-void kmh_sanitize_arena(const void *vbase, size_t bytes)
+/*
+ * A fresh arena: nothing in it is an object, and none of it a reference. The pages of a @block are
+ * on nobody's books.
+ */
+void kmh_sanitize_arena(const void *vbase, size_t bytes, bool block)
 {
 	kmh_kasan_set((unsigned long)vbase, bytes, KMH_KASAN_FREE);
-	kmemleak_free(vbase);
+	if (!block)
+		kmemleak_free(vbase);
 }
 
 /* May the object at @at be freed with @bytes? Once resized it has had several sizes. */

@@ -44,7 +44,7 @@ extern bool kmh_sanitize_heaps;		/* heaps that are made from now on */
 
 void kmh_sanitize_misuse(unsigned long addr);
 void kmh_sanitize_init(struct kmheap *heap);
-void kmh_sanitize_arena(const void *vbase, size_t bytes);
+void kmh_sanitize_arena(const void *vbase, size_t bytes, bool block);
 bool kmh_sanitize_may_be(const struct kmh_mspan *s, const struct kmh_where *at, size_t bytes);
 void kmh_sanitize_locate(struct kmh_where *at);
 void kmh_sanitize_deferred(unsigned long addr);

@@ -42,6 +42,7 @@ struct kmh_grow_size {
 	size_t want;		/* what would be good to have */
 	bool dedicated;
 	bool patch;		/* does not change the size of the next arena */
+	bool block;
 };
 
 /*
@@ -81,8 +82,68 @@ static size_t kmh_long_runs_bytes(struct kmheap *heap, size_t run)
 	return round_up(bytes / run * run, max(KMH_PAGE_SIZE, PAGE_SIZE));
 }
 
-static struct kmh_grow_size kmh_grow_size(struct kmh_mheap *mh, unsigned long npages,
-					  unsigned long align)
+/* Is so much free in @mh, but in runs that are too short for @npages? Then a small arena does. */
+static bool kmh_is_patch(const struct kmh_mheap *mh, unsigned long npages, size_t want)
+{
+	return want >= KMH_ARENA_FULL_MIN_BYTES && npages > 1 &&
+	       READ_ONCE(mh->pa.nfree) >= want / 2 >> KMH_PAGE_SHIFT;
+}
+
+/*
+ * Is the heap to try a block for such a run? A run that is to have an arena of its own has an area,
+ * which fits it, unless the heap is of blocks alone.
+ */
+static bool kmh_wants_block(const struct kmheap *heap, unsigned long npages, unsigned long align)
+{
+	if (heap->backing == KMH_BACKING_AREA || !kmh_fits_block(npages, align))
+		return false;
+	return heap->backing == KMH_BACKING_LINEAR || !kmh_wants_own_arena(npages);
+}
+
+/* A block for long runs: not much beside them, as of an arena (kmh_long_runs_bytes()). */
+static size_t kmh_long_block_bytes(struct kmheap *heap)
+{
+	size_t share = atomic_long_read(&heap->arena_bytes) / KMH_ARENA_SHARE;
+
+	return rounddown_pow_of_two(clamp_t(size_t, share, KMH_ARENA_MIN_BYTES,
+					    KMH_BLOCK_MAX_BYTES));
+}
+
+/* Sizes of a block, which is a power of two and aligned to itself. */
+static struct kmh_grow_size kmh_grow_block_size(struct kmh_mheap *mh, unsigned long npages,
+						unsigned long align)
+{
+	size_t run = roundup_pow_of_two(max(npages, align)) << KMH_PAGE_SHIFT;
+	size_t most = min(kmh_most_arena_bytes(mh->heap), KMH_BLOCK_MAX_BYTES);
+	size_t least = KMH_BLOCK_MIN_BYTES;
+	bool urgent = current->flags & PF_MEMALLOC;
+	struct kmh_grow_size g = {
+		.dedicated = kmh_wants_own_arena(npages),
+		.patch = true,
+		.block = true,
+	};
+
+	if (urgent)
+		least = max(KMH_ARENA_URGENT_BYTES, PAGE_SIZE);
+	g.need = max(run, least);
+	g.want = min(READ_ONCE(mh->heap->next_arena_bytes), most);
+	if (urgent || g.dedicated || kmh_memory_is_short(g.want)) {
+		g.want = g.need;
+		return g;
+	}
+	if (kmh_is_long_run(npages) && align == 1) {
+		g.want = max(g.need, kmh_long_block_bytes(mh->heap));
+		return g;
+	}
+	g.patch = kmh_is_patch(mh, npages, g.want);
+	if (g.patch)
+		g.want /= 4;
+	g.want = max(g.want, g.need);
+	return g;
+}
+
+static struct kmh_grow_size kmh_grow_area_size(struct kmh_mheap *mh, unsigned long npages,
+					       unsigned long align)
 {
 	struct kmheap *heap = mh->heap;
 	struct kmh_grow_size g = {
@@ -113,15 +174,24 @@ static struct kmh_grow_size kmh_grow_size(struct kmh_mheap *mh, unsigned long np
 		g.want = g.need;
 		return g;
 	}
-	/* Is so much free, but in runs that are too short? */
-	g.patch = g.want >= KMH_ARENA_FULL_MIN_BYTES && npages > 1 &&
-		  READ_ONCE(mh->pa.nfree) >= g.want / 2 >> KMH_PAGE_SHIFT;
+	g.patch = kmh_is_patch(mh, npages, g.want);
 	if (g.patch)
 		g.want /= 4;
 	while (g.want < g.need)
 		g.want *= 2;
 	g.need = max(g.need, KMH_ARENA_MIN_BYTES);
 	return g;
+}
+
+/*
+ * For a size that would only be good to have. A smaller block of the node that is asked for is
+ * better than a larger one of another node; vmalloc() takes no node to insist on, and warns about
+ * __GFP_NOMEMALLOC.
+ */
+static gfp_t kmh_gfp_try(gfp_t gfp, bool block)
+{
+	gfp |= __GFP_NORETRY | __GFP_NOWARN;
+	return block ? gfp | __GFP_NOMEMALLOC | __GFP_THISNODE : gfp;
 }
 
 /*
@@ -137,11 +207,11 @@ static struct kmh_arena *kmh_mheap_new_arena(struct kmh_mheap *mh, struct kmh_gr
 
 	for (; bytes > g.need;
 	     bytes = max(round_up(bytes / 2, max(KMH_PAGE_SIZE, PAGE_SIZE)), g.need)) {
-		a = kmh_arena_create(mh, bytes, gfp | __GFP_NORETRY | __GFP_NOWARN);
+		a = kmh_arena_create(mh, bytes, g.block, kmh_gfp_try(gfp, g.block));
 		if (!IS_ERR(a))
 			return a;
 	}
-	return kmh_arena_create(mh, g.need, gfp);
+	return kmh_arena_create(mh, g.need, g.block, gfp);
 }
 
 static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a, bool patch)
@@ -168,14 +238,38 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a, bool 
 	mutex_unlock(&mh->heap->arenas_mutex);
 }
 
+/*
+ * An arena that holds such a run, of the kind that the heap is to have; @g is set to the sizes.
+ * Return: an arena or an ERR_PTR().
+ */
+static struct kmh_arena *kmh_mheap_take_arena(struct kmh_mheap *mh, unsigned long npages,
+					      unsigned long align, gfp_t gfp,
+					      struct kmh_grow_size *g)
+{
+	enum kmh_backing backing = mh->heap->backing;
+	struct kmh_arena *a;
+
+	if (kmh_heap_lacks_run(mh->heap, npages, align))
+		return ERR_PTR(-ENOMEM);
+	if (kmh_wants_block(mh->heap, npages, align)) {
+		*g = kmh_grow_block_size(mh, npages, align);
+		a = kmh_mheap_new_arena(mh, *g, backing == KMH_BACKING_AUTO ?
+						gfp | __GFP_NORETRY | __GFP_NOWARN : gfp);
+		if (backing != KMH_BACKING_AUTO || a != ERR_PTR(-ENOMEM))
+			return a;
+	}
+	*g = kmh_grow_area_size(mh, npages, align);
+	return kmh_mheap_new_arena(mh, *g, gfp);
+}
+
 /* Take an arena that holds such a run, whatever is free. Context: process context; sleeps. */
 int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
 			 gfp_t gfp)
 {
-	struct kmh_grow_size g = kmh_grow_size(mh, npages, align);
+	struct kmh_grow_size g;
 	struct kmh_arena *a;
 
-	a = kmh_mheap_new_arena(mh, g, gfp);
+	a = kmh_mheap_take_arena(mh, npages, align, gfp, &g);
 	if (IS_ERR(a))
 		return PTR_ERR(a);
 	a->dedicated = g.dedicated;
@@ -300,6 +394,16 @@ static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 	return err;
 }
 
+/* The least bytes that the heap has to be allowed for such a run. */
+static size_t kmh_grow_need(struct kmh_mheap *mh, unsigned long npages, unsigned long align)
+{
+	if (kmh_wants_block(mh->heap, npages, align))
+		return kmh_grow_block_size(mh, npages, align).need;
+	/* An area of small pages is larger than its heap pages; see kmh_backend_arena(). */
+	return kmh_grow_area_size(mh, npages, align).need + max(KMH_PAGE_SIZE, PAGE_SIZE) -
+	       PAGE_SIZE;
+}
+
 /* kmh_mheap_grow(), with @room said. At a limit everything that is empty is given back for it. */
 static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room,
 			       unsigned long seen, gfp_t gfp)
@@ -312,9 +416,7 @@ static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room
 	err = kmh_mheap_try_room(mh, room, seen, gfp);
 	if (err != -EDQUOT || room->ahead)
 		return err ? -ENOMEM : 0;
-	/* An area of small pages is larger than its heap pages; see kmh_backend_arena(). */
-	bytes = kmh_grow_size(mh, room->npages, room->align).need +
-		max(KMH_PAGE_SIZE, PAGE_SIZE) - PAGE_SIZE;
+	bytes = kmh_grow_need(mh, room->npages, room->align);
 	seen = READ_ONCE(mh->ngrown);
 	if (kmh_limit_drain(mh->heap, bytes))
 		err = kmh_mheap_try_room(mh, room, seen, gfp);

@@ -9,13 +9,18 @@
  * through the page allocator. The validators, the scavenger and callers that give an arena
  * back compare.
  *
- * An arena that does not exist any more is *lost*. It is reported, counted as an invalid
- * free, and never given to vfree() again, because the addresses may have another user by now.
- * No page of it is allocated any more, and no slot: its spans get the state of the sentinel
- * "gone", so that a free of an object in it is reported and ignored, and are taken off every
- * list. Finalizers of its objects do not run: there is nothing left to finalize. The rest of
- * the heap goes on. Descriptors and tables stay until the heap ends, because stale pointers
- * lead to them.
+ * kfree() of an object in a block frees the one page that the object begins in (6.1 and 6.12, with
+ * a warning; 7.x warns and refuses), because a page of no slab looks like one that kmalloc() has
+ * taken from the page allocator. So each page of a block has such a mark. The validators look at
+ * all of them, the scavenger at one of each block in a step.
+ *
+ * An arena that does not exist any more, or lacks a page, is *lost*. It is reported, counted as an
+ * invalid free, and an area is never given to vfree() again, because the addresses may have another
+ * user by now. No page of it is allocated any more, and no slot: its spans get the state of the
+ * sentinel "gone", so that a free of an object in it is reported and ignored, and are taken off
+ * every list. Finalizers of its objects do not run: there is nothing left to finalize. The rest of
+ * the heap goes on. Descriptors and tables stay until the heap ends, because stale pointers lead to
+ * them, and so do the other pages of a block, because objects that nobody has freed are in them.
  */
 #include <linux/delay.h>
 
@@ -109,23 +114,42 @@ static void kmh_lost_quarantine(struct kmheap *heap)
 }
 
 /*
- * Look for arenas that a client has freed: they are reported and leave the heap. Context: process
- * context; sleeps. Return: how many were found.
+ * An area is the heap's no more. Of a block all pages but a few are, until the heap ends, for the
+ * sake of the live objects in them: they count as metadata.
  */
-unsigned int kmh_lost_find(struct kmheap *heap)
+static void kmh_lost_unbook(struct kmh_arena *a)
+{
+	size_t kept = a->block ? kmh_arena_kept_bytes(a) : 0;
+
+	kmh_heap_account_metadata(a->heap, kept);
+	a->meta_bytes += kept;
+	kmh_heap_unbook(a->heap, a->bytes);
+	if (!a->block)
+		kmh_backend_forget_arena();
+}
+
+/*
+ * Look for arenas that a client has freed: they are reported and leave the heap. @glance: look at
+ * one page of each block, by turns, and not at all of them. Context: process context; sleeps.
+ * Return: how many were found.
+ */
+unsigned int kmh_lost_find(struct kmheap *heap, bool glance)
 {
 	struct kmh_arena *a, *next;
+	struct page *page;
 	unsigned int n = 0;
 
 	mutex_lock(&heap->arenas_mutex);
 	list_for_each_entry_safe(a, next, &heap->arenas, list) {
-		if (likely(!kmh_arena_is_lost(a)))
+		if (likely(glance && !kmh_arena_look(a)))
 			continue;
-		kmh_arena_report_lost(a);
+		page = kmh_arena_lost_page(a, 0, ULONG_MAX);
+		if (likely(!page))
+			continue;
+		kmh_arena_report_lost(a, page);
 		kmh_lost_close(a);
 		list_move_tail(&a->list, &heap->lost);
-		kmh_heap_unbook(heap, a->bytes);
-		kmh_backend_forget_arena();
+		kmh_lost_unbook(a);
 		n++;
 	}
 	mutex_unlock(&heap->arenas_mutex);
@@ -135,8 +159,8 @@ unsigned int kmh_lost_find(struct kmheap *heap)
 }
 
 /*
- * Free the tables of lost arenas. Context: process context; a grace period after
- * kmh_arena_unmap().
+ * Free the tables of lost arenas, and of lost blocks the pages that are still the heap's. Context:
+ * process context; a grace period after kmh_arena_unmap().
  */
 void kmh_lost_free(struct kmheap *heap)
 {
@@ -144,6 +168,8 @@ void kmh_lost_free(struct kmheap *heap)
 
 	list_for_each_entry_safe(a, next, &heap->lost, list) {
 		list_del(&a->list);
+		if (a->block)
+			kmh_arena_free_block(a);
 		kmh_heap_account_metadata(heap, -(long)a->meta_bytes);
 		kmh_backend_free(a);
 	}

@@ -3,9 +3,11 @@
 #ifndef _KMHEAP_LOST_ARENA_H
 #define _KMHEAP_LOST_ARENA_H
 
+#include <linux/types.h>
+
 struct kmheap;
 
-unsigned int kmh_lost_find(struct kmheap *heap);
+unsigned int kmh_lost_find(struct kmheap *heap, bool glance);
 void kmh_lost_free(struct kmheap *heap);
 
 #endif /* _KMHEAP_LOST_ARENA_H */

@@ -290,7 +290,7 @@ bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
 
 	if (!READ_ONCE(kmh_scavenge_rate))
 		return false;
-	kmh_lost_find(heap);
+	kmh_lost_find(heap, true);
 	kmh_sweep_announced(heap);
 	held = kmh_held_release(heap);
 	more = kmh_scavenge_arenas(heap);
