@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a heap takes from the kernel for buffers that vmalloc() would have given: how well
- * they pack, what is left when they are gone, and what happens to pages that another user
- * holds or frees.
+ * What a heap takes from the kernel for buffers that vmalloc() or kmalloc() would have given: how
+ * well they pack, what is left when they are gone, what happens to pages that another user holds or
+ * frees, and whether linear ones may be handed to others.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -12,6 +12,7 @@
 #include <linux/module.h>
 #include <linux/prandom.h>
 #include <linux/random.h>
+#include <linux/scatterlist.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -24,10 +25,11 @@ static struct kmheap *area_heap;
 static void **area_p;
 static unsigned int area_n;
 static u64 area_peak;
+static unsigned int area_flags;		/* of the heap */
 
 static int area_renew(void)
 {
-	static const struct kmheap_attr attr = { .owner = THIS_MODULE };
+	const struct kmheap_attr attr = { .owner = THIS_MODULE, .flags = area_flags };
 
 	kmheap_destroy(area_heap);
 	area_heap = kmheap_create("area", &attr);
@@ -285,7 +287,10 @@ static int area_held(char *args)
 	return 0;
 }
 
-/* steal BYTES: pass an object to vfree(), as kvfree() and kfree_rcu() do */
+/*
+ * steal BYTES: pass an object to vfree(), as kvfree() and kfree_rcu() do, or a linear one to
+ * kfree(); says whether that freed the object's first page
+ */
 static int area_steal(char *args)
 {
 	unsigned long bytes;
@@ -297,8 +302,71 @@ static int area_steal(char *args)
 		err = area_take(100, 1);
 	if (err)
 		return err;
-	vfree(area_p[0]);
+	if (kmheap_is_linear(area_p[0])) {
+		struct page *page = virt_to_page(area_p[0]);
+
+		kfree(area_p[0]);
+		client_say("freed %d\n", !page_ref_count(page) || !page_private(page));
+	} else {
+		vfree(area_p[0]);
+		client_say("freed 1\n");
+	}
 	return 0;
+}
+
+/* ---- what linear objects are for */
+
+static const size_t area_sg_bytes[] = { 16, 300, 4096, 10000, 64 << 10, 1 << 20 };
+
+/* Copy @flat to the objects, and back to where it is cleared. Return: 0 or -EUCLEAN. */
+static int area_sg_copy(u8 *flat, size_t sum)
+{
+	struct scatterlist sg[ARRAY_SIZE(area_sg_bytes)];
+	size_t i, at = 0;
+
+	sg_init_table(sg, area_n);
+	for (i = 0; i < area_n; i++) {
+		if (!kmheap_is_linear(area_p[i]))
+			return -EUCLEAN;
+		sg_set_buf(&sg[i], area_p[i], area_sg_bytes[i]);
+	}
+	for (i = 0; i < sum; i++)
+		flat[i] = i % 251;
+	if (sg_copy_from_buffer(sg, area_n, flat, sum) != sum)
+		return -EUCLEAN;
+	for (i = 0; i < area_n; at += area_sg_bytes[i++])
+		if (memcmp(area_p[i], flat + at, area_sg_bytes[i]))
+			return -EUCLEAN;
+	memset(flat, 0, sum);
+	if (sg_copy_to_buffer(sg, area_n, flat, sum) != sum)
+		return -EUCLEAN;
+	for (i = 0; i < sum; i++)
+		if (flat[i] != i % 251)
+			return -EUCLEAN;
+	return 0;
+}
+
+/* sg: a scatterlist over objects of a heap with KMHEAP_LINEAR */
+static int area_sg(char *args)
+{
+	int err = 0, end;
+	size_t sum = 0;
+	u8 *flat;
+
+	area_flags = KMHEAP_LINEAR;
+	err = area_renew();
+	while (!err && area_n < ARRAY_SIZE(area_sg_bytes)) {
+		sum += area_sg_bytes[area_n];
+		err = area_take(area_sg_bytes[area_n], 1);
+	}
+	flat = vmalloc(sum);
+	if (!err)
+		err = flat ? area_sg_copy(flat, sum) : -ENOMEM;
+	vfree(flat);
+	area_free_all();
+	area_flags = 0;
+	end = area_renew();
+	return err ?: end;
 }
 
 /* go_on: use the heap as before; frees of objects in the lost arena are ignored */
@@ -316,9 +384,10 @@ static int area_go_on(char *args)
 	return err;
 }
 
-/* renew: destroy the heap and create a new one */
+/* renew [linear]: destroy the heap and create a new one */
 static int area_renew_cmd(char *args)
 {
+	area_flags = args && !strcmp(args, "linear") ? KMHEAP_LINEAR : 0;
 	area_n = 0;
 	return area_renew();
 }
@@ -328,6 +397,7 @@ static const struct client_command area_commands[] = {
 	{ "load", area_load },
 	{ "held", area_held },
 	{ "steal", area_steal },
+	{ "sg", area_sg },
 	{ "go_on", area_go_on },
 	{ "renew", area_renew_cmd },
 	{}

@@ -25,7 +25,7 @@ all_on() {
 
 # node_bytes NODE: bytes of arenas on NODE.
 node_bytes() {
-	awk -v nid="$1" 'NF == 6 && NR > 1 && $3 == nid { sum += $2 } END { print sum + 0 }' \
+	awk -v nid="$1" 'NF == 7 && NR > 1 && $3 == nid { sum += $2 } END { print sum + 0 }' \
 		"$KMHEAP_DEBUGFS/heaps/numa/arenas"
 }
 

@@ -9,7 +9,7 @@
 
 kib=1024
 mib=1048576
-plan 22
+plan 23
 
 value() {
 	answer area_client "$1"
@@ -58,6 +58,8 @@ held() {
 for bytes in $((64 * kib)) $mib $((2 * mib)) $((4 * mib)); do
 	check "$bytes bytes freed with pages that somebody else has" held "$bytes"
 done
+
+check "a scatterlist over objects of a linear heap" tell area_client sg
 check "nobody has reported anything" quiet
 
 unload area_client

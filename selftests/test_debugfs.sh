@@ -136,10 +136,11 @@ arenas_form() {
 			}
 			if (maps && free > pages) { print "more free than pages"; bad = 1 }
 		}
-		NR == 1 { if ($0 != "base bytes node pages free_pages dedicated") bad = 1; next }
-		NF == 6 {
+		NR == 1 { if ($0 != "base bytes node pages free_pages dedicated backing") bad = 1; next }
+		NF == 7 {
 			finish(); maps++; n++; bytes += $2; pages = $4; free = $5; chars = 0
 			if ($4 * 8192 > $2 || ($6 != 0 && $6 != 1)) { print "odd:", $0; bad = 1 }
+			if ($7 != "area" && $7 != "block") { print "odd:", $0; bad = 1 }
 			next
 		}
 		/^  [CsLtM.]+$/ {

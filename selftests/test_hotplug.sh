@@ -73,7 +73,7 @@ check "the figures add up" within 30 balanced stress
 # Whatever a dead CPU's cache still held would keep its span or its pages. The worker
 # that grows ahead may bring a new arena after shrinking: nothing in it is in use.
 all_free() {
-	awk 'NR > 1 && NF == 6 && $4 != $5 { print $4 - $5, "pages are in use in", $0; bad = 1 }
+	awk 'NR > 1 && NF == 7 && $4 != $5 { print $4 - $5, "pages are in use in", $0; bad = 1 }
 		END { exit bad }' "$KMHEAP_DEBUGFS/heaps/stress/arenas"
 }
 nothing_stranded() {

@@ -64,7 +64,7 @@ areas_at_start=$(area_bytes)
 check "takes 600 MiB" tell large_client alloc $((600 * mib))
 free_with=$(free_kib)
 check "which are an arena of their own" is arenas "$(stat arenas large)" = $((arenas_at_start + 1))
-check "which the arenas file shows" grep -q ' 1$' "$KMHEAP_DEBUGFS/heaps/large/arenas"
+check "which the arenas file shows" grep -q ' 1 area$' "$KMHEAP_DEBUGFS/heaps/large/arenas"
 check "gives them back" tell large_client free
 check "soon, and all of them" within 30 given_back
 free_again() {
