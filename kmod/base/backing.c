@@ -5,6 +5,8 @@
  * A heap's flags say it, or for a heap that does not care the module's parameter when the heap is
  * made. Documentation/memory.rst says what speaks for which.
  */
+#define pr_fmt(fmt) "kmheap: " fmt
+
 #include <linux/kernel.h>
 #include <linux/moduleparam.h>
 #include <linux/string.h>
@@ -25,8 +27,11 @@ static int kmh_backing_set(const char *text, const struct kernel_param *kp)
 {
 	int i = sysfs_match_string(kmh_backing_names, text);
 
-	if (i < 0)
+	if (i < 0) {
+		pr_err("backing=%*pE: must be area, block or auto\n",
+		       (int)strcspn(text, "\n"), text);
 		return i;
+	}
 	WRITE_ONCE(kmh_backing_default, i);
 	return 0;
 }

@@ -41,7 +41,7 @@ void kmh_unrefused(struct kmheap *heap, gfp_t gfp)
 bool kmh_gfp_ok(struct kmheap *heap, gfp_t gfp)
 {
 	if (WARN_ONCE(gfp & KMH_GFP_ZONES,
-		      "kmheap: no DMA zones here: vmalloc memory; gfp %pGg\n", &gfp)) {
+		      "kmheap: no DMA zones here: memory is of any zone; gfp %pGg\n", &gfp)) {
 		kmh_refused(heap, gfp);
 		return false;
 	}
