@@ -496,7 +496,8 @@ static void grow_race_thread(void *arg, unsigned int i)
 
 static void grow_against_release(struct kunit *test)
 {
-	struct grow_race r = { .heap = kmh_kunit_heap(test) };
+	/* Blocks would be there before the first arena has gone. */
+	struct grow_race r = { .heap = kmh_kunit_of_areas(test) };
 	struct kmh_mheap *mh = mheap(test);
 	unsigned long npages = 0, bytes = 0;
 	struct kmh_arena *a;

@@ -283,7 +283,7 @@ static struct page *kfree_as_before(void *p)
 	struct page *page = virt_to_page(p);
 
 	__free_page(page);
-	return page;
+	return page;	/* perhaps somebody else's by now */
 }
 
 /*
@@ -337,6 +337,27 @@ static void lost_page_is_found(struct kunit *test)
 	kmheap_destroy(heap);
 	KUNIT_EXPECT_EQ(test, block_pages(), pages);
 	KUNIT_EXPECT_LE(test, page_ref_count(page), 1);
+}
+
+/*
+ * A page that another has taken, and that has something where our mark was, as a slab has: the heap
+ * does not free it when it ends.
+ */
+static void lost_page_with_another_mark(struct kunit *test)
+{
+	struct kmheap *heap = heap_of(test, "kunit-linear", KMHEAP_LINEAR, 0);
+	void *p = kmheap_alloc(heap, SZ_64K, GFP_KERNEL);
+	struct page *page;
+
+	expect_linear(test, p, SZ_64K);
+	kmh_kunit_no_worker(heap);
+	page = virt_to_page(p);
+	set_page_private(page, 1);
+	kmheap_destroy(heap);
+	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	KUNIT_EXPECT_EQ(test, page_ref_count(page), 1);
+	set_page_private(page, 0);
+	__free_page(page);
 }
 
 /* The scavenger looks at one page a step, and has seen all of them in the end. */
@@ -397,6 +418,7 @@ static struct kunit_case block_cases[] = {
 	KUNIT_CASE(held_page_outlives_the_heap),
 	KUNIT_CASE(wrong_pointers_are_reported),
 	KUNIT_CASE(lost_page_is_found),
+	KUNIT_CASE(lost_page_with_another_mark),
 	KUNIT_CASE(scavenger_finds_a_lost_page),
 	KUNIT_CASE(first_levels_share_leaves),
 	{ }

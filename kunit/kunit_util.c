@@ -195,7 +195,7 @@ static void kmh_kunit_read_books(struct kunit *test, struct kmh_kunit_books *b)
 		list_for_each_entry(a, &heap->arenas, list) {
 			b->pool_bytes -= a->meta_bytes;
 			b->narenas--;
-			b->nblock_pages -= a->block ? a->bytes >> PAGE_SHIFT : 0;
+			b->nblock_pages -= a->block ? kmh_arena_held_bytes(a) >> PAGE_SHIFT : 0;
 			b->ntables--;
 		}
 		mutex_unlock(&heap->arenas_mutex);

@@ -674,9 +674,11 @@ static void magazines_are_given_back(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, kmh_magazine_len(mc, SPANCLASS), 0U);
 		}
 		kmh_mheap_drain_lists(&node(test)->mheap);
-		KUNIT_EXPECT_PTR_EQ(test, span(p[0])->heap, heap);
-		KUNIT_EXPECT_EQ(test, (int)span(p[0])->state, (int)KMH_SPAN_FREED);
-		KUNIT_EXPECT_EQ(test, (int)span(p[NR_SLOTS])->state, (int)KMH_SPAN_FREED);
+		/* Free; of a block perhaps with the kernel already. */
+		if (span(p[0])->state != KMH_SPAN_GONE)
+			KUNIT_EXPECT_PTR_EQ(test, span(p[0])->heap, heap);
+		KUNIT_EXPECT_LT(test, (int)span(p[0])->state, (int)KMH_SPAN_SMALL);
+		KUNIT_EXPECT_LT(test, (int)span(p[NR_SLOTS])->state, (int)KMH_SPAN_SMALL);
 		kmh_kunit_validate(test);
 		free_range(p, 2 * NR_SLOTS, 3 * NR_SLOTS);
 		kmheap_shrink(heap);

@@ -38,6 +38,13 @@ static inline struct kmheap *heap_alone(struct kunit *test)
 	return heap;
 }
 
+/* The same for a case that counts on memory that goes back by whole arenas. */
+static inline struct kmheap *heap_alone_of_areas(struct kunit *test)
+{
+	kmh_kunit_of_areas(test);
+	return heap_alone(test);
+}
+
 static inline size_t arena_bytes(struct kmheap *heap)
 {
 	return atomic_long_read(&heap->arena_bytes);

@@ -57,7 +57,7 @@ static unsigned int steps_to_the_end(struct kunit *test, struct kmheap *heap)
 
 static void step_gives_back_what_is_not_used(struct kunit *test)
 {
-	struct kmheap *heap = heap_alone(test);
+	struct kmheap *heap = heap_alone_of_areas(test);
 	size_t before = arena_bytes(heap), after;
 	unsigned int n;
 	void **p = load_objects(test, heap, BYTES, NOBJS);
@@ -113,7 +113,7 @@ static void step_finds_empty_spans_by_address(struct kunit *test)
 
 static void step_keeps_the_recent_peak(struct kunit *test)
 {
-	struct kmheap *heap = heap_alone(test);
+	struct kmheap *heap = heap_alone_of_areas(test);
 	void **p = load_objects(test, heap, BYTES, NOBJS);
 	unsigned int i;
 	size_t keep;

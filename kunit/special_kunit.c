@@ -175,7 +175,7 @@ static void finalize(struct kunit *test, struct kmheap *heap, const struct death
 static void finalizer_runs_once(struct kunit *test)
 {
 	const struct death *d = test->param_value;
-	struct kmheap_attr attr = { .flags = KMHEAP_COLLECTED };
+	struct kmheap_attr attr = { .flags = KMHEAP_COLLECTED | KMHEAP_AREA };
 	struct kmheap *heap = kmheap_create("kunit-collected", &attr);
 	unsigned int i;
 

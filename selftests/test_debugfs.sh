@@ -143,7 +143,7 @@ arenas_form() {
 			if ($7 != "area" && $7 != "block") { print "odd:", $0; bad = 1 }
 			next
 		}
-		/^  [CsLtM.]+$/ {
+		/^  [CsLtMr.]+$/ {
 			line = substr($0, 3)
 			if (length(line) > 64) { print "long line"; bad = 1 }
 			chars += length(line)

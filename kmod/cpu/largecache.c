@@ -304,7 +304,8 @@ static unsigned long kmh_parked_in_arena(struct kmh_arena *a, const struct kmh_m
 
 	kmh_wait_lock_irqsave(&a->mheap->lock, flags);
 	while (page < end) {
-		struct kmh_mspan *s = kmh_span_of_page(page);
+		struct kmh_mspan *s = kmh_arena_is_returned(a, page - a->first) ?
+					      &kmh_span_gone : kmh_span_of_page(page);
 		unsigned long step = s->state >= KMH_SPAN_SMALL ? s->npages : 0;
 
 		if (kmh_span_is_parked(s, page)) {

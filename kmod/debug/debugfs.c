@@ -238,7 +238,7 @@ static void kmh_show_page_map(struct seq_file *m, const struct kmh_arena *a)
 		if (i % KMH_MAP_LINE == 0)
 			seq_puts(m, i ? "\n  " : "  ");
 		preempt_disable();
-		c = kmh_page_char(a->first + i);
+		c = kmh_arena_is_returned(a, i) ? 'r' : kmh_page_char(a->first + i);
 		preempt_enable();
 		seq_putc(m, c);
 	}
@@ -326,6 +326,8 @@ static int kmh_spans_show_one(struct seq_file *m, void *v)
 		if (i % 256 == 255)
 			cond_resched();
 		row.home = NULL;
+		if (kmh_arena_is_returned(a, i))
+			continue;
 		kmh_walk_pages(a->range.first + i, a->range.first + i + 1, kmh_span_snapshot, &row);
 		if (!row.home)
 			continue;

@@ -97,7 +97,7 @@ static void kmh_walk_span(struct kmh_mspan *s, void *ctx)
 static void kmh_walk_arena(struct kmh_arena *a, struct kmh_heap_walk *w)
 {
 	unsigned long nfree = READ_ONCE(a->range.nfree);
-	u64 inuse = kmh_less(a->range.npages, nfree);
+	u64 inuse = kmh_less(kmh_parange_held(&a->range), nfree);
 
 	w->span_pages = 0;
 	kmh_walk_spans(a, kmh_walk_span, w);
@@ -106,20 +106,22 @@ static void kmh_walk_arena(struct kmh_arena *a, struct kmh_heap_walk *w)
 	/* Pages in use for the page heap and in no span are in a page cache, or parked. */
 	w->st.cached_bytes += kmh_less(inuse, w->span_pages) << KMH_PAGE_SHIFT;
 	w->st.waste_bytes += a->bytes - ((u64)a->range.npages << KMH_PAGE_SHIFT);
-	w->st.footprint_bytes += a->bytes;
+	w->st.footprint_bytes += kmh_arena_held_bytes(a);
 	w->st.page_heap_bytes += (u64)nfree << KMH_PAGE_SHIFT;
-	if (!inuse)
+	if (a->returned)	/* page by page */
+		w->st.releasable_bytes += (u64)nfree << KMH_PAGE_SHIFT;
+	else if (!inuse)
 		w->st.releasable_bytes += a->bytes;
 }
 
 /* An arena that reclaim has detached and that is not given back yet: free, but on no level. */
 static void kmh_walk_leaving(struct kmh_arena *a, struct kmh_heap_walk *w)
 {
-	u64 free = (u64)a->range.npages << KMH_PAGE_SHIFT;
+	u64 free = (u64)kmh_parange_held(&a->range) << KMH_PAGE_SHIFT;
 
 	w->st.free_bytes += free;
-	w->st.waste_bytes += a->bytes - free;
-	w->st.footprint_bytes += a->bytes;
+	w->st.waste_bytes += kmh_arena_held_bytes(a) - free;
+	w->st.footprint_bytes += kmh_arena_held_bytes(a);
 }
 
 /*

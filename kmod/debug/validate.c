@@ -39,6 +39,11 @@ static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c)
 		return 1;
 	}
 	for (i = 0; i < s->npages; i++) {
+		if (kmh_arena_is_returned(c->arena, first + i - c->arena->first)) {
+			c->finding(c->ctx, "heap %s: page %lu of span %p is the kernel's",
+				   c->heap->name, i, s);
+			return 1;
+		}
 		if (kmh_span_of_page(first + i) == s)
 			continue;
 		smp_rmb();	/* pairs with kmh_arenamap_replace(): being freed? */
@@ -108,7 +113,8 @@ static unsigned long kmh_span_pages_locked(struct kmh_arena *a)
 
 	lockdep_assert_held(&a->mheap->lock);
 	while (page < end) {
-		struct kmh_mspan *s = kmh_span_of_page(page);
+		struct kmh_mspan *s = kmh_arena_is_returned(a, page - a->first) ?
+					      &kmh_span_gone : kmh_span_of_page(page);
 		unsigned long step = s->state >= KMH_SPAN_SMALL ||
 				     kmh_span_is_parked(s, page) ? s->npages : 0;
 
@@ -134,7 +140,7 @@ static void kmh_check_arena(struct kmh_check *c)
 	for (looks = 0; looks < KMH_FINDING_LOOKS; looks++) {
 		kmh_wait_lock_irqsave(&a->mheap->lock, flags);
 		covered = kmh_span_pages_locked(a);
-		inuse = a->range.npages - a->range.nfree;
+		inuse = kmh_parange_held(&a->range) - a->range.nfree;
 		kmh_unlock_irqrestore(&a->mheap->lock, flags);
 		if (inuse >= covered && inuse - covered <= cached_max)
 			return;
@@ -145,6 +151,29 @@ static void kmh_check_arena(struct kmh_check *c)
 	c->n++;
 }
 
+/* A page that was returned is counted, and never free. */
+static void kmh_check_returned(struct kmh_check *c)
+{
+	struct kmh_arena *a = c->arena;
+	unsigned long flags, page, n = 0, nfree = 0;
+
+	if (!a->returned)
+		return;
+	kmh_wait_lock_irqsave(&a->mheap->lock, flags);
+	for_each_set_bit(page, a->returned, a->npages) {
+		n++;
+		nfree += !test_bit(page, a->range.bits);
+	}
+	if (n == a->range.nreturned)
+		n = 0;
+	kmh_unlock_irqrestore(&a->mheap->lock, flags);
+	if (!n && !nfree)
+		return;
+	c->finding(c->ctx, "heap %s: block %p has returned %lu pages, marked %lu, %lu are free",
+		   c->heap->name, a->vbase, a->range.nreturned, n, nfree);
+	c->n++;
+}
+
 static void kmh_check_arenas(struct kmh_check *c)
 {
 	struct kmheap *heap = c->heap;
@@ -152,7 +181,8 @@ static void kmh_check_arenas(struct kmh_check *c)
 
 	mutex_lock(&heap->arenas_mutex);
 	list_for_each_entry(c->arena, &heap->arenas, list) {
-		bytes += c->arena->bytes;
+		bytes += kmh_arena_held_bytes(c->arena);
+		kmh_check_returned(c);
 		kmh_check_arena(c);
 	}
 	booked = atomic_long_read(&heap->arena_bytes);

@@ -28,13 +28,19 @@
 #include "span/spanpool.h"
 
 /*
- * Is a page that should be the arena's, and has our mark then, not in use any more or somebody
- * else's? The page allocator clears the mark whenever it hands out a page. A value that is not ours
- * is that of a client, to whom the page belongs for as long as an object lies in it.
+ * Is a page of a block not in use any more, or somebody else's? The page allocator clears the mark
+ * whenever it hands out a page; a slab has something else there. A client that changes the mark
+ * (page->private) loses the page, which is better than that its next owner does.
  */
-static bool kmh_page_is_lost(const struct page *page)
+static bool kmh_page_is_lost(const struct kmh_arena *a, const struct page *page)
 {
-	return !page_ref_count(page) || !page_private(page);
+	return !page_ref_count(page) || page_private(page) != (unsigned long)a;
+}
+
+/* The heap page of a block that page @i of the kernel is in. */
+static unsigned long kmh_heap_page(unsigned long i)
+{
+	return (i << PAGE_SHIFT) >> KMH_PAGE_SHIFT;
 }
 
 /*
@@ -44,15 +50,18 @@ static bool kmh_page_is_lost(const struct page *page)
  */
 struct page *kmh_arena_lost_page(const struct kmh_arena *a, unsigned long from, unsigned long n)
 {
-	unsigned long i, end = min(from + n, a->bytes >> PAGE_SHIFT);
+	unsigned long i, end = a->bytes >> PAGE_SHIFT;
 	struct page *base;
 
 	if (!a->block) {
+		/* Another value in the mark is that of a client, to whom the page belongs. */
 		base = vmalloc_to_page(a->vbase);
 		return base != a->pages[0] || !page_private(base) ? a->pages[0] : NULL;
 	}
+	end = min(end - from, n) + from;
 	for (i = from; i < end; i++)
-		if (unlikely(kmh_page_is_lost(a->block_page + i)))
+		if (unlikely(kmh_page_is_lost(a, a->block_page + i)) &&
+		    !kmh_arena_is_returned(a, kmh_heap_page(i)))
 			return a->block_page + i;
 	return NULL;
 }
@@ -102,29 +111,42 @@ size_t kmh_arena_kept_bytes(const struct kmh_arena *a)
 	unsigned long i, kept = 0;
 
 	for (i = 0; i < a->bytes >> PAGE_SHIFT; i++)
-		kept += !kmh_page_is_lost(a->block_page + i);
+		kept += !kmh_arena_is_returned(a, kmh_heap_page(i)) &&
+			!kmh_page_is_lost(a, a->block_page + i);
 	return kept << PAGE_SHIFT;
 }
 
-/* A page that another user has references to stays with that user. */
-void kmh_arena_free_block(struct kmh_arena *a)
+/*
+ * Give the kernel's pages behind @n heap pages of a block back, from its heap page @page on. A page
+ * that another user has references to stays with that user. Context: process context, also reclaim.
+ */
+void kmh_arena_free_pages(struct kmh_arena *a, unsigned long page, unsigned long n)
 {
-	unsigned long i;
+	unsigned long i = (page << KMH_PAGE_SHIFT) >> PAGE_SHIFT;
+	unsigned long end = ((page + n) << KMH_PAGE_SHIFT) >> PAGE_SHIFT;
 
-	/* Objects are on kmemleak's books, or else the block is. */
-	if (!kmh_heap_sanitized(a->heap))
-		kmemleak_free(a->vbase);
-	kmh_test_point("arena goes back");
-	for (i = 0; i < a->bytes >> PAGE_SHIFT; i++) {
-		struct page *page = a->block_page + i;
+	for (; i < end; i++) {
+		struct page *p = a->block_page + i;
 
-		if (unlikely(kmh_page_is_lost(page))) {
+		/* Objects are on kmemleak's books, or else the pages are. */
+		if (!kmh_heap_sanitized(a->heap))
+			kmemleak_free(page_address(p));
+		if (unlikely(kmh_page_is_lost(a, p))) {
 			kmh_backend_forget_block_page();
 			continue;
 		}
-		set_page_private(page, 0);
-		kmh_backend_free_block_page(page);
+		set_page_private(p, 0);
+		kmh_backend_free_block_page(p);
 	}
+}
+
+void kmh_arena_free_block(struct kmh_arena *a)
+{
+	unsigned long page, n;
+
+	kmh_test_point("arena goes back");
+	for (page = 0; kmh_arena_next_run(a, &page, &n); page += n)
+		kmh_arena_free_pages(a, page, n);
 	kmh_backend_forget_arena();
 }
 
@@ -153,7 +175,8 @@ static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_
 	size_t map = BITS_TO_LONGS(npages) * sizeof(long);
 	size_t range = ALIGN(kmh_parange_bytes(npages), sizeof(long));
 	size_t pages = block ? 0 : (bytes >> PAGE_SHIFT) * sizeof(struct page *);
-	size_t meta = ALIGN(sizeof(struct kmh_arena), 64) + range + 3 * map + pages;
+	size_t returned = block ? map : 0;
+	size_t meta = ALIGN(sizeof(struct kmh_arena), 64) + range + 3 * map + pages + returned;
 	struct kmh_arena *a = kmh_backend_zalloc(meta, gfp, mh->nid);
 
 	if (!a)
@@ -175,6 +198,7 @@ static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_
 	a->page_marks = (void *)a->page_inuse + map;
 	a->page_specials = (void *)a->page_marks + map;
 	a->pages = block ? NULL : (void *)a->page_specials + map;
+	a->returned = block ? (void *)a->page_specials + map : NULL;
 	kmh_arena_mark_pages(a);
 	return a;
 }
@@ -228,6 +252,18 @@ unbook:
 	return a;
 }
 
+/*
+ * kmemleak looks for pointers in areas, but in no pages: it is told of those of a block, each of
+ * which goes by itself and is no leak.
+ */
+static void kmh_arena_show_kmemleak(struct kmh_arena *a, gfp_t gfp)
+{
+	unsigned long i;
+
+	for (i = 0; KMH_KMEMLEAK && i < a->bytes >> PAGE_SHIFT; i++)
+		kmemleak_alloc(a->vbase + i * PAGE_SIZE, PAGE_SIZE, 0, gfp);
+}
+
 /* kmh_arena_create() of a block. */
 static struct kmh_arena *kmh_arena_create_block(struct kmh_mheap *mh, size_t bytes, gfp_t gfp)
 {
@@ -244,8 +280,8 @@ static struct kmh_arena *kmh_arena_create_block(struct kmh_mheap *mh, size_t byt
 	if (!IS_ERR(a)) {
 		if (kmh_heap_sanitized(mh->heap))
 			kmh_sanitize_arena(a->vbase, bytes, true);
-		else	/* kmemleak looks for pointers in areas, but in no pages */
-			kmemleak_alloc(a->vbase, bytes, 1, kmh_backend_gfp(gfp));
+		else
+			kmh_arena_show_kmemleak(a, kmh_backend_gfp(gfp));
 		return a;
 	}
 	for (i = 0; i < bytes >> PAGE_SHIFT; i++) {
@@ -363,7 +399,7 @@ void kmh_arena_destroy(struct kmh_arena *a)
 		kmh_backend_free_arena(a->vbase);
 	}
 	/* Only now that the memory is gone may another arena be booked. */
-	kmh_heap_unbook(heap, a->bytes);
+	kmh_heap_unbook(heap, kmh_arena_held_bytes(a));
 	kmh_heap_account_metadata(heap, -(long)a->meta_bytes);
 	if (a->left)
 		kmh_arena_end_leave(a);
@@ -387,8 +423,12 @@ bool kmh_arena_use_pages(struct kmh_arena *a, unsigned long page, unsigned long 
  */
 void kmh_arena_unmap_free(struct kmh_arena *a)
 {
-	kmh_arenamap_replace(a->first, a->npages, a->heap->unused, &kmh_span_gone);
-	kmh_arenamap_replace(a->first, a->npages, a->heap->freed, &kmh_span_gone);
+	unsigned long page, n;
+
+	for (page = 0; kmh_arena_next_run(a, &page, &n); page += n) {
+		kmh_arenamap_replace(a->first + page, n, a->heap->unused, &kmh_span_gone);
+		kmh_arenamap_replace(a->first + page, n, a->heap->freed, &kmh_span_gone);
+	}
 }
 
 /*
@@ -439,6 +479,9 @@ void kmh_arena_unmap(struct kmh_arena *a, struct kmh_mspan **spans)
 /* kmh_walk_pages() for all spans of an arena. */
 void kmh_walk_spans(struct kmh_arena *a, void (*fn)(struct kmh_mspan *s, void *ctx), void *ctx)
 {
+	unsigned long page, n;
+
 	lockdep_assert_held(&a->heap->arenas_mutex);
-	kmh_walk_pages(a->range.first, a->range.first + a->range.npages, fn, ctx);
+	for (page = 0; kmh_arena_next_run(a, &page, &n); page += n)
+		kmh_walk_pages(a->first + page, a->first + page + n, fn, ctx);
 }

@@ -3,6 +3,7 @@
 #ifndef _KMHEAP_ARENA_H
 #define _KMHEAP_ARENA_H
 
+#include <linux/bitops.h>
 #include <linux/list.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -43,6 +44,8 @@ struct kmh_arena {
 	unsigned long *page_specials;	/* ... and has an object with a special */
 	struct page **pages;		/* of an area: the kernel's pages, from @vbase on */
 	struct page *block_page;	/* of a block: the first of them; the others follow */
+	/* Of a block, under the page heap's lock and arenas_mutex; see supply/returned.c: */
+	unsigned long *returned;	/* a bit for each heap page that has gone to the kernel */
 	unsigned long looked;		/* the last page that a short look was at */
 	struct kmh_parange range;	/* its pages */
 };
@@ -64,6 +67,36 @@ static inline struct page *kmh_arena_page(const struct kmh_arena *a, unsigned lo
 }
 
 struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, bool block, gfp_t gfp);
+/* Bytes of the arena that are the heap's: all but returned pages. */
+static inline size_t kmh_arena_held_bytes(const struct kmh_arena *a)
+{
+	return a->bytes - (READ_ONCE(a->range.nreturned) << KMH_PAGE_SHIFT);
+}
+
+/* Has heap page @page of the arena, counted from @first, gone to the kernel? */
+static inline bool kmh_arena_is_returned(const struct kmh_arena *a, unsigned long page)
+{
+	return a->returned && test_bit(page, a->returned);
+}
+
+/*
+ * The next run of the arena's heap pages, counted from @first, that have not been returned: *@page
+ * is where the search begins, and is set to the run's first one, *@n to its length. Somebody else
+ * may have the other addresses, another arena of this heap, too. Context: arenas_mutex held, or the
+ * arena in no list. Return: false when there is none.
+ */
+static inline bool kmh_arena_next_run(const struct kmh_arena *a, unsigned long *page,
+				      unsigned long *n)
+{
+	if (a->returned)
+		*page = find_next_zero_bit(a->returned, a->npages, *page);
+	if (*page >= a->npages)
+		return false;
+	*n = (a->returned ? find_next_bit(a->returned, a->npages, *page) : a->npages) - *page;
+	return true;
+}
+
+void kmh_arena_free_pages(struct kmh_arena *a, unsigned long page, unsigned long n);
 size_t kmh_heap_first_bytes(const struct kmheap *heap);
 void kmh_arena_destroy(struct kmh_arena *a);
 bool kmh_arena_use_pages(struct kmh_arena *a, unsigned long page, unsigned long npages);

@@ -127,6 +127,9 @@ static void check_counts(struct check *check, const struct kmh_parange *r)
 		report(check, "range %#lx: nfree says %lu, is %lu", r->first, r->nfree, nfree);
 	if (find_next_zero_bit(r->bits, size, r->npages) != size)
 		report(check, "range %#lx: a page past the end is free", r->first);
+	if (r->nfree > kmh_parange_held(r))
+		report(check, "range %#lx: %lu pages free, %lu returned, of %lu", r->first,
+		       r->nfree, r->nreturned, r->npages);
 	if (find_first_zero_bit(r->bits, r->hint) < r->hint)
 		report(check, "range %#lx: a page below the hint %lu is free", r->first, r->hint);
 }
@@ -196,7 +199,7 @@ unsigned int kmh_pa_validate(struct kmh_pagealloc *pa, kmh_finding_fn finding, v
 		check_counts(&check, r);
 		check_bucket(&check, r);
 		nranges++;
-		npages += r->npages;
+		npages += kmh_parange_held(r);
 		nfree += r->nfree;
 		nindexed += r->nfree != 0;
 	}

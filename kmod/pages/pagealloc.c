@@ -63,13 +63,15 @@ static unsigned int run_class(unsigned long npages)
 /* The step of a range: at most 1/8 free, at most 1/4, at most 1/2, less than all, all. */
 static unsigned int fullness_step(const struct kmh_parange *r)
 {
-	if (r->nfree == r->npages)
+	unsigned long held = kmh_parange_held(r);
+
+	if (r->nfree == held)
 		return STEP_EMPTY;
-	if (r->nfree * 8 <= r->npages)
+	if (r->nfree * 8 <= held)
 		return 0;
-	if (r->nfree * 4 <= r->npages)
+	if (r->nfree * 4 <= held)
 		return 1;
-	return r->nfree * 2 <= r->npages ? 2 : 3;
+	return r->nfree * 2 <= held ? 2 : 3;
 }
 
 /*
@@ -223,11 +225,11 @@ void kmh_pa_add(struct kmh_pagealloc *pa, struct kmh_parange *r)
  */
 bool kmh_pa_remove(struct kmh_pagealloc *pa, struct kmh_parange *r, bool force)
 {
-	if (WARN_ON_ONCE(!force && r->nfree != r->npages))
+	if (WARN_ON_ONCE(!force && r->nfree != kmh_parange_held(r)))
 		return false;
 	index_del(pa, r);
 	list_del_init(&r->ranges);
-	WRITE_ONCE(pa->npages, pa->npages - r->npages);
+	WRITE_ONCE(pa->npages, pa->npages - kmh_parange_held(r));
 	WRITE_ONCE(pa->nfree, pa->nfree - r->nfree);
 	pa->nranges--;
 	return true;
@@ -288,6 +290,20 @@ bool kmh_pa_free(struct kmh_pagealloc *pa, struct kmh_parange *r, unsigned long 
 	WRITE_ONCE(pa->nfree, pa->nfree + npages);
 	index_update(pa, r);
 	return true;
+}
+
+/*
+ * @npages free pages from page @start on, relative to @r->first, are to go to the kernel: they
+ * count nowhere from here on, and never become free again.
+ */
+void kmh_pa_return(struct kmh_pagealloc *pa, struct kmh_parange *r, unsigned long start,
+		   unsigned long npages)
+{
+	kmh_parange_set(r, start, npages);
+	WRITE_ONCE(r->nreturned, r->nreturned + npages);
+	WRITE_ONCE(pa->nfree, pa->nfree - npages);
+	WRITE_ONCE(pa->npages, pa->npages - npages);
+	index_update(pa, r);
 }
 
 /*

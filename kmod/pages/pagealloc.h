@@ -57,6 +57,7 @@ struct kmh_parange {
 	unsigned long first;		/* first heap page number */
 	unsigned long npages;
 	unsigned long nfree;
+	unsigned long nreturned;	/* gone to the kernel: set in @bits for good */
 	unsigned long hint;		/* no page below first + hint is free */
 	unsigned long *bits;		/* one per page, set = in use; whole chunks */
 	struct kmh_pasum **level;	/* level[0]: one per chunk; the top level has one */
@@ -93,6 +94,15 @@ void kmh_pa_give64(struct kmh_pagealloc *pa, struct kmh_parange *r, unsigned lon
 		   u64 bits);
 
 unsigned int kmh_pa_validate(struct kmh_pagealloc *pa, kmh_finding_fn finding, void *ctx);
+
+/* Pages of the range that are still the heap's. */
+static inline unsigned long kmh_parange_held(const struct kmh_parange *r)
+{
+	return r->npages - READ_ONCE(r->nreturned);
+}
+
+void kmh_pa_return(struct kmh_pagealloc *pa, struct kmh_parange *r, unsigned long start,
+		   unsigned long npages);
 
 /* One range, without the index: pasummary.c. Page numbers here are relative to r->first. */
 #define KMH_PARANGE_NONE	(~0UL)

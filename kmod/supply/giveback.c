@@ -183,7 +183,7 @@ void kmh_heap_drain(struct kmheap *heap)
  * Is the free run that the reserve needs in this arena? If so it stays: the worker would only
  * take another arena for it.
  */
-static bool kmh_arena_has_run_locked(struct kmh_arena *a)
+bool kmh_arena_has_run_locked(struct kmh_arena *a)
 {
 	unsigned long run = kmh_reserve_run(a->mheap), page;
 	struct kmh_parange *range;
@@ -196,6 +196,13 @@ static bool kmh_arena_has_run_locked(struct kmh_arena *a)
 	return range == &a->range;
 }
 
+/* Free pages that stay: the owner's reserve, or what the worker would fetch again at once. */
+unsigned long kmh_mheap_keep(const struct kmh_mheap *mh, bool spare)
+{
+	return spare ? 2 * READ_ONCE(mh->low_pages) + READ_ONCE(mh->reserve.pages) :
+		       mh->reserve.floor;
+}
+
 /*
  * Is no page of the arena in use, and does the owner's reserve, if any, not need it? @spare: and
  * is so much free without it that the worker would not grow ahead?
@@ -203,14 +210,14 @@ static bool kmh_arena_has_run_locked(struct kmh_arena *a)
 static bool kmh_arena_may_leave_locked(struct kmh_arena *a, bool spare)
 {
 	const struct kmh_mheap *mh = a->mheap;
-	unsigned long keep = spare ? 2 * mh->low_pages + mh->reserve.pages : mh->reserve.floor;
+	unsigned long keep = kmh_mheap_keep(mh, spare);
 
-	if (a->range.nfree != a->range.npages)
+	if (a->range.nfree != kmh_parange_held(&a->range))
 		return false;
 	if (a->dedicated)
 		return !spare;
-	return !keep ||
-	       (mh->pa.nfree - a->range.npages >= keep && !kmh_arena_has_run_locked(a));
+	return !keep || !a->range.nfree ||
+	       (mh->pa.nfree - a->range.nfree >= keep && !kmh_arena_has_run_locked(a));
 }
 
 /*
@@ -256,19 +263,20 @@ size_t kmh_arenas_detach_locked(struct kmheap *heap, const struct kmh_leavers *w
 				struct list_head *gone)
 {
 	struct kmh_arena *a, *next;
-	size_t done = 0;
+	size_t bytes, done = 0;
 
 	lockdep_assert_held(&heap->arenas_mutex);
 	list_for_each_entry_safe_reverse(a, next, &heap->arenas, list) {
 		if (done >= which->bytes)
 			break;
-		if ((which->at_most && a->bytes > which->bytes - done) ||
+		bytes = kmh_arena_held_bytes(a);
+		if ((which->at_most && bytes > which->bytes - done) ||
 		    (which->dedicated && !a->dedicated) ||
 		    (which->mheap && a->mheap != which->mheap) ||
 		    !kmh_arena_detach_free(a, which->spare))
 			continue;
 		list_move_tail(&a->list, gone);
-		done += a->bytes;
+		done += bytes;
 	}
 	if (which->leaving)
 		list_splice_tail_init(&heap->leaving, gone);
@@ -304,7 +312,7 @@ size_t kmh_arenas_finish(struct list_head *gone, bool expedite)
 	else
 		synchronize_rcu();
 	list_for_each_entry_safe(a, next, gone, list) {
-		bytes += a->bytes;
+		bytes += kmh_arena_held_bytes(a);
 		kmh_arena_destroy(a);
 	}
 	return bytes;
@@ -372,12 +380,14 @@ bool kmh_arena_empties(const struct kmh_arena *a)
 }
 
 /*
- * Bytes of spare arenas that would leave a page heap after a drain. Context: process context, also
+ * Bytes of spare arenas that would leave a page heap after a drain, and of spare pages of blocks
+ * that would not. Context: process context, also
  * reclaim; the heap's arenas_mutex held.
  */
 size_t kmh_arenas_count_spare_locked(struct kmh_mheap *mh)
 {
 	unsigned long left = READ_ONCE(mh->pa.nfree);	/* free pages after the drain */
+	unsigned long keep = kmh_mheap_keep(mh, true), single = 0, held;
 	struct kmh_arena *a;
 	size_t bytes = 0;
 
@@ -385,17 +395,18 @@ size_t kmh_arenas_count_spare_locked(struct kmh_mheap *mh)
 	list_for_each_entry(a, &mh->heap->arenas, list) {
 		a->empties = a->mheap == mh && !a->dedicated && kmh_arena_empties(a);
 		if (a->empties)
-			left += a->range.npages - READ_ONCE(a->range.nfree);
+			left += kmh_parange_held(&a->range) - READ_ONCE(a->range.nfree);
 	}
 	list_for_each_entry_reverse(a, &mh->heap->arenas, list) {
-		if (!a->empties || a->range.npages > left ||
-		    left - a->range.npages <
-			    2 * READ_ONCE(mh->low_pages) + READ_ONCE(mh->reserve.pages))
-			continue;
-		left -= a->range.npages;
-		bytes += a->bytes;
+		held = kmh_parange_held(&a->range);
+		if (a->empties && held <= left && left - held >= keep) {
+			left -= held;
+			bytes += kmh_arena_held_bytes(a);
+		} else if (kmh_arena_gives_pages(a, mh)) {
+			single += READ_ONCE(a->range.nfree);
+		}
 	}
-	return bytes;
+	return bytes + (min(single, left - min(left, keep)) << KMH_PAGE_SHIFT);
 }
 
 /*
@@ -431,7 +442,7 @@ size_t kmh_arenas_give_back_left_locked(struct kmheap *heap)
 		if (!poll_state_synchronize_rcu(a->cookie))
 			break;		/* nor is the next one's over: it left later */
 		list_del(&a->list);
-		bytes += a->bytes;
+		bytes += kmh_arena_held_bytes(a);
 		kmh_arena_destroy(a);
 	}
 	return bytes;
@@ -456,7 +467,7 @@ size_t kmh_arenas_leaving_bytes(struct kmheap *heap)
 
 	mutex_lock(&heap->arenas_mutex);
 	list_for_each_entry(a, &heap->leaving, list)
-		bytes += a->bytes;
+		bytes += kmh_arena_held_bytes(a);
 	mutex_unlock(&heap->arenas_mutex);
 	return bytes;
 }
@@ -474,19 +485,26 @@ void kmh_arenas_leave_stop(struct kmheap *heap)
 	kmh_arenas_give_back(heap, &(struct kmh_leavers){ .leaving = true }, NULL);
 }
 
-/* The smallest spare arena, in bytes, or 0. Context: process context; sleeps. */
+/*
+ * The smallest spare arena, or page that can go alone, in bytes, or 0. Context: process context;
+ * sleeps.
+ */
 size_t kmh_arenas_least_spare(struct kmheap *heap)
 {
+	size_t bytes, least = 0;
 	struct kmh_arena *a;
-	size_t least = 0;
 
 	mutex_lock(&heap->arenas_mutex);
 	list_for_each_entry(a, &heap->arenas, list) {
 		unsigned long flags;
 
 		kmh_wait_lock_irqsave(&a->mheap->lock, flags);
-		if (kmh_arena_may_leave_locked(a, true) && (!least || a->bytes < least))
-			least = a->bytes;
+		bytes = kmh_arena_may_leave_locked(a, true) ? kmh_arena_held_bytes(a) : 0;
+		if (kmh_arena_gives_pages(a, a->mheap) && a->range.nfree &&
+		    a->mheap->pa.nfree > kmh_mheap_keep(a->mheap, true))
+			bytes = KMH_PAGE_SIZE;
+		if (bytes && (!least || bytes < least))
+			least = bytes;
 		kmh_unlock_irqrestore(&a->mheap->lock, flags);
 	}
 	mutex_unlock(&heap->arenas_mutex);

@@ -27,6 +27,11 @@ struct kmh_leavers {
 	const struct kmh_mheap *mheap;	/* only of this page heap, if it is not NULL */
 };
 
+unsigned long kmh_mheap_keep(const struct kmh_mheap *mh, bool spare);
+bool kmh_arena_has_run_locked(struct kmh_arena *a);
+bool kmh_arena_gives_pages(const struct kmh_arena *a, const struct kmh_mheap *mh);
+size_t kmh_pages_return_locked(struct kmheap *heap, const struct kmh_leavers *which);
+size_t kmh_pages_return(struct kmheap *heap, const struct kmh_leavers *which);
 size_t kmh_arenas_detach_locked(struct kmheap *heap, const struct kmh_leavers *which,
 				struct list_head *gone);
 size_t kmh_arenas_detach(struct kmheap *heap, const struct kmh_leavers *which,

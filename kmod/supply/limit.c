@@ -122,6 +122,10 @@ bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
 	excess = kmh_limit_excess(heap, bytes);
 	if (excess)
 		kmh_arenas_give_back(heap, &(struct kmh_leavers){ .bytes = excess }, NULL);
+	excess = kmh_limit_excess(heap, bytes);
+	if (excess)
+		kmh_pages_return(heap, &(struct kmh_leavers){ .bytes = PAGE_ALIGN(excess) +
+								       KMH_PAGE_SIZE });
 	excess = kmh_total_excess(bytes);
 	if (excess && kmh_may_wait_fs(gfp) &&
 	    kmh_limit_take_from_others(heap, excess, false) < excess) {
@@ -207,6 +211,8 @@ static void kmh_limit_scavenge(struct kmheap *heap)
 		if (i)
 			kmh_heap_drain(heap);
 		done = kmh_arenas_give_back(heap, &which, &n);
+		which.bytes = kmh_limit_over(heap);
+		done += kmh_pages_return(heap, &which);
 		kmh_scavenge_count(heap, done, n);
 	}
 }

@@ -123,7 +123,7 @@ static void kmh_lost_unbook(struct kmh_arena *a)
 
 	kmh_heap_account_metadata(a->heap, kept);
 	a->meta_bytes += kept;
-	kmh_heap_unbook(a->heap, a->bytes);
+	kmh_heap_unbook(a->heap, kmh_arena_held_bytes(a));
 	if (!a->block)
 		kmh_backend_forget_arena();
 }

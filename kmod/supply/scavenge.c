@@ -302,6 +302,9 @@ bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
 	start = ktime_get_ns();
 	if (which.bytes)
 		done = kmh_arenas_give_back(heap, &which, &n);
+	which.bytes -= min(done, which.bytes);
+	if (which.bytes)
+		done += kmh_pages_return(heap, &which);
 	sc->given_ns = ktime_get_ns() - start;
 	sc->credit -= min(done, sc->credit);
 	kmh_scavenge_count(heap, done, n);

@@ -43,9 +43,9 @@ atomic_long_t kmh_oom_bytes;
  * kmheap_shrink() - give unused memory back to the kernel
  * @heap: the heap; NULL for the default heap.
  *
- * Drains CPU caches, then central lists, then gives back every arena without a
- * page in use. Objects that wait for a grace period (kmheap_free_rcu()) are not waited for: call
- * kmheap_rcu_barrier() first.
+ * Drains CPU caches, then central lists, then gives back every arena without a page in use, and of
+ * blocks every page that is free. Objects that wait for a grace period (kmheap_free_rcu()) are not
+ * waited for: call kmheap_rcu_barrier() first.
  *
  * Context: Process context; sleeps.
  * Return: bytes given back.
@@ -61,6 +61,7 @@ size_t kmheap_shrink(struct kmheap *heap)
 		kmh_quarantine_drain(heap, 0);
 	kmh_heap_drain(heap);
 	bytes = kmh_arenas_give_back(heap, &all, NULL);
+	bytes += kmh_pages_return(heap, &all);
 	atomic_long_add(bytes, &heap->shrink.asked_bytes);
 	atomic_long_add(bytes, &kmh_shrunk_bytes);
 	return bytes;
@@ -146,11 +147,12 @@ static size_t kmh_shrink_scan_locked(struct kmheap *heap, struct kmh_mheap *mh, 
 	done = kmh_arenas_detach_locked(heap, &which, &gone);
 	if (done < bytes && kmh_arenas_count_spare_locked(mh) && kmh_shrink_may_drain(heap)) {
 		kmh_shrink_drain_locked(heap, mh);
-		which.bytes -= done;
+		which.bytes = bytes - done;
 		done += kmh_arenas_detach_locked(heap, &which, &gone);
 	}
 	kmh_arenas_finish_later_locked(heap, &gone);
-	return done;
+	which.bytes = bytes - min(bytes, done);
+	return done + kmh_pages_return_locked(heap, &which);
 }
 
 /*

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pages of blocks that go back one by one.
+ *
+ * After the scavenged bit of Go's pages (src/runtime/mpagealloc.go) and the returned spans of
+ * TCMalloc, but for good: a heap page of a block that is free is marked as in use and as returned,
+ * its map entry says "gone", and the kernel's pages behind it go. Nobody comes back to the address
+ * until the page allocator gives the page to somebody, perhaps to this heap as part of a new block,
+ * which then has the map entries. So nothing looks up a returned page of an arena by its address
+ * (kmh_arena_next_run()). A block all of whose pages are free or returned leaves like any arena.
+ *
+ * A heap page is in one of four states: in use, free, in a page cache (which is in use for the page
+ * allocator), or returned. No grace period is needed: who reads the map late meets a descriptor,
+ * never the page.
+ */
+#include <linux/bitmap.h>
+
+#include "supply/giveback.h"
+#include "base/budget.h"
+#include "base/lock.h"
+#include "heap.h"
+#include "pages/arena.h"
+#include "span/arenamap.h"
+
+/* The pages that one hold of the page heap's lock returns. */
+#define KMH_RETURN_BATCH	64UL
+
+/* Do free pages of the arena go back by themselves? Not where a heap page is less than a page. */
+bool kmh_arena_gives_pages(const struct kmh_arena *a, const struct kmh_mheap *mh)
+{
+	return a->returned && a->mheap == mh && !a->dedicated && PAGE_SIZE <= KMH_PAGE_SIZE;
+}
+
+/*
+ * Mark free pages of the arena as returned, @most at most, from page *@page on, which is set to the
+ * first of them. Return: how many, one behind the other; 0 when there are none, or none to spare.
+ */
+static unsigned long kmh_arena_mark_returned(struct kmh_arena *a, unsigned long *page,
+					     unsigned long most, bool spare)
+{
+	struct kmh_mheap *mh = a->mheap;
+	unsigned long keep, n = 0, flags;
+
+	kmh_wait_lock_irqsave(&mh->lock, flags);
+	keep = kmh_mheap_keep(mh, spare);
+	*page = find_next_zero_bit(a->range.bits, a->npages, *page);
+	if (*page < a->npages && mh->pa.nfree > keep && !kmh_arena_has_run_locked(a)) {
+		most = min3(most, KMH_RETURN_BATCH, mh->pa.nfree - keep);
+		n = find_next_bit(a->range.bits, min(*page + most, a->npages), *page) - *page;
+		bitmap_set(a->returned, *page, n);
+		kmh_pa_return(&mh->pa, &a->range, *page, n);
+	}
+	kmh_unlock_irqrestore(&mh->lock, flags);
+	return n;
+}
+
+/* Return up to @most free pages of an arena. Return: how many. */
+static unsigned long kmh_arena_return(struct kmh_arena *a, unsigned long most, bool spare)
+{
+	unsigned long page = 0, done = 0, n;
+
+	while (done < most && (n = kmh_arena_mark_returned(a, &page, most - done, spare))) {
+		kmh_arenamap_replace(a->first + page, n, a->heap->unused, &kmh_span_gone);
+		kmh_arenamap_replace(a->first + page, n, a->heap->freed, &kmh_span_gone);
+		kmh_arena_free_pages(a, page, n);
+		kmh_heap_unbook(a->heap, n << KMH_PAGE_SHIFT);
+		done += n;
+		page += n;
+		cond_resched();
+	}
+	return done;
+}
+
+/*
+ * Return free pages of blocks that cannot leave as a whole, as @which says: first of those blocks
+ * that have returned some already, so that these become empty, then of the youngest. Context:
+ * process context, also reclaim; arenas_mutex held; does not wait. Return: bytes.
+ */
+size_t kmh_pages_return_locked(struct kmheap *heap, const struct kmh_leavers *which)
+{
+	unsigned long most = which->bytes >> KMH_PAGE_SHIFT, done = 0;
+	struct kmh_arena *a;
+	unsigned int round;
+
+	lockdep_assert_held(&heap->arenas_mutex);
+	if (READ_ONCE(heap->specials.ending))
+		return 0;
+	for (round = 0; round < 2; round++) {
+		list_for_each_entry_reverse(a, &heap->arenas, list) {
+			if (done == most)
+				break;
+			if (!round == !a->range.nreturned ||
+			    !kmh_arena_gives_pages(a, which->mheap ?: a->mheap))
+				continue;
+			done += kmh_arena_return(a, most - done, which->spare);
+		}
+	}
+	return done << KMH_PAGE_SHIFT;
+}
+
+/* kmh_pages_return_locked() without arenas_mutex held. Context: process context; sleeps. */
+size_t kmh_pages_return(struct kmheap *heap, const struct kmh_leavers *which)
+{
+	size_t done;
+
+	mutex_lock(&heap->arenas_mutex);
+	done = kmh_pages_return_locked(heap, which);
+	mutex_unlock(&heap->arenas_mutex);
+	return done;
+}

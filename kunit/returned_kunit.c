@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit: free pages of blocks go back one by one, and nobody gets one of them twice. */
+#include <linux/prandom.h>
+
+#include "block_kunit.h"
+
+static struct kmheap *heap_linear(struct kunit *test)
+{
+	struct kmheap *heap = heap_of(test, "kunit-returned", KMHEAP_LINEAR, 0);
+
+	kmh_kunit_no_worker(heap);
+	return heap;
+}
+
+/* Pages of the kernel that the heap's arenas have, by their own books. */
+static long held_pages(struct kmheap *heap)
+{
+	struct kmh_arena *a;
+	size_t bytes = 0;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->arenas, list)
+		bytes += kmh_arena_held_bytes(a);
+	mutex_unlock(&heap->arenas_mutex);
+	return bytes >> PAGE_SHIFT;
+}
+
+/* Return: pages of the arenas that are returned. Each has no page of the heap's behind it. */
+static unsigned long returned_pages(struct kunit *test, struct kmheap *heap)
+{
+	unsigned long n = 0, page, nkept = 0;
+	struct kmh_arena *a;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->arenas, list) {
+		for (page = 0; page < a->npages; page++) {
+			unsigned long i = (page << KMH_PAGE_SHIFT) >> PAGE_SHIFT;
+
+			if (!kmh_arena_is_returned(a, page))
+				continue;
+			n++;
+			nkept += page_private(a->block_page + i) == (unsigned long)a;
+		}
+	}
+	mutex_unlock(&heap->arenas_mutex);
+	KUNIT_EXPECT_EQ_MSG(test, nkept, 0UL, "pages that are returned and are not");
+	return n;
+}
+
+static void expect_books(struct kunit *test, struct kmheap *heap, long pages_before)
+{
+	struct kmheap_stats st;
+
+	kmh_kunit_validate(test);
+	kmh_kunit_balanced(test, heap, &st);
+	KUNIT_EXPECT_EQ(test, held_pages(heap), (long)(arena_bytes(heap) >> PAGE_SHIFT));
+	KUNIT_EXPECT_EQ(test, held_pages(heap), block_pages() - pages_before);
+}
+
+/*
+ * Of objects of 16 to 64 KiB nine tenths are freed at random: what is left of the heap is hardly
+ * more than the live ones, whose contents are as they were.
+ */
+#define NR_OBJS	500U
+
+static void shrink_returns_free_pages(struct kunit *test)
+{
+	long pages = block_pages();
+	struct kmheap *heap = heap_linear(test);
+	void **p = kunit_kcalloc(test, NR_OBJS, sizeof(*p), GFP_KERNEL);
+	size_t live = 0, before;
+	unsigned int i, nwrong = 0;
+	struct rnd_state rnd;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	prandom_seed_state(&rnd, 1);
+	for (i = 0; i < NR_OBJS; i++) {
+		p[i] = kmheap_alloc(heap, SZ_16K + prandom_u32_state(&rnd) % (3 * SZ_16K),
+				    GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+		kmh_kunit_fill(p[i]);
+	}
+	for (i = 0; i < NR_OBJS; i++) {
+		if (prandom_u32_state(&rnd) % 10) {
+			kmheap_free(p[i]);
+			p[i] = NULL;
+		} else {
+			live += kmheap_size(p[i]);
+		}
+	}
+	before = arena_bytes(heap);
+	KUNIT_EXPECT_GT(test, kmheap_shrink(heap), before / 2);
+	KUNIT_EXPECT_GT(test, returned_pages(test, heap), 100UL);
+	/* Slots of two thirds of an object's size, and spans of two slots, are not pages yet. */
+	KUNIT_EXPECT_LE(test, arena_bytes(heap), live * 2);
+	expect_books(test, heap, pages);
+	KUNIT_EXPECT_EQ(test, kmheap_shrink(heap), 0UL);
+
+	for (i = 0; i < NR_OBJS; i++)
+		nwrong += p[i] && !kmh_kunit_filled(p[i]);
+	KUNIT_EXPECT_EQ(test, nwrong, 0U);
+	for (i = 0; i < NR_OBJS; i++)
+		kmheap_free(p[i]);
+	kmheap_shrink(heap);
+	KUNIT_EXPECT_EQ(test, arena_bytes(heap), 0UL);
+	KUNIT_EXPECT_EQ(test, narenas(heap), 0U);
+	expect_books(test, heap, pages);
+	kmheap_destroy(heap);
+	KUNIT_EXPECT_EQ(test, block_pages(), pages);
+}
+
+/*
+ * Random objects come and go while pages are returned: no object lies in a returned page, none
+ * loses its contents, and the books of pages add up, also where the page allocator gives returned
+ * pages back to the heap in a new block.
+ */
+static void random_operations(struct kunit *test)
+{
+	long pages = block_pages();
+	struct kmheap *heap = heap_linear(test);
+	void **p = kunit_kcalloc(test, NR_OBJS, sizeof(*p), GFP_KERNEL);
+	unsigned int round, i, n, nwrong = 0, rounds = KMH_KUNIT_SLOW ? 5 : 40;
+	struct kmh_leavers which = { };
+	struct rnd_state rnd;
+	unsigned long page;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	prandom_seed_state(&rnd, 2);
+	for (round = 0; round < rounds; round++) {
+		for (n = 0; n < 300; n++) {
+			struct kmh_mspan *s;
+
+			i = prandom_u32_state(&rnd) % NR_OBJS;
+			if (p[i]) {
+				nwrong += !kmh_kunit_filled(p[i]);
+				kmheap_free(p[i]);
+				p[i] = NULL;
+				continue;
+			}
+			if (prandom_u32_state(&rnd) % 3)
+				continue;
+			p[i] = kmheap_alloc(heap, 8UL << prandom_u32_state(&rnd) % 15, GFP_KERNEL);
+			KUNIT_ASSERT_NOT_NULL(test, p[i]);
+			kmh_kunit_fill(p[i]);
+			s = kmh_span_of((unsigned long)p[i]);
+			page = ((unsigned long)p[i] >> KMH_PAGE_SHIFT) - s->arena->first;
+			nwrong += kmh_arena_is_returned(s->arena, page);
+		}
+		if (round % 4 == 3) {
+			kmheap_shrink(heap);
+		} else {
+			which.bytes = prandom_u32_state(&rnd) % SZ_1M;
+			KUNIT_EXPECT_LE(test, kmh_pages_return(heap, &which), which.bytes);
+		}
+		returned_pages(test, heap);
+		expect_books(test, heap, pages);
+	}
+	KUNIT_EXPECT_EQ(test, nwrong, 0U);
+	for (i = 0; i < NR_OBJS; i++)
+		kmheap_free(p[i]);
+	kmheap_destroy(heap);
+	KUNIT_EXPECT_EQ(test, block_pages(), pages);
+}
+
+/* A heap with one live object in each of a few blocks, and all other pages free. */
+static void load_sparse(struct kunit *test, struct kmheap *heap, void **keep, unsigned int n)
+{
+	void *p[32];
+	unsigned int i, j;
+
+	for (i = 0; i < n; i++) {
+		for (j = 0; j < ARRAY_SIZE(p); j++) {
+			p[j] = kmheap_alloc(heap, SZ_64K, GFP_KERNEL);
+			KUNIT_ASSERT_NOT_NULL(test, p[j]);
+		}
+		keep[i] = p[0];
+		kmheap_free_bulk(ARRAY_SIZE(p) - 1, p + 1);
+		/* The next ones are to lie in other blocks. */
+		kmheap_shrink(heap);
+		kmh_kunit_fill(keep[i]);
+	}
+}
+
+static void scavenger_returns_pages(struct kunit *test)
+{
+	long pages = block_pages();
+	struct kmheap *heap = heap_linear(test);
+	void *p[64], *keep;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = kmheap_alloc(heap, SZ_64K, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	keep = p[40];
+	p[40] = NULL;
+	kmheap_free_bulk(ARRAY_SIZE(p), p);
+	kmh_heap_drain(heap);
+	for (i = 0; i < 200 && arena_bytes(heap) > SZ_512K; i++)
+		kmh_scavenge_step(heap, 250);
+	/* What growing ahead would fetch again stays. */
+	KUNIT_EXPECT_LE(test, arena_bytes(heap), (size_t)SZ_512K + SZ_256K);
+	KUNIT_EXPECT_GT(test, atomic_long_read(&heap->scavenge.bytes), (long)SZ_1M);
+	expect_books(test, heap, pages);
+	kmheap_free(keep);
+	kmheap_destroy(heap);
+}
+
+static void reclaim_returns_pages(struct kunit *test)
+{
+	long pages = block_pages();
+	struct kmheap *heap = heap_linear(test);
+	struct shrink_control sc = { .gfp_mask = GFP_KERNEL, .nid = numa_mem_id() };
+	unsigned long count, done;
+	size_t before;
+	void *p[32];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = kmheap_alloc(heap, SZ_64K, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	/* Every other one, so that no block is empty: the first one is of one object. */
+	for (i = 1; i < ARRAY_SIZE(p); i += 2)
+		kmheap_free(p[i]);
+	kmh_heap_drain(heap);
+	WRITE_ONCE(mheap_of(heap)->low_pages, 0);
+	count = kmh_kunit_shrink_count(heap, numa_mem_id());
+	KUNIT_EXPECT_GE(test, count, 16UL * (SZ_64K >> PAGE_SHIFT));
+	before = arena_bytes(heap);
+	sc.nr_to_scan = 32;
+	done = heap->shrink.shrinker->scan_objects(heap->shrink.shrinker, &sc);
+	KUNIT_EXPECT_EQ(test, done, 32UL);
+	KUNIT_EXPECT_EQ(test, arena_bytes(heap), before - (done << PAGE_SHIFT));
+	KUNIT_EXPECT_EQ(test, kmh_kunit_shrink_count(heap, numa_mem_id()), count - done);
+	expect_books(test, heap, pages);
+	for (i = 0; i < ARRAY_SIZE(p); i += 2)
+		kmheap_free(p[i]);
+	kmheap_destroy(heap);
+}
+
+/* At a limit, pages that are free in pieces make room for a run that is not. */
+static void limit_returns_pages(struct kunit *test)
+{
+	long pages = block_pages();
+	struct kmheap *heap = heap_linear(test);
+	void *p[32], *q;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = kmheap_alloc(heap, SZ_64K, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	for (i = 0; i < ARRAY_SIZE(p); i += 2)
+		kmheap_free(p[i]);
+	heap->limit_bytes = heap->base_metadata_bytes + arena_bytes(heap) / 4 * 5 + SZ_8K;
+	q = kmheap_alloc(heap, SZ_512K, GFP_KERNEL);
+	expect_linear(test, q, SZ_512K);
+	KUNIT_EXPECT_LE(test, kmh_heap_footprint(heap), heap->limit_bytes);
+	expect_books(test, heap, pages);
+	kmheap_free(q);
+	for (i = 1; i < ARRAY_SIZE(p); i += 2)
+		kmheap_free(p[i]);
+	kmheap_destroy(heap);
+}
+
+/* A block all of whose pages are returned or free leaves, and so does one that has none left. */
+static void emptied_block_leaves(struct kunit *test)
+{
+	long pages = block_pages();
+	struct kmheap *heap = heap_linear(test);
+	struct kmh_arena *a;
+	void *keep[4], *gone;
+	unsigned long page;
+	unsigned int i;
+
+	load_sparse(test, heap, keep, ARRAY_SIZE(keep));
+	a = kmh_span_of((unsigned long)keep[0])->arena;
+	KUNIT_EXPECT_EQ(test, arena_bytes(heap), (size_t)ARRAY_SIZE(keep) * SZ_64K);
+	/* The addresses behind the live object say "gone", unless a new block has them. */
+	gone = keep[0] + SZ_64K;
+	page = ((unsigned long)gone >> KMH_PAGE_SHIFT) - a->first;
+	if (page < a->npages && kmh_arena_is_returned(a, page) &&
+	    kmh_span_of((unsigned long)gone)->state == KMH_SPAN_GONE) {
+		kmheap_free(gone);
+		kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	}
+	for (i = 0; i < ARRAY_SIZE(keep); i++) {
+		KUNIT_EXPECT_TRUE(test, kmh_kunit_filled(keep[i]));
+		kmheap_free(keep[i]);
+	}
+	kmheap_shrink(heap);
+	KUNIT_EXPECT_EQ(test, narenas(heap), 0U);
+	expect_books(test, heap, pages);
+	kmheap_destroy(heap);
+}
+
+static struct kunit_case returned_cases[] = {
+	KUNIT_CASE(shrink_returns_free_pages),
+	KUNIT_CASE(random_operations),
+	KUNIT_CASE(scavenger_returns_pages),
+	KUNIT_CASE(reclaim_returns_pages),
+	KUNIT_CASE(limit_returns_pages),
+	KUNIT_CASE(emptied_block_leaves),
+	{ }
+};
+
+static struct kunit_suite returned_suite = {
+	.name = "kmheap_returned",
+	.init = mheap_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = returned_cases,
+};
+
+kunit_test_suite(returned_suite);
