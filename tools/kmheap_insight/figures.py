@@ -81,6 +81,12 @@ MODULE = {
     "oom_bytes": (COUNTER, "Bytes given back when the kernel was out of memory"),
     "limit_bytes": (GAUGE, "Limit of all heaps; there is no sample where there is no limit"),
     "limit_refusals": (COUNTER, "Times the limit of all heaps refused an arena"),
+    "order4_failures": (COUNTER, "Times the kernel had no block of 64 KiB, where a page has 4 KiB"),
+    "order5_failures": (COUNTER, "Times the kernel had no block of 128 KiB"),
+    "order6_failures": (COUNTER, "Times the kernel had no block of 256 KiB"),
+    "order7_failures": (COUNTER, "Times the kernel had no block of 512 KiB"),
+    "order8_failures": (COUNTER, "Times the kernel had no block of 1 MiB"),
+    "order9_failures": (COUNTER, "Times the kernel had no block of 2 MiB"),
 }
 
 LIMITS = ("limit_bytes", "soft_limit_bytes")

@@ -11,7 +11,9 @@ import re
 from .term import bytes_text
 
 KINDS = {"s": "small objects", "C": "small objects, a CPU allocates from it", "t": "packed data",
-         "L": "large object", "M": "run of pages", ".": "free"}
+         "L": "large object", "M": "run of pages", "r": "given back to the kernel", ".": "free"}
+# Pages in which there is no span.
+UNUSED = ".r"
 SPAN_KINDS = {"large": "L", "manual": "M"}
 RUN = re.compile(r"(.)\1*")
 COLUMNS = 64
@@ -54,7 +56,7 @@ class Picture:
         for pages, kind, share in self.runs[i]:
             while pages:
                 part = min(pages, left)
-                if kind != ".":
+                if kind not in UNUSED:
                     used[kind] = used.get(kind, 0) + part
                     known = known and share is not None
                     live += part * (share or 0)
@@ -86,7 +88,7 @@ def _with_spans(arenas, spans):
         row = []
         for match in RUN.finditer(arena.picture.replace("C", "s")):
             left, kind, page = len(match.group()), match.group(1), match.start()
-            if kind == ".":
+            if kind in UNUSED:
                 row.append((left, kind, None))
                 continue
             while left:

@@ -51,6 +51,13 @@ class Layout(unittest.TestCase):
         self.assertEqual(picture.runs, [[(2, "s", 1.0), (1, "C", 0.0), (1, ".", None),
                                          (1, "t", 0.25), (3, "L", 1.0)], [(2, "M", 1.0)]])
 
+    def test_returned_pages_have_no_span(self):
+        picture = heapmap.Picture([arena("srr.s")], [span(1, live=10), span(1, live=0)])
+        self.assertTrue(picture.exact)
+        self.assertEqual([run[:2] for run in picture.runs[0]],
+                         [(1, "s"), (2, "r"), (1, "."), (1, "s")])
+        self.assertEqual(picture.cells(0, 5)[0][0], "s")
+
     def test_cached_or_not_may_change(self):
         self.assertTrue(heapmap.Picture([arena("sC")], [span(1, home="cached"), span(1)]).exact)
 

@@ -13,7 +13,7 @@ EXAMPLE = """kmheap map strtab -o strtab.svg
 
 # On a terminal; dim is what has fewer than a fifth of its slots live.
 PAINT = {"s": ("blue",), "C": ("cyan",), "t": ("magenta",), "L": ("yellow",), "M": ("green",),
-         ".": ("dim",)}
+         "r": ("dim",), ".": ("dim",)}
 MOST_CHARACTERS = 3072
 
 
@@ -37,7 +37,7 @@ def row(cells, digits, paint):
     text, run, before = "", "", ()
     for kind, live in cells:
         style = PAINT.get(kind, ("red",))
-        if kind != "." and heapmap.level(live) == 0:
+        if kind not in heapmap.UNUSED and heapmap.level(live) == 0:
             style += ("dim",)
         if style != before:
             text, run, before = text + paint(run, *before), "", style
