@@ -154,6 +154,14 @@ KMH_PROFILE_FILE(profile, KMH_PROFILE_INUSE, kmh_profile_show);
 KMH_PROFILE_FILE(profile_since, KMH_PROFILE_SINCE, kmh_profile_show);
 KMH_PROFILE_FILE(lifetimes, KMH_PROFILE_INUSE, kmh_lifetimes_show);
 
+static int kmh_mark_get(void *data, u64 *val)
+{
+	struct kmheap *heap = data;
+
+	*val = READ_ONCE(heap->profile.mark_ns);
+	return 0;
+}
+
 /* Writing 1 sets the mark; other values are refused. */
 static int kmh_mark_set(void *data, u64 val)
 {
@@ -162,7 +170,7 @@ static int kmh_mark_set(void *data, u64 val)
 	kmh_watch_mark(data);
 	return 0;
 }
-DEFINE_DEBUGFS_ATTRIBUTE(kmh_mark_fops, NULL, kmh_mark_set, "%llu\n");
+DEFINE_DEBUGFS_ATTRIBUTE(kmh_mark_fops, kmh_mark_get, kmh_mark_set, "%llu\n");
 
 KMH_BYTES_FILE(profile_period, heap->profile.period, kmh_watch_set_period);
 
@@ -172,5 +180,5 @@ void kmh_profile_add_files(struct kmheap *heap, struct dentry *dir)
 	debugfs_create_file("profile", 0400, dir, heap, &kmh_profile_fops);
 	debugfs_create_file("profile_since", 0400, dir, heap, &kmh_profile_since_fops);
 	debugfs_create_file("lifetimes", 0400, dir, heap, &kmh_lifetimes_fops);
-	debugfs_create_file_unsafe("mark", 0200, dir, heap, &kmh_mark_fops);
+	debugfs_create_file_unsafe("mark", 0600, dir, heap, &kmh_mark_fops);
 }
