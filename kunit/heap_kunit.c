@@ -572,6 +572,10 @@ static void many_small_heaps(struct kunit *test)
 			}
 			KUNIT_EXPECT_LE(test, atomic_long_read(&heap[i]->arena_bytes),
 					(long)(KMH_ARENA_MIN_BYTES + KMH_PAGE_SIZE - PAGE_SIZE));
+			if (heap[i]->backing == KMH_BACKING_AREA)
+				KUNIT_EXPECT_EQ(test, atomic_long_read(&heap[i]->arena_bytes),
+						(long)(KMH_ARENA_MIN_BYTES + KMH_PAGE_SIZE -
+						       PAGE_SIZE));
 			kmheap_free_bulk(ARRAY_SIZE(p), p);
 		}
 		KUNIT_ASSERT_EQ(test, kmh_global_stats(&sum, &nheaps), 0);

@@ -216,7 +216,8 @@ static void kmh_backend_count_failed(unsigned int order)
 /**
  * kmh_backend_block() - pages of the page allocator, one after the other in memory
  * @bytes: how much, a power of two of pages; the first page's address is a multiple of that.
- * @gfp: how hard to try.
+ * @gfp: how hard to try. With both __GFP_NORETRY and __GFP_NOMEMALLOC, as for a size that would
+ *	only be good to have, only what is free is taken: nothing is reclaimed for it.
  * @nid: node that the memory should come from; must, under __GFP_THISNODE.
  *
  * The pages are in the direct map, and charged to nobody. Each has one reference, and goes back by
@@ -235,6 +236,8 @@ struct page *kmh_backend_block(size_t bytes, gfp_t gfp, int nid)
 	if (num_node_state(N_MEMORY) > 1)
 		thisnode = gfp & __GFP_THISNODE;
 	gfp = kmh_backend_gfp(gfp);
+	if (!(~gfp & (__GFP_NORETRY | __GFP_NOMEMALLOC)))
+		gfp &= ~__GFP_RECLAIM;
 	if (!kmh_backend_should_fail()) {
 		kmh_backend_note(gfp);
 		page = alloc_pages_node(nid, gfp | thisnode, order);

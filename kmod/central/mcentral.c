@@ -98,7 +98,8 @@ static bool kmh_mcentral_comes_last(const struct kmh_mspan *s)
 	const struct kmh_pagealloc *pa = &s->mheap->pa;
 	const struct kmh_parange *r = &s->arena->range;
 
-	return READ_ONCE(r->nfree) * READ_ONCE(pa->npages) > READ_ONCE(pa->nfree) * r->npages;
+	return READ_ONCE(r->nfree) * READ_ONCE(pa->npages) >
+	       READ_ONCE(pa->nfree) * kmh_parange_held(r);
 }
 
 /* List a span with free slots. Return: false, and nothing done, in NMI with the lock taken. */

@@ -28,13 +28,22 @@
 #include "span/spanpool.h"
 
 /*
- * Is a page of a block not in use any more, or somebody else's? The page allocator clears the mark
- * whenever it hands out a page; a slab has something else there. A client that changes the mark
- * (page->private) loses the page, which is better than that its next owner does.
+ * Is a page of a block not in use any more, or somebody else's? It has two marks. @private is
+ * cleared when the page is handed out alone or as the first one of several. @lru.prev is
+ * overwritten when the page is freed, as it goes on a list then. A client that changes a mark loses
+ * the page, which is better than that its next owner does.
  */
 static bool kmh_page_is_lost(const struct kmh_arena *a, const struct page *page)
 {
-	return !page_ref_count(page) || page_private(page) != (unsigned long)a;
+	return !page_ref_count(page) || page_private(page) != (unsigned long)a ||
+	       (void *)READ_ONCE(page->lru.prev) != a;
+}
+
+/* Mark a page of a block as @a's, or with NULL as nobody's. */
+static void kmh_page_mark(struct page *page, struct kmh_arena *a)
+{
+	set_page_private(page, (unsigned long)a);
+	page->lru.prev = (void *)a;
 }
 
 /* The heap page of a block that page @i of the kernel is in. */
@@ -128,14 +137,16 @@ void kmh_arena_free_pages(struct kmh_arena *a, unsigned long page, unsigned long
 	for (; i < end; i++) {
 		struct page *p = a->block_page + i;
 
-		/* Objects are on kmemleak's books, or else the pages are. */
-		if (!kmh_heap_sanitized(a->heap))
-			kmemleak_free(page_address(p));
 		if (unlikely(kmh_page_is_lost(a, p))) {
+			if (!a->lost)
+				kmh_arena_report_lost(a, p);
 			kmh_backend_forget_block_page();
 			continue;
 		}
-		set_page_private(p, 0);
+		/* Objects are on kmemleak's books, or else the pages are. */
+		if (!kmh_heap_sanitized(a->heap))
+			kmemleak_free(page_address(p));
+		kmh_page_mark(p, NULL);
 		kmh_backend_free_block_page(p);
 	}
 }
@@ -147,6 +158,7 @@ void kmh_arena_free_block(struct kmh_arena *a)
 	kmh_test_point("arena goes back");
 	for (page = 0; kmh_arena_next_run(a, &page, &n); page += n)
 		kmh_arena_free_pages(a, page, n);
+	cond_resched();
 	kmh_backend_forget_arena();
 }
 
@@ -158,7 +170,7 @@ static void kmh_arena_mark_pages(struct kmh_arena *a)
 	if (a->block) {
 		a->block_page = virt_to_page(a->vbase);
 		for (i = 0; i < n; i++)
-			set_page_private(a->block_page + i, (unsigned long)a);
+			kmh_page_mark(a->block_page + i, a);
 		return;
 	}
 	for (i = 0; i < n; i++)
@@ -285,7 +297,7 @@ static struct kmh_arena *kmh_arena_create_block(struct kmh_mheap *mh, size_t byt
 		return a;
 	}
 	for (i = 0; i < bytes >> PAGE_SHIFT; i++) {
-		set_page_private(page + i, 0);
+		kmh_page_mark(page + i, NULL);
 		kmh_backend_free_block_page(page + i);
 	}
 	kmh_backend_forget_arena();

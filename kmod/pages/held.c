@@ -37,8 +37,13 @@ bool kmh_large_is_held(const struct kmh_mspan *s)
 	 * Mostly no page has another user: without a branch for each page the loads overlap. A
 	 * count of 0 is that of a page that a client has freed: see lost_arena.c.
 	 */
-	for (i = from >> PAGE_SHIFT; i <= last; i++)
-		others |= page_ref_count(kmh_arena_page(a, i)) & ~1;
+	if (a->block) {
+		for (i = from >> PAGE_SHIFT; i <= last; i++)
+			others |= page_ref_count(a->block_page + i) & ~1;
+	} else {
+		for (i = from >> PAGE_SHIFT; i <= last; i++)
+			others |= page_ref_count(a->pages[i]) & ~1;
+	}
 	return others;
 }
 

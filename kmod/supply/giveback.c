@@ -501,6 +501,7 @@ size_t kmh_arenas_least_spare(struct kmheap *heap)
 		kmh_wait_lock_irqsave(&a->mheap->lock, flags);
 		bytes = kmh_arena_may_leave_locked(a, true) ? kmh_arena_held_bytes(a) : 0;
 		if (kmh_arena_gives_pages(a, a->mheap) && a->range.nfree &&
+		    !kmh_arena_has_run_locked(a) &&
 		    a->mheap->pa.nfree > kmh_mheap_keep(a->mheap, true))
 			bytes = KMH_PAGE_SIZE;
 		if (bytes && (!least || bytes < least))

@@ -254,7 +254,8 @@ static struct kmh_arena *kmh_mheap_take_arena(struct kmh_mheap *mh, unsigned lon
 	if (kmh_wants_block(mh->heap, npages, align)) {
 		*g = kmh_grow_block_size(mh, npages, align);
 		a = kmh_mheap_new_arena(mh, *g, backing == KMH_BACKING_AUTO ?
-						gfp | __GFP_NORETRY | __GFP_NOWARN : gfp);
+						gfp | __GFP_NORETRY | __GFP_NOWARN |
+						__GFP_NOMEMALLOC : gfp);
 		if (backing != KMH_BACKING_AUTO || a != ERR_PTR(-ENOMEM))
 			return a;
 	}

@@ -98,6 +98,8 @@ static size_t kmh_limit_take_from_others(struct kmheap *heap, size_t bytes, bool
 			kmh_heap_drain(other);
 		which.bytes = bytes - done;
 		done += kmh_arenas_detach(other, &which, &gone);
+		which.bytes = bytes - min(bytes, done);
+		done += kmh_pages_return(other, &which);
 		if (done >= bytes)
 			break;
 	}

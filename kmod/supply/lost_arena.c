@@ -144,6 +144,7 @@ unsigned int kmh_lost_find(struct kmheap *heap, bool glance)
 		if (likely(glance && !kmh_arena_look(a)))
 			continue;
 		page = kmh_arena_lost_page(a, 0, ULONG_MAX);
+		cond_resched();
 		if (likely(!page))
 			continue;
 		kmh_arena_report_lost(a, page);

@@ -83,11 +83,12 @@ size_t kmh_pages_return_locked(struct kmheap *heap, const struct kmh_leavers *wh
 	unsigned int round;
 
 	lockdep_assert_held(&heap->arenas_mutex);
-	if (READ_ONCE(heap->specials.ending))
+	if (heap->backing == KMH_BACKING_AREA)
 		return 0;
 	for (round = 0; round < 2; round++) {
 		list_for_each_entry_reverse(a, &heap->arenas, list) {
-			if (done == most)
+			/* Finalizers read what they free. */
+			if (done == most || READ_ONCE(heap->specials.ending))
 				break;
 			if (!round == !a->range.nreturned ||
 			    !kmh_arena_gives_pages(a, which->mheap ?: a->mheap))

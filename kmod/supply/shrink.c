@@ -138,21 +138,28 @@ static unsigned long kmh_shrink_count(struct shrinker *s, struct shrink_control 
 	return bytes ? bytes >> PAGE_SHIFT : SHRINK_EMPTY;
 }
 
-static size_t kmh_shrink_scan_locked(struct kmheap *heap, struct kmh_mheap *mh, size_t bytes)
+/*
+ * Detach arenas, and return pages of blocks. @returned is set to the bytes of the latter, which the
+ * kernel has already. Return: bytes.
+ */
+static size_t kmh_shrink_scan_locked(struct kmheap *heap, struct kmh_mheap *mh, size_t bytes,
+				     size_t *returned)
 {
 	struct kmh_leavers which = { .bytes = bytes, .spare = true, .mheap = mh };
 	size_t done;
 	LIST_HEAD(gone);
 
 	done = kmh_arenas_detach_locked(heap, &which, &gone);
+	which.bytes = bytes - min(bytes, done);
+	*returned = kmh_pages_return_locked(heap, &which);
+	done += *returned;
 	if (done < bytes && kmh_arenas_count_spare_locked(mh) && kmh_shrink_may_drain(heap)) {
 		kmh_shrink_drain_locked(heap, mh);
 		which.bytes = bytes - done;
 		done += kmh_arenas_detach_locked(heap, &which, &gone);
 	}
 	kmh_arenas_finish_later_locked(heap, &gone);
-	which.bytes = bytes - min(bytes, done);
-	return done + kmh_pages_return_locked(heap, &which);
+	return done;
 }
 
 /*
@@ -163,15 +170,15 @@ static unsigned long kmh_shrink_scan(struct shrinker *s, struct shrink_control *
 {
 	struct kmheap *heap = kmh_shrinker_data(s);
 	struct kmh_mheap *mh = &kmh_heap_node(heap, sc->nid)->mheap;
-	size_t done, gone;
+	size_t done, gone, returned;
 
 	if (mh->nid != sc->nid || !mutex_trylock(&heap->arenas_mutex))
 		return SHRINK_STOP;
 	gone = kmh_arenas_give_back_left_locked(heap);
-	done = kmh_shrink_scan_locked(heap, mh, sc->nr_to_scan << PAGE_SHIFT);
+	done = kmh_shrink_scan_locked(heap, mh, sc->nr_to_scan << PAGE_SHIFT, &returned);
 	mutex_unlock(&heap->arenas_mutex);
 	if (current->reclaim_state)
-		kmh_reclaimed(current->reclaim_state) += gone >> PAGE_SHIFT;
+		kmh_reclaimed(current->reclaim_state) += (gone + returned) >> PAGE_SHIFT;
 	atomic_long_add(done, &heap->shrink.reclaimed_bytes);
 	if (!done)
 		return SHRINK_STOP;
@@ -203,18 +210,22 @@ void kmh_shrink_unregister(struct kmheap *heap)
 
 /* ---- the last resort */
 
-static void kmh_oom_take(struct kmheap *heap, struct list_head *gone)
+/* Return: bytes that have gone already; others go with the arenas in @gone. */
+static size_t kmh_oom_take(struct kmheap *heap, struct list_head *gone)
 {
 	const struct kmh_leavers all = { .bytes = SIZE_MAX, .leaving = true };
 	struct kmh_node *node;
+	size_t bytes;
 	int nid = -1;
 
 	if (!mutex_trylock(&heap->arenas_mutex))
-		return;
+		return 0;
 	while ((node = kmh_next_node(heap, &nid)))
 		kmh_shrink_drain_locked(heap, &node->mheap);
 	kmh_arenas_detach_locked(heap, &all, gone);
+	bytes = kmh_pages_return_locked(heap, &all);
 	mutex_unlock(&heap->arenas_mutex);
+	return bytes;
 }
 
 /*
@@ -225,14 +236,14 @@ static void kmh_oom_take(struct kmheap *heap, struct list_head *gone)
 unsigned long kmh_shrink_oom(void)
 {
 	struct kmheap *heap;
-	size_t bytes;
+	size_t bytes = 0;
 	LIST_HEAD(gone);
 
 	if (!mutex_trylock(&kmh_heaps_mutex))	/* its holder may be waiting for us */
 		return 0;
 	list_for_each_entry(heap, &kmh_heaps, list)
-		kmh_oom_take(heap, &gone);
-	bytes = kmh_arenas_finish(&gone, true);
+		bytes += kmh_oom_take(heap, &gone);
+	bytes += kmh_arenas_finish(&gone, true);
 	mutex_unlock(&kmh_heaps_mutex);
 	atomic_long_add(bytes, &kmh_oom_bytes);
 	return bytes >> PAGE_SHIFT;
