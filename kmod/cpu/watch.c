@@ -117,7 +117,7 @@ static __always_inline void kmh_watch_hit(struct kmheap *heap, unsigned int span
 }
 
 /* Bring a class up to date. In the section. */
-static struct kmh_watch_class *kmh_watch_count(struct kmh_mcache *mc, unsigned int spanclass)
+static void kmh_watch_count(struct kmh_mcache *mc, unsigned int spanclass)
 {
 	struct kmh_watch_class *w = &mc->watch->class[spanclass];
 	unsigned long allocs = kmh_mcache_allocs(mc, spanclass);
@@ -125,7 +125,6 @@ static struct kmh_watch_class *kmh_watch_count(struct kmh_mcache *mc, unsigned i
 
 	w->until -= min(bytes, w->until);
 	w->seen = allocs;
-	return w;
 }
 
 /*
