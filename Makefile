@@ -11,7 +11,7 @@ SYMVERS := $(SHARE)/symvers/$(KVER)
 MODULE_FOLDER := $(DESTDIR)/lib/modules/$(KVER)/updates
 
 .PHONY: all help run check check-quick check-long models docs shell bench clean
-.PHONY: install uninstall install-clients uninstall-clients built
+.PHONY: install uninstall install-clients uninstall-clients built named
 
 all:
 	@case "$(CURDIR)$(KDIR)" in *[[:space:]:]*) \
@@ -23,8 +23,7 @@ all:
 		exit 1; }
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
-built:
-	@[ -n "$(KVER)" ] || { echo "No kernel in $(KDIR): set KDIR= or KVER=." >&2; exit 1; }
+built: named
 	@[ -e kmheap.ko ] && [ -e Module.symvers ] || { echo "Nothing is built yet: make" >&2; exit 1; }
 
 install: built install-clients
@@ -38,12 +37,15 @@ install-clients: built
 	install -d $(SYMVERS)
 	sed -nE 's|\t([^\t]*/)?kmheap\t|\tkmheap\t|p' Module.symvers >$(SYMVERS)/Module.symvers
 
-uninstall: uninstall-clients
+named:
+	@[ -n "$(KVER)" ] || { echo "No kernel in $(KDIR): set KDIR= or KVER=." >&2; exit 1; }
+
+uninstall: named uninstall-clients
 	rm -f $(MODULE_FOLDER)/kmheap.ko
 	[ -n "$(DESTDIR)" ] || depmod $(KVER)
 
 # The headers go with the last kernel.
-uninstall-clients:
+uninstall-clients: named
 	rm -rf $(SYMVERS)
 	rmdir $(SHARE)/symvers 2>/dev/null && rm -rf $(SHARE) || :
 

@@ -79,8 +79,12 @@ extern struct kmheap *kmheap_dropin_heap;
 /* A callback of call_rcu() that comes after the module's exit may still free. */
 static inline void kmheap_dropin_end(void)
 {
+	struct kmheap *heap = kmheap_dropin_heap;
+
 	rcu_barrier();
-	kmheap_destroy(kmheap_dropin_heap);
+	/* A parameter that is set at this moment may still allocate: from the default heap. */
+	WRITE_ONCE(kmheap_dropin_heap, NULL);
+	kmheap_destroy(heap);
 }
 
 static inline int kmheap_dropin_begin(int (*init)(void))
@@ -88,6 +92,7 @@ static inline int kmheap_dropin_begin(int (*init)(void))
 	struct kmheap_attr attr = {
 		.owner = THIS_MODULE, .reserve_bytes = KMHEAP_DROPIN_RESERVE,
 		.limit_bytes = KMHEAP_DROPIN_LIMIT,
+		.flags = KMHEAP_AREA,	/* vmalloc() gives such memory */
 	};
 	struct kmheap *heap = kmheap_create(KBUILD_MODNAME, &attr);
 	int err;

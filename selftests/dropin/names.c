@@ -76,6 +76,44 @@ struct ops {
 static const struct ops ops = { .release = kfree };
 static const struct ops vops = { .release = kvfree };
 
+/* Bounds and flags of the kernel's functions hold: code may count on them. */
+static void bounds(void)
+{
+	struct kmem_cache *c = kmem_cache_create("bounds", 100, 0, 0, NULL);
+	void *p, *q;
+
+	CHECK(!kmalloc(KMALLOC_MAX_SIZE + 1, GFP_KERNEL | __GFP_NOWARN));
+	CHECK(!kvmalloc((size_t)INT_MAX + 1, GFP_KERNEL | __GFP_NOWARN));
+	CHECK(!kmalloc_array(SIZE_MAX, 2, GFP_ATOMIC));
+	CHECK(!kcalloc_node(SIZE_MAX, 2, GFP_KERNEL, NUMA_NO_NODE));
+	CHECK(!krealloc_array(NULL, SIZE_MAX / 8, 16, GFP_KERNEL));
+	CHECK(PTR_ERR(memdup_user(NULL, KMALLOC_MAX_SIZE + 1)) == -ENOMEM);
+	OURS(p = kmalloc(100, GFP_KERNEL));
+	memset(p, 7, 100);
+	KERNELS(q = krealloc(p, 200, GFP_KERNEL | __GFP_NOFAIL));
+	CHECK(!memchr_inv(q, 7, 100));
+	kfree(q);
+	KERNELS(p = kmemdup(&ops, sizeof(ops), GFP_KERNEL | __GFP_NOFAIL));
+	CHECK(!is_vmalloc_addr(p));
+	kfree(p);
+	CHECK(c);
+	KERNELS(p = kmem_cache_alloc(c, GFP_KERNEL | __GFP_NOFAIL));
+	KERNELS(q = kmem_cache_zalloc(c, GFP_KERNEL | GFP_DMA32));
+	CHECK(all_zero(q, 100));
+	kmem_cache_free(c, q);
+	kmem_cache_free(c, p);
+	kmem_cache_destroy(c);
+	OURS(p = vmalloc(100));
+	CHECK(is_vmalloc_addr(p));
+	vfree(p);
+#ifdef vrealloc
+	OURS(p = vmalloc(100));
+	OURS(q = vrealloc(p, 100000, GFP_KERNEL));
+	CHECK(kmheap_size(q) >= 100000);
+	vfree(q);
+#endif
+}
+
 static void slab_memory(void)
 {
 	struct thing *t;
@@ -411,6 +449,7 @@ static void pools(void)
 
 static int __init dropin_names_init(void)
 {
+	bounds();
 	slab_memory();
 	large_memory();
 	copies();

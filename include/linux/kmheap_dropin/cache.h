@@ -103,10 +103,16 @@ kmheap_dropin_cache_create_4(const char *name, unsigned int size, struct kmem_ca
 #define kmheap_dropin_cache_create(...)				\
 	CONCATENATE(kmheap_dropin_cache_create_, COUNT_ARGS(__VA_ARGS__))(__VA_ARGS__)
 
-/* @p is a new object of @c, or NULL. The kernel aligns powers of two to themselves. */
-static __maybe_unused void *kmheap_dropin_cache_made(struct kmheap_dropin_cache *c, void *p,
-						     gfp_t gfp, int nid)
+/* A new object of @c, or NULL. The kernel aligns powers of two to themselves. */
+static __maybe_unused void *kmheap_dropin_cache_new(struct kmheap_dropin_cache *c, gfp_t gfp,
+						    int nid)
 {
+	void *p;
+
+	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
+		p = kmheap_dropin_kernel_kmalloc(roundup_pow_of_two(c->size), gfp, nid);
+	else
+		p = kmheap_alloc_node_noprof(__kmheap_dropin_heap, c->size, gfp, nid);
 	if (kmheap_dropin_may_spare(gfp) && unlikely(!p))
 		p = kmheap_dropin_spare(roundup_pow_of_two(c->size), gfp, nid);
 	if (p && c->ctor)
@@ -120,8 +126,7 @@ static __maybe_unused void *kmheap_dropin_cache_alloc(struct kmem_cache *s, gfp_
 
 	if (unlikely(!c))
 		return kmem_cache_alloc(s, gfp);
-	return kmheap_dropin_cache_made(c, kmheap_alloc_noprof(__kmheap_dropin_heap, c->size, gfp),
-					gfp, NUMA_NO_NODE);
+	return kmheap_dropin_cache_new(c, gfp, NUMA_NO_NODE);
 }
 
 static __maybe_unused void *kmheap_dropin_cache_alloc_node(struct kmem_cache *s, gfp_t gfp,
@@ -131,8 +136,7 @@ static __maybe_unused void *kmheap_dropin_cache_alloc_node(struct kmem_cache *s,
 
 	if (unlikely(!c))
 		return kmem_cache_alloc_node(s, gfp, nid);
-	return kmheap_dropin_cache_made(c, kmheap_alloc_node_noprof(__kmheap_dropin_heap, c->size,
-								    gfp, nid), gfp, nid);
+	return kmheap_dropin_cache_new(c, gfp, nid);
 }
 
 /* What goes on a list_lru, inodes for instance: the kernel will ask for its slab. */
@@ -162,7 +166,8 @@ static __maybe_unused int kmheap_dropin_cache_alloc_bulk(struct kmem_cache *s, g
 
 	if (unlikely(!c))
 		return kmem_cache_alloc_bulk(s, gfp, n, p) ? n : 0;
-	got = kmheap_alloc_bulk_noprof(__kmheap_dropin_heap, c->size, gfp, n, p);
+	got = gfp & KMHEAP_DROPIN_KERNEL_GFP ? 0 :
+	      kmheap_alloc_bulk_noprof(__kmheap_dropin_heap, c->size, gfp, n, p);
 	for (i = 0; i < got && c->ctor; i++)
 		c->ctor(p[i]);
 	for (i = got; i < n; i++) {

@@ -45,62 +45,79 @@ static __maybe_unused noinline void *kmheap_dropin_spare(size_t size, gfp_t gfp,
 	return in_nmi() ? NULL : kmalloc_node(size, gfp, nid);
 }
 
-static __always_inline void *kmheap_dropin_kmalloc(size_t size, gfp_t gfp)
+/*
+ * More than the kernel's function gives: code may count on that bound, as for a length that came
+ * from a user. SIZE_MAX is a product that has overflowed, for which nobody warns.
+ */
+static __maybe_unused noinline void *kmheap_dropin_too_large(size_t size, gfp_t gfp)
 {
-	void *p;
+	WARN_ONCE(size != SIZE_MAX && !(gfp & __GFP_NOWARN), "kmheap: %zu bytes asked for\n", size);
+	return NULL;
+}
 
-	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
-		return kmheap_dropin_kernel_kmalloc(size, gfp, NUMA_NO_NODE);
-	p = kmheap_alloc_noprof(__kmheap_dropin_heap, size, gfp);
+static __always_inline void *kmheap_dropin_alloc(size_t size, gfp_t gfp)
+{
+	void *p = kmheap_alloc_noprof(__kmheap_dropin_heap, size, gfp);
+
 	if (kmheap_dropin_may_spare(gfp) && unlikely(!p))
 		p = kmheap_dropin_spare(size, gfp, NUMA_NO_NODE);
 	return p;
 }
 
-static __always_inline void *kmheap_dropin_kmalloc_node(size_t size, gfp_t gfp, int nid)
+static __always_inline void *kmheap_dropin_alloc_node(size_t size, gfp_t gfp, int nid)
 {
-	void *p;
+	void *p = kmheap_alloc_node_noprof(__kmheap_dropin_heap, size, gfp, nid);
 
-	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
-		return kmheap_dropin_kernel_kmalloc(size, gfp, nid);
-	p = kmheap_alloc_node_noprof(__kmheap_dropin_heap, size, gfp, nid);
 	if (kmheap_dropin_may_spare(gfp) && unlikely(!p))
 		p = kmheap_dropin_spare(size, gfp, nid);
 	return p;
 }
 
-static __always_inline void *kmheap_dropin_kmalloc_array(size_t n, size_t size, gfp_t gfp)
+static __always_inline void *kmheap_dropin_kmalloc(size_t size, gfp_t gfp)
 {
-	void *p;
-
+	if (unlikely(size > KMALLOC_MAX_SIZE))
+		return kmheap_dropin_too_large(size, gfp);
 	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
-		return kmheap_dropin_kernel_kmalloc(size_mul(n, size), gfp, NUMA_NO_NODE);
-	p = kmheap_alloc_array_noprof(__kmheap_dropin_heap, n, size, gfp);
-	if (kmheap_dropin_may_spare(gfp) && unlikely(!p))
-		p = kmheap_dropin_spare(size_mul(n, size), gfp, NUMA_NO_NODE);
-	return p;
+		return kmheap_dropin_kernel_kmalloc(size, gfp, NUMA_NO_NODE);
+	return kmheap_dropin_alloc(size, gfp);
 }
 
-/* The kvmalloc() family is the same but for what the kernel is asked for. */
+static __always_inline void *kmheap_dropin_kmalloc_node(size_t size, gfp_t gfp, int nid)
+{
+	if (unlikely(size > KMALLOC_MAX_SIZE))
+		return kmheap_dropin_too_large(size, gfp);
+	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
+		return kmheap_dropin_kernel_kmalloc(size, gfp, nid);
+	return kmheap_dropin_alloc_node(size, gfp, nid);
+}
+
+static __always_inline void *kmheap_dropin_kmalloc_array(size_t n, size_t size, gfp_t gfp)
+{
+	return kmheap_dropin_kmalloc(size_mul(n, size), gfp);
+}
+
+/* The kvmalloc() family is the same but for its bound and what the kernel is asked for. */
 static __always_inline void *kmheap_dropin_kvmalloc(size_t size, gfp_t gfp)
 {
+	if (unlikely(size > INT_MAX))
+		return kmheap_dropin_too_large(size, gfp);
 	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
 		return kmheap_dropin_kernel_kvmalloc(size, gfp, NUMA_NO_NODE);
-	return kmheap_dropin_kmalloc(size, gfp);
+	return kmheap_dropin_alloc(size, gfp);
 }
 
 static __always_inline void *kmheap_dropin_kvmalloc_node(size_t size, gfp_t gfp, int nid)
 {
+	if (unlikely(size > INT_MAX))
+		return kmheap_dropin_too_large(size, gfp);
 	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
 		return kmheap_dropin_kernel_kvmalloc(size, gfp, nid);
-	return kmheap_dropin_kmalloc_node(size, gfp, nid);
+	return kmheap_dropin_alloc_node(size, gfp, nid);
 }
 
 static __always_inline void *kmheap_dropin_kvmalloc_array(size_t n, size_t size, gfp_t gfp)
 {
-	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
-		return kmheap_dropin_kernel_kvmalloc(size_mul(n, size), gfp, NUMA_NO_NODE);
-	return kmheap_dropin_kmalloc_array(n, size, gfp);
+	return kmheap_dropin_kvmalloc(size_mul(n, size), gfp);
 }
 
 /*
@@ -132,23 +149,34 @@ static __maybe_unused void *kmheap_dropin_vmalloc_aligned(size_t size, size_t al
 					   gfp & ~__GFP_HIGHMEM);
 }
 
+/* Move an object of a heap to @q of the kernel's, unless that is NULL. */
+static __maybe_unused void *kmheap_dropin_move(const void *p, void *q, size_t size)
+{
+	if (q) {
+		memcpy(q, p, min(size, kmheap_size(p)));
+		kmheap_free(p);
+	}
+	return q;
+}
+
 /* @p is an object of a heap, and remains one if that is possible. */
 static __maybe_unused void *kmheap_dropin_resize(const void *p, size_t size, gfp_t gfp)
 {
-	void *q = kmheap_realloc_noprof(__kmheap_dropin_heap, p, size, gfp);
+	void *q;
 
-	if (kmheap_dropin_may_spare(gfp) && unlikely(!q)) {
-		q = kmheap_dropin_spare(size, gfp, NUMA_NO_NODE);
-		if (q) {
-			memcpy(q, p, min(size, kmheap_size(p)));
-			kmheap_free(p);
-		}
-	}
+	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP) && size)
+		return kmheap_dropin_move(p, kmheap_dropin_kernel_kmalloc(size, gfp, NUMA_NO_NODE),
+					  size);
+	q = kmheap_realloc_noprof(__kmheap_dropin_heap, p, size, gfp);
+	if (kmheap_dropin_may_spare(gfp) && unlikely(!q))
+		q = kmheap_dropin_move(p, kmheap_dropin_spare(size, gfp, NUMA_NO_NODE), size);
 	return q;
 }
 
 static __maybe_unused void *kmheap_dropin_krealloc(const void *p, size_t size, gfp_t gfp)
 {
+	if (unlikely(size > KMALLOC_MAX_SIZE))
+		return kmheap_dropin_too_large(size, gfp);
 	if (ZERO_OR_NULL_PTR(p))
 		return kmheap_dropin_kmalloc(size, gfp);
 	return kmheap_owns(p) ? kmheap_dropin_resize(p, size, gfp) : krealloc(p, size, gfp);
@@ -158,25 +186,61 @@ static __maybe_unused void *kmheap_dropin_krealloc(const void *p, size_t size, g
 #ifdef kvrealloc
 static __maybe_unused void *kmheap_dropin_kvrealloc(const void *p, size_t size, gfp_t gfp)
 {
+	if (unlikely(size > INT_MAX))
+		return kmheap_dropin_too_large(size, gfp);
 	if (ZERO_OR_NULL_PTR(p))
 		return kmheap_dropin_kvmalloc(size, gfp);
 	return kmheap_owns(p) ? kmheap_dropin_resize(p, size, gfp) : kvrealloc(p, size, gfp);
 }
 #else
+/* What is behind @old is zero under __GFP_ZERO, whatever the object was allocated with. */
 static __maybe_unused void *kmheap_dropin_kvrealloc(const void *p, size_t old, size_t size,
 						    gfp_t gfp)
 {
+	void *q;
+
+	if (unlikely(size > INT_MAX))
+		return kmheap_dropin_too_large(size, gfp);
 	if (ZERO_OR_NULL_PTR(p))
 		return kmheap_dropin_kvmalloc(size, gfp);
 	if (!kmheap_owns(p))
 		return kvrealloc(p, old, size, gfp);
-	return size <= old ? (void *)p : kmheap_dropin_resize(p, size, gfp);
+	if (size <= old)
+		return (void *)p;
+	q = kmheap_dropin_resize(p, size, gfp);
+	if (q && gfp & __GFP_ZERO)
+		memset(q + old, 0, size - old);
+	return q;
+}
+#endif
+
+/* Newer kernels have vrealloc(), a macro. */
+#ifdef vrealloc
+static __maybe_unused void *kmheap_dropin_vrealloc(const void *p, size_t size, gfp_t gfp)
+{
+	if (ZERO_OR_NULL_PTR(p))
+		return kmheap_dropin_vmalloc(size, gfp, NUMA_NO_NODE);
+	if (!kmheap_owns(p))
+		return vrealloc(p, size, gfp);
+	if (size)
+		return kmheap_dropin_resize(p, PAGE_ALIGN(size), gfp);
+	kmheap_free(p);
+	return NULL;
 }
 #endif
 
 /* ---- copies */
 
 static __maybe_unused void *kmheap_dropin_kmemdup(const void *src, size_t len, gfp_t gfp)
+{
+	void *p = kmheap_dropin_kmalloc(len, gfp);
+
+	if (p)
+		memcpy(p, src, len);
+	return p;
+}
+
+static __maybe_unused void *kmheap_dropin_kvmemdup(const void *src, size_t len, gfp_t gfp)
 {
 	void *p = kmheap_dropin_kvmalloc(len, gfp);
 
@@ -233,10 +297,9 @@ static __maybe_unused __printf(2, 3) char *kmheap_dropin_kasprintf(gfp_t gfp, co
 	return p;
 }
 
-static __maybe_unused void *kmheap_dropin_memdup_user(const void __user *src, size_t len)
+/* @p, of the heap, or NULL: fill it. */
+static __maybe_unused void *kmheap_dropin_from_user(void *p, const void __user *src, size_t len)
 {
-	void *p = kmheap_dropin_kvmalloc(len, GFP_USER | __GFP_NOWARN);
-
 	if (!p)
 		return ERR_PTR(-ENOMEM);
 	if (copy_from_user(p, src, len)) {
@@ -244,6 +307,18 @@ static __maybe_unused void *kmheap_dropin_memdup_user(const void __user *src, si
 		return ERR_PTR(-EFAULT);
 	}
 	return p;
+}
+
+static __maybe_unused void *kmheap_dropin_memdup_user(const void __user *src, size_t len)
+{
+	return kmheap_dropin_from_user(kmheap_dropin_kmalloc(len, GFP_USER | __GFP_NOWARN), src,
+				       len);
+}
+
+static __maybe_unused void *kmheap_dropin_vmemdup_user(const void __user *src, size_t len)
+{
+	return kmheap_dropin_from_user(kmheap_dropin_kvmalloc(len, GFP_USER | __GFP_NOWARN), src,
+				       len);
 }
 
 static __maybe_unused void *kmheap_dropin_memdup_array_user(const void __user *src, size_t n,
@@ -254,6 +329,16 @@ static __maybe_unused void *kmheap_dropin_memdup_array_user(const void __user *s
 	if (check_mul_overflow(n, size, &bytes))
 		return ERR_PTR(-EOVERFLOW);
 	return kmheap_dropin_memdup_user(src, bytes);
+}
+
+static __maybe_unused void *kmheap_dropin_vmemdup_array_user(const void __user *src, size_t n,
+							     size_t size)
+{
+	size_t bytes;
+
+	if (check_mul_overflow(n, size, &bytes))
+		return ERR_PTR(-EOVERFLOW);
+	return kmheap_dropin_vmemdup_user(src, bytes);
 }
 
 static __maybe_unused void *kmheap_dropin_memdup_user_nul(const void __user *src, size_t len)
@@ -350,6 +435,7 @@ DEFINE_FREE(kmheap_dropin_wipe, void *, if (!IS_ERR_OR_NULL(_T)) kmheap_dropin_k
 #define __free_kvfree		__free_kmheap_dropin_kvfree
 #define __free_vfree		__free_kmheap_dropin_vfree
 #define __free_kfree_sensitive	__free_kmheap_dropin_wipe
+#define __free_kvfree_atomic	__free_kmheap_dropin_kvfree
 #endif
 
 /* kvfree_rcu_arg_2() and _1() are what the kernel's macros become. */

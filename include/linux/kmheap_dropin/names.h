@@ -127,13 +127,20 @@
 #define __vcalloc(n, size, gfp)		__vmalloc(size_mul(n, size), (gfp) | __GFP_ZERO)
 #define vcalloc(n, size)		vzalloc(size_mul(n, size))
 
+#ifdef vrealloc
+#undef vrealloc
+#undef vrealloc_noprof
+#define vrealloc_noprof(p, size, gfp)	kmheap_dropin_vrealloc(p, size, gfp)
+#define vrealloc(p, size, gfp)		kmheap_hooks(vrealloc_noprof(p, size, gfp))
+#endif
+
 /* ---- copies */
 
 #undef kmemdup
 #undef kmemdup_noprof
 #define kmemdup_noprof		kmheap_dropin_kmemdup
 #define kmemdup			kmheap_dropin_kmemdup
-#define kvmemdup		kmheap_dropin_kmemdup
+#define kvmemdup		kmheap_dropin_kvmemdup
 #define kmemdup_array(src, n, size, gfp)	kmheap_dropin_kmemdup(src, size_mul(n, size), gfp)
 #define kmemdup_nul		kmheap_dropin_kmemdup_nul
 #define kstrdup			kmheap_dropin_kstrdup
@@ -142,9 +149,9 @@
 #define kasprintf		kmheap_dropin_kasprintf
 #define kvasprintf		kmheap_dropin_kvasprintf
 #define memdup_user		kmheap_dropin_memdup_user
-#define vmemdup_user		kmheap_dropin_memdup_user
+#define vmemdup_user		kmheap_dropin_vmemdup_user
 #define memdup_array_user	kmheap_dropin_memdup_array_user
-#define vmemdup_array_user	kmheap_dropin_memdup_array_user
+#define vmemdup_array_user	kmheap_dropin_vmemdup_array_user
 #define memdup_user_nul		kmheap_dropin_memdup_user_nul
 #define strndup_user		kmheap_dropin_strndup_user
 
