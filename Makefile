@@ -11,7 +11,7 @@ SYMVERS := $(SHARE)/symvers/$(KVER)
 MODULE_FOLDER := $(DESTDIR)/lib/modules/$(KVER)/updates
 
 .PHONY: all help run check check-quick check-long models docs shell bench clean
-.PHONY: install uninstall install-clients uninstall-clients built named
+.PHONY: install uninstall install-clients uninstall-clients install-symvers uninstall-symvers built named
 
 all:
 	@case "$(CURDIR)$(KDIR)" in *[[:space:]:]*) \
@@ -30,10 +30,13 @@ install: built install-clients
 	install -D -m 644 kmheap.ko $(MODULE_FOLDER)/kmheap.ko
 	[ -n "$(DESTDIR)" ] || depmod $(KVER)
 
-install-clients: built
+install-clients: install-symvers
 	install -D -m 644 -t $(SHARE)/include/linux include/linux/*.h
 	install -D -m 644 -t $(SHARE)/include/linux/kmheap_dropin include/linux/kmheap_dropin/*.h
 	install -D -m 644 -t $(SHARE) kmheap.mk
+
+# A package may have the rest: see debian/rules.
+install-symvers: built
 	install -d $(SYMVERS)
 	sed -nE 's|\t([^\t]*/)?kmheap\t|\tkmheap\t|p' Module.symvers >$(SYMVERS)/Module.symvers
 
@@ -48,6 +51,10 @@ uninstall: named uninstall-clients
 uninstall-clients: named
 	rm -rf $(SYMVERS)
 	rmdir $(SHARE)/symvers 2>/dev/null && rm -rf $(SHARE) || :
+
+uninstall-symvers:
+	rm -rf $(SYMVERS)
+	rmdir $(SHARE)/symvers $(SHARE) 2>/dev/null || :
 
 help:
 	@echo "make              build kmheap.ko and the samples (KDIR=, ARCH= honoured)"
