@@ -52,7 +52,7 @@ uninstall-clients: named
 	rm -rf $(SYMVERS)
 	rmdir $(SHARE)/symvers 2>/dev/null && rm -rf $(SHARE) || :
 
-uninstall-symvers:
+uninstall-symvers: named
 	rm -rf $(SYMVERS)
 	rmdir $(SHARE)/symvers $(SHARE) 2>/dev/null || :
 
