@@ -8,7 +8,7 @@
 . "$(dirname "$0")/client.sh"
 
 times=100
-plan 49
+plan 50
 
 load kmheap
 load misuse_client
@@ -54,6 +54,16 @@ misuse() {
 	counted "$2" "$4" "$heap_before" $times && counted "$2" "" "$all_before" $times &&
 		is live_objects "$(stat live_objects misuse)" = "$live_before" &&
 		valid && balanced misuse
+}
+
+# The tracepoint has every misuse, also those that the log has no report of.
+tracing=/sys/kernel/tracing
+[ -e $tracing/events ] || mount -t tracefs tracefs $tracing
+traced() {
+	echo 1 >$tracing/events/kmheap/misuse/enable && tell misuse_client misuse double 7 &&
+		echo 0 >$tracing/events/kmheap/misuse/enable || return 1
+	is "events" "$(grep -cE ': misuse: call_site=misuse_[a-z_]+\+.* heap=misuse ptr=[0-9a-f]+ kind=double free$' \
+		$tracing/trace)" = 7 && is "all events" "$(grep -c ': misuse: ' $tracing/trace)" = 7
 }
 
 in_heap='heap misuse'
@@ -159,6 +169,8 @@ for text in 'heap name "a/b": 1 to 63 characters' 'heap name "\(null\)"' \
 	'limit of 4096 bytes, at least 524288'; do
 	check "with a message: $text" said "$text"
 done
+
+check "the tracepoint has every misuse, with its caller" traced
 
 # ---- after all that
 nothing() {

@@ -142,6 +142,20 @@ static inline void kmh_shrinker_destroy(struct shrinker *s)
 #endif
 
 /*
+ * A string of a trace event is assigned without saying its source again from 6.10 on. Goes when 6.1
+ * does.
+ */
+#if KERNEL_VERSION(6, 10, 0) <= LINUX_VERSION_CODE
+#define kmh_assign_str(dst, src)			\
+	do {						\
+		(void)(src);				\
+		__assign_str(dst);			\
+	} while (0)
+#else
+#define kmh_assign_str(dst, src)	__assign_str(dst, src)
+#endif
+
+/*
  * A timer and its function, for the selftests: one call from 6.13 on. Users include
  * <linux/hrtimer.h>. Goes when 6.12 does.
  */

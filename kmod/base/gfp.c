@@ -2,6 +2,7 @@
 /* What a caller may do by its gfp flags and its context, and what it was refused. */
 #include <linux/bug.h>
 #include <linux/preempt.h>
+#include <trace/events/kmheap.h>
 
 #include "base/gfp.h"
 #include "heap.h"
@@ -21,9 +22,13 @@ enum kmh_context kmh_context_now(void)
 	return in_serving_softirq() ? KMH_CONTEXT_SOFTIRQ : KMH_CONTEXT_TASK;
 }
 
-/* Count a refusal, and by its context that of a caller that cannot sleep. Context: any. */
-void kmh_refused(struct kmheap *heap, gfp_t gfp)
+/*
+ * Count a refusal of @bytes bytes, and by its context that of a caller that cannot sleep. Context:
+ * any.
+ */
+void kmh_refused(struct kmheap *heap, size_t bytes, gfp_t gfp)
 {
+	trace_refuse(heap->name, bytes, gfp);
 	atomic_long_inc(&heap->refused);
 	if (!kmh_alloc_may_grow(gfp))
 		atomic_long_inc(&heap->reserve.refused[kmh_context_now()]);
@@ -37,12 +42,12 @@ void kmh_unrefused(struct kmheap *heap, gfp_t gfp)
 		atomic_long_dec(&heap->reserve.refused[kmh_context_now()]);
 }
 
-/* Can flags like @gfp be served? If not, count a refusal. Return: false then. */
-bool kmh_gfp_ok(struct kmheap *heap, gfp_t gfp)
+/* Can flags like @gfp be served? If not, count a refusal of @bytes bytes. Return: false then. */
+bool kmh_gfp_ok(struct kmheap *heap, size_t bytes, gfp_t gfp)
 {
 	if (WARN_ONCE(gfp & KMH_GFP_ZONES,
 		      "kmheap: no DMA zones here: memory is of any zone; gfp %pGg\n", &gfp)) {
-		kmh_refused(heap, gfp);
+		kmh_refused(heap, bytes, gfp);
 		return false;
 	}
 	WARN_ONCE(gfp & __GFP_NOFAIL,

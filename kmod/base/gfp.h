@@ -21,10 +21,10 @@ enum kmh_context {
 	KMH_NR_CONTEXTS,
 };
 
-bool kmh_gfp_ok(struct kmheap *heap, gfp_t gfp);
+bool kmh_gfp_ok(struct kmheap *heap, size_t bytes, gfp_t gfp);
 bool kmh_alloc_may_grow(gfp_t gfp);
 enum kmh_context kmh_context_now(void);
-void kmh_refused(struct kmheap *heap, gfp_t gfp);
+void kmh_refused(struct kmheap *heap, size_t bytes, gfp_t gfp);
 void kmh_unrefused(struct kmheap *heap, gfp_t gfp);
 
 /* May the caller wait for whoever enters the file system, or does I/O? */

@@ -23,6 +23,7 @@
 #include <linux/mutex.h>
 #include <linux/random.h>
 #include <linux/rcupdate.h>
+#include <trace/events/kmheap.h>
 
 #include "cpu/watch.h"
 #include "base/backend.h"
@@ -92,6 +93,7 @@ static __always_inline bool kmh_watch_record(struct kmheap *heap, unsigned int s
 		return false;
 	atomic_long_inc(&site->allocs);
 	atomic_long_add(bytes, &site->alloc_bytes);
+	trace_hit(site->ip[0], heap->name, p, bytes);
 	return kmh_record_born(site, (unsigned long)p, bytes);
 }
 

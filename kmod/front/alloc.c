@@ -106,7 +106,7 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 	if (!p)
 		p = kmh_node_alloc_elsewhere(heap, node, spanclass, gfp);
 	if (!p)
-		kmh_refused(heap, gfp);
+		kmh_refused(heap, kmh_spanclass_size[spanclass], gfp);
 	else if (want_init_on_alloc(gfp))
 		kmh_clear(p, kmh_spanclass_size[spanclass]);
 	return p;
@@ -182,7 +182,8 @@ static __always_inline void *kmh_alloc_fast(struct kmheap *heap, unsigned long s
 /* A request that must be zeroed, or whose flags may be refused. Zeroing comes last. */
 static noinline void *kmh_alloc_careful(struct kmheap *heap, unsigned long spanclass, gfp_t gfp)
 {
-	if (unlikely(gfp & (__GFP_NOFAIL | KMH_GFP_ZONES)) && !kmh_gfp_ok(heap, gfp))
+	if (unlikely(gfp & (__GFP_NOFAIL | KMH_GFP_ZONES)) &&
+	    !kmh_gfp_ok(heap, kmh_spanclass_size[spanclass], gfp))
 		return NULL;
 	return kmh_alloc_fast(heap, spanclass, gfp, want_init_on_alloc(gfp));
 }
@@ -248,7 +249,7 @@ static noinline void *kmh_alloc_packed(struct kmheap *heap, size_t size, gfp_t g
 	void *p;
 
 	might_alloc(gfp);
-	if (!kmh_gfp_ok(heap, gfp))
+	if (!kmh_gfp_ok(heap, size, gfp))
 		return NULL;
 	p = kmh_tiny_alloc(heap, size, gfp);
 	if (likely(p))
@@ -304,13 +305,13 @@ static void *kmh_alloc_node(struct kmheap *heap, size_t size, gfp_t gfp, int nid
 		return kmheap_alloc_any_noprof(heap, size, gfp);
 
 	might_alloc(gfp);
-	if (!kmh_gfp_ok(heap, gfp))
+	if (!kmh_gfp_ok(heap, size, gfp))
 		return NULL;
 	p = kmh_alloc_on_node(heap, kmh_spanclass(kmh_size_to_class(size), false), gfp, nid);
 	if (!p && !(gfp & __GFP_THISNODE))
 		p = kmheap_alloc_any_noprof(heap, size, gfp);
 	else if (!p)
-		kmh_refused(heap, gfp);
+		kmh_refused(heap, size, gfp);
 	return p;
 }
 
@@ -333,7 +334,7 @@ void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int 
 	if (p && gfp & __GFP_THISNODE &&
 	    !kmh_node_holds(p, size, kmh_heap_node(heap, nid)->mheap.nid)) {
 		kmheap_free(p);
-		kmh_refused(heap, gfp);
+		kmh_refused(heap, size, gfp);
 		p = NULL;
 	}
 	return p;
@@ -368,7 +369,7 @@ void *kmheap_alloc_run_noprof(struct kmheap *heap, size_t bytes, gfp_t gfp)
 
 	heap = kmh_heap_or_default(heap);
 	if (!bytes || bytes == SIZE_MAX) {
-		kmh_refused(heap, gfp);
+		kmh_refused(heap, bytes, gfp);
 		return NULL;
 	}
 	p = kmh_large_alloc(heap, bytes, 1, gfp, NUMA_NO_NODE, KMH_SPAN_MANUAL, false);

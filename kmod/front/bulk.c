@@ -102,7 +102,7 @@ size_t kmheap_alloc_bulk_noprof(struct kmheap *heap, size_t size, gfp_t gfp, siz
 	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL) || kmh_heap_sanitized(heap))
 		return kmh_alloc_each(heap, size, gfp, n, p);
 	kmh_might_alloc(gfp);
-	if (unlikely(gfp & (__GFP_NOFAIL | KMH_GFP_ZONES)) && !kmh_gfp_ok(heap, gfp))
+	if (unlikely(gfp & (__GFP_NOFAIL | KMH_GFP_ZONES)) && !kmh_gfp_ok(heap, size, gfp))
 		return 0;
 	spanclass = kmh_spanclass(kmh_size_to_class(size), false);
 	if (unlikely(heap->flags & KMHEAP_HWCACHE_ALIGN))

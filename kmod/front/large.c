@@ -172,7 +172,7 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 	struct kmh_mspan *s;
 
 	might_alloc(gfp);
-	if (unlikely(!kmh_gfp_ok(heap, gfp)))
+	if (unlikely(!kmh_gfp_ok(heap, bytes, gfp)))
 		return NULL;
 	s = kmh_largecache_take(heap, r.npages, align, nid, state == KMH_SPAN_LARGE);
 	if (likely(s)) {
@@ -182,7 +182,7 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 			return kmh_tombstone_alloc(heap, _RET_IP_);
 		s = kmh_nested() ? kmh_large_in_nmi(&r) : kmh_large_fresh(&r);
 		if (!s) {
-			kmh_refused(heap, gfp);
+			kmh_refused(heap, bytes, gfp);
 			return NULL;
 		}
 	}

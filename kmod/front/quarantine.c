@@ -59,7 +59,7 @@ static void *kmh_sanitize_place(struct kmheap *heap, size_t size, size_t align, 
 		return kmh_alloc_slow(heap, kmh_spanclass(class, noscan), gfp);
 	p = kmh_alloc_on_node(heap, kmh_spanclass(class, noscan), gfp, nid);
 	if (!p)
-		kmh_refused(heap, gfp);
+		kmh_refused(heap, padded, gfp);
 	return p;
 }
 
@@ -86,10 +86,10 @@ void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t g
 	if (!size)
 		return ZERO_SIZE_PTR;
 	might_alloc(gfp);
-	if (!kmh_gfp_ok(heap, gfp))
+	if (!kmh_gfp_ok(heap, size, gfp))
 		return NULL;
 	if (KMH_KMEMLEAK && in_nmi()) {
-		kmh_refused(heap, gfp);
+		kmh_refused(heap, size, gfp);
 		return NULL;
 	}
 	p = kmh_sanitize_place(heap, size, align, gfp, nid, noscan);

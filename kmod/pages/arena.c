@@ -18,6 +18,7 @@
 #include <linux/page_ref.h>
 #include <linux/vmalloc.h>
 #include <linux/wait.h>
+#include <trace/events/kmheap.h>
 
 #include "pages/arena.h"
 #include "base/backend.h"
@@ -315,8 +316,12 @@ unbook:
  */
 struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, bool block, gfp_t gfp)
 {
-	return block ? kmh_arena_create_block(mh, bytes, gfp) :
-		       kmh_arena_create_area(mh, bytes, gfp);
+	struct kmh_arena *a = block ? kmh_arena_create_block(mh, bytes, gfp) :
+				      kmh_arena_create_area(mh, bytes, gfp);
+
+	if (!IS_ERR(a))
+		trace_grow(mh->heap->name, a->bytes, mh->nid, block ? "block" : "area");
+	return a;
 }
 
 /* Cases count on the pages of the first arena, whatever the parameter says of its backing. */
@@ -410,6 +415,8 @@ void kmh_arena_destroy(struct kmh_arena *a)
 		set_page_private(a->pages[0], 0);
 		kmh_backend_free_arena(a->vbase);
 	}
+	trace_release(heap->name, kmh_arena_held_bytes(a), a->mheap->nid,
+		      a->block ? "block" : "area");
 	/* Only now that the memory is gone may another arena be booked. */
 	kmh_heap_unbook(heap, kmh_arena_held_bytes(a));
 	kmh_heap_account_metadata(heap, -(long)a->meta_bytes);

@@ -6,6 +6,7 @@
 #include <linux/bug.h>
 #include <linux/jhash.h>
 #include <linux/stacktrace.h>
+#include <trace/events/kmheap.h>
 
 #include "span/report.h"
 #include "heap.h"
@@ -87,6 +88,7 @@ void kmh_report_misuse(const struct kmh_report *r)
 		return;
 	atomic_long_inc(heap && !READ_ONCE(heap->ended) ? &heap->misuses[r->kind] :
 							  &kmh_misuses[r->kind]);
+	trace_misuse(r->ip, kmh_heap_name(heap), (void *)r->addr, kmh_misuse_names[r->kind]);
 	kmh_test_point("report");
 	hook = READ_ONCE(kmh_report_hook);
 	if (hook) {

@@ -14,6 +14,7 @@
  * never the page.
  */
 #include <linux/bitmap.h>
+#include <trace/events/kmheap.h>
 
 #include "supply/giveback.h"
 #include "base/budget.h"
@@ -63,6 +64,7 @@ static unsigned long kmh_arena_return(struct kmh_arena *a, unsigned long most, b
 		kmh_arenamap_replace(a->first + page, n, a->heap->unused, &kmh_span_gone);
 		kmh_arenamap_replace(a->first + page, n, a->heap->freed, &kmh_span_gone);
 		kmh_arena_free_pages(a, page, n);
+		trace_release(a->heap->name, n << KMH_PAGE_SHIFT, a->mheap->nid, "pages");
 		kmh_heap_unbook(a->heap, n << KMH_PAGE_SHIFT);
 		done += n;
 		page += n;

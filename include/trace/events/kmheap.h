@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Private: the tracepoints of kmheap; see Documentation/tracing.rst.
+ *
+ * All of them are where a call is rare or has failed, so the fast paths have none. They may be hit
+ * in any context, NMI included. kmod/debug/trace.c defines them, and who hits one includes this
+ * file; it knows nothing of kmheap's structures.
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM kmheap
+
+#if !defined(_TRACE_KMHEAP_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _TRACE_KMHEAP_H
+
+#include <linux/tracepoint.h>
+#include <linux/types.h>
+#include <trace/events/mmflags.h>
+
+/* An allocation of a heap that is profiled has been sampled. */
+TRACE_EVENT(hit,
+	TP_PROTO(unsigned long call_site, const char *heap, const void *ptr, size_t bytes),
+
+	TP_ARGS(call_site, heap, ptr, bytes),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, call_site)
+		__string(heap, heap)
+		__field(const void *, ptr)
+		__field(size_t, bytes)
+	),
+
+	TP_fast_assign(
+		__entry->call_site = call_site;
+		kmh_assign_str(heap, heap);
+		__entry->ptr = ptr;
+		__entry->bytes = bytes;
+	),
+
+	TP_printk("call_site=%pS heap=%s ptr=%p bytes=%zu", (void *)__entry->call_site,
+		  __get_str(heap), __entry->ptr, __entry->bytes)
+);
+
+/* An allocation got nothing. */
+TRACE_EVENT(refuse,
+	TP_PROTO(const char *heap, size_t bytes, gfp_t gfp),
+
+	TP_ARGS(heap, bytes, gfp),
+
+	TP_STRUCT__entry(
+		__string(heap, heap)
+		__field(size_t, bytes)
+		__field(unsigned long, gfp)
+	),
+
+	TP_fast_assign(
+		kmh_assign_str(heap, heap);
+		__entry->bytes = bytes;
+		__entry->gfp = (__force unsigned long)gfp;
+	),
+
+	TP_printk("heap=%s bytes=%zu gfp=%s", __get_str(heap), __entry->bytes,
+		  show_gfp_flags(__entry->gfp))
+);
+
+DECLARE_EVENT_CLASS(kmheap_arena,
+	TP_PROTO(const char *heap, size_t bytes, int node, const char *backing),
+
+	TP_ARGS(heap, bytes, node, backing),
+
+	TP_STRUCT__entry(
+		__string(heap, heap)
+		__field(size_t, bytes)
+		__field(int, node)
+		__string(backing, backing)
+	),
+
+	TP_fast_assign(
+		kmh_assign_str(heap, heap);
+		__entry->bytes = bytes;
+		__entry->node = node;
+		kmh_assign_str(backing, backing);
+	),
+
+	TP_printk("heap=%s bytes=%zu node=%d backing=%s", __get_str(heap), __entry->bytes,
+		  __entry->node, __get_str(backing))
+);
+
+/* An arena has come from the kernel. */
+DEFINE_EVENT(kmheap_arena, grow,
+	TP_PROTO(const char *heap, size_t bytes, int node, const char *backing),
+	TP_ARGS(heap, bytes, node, backing)
+);
+
+/* An arena, or single pages of a block, have gone to the kernel. */
+DEFINE_EVENT(kmheap_arena, release,
+	TP_PROTO(const char *heap, size_t bytes, int node, const char *backing),
+	TP_ARGS(heap, bytes, node, backing)
+);
+
+/* A misuse has been counted. Unlike the log, which has one of a site, this has all of them. */
+TRACE_EVENT(misuse,
+	TP_PROTO(unsigned long call_site, const char *heap, const void *ptr, const char *kind),
+
+	TP_ARGS(call_site, heap, ptr, kind),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, call_site)
+		__string(heap, heap)
+		__field(const void *, ptr)
+		__string(kind, kind)
+	),
+
+	TP_fast_assign(
+		__entry->call_site = call_site;
+		kmh_assign_str(heap, heap);
+		__entry->ptr = ptr;
+		kmh_assign_str(kind, kind);
+	),
+
+	TP_printk("call_site=%pS heap=%s ptr=%p kind=%s", (void *)__entry->call_site,
+		  __get_str(heap), __entry->ptr, __get_str(kind))
+);
+
+#endif /* _TRACE_KMHEAP_H */
+
+/* Found by way of the folder include/, which all of kmheap is built with. */
+#include <trace/define_trace.h>
