@@ -10,6 +10,7 @@
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/string.h>
+#include <trace/events/kmheap.h>
 
 #include "front/front.h"
 #include "base/lock.h"
@@ -409,15 +410,16 @@ EXPORT_SYMBOL_GPL(kmheap_strdup_noprof);
 
 /*
  * An object with a finalizer or a weak handle cannot move: both belong to its address, and a
- * caller that cannot sleep could not move them. Counts a refusal.
+ * caller that cannot sleep could not move them. Counts a refusal of @size bytes.
  */
-static bool kmh_realloc_may_move(const struct kmheap_object *obj)
+static bool kmh_realloc_may_move(const struct kmheap_object *obj, size_t size, gfp_t gfp)
 {
 	unsigned long addr = (unsigned long)obj->base;
 	struct kmh_mspan *s = kmh_span_of(addr);	/* stays: the object is the caller's */
 
 	if (likely(!READ_ONCE(s->nspecials)) || !kmh_special_exists(s, addr))
 		return true;
+	trace_refuse(obj->heap->name, size, gfp);
 	atomic_long_inc(&obj->heap->refused);
 	return false;
 }
@@ -446,7 +448,7 @@ void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp
 					  kmh_alloc_may_grow(gfp));
 		return obj.base;
 	}
-	if (!kmh_realloc_may_move(&obj))
+	if (!kmh_realloc_may_move(&obj, size, gfp))
 		return NULL;
 	new = obj.data ? kmheap_alloc_data_noprof(obj.heap, size, gfp) :
 			 kmheap_alloc_any_noprof(obj.heap, size, gfp);
