@@ -106,7 +106,7 @@ static void bounds(void)
 	OURS(p = vmalloc(100));
 	CHECK(is_vmalloc_addr(p));
 	vfree(p);
-#ifdef vrealloc
+#ifdef vrealloc_node_align
 	OURS(p = vmalloc(100));
 	OURS(q = vrealloc(p, 100000, GFP_KERNEL));
 	CHECK(kmheap_size(q) >= 100000);

@@ -214,8 +214,8 @@ static __maybe_unused void *kmheap_dropin_kvrealloc(const void *p, size_t old, s
 }
 #endif
 
-/* Newer kernels have vrealloc(), a macro. */
-#ifdef vrealloc
+/* vrealloc() is for modules since it can have a node, also as a macro. */
+#ifdef vrealloc_node_align
 static __maybe_unused void *kmheap_dropin_vrealloc(const void *p, size_t size, gfp_t gfp)
 {
 	if (ZERO_OR_NULL_PTR(p))

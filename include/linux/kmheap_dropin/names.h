@@ -127,7 +127,7 @@
 #define __vcalloc(n, size, gfp)		__vmalloc(size_mul(n, size), (gfp) | __GFP_ZERO)
 #define vcalloc(n, size)		vzalloc(size_mul(n, size))
 
-#ifdef vrealloc
+#ifdef vrealloc_node_align
 #undef vrealloc
 #undef vrealloc_noprof
 #define vrealloc_noprof(p, size, gfp)	kmheap_dropin_vrealloc(p, size, gfp)
