@@ -88,7 +88,7 @@ struct kmh_mcache {
 	unsigned long marked;		/* objects marked, ever; added to like @deferred */
 	struct kmh_watch *watch;	/* NULL, or the heap is profiled: watch.c */
 	struct kmh_watch *own_watch;	/* what @watch becomes; under profile.mutex */
-	unsigned long watch_other;	/* bytes since the last such hit; as @deferred */
+	unsigned long watch_other;	/* bytes past the classes since a hit; as @deferred */
 	struct kmh_pagecache pages;
 	struct kmh_largecache large;
 	unsigned long idle_seen;	/* idle.c: seen at its last look; its worker's */

@@ -399,7 +399,7 @@ static void kmh_watch_off(struct kmheap *heap)
 	if (!heap->profile.period)
 		return;
 	kmh_watch_visit(heap, kmh_watch_stop, kmh_watch_not_stopped);
-	synchronize_rcu();	/* kmh_watch_other_slow(): nobody has one in hand */
+	synchronize_rcu();	/* kmh_watch_other_hits(): nobody has one in hand */
 	static_branch_dec(&kmh_watch_key);
 	kmh_watches_free(heap);
 	WRITE_ONCE(heap->flags, heap->flags & ~KMH_HEAP_PROFILED);

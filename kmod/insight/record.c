@@ -16,8 +16,6 @@
 #include <linux/timekeeping.h>
 
 #include "insight/record.h"
-#include "base/backend.h"
-#include "base/budget.h"
 #include "base/preempt_off.h"
 #include "base/testpoint.h"
 #include "insight/site.h"
@@ -46,33 +44,21 @@ atomic_long_t kmh_records_missed;
 
 static struct kmh_record *kmh_records;	/* kmh_profile_records of them; written once */
 
-/* Context: process context; sleeps. Return: 0; -ENOMEM, also where a limit forbids it. */
+static size_t kmh_records_bytes(void)
+{
+	return kmh_profile_records * sizeof(*kmh_records);
+}
+
+/* Context and Return: as for kmh_insight_table_take(). */
 int kmh_records_alloc(void)
 {
-	size_t bytes = kmh_profile_records * sizeof(*kmh_records);
-	struct kmh_record *records;
-
-	if (READ_ONCE(kmh_records))
-		return 0;
-	if (!kmh_total_allows(bytes))
-		return -ENOMEM;
-	records = kmh_backend_zalloc(bytes, GFP_KERNEL, NUMA_NO_NODE);
-	if (!records)
-		return -ENOMEM;
-	if (cmpxchg(&kmh_records, NULL, records))
-		kmh_backend_free(records);	/* another heap's profile begins as well */
-	else
-		kmh_shared_account(bytes);
-	return 0;
+	return kmh_insight_table_take((void **)&kmh_records, kmh_records_bytes());
 }
 
 /* When the module goes. */
 void kmh_records_free(void)
 {
-	if (kmh_records)
-		kmh_shared_account(-(long)(kmh_profile_records * sizeof(*kmh_records)));
-	kmh_backend_free(kmh_records);
-	kmh_records = NULL;
+	kmh_insight_table_free((void **)&kmh_records, kmh_records_bytes());
 }
 
 /* The time, in units of a record. Context: any. */

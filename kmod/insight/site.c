@@ -48,24 +48,46 @@ static LLIST_HEAD(kmh_frame_names);	/* all there are */
 kmh_stack_fn kmh_kunit_stack;
 #endif
 
-/* Context: process context; sleeps. Return: 0; -ENOMEM, also where a limit forbids it. */
-int kmh_sites_alloc(void)
+/*
+ * Take a table of this floor, of @bytes, unless *@table is there already: it stays until the module
+ * goes. Context: process context; sleeps. Return: 0; -ENOMEM, also where a limit forbids it.
+ */
+int kmh_insight_table_take(void **table, size_t bytes)
 {
-	size_t bytes = kmh_profile_sites * sizeof(*kmh_sites);
-	struct kmh_site *sites;
+	void *fresh;
 
-	if (READ_ONCE(kmh_sites))
+	if (READ_ONCE(*table))
 		return 0;
 	if (!kmh_total_allows(bytes))
 		return -ENOMEM;
-	sites = kmh_backend_zalloc(bytes, GFP_KERNEL, NUMA_NO_NODE);
-	if (!sites)
+	fresh = kmh_backend_zalloc(bytes, GFP_KERNEL, NUMA_NO_NODE);
+	if (!fresh)
 		return -ENOMEM;
-	if (cmpxchg(&kmh_sites, NULL, sites))
-		kmh_backend_free(sites);	/* another heap's profile begins as well */
+	if (cmpxchg(table, NULL, fresh))
+		kmh_backend_free(fresh);	/* another heap's profile begins as well */
 	else
 		kmh_shared_account(bytes);
 	return 0;
+}
+
+/* When the module goes. */
+void kmh_insight_table_free(void **table, size_t bytes)
+{
+	if (*table)
+		kmh_shared_account(-(long)bytes);
+	kmh_backend_free(*table);
+	*table = NULL;
+}
+
+static size_t kmh_sites_bytes(void)
+{
+	return kmh_profile_sites * sizeof(*kmh_sites);
+}
+
+/* Context and Return: as for kmh_insight_table_take(). */
+int kmh_sites_alloc(void)
+{
+	return kmh_insight_table_take((void **)&kmh_sites, kmh_sites_bytes());
 }
 
 /* When the module goes. */
@@ -73,10 +95,7 @@ void kmh_sites_free(void)
 {
 	struct kmh_frame_name *name, *next;
 
-	if (kmh_sites)
-		kmh_shared_account(-(long)(kmh_profile_sites * sizeof(*kmh_sites)));
-	kmh_backend_free(kmh_sites);
-	kmh_sites = NULL;
+	kmh_insight_table_free((void **)&kmh_sites, kmh_sites_bytes());
 	llist_for_each_entry_safe(name, next, llist_del_all(&kmh_frame_names), all)
 		kmh_backend_free(name);
 }

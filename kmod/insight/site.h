@@ -63,6 +63,8 @@ typedef unsigned int (*kmh_stack_fn)(unsigned long *ip);
 extern kmh_stack_fn kmh_kunit_stack;
 #endif
 
+int kmh_insight_table_take(void **table, size_t bytes);
+void kmh_insight_table_free(void **table, size_t bytes);
 int kmh_sites_alloc(void);
 void kmh_sites_free(void);
 struct kmh_site *kmh_site_here(struct kmheap *heap, unsigned int spanclass);
