@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # timeout: 240
+# patches: code
 # The handler of a tracer allocates and frees where kmheap holds one of its own locks.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
