@@ -9,6 +9,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/string.h>
+#include <linux/wait_bit.h>
 
 #include "heap.h"
 #include "base/backend.h"
@@ -33,6 +34,7 @@ LIST_HEAD(kmh_heaps);
 DEFINE_MUTEX(kmh_heaps_mutex);	/* protects kmh_heaps */
 atomic_long_t kmh_misuses[KMH_NR_MISUSES];
 static enum cpuhp_state kmh_cpuhp_state;
+static atomic_t kmh_nending;	/* heaps that wait for their grace period */
 
 /* ---- create */
 
@@ -196,6 +198,13 @@ static void kmh_heap_free_nodes(struct kmheap *heap)
 	kmh_backend_free(heap->nodes);
 }
 
+/* The tables that a heap begins with count no more at the module's limit. */
+static void kmh_heap_forget_base(struct kmheap *heap)
+{
+	atomic_long_sub(heap->base_metadata_bytes, &kmh_total_base);
+	heap->base_metadata_bytes = 0;
+}
+
 /* Free what hangs off the structure. No arenas are left, and no users. */
 static void kmh_heap_free_tables(struct kmheap *heap, struct kmh_mcache __percpu *mcache)
 {
@@ -205,7 +214,7 @@ static void kmh_heap_free_tables(struct kmheap *heap, struct kmh_mcache __percpu
 	kmh_nmi_free(heap);
 	kmh_special_exit(heap);
 	kmh_reserve_forget(heap);
-	atomic_long_sub(heap->base_metadata_bytes, &kmh_total_base);
+	kmh_heap_forget_base(heap);
 }
 
 static void kmh_heap_free(struct kmheap *heap)
@@ -390,16 +399,23 @@ static void kmh_heap_free_arenas(struct kmheap *heap)
 }
 
 /*
- * The heap is in no list. Frees that raced with the end read its spans with preemption off, so a
- * grace period after the addresses say "gone" none does any more. (Large objects are cleared and
- * given back with preemption on: their frees must be over, as kmheap_destroy() asks of all frees.)
+ * The arenas, which are nobody's any more, are on their way to the kernel: at a limit growth of
+ * other heaps waits for them.
  */
-static void kmh_heap_teardown(struct kmheap *heap, bool report)
+static void kmh_heap_arenas_leave(struct kmheap *heap)
 {
-	struct kmh_mcache __percpu *mcache = heap->mcache;
-	struct kmh_mspan *spans, *s;
+	struct kmh_arena *a;
+
+	list_for_each_entry(a, &heap->arenas, list) {
+		a->left = true;
+		kmh_arena_begin_leave(a);
+	}
+}
+
+/* Nobody allocates from the heap, and nobody frees there but by mistake. No worker of it runs. */
+static void kmh_heap_stop(struct kmheap *heap, bool report)
+{
 	struct kmh_node *node;
-	unsigned int i;
 	int nid = -1;
 
 	kmh_shrink_unregister(heap);
@@ -420,24 +436,76 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 	kmh_watch_end(heap);
 	kmh_limit_end(heap);
 	kmh_largecache_drain_unused(heap);
-	spans = kmh_heap_unmap(heap);
+	heap->end_mcache = heap->mcache;
+	heap->end_spans = kmh_heap_unmap(heap);
+	kmh_heap_arenas_leave(heap);
 	kmh_tombstone_begin(heap);
-	synchronize_rcu();
-	while ((s = spans)) {
-		spans = s->dead;
+}
+
+/*
+ * Free what a heap has but its structure. A grace period has passed since kmh_heap_stop(): frees
+ * that raced with the end read its spans with preemption off, so none does any more. (Large objects
+ * are cleared and given back with preemption on: their frees must be over, as kmheap_destroy() asks
+ * of all frees.) Context: process context; sleeps.
+ */
+static void kmh_heap_reap(struct kmheap *heap)
+{
+	struct kmh_mspan *s;
+	unsigned int i;
+
+	while ((s = heap->end_spans)) {
+		heap->end_spans = s->dead;
 		if (kmh_heap_sanitized(heap) && (!s->arena->lost || s->arena->block))
 			kmh_sanitize_span_gone(s);
 		kmh_mspan_put(s);
 	}
-	kmh_heap_free_arenas(heap);
 	/* Misuse that was counted in the heap stays in the module's totals. */
 	for (i = 0; i < KMH_NR_MISUSES; i++)
 		atomic_long_add(atomic_long_read(&heap->misuses[i]), &kmh_misuses[i]);
-	kmh_heap_free_tables(heap, mcache);
+	/* Before the arenas, for which others wait who want to book. */
+	kmh_heap_forget_base(heap);
+	kmh_heap_free_arenas(heap);
+	kmh_heap_free_tables(heap, heap->end_mcache);
+}
+
+static void kmh_heap_end_work(struct work_struct *work)
+{
+	struct kmheap *heap = container_of(to_rcu_work(work), struct kmheap, end);
+
+	kmh_heap_reap(heap);
+	kmh_tombstone_keep(heap);
+	if (atomic_dec_and_test(&kmh_nending))
+		wake_up_var(&kmh_nending);
+}
+
+/* End a heap and wait for that. @report: it was published. */
+static void kmh_heap_teardown(struct kmheap *heap, bool report)
+{
+	kmh_heap_stop(heap, report);
+	synchronize_rcu();
+	kmh_heap_reap(heap);
 	if (report)
 		kmh_tombstone_keep(heap);
 	else
 		kmh_heap_free(heap);
+}
+
+/*
+ * End a heap; what waits for a grace period is done by a worker. So whoever ends many heaps waits
+ * for none, and one grace period serves them all.
+ */
+static void kmh_heap_teardown_later(struct kmheap *heap)
+{
+	kmh_heap_stop(heap, true);
+	atomic_inc(&kmh_nending);
+	INIT_RCU_WORK(&heap->end, kmh_heap_end_work);
+	queue_rcu_work(kmh_wq, &heap->end);
+}
+
+/* Wait for the heaps that have ended. Context: process context; sleeps. */
+static void kmh_heaps_settle(void)
+{
+	wait_var_event(&kmh_nending, !atomic_read(&kmh_nending));
 }
 
 /*
@@ -472,21 +540,8 @@ static void kmh_heap_unpublish(struct kmheap *heap)
 	mutex_unlock(&kmh_heaps_mutex);
 }
 
-/**
- * kmheap_destroy() - end a heap
- * @heap: the heap; NULL and ERR_PTR do nothing. A pointer to no heap, or to one that is being
- *	destroyed or has been, is warned about and not read.
- *
- * Objects that are still live are reported (how many, how many bytes, of which size classes) and
- * freed with the rest; their finalizers run. Deferred frees are waited for. Clients that may still
- * free into the heap must be done: a free that comes later is reported as such and ignored. The
- * callback of a soft limit is waited for. kmheap_weak_destroy() may come at any time.
- *
- * The name is free again when this returns, or a little earlier.
- *
- * Context: Process context; sleeps.
- */
-void kmheap_destroy(struct kmheap *heap)
+/* kmheap_destroy(). @wait: until all of the heap has gone. */
+void kmh_heap_destroy(struct kmheap *heap, bool wait)
 {
 	int err;
 
@@ -502,8 +557,32 @@ void kmheap_destroy(struct kmheap *heap)
 	if (WARN(err, "kmheap: %p is not a heap; destroyed twice?\n", heap))
 		return;
 	kmh_heap_unpublish(heap);
-	kmh_heap_teardown(heap, true);
+	if (wait)
+		kmh_heap_teardown(heap, true);
+	else
+		kmh_heap_teardown_later(heap);
 	module_put(THIS_MODULE);
+}
+
+/**
+ * kmheap_destroy() - end a heap
+ * @heap: the heap; NULL and ERR_PTR do nothing. A pointer to no heap, or to one that is being
+ *	destroyed or has been, is warned about and not read.
+ *
+ * Objects that are still live are reported (how many, how many bytes, of which size classes) and
+ * freed with the rest; their finalizers run. Deferred frees are waited for. Clients that may still
+ * free into the heap must be done: a free that comes later is reported as such and ignored. The
+ * callback of a soft limit is waited for. kmheap_weak_destroy() may come at any time.
+ *
+ * The name is free again when this returns, or a little earlier. What the heap has left goes back to
+ * the kernel a grace period later; growth of other heaps that a limit forbids until then waits for
+ * it.
+ *
+ * Context: Process context; sleeps.
+ */
+void kmheap_destroy(struct kmheap *heap)
+{
+	kmh_heap_destroy(heap, false);
 }
 EXPORT_SYMBOL_GPL(kmheap_destroy);
 
@@ -605,5 +684,6 @@ void kmh_heaps_exit(void)
 	kmh_shrink_exit();
 	unregister_module_notifier(&kmh_module_nb);
 	cpuhp_remove_state_nocalls(kmh_cpuhp_state);
+	kmh_heaps_settle();
 	kmh_default_heap_end(true);
 }

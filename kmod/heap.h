@@ -89,6 +89,11 @@ struct kmheap {
 	struct delayed_work leave;
 
 	struct list_head list;		/* kmh_heaps, under kmh_heaps_mutex */
+
+	/* once no address leads to the heap: what goes a grace period later */
+	struct rcu_work end;
+	struct kmh_mcache __percpu *end_mcache;
+	struct kmh_mspan *end_spans;
 };
 
 extern struct kmheap *kmh_default_heap;
@@ -98,6 +103,7 @@ extern struct mutex kmh_heaps_mutex;
 extern struct workqueue_struct *kmh_wq;
 extern struct workqueue_struct *kmh_grow_wq;	/* for those who cannot: before anything else */
 
+void kmh_heap_destroy(struct kmheap *heap, bool wait);
 int kmh_heaps_init(void);
 void kmh_heaps_exit(void);
 

@@ -61,4 +61,10 @@
 #include "../kmod/sweep/sweep.h"
 #include "../kmod/up.h"
 
+/*
+ * Cases look at what is left of a heap at once: for them its end is waited for. (kmheap_destroy)()
+ * is the function that clients call.
+ */
+#define kmheap_destroy(heap)	kmh_heap_destroy(heap, true)
+
 #endif /* _KMHEAP_KUNIT_ALL_H */

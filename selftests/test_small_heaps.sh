@@ -68,16 +68,9 @@ check "what the kernel misses is near that" \
 check "the figures add up" balanced
 check "a heap's files are there" balanced many$((heaps - 1))
 check "validates" valid
-# Each kmheap_destroy() waits for a grace period: a thousand normal ones, which are
-# PREEMPT_RT's default, would take half a minute.
-normal=$(cat /sys/kernel/rcu_normal)
-echo 0 >/sys/kernel/rcu_normal
-echo 1 >/sys/kernel/rcu_expedited
 start=$(now_ms)
 check "checks, frees and destroys all" tell heap_client none
-note "$heaps heaps destroyed in $(($(now_ms) - start)) ms, grace periods expedited"
-echo 0 >/sys/kernel/rcu_expedited
-echo "$normal" >/sys/kernel/rcu_normal
+note "$heaps heaps destroyed in $(($(now_ms) - start)) ms"
 unload heap_client
 unload kmheap
 check "memory is back" within 30 memory_back "$before" 8192
