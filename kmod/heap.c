@@ -29,6 +29,10 @@
 
 #define KMH_NAME_MAX	63
 
+#ifdef KMHEAP_KUNIT
+bool kmh_heaps_begin_small;
+#endif
+
 struct kmheap *kmh_default_heap;
 LIST_HEAD(kmh_heaps);
 DEFINE_MUTEX(kmh_heaps_mutex);	/* protects kmh_heaps */
@@ -206,9 +210,9 @@ static void kmh_heap_forget_base(struct kmheap *heap)
 }
 
 /* Free what hangs off the structure. No arenas are left, and no users. */
-static void kmh_heap_free_tables(struct kmheap *heap, struct kmh_mcache __percpu *mcache)
+static void kmh_heap_free_tables(struct kmheap *heap)
 {
-	kmh_mcache_destroy(heap, mcache);
+	kmh_mcache_destroy(heap);
 	kmh_heap_free_nodes(heap);
 	kmh_heap_put_sentinels(heap);
 	kmh_nmi_free(heap);
@@ -260,11 +264,13 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 		goto fail;
 	if (kmh_heap_init_sentinels(heap) || kmh_heap_init_nodes(heap) || kmh_mcache_init(heap))
 		goto fail;
-	heap->base_metadata_bytes = atomic_long_read(&heap->metadata_bytes);
+	/* Mcaches count at the limits as if they were there: none forbids them later. */
+	heap->base_metadata_bytes = atomic_long_read(&heap->metadata_bytes) +
+				    kmh_mcaches_missing_bytes(heap);
 	atomic_long_add(heap->base_metadata_bytes, &kmh_total_base);
 	return heap;
 fail:
-	kmh_heap_free_tables(heap, heap->mcache);
+	kmh_heap_free_tables(heap);
 	kmh_heap_free(heap);
 	return NULL;
 }
@@ -336,8 +342,8 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
  * @attr: flags, limit, owner, reserve; NULL for all defaults.
  *
  * A heap shares no arena with another heap. It holds a reference on kmheap.ko, which cannot be
- * unloaded before kmheap_destroy(). A fresh heap costs one arena of 256 KiB, with KMHEAP_LINEAR of
- * 64 KiB, and its tables.
+ * unloaded before kmheap_destroy(). A fresh heap costs one arena of 16 KiB and its tables. What
+ * each CPU keeps for itself comes after 128 allocations; see Documentation/api.rst.
  *
  * Context: Process context; sleeps.
  * Return: the heap, or an ERR_PTR: -EINVAL for a bad name, flag, limit or reserve (with a
@@ -427,6 +433,7 @@ static void kmh_heap_stop(struct kmheap *heap, bool report)
 		kmh_report_survivors(heap);
 	kmh_special_stop(heap);		/* runs the survivors' finalizers */
 	kmh_sweep_stop(heap);
+	kmh_mcaches_stop(heap);
 	kmh_kick_stop(&heap->idle.kick);
 	kmh_arenas_leave_stop(heap);
 	kmh_kick_stop(&heap->scavenge.kick);
@@ -436,7 +443,6 @@ static void kmh_heap_stop(struct kmheap *heap, bool report)
 	kmh_watch_end(heap);
 	kmh_limit_end(heap);
 	kmh_largecache_drain_unused(heap);
-	heap->end_mcache = heap->mcache;
 	heap->end_spans = kmh_heap_unmap(heap);
 	kmh_heap_arenas_leave(heap);
 	kmh_tombstone_begin(heap);
@@ -465,7 +471,7 @@ static void kmh_heap_reap(struct kmheap *heap)
 	/* Before the arenas, for which others wait who want to book. */
 	kmh_heap_forget_base(heap);
 	kmh_heap_free_arenas(heap);
-	kmh_heap_free_tables(heap, heap->end_mcache);
+	kmh_heap_free_tables(heap);
 }
 
 static void kmh_heap_end_work(struct work_struct *work)
@@ -574,9 +580,9 @@ void kmh_heap_destroy(struct kmheap *heap, bool wait)
  * free into the heap must be done: a free that comes later is reported as such and ignored. The
  * callback of a soft limit is waited for. kmheap_weak_destroy() may come at any time.
  *
- * The name is free again when this returns, or a little earlier. What the heap has left goes back to
- * the kernel a grace period later; growth of other heaps that a limit forbids until then waits for
- * it.
+ * The name is free again when this returns, or a little earlier. What the heap has left goes back
+ * to the kernel a grace period later; growth of other heaps that a limit forbids until then waits
+ * for it.
  *
  * Context: Process context; sleeps.
  */
@@ -659,6 +665,9 @@ int kmh_heaps_init(void)
 	kmh_default_heap = kmh_heap_create("default", NULL);
 	if (IS_ERR(kmh_default_heap))
 		return PTR_ERR(kmh_default_heap);
+	err = kmh_mcaches_make(kmh_default_heap);	/* it is everybody's */
+	if (err)
+		goto no_cpuhp;
 	kmh_teach_reclaim(kmh_default_heap);
 	err = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "kmheap:dead", kmh_cpu_prepare,
 					kmh_cpu_dead);

@@ -38,8 +38,15 @@ struct kmh_node {
 };
 
 struct kmheap {
-	/* fixed for life */
+	/*
+	 * What the fast paths look at: the mcaches, or stubs while the heap is small, and once it
+	 * has ended.
+	 */
 	struct kmh_mcache __percpu *mcache;
+	struct kmh_mcache __percpu *mcaches;	/* NULL while the heap is small */
+
+	/* fixed for life */
+	struct kmh_mcache_stub __percpu *stubs;
 	struct kmh_node **nodes;	/* nr_node_ids of them; memoryless ones share */
 	unsigned int flags;
 	enum kmh_backing backing;
@@ -55,7 +62,7 @@ struct kmheap {
 	size_t limit_bytes;
 	atomic_long_t arena_bytes;	/* sum over arenas, and what growers have booked */
 	atomic_long_t metadata_bytes;
-	size_t base_metadata_bytes;	/* metadata_bytes before the first arena */
+	size_t base_metadata_bytes;	/* metadata_bytes before the first arena, with mcaches */
 	atomic_long_t refused;
 	atomic_long_t large_allocs;
 	atomic_long_t misuses[KMH_NR_MISUSES];
@@ -73,6 +80,8 @@ struct kmheap {
 	struct kmh_scavenge scavenge;
 	struct kmh_shrink shrink;
 	struct kmh_idle idle;
+	struct kmh_kick growing_up;	/* asked for: mcaches */
+	atomic_t nslow;			/* allocations while the heap is small */
 	struct kmh_limit limit;
 	struct kmh_profile profile;
 
@@ -92,7 +101,6 @@ struct kmheap {
 
 	/* once no address leads to the heap: what goes a grace period later */
 	struct rcu_work end;
-	struct kmh_mcache __percpu *end_mcache;
 	struct kmh_mspan *end_spans;
 };
 
@@ -119,6 +127,36 @@ void kmh_heaps_exit(void);
 
 /* Another one: nor is it while the heap is profiled, as a record is of an object with a cell. */
 #define KMH_HEAP_PROFILED	BIT(30)
+
+#ifdef KMHEAP_KUNIT
+extern bool kmh_heaps_begin_small;	/* most cases are about mcaches, and count pages */
+#else
+#define kmh_heaps_begin_small	true
+#endif
+
+/* The mcache of a CPU; NULL while the heap is small. Context: any. */
+static inline struct kmh_mcache *kmh_mcache_of(const struct kmheap *heap, unsigned int cpu)
+{
+	/* Acquire: what is in them. */
+	struct kmh_mcache __percpu *mcaches = smp_load_acquire(&heap->mcaches);
+
+	return mcaches ? per_cpu_ptr(mcaches, cpu) : NULL;
+}
+
+static inline struct kmh_mcache *kmh_stub_of(const struct kmheap *heap, unsigned int cpu)
+{
+	return (struct kmh_mcache *)per_cpu_ptr(heap->stubs, cpu);
+}
+
+/*
+ * The mcache of the next CPU after *@cpu, which starts at -1; NULL after the last, and at once
+ * while the heap is small.
+ */
+static inline struct kmh_mcache *kmh_next_mcache(const struct kmheap *heap, int *cpu)
+{
+	*cpu = cpumask_next(*cpu, cpu_possible_mask);
+	return *cpu < nr_cpu_ids ? kmh_mcache_of(heap, *cpu) : NULL;
+}
 
 static __always_inline struct kmheap *kmh_heap_or_default(struct kmheap *heap)
 {

@@ -18,20 +18,20 @@
 #include "central/unswept.h"
 #include "heap.h"
 
-/* The inbox of @cpu for @c; NULL where the CPU allocates from another mcentral. */
+/* The inbox of @cpu for @c; NULL where the CPU has none, or allocates from another mcentral. */
 static struct kmh_inbox *kmh_inbox_of(struct kmh_mcentral *c, unsigned int cpu)
 {
 	struct kmh_node *node = kmh_mcentral_node(c);
-	struct kmh_mcache *mc = per_cpu_ptr(node->mheap.heap->mcache, cpu);
+	struct kmh_mcache *mc = kmh_mcache_of(node->mheap.heap, cpu);
 
-	return READ_ONCE(mc->node) == node ? &mc->inbox[c->spanclass] : NULL;
+	return mc && READ_ONCE(mc->node) == node ? &mc->inbox[c->spanclass] : NULL;
 }
 
 static u8 *kmh_inbox_turns(struct kmh_mcentral *c, unsigned int cpu)
 {
 	struct kmheap *heap = kmh_mcentral_node(c)->mheap.heap;
 
-	return &per_cpu_ptr(heap->mcache, cpu)->turns[c->spanclass];
+	return &kmh_mcache_of(heap, cpu)->turns[c->spanclass];
 }
 
 /* Add a span whose home the caller has just made ANNOUNCED. */
@@ -241,7 +241,7 @@ bool kmh_inbox_any_announced(struct kmh_mcentral *c)
 static bool kmh_inbox_sweep_some(struct kmh_mcentral *c, struct kmh_inbox *in, u8 *turns,
 				 u8 since, const struct kmh_mcache *mc)
 {
-	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
+	struct kmh_mcache __percpu *mcache = READ_ONCE(kmh_mcentral_node(c)->mheap.heap->mcache);
 	struct kmh_mspan *span[KMH_INBOX_BATCH], *s;
 	unsigned int n = 0, i;
 	unsigned long flags;
@@ -305,7 +305,7 @@ unsigned int kmh_mcentral_sweep_some(struct kmh_mcentral *c, unsigned int most)
  */
 void kmh_inbox_sweep_announced(struct kmh_mcentral *c)
 {
-	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
+	struct kmheap *heap = kmh_mcentral_node(c)->mheap.heap;
 	struct kmh_inbox *in;
 	unsigned long flags;
 	unsigned int cpu;
@@ -324,7 +324,7 @@ void kmh_inbox_sweep_announced(struct kmh_mcentral *c)
 		in = kmh_inbox_of(c, cpu);
 		if (in)
 			kmh_inbox_sweep(c, in, kmh_inbox_turns(c, cpu),
-					per_cpu_ptr(mcache, cpu));
+					kmh_mcache_of(heap, cpu));
 	}
 }
 

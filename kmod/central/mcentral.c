@@ -422,7 +422,7 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
 	size_t bytes = kmh_classes[kmh_spanclass_class(spanclass)].npages * KMH_PAGE_SIZE;
 	unsigned int n = clamp_t(unsigned int, KMH_REFILL_BYTES / bytes, 1, KMH_REFILL_SPANS);
 	struct kmh_mcentral *c = &node->central[spanclass];
-	struct kmh_mcache __percpu *mcache = node->mheap.heap->mcache;
+	struct kmh_mcache __percpu *mcache = READ_ONCE(node->mheap.heap->mcache);
 	struct llist_node *first;
 	struct kmh_mspan *s;
 
@@ -498,7 +498,7 @@ static bool kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s, 
  */
 void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool atomic)
 {
-	struct kmh_mcache __percpu *mcache = node->mheap.heap->mcache;
+	struct kmh_mcache __percpu *mcache = READ_ONCE(node->mheap.heap->mcache);
 	struct kmh_mcentral *c = &node->central[spanclass];
 	struct llist_node *n;
 	void *p = NULL;

@@ -89,7 +89,7 @@ static struct kmh_mspan *kmh_mcentral_pop_claimed(struct kmh_mcentral *c,
 unsigned int kmh_mcentral_sweep_popped(struct kmh_mcentral *c,
 				       struct kmh_mspan *(*pop)(struct kmh_mcentral *c))
 {
-	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
+	struct kmh_mcache __percpu *mcache = READ_ONCE(kmh_mcentral_node(c)->mheap.heap->mcache);
 	unsigned int npages = 0;
 	struct kmh_mspan *s;
 
@@ -147,7 +147,7 @@ bool kmh_mcentral_is_swept(struct kmh_mcentral *c)
  */
 static unsigned int kmh_mcentral_release_some(struct kmh_mcentral *c, unsigned int left)
 {
-	struct kmh_mcache __percpu *mcache = kmh_mcentral_node(c)->mheap.heap->mcache;
+	struct kmh_mcache __percpu *mcache = READ_ONCE(kmh_mcentral_node(c)->mheap.heap->mcache);
 	struct kmh_mspan *span[KMH_RELEASE_BATCH], *s;
 	unsigned int n = 0, looks, i;
 	struct list_head *set;

@@ -259,10 +259,11 @@ bool kmh_largecache_drain_cpus(struct kmheap *heap)
 /* Give back all that is parked in a heap without users: no CPU has to be interrupted. Sleeps. */
 void kmh_largecache_drain_unused(struct kmheap *heap)
 {
-	unsigned int cpu;
+	struct kmh_mcache *mc;
+	int cpu = -1;
 
-	for_each_possible_cpu(cpu)
-		kmh_largecache_drain(per_cpu_ptr(heap->mcache, cpu));
+	while ((mc = kmh_next_mcache(heap, &cpu)))
+		kmh_largecache_drain(mc);
 	kmh_largestore_drain(heap);
 }
 
@@ -276,12 +277,12 @@ struct kmh_parked_sum {
 static struct kmh_parked_sum kmh_parked_by_list(struct kmheap *heap)
 {
 	struct kmh_parked_sum sum = { };
+	struct kmh_mcache *mc;
 	struct kmh_node *node;
-	unsigned int cpu;
-	int nid = -1;
+	int nid = -1, cpu = -1;
 
-	for_each_possible_cpu(cpu) {
-		struct kmh_largecache *lc = &per_cpu_ptr(heap->mcache, cpu)->large;
+	while ((mc = kmh_next_mcache(heap, &cpu))) {
+		struct kmh_largecache *lc = &mc->large;
 
 		sum.npages += READ_ONCE(lc->parked.npages);
 		sum.takes += READ_ONCE(lc->takes);

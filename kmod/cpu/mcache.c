@@ -192,8 +192,12 @@ static struct kmh_mspan *kmh_mcache_next_span(struct kmh_mcache *mc, unsigned in
 		return NULL;
 	data_race(mc->refills[spanclass]++);	/* statistics load it outside the section */
 	kmh_kick_ask(&mc->heap->idle.kick);
-	llist_for_each_entry(s, n, node)
+	llist_for_each_entry(s, n, node) {
 		WRITE_ONCE(s->owner, mc);
+		/* Its objects were freed past the mcaches if it was made before there were any. */
+		if (unlikely(s->mcache != mc->heap->mcaches))
+			WRITE_ONCE(s->mcache, mc->heap->mcaches);
+	}
 	WRITE_ONCE(mc->spare[spanclass], n->next);
 	return llist_entry(n, struct kmh_mspan, node);
 }
@@ -395,8 +399,10 @@ struct kmh_visit {
 static void kmh_visit_this_cpu(void *arg)
 {
 	struct kmh_visit *v = arg;
-	struct kmh_mcache *mc = this_cpu_ptr(v->heap->mcache);
+	struct kmh_mcache *mc = kmh_mcache_of(v->heap, smp_processor_id());
 
+	if (!mc)
+		return;
 	if (!kmh_mcache_enter(mc)) {
 		atomic_inc(&v->nbusy);
 		return;
@@ -409,8 +415,9 @@ static void kmh_visit_this_cpu(void *arg)
 static bool kmh_visit_wanted(int cpu, void *arg)
 {
 	struct kmh_visit *v = arg;
+	struct kmh_mcache *mc = kmh_mcache_of(v->heap, cpu);
 
-	return !v->wanted || v->wanted(per_cpu_ptr(v->heap->mcache, cpu));
+	return mc && (!v->wanted || v->wanted(mc));
 }
 
 /*
@@ -447,11 +454,13 @@ static struct kmh_node *kmh_mcache_home(struct kmheap *heap, unsigned int cpu)
  */
 void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu)
 {
-	struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
-	struct kmh_node *old = mc->node, *new = kmh_mcache_home(heap, cpu);
+	struct kmh_mcache *mc = kmh_mcache_of(heap, cpu), *stub = kmh_stub_of(heap, cpu);
+	struct kmh_node *old = mc ? mc->node : NULL, *new = kmh_mcache_home(heap, cpu);
 	unsigned int i;
 
-	if (likely(new == old))
+	stub->nid = new->mheap.nid;
+	WRITE_ONCE(stub->node, new);
+	if (!mc || likely(new == old))
 		return;
 	/* No node until the inbox is empty: its lock is that of one node's mcentral. */
 	WRITE_ONCE(mc->node, NULL);
@@ -462,48 +471,131 @@ void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu)
 	WRITE_ONCE(mc->node, new);
 }
 
-static void kmh_mcache_init_cpu(struct kmheap *heap, unsigned int cpu)
+static void kmh_stub_init_cpu(struct kmheap *heap, unsigned int cpu)
 {
-	struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
+	struct kmh_mcache *stub = kmh_stub_of(heap, cpu);
+
+	stub->busy = 1;
+	stub->heap = heap;
+	stub->node = kmh_mcache_home(heap, cpu);
+	stub->nid = stub->node->mheap.nid;
+}
+
+static void kmh_mcache_init_cpu(struct kmheap *heap, struct kmh_mcache *mc, unsigned int cpu)
+{
+	const struct kmh_mcache *stub = kmh_stub_of(heap, cpu);
 
 	mc->heap = heap;
-	mc->node = kmh_mcache_home(heap, cpu);
-	mc->nid = mc->node->mheap.nid;
+	mc->node = stub->node;
+	mc->nid = stub->nid;
 	mc->tag = KMH_CELL_TAG + cpu % KMH_CELL_TAGS;
 	kmh_largecache_init(&mc->large);
 }
 
-/* Context: process context; sleeps. Return: 0 or -ENOMEM. */
+static size_t kmh_mcaches_bytes(void)
+{
+	return sizeof(struct kmh_mcache) * num_possible_cpus();
+}
+
+/* What the heap will take for its mcaches, if it has none yet. */
+size_t kmh_mcaches_missing_bytes(const struct kmheap *heap)
+{
+	return heap->mcaches ? 0 : kmh_mcaches_bytes();
+}
+
+/*
+ * Give a heap its mcaches; until then it is small, and its CPUs have stubs. Spans that are there
+ * lead to the stubs, and their objects are freed past the mcaches, until a CPU caches them.
+ * Context: process context; sleeps. Return: 0, also when it has mcaches; -ENOMEM.
+ */
+int kmh_mcaches_make(struct kmheap *heap)
+{
+	struct kmh_mcache __percpu *mcaches;
+	unsigned int cpu;
+
+	if (READ_ONCE(heap->mcaches))
+		return 0;
+	mcaches = kmh_backend_percpu(struct kmh_mcache);
+	if (!mcaches)
+		return -ENOMEM;
+	/* kmemleak must not take addresses of slots for references to the objects there. */
+	if (kmh_heap_sanitized(heap))
+		kmemleak_free_percpu(mcaches);
+	/* From here on kmh_mcache_renode() finds them. */
+	mutex_lock(&kmh_heaps_mutex);
+	if (!heap->mcaches) {
+		for_each_possible_cpu(cpu)
+			kmh_mcache_init_cpu(heap, per_cpu_ptr(mcaches, cpu), cpu);
+		kmh_heap_account_metadata(heap, kmh_mcaches_bytes());
+		/* Release: whoever sees these sees what is in them. */
+		smp_store_release(&heap->mcaches, mcaches);
+		/* Release: and that there are any, who has used one. */
+		smp_store_release(&heap->mcache, mcaches);
+		mcaches = NULL;
+	}
+	mutex_unlock(&kmh_heaps_mutex);
+	free_percpu(mcaches);
+	return 0;
+}
+
+static long kmh_mcaches_delay(const struct kmh_kick *k)
+{
+	return 0;
+}
+
+static void kmh_mcaches_work(struct work_struct *work)
+{
+	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, growing_up.work);
+
+	if (!READ_ONCE(heap->growing_up.stopped) && kmh_mcaches_make(heap)) {
+		atomic_set(&heap->nslow, 0);		/* later */
+		atomic_set(&heap->growing_up.asked, 0);
+	}
+}
+
+/* So many allocations in all are made past the mcaches before a heap gets some. */
+#define KMH_SMALL_ALLOCS	128
+
+/* An allocation was made in a small heap. Context: any. */
+void kmh_mcaches_want(struct kmheap *heap)
+{
+	if (atomic_inc_return(&heap->nslow) >= KMH_SMALL_ALLOCS)
+		kmh_kick_ask(&heap->growing_up);
+}
+
+/* The heap stays as it is from here on. Context: process context; sleeps. */
+void kmh_mcaches_stop(struct kmheap *heap)
+{
+	kmh_kick_stop(&heap->growing_up);
+}
+
+/* Make the stubs. Context: process context; sleeps. Return: 0 or -ENOMEM. */
 int kmh_mcache_init(struct kmheap *heap)
 {
 	unsigned int cpu;
 
-	heap->mcache = kmh_backend_percpu(struct kmh_mcache);
-	if (!heap->mcache)
+	kmh_kick_init(&heap->growing_up, kmh_mcaches_work, kmh_mcaches_delay);
+	heap->stubs = kmh_backend_percpu(struct kmh_mcache_stub);
+	if (!heap->stubs)
 		return -ENOMEM;
-	/* kmemleak must not take addresses of slots for references to the objects there. */
-	if (kmh_heap_sanitized(heap))
-		kmemleak_free_percpu(heap->mcache);
-	kmh_heap_account_metadata(heap, sizeof(struct kmh_mcache) * num_possible_cpus());
+	heap->mcache = (struct kmh_mcache __percpu *)heap->stubs;
+	kmh_heap_account_metadata(heap, sizeof(struct kmh_mcache_stub) * num_possible_cpus());
 	for_each_possible_cpu(cpu)
-		kmh_mcache_init_cpu(heap, cpu);
-	return 0;
+		kmh_stub_init_cpu(heap, cpu);
+	return kmh_heaps_begin_small ? 0 : kmh_mcaches_make(heap);
 }
 
-/*
- * @mcache: the heap's own, or NULL; @heap->mcache may be the one for late callers (tombstone.c)
- * by now.
- */
-void kmh_mcache_destroy(struct kmheap *heap, struct kmh_mcache __percpu *mcache)
+void kmh_mcache_destroy(struct kmheap *heap)
 {
-	unsigned int cpu;
+	struct kmh_mcache *mc;
+	int cpu = -1;
 
-	if (!mcache)
-		return;
-	for_each_possible_cpu(cpu)
-		kmh_magazines_free(per_cpu_ptr(mcache, cpu));
-	kmh_heap_account_metadata(heap, -(long)(sizeof(struct kmh_mcache) * num_possible_cpus()));
-	free_percpu(mcache);
+	while ((mc = kmh_next_mcache(heap, &cpu)))
+		kmh_magazines_free(mc);
+	if (heap->mcaches)
+		kmh_heap_account_metadata(heap, -(long)kmh_mcaches_bytes());
+	free_percpu(heap->mcaches);
+	free_percpu(heap->stubs);
 }
 
 static bool kmh_mcache_holds(const struct kmh_mcache *mc, unsigned int spanclass,
@@ -552,11 +644,11 @@ static struct kmh_mspan *kmh_mcache_lasting_stray(const struct kmh_mcache *mc,
  */
 unsigned int kmh_mcache_validate(struct kmheap *heap, kmh_finding_fn finding, void *ctx)
 {
-	unsigned int cpu, i, n = 0;
+	unsigned int i, n = 0;
+	struct kmh_mcache *mc;
+	int cpu = -1;
 
-	for_each_possible_cpu(cpu) {
-		struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
-
+	while ((mc = kmh_next_mcache(heap, &cpu))) {
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
 			struct kmh_mspan *s = kmh_mcache_lasting_stray(mc, i);
 

@@ -13,6 +13,7 @@
 #include <linux/cache.h>
 #include <linux/compiler.h>
 #include <linux/llist.h>
+#include <linux/stddef.h>
 #include <linux/types.h>
 
 #include "base/compat.h"
@@ -67,6 +68,8 @@ struct kmh_mcslot {
  * remote word). The flag is a promise between a CPU and itself: plain loads and stores with
  * compiler barriers do, because an interrupt is sequential with what it interrupts, and nobody
  * ever looks at another CPU's flag. A dead CPU's mcache is drained without the flag.
+ *
+ * The fields up to @watch_other are all that a stub has (struct kmh_mcache_stub).
  */
 struct kmh_mcache {
 	u8 busy;
@@ -104,6 +107,15 @@ struct kmh_mcache {
 	struct kmh_inbox inbox[KMH_NR_SPANCLASSES] ____cacheline_aligned;
 	u8 turns[KMH_NR_SPANCLASSES];	/* how often @announced has become @ripe */
 };
+
+/*
+ * The beginning of an mcache, whose flag is always set: what CPUs have of a heap while it is small,
+ * and once it has ended. Whoever comes finds the mcache busy, as an interrupt may, and takes the
+ * other road, so the fast paths need no test. What may be written without the flag is there.
+ */
+struct kmh_mcache_stub {
+	u8 head[offsetofend(struct kmh_mcache, watch_other)];
+} __aligned(sizeof(long));
 
 static __always_inline bool kmh_mcache_enter(struct kmh_mcache *mc)
 {
@@ -210,8 +222,12 @@ enum kmh_free_result kmh_mcache_free_slow(struct kmh_mcache *mc, struct kmh_mspa
 enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot);
 void kmh_mcache_walk_spans(struct kmh_mcache *mc, void (*fn)(struct kmh_mspan *s));
 int kmh_mcache_init(struct kmheap *heap);
+int kmh_mcaches_make(struct kmheap *heap);
+size_t kmh_mcaches_missing_bytes(const struct kmheap *heap);
+void kmh_mcaches_want(struct kmheap *heap);
+void kmh_mcaches_stop(struct kmheap *heap);
 void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu);
-void kmh_mcache_destroy(struct kmheap *heap, struct kmh_mcache __percpu *mcache);
+void kmh_mcache_destroy(struct kmheap *heap);
 bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass);
 void *kmh_mcache_refill_take(struct kmh_mcache *mc, unsigned int spanclass);
 void kmh_mcache_drain_locked(struct kmh_mcache *mc);

@@ -337,7 +337,7 @@ static void kmh_watch_visit(struct kmheap *heap, void (*fn)(struct kmh_mcache *m
 		if (cpu_online(cpu))
 			continue;
 		preempt_disable();
-		fn(per_cpu_ptr(heap->mcache, cpu));
+		fn(kmh_mcache_of(heap, cpu));
 		preempt_enable();
 	}
 	while (kmh_mcache_visit(heap, fn, wanted).busy)
@@ -348,10 +348,9 @@ static void kmh_watch_visit(struct kmheap *heap, void (*fn)(struct kmh_mcache *m
 static void kmh_watches_free(struct kmheap *heap)
 {
 	struct kmh_mcache *mc;
-	unsigned int cpu;
+	int cpu = -1;
 
-	for_each_possible_cpu(cpu) {
-		mc = per_cpu_ptr(heap->mcache, cpu);
+	while ((mc = kmh_next_mcache(heap, &cpu))) {
 		if (mc->own_watch)
 			kmh_heap_unbook_side(heap, sizeof(*mc->own_watch));
 		kmh_backend_free(mc->own_watch);
@@ -385,7 +384,7 @@ static int kmh_watches_alloc(struct kmheap *heap, size_t period)
 			goto fail;
 		}
 		kmh_watch_init(w, period);
-		per_cpu_ptr(heap->mcache, cpu)->own_watch = w;
+		kmh_mcache_of(heap, cpu)->own_watch = w;
 	}
 	return 0;
 fail:
@@ -453,7 +452,8 @@ int kmh_watch_set_period(struct kmheap *heap, size_t period)
 	kmh_watch_off(heap);
 	if (period) {
 		kmh_watch_forget(heap);
-		err = kmh_sites_alloc() ?: kmh_records_alloc() ?: kmh_watches_alloc(heap, period);
+		err = kmh_mcaches_make(heap) ?: kmh_sites_alloc() ?: kmh_records_alloc() ?:
+		      kmh_watches_alloc(heap, period);
 		if (!err)
 			kmh_watch_on(heap, period);
 	}
@@ -478,10 +478,11 @@ static DECLARE_WORK(kmh_watch_work, kmh_watch_key_work);
  */
 void kmh_watch_end(struct kmheap *heap)
 {
-	unsigned int cpu;
+	struct kmh_mcache *mc;
+	int cpu = -1;
 
-	for_each_possible_cpu(cpu)
-		WRITE_ONCE(per_cpu_ptr(heap->mcache, cpu)->watch, NULL);
+	while ((mc = kmh_next_mcache(heap, &cpu)))
+		WRITE_ONCE(mc->watch, NULL);
 	kmh_watch_forget(heap);		/* waits for a grace period: nobody has a watch in hand */
 	if (!heap->profile.period)
 		return;

@@ -145,13 +145,15 @@ static u64 kmh_mcache_kept_bytes(const struct kmh_mcache *mc)
  */
 static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 {
-	unsigned int cpu, i;
+	struct kmh_mcache *mc;
 	struct kmh_node *node;
-	int nid = -1;
+	int nid = -1, cpu;
+	unsigned int i;
 
-	for_each_possible_cpu(cpu) {
-		struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
-
+	for_each_possible_cpu(cpu)
+		w->st.marked_objects += READ_ONCE(kmh_stub_of(heap, cpu)->marked);
+	cpu = -1;
+	while ((mc = kmh_next_mcache(heap, &cpu))) {
 		w->st.allocs += READ_ONCE(mc->tiny_allocs) + READ_ONCE(mc->large.allocs);
 		w->st.marked_objects += READ_ONCE(mc->marked);
 		w->st.cpu_cache_bytes += kmh_mcache_kept_bytes(mc);

@@ -96,6 +96,8 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 	if (heap->flags & KMHEAP_HWCACHE_ALIGN && spanclass != KMH_SPANCLASS_TINY)
 		spanclass = kmh_aligned_spanclass(spanclass);
 	might_alloc(gfp);
+	if (unlikely(!READ_ONCE(heap->mcaches)))
+		kmh_mcaches_want(heap);
 	if (kmh_nested())
 		kmh_nmi_ask(heap, spanclass);
 	node = kmh_heap_near_node(heap);

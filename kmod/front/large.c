@@ -79,7 +79,7 @@ static __always_inline void kmh_large_become(struct kmh_mspan *s, const struct k
 /* Date a span that is initialized: the sweep may find it from here on. */
 static void kmh_large_date(struct kmh_mspan *s)
 {
-	struct kmh_mcache __percpu *mcache = s->mcache;
+	struct kmh_mcache __percpu *mcache = READ_ONCE(s->mcache);
 
 	preempt_disable();
 	kmh_trip_begin(&mcache->trips);
@@ -180,6 +180,8 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 	} else {
 		if (unlikely(READ_ONCE(heap->ended)))
 			return kmh_tombstone_alloc(heap, _RET_IP_);
+		if (unlikely(!READ_ONCE(heap->mcaches)))
+			kmh_mcaches_want(heap);
 		s = kmh_nested() ? kmh_large_in_nmi(&r) : kmh_large_fresh(&r);
 		if (!s) {
 			kmh_refused(heap, bytes, gfp);

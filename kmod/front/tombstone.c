@@ -26,15 +26,7 @@ static struct kmheap *kmh_tombstones[KMH_TOMBSTONES];
 static unsigned int kmh_ntombstones;		/* ever */
 static u64 kmh_tombstone_bytes;
 
-/*
- * The beginning of an mcache: its flag, and the counters that a free may write to that is
- * under way when the heap ends.
- */
-struct kmh_tombstone_mcache {
-	u8 head[offsetofend(struct kmh_mcache, marked)];
-} __aligned(sizeof(long));
-
-static DEFINE_PER_CPU(struct kmh_tombstone_mcache, kmh_tombstone_mcache) = { .head = { 1 } };
+static DEFINE_PER_CPU(struct kmh_mcache_stub, kmh_tombstone_mcache) = { .head = { 1 } };
 
 static long kmh_tombstone_size(const struct kmheap *heap)
 {

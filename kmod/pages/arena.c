@@ -324,24 +324,13 @@ struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, bool bloc
 	return a;
 }
 
-/* Cases count on the pages of the first arena, whatever the parameter says of its backing. */
-#ifdef KMHEAP_KUNIT
-#define KMH_FIRST_BLOCK_BYTES	KMH_ARENA_MIN_BYTES
-#else
-#define KMH_FIRST_BLOCK_BYTES	KMH_BLOCK_MIN_BYTES
-#endif
-
 /* The size of the first arena of a heap: small, so that small heaps cost little. */
 size_t kmh_heap_first_bytes(const struct kmheap *heap)
 {
-	switch (heap->backing) {
-	case KMH_BACKING_AREA:
-		return KMH_ARENA_MIN_BYTES;
-	case KMH_BACKING_LINEAR:
-		return KMH_BLOCK_MIN_BYTES;
-	default:
-		return KMH_FIRST_BLOCK_BYTES;
-	}
+	if (!kmh_heaps_begin_small)
+		return heap->backing == KMH_BACKING_LINEAR ? KMH_BLOCK_MIN_BYTES :
+							     KMH_ARENA_MIN_BYTES;
+	return max(KMH_ARENA_FIRST_BYTES, PAGE_SIZE);
 }
 
 /*

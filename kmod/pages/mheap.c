@@ -216,7 +216,7 @@ struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *
 	WRITE_ONCE(s->mheap, mh);
 	WRITE_ONCE(s->nid, mh->nid);
 	WRITE_ONCE(s->arena, kmh_range_arena(run.range));
-	WRITE_ONCE(s->mcache, mh->heap->mcache);
+	WRITE_ONCE(s->mcache, READ_ONCE(mh->heap->mcache));
 	kmh_mspan_init(s, spanclass, run.page << KMH_PAGE_SHIFT, npages);
 	kmh_arenamap_set(run.page, npages, s);
 	kmh_heap_account_metadata(mh->heap, kmh_mspan_bytes(s));

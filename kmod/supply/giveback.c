@@ -42,8 +42,12 @@ void kmh_mcache_drain_all(struct kmheap *heap)
  */
 void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu)
 {
+	struct kmh_mcache *mc = kmh_mcache_of(heap, cpu);
+
+	if (!mc)
+		return;
 	preempt_disable();
-	kmh_mcache_drain_locked(per_cpu_ptr(heap->mcache, cpu));
+	kmh_mcache_drain_locked(mc);
 	preempt_enable();
 	kmh_largestore_drain(heap);
 }
@@ -64,7 +68,7 @@ void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu)
 unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page)
 {
 	unsigned long end = min(page + KMH_SCAVENGE_PAGES, a->npages), flags;
-	struct kmh_mcache __percpu *mcache = a->heap->mcache;
+	struct kmh_mcache __percpu *mcache = READ_ONCE(a->heap->mcache);
 	struct kmh_mspan *found[KMH_SCAVENGE_BATCH];
 	unsigned int n = 0;
 

@@ -115,7 +115,8 @@ static struct kmh_grow_size kmh_grow_block_size(struct kmh_mheap *mh, unsigned l
 {
 	size_t run = roundup_pow_of_two(max(npages, align)) << KMH_PAGE_SHIFT;
 	size_t most = min(kmh_most_arena_bytes(mh->heap), KMH_BLOCK_MAX_BYTES);
-	size_t least = KMH_BLOCK_MIN_BYTES;
+	size_t next = READ_ONCE(mh->heap->next_arena_bytes);
+	size_t least = min(KMH_BLOCK_MIN_BYTES, next);
 	bool urgent = current->flags & PF_MEMALLOC;
 	struct kmh_grow_size g = {
 		.dedicated = kmh_wants_own_arena(npages),
@@ -126,7 +127,7 @@ static struct kmh_grow_size kmh_grow_block_size(struct kmh_mheap *mh, unsigned l
 	if (urgent)
 		least = max(KMH_ARENA_URGENT_BYTES, PAGE_SIZE);
 	g.need = max(run, least);
-	g.want = min(READ_ONCE(mh->heap->next_arena_bytes), most);
+	g.want = min(next, most);
 	if (urgent || g.dedicated || kmh_memory_is_short(g.want)) {
 		g.want = g.need;
 		return g;
@@ -146,6 +147,8 @@ static struct kmh_grow_size kmh_grow_area_size(struct kmh_mheap *mh, unsigned lo
 					       unsigned long align)
 {
 	struct kmheap *heap = mh->heap;
+	size_t next = READ_ONCE(heap->next_arena_bytes);
+	size_t least = min(KMH_ARENA_MIN_BYTES, next);
 	struct kmh_grow_size g = {
 		.need = kmh_arena_need(npages, align, PAGE_SIZE),
 		.dedicated = kmh_wants_own_arena(npages),
@@ -168,9 +171,9 @@ static struct kmh_grow_size kmh_grow_area_size(struct kmh_mheap *mh, unsigned lo
 		g.want = kmh_long_runs_bytes(heap, g.need);
 		return g;
 	}
-	g.want = min(READ_ONCE(heap->next_arena_bytes), kmh_most_arena_bytes(heap));
+	g.want = min(next, kmh_most_arena_bytes(heap));
 	if (kmh_memory_is_short(g.want)) {	/* then no more than the request */
-		g.need = max(g.need, KMH_ARENA_MIN_BYTES);
+		g.need = max(g.need, least);
 		g.want = g.need;
 		return g;
 	}
@@ -179,7 +182,7 @@ static struct kmh_grow_size kmh_grow_area_size(struct kmh_mheap *mh, unsigned lo
 		g.want /= 4;
 	while (g.want < g.need)
 		g.want *= 2;
-	g.need = max(g.need, KMH_ARENA_MIN_BYTES);
+	g.need = max(g.need, least);
 	return g;
 }
 
@@ -228,10 +231,10 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a, bool 
 	kmh_pa_add(kmh_arena_pa(a), &a->range);
 	/*
 	 * Growing ahead begins below an eighth of the last arena, at least four of the
-	 * smallest spans.
+	 * smallest spans; of a first arena, which has two, when it is used up.
 	 */
 	if (!patch)
-		WRITE_ONCE(mh->low_pages, max(4UL, a->npages / 8));
+		WRITE_ONCE(mh->low_pages, max(a->npages / 8, min(4UL, a->npages / 2)));
 	WRITE_ONCE(mh->missed_pages, 0);
 	WRITE_ONCE(mh->ngrown, mh->ngrown + 1);
 	kmh_unlock_irqrestore(&mh->lock, flags);
@@ -276,7 +279,8 @@ int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned lo
 	a->dedicated = g.dedicated;
 	if (!g.patch)
 		WRITE_ONCE(mh->heap->next_arena_bytes,
-			   min(2 * rounddown_pow_of_two(a->bytes), kmh_arena_bytes));
+			   clamp(2 * rounddown_pow_of_two(a->bytes), KMH_ARENA_SECOND_BYTES,
+				 kmh_arena_bytes));
 	kmh_mheap_add_arena(mh, a, g.patch);
 	/* The arena comes first at a limit. Without magazines frees only take longer. */
 	kmh_magazines_refill(gfp | __GFP_NORETRY | __GFP_NOWARN);

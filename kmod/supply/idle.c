@@ -97,9 +97,9 @@ bool kmh_idle_step(struct kmheap *heap)
 	unsigned int cpu;
 
 	for_each_online_cpu(cpu) {
-		struct kmh_mcache *mc = per_cpu_ptr(heap->mcache, cpu);
+		struct kmh_mcache *mc = kmh_mcache_of(heap, cpu);
 
-		if (!housekeeping_cpu(cpu, HK_TYPE_TICK))
+		if (!mc || !housekeeping_cpu(cpu, HK_TYPE_TICK))
 			continue;
 		any |= kmh_idle_look(mc);
 		idle |= mc->idle;

@@ -137,10 +137,11 @@ static bool kmh_nmi_fill_kind(struct kmheap *heap, unsigned int kind)
 
 static bool kmh_nmi_class_in_use(struct kmheap *heap, unsigned int spanclass)
 {
-	unsigned int cpu;
+	struct kmh_mcache *mc;
+	int cpu = -1;
 
-	for_each_possible_cpu(cpu)
-		if (kmh_mcache_allocs(per_cpu_ptr(heap->mcache, cpu), spanclass))
+	while ((mc = kmh_next_mcache(heap, &cpu)))
+		if (kmh_mcache_allocs(mc, spanclass))
 			return true;
 	return false;
 }

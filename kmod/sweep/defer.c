@@ -70,8 +70,12 @@ static bool kmh_defer_hurry(const struct kmheap *heap)
 /* Add a CPU's share to the sum. */
 noinline void kmh_defer_count_slow(struct kmheap *heap)
 {
-	unsigned long bytes = this_cpu_xchg(heap->mcache->deferred, 0);
+	struct kmh_mcache __percpu *mcache = READ_ONCE(heap->mcache);
+	struct kmh_mcache __percpu *stub = (struct kmh_mcache __percpu *)heap->stubs;
+	unsigned long bytes = this_cpu_xchg(mcache->deferred, 0);
 
+	/* Spans that are older than the mcaches lead to the stub. */
+	bytes += this_cpu_xchg(stub->deferred, 0);
 	atomic_long_add(bytes, &heap->defer.pending);
 	if (kmh_defer_hurry(heap) && !READ_ONCE(heap->defer.pressed)) {
 		WRITE_ONCE(heap->defer.pressed, true);

@@ -89,12 +89,13 @@ static bool kmh_sweep_unvisited(const struct kmh_mcache *mc)
  */
 static void kmh_sweep_offline_caches(struct kmheap *heap, void (*fn)(struct kmh_mspan *s))
 {
-	unsigned int cpu;
+	struct kmh_mcache *mc;
+	int cpu = -1;
 
 	preempt_disable();
-	for_each_possible_cpu(cpu)
+	while ((mc = kmh_next_mcache(heap, &cpu)))
 		if (!cpu_online(cpu))
-			kmh_mcache_walk_spans(per_cpu_ptr(heap->mcache, cpu), fn);
+			kmh_mcache_walk_spans(mc, fn);
 	preempt_enable();
 }
 
@@ -225,7 +226,7 @@ static unsigned long kmh_reclaim_claim(struct kmh_arena *a, unsigned long page, 
 static unsigned long kmh_reclaim_chunk(struct kmh_arena *a, unsigned long page, bool small,
 				       struct kmh_reclaim *r)
 {
-	struct kmh_mcache __percpu *mcache = a->heap->mcache;
+	struct kmh_mcache __percpu *mcache = READ_ONCE(a->heap->mcache);
 	unsigned int i, n;
 
 	preempt_disable();
@@ -341,6 +342,19 @@ static void kmh_sweep_listed(struct kmheap *heap)
 			cond_resched();
 }
 
+static void kmh_sweep_wait_for_trip(const unsigned int *trips)
+{
+	unsigned int seen, now;
+
+	/* Acquire: what the trip has done is seen when it is over. */
+	seen = smp_load_acquire(trips);
+	/* Acquire: as above. */
+	while (now = smp_load_acquire(trips), !kmh_trip_is_over(seen, now)) {
+		kmh_test_point("wait for a trip");
+		usleep_range(50, 200);
+	}
+}
+
 /*
  * Wait until every trip that is under way is over. By then every span that was in the hands of a
  * CPU has been put back, and half-made announcements are on their lists. Trips that begin meanwhile
@@ -349,21 +363,16 @@ static void kmh_sweep_listed(struct kmheap *heap)
  */
 void kmh_sweep_wait_for_trips(struct kmheap *heap)
 {
-	unsigned int cpu;
+	struct kmh_mcache *mc;
+	int cpu;
 
 	smp_mb();	/* phase, trips: pairs with the barrier before kmh_mcentral_date_span() */
-	for_each_possible_cpu(cpu) {
-		const unsigned int *trips = &per_cpu_ptr(heap->mcache, cpu)->trips;
-		unsigned int seen, now;
-
-		/* Acquire: what the trip has done is seen when it is over. */
-		seen = smp_load_acquire(trips);
-		/* Acquire: as above. */
-		while (now = smp_load_acquire(trips), !kmh_trip_is_over(seen, now)) {
-			kmh_test_point("wait for a trip");
-			usleep_range(50, 200);
-		}
-	}
+	/* Whoever began before the heap had mcaches counts in the stub. */
+	for_each_possible_cpu(cpu)
+		kmh_sweep_wait_for_trip(&kmh_stub_of(heap, cpu)->trips);
+	cpu = -1;
+	while ((mc = kmh_next_mcache(heap, &cpu)))
+		kmh_sweep_wait_for_trip(&mc->trips);
 }
 
 static bool kmh_sweep_is_done(struct kmheap *heap)

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit: small heaps, which have no mcaches yet: what they cost, what works, how they grow up. */
+#include <linux/string.h>
+
+#include "kunit_util.h"
+
+#define NALLOCS		128U	/* KMH_SMALL_ALLOCS */
+#define BYTES		64
+
+static struct kmheap *small_heap(struct kunit *test, unsigned int flags)
+{
+	struct kmheap_attr attr = { .flags = flags };
+	struct kmheap *heap;
+
+	kmh_heaps_begin_small = true;
+	heap = kmheap_create("kunit-small", &attr);
+	kmh_heaps_begin_small = false;
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	KUNIT_ASSERT_NULL(test, (void __force *)heap->mcaches);
+	return heap;
+}
+
+static void settle(struct kmheap *heap)
+{
+	irq_work_sync(&heap->growing_up.irq);
+	flush_delayed_work(&heap->growing_up.work);
+}
+
+/* Bytes that wait for a grace period, those that CPUs count for themselves too. */
+static long pending(struct kmheap *heap)
+{
+	long bytes = atomic_long_read(&heap->defer.pending);
+	struct kmh_mcache *mc;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		bytes += kmh_stub_of(heap, cpu)->deferred;
+	cpu = -1;
+	while ((mc = kmh_next_mcache(heap, &cpu)))
+		bytes += mc->deferred;
+	return bytes;
+}
+
+/* An empty heap has few bytes, and the figures add up. */
+static void costs_little(struct kunit *test)
+{
+	struct kmheap *heap = small_heap(test, 0);
+	size_t most = sizeof(struct kmh_mcache_stub) * num_possible_cpus() + (56UL << 10);
+	struct kmheap_stats st;
+
+	kmh_kunit_balanced(test, heap, &st);
+	KUNIT_EXPECT_LE(test, st.footprint_bytes, (u64)most);
+	kunit_info(test, "an empty heap takes %llu bytes, %lu in tables\n", st.footprint_bytes,
+		   atomic_long_read(&heap->metadata_bytes));
+	kmheap_destroy(heap);
+}
+
+/* Objects of every class and larger ones, freed in every way, each once and once too often. */
+static void serves(struct kunit *test)
+{
+	static const size_t sizes[] = { 1, 8, 64, 100, 1024, 8192, 32768, 40000 };
+	struct kmheap *heap = small_heap(test, 0);
+	struct kmheap_stats st;
+	void *p[8], *bulk[8];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		p[i] = kmheap_zalloc(heap, sizes[i], i % 2 ? GFP_KERNEL : GFP_KERNEL_ACCOUNT);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+		KUNIT_EXPECT_NULL(test, memchr_inv(p[i], 0, sizes[i]));
+		memset(p[i], 0x5a, sizes[i]);
+	}
+	KUNIT_ASSERT_EQ(test, kmheap_alloc_bulk(heap, BYTES, GFP_KERNEL, 8, bulk), 8UL);
+	KUNIT_ASSERT_NULL(test, (void __force *)heap->mcaches);
+	kmh_kunit_balanced(test, heap, &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 16ULL);
+	kmh_kunit_validate(test);
+
+	kmheap_free_bulk(8, bulk);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		KUNIT_EXPECT_NULL(test, memchr_inv(p[i], 0x5a, sizes[i]));
+		if (i % 2)
+			kmheap_free(p[i]);
+		else
+			kmheap_free_rcu(p[i]);
+		kmh_kunit_no_reports(test);
+		kmheap_free(p[i]);
+		kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	}
+	kmheap_rcu_barrier(heap);
+	kmh_kunit_balanced(test, heap, &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+	KUNIT_EXPECT_EQ(test, st.deferred_bytes, 0ULL);
+	kmh_kunit_validate(test);
+	kmheap_destroy(heap);
+}
+
+/* Objects that are older than the mcaches are freed like any, and their spans are used again. */
+static void grows_up(struct kunit *test)
+{
+	struct kmheap *heap = small_heap(test, 0);
+	struct kmheap_stats st;
+	struct kmh_mspan *s;
+	void *p[NALLOCS + 1];
+	unsigned int i;
+
+	for (i = 0; i < NALLOCS - 1; i++)
+		p[i] = kmheap_alloc(heap, BYTES, GFP_KERNEL);
+	settle(heap);
+	KUNIT_EXPECT_NULL(test, (void __force *)heap->mcaches);
+	p[i] = kmheap_alloc(heap, BYTES, GFP_KERNEL);
+	settle(heap);
+	KUNIT_ASSERT_NOT_NULL(test, (void __force *)heap->mcaches);
+	KUNIT_EXPECT_PTR_EQ(test, (void __force *)heap->mcache, (void __force *)heap->mcaches);
+	p[NALLOCS] = kmheap_alloc(heap, BYTES, GFP_KERNEL);
+
+	s = kmh_span_of((unsigned long)p[NALLOCS]);
+	KUNIT_EXPECT_PTR_EQ(test, (void __force *)s->mcache, (void __force *)heap->mcaches);
+	kmh_kunit_balanced(test, heap, &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, NALLOCS + 1ULL);
+	for (i = 0; i < NALLOCS / 2; i++)
+		kmheap_free(p[i]);
+	for (; i <= NALLOCS; i++)
+		kmheap_free_rcu(p[i]);
+	kmheap_free(p[0]);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	kmheap_rcu_barrier(heap);
+	kmh_kunit_balanced(test, heap, &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+	KUNIT_EXPECT_EQ(test, pending(heap), 0L);
+	kmh_kunit_validate(test);
+	kmheap_destroy(heap);
+}
+
+/* Without memory for mcaches the heap stays small, serves, and tries again later. */
+static void stays_small(struct kunit *test)
+{
+	struct kmheap *heap = small_heap(test, 0);
+	unsigned int i;
+
+	for (i = 0; i < NALLOCS - 1; i++)
+		kmheap_free(kmheap_alloc(heap, BYTES, GFP_KERNEL));
+	atomic_long_set(&kmh_fail_nth, 1);
+	kmheap_free(kmheap_alloc(heap, BYTES, GFP_KERNEL));
+	settle(heap);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&kmh_fail_nth), 0L);
+	KUNIT_EXPECT_NULL(test, (void __force *)heap->mcaches);
+	for (i = 0; i < NALLOCS; i++)
+		kmheap_free(kmheap_alloc(heap, BYTES, GFP_KERNEL));
+	settle(heap);
+	KUNIT_EXPECT_NOT_NULL(test, (void __force *)heap->mcaches);
+	kmh_kunit_validate(test);
+	kmheap_destroy(heap);
+}
+
+/* A limit that has let a heap be made lets it grow up, however full it is. */
+static void grows_up_at_its_limit(struct kunit *test)
+{
+	struct kmheap *heap = small_heap(test, 0);
+	struct kmheap_stats st;
+	void *first = NULL, **p;
+
+	KUNIT_ASSERT_EQ(test, kmheap_set_limit(heap, KMH_LIMIT_MIN_BYTES), 0);
+	while ((p = kmheap_alloc(heap, 4096, GFP_KERNEL | __GFP_NOWARN))) {
+		*p = first;
+		first = p;
+	}
+	while ((p = first)) {
+		first = *p;
+		kmheap_free(p);
+	}
+	KUNIT_EXPECT_EQ(test, kmh_mcaches_make(heap), 0);
+	KUNIT_EXPECT_NOT_NULL(test, (void __force *)heap->mcaches);
+	kmh_kunit_stats(heap, &st);
+	KUNIT_EXPECT_LE(test, st.footprint_bytes, (u64)KMH_LIMIT_MIN_BYTES);
+	kmheap_destroy(heap);
+}
+
+/* A collection in a small heap, and one that ends after it has grown up. */
+static void collects(struct kunit *test)
+{
+	struct kmheap *heap = small_heap(test, KMHEAP_COLLECTED);
+	void *kept = kmheap_alloc(heap, BYTES, GFP_KERNEL);
+	struct kmheap_stats st;
+	unsigned int i;
+
+	for (i = 0; i < 10; i++)
+		KUNIT_EXPECT_NOT_NULL(test, kmheap_alloc(heap, BYTES, GFP_KERNEL));
+	KUNIT_ASSERT_EQ(test, kmheap_collect_begin(heap), 0);
+	KUNIT_EXPECT_TRUE(test, kmheap_mark(heap, kept));
+	KUNIT_ASSERT_EQ(test, kmheap_collect_end(heap), 0);
+	kmheap_rcu_barrier(heap);
+	kmh_kunit_stats(heap, &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 1ULL);
+	KUNIT_EXPECT_EQ(test, st.marked_objects, 1ULL);
+
+	KUNIT_EXPECT_NOT_NULL(test, kmheap_alloc(heap, BYTES, GFP_KERNEL));
+	KUNIT_ASSERT_EQ(test, kmheap_collect_begin(heap), 0);
+	KUNIT_EXPECT_TRUE(test, kmheap_mark(heap, kept));
+	KUNIT_ASSERT_EQ(test, kmh_mcaches_make(heap), 0);
+	KUNIT_EXPECT_NOT_NULL(test, kmheap_alloc(heap, BYTES, GFP_KERNEL));	/* black */
+	KUNIT_ASSERT_EQ(test, kmheap_collect_end(heap), 0);
+	kmheap_rcu_barrier(heap);
+	kmh_kunit_stats(heap, &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 2ULL);
+	KUNIT_EXPECT_EQ(test, st.marked_objects, 2ULL);
+	kmheap_free(kept);
+	kmh_kunit_validate(test);
+	kmheap_destroy(heap);
+}
+
+/* kmheap_destroy() as clients call it: the name is free at once, the memory a little later. */
+static void ends_later(struct kunit *test)
+{
+	struct kmh_kunit_books before;
+	unsigned int i;
+
+	kmh_kunit_books(test, &before);
+	for (i = 0; i < 5; i++) {
+		struct kmheap *heap = small_heap(test, 0);
+
+		kmheap_free(kmheap_alloc(heap, BYTES, GFP_KERNEL));
+		(kmheap_destroy)(heap);
+	}
+	kmh_kunit_same_books(test, &before);
+}
+
+static struct kunit_case small_cases[] = {
+	KUNIT_CASE(costs_little),
+	KUNIT_CASE(serves),
+	KUNIT_CASE(grows_up),
+	KUNIT_CASE(stays_small),
+	KUNIT_CASE(grows_up_at_its_limit),
+	KUNIT_CASE(collects),
+	KUNIT_CASE(ends_later),
+	{ }
+};
+
+static struct kunit_suite small_suite = {
+	.name = "kmheap_small",
+	.init = kmh_kunit_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = small_cases,
+};
+
+kunit_test_suite(small_suite);
