@@ -240,6 +240,8 @@ char *kmheap_strdup_noprof(struct kmheap *heap, const char *s, gfp_t gfp)
 	__malloc __must_check;
 void *kmheap_alloc_run_noprof(struct kmheap *heap, size_t bytes, gfp_t gfp)
 	__malloc __alloc_size(2) __must_check;
+void *kmheap_alloc_user_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
+	__malloc __alloc_size(2) __must_check;
 size_t kmheap_alloc_bulk_noprof(struct kmheap *heap, size_t size, gfp_t gfp, size_t n, void **p);
 int kmheap_prefill_noprof(struct kmheap_ticket *t, struct kmheap *heap, size_t size, size_t n,
 			  gfp_t gfp) __must_check;
@@ -364,6 +366,27 @@ void *kmheap_alloc_pages_noprof(struct kmheap *heap, unsigned long npages, gfp_t
  */
 #define kmheap_alloc_aligned(heap, size, align, gfp) \
 	kmheap_hooks(kmheap_alloc_aligned_noprof(heap, size, align, gfp))
+
+/**
+ * kmheap_alloc_user() - allocate pages that user space is to map
+ * @heap: the heap, not one with KMHEAP_LINEAR; NULL for the default heap.
+ * @size: bytes.
+ * @gfp: as for kmheap_alloc(), and must allow sleeping; the object is zeroed without __GFP_ZERO,
+ *	too.
+ *
+ * The object is whole pages of a vmalloc area of its own, as from vmalloc_user(), which
+ * remap_vmalloc_range() takes. It is data (kmheap_alloc_data()), begins at a multiple of
+ * KMHEAP_PAGE_SIZE, counts in the heap's figures and limits like any other, and is freed by
+ * kmheap_free() and its kin. Then the area goes to vfree() after a grace period, and nobody is
+ * given its pages before: those that user space has mapped stay as they are until they are
+ * unmapped.
+ *
+ * Context: Process context; sleeps.
+ * Return: the object; NULL when memory ran out, a limit forbids it, @gfp does not allow sleeping,
+ * @size is 0 or more than the machine has, or the heap is linear (counted in refused_allocs).
+ */
+#define kmheap_alloc_user(heap, size, gfp) \
+	kmheap_hooks(kmheap_alloc_user_noprof(heap, size, gfp))
 
 /**
  * kmheap_alloc_array() - allocate an array

@@ -85,23 +85,51 @@ static bool kmh_gfp_may_fail(gfp_t gfp)
 }
 
 /*
+ * vmap() to a multiple of @align, of @npages that are a multiple of it. vmap() takes no alignment,
+ * but puts areas side by side, with a page between them: where one area is not aligned to two pages
+ * the next one is. Those that are not are kept meanwhile, so that what they fill, which may be many
+ * small gaps, is not found again. Return: the area, or NULL.
+ */
+static void *kmh_vmap_aligned(struct page **pages, unsigned int npages, size_t align,
+			      unsigned long flags)
+{
+	unsigned int n = 0, most = PAGE_SIZE / sizeof(void *);
+	void **tried = NULL, *base;
+
+	while ((base = vmap(pages, npages, VM_MAP | VM_MAP_PUT_PAGES | flags, PAGE_KERNEL)) &&
+	       !IS_ALIGNED((unsigned long)base, align)) {
+		tried = tried ?: (void **)__get_free_page(GFP_KERNEL | __GFP_NOWARN);
+		if (!tried || n == most) {
+			vunmap(base);	/* and not vfree(): the pages stay */
+			base = NULL;
+			break;
+		}
+		tried[n++] = base;
+	}
+	while (n)
+		vunmap(tried[--n]);
+	free_page((unsigned long)tried);
+	return base;
+}
+
+/*
  * vmalloc() in steps, page by page, of any node. The page tables are the point: vmalloc()
  * allocates them without the caller's gfp, so that the OOM killer runs (or under GFP_NOFS it
  * tries without end) for a caller that has asked for a try only. Here they come from the
  * kernel's reserves, one page for 512, or not at all; as with vmalloc() itself in 7.3.
  * vfree() takes all of it back. @gfp has been through kmh_backend_gfp(), or is that and
- * __GFP_THISNODE.
+ * __GFP_THISNODE or __GFP_ZERO. @flags: of the area, beside those that it has anyway.
  */
-void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
+static void *kmh_backend_map(size_t bytes, size_t align, gfp_t gfp, int nid, unsigned long flags)
 {
 	/* Without reclaim, which calls back; only a caller in reclaim has the reserves for it. */
 	gfp_t table = current->flags & PF_MEMALLOC ? gfp : gfp | __GFP_NOMEMALLOC;
-	unsigned int n, npages = DIV_ROUND_UP(bytes, PAGE_SIZE), flags = memalloc_noreclaim_save();
+	unsigned int n, npages = DIV_ROUND_UP(bytes, PAGE_SIZE), scope = memalloc_noreclaim_save();
 	struct page **pages = kvmalloc_array(npages, sizeof(*pages),
 					     table & ~(__GFP_ZERO | __GFP_THISNODE));
 	void *base = NULL;
 
-	memalloc_noreclaim_restore(flags);
+	memalloc_noreclaim_restore(scope);
 	if (!pages)
 		return NULL;
 	kmh_backend_note(gfp);
@@ -111,9 +139,9 @@ void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
 			break;
 	}
 	if (n == npages) {
-		flags = memalloc_noreclaim_save();
-		base = vmap(pages, npages, VM_MAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
-		memalloc_noreclaim_restore(flags);
+		scope = memalloc_noreclaim_save();
+		base = kmh_vmap_aligned(pages, npages, align, flags);
+		memalloc_noreclaim_restore(scope);
 	}
 	if (base)
 		return base;
@@ -121,6 +149,11 @@ void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
 		__free_page(pages[--n]);
 	kvfree(pages);
 	return NULL;
+}
+
+void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid)
+{
+	return kmh_backend_map(bytes, PAGE_SIZE, gfp, nid, 0);
 }
 
 /* vmalloc() cannot use __GFP_NOMEMALLOC (7.x warns). */
@@ -185,6 +218,29 @@ void *kmh_backend_arena(size_t *bytes, size_t align, gfp_t gfp, int nid)
 			kmh_backend_vmalloc(*bytes, gfp, nid, here);
 out:
 	migrate_enable();
+	if (base)
+		atomic_long_inc(&kmh_backend_narenas);
+	return base;
+}
+
+/**
+ * kmh_backend_user() - an area that remap_vmalloc_range() takes
+ * @bytes: how much, a multiple of @align.
+ * @align: of the first byte. As the kernel checks what is mapped against the length of the area,
+ *	the area begins there, and has no more than @bytes.
+ * @gfp: how hard to try.
+ * @nid: node that the memory should come from.
+ *
+ * Context: Process context; sleeps.
+ * Return: pages that are all zero, or NULL.
+ */
+void *kmh_backend_user(size_t bytes, size_t align, gfp_t gfp, int nid)
+{
+	void *base;
+
+	if (kmh_backend_should_fail())
+		return NULL;
+	base = kmh_backend_map(bytes, align, kmh_backend_gfp(gfp) | __GFP_ZERO, nid, VM_USERMAP);
 	if (base)
 		atomic_long_inc(&kmh_backend_narenas);
 	return base;

@@ -36,6 +36,7 @@ bool kmh_memory_is_short(size_t bytes);
 
 void *kmh_backend_pieces(size_t bytes, gfp_t gfp, int nid);
 void *kmh_backend_arena(size_t *bytes, size_t align, gfp_t gfp, int nid);
+void *kmh_backend_user(size_t bytes, size_t align, gfp_t gfp, int nid);
 void kmh_backend_free_arena(void *base);
 void kmh_backend_forget_arena(void);
 struct page *kmh_backend_block(size_t bytes, gfp_t gfp, int nid);

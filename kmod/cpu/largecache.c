@@ -132,7 +132,8 @@ static bool kmh_largecache_park(struct kmh_mspan *s)
 void kmh_large_free(struct kmh_mspan *s)
 {
 	if (s->npages > KMH_LARGECACHE_PAGES || unlikely(READ_ONCE(s->nspecials)) ||
-	    kmh_wants_wipe() || kmh_heap_sanitized(s->heap) || kmh_large_is_held(s) ||
+	    kmh_wants_wipe() || kmh_heap_sanitized(s->heap) || s->arena->user ||
+	    kmh_large_is_held(s) ||
 	    !kmh_largecache_park(s))
 		kmh_large_release(s);
 }

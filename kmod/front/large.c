@@ -5,6 +5,7 @@
  * After Go's mcache.allocLarge and memclrNoHeapPointersChunked (src/runtime/
  * malloc.go): zeroed late, only what is not known to be zero, and in pieces.
  */
+#include <linux/export.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 
@@ -194,3 +195,61 @@ void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp
 				  kmh_alloc_may_grow(gfp));
 	return (void *)s->base;
 }
+
+/* A descriptor, for a caller that may sleep, or NULL. */
+static struct kmh_mspan *kmh_large_descriptor(gfp_t gfp)
+{
+	struct kmh_mspan *s = kmh_mspan_get(KMH_SPANCLASS_LARGE);
+
+	if (!s && !kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp))
+		s = kmh_mspan_get(KMH_SPANCLASS_LARGE);
+	return s;
+}
+
+static struct kmh_mspan *kmh_large_user(struct kmheap *heap, size_t bytes, gfp_t gfp)
+{
+	struct kmh_mheap *mh = &kmh_heap_near_node(heap)->mheap;
+	struct kmh_mspan *s = kmh_large_descriptor(gfp);
+	struct kmh_arena *a;
+
+	if (!s)
+		return NULL;
+	a = kmh_mheap_grow_user(mh, kmh_large_pages(bytes), gfp);
+	if (!a) {
+		kmh_mspan_put(s);
+		return NULL;
+	}
+	kmh_mheap_set_user_span(mh, s, a);
+	kmh_sweep_pay(heap, s->npages);
+	WRITE_ONCE(s->large_bytes, bytes);
+	WRITE_ONCE(s->noscan, true);
+	WRITE_ONCE(s->state, KMH_SPAN_LARGE);
+	kmh_large_date(s);
+	atomic_long_inc(&heap->large_allocs);
+	return s;
+}
+
+/* kmheap_alloc_user(): see <linux/kmheap.h>. */
+void *kmheap_alloc_user_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
+{
+	struct kmh_mspan *s = NULL;
+
+	heap = kmh_heap_or_default(heap);
+	might_alloc(gfp);
+	if (!kmh_gfp_ok(heap, size, gfp))
+		return NULL;
+	if (unlikely(READ_ONCE(heap->ended)))
+		return kmh_tombstone_alloc(heap, _RET_IP_);
+	if (size && size >> PAGE_SHIFT < totalram_pages() && kmh_alloc_may_grow(gfp) &&
+	    heap->backing != KMH_BACKING_LINEAR)
+		s = kmh_large_user(heap, size, gfp);
+	if (!s) {
+		kmh_refused(heap, size, gfp);
+		return NULL;
+	}
+	kmh_watch_large(s);
+	if (kmh_heap_sanitized(heap))
+		kmh_sanitize_user(heap, s, gfp);
+	return (void *)s->base;
+}
+EXPORT_SYMBOL_GPL(kmheap_alloc_user_noprof);

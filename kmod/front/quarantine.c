@@ -108,6 +108,15 @@ void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t g
 	return p;
 }
 
+/* Show a new object of kmheap_alloc_user(). Context: process context; what @gfp says. */
+void kmh_sanitize_user(struct kmheap *heap, struct kmh_mspan *s, gfp_t gfp)
+{
+	size_t bytes = kmh_slot_bytes(s);
+
+	kmh_kasan_open(s->base, s->large_bytes, bytes, KMH_KASAN_REDZONE);
+	kmh_kmemleak_alloc(heap, (void *)s->base, KMH_KASAN ? s->large_bytes : bytes, gfp, true);
+}
+
 /*
  * Give a live object of the caller's another size where it is; @gfp is for kmemleak. Bytes that
  * are taken from the object are wiped: a later wipe would not know of them.
@@ -214,8 +223,11 @@ void kmh_sanitize_free_unpin(struct kmh_mspan *s, unsigned long addr, const stru
 		kmh_free_rcu_slow_unpin(s, addr, ip);
 		return;
 	}
-	/* Collected objects are swept where they are, those with specials freed in another way. */
-	if (!KMH_KASAN || bytes > limit / 4 || kmh_heap_collected(heap) ||
+	/*
+	 * Collected objects are swept where they are, those with specials freed in another way.
+	 * Nothing is written into what user space may have mapped.
+	 */
+	if (!KMH_KASAN || bytes > limit / 4 || kmh_heap_collected(heap) || s->arena->user ||
 	    READ_ONCE(s->nspecials) || !kmh_lock_irqsave(&q->lock, flags)) {
 		kmh_free_located_unpin(s, addr, at, ip);
 		return;

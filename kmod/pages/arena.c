@@ -240,16 +240,19 @@ static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t
 	return a;
 }
 
-/* kmh_arena_create() of an area. */
-static struct kmh_arena *kmh_arena_create_area(struct kmh_mheap *mh, size_t bytes, gfp_t gfp)
+/* kmh_arena_create() of an area; @user: which user space may map. */
+static struct kmh_arena *kmh_arena_create_area(struct kmh_mheap *mh, size_t bytes, bool user,
+					       gfp_t gfp)
 {
-	size_t align = max(KMH_PAGE_SIZE, PAGE_SIZE), booked = bytes + align - PAGE_SIZE;
+	size_t align = max(KMH_PAGE_SIZE, PAGE_SIZE);
+	size_t booked = user ? bytes : bytes + align - PAGE_SIZE;
 	struct kmh_arena *a = ERR_PTR(-ENOMEM);
 	void *vbase;
 
 	if (!kmh_heap_book(mh->heap, booked))
 		return ERR_PTR(-EDQUOT);
-	vbase = kmh_backend_arena(&bytes, align, gfp, mh->nid);
+	vbase = user ? kmh_backend_user(bytes, align, gfp, mh->nid) :
+		       kmh_backend_arena(&bytes, align, gfp, mh->nid);
 	if (!vbase)
 		goto unbook;
 	kmh_heap_unbook(mh->heap, booked - bytes);
@@ -317,10 +320,29 @@ unbook:
 struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, bool block, gfp_t gfp)
 {
 	struct kmh_arena *a = block ? kmh_arena_create_block(mh, bytes, gfp) :
-				      kmh_arena_create_area(mh, bytes, gfp);
+				      kmh_arena_create_area(mh, bytes, false, gfp);
 
 	if (!IS_ERR(a))
 		trace_grow(mh->heap->name, a->bytes, mh->nid, block ? "block" : "area");
+	return a;
+}
+
+/*
+ * kmh_arena_create() of an area of zeroed pages that remap_vmalloc_range() takes, for one object
+ * which has all of it. When the object is freed nobody gets its pages before the kernel has the
+ * arena, because user space may have them mapped.
+ */
+struct kmh_arena *kmh_arena_create_user(struct kmh_mheap *mh, size_t bytes, gfp_t gfp)
+{
+	struct kmh_arena *a = kmh_arena_create_area(mh, bytes, true, gfp);
+
+	if (IS_ERR(a))
+		return a;
+	a->user = true;
+	a->dedicated = true;
+	a->range.once = true;
+	kmh_parange_set(&a->range, 0, a->npages);
+	trace_grow(mh->heap->name, a->bytes, mh->nid, "area");
 	return a;
 }
 

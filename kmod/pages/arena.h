@@ -39,6 +39,7 @@ struct kmh_arena {
 	bool left;			/* the page heap; booked until it is gone */
 	bool dedicated;			/* made for one object over half an arena */
 	bool block;			/* and no area; never both */
+	bool user;			/* made for one kmheap_alloc_user(), and never used again */
 	bool lost;			/* somebody else has freed it; under the page heap's lock */
 	bool empties;			/* in a drain, by a guess; under arenas_mutex */
 	unsigned long cookie;		/* leaving: the grace period to wait for */
@@ -74,6 +75,8 @@ static inline struct page *kmh_arena_page(const struct kmh_arena *a, unsigned lo
 }
 
 struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, bool block, gfp_t gfp);
+struct kmh_arena *kmh_arena_create_user(struct kmh_mheap *mh, size_t bytes, gfp_t gfp);
+
 /* Bytes of the arena that are the heap's: all but returned pages. */
 static inline size_t kmh_arena_held_bytes(const struct kmh_arena *a)
 {

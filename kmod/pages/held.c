@@ -63,6 +63,13 @@ void kmh_large_release(struct kmh_mspan *s)
 		return;
 	if (READ_ONCE(s->nspecials) && kmh_special_die(s, s->base))
 		return;
+	if (unlikely(s->arena->user)) {
+		/* Its pages go back whoever has them: as vfree() leaves them to that user. */
+		if (kmh_heap_sanitized(heap))
+			kmh_sanitize_dead(s->base, (size_t)s->npages << KMH_PAGE_SHIFT);
+		kmh_mheap_free_span(s);
+		return;
+	}
 	if (unlikely(kmh_large_is_held(s))) {
 		llist_add(&s->node, &s->mheap->held);
 		kmh_test_point("held: the span is listed");

@@ -187,6 +187,27 @@ static struct kmh_mspan *kmh_mheap_get_span(struct kmh_mheap *mh, unsigned int s
 	return s;
 }
 
+/* Make @s the span of pages of @a that are the caller's, and publish it. */
+static __always_inline void kmh_mheap_set_span(struct kmh_mheap *mh, struct kmh_mspan *s,
+					       unsigned int spanclass, struct kmh_arena *a,
+					       unsigned long page, unsigned long npages)
+{
+	WRITE_ONCE(s->heap, mh->heap);
+	WRITE_ONCE(s->mheap, mh);
+	WRITE_ONCE(s->nid, mh->nid);
+	WRITE_ONCE(s->arena, a);
+	WRITE_ONCE(s->mcache, READ_ONCE(mh->heap->mcache));
+	kmh_mspan_init(s, spanclass, page << KMH_PAGE_SHIFT, npages);
+	kmh_arenamap_set(page, npages, s);
+	kmh_heap_account_metadata(mh->heap, kmh_mspan_bytes(s));
+}
+
+/* Make @s the span of all of @a, for kmheap_alloc_user(); it has yet to be dated. */
+void kmh_mheap_set_user_span(struct kmh_mheap *mh, struct kmh_mspan *s, struct kmh_arena *a)
+{
+	kmh_mheap_set_span(mh, s, KMH_SPANCLASS_LARGE, a, a->first, a->npages);
+}
+
 /*
  * A span of fresh pages. @mc: the mcache in whose section the caller is, or NULL. @align:
  * alignment of its first page's number, a power of two. @atomic: for a caller that cannot sleep,
@@ -212,14 +233,7 @@ struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *
 	}
 	if (atomic)
 		kmh_reserve_served(mh->heap);
-	WRITE_ONCE(s->heap, mh->heap);
-	WRITE_ONCE(s->mheap, mh);
-	WRITE_ONCE(s->nid, mh->nid);
-	WRITE_ONCE(s->arena, kmh_range_arena(run.range));
-	WRITE_ONCE(s->mcache, READ_ONCE(mh->heap->mcache));
-	kmh_mspan_init(s, spanclass, run.page << KMH_PAGE_SHIFT, npages);
-	kmh_arenamap_set(run.page, npages, s);
-	kmh_heap_account_metadata(mh->heap, kmh_mspan_bytes(s));
+	kmh_mheap_set_span(mh, s, spanclass, kmh_range_arena(run.range), run.page, npages);
 	if (spanclass != KMH_SPANCLASS_LARGE) {
 		smp_mb__after_atomic();	/* trip, phase; the booking is an atomic addition */
 		kmh_mcentral_date_span(s);

@@ -26,6 +26,7 @@
 #include "pages/reserve.h"
 #include "base/sizeclass.h"
 
+struct kmh_arena;
 struct kmh_mcache;
 struct kmh_mspan;
 struct kmheap;
@@ -91,6 +92,7 @@ void kmh_mheap_stop(struct kmh_mheap *mh);
 struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *mc,
 				       unsigned int spanclass, unsigned long npages,
 				       unsigned long align, bool atomic, bool *zeroed);
+void kmh_mheap_set_user_span(struct kmh_mheap *mh, struct kmh_mspan *s, struct kmh_arena *a);
 void kmh_mheap_kick(struct kmh_mheap *mh, bool atomic);
 void kmh_mheap_free_span(struct kmh_mspan *s);
 void kmh_mheap_drain_pending(struct kmh_mheap *mh);

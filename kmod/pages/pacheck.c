@@ -201,7 +201,7 @@ unsigned int kmh_pa_validate(struct kmh_pagealloc *pa, kmh_finding_fn finding, v
 		nranges++;
 		npages += kmh_parange_held(r);
 		nfree += r->nfree;
-		nindexed += r->nfree != 0;
+		nindexed += r->nfree && !r->once;
 	}
 	check_index(&check, pa, nindexed);
 	if (pa->nranges != nranges)

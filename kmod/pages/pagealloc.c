@@ -76,11 +76,11 @@ static unsigned int fullness_step(const struct kmh_parange *r)
 
 /*
  * The bucket that a range belongs in by its counts, as step * KMH_PA_CLASSES + class;
- * KMH_PA_NO_BUCKET for a range without a free page.
+ * KMH_PA_NO_BUCKET for a range without a free page that may be handed out.
  */
 unsigned int kmh_parange_bucket(const struct kmh_parange *r)
 {
-	if (!r->nfree)
+	if (!r->nfree || r->once)
 		return KMH_PA_NO_BUCKET;
 	return fullness_step(r) * KMH_PA_CLASSES + run_class(kmh_parange_max(r));
 }

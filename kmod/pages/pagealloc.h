@@ -65,6 +65,7 @@ struct kmh_parange {
 	struct hlist_node index;	/* on its bucket, unless KMH_PA_NO_BUCKET */
 	u16 bucket;			/* step * KMH_PA_CLASSES + class */
 	u8 nlevels;
+	bool once;			/* a page that becomes free is not handed out again */
 };
 
 struct kmh_pagealloc {

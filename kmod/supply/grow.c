@@ -455,6 +455,49 @@ int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long ali
 	return kmh_mheap_make_room(mh, &room, seen, gfp);
 }
 
+static struct kmh_arena *kmh_mheap_try_user(struct kmh_mheap *mh, size_t bytes, gfp_t gfp)
+{
+	struct mutex *held = kmh_grow_lock(mh->heap, gfp);	/* NULL: in reclaim */
+	struct kmh_arena *a;
+
+	if (!held || held == &mh->heap->grow_noio_mutex)
+		gfp &= ~(__GFP_FS | __GFP_IO);
+	a = kmh_arena_create_user(mh, bytes, gfp);
+	if (!IS_ERR(a))
+		kmh_mheap_add_arena(mh, a, true);
+	if (held)
+		mutex_unlock(held);
+	return a;
+}
+
+/*
+ * An arena of at least @npages for one object that user space may map. All of its pages are the
+ * caller's. Context: as for kmh_mheap_grow(). Return: the arena, in its page heap, or NULL.
+ */
+struct kmh_arena *kmh_mheap_grow_user(struct kmh_mheap *mh, unsigned long npages, gfp_t gfp)
+{
+	size_t bytes = round_up(npages << KMH_PAGE_SHIFT, max(KMH_PAGE_SIZE, PAGE_SIZE));
+	unsigned int tries;
+	struct kmh_arena *a;
+
+	gfp = current_gfp_context(gfp);
+	a = kmh_mheap_try_user(mh, bytes, gfp);
+	if (a == ERR_PTR(-EDQUOT) && kmh_limit_drain(mh->heap, bytes))
+		a = kmh_mheap_try_user(mh, bytes, gfp);
+	/* More than once, because others may book in between. */
+	for (tries = 3; a == ERR_PTR(-EDQUOT) && tries; tries--) {
+		if (!kmh_limit_give_back(mh->heap, bytes, gfp))
+			break;
+		a = kmh_mheap_try_user(mh, bytes, gfp);
+	}
+	if (a == ERR_PTR(-EDQUOT))
+		kmh_limit_refuse(mh->heap, bytes);
+	if (IS_ERR(a))
+		return NULL;
+	kmh_limit_check(mh->heap);
+	return a;
+}
+
 /* The pages that are to be free now. */
 static struct kmh_room kmh_mheap_ahead(const struct kmh_mheap *mh)
 {
