@@ -42,16 +42,6 @@ static bool in_window(const struct kmh_mspan *s, unsigned int slot)
 	return bit < KMH_WORD_SLOTS && c->avail & BIT(bit);
 }
 
-/* Entry @i of a magazine, the oldest of which is 0. */
-static const struct kmh_entry *entry(const struct kmh_mcache *mc, unsigned int spanclass,
-				     unsigned int i)
-{
-	const struct kmh_entry *start = (void *)mc->magazine[spanclass], *e;
-
-	e = mc->slot[spanclass].head + i;
-	return e < start + kmh_magazine_room(spanclass) ? e : e - kmh_magazine_room(spanclass);
-}
-
 /* Entries that lead to a slot in the magazine that its cell names. */
 static unsigned int entries_to(const struct kmh_mspan *s, unsigned int slot)
 {
@@ -62,7 +52,7 @@ static unsigned int entries_to(const struct kmh_mspan *s, unsigned int slot)
 		return 0;
 	mc = per_cpu_ptr(s->heap->mcache, cpu);
 	for (i = 0; i < kmh_magazine_len(mc, s->spanclass); i++) {
-		const struct kmh_entry *e = entry(mc, s->spanclass, i);
+		const struct kmh_entry *e = &mc->slot[s->spanclass].head[i];
 
 		n += e->cell == &s->cell[slot] && e->addr == kmh_mspan_slot_addr(s, slot);
 	}

@@ -117,13 +117,13 @@ static void freed_objects_rest(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* How many rest, stay when the magazine has come to its end, and are there at most, by class. */
+/* How many rest, stay when some have been allocated meanwhile, and are there at most, by class. */
 static const struct {
 	size_t bytes;
 	unsigned int rest, kept, most;
 } rows[] = {
-	{ 8, 16, 24, 64 }, { 1024, 16, 24, 64 }, { 1152, 4, 6, 64 }, { 8192, 4, 6, 32 },
-	{ 16384, 4, 6, 16 }, { 32768, 4, 6, 14 },
+	{ 8, 16, 40, 64 }, { 1024, 16, 40, 64 }, { 1152, 4, 40, 64 }, { 8192, 4, 20, 32 },
+	{ 16384, 4, 10, 16 }, { 32768, 4, 8, 14 },
 };
 
 static unsigned int row_len(struct kunit *test, unsigned int row)
@@ -132,30 +132,36 @@ static unsigned int row_len(struct kunit *test, unsigned int row)
 				kmh_spanclass(kmh_size_to_class(rows[row].bytes), false));
 }
 
-/* At no moment are there fewer than those that rest, and one that may be allocated. */
+/*
+ * At no moment are there fewer than those that rest, and one that may be allocated. When the array
+ * has come to its end after frees alone, just these are left; after an allocation more are.
+ */
 static void magazine_keeps_so_many(struct kunit *test)
 {
 	unsigned int row, i, len;
-	void **p = kunit_kcalloc(test, MAGAZINE + REST + 1, sizeof(*p), GFP_KERNEL);
+	void **p = kunit_kcalloc(test, 2 * MAGAZINE, sizeof(*p), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	for (row = 0; row < ARRAY_SIZE(rows); row++) {
-		unsigned int rest = rows[row].rest, most = rows[row].most;
+		unsigned int most = rows[row].most, rest = rows[row].rest, n = 2 * most - rest + 1;
 
-		for (i = 0; i <= most + rest; i++)
+		for (i = 0; i < n; i++)
 			p[i] = alloc_bytes(test, rows[row].bytes);
 		kmh_mcache_drain_all(kmh_kunit_heap(test));
-		for (i = 0; i <= most + rest; i++) {
+		for (i = 0; i < n - 1; i++) {
 			kmheap_free(p[i]);
-			if (i < most)
-				len = i + 1;
-			else if (i < most + rest)
-				len = rows[row].kept + i - most + 1;
-			else
-				len = rest + 1;
+			len = i < most ? i + 1 : i - most + rest + 1;
 			KUNIT_EXPECT_EQ_MSG(test, row_len(test, row), len, "%zu bytes, free %u",
 					    rows[row].bytes, i);
 		}
+		KUNIT_EXPECT_EQ(test, row_len(test, row), most);
+		p[i - 1] = alloc_bytes(test, rows[row].bytes);
+		KUNIT_EXPECT_EQ(test, row_len(test, row), most - 1);
+		kmheap_free(p[i]);
+		KUNIT_EXPECT_EQ_MSG(test, row_len(test, row), rows[row].kept + 1, "%zu bytes",
+				    rows[row].bytes);
+		kmheap_free(p[i - 1]);
+		kmh_mcache_drain_all(kmh_kunit_heap(test));
 	}
 	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
 }
@@ -200,37 +206,77 @@ static void expect_queue(struct kunit *test, void **p, unsigned int from, unsign
 }
 
 /*
- * When the magazine has come to its end the oldest entries go back to their spans, which are
- * announced, and when new ones have come to rest the others do. Each slot is found again once.
+ * When the magazine is full the oldest entries go back to their spans, which are announced, and so
+ * it is when it is full again. Each slot is found again once.
  */
 static void full_magazine_gives_the_oldest_back(struct kunit *test)
 {
-	void **p = full_spans(test, MAGAZINE + REST + 1), *q;
-	unsigned int k, i, n = 0, end = MAGAZINE + REST;
+	unsigned int k, i, n = 0, again = 2 * MAGAZINE - REST, out = again - REST;
+	void **p = full_spans(test, again + 1), *q;
 
-	for (k = 0; k <= end; k++) {
+	for (k = 0; k <= again; k++) {
 		kmheap_free(p[NR_SLOTS * k]);
 		if (k == MAGAZINE - 1)
 			expect_queue(test, p, 0, MAGAZINE);
 		if (k == MAGAZINE)
-			expect_queue(test, p, MAGAZINE - KEPT, MAGAZINE + 1);
-		if (k == end - 1)
-			expect_queue(test, p, MAGAZINE - KEPT, end);
+			expect_queue(test, p, MAGAZINE - REST, MAGAZINE + 1);
+		if (k == again - 1)
+			expect_queue(test, p, MAGAZINE - REST, again);
 	}
-	expect_queue(test, p, MAGAZINE, end + 1);
+	expect_queue(test, p, out, again + 1);
 	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
-	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[NR_SLOTS * MAGAZINE]);
+	for (k = out; k <= again - REST; k++)
+		KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[NR_SLOTS * k]);
 	KUNIT_EXPECT_EQ(test, magazine_len(test), REST);
-	for (k = 0; k < MAGAZINE; k++) {
+	for (k = 0; k < out; k++) {
 		q = alloc(test);
-		for (i = 0; i < MAGAZINE; i++)
+		for (i = 0; i < out; i++)
 			n += q == p[NR_SLOTS * i];
 	}
-	KUNIT_EXPECT_EQ(test, n, MAGAZINE);
-	for (k = 0; k < MAGAZINE; k++)
+	KUNIT_EXPECT_EQ(test, n, out);
+	for (k = 0; k <= again - REST; k++)
 		KUNIT_EXPECT_EQ(test, cell(p[NR_SLOTS * k]), (int)KMH_CELL_LIVE);
 	KUNIT_EXPECT_EQ(test, magazine_len(test), REST);
-	free_live(p, NR_SLOTS * (MAGAZINE + REST + 1));
+	free_live(p, NR_SLOTS * (again + 1));
+	expect_all_back(test);
+}
+
+/*
+ * A queue that does not grow goes through its array again and again, and nothing of it goes back:
+ * neither the shortest one that gives anything, nor the longest one that is moved as it is.
+ */
+static void steady_queue_gives_nothing_back(struct kunit *test)
+{
+	static const unsigned int lens[] = { REST + 1, MAGAZINE / 8 * 7 + 1 };
+	void **p = full_spans(test, MAGAZINE / NR_SLOTS), *q;
+	unsigned long refills = mcache(test)->refills[SPANCLASS];
+	unsigned int row, i;
+	struct kmheap_stats st;
+
+	for (row = 0; row < ARRAY_SIZE(lens); row++) {
+		free_range(p, 0, lens[row]);
+		for (i = 0; i < 5 * MAGAZINE; i++) {
+			q = alloc(test);
+			KUNIT_EXPECT_PTR_EQ(test, q, p[i % lens[row]]);
+			KUNIT_EXPECT_EQ(test, magazine_len(test), lens[row] - 1);
+			kmheap_free(q);
+			expect_held(test, q);
+		}
+		KUNIT_EXPECT_EQ(test, mcache(test)->refills[SPANCLASS], refills);
+		for (i = 0; i < lens[row]; i++)
+			expect_home(test, span(p[i]), KMH_HOME_FULL);
+		kmh_kunit_balanced(test, kmh_kunit_heap(test), &st);
+		KUNIT_EXPECT_EQ(test, st.live_objects, (u64)MAGAZINE - lens[row]);
+		kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+		/* All are allocated again. */
+		kmh_mcache_drain_all(kmh_kunit_heap(test));
+		for (i = 0; i < lens[row]; i++)
+			alloc(test);
+		kmh_mcache_drain_all(kmh_kunit_heap(test));
+		refills = mcache(test)->refills[SPANCLASS];
+	}
+	kmh_kunit_no_reports(test);
+	free_live(p, MAGAZINE);
 	expect_all_back(test);
 }
 
@@ -316,7 +362,7 @@ static void magazine_is_a_queue(struct kunit *test)
 static void eviction_finds_the_slots(struct kunit *test)
 {
 	unsigned int i, k, nspans = MAGAZINE / NR_SLOTS + 2, to = MAGAZINE + 1;
-	unsigned int from = MAGAZINE - KEPT;
+	unsigned int from = MAGAZINE - REST;
 	void **p = full_spans(test, nspans), *own[NR_SLOTS];
 
 	grow(test, 4);
@@ -333,7 +379,7 @@ static void eviction_finds_the_slots(struct kunit *test)
 	for (k = 0; k < 4; k++)
 		kmheap_free(p[15 - k]);
 	free_range(p, 16, to);
-	KUNIT_EXPECT_EQ(test, magazine_len(test), KEPT + 1);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), REST + 1);
 	KUNIT_EXPECT_EQ(test, span(own[0])->w[0].free, 0xffUL);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&span(own[0])->w[0].remote), 0L);
 	expect_home(test, span(own[0]), KMH_HOME_CACHED);
@@ -709,6 +755,7 @@ static struct kunit_case magazine_cases[] = {
 	KUNIT_CASE(magazine_keeps_so_many),
 	KUNIT_CASE(large_objects_rest_less),
 	KUNIT_CASE(full_magazine_gives_the_oldest_back),
+	KUNIT_CASE(steady_queue_gives_nothing_back),
 	KUNIT_CASE(magazine_is_a_queue),
 	KUNIT_CASE(eviction_finds_the_slots),
 	KUNIT_CASE(busy_mcache_announces),

@@ -12,8 +12,7 @@
 
 #define BYTES		1024U		/* SPANCLASS: 8 slots, one page */
 #define MAGAZINE	64U		/* objects, when none have gone back */
-#define KEPT		24U		/* those that stay when it has come to its end */
-#define REST		16U		/* those that are not allocated again */
+#define REST		16U		/* those that are not allocated again, and stay */
 
 static inline struct kmh_mcache *mcache(struct kunit *test)
 {

@@ -10,13 +10,12 @@
  * entries are there. So an object that has been freed rests for at least that many later frees of
  * its class on its CPU, and a second free that comes within them finds a cell that tells.
  *
- * The queue lies in an array. When it has come to the end of it, its oldest entries go back to
- * their spans, but for a few more than the floor, and the next ones are put at the beginning. Once
- * a floor of these are there, all that is left at the end may be allocated; it goes back as well
- * instead, and the queue is in one piece again. So an allocation and a free find a piece of the
- * array that needs no wrapping, and one compare each tells whether they may go on. Entries that go
- * back do so by slot word, with one atomic operation for all of a word that follow each other:
- * objects freed in order leave the queue in order.
+ * The queue lies in an array, in one piece: an allocation and a free need no wrapping, and one
+ * compare each tells whether they may go on. When it has come to the end of the array it is moved
+ * to the beginning, a few bytes for an entry. If it would fill nearly all of the array then, its
+ * oldest entries go back to their spans before: a few, or all but the floor when the CPU has only
+ * freed. They do so by slot word, with one atomic operation for all of a word that follow each
+ * other: objects freed in order leave the queue in order.
  *
  * Of two frees of one object at the same time one finds the cell not live, as all but one CPU claim
  * with an exchange (KMH_FREER_SHARED). That one CPU looks and stores: another free may come in
@@ -90,19 +89,13 @@ static unsigned int kmh_magazine_floor(unsigned int spanclass)
 	return kmh_spanclass_size[spanclass] <= KMH_REST_SIZE ? KMH_REST_SMALL : KMH_REST_LARGE;
 }
 
-/* Entries that stay when the queue has come to the end of the array. */
-static unsigned int kmh_magazine_keep(unsigned int spanclass)
-{
-	return kmh_magazine_floor(spanclass) / 2 * 3;
-}
-
 /*
- * Entries of a class at most: those that stay do not meet a floor of new ones. Under PREEMPT_RT no
- * more than that, as a drain is one interrupt long.
+ * Entries of a class at most. Under PREEMPT_RT so many that some besides the floor are there: a
+ * drain is one interrupt long.
  */
 unsigned int kmh_magazine_room(unsigned int spanclass)
 {
-	unsigned int least = kmh_magazine_keep(spanclass) + kmh_magazine_floor(spanclass) + 4;
+	unsigned int least = kmh_magazine_floor(spanclass) / 2 * 5 + 4;
 
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
 		return least;
@@ -110,10 +103,14 @@ unsigned int kmh_magazine_room(unsigned int spanclass)
 		     KMH_MAGAZINE_ENTRIES);
 }
 
-/* Is the queue in two pieces? */
-static bool kmh_mcslot_wrapped(const struct kmh_mcslot *c)
+/* Entries that stay of @len when the queue has come to the end of its array. */
+static unsigned int kmh_magazine_keep(unsigned int spanclass, unsigned int len)
 {
-	return c->tail < c->head;
+	unsigned int room = kmh_magazine_room(spanclass);
+
+	if (len == room)	/* nothing was allocated since it was moved */
+		return kmh_magazine_floor(spanclass);
+	return 8 * len > 7 * room ? 5 * room / 8 : len;
 }
 
 /* The end of a class's array. */
@@ -122,30 +119,18 @@ static struct kmh_entry *kmh_magazine_end(const struct kmh_mcache *mc, const str
 	return mc->magazine[c - mc->slot]->entry + kmh_magazine_room(c - mc->slot);
 }
 
-/* Put the queue, whose first piece is empty, in one piece. */
-static void kmh_magazine_unwrap(struct kmh_mcache *mc, struct kmh_mcslot *c)
-{
-	unsigned int spanclass = c - mc->slot;
-
-	WRITE_ONCE(mc->taken[spanclass], mc->taken[spanclass] + kmh_magazine_room(spanclass));
-	WRITE_ONCE(c->head, mc->magazine[spanclass]->entry);
-	c->limit = kmh_magazine_end(mc, c);
-	c->ready = c->tail - kmh_magazine_floor(spanclass);
-}
-
 /*
  * Let the class allocate and free as far as its magazine goes: undo what kmh_watch_close() has
  * held back. In the section.
  */
 void kmh_magazine_open(struct kmh_mcache *mc, struct kmh_mcslot *c)
 {
-	unsigned int spanclass = c - mc->slot, floor = kmh_magazine_floor(spanclass);
+	unsigned int spanclass = c - mc->slot;
 
 	if (!mc->magazine[spanclass])
 		return;
-	c->ready = c->head + kmh_magazine_len(mc, spanclass) - floor;
-	c->limit = kmh_mcslot_wrapped(c) ? mc->magazine[spanclass]->entry + floor :
-					   kmh_magazine_end(mc, c);
+	c->ready = c->tail - kmh_magazine_floor(spanclass);
+	c->limit = kmh_magazine_end(mc, c);
 }
 
 /*
@@ -157,12 +142,7 @@ void *kmh_magazine_take_resting(struct kmh_mcache *mc, struct kmh_mcslot *c)
 	unsigned int spanclass = c - mc->slot;
 	struct kmh_entry *e;
 
-	for (;;) {
-		if (kmh_mcslot_wrapped(c) && c->head == kmh_magazine_end(mc, c))
-			kmh_magazine_unwrap(mc, c);
-		e = c->head;
-		if (e == c->tail)
-			return NULL;
+	while ((e = c->head) != c->tail) {
 		WRITE_ONCE(c->head, e + 1);
 		if (likely(READ_ONCE(*e->cell) == mc->tag)) {
 			WRITE_ONCE(*e->cell, KMH_CELL_LIVE);
@@ -171,6 +151,7 @@ void *kmh_magazine_take_resting(struct kmh_mcache *mc, struct kmh_mcslot *c)
 		WRITE_ONCE(mc->taken[spanclass], mc->taken[spanclass] - 1);
 		kmh_misuse_twice(mc->heap, e->addr, kmh_spanclass_size[spanclass]);
 	}
+	return NULL;
 }
 
 /* There is no magazine: have the worker make some, now and then. */
@@ -201,8 +182,7 @@ static bool kmh_magazine_new(struct kmh_mcache *mc, struct kmh_mcslot *c)
 	WRITE_ONCE(c->head, m->entry);
 	WRITE_ONCE(c->tail, m->entry);
 	WRITE_ONCE(mc->magazine[spanclass], m);
-	c->limit = kmh_magazine_end(mc, c);
-	c->ready = m->entry - kmh_magazine_floor(spanclass);
+	kmh_magazine_open(mc, c);
 	kmh_kick_ask(&mc->heap->idle.kick);
 	return true;
 }
@@ -332,25 +312,34 @@ static void kmh_magazine_evict(struct kmh_mcache *mc, struct kmh_mcslot *c, stru
 }
 
 /*
- * Make room for one more entry, at the end of the array or behind a floor of entries at its
- * beginning (see the top of this file). In the section. Return: false when there is no magazine.
+ * Move the queue to the beginning of its array. In the section, so an interrupt meanwhile goes past
+ * the magazine; only statistics may see half of it.
+ */
+static void kmh_magazine_rewind(struct kmh_mcache *mc, struct kmh_mcslot *c)
+{
+	struct kmh_entry *start = mc->magazine[c - mc->slot]->entry, *head = c->head;
+	unsigned int spanclass = c - mc->slot, n = c->tail - head;
+
+	memmove(start, head, n * sizeof(*head));
+	WRITE_ONCE(mc->taken[spanclass], mc->taken[spanclass] + (head - start));
+	WRITE_ONCE(c->head, start);
+	WRITE_ONCE(c->tail, start + n);
+	kmh_magazine_open(mc, c);
+}
+
+/*
+ * Make room for more entries, at the end of the array (see the top of this file). An eighth of it is
+ * free then, so that the queue is seldom moved. In the section. Return: false when there is no
+ * magazine.
  */
 bool kmh_magazine_make_room(struct kmh_mcache *mc, struct kmh_mcslot *c)
 {
 	unsigned int spanclass = c - mc->slot;
-	struct kmh_magazine *m = mc->magazine[spanclass];
 
-	if (unlikely(!m))
+	if (unlikely(!mc->magazine[spanclass]))
 		return kmh_magazine_new(mc, c);
-	if (kmh_mcslot_wrapped(c)) {
-		kmh_magazine_evict(mc, c, kmh_magazine_end(mc, c));
-		kmh_magazine_unwrap(mc, c);
-		return true;
-	}
-	kmh_magazine_evict(mc, c, c->tail - kmh_magazine_keep(spanclass));
-	c->ready = c->tail - kmh_magazine_floor(spanclass);
-	WRITE_ONCE(c->tail, m->entry);
-	c->limit = m->entry + kmh_magazine_floor(spanclass);
+	kmh_magazine_evict(mc, c, c->tail - kmh_magazine_keep(spanclass, c->tail - c->head));
+	kmh_magazine_rewind(mc, c);
 	return true;
 }
 
@@ -360,13 +349,7 @@ void kmh_magazines_drain(struct kmh_mcache *mc)
 	unsigned int i;
 
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
-		struct kmh_mcslot *c = &mc->slot[i];
-
-		if (kmh_mcslot_wrapped(c)) {
-			kmh_magazine_evict(mc, c, kmh_magazine_end(mc, c));
-			kmh_magazine_unwrap(mc, c);
-		}
-		kmh_magazine_evict(mc, c, c->tail);
+		kmh_magazine_evict(mc, &mc->slot[i], mc->slot[i].tail);
 		kmh_watch_reopen(mc, i);
 	}
 }
@@ -375,11 +358,8 @@ void kmh_magazines_drain(struct kmh_mcache *mc)
 unsigned int kmh_magazine_len(const struct kmh_mcache *mc, unsigned int spanclass)
 {
 	const struct kmh_mcslot *c = &mc->slot[spanclass];
-	long n = READ_ONCE(c->tail) - READ_ONCE(c->head);
 
-	if (n < 0)
-		n += kmh_magazine_room(spanclass);
-	return clamp_t(long, n, 0, KMH_MAGAZINE_ENTRIES);
+	return clamp_t(long, READ_ONCE(c->tail) - READ_ONCE(c->head), 0, KMH_MAGAZINE_ENTRIES);
 }
 
 static bool kmh_has_magazines(const struct kmh_mcache *mc)

@@ -39,10 +39,10 @@ struct kmh_entry {
 /*
  * One class of an mcache: what an allocation or a free touches of it, one cache line.
  *
- * The magazine is a queue of objects that this CPU has freed: entries from @head on to before
- * @tail, or to the end of the array and from its beginning on. Those from @head to before @ready
- * may be allocated again; the others rest. When @tail has come to @limit, there is something to do
- * before another one (kmh_magazine_make_room()). Without a magazine all are NULL.
+ * The magazine is a queue of objects that this CPU has freed: entries from @head to before @tail.
+ * Those from @head to before @ready may be allocated again; the others rest. When @tail has come to
+ * @limit, there is something to do before another one (kmh_magazine_make_room()). Without a
+ * magazine all are NULL.
  *
  * @avail are slots of one word of @span, the window, with @wbase the address of the first one
  * and @wcell its cell. They have been taken out of the span's free bits and are allocated from when
