@@ -34,7 +34,7 @@ static void kmh_mspan_init_slots(struct kmh_mspan *s)
 		atomic_long_set(kmh_mspan_mark(s, i), 0);
 	}
 	if (s->state != KMH_SPAN_LARGE)
-		memset(s->cell, KMH_CELL_OUT, s->nwords * KMH_WORD_SLOTS);
+		memset(s->cell, KMH_CELL_OUT, (u8 *)s->w - s->cell);
 	WRITE_ONCE(s->nspecials, 0);
 	WRITE_ONCE(s->freer, KMH_FREER_NONE);
 }

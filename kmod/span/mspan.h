@@ -245,7 +245,7 @@ static __always_inline bool kmh_slot_live(const struct kmh_mspan *s, unsigned lo
  * The remote word of a large span, whose only slot is the object. Bit 0 is the claim, which
  * is also set while the span is parked or free; the other bits tell the lives of the
  * descriptor apart, so that a look at one life cannot claim another. Small spans never have
- * such a word: see kmh_pool_words.
+ * such a word: see kmh_pool_slots.
  */
 static __always_inline bool kmh_large_claimed(const struct kmh_mspan *s)
 {

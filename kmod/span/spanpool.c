@@ -2,7 +2,7 @@
 /*
  * Descriptors of spans, kept ready for callers that cannot sleep.
  *
- * Each pool has those of one number of slot words. A pool that such callers have nearly emptied
+ * Each pool has those of one number of slots. A pool that such callers have nearly emptied
  * keeps more from then on; the worker refills it (grow.c).
  */
 #include <linux/build_bug.h>
@@ -16,25 +16,32 @@
 #include "span/mspan.h"
 
 /*
- * Slot words of a descriptor, by pool: one for large spans, then each number of words that
- * classes have. The header takes 128 bytes, the state of a word 40, its cells 64 and fixalloc's
- * link 8, so the strides are 192, 256, 384, 448, 576, 768, 1,024 and 1,856 bytes.
+ * Slot words and cells of a descriptor, by pool: those of large spans, then of small ones, from few
+ * slots to many. Where there are few, cells and words lie in one cache line. The header takes 128
+ * bytes, the state of a word 40 and fixalloc's link 8, so the strides are 192 twice, 256, 384, 448,
+ * 576, 768, 1,024 and 1,856 bytes.
  *
  * All small spans that a descriptor ever describes have their cells and words in the same places: a
  * free that comes too late may act on a cell or a remote bit a moment after the descriptor became
  * another span, and must find one there. Large spans, whose remote bit means more and who have no
  * cells, never use descriptors of small ones.
  */
-static const u8 kmh_pool_words[] = { 1, 1, 2, 3, 4, 6, 8, 16 };
+static const struct {
+	u8 words;
+	u16 cells;
+} kmh_pool_slots[] = {
+	{ 1, 0 }, { 1, 16 }, { 1, 64 }, { 2, 128 }, { 3, 192 }, { 4, 256 }, { 6, 384 }, { 8, 512 },
+	{ 16, 1024 }
+};
 
 /* Behind the pools of descriptors: the states of one tiny span, a byte per block. */
-#define KMH_TINY_POOL		ARRAY_SIZE(kmh_pool_words)
+#define KMH_TINY_POOL		ARRAY_SIZE(kmh_pool_slots)
 #define KMH_NR_POOLS		(KMH_TINY_POOL + 1)
 #define KMH_TINY_STATE_BYTES	(KMH_PAGE_SIZE / 16)
 
 static const char * const kmh_pool_names[KMH_NR_POOLS] = {
-	"mspan-large", "mspan-1", "mspan-2", "mspan-3", "mspan-4", "mspan-6", "mspan-8", "mspan-16",
-	"tiny"
+	"mspan-large", "mspan-short", "mspan-1", "mspan-2", "mspan-3", "mspan-4", "mspan-6",
+	"mspan-8", "mspan-16", "tiny"
 };
 
 static struct kmh_fixalloc kmh_span_pool[KMH_NR_POOLS];
@@ -59,19 +66,13 @@ unsigned int kmh_spanclass_words(unsigned int spanclass)
 
 static unsigned int kmh_spanclass_pool(unsigned int spanclass)
 {
-	unsigned int nwords = kmh_spanclass_words(spanclass), pool = 1;
+	unsigned int nelems = kmh_classes[kmh_spanclass_class(spanclass)].nelems, pool = 1;
 
 	if (spanclass == KMH_SPANCLASS_LARGE)
 		return 0;
-	while (kmh_pool_words[pool] < nwords)	/* equal in the end: KUnit tries all classes */
+	while (kmh_pool_slots[pool].cells < nelems)	/* the words fit: KUnit tries all classes */
 		pool++;
 	return pool;
-}
-
-/* The cells that a descriptor has room for. */
-static unsigned int kmh_pool_cells(unsigned int pool)
-{
-	return pool ? kmh_pool_words[pool] * KMH_WORD_SLOTS : 0;
 }
 
 void kmh_mspan_pools_init(void)
@@ -82,8 +83,8 @@ void kmh_mspan_pools_init(void)
 	BUILD_BUG_ON(offsetof(struct kmh_mspan, cell) != 128);
 	for (i = 0; i < KMH_NR_POOLS; i++) {
 		size_t bytes = i == KMH_TINY_POOL ? KMH_TINY_STATE_BYTES :
-			       sizeof(struct kmh_mspan) + kmh_pool_cells(i) +
-			       kmh_pool_words[i] * KMH_WORD_BYTES;
+			       sizeof(struct kmh_mspan) + kmh_pool_slots[i].cells +
+			       kmh_pool_slots[i].words * KMH_WORD_BYTES;
 
 		kmh_fixalloc_init(&kmh_span_pool[i], kmh_pool_names[i], bytes, 64);
 		kmh_fixalloc_share(&kmh_span_pool[i]);
@@ -110,7 +111,7 @@ static unsigned int kmh_pool_floor(void)
  */
 static unsigned int kmh_pool_goal(unsigned int pool, unsigned int nobjs)
 {
-	unsigned int share = pool == KMH_TINY_POOL ? 16 : pool > 1 ? 4 : 1;
+	unsigned int share = pool == KMH_TINY_POOL ? 16 : kmh_pool_slots[pool].words > 1 ? 4 : 1;
 
 	return max(DIV_ROUND_UP(nobjs, share), READ_ONCE(kmh_pool_want[pool])) + kmh_pool_floor();
 }
@@ -216,7 +217,7 @@ struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
 		return NULL;
 	s->pool = pool;
 	s->nwords = kmh_spanclass_words(spanclass);
-	s->w = (struct kmh_slots *)&s->cell[kmh_pool_cells(pool)];
+	s->w = (struct kmh_slots *)&s->cell[kmh_pool_slots[pool].cells];
 	WRITE_ONCE(s->state, KMH_SPAN_FREED);
 	if (spanclass != KMH_SPANCLASS_TINY)
 		return s;
