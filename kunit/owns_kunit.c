@@ -111,11 +111,48 @@ static void memory_given_back(struct kunit *test)
 	kmh_kunit_no_reports(test);
 }
 
+/* All of an object, and not a byte before it or behind it. */
+static void checked_objects(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int i;
+	size_t bytes;
+	void *p;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		p = kmheap_alloc(heap, sizes[i], GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		bytes = kmheap_size(p);
+		KUNIT_EXPECT_TRUE(test, kmheap_check_object(p, 0));
+		KUNIT_EXPECT_TRUE(test, kmheap_check_object(p, bytes));
+		KUNIT_EXPECT_TRUE(test, kmheap_check_object(p + bytes - 1, 1));
+		KUNIT_EXPECT_FALSE(test, kmheap_check_object(p, bytes + 1));
+		KUNIT_EXPECT_FALSE(test, kmheap_check_object(p + bytes - 1, 2));
+		KUNIT_EXPECT_FALSE(test, kmheap_check_object(p, SIZE_MAX));
+		KUNIT_EXPECT_FALSE(test, kmheap_check_object(p - 1, 2));
+		kmheap_free(p);
+		KUNIT_EXPECT_FALSE(test, kmheap_check_object(p, 1));
+	}
+	p = kmheap_alloc_data(heap, 8, GFP_KERNEL);
+	KUNIT_EXPECT_TRUE(test, kmheap_check_object(p, 8));
+	KUNIT_EXPECT_FALSE(test, kmheap_check_object(p, 9));
+	kmheap_free_rcu(p);
+	KUNIT_EXPECT_FALSE(test, kmheap_check_object(p, 1));
+	p = kmheap_alloc_pages(heap, 2, GFP_KERNEL);
+	KUNIT_EXPECT_TRUE(test, kmheap_check_object(p, 2 * KMHEAP_PAGE_SIZE));
+	KUNIT_EXPECT_FALSE(test, kmheap_check_object(p, 2 * KMHEAP_PAGE_SIZE + 1));
+	kmheap_free_pages(p, 2);
+	KUNIT_EXPECT_FALSE(test, kmheap_check_object(p, 1));
+	KUNIT_EXPECT_FALSE(test, kmheap_check_object(NULL, 0));
+	KUNIT_EXPECT_FALSE(test, kmheap_check_object(&bytes, 1));
+}
+
 static struct kunit_case owns_cases[] = {
 	KUNIT_CASE(live_and_dead_objects),
 	KUNIT_CASE(pages_of_an_arena),
 	KUNIT_CASE(foreign_memory),
 	KUNIT_CASE(memory_given_back),
+	KUNIT_CASE(checked_objects),
 	{ }
 };
 

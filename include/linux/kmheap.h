@@ -567,6 +567,7 @@ void kmheap_weak_destroy(struct kmheap_weak *weak);
 
 size_t kmheap_size(const void *p);
 bool kmheap_lookup(const void *addr, struct kmheap_object *obj);
+bool kmheap_check_object(const void *p, size_t n);
 bool kmheap_owns(const void *p);
 bool kmheap_is_linear(const void *p);
 size_t kmheap_shrink(struct kmheap *heap);

@@ -159,6 +159,33 @@ bool kmheap_lookup(const void *addr, struct kmheap_object *obj)
 EXPORT_SYMBOL_GPL(kmheap_lookup);
 
 /**
+ * kmheap_check_object() - do bytes lie in one live object?
+ * @p: the first of them; any value.
+ * @n: how many; of 0 the answer is whether @p lies in an object.
+ *
+ * For a check before a copy whose length is not to be trusted, as hardened usercopy makes for
+ * objects of kmalloc(). The bytes of an object are the usable ones (kmheap_size()); with KASAN,
+ * those that were asked for. The answer may be old when it arrives, unless the caller keeps the
+ * object alive.
+ *
+ * Context: Any, NMI included. Lock-free.
+ * Return: true when all of them lie in one live object, or in one run of pages; false for anything
+ * else, memory that is not kmheap's included.
+ */
+bool kmheap_check_object(const void *p, size_t n)
+{
+	struct kmheap_object obj;
+	size_t before;
+
+	if (!kmheap_lookup(p, &obj) ||
+	    (obj.state != KMHEAP_OBJECT_LIVE && obj.state != KMHEAP_OBJECT_PAGES))
+		return false;
+	before = p - obj.base;
+	return before < obj.bytes && n <= obj.bytes - before;
+}
+EXPORT_SYMBOL_GPL(kmheap_check_object);
+
+/**
  * kmheap_owns() - is an address memory of a heap?
  * @p: any value; interior pointers count.
  *
