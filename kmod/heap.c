@@ -3,7 +3,6 @@
 #define pr_fmt(fmt) "kmheap: " fmt
 
 #include <linux/cpuhotplug.h>
-#include <linux/ctype.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
 #include <linux/rcupdate.h>
@@ -15,6 +14,7 @@
 #include "base/backend.h"
 #include "base/budget.h"
 #include "base/lock.h"
+#include "base/param.h"
 #include "cpu/magazine.h"
 #include "debug/debugfs.h"
 #include "debug/stats.h"
@@ -26,8 +26,6 @@
 #include "supply/giveback.h"
 #include "supply/grow.h"
 #include "supply/lost_arena.h"
-
-#define KMH_NAME_MAX	63
 
 #ifdef KMHEAP_KUNIT
 bool kmh_heaps_begin_small;
@@ -41,17 +39,6 @@ static enum cpuhp_state kmh_cpuhp_state;
 static atomic_t kmh_nending;	/* heaps that wait for their grace period */
 
 /* ---- create */
-
-/* May @name be a file name, and a word in lines of text? */
-static bool kmh_name_ok(const char *name)
-{
-	size_t len = name ? strnlen(name, KMH_NAME_MAX + 1) : 0, i;
-
-	for (i = 0; i < len; i++)
-		if (!isascii(name[i]) || !isprint(name[i]) || name[i] == '/')
-			return false;
-	return len && len <= KMH_NAME_MAX && name[0] != '.';
-}
 
 static int kmh_attr_check(const char *name, const struct kmheap_attr *attr)
 {
@@ -135,7 +122,7 @@ static void kmh_teach_reclaim(struct kmheap *heap)
 {
 	struct mutex *taken[] = {
 		&kmh_heaps_mutex, &kmh_special_mutex, &heap->sweep.mutex, &heap->arenas_mutex,
-		&kmh_profile_mutex,
+		&kmh_profile_mutex, &heap->caches.mutex,
 	};
 	unsigned int i;
 
@@ -243,6 +230,7 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	mutex_init(&heap->grow_mutex);
 	mutex_init(&heap->grow_noio_mutex);
 	mutex_init(&heap->arenas_mutex);
+	mutex_init(&heap->caches.mutex);
 	INIT_LIST_HEAD(&heap->arenas);
 	INIT_LIST_HEAD(&heap->lost);
 	INIT_LIST_HEAD(&heap->list);
@@ -429,6 +417,7 @@ static void kmh_heap_stop(struct kmheap *heap, bool report)
 	kmh_lost_find(heap, false);
 	kmheap_rcu_barrier(heap);
 	kmh_nmi_stop(heap);
+	kmh_caches_end(heap);
 	if (report)
 		kmh_report_survivors(heap);
 	kmh_special_stop(heap);		/* runs the survivors' finalizers */
@@ -576,9 +565,10 @@ void kmh_heap_destroy(struct kmheap *heap, bool wait)
  *	destroyed or has been, is warned about and not read.
  *
  * Objects that are still live are reported (how many, how many bytes, of which size classes) and
- * freed with the rest; their finalizers run. Deferred frees are waited for. Clients that may still
- * free into the heap must be done: a free that comes later is reported as such and ignored. The
- * callback of a soft limit is waited for. kmheap_weak_destroy() may come at any time.
+ * freed with the rest; their finalizers run. Caches that are left are reported and end with the heap.
+ * Deferred frees are waited for. Clients that may still free into the heap must be done: a free that
+ * comes later is reported as such and ignored. The callback of a soft limit is waited for.
+ * kmheap_weak_destroy() may come at any time.
  *
  * The name is free again when this returns, or a little earlier. What the heap has left goes back
  * to the kernel a grace period later; growth of other heaps that a limit forbids until then waits

@@ -13,6 +13,7 @@
 
 #include "base/backing.h"
 #include "base/public.h"
+#include "span/cache.h"
 #include "sweep/defer.h"
 #include "supply/idle.h"
 #include "supply/limit.h"
@@ -84,6 +85,7 @@ struct kmheap {
 	atomic_t nslow;			/* allocations while the heap is small */
 	struct kmh_limit limit;
 	struct kmh_profile profile;
+	struct kmh_caches caches;
 
 	/* collections; under sweep.mutex but for the counters */
 	unsigned long collections;

@@ -12,6 +12,7 @@
 #include "base/param.h"
 #include "cpu/magazine.h"
 #include "debug/debugfs.h"
+#include "front/front.h"
 #include "insight/record.h"
 #include "insight/site.h"
 #include "pages/arena.h"
@@ -88,6 +89,7 @@ static int __init kmh_init(void)
 	}
 	kmh_magazines_init();
 	kmh_mspan_pools_init();
+	kmh_cache_pool_init();
 	err = kmh_arenamap_init();
 	if (err)
 		goto no_map;
@@ -102,6 +104,7 @@ no_heaps:
 	synchronize_rcu();
 	kmh_arenamap_exit();
 no_map:
+	kmh_cache_pool_destroy();
 	kmh_mspan_pools_destroy();
 	kmh_magazines_exit();
 	kmh_records_free();
@@ -118,6 +121,7 @@ static void __exit kmh_exit(void)
 	kmh_debugfs_exit();
 	synchronize_rcu();	/* lookups that still read the map */
 	kmh_arenamap_exit();
+	kmh_cache_pool_destroy();
 	kmh_mspan_pools_destroy();
 	kmh_magazines_exit();
 	kmh_records_free();

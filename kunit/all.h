@@ -43,6 +43,7 @@
 #include "../kmod/pages/parked.h"
 #include "../kmod/pages/reserve.h"
 #include "../kmod/span/arenamap.h"
+#include "../kmod/span/cache.h"
 #include "../kmod/span/mspan.h"
 #include "../kmod/span/report.h"
 #include "../kmod/span/sanitize.h"

@@ -46,6 +46,10 @@ struct module;
 #define KMHEAP_AREA		BIT(2)	/* of vmalloc areas alone */
 #define KMHEAP_LINEAR		BIT(3)	/* in the direct map, each object contiguous there */
 
+/* kmheap_cache_args.flags */
+#define KMHEAP_CACHE_HWCACHE_ALIGN	BIT(0)	/* no object lies in more lines than it must */
+#define KMHEAP_CACHE_TYPESAFE_BY_RCU	BIT(1)	/* memory keeps its type for a grace period */
+
 /* The version of this header, and of the module that comes with it (modinfo). */
 #define KMHEAP_VERSION		"0.1.0"
 
@@ -68,6 +72,28 @@ struct kmheap_attr {
 	struct module *owner;
 	size_t reserve_bytes;
 };
+
+/**
+ * struct kmheap_cache_args - what a cache is created with; 0 or NULL means the default
+ * @name: its name in debugfs and in reports; as for kmheap_create(), but two caches may have the
+ *	same. Copied.
+ * @size: bytes of an object; 1 to 32 KiB (with KASAN 16 bytes less).
+ * @align: a power of two up to 8 KiB. Objects are aligned to it, and to what kmheap_alloc()
+ *	promises for @size.
+ * @flags: KMHEAP_CACHE_* bits; unknown ones are refused.
+ * @ctor: called for each object that is allocated, in the context of the allocation.
+ *
+ * New fields come at the end.
+ */
+struct kmheap_cache_args {
+	const char *name;
+	size_t size;
+	size_t align;
+	unsigned int flags;
+	void (*ctor)(void *p);
+};
+
+struct kmheap_cache;		/* opaque */
 
 enum kmheap_object_state {
 	KMHEAP_OBJECT_LIVE,		/* allocated, not freed */
@@ -542,6 +568,111 @@ void kmheap_free_bulk(size_t n, void **p);
 
 void kmheap_free_rcu(const void *p);
 void kmheap_rcu_barrier(struct kmheap *heap);
+
+/* Typed caches. */
+
+struct kmheap_cache *kmheap_cache_create_sized(struct kmheap *heap,
+					       const struct kmheap_cache_args *args, size_t bytes)
+	__must_check;
+
+/**
+ * kmheap_cache_create() - make a cache of typed objects
+ * @heap: the heap that the objects are of, not a collected one; NULL for the default heap.
+ * @args: name, size, alignment, flags, constructor.
+ *
+ * A cache costs a descriptor: the objects come from the heap as those of kmheap_alloc() do, count
+ * in its figures and under its limits, and stay its objects. Nothing of a freed one is kept: the
+ * constructor runs for each that is allocated. The cache knows its objects: those that are live
+ * stand in debugfs (caches), what is left when it is destroyed is reported with its name, and an
+ * object of another cache is not freed by kmheap_cache_free(). kmheap_free() and
+ * kmheap_free_rcu() free an object of any cache.
+ *
+ * With KMHEAP_CACHE_TYPESAFE_BY_RCU each free, kmheap_free() included, waits for a grace period:
+ * who has found an object under rcu_read_lock() may look at it, and finds what it was when it was
+ * freed, until rcu_read_unlock(). The memory is no other object before, not even one of the same
+ * cache.
+ *
+ * Context: Process context; sleeps.
+ * Return: the cache, or an ERR_PTR: -EINVAL, with a message, for a name, a size, an alignment or a
+ * flag that cannot be had, and for a collected heap; -ENOSPC, with a message, when the heap has 25
+ * caches; -ENOMEM.
+ */
+static inline __must_check struct kmheap_cache *
+kmheap_cache_create(struct kmheap *heap, const struct kmheap_cache_args *args)
+{
+	return kmheap_cache_create_sized(heap, args, sizeof(*args));
+}
+
+void kmheap_cache_destroy(struct kmheap_cache *cache);
+void *kmheap_cache_alloc_noprof(struct kmheap_cache *cache, gfp_t gfp) __malloc __must_check;
+void *kmheap_cache_alloc_node_noprof(struct kmheap_cache *cache, gfp_t gfp, int nid)
+	__malloc __must_check;
+size_t kmheap_cache_alloc_bulk_noprof(struct kmheap_cache *cache, gfp_t gfp, size_t n, void **p);
+void kmheap_cache_free(struct kmheap_cache *cache, const void *p);
+void kmheap_cache_free_rcu(struct kmheap_cache *cache, const void *p);
+void kmheap_cache_free_bulk(struct kmheap_cache *cache, size_t n, void **p);
+void kmheap_cache_describe_sized(const struct kmheap_cache *cache,
+				 struct kmheap_cache_args *args, size_t bytes);
+
+/**
+ * kmheap_cache_describe() - what a cache is
+ * @cache: the cache.
+ * @args: filled in as for kmheap_cache_create(); the alignment is the one that is kept.
+ *
+ * Context: Any.
+ */
+static inline void kmheap_cache_describe(const struct kmheap_cache *cache,
+					 struct kmheap_cache_args *args)
+{
+	kmheap_cache_describe_sized(cache, args, sizeof(*args));
+}
+
+/**
+ * kmheap_cache_alloc() - allocate an object of a cache
+ * @cache: the cache.
+ * @gfp: as for kmheap_alloc(). __GFP_ZERO is refused, with a warning, if there is a constructor.
+ *
+ * Context: What @gfp says.
+ * Return: the object, constructed; NULL as for kmheap_alloc().
+ */
+#define kmheap_cache_alloc(cache, gfp) \
+	kmheap_hooks(kmheap_cache_alloc_noprof(cache, gfp))
+
+/**
+ * kmheap_cache_zalloc() - allocate a zeroed object of a cache
+ * @cache: the cache, without a constructor.
+ * @gfp: as for kmheap_alloc().
+ *
+ * Context: What @gfp says.
+ * Return: as for kmheap_cache_alloc().
+ */
+#define kmheap_cache_zalloc(cache, gfp) \
+	kmheap_hooks(kmheap_cache_alloc_noprof(cache, (gfp) | __GFP_ZERO))
+
+/**
+ * kmheap_cache_alloc_node() - allocate an object of a cache from memory of a node
+ * @cache: the cache.
+ * @gfp: as for kmheap_cache_alloc(), and kmheap_alloc_node().
+ * @nid: as for kmheap_alloc_node().
+ *
+ * Context: What @gfp says.
+ * Return: as for kmheap_cache_alloc(), and kmheap_alloc_node().
+ */
+#define kmheap_cache_alloc_node(cache, gfp, nid) \
+	kmheap_hooks(kmheap_cache_alloc_node_noprof(cache, gfp, nid))
+
+/**
+ * kmheap_cache_alloc_bulk() - allocate many objects of a cache
+ * @cache: the cache.
+ * @gfp: as for kmheap_cache_alloc().
+ * @n: how many.
+ * @p: where to put them.
+ *
+ * Context: What @gfp says.
+ * Return: how many were allocated, into the first entries of @p; less than @n when memory ran out.
+ */
+#define kmheap_cache_alloc_bulk(cache, gfp, n, p) \
+	kmheap_hooks(kmheap_cache_alloc_bulk_noprof(cache, gfp, n, p))
 
 /* Collected heaps. */
 int kmheap_collect_begin(struct kmheap *heap);

@@ -12,6 +12,7 @@
  *  0. heap->profile.mutex	a profile begins or ends; not for the end of a heap
  *     kmh_profile_mutex	sites are read, or forgotten; nothing inside it
  *  1. kmh_heaps_mutex		list of heaps; debugfs, module notifier, cpuhp
+ *     heap->caches.mutex	caches come and go, or are counted; arenas_mutex inside it
  *     kmh_special_mutex	specials come and go; kmh_heaps_mutex may be held, none of 2 and 3
  *  2. heap->grow_mutex		one grower at a time, callers that may enter FS/IO
  *     heap->grow_noio_mutex	the same for callers that may not; never both held

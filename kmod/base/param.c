@@ -1,11 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Module parameters that are sizes: K, M, G or T may follow, wherever a size is written. */
+/* Names, and module parameters that are sizes: K, M, G or T may follow, wherever a size is written. */
 #include <linux/ctype.h>
 #include <linux/kernel.h>
 #include <linux/moduleparam.h>
 #include <linux/string.h>
 
 #include "base/param.h"
+
+/* May @name be a file name, and a word in lines of text? */
+bool kmh_name_ok(const char *name)
+{
+	size_t len = name ? strnlen(name, KMH_NAME_MAX + 1) : 0, i;
+
+	for (i = 0; i < len; i++)
+		if (!isascii(name[i]) || !isprint(name[i]) || name[i] == '/')
+			return false;
+	return len && len <= KMH_NAME_MAX && name[0] != '.';
+}
 
 /*
  * Read a size in bytes: a number as for kstrtoull(), perhaps with K, M, G or T, perhaps with a

@@ -114,7 +114,7 @@ void *kmh_mcache_take_unwatched(struct kmh_mcache *mc, unsigned int spanclass)
 	struct kmh_mcslot *c = &mc->slot[spanclass];
 	void *p;
 
-	while (!kmh_mcslot_take(mc, c, spanclass, &p))
+	while (!kmh_mcslot_take(mc, c, spanclass, KMH_CELL_LIVE, &p))
 		if (!kmh_mcslot_amiss(mc, c) && !kmh_mcache_reload(mc, spanclass) &&
 		    !(kmh_mcslot_turn(c) && kmh_mcache_reload(mc, spanclass)))
 			return NULL;

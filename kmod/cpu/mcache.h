@@ -137,10 +137,11 @@ static __always_inline void kmh_mcache_leave(struct kmh_mcache *mc)
  * Take the object that has been in the magazine for longest, or the lowest slot of the window. In
  * the section. A plain store makes the slot a client's: what comes between look and store is a
  * free that comes too late, as if it came after it. WRITE_ONCE() of the fields would cost
- * instructions. False when there is none, or it is another party's: kmh_mcache_take() then.
+ * instructions. @live: the value of the cell from then on. False when there is none, or it is
+ * another party's: kmh_mcache_take() then.
  */
 static __always_inline bool kmh_mcslot_take(struct kmh_mcache *mc, struct kmh_mcslot *c,
-					    unsigned long spanclass, void **p)
+					    unsigned long spanclass, u8 live, void **p)
 {
 	struct kmh_entry *e = c->head;
 	unsigned long avail;
@@ -150,7 +151,7 @@ static __always_inline bool kmh_mcslot_take(struct kmh_mcache *mc, struct kmh_mc
 		cell = e->cell;
 		if (unlikely(data_race(*cell) != mc->tag))	/* any CPU may free twice */
 			return false;
-		WRITE_ONCE(*cell, KMH_CELL_LIVE);
+		WRITE_ONCE(*cell, live);
 		data_race(c->head = e + 1);	/* statistics load it */
 		*p = (void *)e->addr;
 		return true;
@@ -161,7 +162,7 @@ static __always_inline bool kmh_mcslot_take(struct kmh_mcache *mc, struct kmh_mc
 	cell = c->wcell + __ffs(avail);
 	if (unlikely(data_race(*cell) != KMH_CELL_OUT))	/* as above */
 		return false;
-	WRITE_ONCE(*cell, KMH_CELL_LIVE);
+	WRITE_ONCE(*cell, live);
 	data_race(c->avail = avail & (avail - 1));	/* as above */
 	*p = (void *)(c->wbase + __ffs(avail) * kmh_spanclass_size[spanclass]);
 	return true;

@@ -17,6 +17,7 @@
 #include "debug/profile.h"
 #include "debug/stats.h"
 #include "debug/validate.h"
+#include "front/front.h"
 #include "heap.h"
 #include "pages/arena.h"
 #include "span/arenamap.h"
@@ -346,6 +347,64 @@ static const struct seq_operations kmh_spans_sops = {
 };
 DEFINE_SEQ_ATTRIBUTE(kmh_spans);
 
+/* ---- caches */
+
+/* A row of the file; formatted with no mutex held. */
+struct kmh_cache_row {
+	char name[KMH_NAME_MAX + 1];
+	unsigned int size, align, slot_bytes, flags;
+	bool ctor, used;
+	u64 live;
+};
+
+static void kmh_caches_snapshot(struct kmheap *heap, struct kmh_cache_row *rows)
+{
+	struct kmh_cache_counts counts = {};
+	const struct kmheap_cache *cache;
+	unsigned int i;
+
+	mutex_lock(&heap->caches.mutex);
+	kmh_caches_count(heap, &counts);
+	for (i = 1; i <= KMH_CACHES; i++) {
+		cache = heap->caches.cache[i];
+		if (!cache)
+			continue;
+		rows[i] = (struct kmh_cache_row){
+			.size = cache->size, .align = cache->align, .flags = cache->flags,
+			.slot_bytes = kmh_spanclass_size[cache->spanclass],
+			.ctor = cache->ctor, .used = true, .live = counts.live[i],
+		};
+		strscpy(rows[i].name, cache->name, sizeof(rows[i].name));
+	}
+	mutex_unlock(&heap->caches.mutex);
+}
+
+static void kmh_show_cache(struct seq_file *m, const struct kmh_cache_row *row)
+{
+	seq_printf(m, "%5u %5u %5u %9llu %s%s%s%s %s\n", row->size, row->align, row->slot_bytes,
+		   row->live, row->flags & KMHEAP_CACHE_HWCACHE_ALIGN ? "h" : "",
+		   row->flags & KMHEAP_CACHE_TYPESAFE_BY_RCU ? "t" : "", row->ctor ? "c" : "",
+		   row->flags || row->ctor ? "" : "-", row->name);
+}
+
+static int kmh_caches_show(struct seq_file *m, void *unused)
+{
+	size_t bytes = (1 + KMH_CACHES) * sizeof(struct kmh_cache_row);
+	struct kmh_cache_row *rows = kmh_backend_zalloc(bytes, GFP_KERNEL, NUMA_NO_NODE);
+	unsigned int i;
+
+	if (!rows)
+		return -ENOMEM;
+	kmh_caches_snapshot(m->private, rows);
+	seq_puts(m, " size align  slot      live flags name\n");
+	for (i = 1; i <= KMH_CACHES; i++)
+		if (rows[i].used)
+			kmh_show_cache(m, &rows[i]);
+	kmh_backend_free(rows);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(kmh_caches);
+
 /* ---- validate */
 
 static __printf(2, 3) void kmh_finding_to_seq(void *ctx, const char *fmt, ...)
@@ -428,6 +487,7 @@ void kmh_debugfs_add_heap(struct kmheap *heap)
 	debugfs_create_file("classes", 0444, heap->dir, heap, &kmh_classes_fops);
 	debugfs_create_file("arenas", 0444, heap->dir, heap, &kmh_arenas_fops);
 	debugfs_create_file("spans", 0444, heap->dir, heap, &kmh_spans_fops);
+	debugfs_create_file("caches", 0444, heap->dir, heap, &kmh_caches_fops);
 	debugfs_create_file_unsafe("shrink", 0600, heap->dir, heap, &kmh_shrink_fops);
 	debugfs_create_file("limit_bytes", 0644, heap->dir, heap, &kmh_hard_limit_fops);
 	debugfs_create_file("soft_limit_bytes", 0644, heap->dir, heap, &kmh_soft_limit_fops);

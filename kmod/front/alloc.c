@@ -173,7 +173,7 @@ static __always_inline void *kmh_alloc_fast(struct kmheap *heap, unsigned long s
 	}
 	c = &mc->slot[spanclass];
 	OPTIMIZER_HIDE_VAR(c);	/* one register for its fields, not an index for each */
-	if (unlikely(!kmh_mcslot_take(mc, c, spanclass, &p)))
+	if (unlikely(!kmh_mcslot_take(mc, c, spanclass, KMH_CELL_LIVE, &p)))
 		return kmh_alloc_reload_unpin(mc, spanclass, gfp);
 	kmh_mcache_leave(mc);
 	preempt_enable();
@@ -290,49 +290,51 @@ void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, 
 	return p;
 }
 
-/* Allocate on node @nid, which exists; from another one unless __GFP_THISNODE forbids it. */
-static void *kmh_alloc_node(struct kmheap *heap, size_t size, gfp_t gfp, int nid)
+/*
+ * Allocate on node @nid, which exists; from another one unless __GFP_THISNODE forbids it. Of small
+ * objects @align is at most KMH_PAGE_SIZE, of others 1.
+ */
+static void *kmh_alloc_node(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid)
 {
 	void *p;
 
 	if (kmh_heap_sanitized(heap)) {
-		p = kmh_sanitize_alloc(heap, size, 1, gfp, nid, false);
+		p = kmh_sanitize_alloc(heap, size, align, gfp, nid, false);
 		if (p || gfp & (__GFP_THISNODE | KMH_GFP_ZONES))
 			return p;
 		kmh_unrefused(heap, gfp);
-		return kmheap_alloc_any_noprof(heap, size, gfp);
+		return kmheap_alloc_aligned_noprof(heap, size, align, gfp);
 	}
 	if (size > KMHEAP_MAX_SMALL)
-		return kmh_large_alloc(heap, size, 1, gfp, nid, KMH_SPAN_LARGE, false);
+		return kmh_large_alloc(heap, size, align, gfp, nid, KMH_SPAN_LARGE, false);
 	if (kmh_heap_node(heap, nid) == kmh_heap_near_node(heap))
-		return kmheap_alloc_any_noprof(heap, size, gfp);
+		return kmheap_alloc_aligned_noprof(heap, size, align, gfp);
 
 	might_alloc(gfp);
 	if (!kmh_gfp_ok(heap, size, gfp))
 		return NULL;
-	p = kmh_alloc_on_node(heap, kmh_spanclass(kmh_size_to_class(size), false), gfp, nid);
+	p = kmh_alloc_on_node(heap, kmh_spanclass(kmh_size_to_class_aligned(size, align), false),
+			      gfp, nid);
 	if (!p && !(gfp & __GFP_THISNODE))
-		p = kmheap_alloc_any_noprof(heap, size, gfp);
+		p = kmheap_alloc_aligned_noprof(heap, size, align, gfp);
 	else if (!p)
 		kmh_refused(heap, size, gfp);
 	return p;
 }
 
-/* kmheap_alloc_node(): see <linux/kmheap.h>. */
-void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int nid)
+/* kmheap_alloc_node() with an alignment, as kmh_alloc_node() has it, and a heap that is none. */
+static void *kmh_alloc_node_aligned(struct kmheap *heap, size_t size, size_t align, gfp_t gfp,
+				    int nid)
 {
 	void *p;
 
-	heap = kmh_heap_or_default(heap);
-	if (nid == NUMA_NO_NODE)
-		return kmheap_alloc_any_noprof(heap, size, gfp);
 	if (WARN_ONCE(nid < 0 || nid >= nr_node_ids, "kmheap: no node %d\n", nid))
 		return NULL;
 	if (!size)
 		return ZERO_SIZE_PTR;
 	if (unlikely(READ_ONCE(heap->ended)))
 		return kmh_tombstone_alloc(heap, _RET_IP_);
-	p = kmh_alloc_node(heap, size, gfp, nid);
+	p = kmh_alloc_node(heap, size, align, gfp, nid);
 	/* Memory for an arena of a full node may have come from another node. */
 	if (p && gfp & __GFP_THISNODE &&
 	    !kmh_node_holds(p, size, kmh_heap_node(heap, nid)->mheap.nid)) {
@@ -341,6 +343,15 @@ void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int 
 		p = NULL;
 	}
 	return p;
+}
+
+/* kmheap_alloc_node(): see <linux/kmheap.h>. */
+void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int nid)
+{
+	heap = kmh_heap_or_default(heap);
+	if (nid == NUMA_NO_NODE)
+		return kmheap_alloc_any_noprof(heap, size, gfp);
+	return kmh_alloc_node_aligned(heap, size, 1, gfp, nid);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_node_noprof);
 
@@ -364,6 +375,95 @@ void *kmheap_alloc_aligned_noprof(struct kmheap *heap, size_t size, size_t align
 	return kmh_alloc_small(heap, kmh_spanclass(class, false), gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_aligned_noprof);
+
+/* ---- objects of caches: cache.c */
+
+static noinline void *kmh_cache_alloc_slow(const struct kmheap_cache *cache, gfp_t gfp)
+{
+	return kmh_cache_mark(cache, kmh_alloc_slow(cache->heap, cache->spanclass, gfp));
+}
+
+/* Context: as for kmh_alloc_reload_unpin(). */
+static noinline void *kmh_cache_alloc_reload_unpin(const struct kmheap_cache *cache,
+						   struct kmh_mcache *mc, gfp_t gfp)
+{
+	return kmh_cache_mark(cache, kmh_alloc_reload_unpin(mc, cache->spanclass, gfp));
+}
+
+/* kmh_alloc_fast() for a cache. */
+static __always_inline void *kmh_cache_alloc_fast(const struct kmheap_cache *cache, gfp_t gfp,
+						  bool zero)
+{
+	unsigned long spanclass = cache->spanclass, cpu;
+	struct kmh_mcache *mc;
+	struct kmh_mcslot *c;
+	void *p;
+
+	preempt_disable();
+	cpu = kmh_this_cpu_offset();
+	mc = kmh_this_cpu_ptr(cache->mcache, cpu);
+	if (unlikely(!kmh_mcache_enter(mc))) {
+		preempt_enable();
+		return kmh_cache_alloc_slow(cache, gfp);
+	}
+	c = &mc->slot[spanclass];
+	OPTIMIZER_HIDE_VAR(c);
+	if (unlikely(!kmh_mcslot_take(mc, c, spanclass, READ_ONCE(cache->cell), &p)))
+		return kmh_cache_alloc_reload_unpin(cache, mc, gfp);
+	kmh_mcache_leave(mc);
+	preempt_enable();
+	if (zero)
+		kmh_clear(p, kmh_spanclass_size[spanclass]);
+	return p;
+}
+
+/* A request that the flags, the heap or the cache make more than an object to take. */
+static noinline void *kmh_cache_alloc_careful(const struct kmheap_cache *cache, gfp_t gfp)
+{
+	struct kmheap *heap = cache->heap;
+	void *p;
+
+	if (!kmh_cache_serves(cache, gfp))
+		return NULL;
+	if (kmh_heap_sanitized(heap))
+		p = kmh_cache_mark(cache, kmh_sanitize_alloc(heap, cache->size, cache->align, gfp,
+							     NUMA_NO_NODE, false));
+	else if (kmh_gfp_ok(heap, cache->size, gfp))
+		p = kmh_cache_alloc_fast(cache, gfp, want_init_on_alloc(gfp));
+	else
+		return NULL;
+	if (p && cache->ctor)
+		cache->ctor(p);
+	return p;
+}
+
+/* kmheap_cache_alloc(): see <linux/kmheap.h>. */
+void *kmheap_cache_alloc_noprof(struct kmheap_cache *cache, gfp_t gfp)
+{
+	kmh_might_alloc(gfp);
+	if (unlikely(gfp & (__GFP_ZERO | __GFP_NOFAIL | KMH_GFP_ZONES)) ||
+	    unlikely(READ_ONCE(cache->careful_alloc)))
+		return kmh_cache_alloc_careful(cache, gfp);
+	return kmh_cache_alloc_fast(cache, gfp, false);
+}
+EXPORT_SYMBOL_GPL(kmheap_cache_alloc_noprof);
+
+/* kmheap_cache_alloc_node(): see <linux/kmheap.h>. */
+void *kmheap_cache_alloc_node_noprof(struct kmheap_cache *cache, gfp_t gfp, int nid)
+{
+	void *p;
+
+	if (nid == NUMA_NO_NODE)
+		return kmheap_cache_alloc_noprof(cache, gfp);
+	if (!kmh_cache_serves(cache, gfp))
+		return NULL;
+	p = kmh_cache_mark(cache, kmh_alloc_node_aligned(cache->heap, cache->size, cache->align,
+							 gfp, nid));
+	if (p && cache->ctor)
+		cache->ctor(p);
+	return p;
+}
+EXPORT_SYMBOL_GPL(kmheap_cache_alloc_node_noprof);
 
 /* kmheap_alloc_pages(): see <linux/kmheap.h>. */
 void *kmheap_alloc_run_noprof(struct kmheap *heap, size_t bytes, gfp_t gfp)

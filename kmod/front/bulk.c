@@ -44,7 +44,7 @@ static unsigned int kmh_alloc_batch(struct kmheap *heap, unsigned int spanclass,
 	}
 	c = &mc->slot[spanclass];
 	while (done < n) {
-		if (unlikely(!kmh_mcslot_take(mc, c, spanclass, &one))) {
+		if (unlikely(!kmh_mcslot_take(mc, c, spanclass, KMH_CELL_LIVE, &one))) {
 			one = kmh_mcache_take(mc, spanclass);
 			if (!one)
 				break;
@@ -159,7 +159,7 @@ static __always_inline struct kmh_mcache *kmh_bulk_section(struct kmh_mcache *he
 /* Objects of a run for which it goes straight to its span. */
 #define KMH_BULK_RUN	4U
 
-/* Are all of @n cells, from @cell on, live, and not sampled? */
+/* Are all of @n cells, from @cell on, live, and neither sampled nor of a cache? */
 static __always_inline bool kmh_run_live(const u8 *cell, unsigned int n)
 {
 	unsigned int i;

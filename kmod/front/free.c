@@ -76,10 +76,20 @@ void kmh_free_located_unpin(struct kmh_mspan *s, unsigned long addr, const struc
 	preempt_enable();
 }
 
+/* Is it a live object of a cache that lets none go before a grace period? */
+static bool kmh_free_keeps_type(const struct kmh_mspan *s, unsigned long addr,
+				const struct kmh_where *at)
+{
+	return at->span == KMH_SPAN_SMALL && at->base == addr &&
+	       at->state == KMHEAP_OBJECT_LIVE &&
+	       kmh_cell_keeps_type(s, READ_ONCE(s->cell[at->slot]));
+}
+
 /*
  * Report a free of a slot that was not live. Whatever is at @addr by now, another client's object
  * perhaps, is not freed. The span is looked up again, because the one that the caller found may be
- * another span by now. Context: any; preemption off, on at return.
+ * another span by now. An object that can only be freed after a grace period is live: it waits
+ * from now on. Context: any; preemption off, on at return.
  */
 noinline void kmh_free_doubled_unpin(unsigned long addr, unsigned long ip)
 {
@@ -88,6 +98,10 @@ noinline void kmh_free_doubled_unpin(unsigned long addr, unsigned long ip)
 
 	kmh_assert_pinned();
 	kmh_locate(s, addr, &at);
+	if (kmh_free_keeps_type(s, addr, &at)) {
+		kmh_free_rcu_slow_unpin(s, addr, ip);
+		return;
+	}
 	kmh_misuse_doubled(addr, s, &at, ip);
 	preempt_enable();
 }
@@ -108,6 +122,8 @@ static noinline void kmh_free_slow_unpin(unsigned long addr, struct kmh_mspan *s
 	s = kmh_span_of(addr);
 	if (ZERO_OR_NULL_PTR((void *)addr) || !kmh_may_free(s, addr, &at, ip))
 		preempt_enable();
+	else if (kmh_free_keeps_type(s, addr, &at))
+		kmh_free_rcu_slow_unpin(s, addr, ip);
 	else if (kmh_heap_sanitized(s->heap))
 		kmh_sanitize_free_unpin(s, addr, &at, ip);
 	else
@@ -146,8 +162,8 @@ static noinline void kmh_free_unplain_unpin(struct kmh_mcache *mc, struct kmh_ms
 }
 
 /*
- * The slot is not live, or its object is sampled. The span is looked up again, as that makes the
- * fast path shorter. Context: as above.
+ * The slot is not live, or its object is sampled or of a cache. The span is looked up again, as
+ * that makes the fast path shorter. Context: as above.
  */
 static noinline void kmh_free_unlive_leave_unpin(struct kmh_mcache *mc, unsigned long addr,
 						 unsigned long ip)
@@ -155,7 +171,7 @@ static noinline void kmh_free_unlive_leave_unpin(struct kmh_mcache *mc, unsigned
 	struct kmh_mspan *s = kmh_span_of(addr);
 	unsigned long slot;
 
-	if (kmh_mspan_slot_at(s, addr, &slot) && READ_ONCE(s->cell[slot]) == KMH_CELL_SAMPLED &&
+	if (kmh_mspan_slot_at(s, addr, &slot) && kmh_slot_live(s, slot) &&
 	    READ_ONCE(s->heap) == mc->heap)
 		kmh_free_unplain_unpin(mc, s, slot, addr, ip);
 	else
@@ -163,26 +179,59 @@ static noinline void kmh_free_unlive_leave_unpin(struct kmh_mcache *mc, unsigned
 }
 
 /*
+ * Give back an object to a cache in another way than the shortest. When it is known to be one of
+ * the cache, this is any free. Context: any; preemption off, on at return.
+ */
+static noinline void kmh_cache_free_slow_unpin(const struct kmheap_cache *cache,
+					       unsigned long addr, unsigned long ip)
+{
+	if (kmh_cache_may_free(cache, addr, ip)) {
+		if (cache->keeps_type)
+			kmheap_free_rcu((void *)addr);
+		else
+			kmh_free_one((void *)addr, ip);
+	}
+	preempt_enable();
+}
+
+/* Context: in the section of @mc; both have ended at return. */
+static noinline void kmh_cache_free_slow_leave_unpin(struct kmh_mcache *mc,
+						     const struct kmheap_cache *cache,
+						     unsigned long addr, unsigned long ip)
+{
+	kmh_mcache_leave(mc);
+	kmh_cache_free_slow_unpin(cache, addr, ip);
+}
+
+/*
  * Free slot @slot of @s. Every way but the shortest is a tail call. @ip: the caller to name
  * in a report; 0: our own caller, which is read (_RET_IP_) only where there may be a report.
+ * @cache: the one that the object is given back to, or NULL.
  * Context: any; preemption off, on at return.
  */
 static __always_inline void kmh_free_at_unpin(struct kmh_mspan *s, unsigned long slot,
 					      unsigned long addr, unsigned long cpu,
-					      unsigned long ip)
+					      const struct kmheap_cache *cache, unsigned long ip)
 {
 	struct kmh_mcache *mc = kmh_this_cpu_ptr(s->mcache, cpu);
+	u8 live = cache ? cache->cell : KMH_CELL_LIVE;
 	u8 *cell = &s->cell[slot];
 	struct kmh_mcslot *c;
 
 	OPTIMIZER_HIDE_VAR(cell);	/* computed once: the magazine gets it, too */
 	if (unlikely(!kmh_mcache_enter(mc))) {
-		kmh_free_nested_unpin(s, slot, addr, ip ?: _RET_IP_);
+		if (cache)
+			kmh_cache_free_slow_unpin(cache, addr, _RET_IP_);
+		else
+			kmh_free_nested_unpin(s, slot, addr, ip ?: _RET_IP_);
 		return;
 	}
 	/* Another free of the object may be writing it: see magazine.c. */
-	if (unlikely(data_race(*cell) != KMH_CELL_LIVE)) {
-		kmh_free_unlive_leave_unpin(mc, addr, ip ?: _RET_IP_);
+	if (unlikely(data_race(*cell) != live)) {
+		if (cache)
+			kmh_cache_free_slow_leave_unpin(mc, cache, addr, _RET_IP_);
+		else
+			kmh_free_unlive_leave_unpin(mc, addr, ip ?: _RET_IP_);
 		return;
 	}
 	c = kmh_mcache_slot(mc, s);
@@ -204,7 +253,7 @@ static __always_inline void kmh_free_unpin(struct kmh_mspan *s, unsigned long ad
 	if (unlikely(!kmh_mspan_slot_at(s, addr, &slot)))
 		kmh_free_slow_unpin(addr, s, ip ?: _RET_IP_);
 	else
-		kmh_free_at_unpin(s, slot, addr, cpu, ip);
+		kmh_free_at_unpin(s, slot, addr, cpu, NULL, ip);
 }
 
 /* kmheap_free() for the caller @ip. */
@@ -235,6 +284,33 @@ void kmheap_free(const void *p)
 	kmh_free_unpin(kmh_span_of((unsigned long)p), (unsigned long)p, cpu, 0);
 }
 EXPORT_SYMBOL_GPL(kmheap_free);
+
+/**
+ * kmheap_cache_free() - give an object back to its cache
+ * @cache: the cache that it is of.
+ * @p: the object; NULL does nothing.
+ *
+ * An object of another cache, or of none, is reported and stays as it was; so is whatever
+ * kmheap_free() reports. An object of a cache with KMHEAP_CACHE_TYPESAFE_BY_RCU waits for a grace
+ * period, as with kmheap_cache_free_rcu().
+ *
+ * Context: Any, NMI included. Never waits, never allocates.
+ */
+void kmheap_cache_free(struct kmheap_cache *cache, const void *p)
+{
+	unsigned long addr = (unsigned long)p, slot, cpu;
+	struct kmh_mspan *s;
+
+	preempt_disable();
+	cpu = kmh_this_cpu_offset();
+	s = kmh_span_of(addr);
+	if (unlikely(!kmh_mspan_slot_at(s, addr, &slot) || s->mcache != cache->mcache ||
+		     READ_ONCE(cache->careful_free)))
+		kmh_cache_free_slow_unpin(cache, addr, _RET_IP_);
+	else
+		kmh_free_at_unpin(s, slot, addr, cpu, cache, 0);
+}
+EXPORT_SYMBOL_GPL(kmheap_cache_free);
 
 /*
  * Is @bytes a size that the object at @at may have been allocated with? A small object tells its
@@ -301,7 +377,7 @@ void kmheap_free_class(const void *p, u32 sizes)
 	if (unlikely(s->elemsize != (u16)sizes || !kmh_mspan_slot_at(s, addr, &slot)))
 		kmh_free_sized_slow_unpin(addr, s, sizes >> 16, _RET_IP_);
 	else
-		kmh_free_at_unpin(s, slot, addr, cpu, 0);
+		kmh_free_at_unpin(s, slot, addr, cpu, NULL, 0);
 }
 EXPORT_SYMBOL_GPL(kmheap_free_class);
 
@@ -319,7 +395,7 @@ void kmheap_free_sized_any(const void *p, size_t size)
 		     !kmh_mspan_slot_at(s, addr, &slot)))
 		kmh_free_sized_slow_unpin(addr, s, size, _RET_IP_);
 	else
-		kmh_free_at_unpin(s, slot, addr, cpu, 0);
+		kmh_free_at_unpin(s, slot, addr, cpu, NULL, 0);
 }
 EXPORT_SYMBOL_GPL(kmheap_free_sized_any);
 

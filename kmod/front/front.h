@@ -15,6 +15,7 @@
 #include <linux/types.h>
 
 #include "base/public.h"
+#include "span/cache.h"
 #include "span/mspan.h"
 #include "span/report.h"
 #include "span/special.h"
@@ -74,6 +75,14 @@ struct kmh_special *kmh_special_of(const char *who, const void *p,
 				   struct kmh_special_stock *stock, unsigned long ip);
 void kmh_special_disarm(struct kmheap *heap, struct kmh_special *sp);
 size_t kmh_weak_bytes(void);
+
+void *kmh_cache_mark(const struct kmheap_cache *cache, void *p);
+bool kmh_cache_serves(const struct kmheap_cache *cache, gfp_t gfp);
+bool kmh_cache_may_free(const struct kmheap_cache *cache, unsigned long addr, unsigned long ip);
+void kmh_caches_count(struct kmheap *heap, struct kmh_cache_counts *counts);
+void kmh_caches_end(struct kmheap *heap);
+void kmh_cache_pool_init(void);
+void kmh_cache_pool_destroy(void);
 
 void kmh_special_wait(struct kmheap *heap);
 int kmh_special_init(struct kmheap *heap);

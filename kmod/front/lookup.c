@@ -11,11 +11,11 @@
 static enum kmheap_object_state kmh_slot_state(const struct kmh_mspan *s, unsigned int slot)
 {
 	unsigned long remote = atomic_long_read(&s->w[slot / KMH_WORD_SLOTS].remote);
+	u8 cell = READ_ONCE(s->cell[slot]);
 
-	switch (READ_ONCE(s->cell[slot])) {
-	case KMH_CELL_LIVE:
-	case KMH_CELL_SAMPLED:
+	if (kmh_cell_live(cell))
 		return KMHEAP_OBJECT_LIVE;
+	switch (cell) {
 	case KMH_CELL_WAITS:
 		return KMHEAP_OBJECT_DEFERRED;
 	case KMH_CELL_OUT:

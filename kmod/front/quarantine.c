@@ -185,14 +185,19 @@ bool kmh_quarantine_drain(struct kmheap *heap, size_t limit)
 	return any;
 }
 
-/* Put an object into quarantine. Return: false when its shadow says that it is there already. */
-static bool kmh_quarantine_push_locked(struct kmh_quarantine *q, unsigned long addr, size_t bytes)
+/*
+ * Put an object of @s into quarantine; it is not sampled, and of no cache, from then on. Return:
+ * false when its shadow says that it is there already.
+ */
+static bool kmh_quarantine_push_locked(struct kmh_quarantine *q, struct kmh_mspan *s,
+				       unsigned long addr, size_t bytes)
 {
 	struct kmh_quarantined *new = (struct kmh_quarantined *)addr;
 
 	lockdep_assert_held(&q->lock);
 	if (kmh_kasan_is(addr, KMH_KASAN_FREE))
 		return false;
+	kmh_mspan_unsample(s, addr);	/* before another CPU can release it */
 	kmh_kasan_set(addr, bytes, KMH_KASAN_FREE);
 	if (kmh_wants_wipe())
 		kmh_clear(new, bytes);
@@ -233,11 +238,9 @@ void kmh_sanitize_free_unpin(struct kmh_mspan *s, unsigned long addr, const stru
 		return;
 	}
 	kmemleak_free((void *)addr);	/* before the slot can be used again */
-	mine = kmh_quarantine_push_locked(q, addr, bytes);
+	mine = kmh_quarantine_push_locked(q, s, addr, bytes);
 	kmh_unlock_irqrestore(&q->lock, flags);
-	if (mine)
-		kmh_mspan_unsample(s, addr);
-	else
+	if (!mine)
 		kmh_misuse(KMH_DOUBLE_FREE, "freed twice", addr, s, at, ip);
 	preempt_enable();
 	kmh_quarantine_drain(heap, limit);

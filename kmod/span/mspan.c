@@ -13,6 +13,7 @@
 #include "base/budget.h"
 #include "heap.h"
 #include "insight/record.h"
+#include "span/slot.h"
 #include "span/spanpool.h"
 
 static void kmh_mspan_init_slots(struct kmh_mspan *s)
@@ -122,28 +123,33 @@ enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
 }
 
 /*
- * End the record of a live object at @addr, if there is one: it is not a client's any more, or not
- * yet. Context: any; preemption off.
+ * End the record of a live object at @addr, if there is one, and take it out of its cache: it is
+ * not a client's any more, or not yet. Context: any; preemption off.
  */
 void kmh_mspan_unsample(struct kmh_mspan *s, unsigned long addr)
 {
 	kmh_assert_pinned();
 	if (s->state == KMH_SPAN_SMALL)
-		kmh_slot_claim_sampled(s, (addr - s->base) / s->elemsize, KMH_CELL_LIVE);
+		kmh_slot_claim_marked(s, (addr - s->base) / s->elemsize, KMH_CELL_LIVE);
 	else if (s->state != KMH_SPAN_TINY && xchg(&s->sampled, false))
 		kmh_record_died(addr);
 }
 
 /*
- * kmh_slot_claim() of an object that is sampled. A racing claim, and a descriptor that has become
- * another span's, end at worst with the record of another object. Context: any; preemption off.
+ * kmh_slot_claim() of an object that is sampled or of a cache. A racing claim, and a descriptor
+ * that has become another span's, end at worst with the record of another object. Context: any;
+ * preemption off.
  */
-noinline bool kmh_slot_claim_sampled(struct kmh_mspan *s, unsigned long slot, u8 cell)
+noinline bool kmh_slot_claim_marked(struct kmh_mspan *s, unsigned long slot, u8 cell)
 {
+	u8 was = READ_ONCE(s->cell[slot]);
+
 	kmh_assert_pinned();
-	if (cmpxchg(&s->cell[slot], KMH_CELL_SAMPLED, cell) != KMH_CELL_SAMPLED)
+	if (!kmh_cell_live(was) || (kmh_cell_keeps_type(s, was) && cell != KMH_CELL_WAITS) ||
+	    cmpxchg(&s->cell[slot], was, cell) != was)
 		return false;
-	kmh_record_died(kmh_mspan_slot_addr(s, slot));
+	if (was & KMH_CELL_SAMPLED)
+		kmh_record_died(kmh_mspan_slot_addr(s, slot));
 	return true;
 }
 
@@ -216,7 +222,7 @@ unsigned long kmh_cells_move(struct kmh_mspan *s, unsigned int word, unsigned lo
 /* The slots of a word that are live. Context: any; as of no single moment. */
 unsigned long kmh_cells_live(const struct kmh_mspan *s, unsigned int word)
 {
-	return kmh_cells_within(s, word, KMH_CELL_LIVE, KMH_CELL_SAMPLED);
+	return kmh_cells_within(s, word, KMH_CELL_LIVE, KMH_CELL_OUT - 1);
 }
 
 /* Claim the live slots @mask of a word for the span. Return: those that were live. */
@@ -226,7 +232,7 @@ unsigned long kmh_cells_free(struct kmh_mspan *s, unsigned int word, unsigned lo
 	unsigned long left = mask & ~moved;
 
 	for (; unlikely(left); left &= left - 1)
-		if (kmh_slot_claim_sampled(s, word * KMH_WORD_SLOTS + __ffs(left), KMH_CELL_OUT))
+		if (kmh_slot_claim_marked(s, word * KMH_WORD_SLOTS + __ffs(left), KMH_CELL_OUT))
 			moved |= left & -left;
 	return moved;
 }
@@ -249,7 +255,7 @@ void kmh_mspan_count(const struct kmh_mspan *s, struct kmh_span_count *n)
 	for (slot = 0; slot < s->nelems; slot++) {
 		u8 cell = READ_ONCE(s->cell[slot]);
 
-		n->live += cell <= KMH_CELL_SAMPLED;
+		n->live += kmh_cell_live(cell);
 		n->deferred += cell == KMH_CELL_WAITS;
 		n->held += cell >= KMH_CELL_SPECIAL;
 	}

@@ -31,6 +31,9 @@ struct kmh_mcache;
 struct kmh_mheap;
 struct kmheap;
 
+/* Caches that a heap can have, numbered from 1 on. */
+#define KMH_CACHES		25U
+
 /* Slots per word of a span's state. */
 #define KMH_WORD_SLOTS		BITS_PER_LONG
 
@@ -38,9 +41,10 @@ struct kmheap;
  * The cell of a slot of a small or tiny span: who has it. It is written by whoever makes the
  * transition, with a plain store where only one party can make it, and it is the truth about
  * whether an object is live. The bits of the span (struct kmh_slots) are the span's account of
- * what it can give. A slot is in exactly one account: a client's (LIVE, or SAMPLED, which few are
- * while a heap is profiled), one bit of the span (OUT),
- * deferred bits (WAITS), a special (SPECIAL), or one entry of the magazine whose tag it has.
+ * what it can give. A slot is in exactly one account: a client's (LIVE; SAMPLED, which few are
+ * while a heap is profiled; or the value of a cache, which a LIVE cell gets next), one bit of the
+ * span (OUT), deferred bits (WAITS), a special (SPECIAL), or one entry of the magazine whose tag
+ * it has.
  * Whoever carries a slot from one account to another looks at its cell, and whoever sets a bit
  * finds one that is set already. So of two frees at the same time one is found out when the slot
  * crosses, and the slot stays with the party that the cell names.
@@ -48,14 +52,27 @@ struct kmheap;
 enum {
 	KMH_CELL_LIVE,		/* a client has it */
 	KMH_CELL_SAMPLED,	/* a client has it, and there is a record of it: record.c */
-	KMH_CELL_OUT,		/* the span has it: a free or remote bit, or a CPU's window */
+	/* the same for objects of cache 1, and so on: kmh_cell_cache() */
+	KMH_CELL_OUT = 2 * (1 + KMH_CACHES),	/* the span, or the window of a CPU, has it */
 	KMH_CELL_WAITS,		/* for a grace period: deferred bits */
 	KMH_CELL_SPECIAL,	/* its object is dead and its special, not done yet, frees it */
 	KMH_CELL_TAG,		/* and above: an entry of the magazine with that tag */
 };
 
 /* Tags that there are: CPUs with higher numbers have no magazines. */
-#define KMH_CELL_TAGS		250U
+#define KMH_CELL_TAGS		200U
+
+/* Live cells are below KMH_CELL_OUT: odd if there is a record, and half of them is a cache. */
+static __always_inline bool kmh_cell_live(u8 cell)
+{
+	return cell < KMH_CELL_OUT;
+}
+
+/* The number of the cache that a live object is of; 0 for none. */
+static __always_inline unsigned int kmh_cell_cache(u8 cell)
+{
+	return cell / 2;
+}
 
 /*
  * A free has to make a live cell another party's against all others who try at the same time. One
@@ -183,7 +200,7 @@ unsigned long kmh_cells_move(struct kmh_mspan *s, unsigned int word, unsigned lo
 unsigned long kmh_cells_live(const struct kmh_mspan *s, unsigned int word);
 unsigned long kmh_cells_free(struct kmh_mspan *s, unsigned int word, unsigned long mask);
 void kmh_mspan_unsample(struct kmh_mspan *s, unsigned long addr);
-bool kmh_slot_claim_sampled(struct kmh_mspan *s, unsigned long slot, u8 cell);
+bool kmh_slot_claim_marked(struct kmh_mspan *s, unsigned long slot, u8 cell);
 void kmh_mspan_blacken(struct kmh_mspan *s);
 
 /* How many slots are in which state; at rest they add up to nelems. */
@@ -238,7 +255,7 @@ static inline unsigned long kmh_mspan_word_mask(const struct kmh_mspan *s, unsig
 /* Is a slot of a small or tiny span live? Another CPU may be about to change that. Context: any. */
 static __always_inline bool kmh_slot_live(const struct kmh_mspan *s, unsigned long slot)
 {
-	return READ_ONCE(s->cell[slot]) <= KMH_CELL_SAMPLED;
+	return kmh_cell_live(READ_ONCE(s->cell[slot]));
 }
 
 /*
@@ -272,14 +289,15 @@ enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
 
 /*
  * Make a live slot another party's, against everybody who might do so at the same time. Fully
- * ordered. Return: false, and nothing done, when it was not live.
+ * ordered. Return: false, and nothing done, when it was not live, or its cache lets it go only
+ * after a grace period.
  */
 static __always_inline bool kmh_slot_claim(struct kmh_mspan *s, unsigned long slot, u8 cell)
 {
 	u8 was = cmpxchg(&s->cell[slot], KMH_CELL_LIVE, cell);
 
 	return likely(was == KMH_CELL_LIVE) ||
-	       (was == KMH_CELL_SAMPLED && kmh_slot_claim_sampled(s, slot, cell));
+	       (kmh_cell_live(was) && kmh_slot_claim_marked(s, slot, cell));
 }
 
 /*

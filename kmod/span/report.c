@@ -102,9 +102,10 @@ void kmh_report_misuse(const struct kmh_report *r)
 	/* Pages given back have no shadow any more. */
 	if (heap && r->state != KMH_SPAN_GONE && kmh_heap_sanitized(heap))
 		kmh_sanitize_misuse(r->addr);
-	WARN(1, "kmheap: %s of %p: %s; heap %s, %s, object %p of %zu bytes, freed from %pS\n",
-	     kmh_misuse_names[r->kind], (void *)r->addr, r->what, kmh_heap_name(heap),
-	     kmh_state_names[r->state], (void *)r->object, r->bytes, (void *)r->ip);
+	WARN(1, "kmheap: %s of %p: %s%s%s; heap %s, %s, object %p of %zu bytes, freed from %pS\n",
+	     kmh_misuse_names[r->kind], (void *)r->addr, r->what, r->cache ? " " : "",
+	     r->cache ?: "", kmh_heap_name(heap), kmh_state_names[r->state], (void *)r->object,
+	     r->bytes, (void *)r->ip);
 }
 
 /*

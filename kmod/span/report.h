@@ -38,6 +38,7 @@ struct kmh_report {
 	enum kmh_span_state state;	/* of the span that @addr was found in */
 	unsigned long object;		/* the object that @addr lies in, or 0 */
 	size_t bytes;
+	const char *cache;		/* name of the cache that got it, or NULL */
 };
 
 void kmh_misuse(enum kmh_misuse kind, const char *what, unsigned long addr,

@@ -8,6 +8,13 @@
 #include "span/mspan.h"
 #include "span/sanitize.h"
 
+/* Does a live object with that cell have to wait for a grace period when it is freed? */
+static inline bool kmh_cell_keeps_type(const struct kmh_mspan *s, u8 cell)
+{
+	return kmh_cell_live(cell) &&
+	       READ_ONCE(s->heap->caches.keep_type) & BIT(kmh_cell_cache(cell));
+}
+
 /* Nobody reads the object in slot @addr of a small span any more. Its slot is not free yet. */
 static inline void kmh_slot_dead(const struct kmh_mspan *s, unsigned long addr)
 {
