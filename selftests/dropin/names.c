@@ -410,8 +410,18 @@ static void caches(void)
 	expect_objects(kmem_cache_create("dropin_args", bytes, &args, 0), 256, false);
 	expect_objects(kmem_cache_create("dropin_null", bytes, NULL, 0), 8, false);
 #endif
-	/* The kernel's: readers under RCU may hold objects that have been freed. */
+	/* Readers under RCU may look at objects that have been freed. */
 	s = kmem_cache_create("dropin_rcu", bytes, 0, SLAB_TYPESAFE_BY_RCU, NULL);
+	OURS(t = kmem_cache_zalloc(s, GFP_KERNEL));
+	rcu_read_lock();
+	kmem_cache_free(s, t);
+	CHECK(!t->n && !kmheap_check_object(t, 1));
+	rcu_read_unlock();
+	OURS(t = kmem_cache_alloc(s, GFP_KERNEL | __GFP_NOFAIL));
+	kfree(t);
+	kmem_cache_destroy(s);
+	/* The kernel's: it will ask for the slab. */
+	s = kmem_cache_create("dropin_lru", bytes, 0, SLAB_RECLAIM_ACCOUNT, NULL);
 	KERNELS(t = kmem_cache_alloc(s, GFP_KERNEL));
 	kmem_cache_free(s, t);
 	CHECK(kmem_cache_alloc_bulk(s, GFP_KERNEL, 4, p) == 4);

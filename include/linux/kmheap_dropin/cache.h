@@ -2,72 +2,56 @@
 /*
  * Part of <linux/kmheap_dropin.h>; no source includes it.
  *
- * A kmem_cache is a size, an alignment and a constructor here; its memory is the heap's. A mempool
- * is the kernel's, and its elements are the heap's.
+ * A kmem_cache is a typed cache of the module's heap here, if the heap can keep what it asks for;
+ * otherwise it is the kernel's. A mempool is the kernel's, and its elements are the cache's.
  */
 #ifndef _LINUX_KMHEAP_DROPIN_CACHE_H
 #define _LINUX_KMHEAP_DROPIN_CACHE_H
 
-/* No pointer has this value, so it is not the first word of a kmem_cache of the kernel. */
-#define KMHEAP_DROPIN_CACHE	0x68636163706d686bUL
-
-struct kmheap_dropin_cache {
-	unsigned long magic;
-	unsigned int size, object_size;
-	void (*ctor)(void *p);
-};
-
 /*
- * Caches that stay with the kernel: their objects have to keep their type after a free, come from
- * a zone, or are such that the kernel asks for their slab (what is on a list_lru, as inodes are).
+ * Caches that stay with the kernel: their objects come from a zone, or are such that the kernel
+ * asks for their slab (what is on a list_lru, as inodes are).
  */
-#define KMHEAP_DROPIN_KERNEL_SLAB	\
-	(SLAB_TYPESAFE_BY_RCU | SLAB_RECLAIM_ACCOUNT | SLAB_CACHE_DMA | SLAB_CACHE_DMA32)
+#define KMHEAP_DROPIN_KERNEL_SLAB	(SLAB_RECLAIM_ACCOUNT | SLAB_CACHE_DMA | SLAB_CACHE_DMA32)
+
+/* What a cache of the module has set in its pointer; a kmem_cache of the kernel has not. */
+#define KMHEAP_DROPIN_CACHE	1UL
 
 /* A cache of the module, or NULL for one of the kernel. */
-static inline struct kmheap_dropin_cache *kmheap_dropin_cache_of(struct kmem_cache *s)
+static inline struct kmheap_cache *kmheap_dropin_cache_of(struct kmem_cache *s)
 {
-	struct kmheap_dropin_cache *c = (struct kmheap_dropin_cache *)s;
+	unsigned long c = (unsigned long)s;
 
-	return likely(c->magic == KMHEAP_DROPIN_CACHE) ? c : NULL;
+	return likely(c & KMHEAP_DROPIN_CACHE) ? (void *)(c - KMHEAP_DROPIN_CACHE) : NULL;
 }
 
-/*
- * Objects of up to 32 KiB are aligned to what divides their size, larger ones to 8 KiB.
- * Return: NULL when the cache has to be the kernel's.
- */
+/* Return: NULL when the cache has to be the kernel's; the heap has said why unless @flags do. */
 static __maybe_unused struct kmem_cache *
-kmheap_dropin_cache_make(unsigned int size, unsigned int align, slab_flags_t flags,
-			 void (*ctor)(void *p))
+kmheap_dropin_cache_make(const char *name, unsigned int size, unsigned int align,
+			 slab_flags_t flags, void (*ctor)(void *p))
 {
-	struct kmheap_dropin_cache *c;
-	unsigned int line = cache_line_size();
-
-	if (!size || (__force unsigned int)(flags & KMHEAP_DROPIN_KERNEL_SLAB))
-		return NULL;
-	while ((__force unsigned int)(flags & SLAB_HWCACHE_ALIGN) && size <= line / 2)
-		line /= 2;
-	align = max_t(unsigned int, align, sizeof(long));
-	if ((__force unsigned int)(flags & SLAB_HWCACHE_ALIGN))
-		align = max(align, line);
-	align = roundup_pow_of_two(align);
-	if (align > KMHEAP_PAGE_SIZE)
-		return NULL;
-	c = kmheap_alloc_noprof(__kmheap_dropin_heap, sizeof(*c), GFP_KERNEL);
-	if (!c)
-		return NULL;
-	*c = (struct kmheap_dropin_cache){
-		.magic = KMHEAP_DROPIN_CACHE, .size = ALIGN(size, align), .object_size = size,
-		.ctor = ctor,
+	struct kmheap_cache_args args = {
+		.name = name, .size = size, .ctor = ctor,
+		/* The kernel takes any alignment, and rounds it. */
+		.align = align > sizeof(long) ? roundup_pow_of_two(align) : 0,
 	};
-	return (struct kmem_cache *)c;
+	struct kmheap_cache *c;
+
+	if ((__force unsigned int)(flags & KMHEAP_DROPIN_KERNEL_SLAB))
+		return NULL;
+	if ((__force unsigned int)(flags & SLAB_HWCACHE_ALIGN))
+		args.flags |= KMHEAP_CACHE_HWCACHE_ALIGN;
+	if ((__force unsigned int)(flags & SLAB_TYPESAFE_BY_RCU))
+		args.flags |= KMHEAP_CACHE_TYPESAFE_BY_RCU;
+	c = kmheap_cache_create(__kmheap_dropin_heap, &args);
+	return IS_ERR(c) ? NULL : (void *)((unsigned long)c + KMHEAP_DROPIN_CACHE);
 }
 
 static __maybe_unused struct kmem_cache *
 kmheap_dropin_cache_create_5(const char *name, unsigned int size, unsigned int align,
 			     slab_flags_t flags, void (*ctor)(void *p))
 {
-	struct kmem_cache *s = kmheap_dropin_cache_make(size, align, flags, ctor);
+	struct kmem_cache *s = kmheap_dropin_cache_make(name, size, align, flags, ctor);
 
 	return s ?: kmem_cache_create(name, size, align, flags, ctor);
 }
@@ -77,7 +61,7 @@ kmheap_dropin_cache_create_usercopy(const char *name, unsigned int size, unsigne
 				    slab_flags_t flags, unsigned int offset, unsigned int bytes,
 				    void (*ctor)(void *p))
 {
-	struct kmem_cache *s = kmheap_dropin_cache_make(size, align, flags, ctor);
+	struct kmem_cache *s = kmheap_dropin_cache_make(name, size, align, flags, ctor);
 
 	return s ?: kmem_cache_create_usercopy(name, size, align, flags, offset, bytes, ctor);
 }
@@ -94,7 +78,8 @@ kmheap_dropin_cache_create_4(const char *name, unsigned int size, struct kmem_ca
 	struct kmem_cache *s;
 
 	args = args ?: &none;
-	s = kmheap_dropin_cache_make(size, args->align, flags, args->ctor);
+	/* A heap puts no pointer into freed objects, so @freeptr_offset is kept. */
+	s = kmheap_dropin_cache_make(name, size, args->align, flags, args->ctor);
 	return s ?: kmem_cache_create(name, size, args, flags);
 }
 
@@ -103,26 +88,46 @@ kmheap_dropin_cache_create_4(const char *name, unsigned int size, struct kmem_ca
 #define kmheap_dropin_cache_create(...)				\
 	CONCATENATE(kmheap_dropin_cache_create_, COUNT_ARGS(__VA_ARGS__))(__VA_ARGS__)
 
-/* A new object of @c, or NULL. The kernel aligns powers of two to themselves. */
-static __maybe_unused void *kmheap_dropin_cache_new(struct kmheap_dropin_cache *c, gfp_t gfp,
-						    int nid)
+/*
+ * An object of @c that the cache cannot promise, or has not: the kernel's memory, aligned as powers
+ * of two are. That would not keep its type, so where it has to a caller that cannot fail waits.
+ */
+static __maybe_unused noinline void *kmheap_dropin_cache_spare(struct kmheap_cache *c, gfp_t gfp,
+							       int nid)
+{
+	struct kmheap_cache_args args;
+	void *p = NULL;
+
+	kmheap_cache_describe(c, &args);
+	if (args.flags & KMHEAP_CACHE_TYPESAFE_BY_RCU) {
+		while (gfp & __GFP_NOFAIL &&
+		       !(p = kmheap_cache_alloc_noprof(c, gfp & ~__GFP_NOFAIL)))
+			schedule_timeout_uninterruptible(1);
+		return p;
+	}
+	p = kmheap_dropin_spare(roundup_pow_of_two(max(args.size, args.align)), gfp, nid);
+	if (p && args.ctor)
+		args.ctor(p);
+	return p;
+}
+
+/* A new object of @c, or NULL. */
+static __maybe_unused void *kmheap_dropin_cache_new(struct kmheap_cache *c, gfp_t gfp, int nid)
 {
 	void *p;
 
 	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
-		p = kmheap_dropin_kernel_kmalloc(roundup_pow_of_two(c->size), gfp, nid);
-	else
-		p = kmheap_alloc_node_noprof(__kmheap_dropin_heap, c->size, gfp, nid);
+		return kmheap_dropin_cache_spare(c, gfp, nid);
+	p = nid == NUMA_NO_NODE ? kmheap_cache_alloc_noprof(c, gfp) :
+				  kmheap_cache_alloc_node_noprof(c, gfp, nid);
 	if (kmheap_dropin_may_spare(gfp) && unlikely(!p))
-		p = kmheap_dropin_spare(roundup_pow_of_two(c->size), gfp, nid);
-	if (p && c->ctor)
-		c->ctor(p);
+		p = kmheap_dropin_cache_spare(c, gfp, nid);
 	return p;
 }
 
 static __maybe_unused void *kmheap_dropin_cache_alloc(struct kmem_cache *s, gfp_t gfp)
 {
-	struct kmheap_dropin_cache *c = kmheap_dropin_cache_of(s);
+	struct kmheap_cache *c = kmheap_dropin_cache_of(s);
 
 	if (unlikely(!c))
 		return kmem_cache_alloc(s, gfp);
@@ -132,7 +137,7 @@ static __maybe_unused void *kmheap_dropin_cache_alloc(struct kmem_cache *s, gfp_
 static __maybe_unused void *kmheap_dropin_cache_alloc_node(struct kmem_cache *s, gfp_t gfp,
 							   int nid)
 {
-	struct kmheap_dropin_cache *c = kmheap_dropin_cache_of(s);
+	struct kmheap_cache *c = kmheap_dropin_cache_of(s);
 
 	if (unlikely(!c))
 		return kmem_cache_alloc_node(s, gfp, nid);
@@ -151,26 +156,25 @@ static __maybe_unused void *kmheap_dropin_cache_alloc_lru(struct kmem_cache *s,
 
 static __maybe_unused void kmheap_dropin_cache_free(struct kmem_cache *s, void *p)
 {
-	if (likely(kmheap_dropin_cache_of(s)))
-		kmheap_dropin_kfree(p);
-	else
+	struct kmheap_cache *c = kmheap_dropin_cache_of(s);
+
+	if (unlikely(!c))
 		kmem_cache_free(s, p);
+	else if (likely(kmheap_owns(p)))
+		kmheap_cache_free(c, p);
+	else
+		kfree(p);
 }
 
 /* Return: @n; 0, and nothing, when there is not memory for all. */
 static __maybe_unused int kmheap_dropin_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t n,
 							 void **p)
 {
-	struct kmheap_dropin_cache *c = kmheap_dropin_cache_of(s);
-	size_t got, i;
+	size_t i;
 
-	if (unlikely(!c))
+	if (unlikely(!kmheap_dropin_cache_of(s)))
 		return kmem_cache_alloc_bulk(s, gfp, n, p) ? n : 0;
-	got = gfp & KMHEAP_DROPIN_KERNEL_GFP ? 0 :
-	      kmheap_alloc_bulk_noprof(__kmheap_dropin_heap, c->size, gfp, n, p);
-	for (i = 0; i < got && c->ctor; i++)
-		c->ctor(p[i]);
-	for (i = got; i < n; i++) {
+	for (i = 0; i < n; i++) {
 		p[i] = kmheap_dropin_cache_alloc(s, gfp);
 		if (!p[i])
 			break;
@@ -178,7 +182,7 @@ static __maybe_unused int kmheap_dropin_cache_alloc_bulk(struct kmem_cache *s, g
 	if (i == n)
 		return n;
 	while (i)
-		kmheap_dropin_kfree(p[--i]);
+		kmheap_dropin_cache_free(s, p[--i]);
 	return 0;
 }
 
@@ -191,15 +195,19 @@ static __maybe_unused void kmheap_dropin_cache_free_bulk(struct kmem_cache *s, s
 		kmem_cache_free_bulk(s, n, p);
 		return;
 	}
-	for (i = 0; i < n; i++)
-		kmheap_dropin_kfree(p[i]);
+	for (i = 0; i < n; i++) {
+		if (s)
+			kmheap_dropin_cache_free(s, p[i]);
+		else
+			kmheap_dropin_kfree(p[i]);
+	}
 }
 
-/* Objects that are left are the heap's, which reports them when it ends. */
+/* Objects that are left are reported, and are the heap's from then on. */
 static __maybe_unused void kmheap_dropin_cache_destroy(struct kmem_cache *s)
 {
-	if (s && kmheap_dropin_cache_of(s))
-		kmheap_free(s);
+	if (kmheap_dropin_cache_of(s))
+		kmheap_cache_destroy(kmheap_dropin_cache_of(s));
 	else
 		kmem_cache_destroy(s);
 }
@@ -214,9 +222,13 @@ static __maybe_unused int kmheap_dropin_cache_shrink(struct kmem_cache *s)
 
 static __maybe_unused unsigned int kmheap_dropin_cache_size(struct kmem_cache *s)
 {
-	struct kmheap_dropin_cache *c = kmheap_dropin_cache_of(s);
+	struct kmheap_cache *c = kmheap_dropin_cache_of(s);
+	struct kmheap_cache_args args;
 
-	return c ? c->object_size : kmem_cache_size(s);
+	if (!c)
+		return kmem_cache_size(s);
+	kmheap_cache_describe(c, &args);
+	return args.size;
 }
 
 /* ---- elements of a mempool; the pool itself is the kernel's */
