@@ -109,6 +109,7 @@ no_map:
 	kmh_magazines_exit();
 	kmh_records_free();
 	kmh_sites_free();
+	kmh_stacks_free();
 	destroy_workqueue(kmh_grow_wq);
 no_grow_wq:
 	destroy_workqueue(kmh_wq);
@@ -126,6 +127,7 @@ static void __exit kmh_exit(void)
 	kmh_magazines_exit();
 	kmh_records_free();
 	kmh_sites_free();
+	kmh_stacks_free();
 	destroy_workqueue(kmh_grow_wq);
 	destroy_workqueue(kmh_wq);
 }

@@ -35,6 +35,7 @@
 #include "../kmod/heap.h"
 #include "../kmod/insight/record.h"
 #include "../kmod/insight/site.h"
+#include "../kmod/insight/stack.h"
 #include "../kmod/pages/arena.h"
 #include "../kmod/pages/held.h"
 #include "../kmod/pages/mheap.h"

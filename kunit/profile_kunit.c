@@ -600,7 +600,8 @@ static void full_tables_are_told(struct kunit *test)
 
 static int profile_init(struct kunit *test)
 {
-	int err = kmh_sites_alloc() ?: kmh_records_alloc();	/* they stay, and are in no books */
+	/* They stay, and are in no books. */
+	int err = kmh_stacks_alloc() ?: kmh_sites_alloc() ?: kmh_records_alloc();
 
 	WRITE_ONCE(kmh_kunit_stack, one_frame);
 	return err ?: kmh_kunit_init(test);

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/client.sh"
 
 h=$KMHEAP_DEBUGFS/heaps/profiled
-plan 20
+plan 21
 
 check "profile_sites that is no power of two is refused" \
 	fails insmod "$KMHEAP_MODULES/kmheap.ko" profile_sites=1000
@@ -61,6 +61,15 @@ every_site() {
 }
 check "allocate at five sites, in tasks and interrupts" every_site
 check "each site's objects and bytes are the client's" exact profile table text buffer
+# A stack that was walked before is taken from its words: two ways to one call site stay two.
+ways() {
+	awk 'function add() { if (leaf) n[churn] += allocs }
+		$1 == "site" { add(); allocs = $5; leaf = churn = 0; first = 1; next }
+		/^\t/ && first { first = 0; leaf = $2 ~ /^profile_from_table\+/ }
+		/^\t/ && $2 ~ /^run_churn\+/ { churn = 1 }
+		END { add(); printf "%d %d\n", n[0], n[1] }' "$h/profile"
+}
+check "each way to a call site has its own allocations" is ways "$(ways)" = "500 2000"
 before() {
 	is list "$(site profile profile_from_list)" = "500 32000"
 }

@@ -452,7 +452,8 @@ int kmh_watch_set_period(struct kmheap *heap, size_t period)
 	kmh_watch_off(heap);
 	if (period) {
 		kmh_watch_forget(heap);
-		err = kmh_mcaches_make(heap) ?: kmh_sites_alloc() ?: kmh_records_alloc() ?:
+		err = kmh_mcaches_make(heap) ?: kmh_stacks_alloc() ?: kmh_sites_alloc() ?:
+		      kmh_records_alloc() ?:
 		      kmh_watches_alloc(heap, period);
 		if (!err)
 			kmh_watch_on(heap, period);

@@ -16,22 +16,14 @@
 #include <linux/jhash.h>
 #include <linux/log2.h>
 #include <linux/module.h>
-#include <linux/stacktrace.h>
 #include <linux/string.h>
 
 #include "insight/site.h"
 #include "base/backend.h"
 #include "base/budget.h"
-#include "base/preempt_off.h"
 
 /* Entries that are looked at for a stack. */
 #define KMH_SITE_PROBES		16U
-
-/* Frames of kmheap itself on the way to a hit: they are dropped. */
-#define KMH_SITE_OWN_FRAMES	8U
-
-/* All frames that are looked at in an NMI. */
-#define KMH_SITE_NMI_FRAMES	(KMH_SITE_OWN_FRAMES + 6U)
 
 unsigned int kmh_profile_sites = 4096;
 module_param_named(profile_sites, kmh_profile_sites, uint, 0444);
@@ -43,10 +35,6 @@ atomic_long_t kmh_sites_lost;
 
 static struct kmh_site *kmh_sites;	/* kmh_profile_sites of them; written once */
 static LLIST_HEAD(kmh_frame_names);	/* all there are */
-
-#ifdef KMHEAP_KUNIT
-kmh_stack_fn kmh_kunit_stack;
-#endif
 
 /*
  * Take a table of this floor, of @bytes, unless *@table is there already: it stays until the module
@@ -98,40 +86,6 @@ void kmh_sites_free(void)
 	kmh_insight_table_free((void **)&kmh_sites, kmh_sites_bytes());
 	llist_for_each_entry_safe(name, next, llist_del_all(&kmh_frame_names), all)
 		kmh_backend_free(name);
-}
-
-/* Is it an address of kmheap's own code? */
-static bool kmh_own_text(unsigned long ip)
-{
-	return within_module(ip, THIS_MODULE);
-}
-
-/*
- * The stack, without kmheap's own frames and without what an interrupt has interrupted. Context:
- * any. Return: how many addresses; one at least, 0 where the kernel cannot tell.
- */
-static unsigned int kmh_stack(unsigned long *ip)
-{
-	unsigned long all[KMH_SITE_OWN_FRAMES + KMH_SITE_FRAMES];
-	unsigned int n = 0, own = 0;
-
-#ifdef KMHEAP_KUNIT
-	if (READ_ONCE(kmh_kunit_stack))
-		return kmh_kunit_stack(ip);
-#endif
-#ifdef CONFIG_STACKTRACE
-	/* What an NMI has interrupted is not cut off, and each place of it would be a site. */
-	n = stack_trace_save(all, in_nmi() ? KMH_SITE_NMI_FRAMES : ARRAY_SIZE(all), 0);
-	n = filter_irq_stacks(all, n);
-#endif
-	while (own < n && kmh_own_text(all[own]))
-		own++;
-	n = min(n - own, KMH_SITE_FRAMES);
-	memcpy(ip, all + own, n * sizeof(*ip));
-	if (n)
-		return n;
-	ip[0] = 0;
-	return 1;
 }
 
 static bool kmh_site_is(const struct kmh_site *site, const struct kmheap *heap,

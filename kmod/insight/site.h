@@ -2,8 +2,8 @@
 /*
  * Private: floor insight/, what is remembered of sampled objects.
  *
- * A site is a stack of return addresses with which a heap was asked for objects of one class
- * (site.c). A record says which site a live object is of, and since when (record.c). This floor
+ * A site is a stack of return addresses (stack.c) with which a heap was asked for objects of one
+ * class (site.c). A record says which site a live object is of, and since when (record.c). This floor
  * knows heaps by their address alone, and neither spans nor CPUs: who samples is cpu/watch.c, who
  * frees a sampled object is told by its cell. Both tables are arrays of fixed size without a lock,
  * so that they can be written in any context, NMI included; what finds no room is counted.
@@ -15,11 +15,10 @@
 #include <linux/llist.h>
 #include <linux/types.h>
 
+#include "insight/stack.h"
+
 struct kmheap;
 struct module;
-
-/* Return addresses that are kept of a stack, the innermost ones. */
-#define KMH_SITE_FRAMES		24
 
 /* Lives of sampled objects, by their logarithm: below 4 ms, below 16 ms, ... , above 70 minutes. */
 #define KMH_SITE_LIVES		12
@@ -55,13 +54,6 @@ struct kmh_site {
 
 extern unsigned int kmh_profile_sites;
 extern atomic_long_t kmh_sites_lost;
-
-#ifdef KMHEAP_KUNIT
-typedef unsigned int (*kmh_stack_fn)(unsigned long *ip);
-
-/* Instead of the stack: fills @ip, and returns how many. */
-extern kmh_stack_fn kmh_kunit_stack;
-#endif
 
 int kmh_insight_table_take(void **table, size_t bytes);
 void kmh_insight_table_free(void **table, size_t bytes);
