@@ -291,6 +291,7 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 {
 	static const struct kmheap_attr none;
 	struct kmheap *heap;
+	unsigned long fail_nth;
 	int err;
 
 	if (!attr)
@@ -320,6 +321,9 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 	}
 	if (kmh_default_period && kmh_watch_set_period(heap, kmh_default_period))
 		pr_warn("heap %s: no memory, or no room within a limit, for its profile\n", name);
+	fail_nth = READ_ONCE(kmh_default_fail_nth);
+	if (fail_nth && kmh_watch_set_fail(heap, fail_nth))
+		pr_warn("heap %s: heap_fail_nth=%lu: out of range, or no memory\n", name, fail_nth);
 	return heap;
 }
 

@@ -108,6 +108,7 @@ struct kmheap {
 
 extern struct kmheap *kmh_default_heap;
 extern size_t kmh_default_period;	/* of the profile that a heap begins with; 0: none */
+extern unsigned long kmh_default_fail_nth;	/* that a heap begins with; 0: none */
 extern struct list_head kmh_heaps;
 extern struct mutex kmh_heaps_mutex;
 extern struct workqueue_struct *kmh_wq;
@@ -127,7 +128,10 @@ void kmh_heaps_exit(void);
  */
 #define KMH_HEAP_UNPACKED	BIT(31)
 
-/* Another one: nor is it while the heap is profiled, as a record is of an object with a cell. */
+/*
+ * Another one: nor is it while the heap is watched, as a record is of an object with a cell, and
+ * the allocation that is to fail may be one of data.
+ */
 #define KMH_HEAP_PROFILED	BIT(30)
 
 #ifdef KMHEAP_KUNIT

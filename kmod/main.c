@@ -39,6 +39,11 @@ module_param_cb(profile_period_bytes, &kmh_bytes_param_ops, &kmh_default_period,
 MODULE_PARM_DESC(profile_period_bytes,
 		 "profile every heap from its creation on, with a sample every so many bytes on average: 0 for none (default), 1 for every object");
 
+unsigned long kmh_default_fail_nth;
+module_param_named(heap_fail_nth, kmh_default_fail_nth, ulong, 0644);
+MODULE_PARM_DESC(heap_fail_nth,
+		 "in each heap that is made from now on the n-th allocation gets nothing: to test how a module's init fails (default 0: none)");
+
 static int kmh_check_profile_params(void)
 {
 	if (!is_power_of_2(kmh_profile_sites) || kmh_profile_sites < 64 ||

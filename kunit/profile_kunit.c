@@ -4,24 +4,25 @@
 
 #include "conserved_kunit.h"
 #include "kunit_util.h"
+#include "profile_kunit.h"
 
 /* The stack of every hit, instead of the real one. */
-static unsigned long site_ip;
+unsigned long kmh_kunit_site_ip;
 
 static unsigned int one_frame(unsigned long *ip)
 {
-	ip[0] = READ_ONCE(site_ip);
+	ip[0] = READ_ONCE(kmh_kunit_site_ip);
 	return 1;
 }
 
-static void profile(struct kunit *test, size_t period)
+void kmh_kunit_profile(struct kunit *test, size_t period)
 {
 	KUNIT_ASSERT_EQ(test, kmh_watch_set_period(kmh_kunit_heap(test), period), 0);
 }
 
 /* The row of the site @ip and the class of @bytes; all zero when there is none. */
-static struct kmh_profile_row row_of(struct kunit *test, unsigned long ip, size_t bytes,
-				     enum kmh_profile_kind kind)
+struct kmh_profile_row kmh_kunit_row_of(struct kunit *test, unsigned long ip, size_t bytes,
+					enum kmh_profile_kind kind)
 {
 	struct kmh_profile_snapshot *snap = kmh_profile_take(kmh_kunit_heap(test), kind);
 	unsigned int i, spanclass = bytes > KMHEAP_MAX_SMALL ? KMH_SPANCLASS_LARGE :
@@ -39,16 +40,16 @@ static struct kmh_profile_row row_of(struct kunit *test, unsigned long ip, size_
 	return row;
 }
 
-static unsigned long live_at(struct kunit *test, unsigned long ip, size_t bytes)
+unsigned long kmh_kunit_live_at(struct kunit *test, unsigned long ip, size_t bytes)
 {
-	return row_of(test, ip, bytes, KMH_PROFILE_INUSE).live_objects;
+	return kmh_kunit_row_of(test, ip, bytes, KMH_PROFILE_INUSE).live_objects;
 }
 
-static void *alloc_at(struct kunit *test, unsigned long ip, size_t bytes)
+void *kmh_kunit_alloc_at(struct kunit *test, unsigned long ip, size_t bytes)
 {
 	void *p;
 
-	WRITE_ONCE(site_ip, ip);
+	WRITE_ONCE(kmh_kunit_site_ip, ip);
 	p = kmheap_alloc(kmh_kunit_heap(test), bytes, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	return p;
@@ -86,7 +87,7 @@ static void distances_are_exponential(struct kunit *test)
 static void use_pairs(struct kunit *test, size_t bytes, unsigned int n)
 {
 	while (n--)
-		kmheap_free(alloc_at(test, 1, bytes));
+		kmheap_free(kmh_kunit_alloc_at(test, 1, bytes));
 }
 
 static void use_bursts(struct kunit *test, size_t bytes, unsigned int n)
@@ -96,7 +97,7 @@ static void use_bursts(struct kunit *test, size_t bytes, unsigned int n)
 
 	for (; n >= ARRAY_SIZE(p); n -= ARRAY_SIZE(p)) {
 		for (i = 0; i < ARRAY_SIZE(p); i++)
-			p[i] = alloc_at(test, 1, bytes);
+			p[i] = kmh_kunit_alloc_at(test, 1, bytes);
 		for (i = 0; i < ARRAY_SIZE(p); i++)
 			kmheap_free(p[i]);
 	}
@@ -112,7 +113,7 @@ static void use_shuffle(struct kunit *test, size_t bytes, unsigned int n)
 	while (n--) {
 		i = prandom_u32_state(&rnd) % ARRAY_SIZE(p);
 		kmheap_free(p[i]);
-		p[i] = alloc_at(test, 1, bytes);
+		p[i] = kmh_kunit_alloc_at(test, 1, bytes);
 	}
 	for (i = 0; i < ARRAY_SIZE(p); i++) {
 		kmheap_free(p[i]);
@@ -139,7 +140,7 @@ static void use_drained(struct kunit *test, size_t bytes, unsigned int n)
 
 	for (; n >= ARRAY_SIZE(p); n -= ARRAY_SIZE(p)) {
 		for (i = 0; i < ARRAY_SIZE(p); i++)
-			p[i] = alloc_at(test, 1, bytes);
+			p[i] = kmh_kunit_alloc_at(test, 1, bytes);
 		kmheap_shrink(kmh_kunit_heap(test));
 		for (i = 0; i < ARRAY_SIZE(p); i++)
 			kmheap_free(p[i]);
@@ -175,19 +176,19 @@ static void samples_are_as_many_as_they_should_be(struct kunit *test)
 
 			n = sizes[k].bytes > 8192 ? 200 : 40000;
 			n = n / uses[i].share / (KMH_KUNIT_SLOW ? 4 : 1) / 100 * 100;
-			profile(test, 4096);
-			WRITE_ONCE(site_ip, 1);
+			kmh_kunit_profile(test, 4096);
+			WRITE_ONCE(kmh_kunit_site_ip, 1);
 			uses[i].use(test, sizes[k].bytes, n);
-			got = row_of(test, 1, sizes[k].bytes, KMH_PROFILE_INUSE).allocs;
+			got = kmh_kunit_row_of(test, 1, sizes[k].bytes, KMH_PROFILE_INUSE).allocs;
 			want = (u64)n * sizes[k].ppm / 1000000;
 			variance = want * (1000000 - sizes[k].ppm) / 1000000;
 			KUNIT_EXPECT_LE_MSG(test, abs_diff(got, want), 6 * int_sqrt(variance) + 3,
 					    "use %u, %zu bytes: %llu samples of %u, not %llu", i,
 					    sizes[k].bytes, got, n, want);
-			KUNIT_EXPECT_EQ(test, live_at(test, 1, sizes[k].bytes), 0UL);
+			KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 1, sizes[k].bytes), 0UL);
 		}
 	}
-	profile(test, 0);
+	kmh_kunit_profile(test, 0);
 	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
 }
 
@@ -202,25 +203,25 @@ static void every_object_is_known(struct kunit *test)
 	struct kmh_profile_row row;
 	unsigned int i, k;
 
-	profile(test, 1);
+	kmh_kunit_profile(test, 1);
 	for (i = 0; i < ARRAY_SIZE(all_sizes); i++)
 		for (k = 0; k < 40; k++)
-			p[i][k] = alloc_at(test, 100 + k % 4, all_sizes[i]);
+			p[i][k] = kmh_kunit_alloc_at(test, 100 + k % 4, all_sizes[i]);
 	for (i = 0; i < ARRAY_SIZE(all_sizes); i++)
 		for (k = 0; k < 40; k += 4)
 			kmheap_free(p[i][k + (k > 20)]);
 	for (i = 0; i < ARRAY_SIZE(all_sizes) - 2; i++) {
-		row = row_of(test, 100, all_sizes[i], KMH_PROFILE_INUSE);
+		row = kmh_kunit_row_of(test, 100, all_sizes[i], KMH_PROFILE_INUSE);
 		KUNIT_EXPECT_EQ(test, row.allocs, 10UL);
 		KUNIT_EXPECT_EQ(test, row.alloc_bytes, 10 * kmheap_size(p[i][1]));
 		KUNIT_EXPECT_EQ(test, row.live_objects, 4UL);
 		KUNIT_EXPECT_EQ(test, row.live_bytes, 4 * kmheap_size(p[i][1]));
-		KUNIT_EXPECT_EQ(test, live_at(test, 101, all_sizes[i]), 6UL);
-		KUNIT_EXPECT_EQ(test, live_at(test, 102, all_sizes[i]), 10UL);
+		KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 101, all_sizes[i]), 6UL);
+		KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 102, all_sizes[i]), 10UL);
 	}
 	/* Large objects of all sizes are one class. */
-	KUNIT_EXPECT_EQ(test, live_at(test, 100, 40000), 8UL);
-	KUNIT_EXPECT_EQ(test, row_of(test, 102, 40000, KMH_PROFILE_INUSE).live_bytes,
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 100, 40000), 8UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 102, 40000, KMH_PROFILE_INUSE).live_bytes,
 			10 * (kmheap_size(p[8][2]) + kmheap_size(p[9][2])));
 	for (i = 0; i < ARRAY_SIZE(all_sizes); i++) {
 		for (k = 0; k < 40; k++)
@@ -229,7 +230,7 @@ static void every_object_is_known(struct kunit *test)
 	}
 	for (i = 0; i < ARRAY_SIZE(all_sizes); i++)
 		for (k = 100; k < 104; k++)
-			KUNIT_EXPECT_EQ(test, live_at(test, k, all_sizes[i]), 0UL);
+			KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, k, all_sizes[i]), 0UL);
 	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
 }
 
@@ -271,8 +272,8 @@ static void every_object_is_known_of_all_cpus(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, m);
 	m->heap = kmh_kunit_heap(test);
-	WRITE_ONCE(site_ip, 7);
-	profile(test, 1);
+	WRITE_ONCE(kmh_kunit_site_ip, 7);
+	kmh_kunit_profile(test, 1);
 	kmh_kunit_threads(test, KMH_KUNIT_THREADS, mix_thread, m);
 	for (i = 0; i < KMH_KUNIT_THREADS; i++) {
 		for (k = 0; k < 64; k++) {
@@ -285,14 +286,14 @@ static void every_object_is_known_of_all_cpus(struct kunit *test)
 	kmheap_rcu_barrier(m->heap);
 	for (n = 0; n < 7; n++) {
 		KUNIT_EXPECT_GT(test, live[n], 0UL);
-		KUNIT_EXPECT_EQ_MSG(test, live_at(test, 7, all_sizes[n]), live[n], "%zu bytes",
-				    all_sizes[n]);
+		KUNIT_EXPECT_EQ_MSG(test, kmh_kunit_live_at(test, 7, all_sizes[n]), live[n],
+				    "%zu bytes", all_sizes[n]);
 	}
 	for (i = 0; i < KMH_KUNIT_THREADS; i++)
 		for (k = 0; k < 64; k++)
 			kmheap_free(m->p[i][k]);
 	for (n = 0; n < 7; n++)
-		KUNIT_EXPECT_EQ(test, live_at(test, 7, all_sizes[n]), 0UL);
+		KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 7, all_sizes[n]), 0UL);
 	kmh_kunit_expect_conserved(test, m->heap);
 }
 
@@ -367,18 +368,18 @@ static void every_free_is_told(struct kunit *test)
 	unsigned int i;
 	void *p;
 
-	profile(test, 1);
+	kmh_kunit_profile(test, 1);
 	for (i = 0; i < ARRAY_SIZE(ways); i++) {
-		p = alloc_at(test, 5, 64);
-		KUNIT_EXPECT_EQ(test, live_at(test, 5, 64), 1UL);
+		p = kmh_kunit_alloc_at(test, 5, 64);
+		KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 5, 64), 1UL);
 		ways[i](test, p);
-		KUNIT_EXPECT_EQ_MSG(test, live_at(test, 5, 64), 0UL, "way %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, kmh_kunit_live_at(test, 5, 64), 0UL, "way %u", i);
 		kmheap_free(p);
 		kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
 	}
 	kmheap_rcu_barrier(kmh_kunit_heap(test));
 	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
-	KUNIT_EXPECT_EQ(test, row_of(test, 5, 64, KMH_PROFILE_INUSE).allocs,
+	KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 5, 64, KMH_PROFILE_INUSE).allocs,
 			(unsigned long)ARRAY_SIZE(ways));
 }
 
@@ -390,15 +391,15 @@ static void bulk_frees_sampled_and_others(struct kunit *test)
 
 	for (i = 0; i < 16; i++) {
 		if (i % 8 == 3)
-			profile(test, 1);
-		p[i] = alloc_at(test, 6, 64);
+			kmh_kunit_profile(test, 1);
+		p[i] = kmh_kunit_alloc_at(test, 6, 64);
 		if (i % 8 == 3)
-			profile(test, 0);
+			kmh_kunit_profile(test, 0);
 	}
 	kmheap_free_bulk(16, p);
 	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
-	KUNIT_EXPECT_EQ(test, live_at(test, 6, 64), 0UL);
-	KUNIT_EXPECT_EQ(test, row_of(test, 6, 64, KMH_PROFILE_INUSE).allocs, 1UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 6, 64), 0UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 6, 64, KMH_PROFILE_INUSE).allocs, 1UL);
 }
 
 /* A collection that does not mark a sampled object frees it, and leaves one that is marked. */
@@ -440,9 +441,9 @@ static void nested_allocations_are_known(struct kunit *test)
 	void *p[10];
 	unsigned int i;
 
-	WRITE_ONCE(site_ip, 8);
+	WRITE_ONCE(kmh_kunit_site_ip, 8);
 	kmheap_free(kmheap_alloc(heap, 64, GFP_KERNEL));
-	profile(test, 1);
+	kmh_kunit_profile(test, 1);
 	preempt_disable();
 	mc = this_cpu_ptr(heap->mcache);
 	KUNIT_EXPECT_TRUE(test, kmh_mcache_enter(mc));
@@ -452,10 +453,10 @@ static void nested_allocations_are_known(struct kunit *test)
 	preempt_enable();
 	for (i = 0; i < ARRAY_SIZE(p); i++)
 		KUNIT_ASSERT_NOT_NULL(test, p[i]);
-	KUNIT_EXPECT_EQ(test, live_at(test, 8, 64), (unsigned long)ARRAY_SIZE(p));
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 8, 64), (unsigned long)ARRAY_SIZE(p));
 	for (i = 0; i < ARRAY_SIZE(p); i++)
 		kmheap_free(p[i]);
-	KUNIT_EXPECT_EQ(test, live_at(test, 8, 64), 0UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 8, 64), 0UL);
 }
 
 /* ---- the switch */
@@ -466,24 +467,24 @@ static void a_profile_begins_and_ends(struct kunit *test)
 	struct kmheap *heap = kmh_kunit_heap(test);
 	void *before, *first, *after, *second;
 
-	before = alloc_at(test, 9, 64);
-	profile(test, 1);
-	KUNIT_EXPECT_EQ(test, live_at(test, 9, 64), 0UL);
-	first = alloc_at(test, 9, 64);
-	profile(test, 0);
-	after = alloc_at(test, 9, 64);
-	KUNIT_EXPECT_EQ(test, live_at(test, 9, 64), 1UL);
-	KUNIT_EXPECT_EQ(test, row_of(test, 9, 64, KMH_PROFILE_INUSE).allocs, 1UL);
-	profile(test, 1);
-	KUNIT_EXPECT_EQ(test, live_at(test, 9, 64), 0UL);
-	second = alloc_at(test, 9, 64);
+	before = kmh_kunit_alloc_at(test, 9, 64);
+	kmh_kunit_profile(test, 1);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 9, 64), 0UL);
+	first = kmh_kunit_alloc_at(test, 9, 64);
+	kmh_kunit_profile(test, 0);
+	after = kmh_kunit_alloc_at(test, 9, 64);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 9, 64), 1UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 9, 64, KMH_PROFILE_INUSE).allocs, 1UL);
+	kmh_kunit_profile(test, 1);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 9, 64), 0UL);
+	second = kmh_kunit_alloc_at(test, 9, 64);
 	kmheap_free(first);
 	kmheap_free(before);
 	kmheap_free(after);
-	KUNIT_EXPECT_EQ(test, live_at(test, 9, 64), 1UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 9, 64), 1UL);
 	KUNIT_EXPECT_TRUE(test, heap->flags & KMH_HEAP_PROFILED);
 	kmheap_free(second);
-	profile(test, 0);
+	kmh_kunit_profile(test, 0);
 	KUNIT_EXPECT_FALSE(test, heap->flags & KMH_HEAP_PROFILED);
 	KUNIT_EXPECT_FALSE(test, static_key_enabled(&kmh_watch_key.key));
 	kmh_kunit_expect_conserved(test, heap);
@@ -501,7 +502,7 @@ static bool switch_step(struct kmheap *heap, unsigned int n)
 static void the_period_changes_under_fire(struct kunit *test)
 {
 	kmh_kunit_under_fire(test, kmh_kunit_heap(test), switch_step);
-	profile(test, 0);
+	kmh_kunit_profile(test, 0);
 	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
 }
 
@@ -521,12 +522,12 @@ static void a_switch_without_memory_leaves_nothing(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&kmh_failures_injected), before + 1);
 		KUNIT_EXPECT_EQ(test, heap->profile.period, (size_t)0);
 		KUNIT_EXPECT_FALSE(test, static_key_enabled(&kmh_watch_key.key));
-		kmheap_free(alloc_at(test, 3, 64));
-		KUNIT_EXPECT_EQ(test, row_of(test, 3, 64, KMH_PROFILE_INUSE).allocs, 0UL);
+		kmheap_free(kmh_kunit_alloc_at(test, 3, 64));
+		KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 3, 64, KMH_PROFILE_INUSE).allocs, 0UL);
 	}
 	atomic_long_set(&kmh_fail_nth, 0);
 	KUNIT_EXPECT_EQ(test, nfailed, num_possible_cpus());
-	profile(test, 0);
+	kmh_kunit_profile(test, 0);
 }
 
 /* ---- what is shown */
@@ -536,17 +537,17 @@ static void a_mark_parts_old_from_young(struct kunit *test)
 {
 	void *old, *young;
 
-	profile(test, 1);
-	old = alloc_at(test, 4, 64);
+	kmh_kunit_profile(test, 1);
+	old = kmh_kunit_alloc_at(test, 4, 64);
 	msleep(20);	/* longer than the unit of a record */
 	kmh_watch_mark(kmh_kunit_heap(test));
-	KUNIT_EXPECT_EQ(test, row_of(test, 4, 64, KMH_PROFILE_SINCE).live_objects, 0UL);
-	young = alloc_at(test, 4, 64);
-	KUNIT_EXPECT_EQ(test, row_of(test, 4, 64, KMH_PROFILE_SINCE).live_objects, 1UL);
-	KUNIT_EXPECT_EQ(test, row_of(test, 4, 64, KMH_PROFILE_SINCE).live_bytes, 64UL);
-	KUNIT_EXPECT_EQ(test, live_at(test, 4, 64), 2UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 4, 64, KMH_PROFILE_SINCE).live_objects, 0UL);
+	young = kmh_kunit_alloc_at(test, 4, 64);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 4, 64, KMH_PROFILE_SINCE).live_objects, 1UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 4, 64, KMH_PROFILE_SINCE).live_bytes, 64UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 4, 64), 2UL);
 	kmheap_free(young);
-	KUNIT_EXPECT_EQ(test, row_of(test, 4, 64, KMH_PROFILE_SINCE).live_objects, 0UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 4, 64, KMH_PROFILE_SINCE).live_objects, 0UL);
 	kmheap_free(old);
 }
 
@@ -557,17 +558,17 @@ static void lives_are_counted_by_length(struct kunit *test)
 	unsigned int i, sum = 0;
 	void *p;
 
-	profile(test, 1);
-	p = alloc_at(test, 2, 64);
+	kmh_kunit_profile(test, 1);
+	p = kmh_kunit_alloc_at(test, 2, 64);
 	msleep(50);
 	kmheap_free(p);
-	row = row_of(test, 2, 64, KMH_PROFILE_INUSE);
+	row = kmh_kunit_row_of(test, 2, 64, KMH_PROFILE_INUSE);
 	KUNIT_EXPECT_EQ(test, row.lives[0] + row.lives[1], 0U);	/* not under 16 ms */
 	for (i = 0; i < KMH_SITE_LIVES; i++)
 		sum += row.lives[i];
 	KUNIT_EXPECT_EQ(test, sum, 1U);
-	kmheap_free(alloc_at(test, 12, 64));
-	row = row_of(test, 12, 64, KMH_PROFILE_INUSE);
+	kmheap_free(kmh_kunit_alloc_at(test, 12, 64));
+	row = kmh_kunit_row_of(test, 12, 64, KMH_PROFILE_INUSE);
 	KUNIT_EXPECT_EQ(test, row.lives[KMH_SITE_LIVES - 1], 0U);
 }
 
@@ -581,9 +582,9 @@ static void full_tables_are_told(struct kunit *test)
 	void **p = kvcalloc(n, sizeof(*p), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
-	profile(test, 1);
+	kmh_kunit_profile(test, 1);
 	for (i = 0; i < n; i++)
-		p[i] = alloc_at(test, 1000 + i, 8);
+		p[i] = kmh_kunit_alloc_at(test, 1000 + i, 8);
 	nlost = atomic_long_read(&kmh_sites_lost) - lost;
 	KUNIT_EXPECT_GE(test, nlost, 1000U);
 	while ((site = kmh_site_next(kmh_kunit_heap(test), site)))
@@ -598,16 +599,15 @@ static void full_tables_are_told(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, live, 0UL);
 }
 
-static int profile_init(struct kunit *test)
+int kmh_kunit_profile_init(struct kunit *test)
 {
-	/* They stay, and are in no books. */
 	int err = kmh_stacks_alloc() ?: kmh_sites_alloc() ?: kmh_records_alloc();
 
 	WRITE_ONCE(kmh_kunit_stack, one_frame);
 	return err ?: kmh_kunit_init(test);
 }
 
-static void profile_exit(struct kunit *test)
+void kmh_kunit_profile_exit(struct kunit *test)
 {
 	kmh_kunit_exit(test);
 	WRITE_ONCE(kmh_kunit_stack, NULL);
@@ -633,8 +633,8 @@ static struct kunit_case profile_cases[] = {
 
 static struct kunit_suite profile_suite = {
 	.name = "kmheap_profile",
-	.init = profile_init,
-	.exit = profile_exit,
+	.init = kmh_kunit_profile_init,
+	.exit = kmh_kunit_profile_exit,
 	.test_cases = profile_cases,
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The watch: which allocations of a profiled heap are sampled.
+ * The watch: which allocations of a heap are sampled, and which one is to fail.
  *
  * As in Go's heap profile and TCMalloc's, allocations are sampled by a Poisson process over bytes:
  * the distance to the next sample is drawn from an exponential distribution with the period as its
@@ -17,7 +17,12 @@
  *
  * The stack is saved in the section, with preemption off, as it is needed before anybody else can
  * know the object. Interrupts meanwhile take the road past the mcache, as ever.
+ *
+ * While an allocation of the heap is to fail (fail_nth), nothing is left to the fast paths either,
+ * so each allocation comes to one of the places that ask kmh_watch_fails(), and is counted there.
  */
+#define pr_fmt(fmt) "kmheap: " fmt
+
 #include <linux/cpu.h>
 #include <linux/log2.h>
 #include <linux/mutex.h>
@@ -28,6 +33,7 @@
 #include "cpu/watch.h"
 #include "base/backend.h"
 #include "base/budget.h"
+#include "base/gfp.h"
 #include "cpu/magazine.h"
 #include "cpu/tiny.h"
 #include "heap.h"
@@ -70,7 +76,7 @@ unsigned long kmh_watch_draw(struct kmh_watch *w)
 	u64 x = w->random;
 
 	if (w->period <= 1)
-		return 0;
+		return w->period ? 0 : ULONG_MAX;
 	/* xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators". */
 	x ^= x >> 12;
 	x ^= x << 25;
@@ -147,23 +153,24 @@ static unsigned int kmh_watch_reach(unsigned int spanclass)
 }
 
 /*
- * Leave no more to the fast paths than may be allocated before the next sample. In the section; the
- * class is up to date and open.
+ * Leave no more to the fast paths than may be allocated before the next sample, and nothing while
+ * an allocation is to fail. In the section; the class is up to date and open.
  */
 static void kmh_watch_close(struct kmh_mcache *mc, unsigned int spanclass)
 {
 	size_t reach = kmh_watch_reach(spanclass) * kmh_spanclass_size[spanclass];
 	struct kmh_watch_class *w = &mc->watch->class[spanclass];
+	bool shut = atomic_long_read(&mc->heap->profile.fail_nth);
 	struct kmh_mcslot *c = &mc->slot[spanclass];
 	unsigned long most, excess;
 	long ready, left;
 
-	if (likely(w->until >= reach)) {
+	if (likely(w->until >= reach && !shut)) {
 		w->skip = min(w->until / reach - 1, KMH_WATCH_SKIP);
 		return;
 	}
 	w->closed = true;
-	most = w->until / kmh_spanclass_size[spanclass];
+	most = shut ? 0 : w->until / kmh_spanclass_size[spanclass];
 	ready = c->ready - c->head;
 	if (ready > (long)most) {
 		c->ready = c->head + most;
@@ -283,7 +290,51 @@ noinline void kmh_watch_large_slow(struct kmh_mspan *s)
 	preempt_enable();
 }
 
-/* ---- the period */
+/* ---- the allocation that fails */
+
+/* Count an allocation. Return: is it the one that is to fail? */
+static bool kmh_watch_fail_step(struct kmh_profile *profile)
+{
+	long n = atomic_long_read(&profile->fail_nth), next;
+
+	do {
+		if (!n)
+			return false;
+		next = n > 1 ? n - 1 : READ_ONCE(profile->fail_interval);
+	} while (!atomic_long_try_cmpxchg(&profile->fail_nth, &n, next));
+	return n == 1;
+}
+
+static void kmh_watch_tell(const struct kmheap *heap, const struct kmh_site *site, size_t bytes)
+{
+	unsigned int i;
+
+	pr_info("heap %s: an allocation of %zu bytes gets nothing, as fail_nth wants, from\n",
+		heap->name, bytes);
+	for (i = 0; i < site->depth; i++)
+		pr_info("heap %s:   %pS\n", heap->name, (void *)site->ip[i]);
+}
+
+/* See kmh_watch_fails(). */
+noinline bool kmh_watch_fails_slow(struct kmheap *heap, unsigned int spanclass, size_t bytes,
+				   gfp_t gfp)
+{
+	struct kmh_site *site;
+
+	if (!kmh_watch_fail_step(&heap->profile))
+		return false;
+	kmh_refused(heap, bytes, gfp);
+	preempt_disable();
+	site = kmh_site_here(heap, spanclass);
+	if (site)
+		atomic_long_inc(&site->failed);
+	if (site && !READ_ONCE(heap->profile.fail_interval))
+		kmh_watch_tell(heap, site, bytes);
+	preempt_enable();
+	return true;
+}
+
+/* ---- the switches */
 
 DEFINE_MUTEX(kmh_profile_mutex);	/* see watch.h */
 
@@ -300,6 +351,23 @@ static void kmh_watch_begin(struct kmh_mcache *mc)
 		w->class[i].seen = kmh_mcache_allocs(mc, i);
 		kmh_watch_close(mc, i);
 	}
+}
+
+/* An allocation is to fail from now on: close all classes of a CPU that is watched. */
+static void kmh_watch_shut(struct kmh_mcache *mc)
+{
+	unsigned int i;
+
+	for (i = KMH_SPANCLASS_TINY + 1; i < KMH_NR_SPANCLASSES; i++) {
+		mc->watch->class[i].skip = 0;
+		kmh_watch_reopen_slow(mc, i);
+	}
+	WRITE_ONCE(mc->watch->shut, true);
+}
+
+static bool kmh_watch_not_shut(const struct kmh_mcache *mc)
+{
+	return !READ_ONCE(mc->own_watch->shut);
 }
 
 static void kmh_watch_stop(struct kmh_mcache *mc)
@@ -343,6 +411,15 @@ static void kmh_watch_visit(struct kmheap *heap, void (*fn)(struct kmh_mcache *m
 	while (kmh_mcache_visit(heap, fn, wanted).busy)
 		cond_resched();
 	cpus_read_unlock();
+}
+
+static void kmh_watches_shut(struct kmheap *heap)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		WRITE_ONCE(per_cpu_ptr(heap->mcache, cpu)->own_watch->shut, false);
+	kmh_watch_visit(heap, kmh_watch_shut, kmh_watch_not_shut);
 }
 
 static void kmh_watches_free(struct kmheap *heap)
@@ -395,20 +472,20 @@ fail:
 /* What is sampled stays so, and may be looked at, until the next profile begins. */
 static void kmh_watch_off(struct kmheap *heap)
 {
-	if (!heap->profile.period)
+	if (!heap->profile.watched)
 		return;
 	kmh_watch_visit(heap, kmh_watch_stop, kmh_watch_not_stopped);
 	synchronize_rcu();	/* kmh_watch_other_hits(): nobody has one in hand */
 	static_branch_dec(&kmh_watch_key);
 	kmh_watches_free(heap);
 	WRITE_ONCE(heap->flags, heap->flags & ~KMH_HEAP_PROFILED);
-	WRITE_ONCE(heap->profile.period, 0);
+	heap->profile.watched = false;
 }
 
-/* Forget the last profile of a heap that is not profiled. */
+/* Forget the last profile of a heap that is not watched. */
 static void kmh_watch_forget(struct kmheap *heap)
 {
-	if (!heap->profile.last_period)
+	if (!heap->profile.used)
 		return;
 	mutex_lock(&kmh_profile_mutex);
 	kmh_records_forget(heap);
@@ -417,15 +494,26 @@ static void kmh_watch_forget(struct kmheap *heap)
 	mutex_unlock(&kmh_profile_mutex);
 }
 
-static void kmh_watch_on(struct kmheap *heap, size_t period)
+/* The heap is not watched. Return: 0, and it is; -ENOMEM, and it is not. */
+static int kmh_watch_on(struct kmheap *heap, size_t period)
 {
-	heap->profile.since_ns = ktime_get_real_ns();
-	heap->profile.last_period = period;
-	kmh_watch_mark(heap);
+	int err = kmh_mcaches_make(heap) ?: kmh_stacks_alloc() ?: kmh_sites_alloc() ?:
+		  kmh_records_alloc() ?: kmh_watches_alloc(heap, period);
+
+	if (err)
+		return err;
+	heap->profile.used = true;
+	heap->profile.watched = true;
+	if (period) {
+		heap->profile.since_ns = ktime_get_real_ns();
+		heap->profile.last_period = period;
+		kmh_watch_mark(heap);
+	}
 	WRITE_ONCE(heap->profile.period, period);
 	WRITE_ONCE(heap->flags, heap->flags | KMH_HEAP_PROFILED);
 	static_branch_inc(&kmh_watch_key);
 	kmh_watch_visit(heap, kmh_watch_begin, kmh_watch_not_begun);
+	return 0;
 }
 
 /* What is sampled from now on is younger than the mark. Context: any. */
@@ -450,15 +538,39 @@ int kmh_watch_set_period(struct kmheap *heap, size_t period)
 		return -EINVAL;
 	mutex_lock(&heap->profile.mutex);
 	kmh_watch_off(heap);
-	if (period) {
+	WRITE_ONCE(heap->profile.period, 0);
+	if (period)
 		kmh_watch_forget(heap);
-		err = kmh_mcaches_make(heap) ?: kmh_stacks_alloc() ?: kmh_sites_alloc() ?:
-		      kmh_records_alloc() ?:
-		      kmh_watches_alloc(heap, period);
-		if (!err)
-			kmh_watch_on(heap, period);
-	}
+	if (period || atomic_long_read(&heap->profile.fail_nth))
+		err = kmh_watch_on(heap, period);
 	mutex_unlock(&heap->profile.mutex);
+	return err;
+}
+
+/*
+ * Let the @n-th allocation from now on that a client asks @heap for get NULL, and then each
+ * profile.fail_interval-th; 0: none. All are counted that begin after the return. The heap is
+ * watched, which costs time, until 0 is set. Context: process context; sleeps.
+ * Return: 0; -EINVAL for an @n over LONG_MAX; -ENOMEM as for kmh_watch_set_period(), and none fails.
+ */
+int kmh_watch_set_fail(struct kmheap *heap, unsigned long n)
+{
+	struct kmh_profile *profile = &heap->profile;
+	int err = 0;
+
+	if (n > LONG_MAX)
+		return -EINVAL;
+	mutex_lock(&profile->mutex);
+	atomic_long_set(&profile->fail_nth, n);
+	if (n && profile->watched)
+		kmh_watches_shut(heap);
+	else if (n)
+		err = kmh_watch_on(heap, 0);
+	else if (!profile->period)
+		kmh_watch_off(heap);
+	if (err)
+		atomic_long_set(&profile->fail_nth, 0);
+	mutex_unlock(&profile->mutex);
 	return err;
 }
 
@@ -484,8 +596,9 @@ void kmh_watch_end(struct kmheap *heap)
 
 	while ((mc = kmh_next_mcache(heap, &cpu)))
 		WRITE_ONCE(mc->watch, NULL);
+	atomic_long_set(&heap->profile.fail_nth, 0);
 	kmh_watch_forget(heap);		/* waits for a grace period: nobody has a watch in hand */
-	if (!heap->profile.period)
+	if (!heap->profile.watched)
 		return;
 	kmh_watches_free(heap);
 	atomic_inc(&kmh_watches_ended);

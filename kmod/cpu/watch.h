@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Private: which allocations of a profiled heap are sampled; see watch.c. */
+/* Private: which allocations of a heap are sampled, and which one is to fail; see watch.c. */
 #ifndef _KMHEAP_WATCH_H
 #define _KMHEAP_WATCH_H
 
+#include <linux/atomic.h>
+#include <linux/gfp.h>
 #include <linux/jump_label.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
@@ -12,10 +14,14 @@
 /* The profile of a heap, or what is left of the last one. */
 struct kmh_profile {
 	struct mutex mutex;	/* one switch at a time; not for the end of a heap */
+	bool watched;		/* the CPUs have their watches */
+	bool used;		/* there may be sites of the heap */
 	size_t period;		/* 0: the heap is not profiled */
 	size_t last_period;	/* 0: it never was */
 	u32 mark;		/* kmh_record_now() of the last mark */
 	u64 since_ns, mark_ns;	/* wall clock: when the profile began, and of the mark */
+	atomic_long_t fail_nth;	/* allocations up to the one that fails; 0: none is to */
+	unsigned long fail_interval;	/* then every so many more; 0: none */
 };
 
 /* How far a class of a CPU is from its next sample. */
@@ -26,11 +32,12 @@ struct kmh_watch_class {
 	u16 skip;		/* trips that need not look */
 };
 
-/* What a CPU has of a heap that is profiled. In the section, but for @period and @other_at. */
+/* What a CPU has of a heap that is watched. In the section, but for @period and @other_at. */
 struct kmh_watch {
-	size_t period;		/* bytes between samples, on average; 1: every object */
+	size_t period;		/* bytes between samples, on average; 1: every object, 0: none */
 	u64 random;
 	unsigned long other_at;	/* mc->watch_other of the next hit past the classes */
+	bool shut;		/* it has closed for an allocation that is to fail */
 	struct kmh_watch_class class[KMH_NR_SPANCLASSES];
 };
 
@@ -42,7 +49,7 @@ extern struct mutex kmh_profile_mutex;
 /* A larger period would overflow a distance. */
 #define KMH_PERIOD_MOST	((size_t)LONG_MAX / 32)
 
-/* Is the mcache's heap profiled? In the section. One no-operation where no heap is. */
+/* Is the mcache's heap watched? In the section. One no-operation where no heap is. */
 static __always_inline bool kmh_watched(const struct kmh_mcache *mc)
 {
 	return static_branch_unlikely(&kmh_watch_key) && READ_ONCE(mc->watch);
@@ -56,6 +63,8 @@ void kmh_watch_reopen_slow(struct kmh_mcache *mc, unsigned int spanclass);
 void kmh_watch_one_slow(struct kmheap *heap, unsigned int spanclass, void *p);
 void kmh_watch_large_slow(struct kmh_mspan *s);
 int kmh_watch_set_period(struct kmheap *heap, size_t period);
+int kmh_watch_set_fail(struct kmheap *heap, unsigned long n);
+bool kmh_watch_fails_slow(struct kmheap *heap, unsigned int spanclass, size_t bytes, gfp_t gfp);
 void kmh_watch_mark(struct kmheap *heap);
 void kmh_watch_end(struct kmheap *heap);
 void kmh_watch_heap_init(struct kmheap *heap);
@@ -75,6 +84,17 @@ static __always_inline void kmh_watch_one(struct kmheap *heap, unsigned int span
 {
 	if (static_branch_unlikely(&kmh_watch_key) && p)
 		kmh_watch_one_slow(heap, spanclass, p);
+}
+
+/*
+ * Is the allocation of @bytes that a client asks for one that is to fail (fail_nth)? It has been
+ * refused then. To be asked once for each allocation, before anything is tried. Context: any.
+ */
+static __always_inline bool kmh_watch_fails(struct kmheap *heap, unsigned int spanclass,
+					    size_t bytes, gfp_t gfp)
+{
+	return static_branch_unlikely(&kmh_watch_key) &&
+	       kmh_watch_fails_slow(heap, spanclass, bytes, gfp);
 }
 
 /* A large object or a run of pages was allocated. Context: any. */

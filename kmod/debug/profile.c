@@ -49,6 +49,7 @@ static void kmh_profile_copy(struct kmh_profile_row *row, struct kmh_site *site)
 	row->live_bytes = atomic_long_read(&site->live_bytes);
 	row->allocs = atomic_long_read(&site->allocs);
 	row->alloc_bytes = atomic_long_read(&site->alloc_bytes);
+	row->failed = atomic_long_read(&site->failed);
 	for (i = 0; i < KMH_SITE_LIVES; i++)
 		row->lives[i] = atomic_read(&site->lives[i]);
 	memcpy(row->ip, site->ip, row->depth * sizeof(*row->ip));
@@ -138,6 +139,7 @@ static void kmh_profile_add(struct kmh_profile_row *to, const struct kmh_profile
 	to->live_bytes += row->live_bytes;
 	to->allocs += row->allocs;
 	to->alloc_bytes += row->alloc_bytes;
+	to->failed += row->failed;
 	for (i = 0; i < KMH_SITE_LIVES; i++)
 		to->lives[i] += row->lives[i];
 }

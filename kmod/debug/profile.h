@@ -14,6 +14,7 @@ struct kmh_profile_row {
 	u8 spanclass, depth;
 	unsigned long live_objects, live_bytes;
 	unsigned long allocs, alloc_bytes;
+	unsigned long failed;
 	unsigned int lives[KMH_SITE_LIVES];
 	unsigned long ip[KMH_SITE_FRAMES];
 	const struct kmh_frame_name *names;
@@ -22,6 +23,7 @@ struct kmh_profile_row {
 enum kmh_profile_kind {
 	KMH_PROFILE_INUSE,	/* everything since the profile began */
 	KMH_PROFILE_SINCE,	/* what was allocated since the mark, and is live */
+	KMH_PROFILE_FAILED,	/* allocations that were made to fail */
 };
 
 struct kmh_profile_snapshot {

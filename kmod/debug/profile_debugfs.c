@@ -20,6 +20,11 @@ struct kmh_profile_reader {
 
 static void kmh_show_profile_head(struct seq_file *m, const struct kmh_profile_reader *reader)
 {
+	static const char * const kinds[] = {
+		[KMH_PROFILE_INUSE] = "inuse",
+		[KMH_PROFILE_SINCE] = "since",
+		[KMH_PROFILE_FAILED] = "failed",
+	};
 	const struct kmh_profile_snapshot *snap = reader->snap;
 	struct kmheap *heap = reader->heap;
 	unsigned long samples = 0;
@@ -28,7 +33,7 @@ static void kmh_show_profile_head(struct seq_file *m, const struct kmh_profile_r
 	for (i = 0; i < snap->n; i++)
 		samples += snap->row[i].allocs;
 	seq_puts(m, "kmheap profile 1\n");
-	seq_printf(m, "kind %s\n", snap->kind == KMH_PROFILE_SINCE ? "since" : "inuse");
+	seq_printf(m, "kind %s\n", kinds[snap->kind]);
 	seq_printf(m, "heap %s\n", heap->name);
 	seq_printf(m, "owner %s\n", heap->owner ? module_name(heap->owner) : "none");
 	seq_printf(m, "period_bytes %zu\n", snap->period);
@@ -62,7 +67,7 @@ static int kmh_profile_show(struct seq_file *m, void *unused)
 	kmh_show_profile_head(m, reader);
 	seq_puts(m, "columns site live_objects live_bytes allocs alloc_bytes\n");
 	for (row = snap->row; row < snap->row + snap->n && !seq_has_overflowed(m); row++) {
-		if (snap->kind == KMH_PROFILE_SINCE && !row->live_objects)
+		if (!(snap->kind == KMH_PROFILE_SINCE ? row->live_objects : row->allocs))
 			continue;
 		seq_printf(m, "site %u %lu %lu %lu %lu\n", row->number, row->live_objects,
 			   row->live_bytes, row->allocs, row->alloc_bytes);
@@ -88,6 +93,25 @@ static int kmh_lifetimes_show(struct seq_file *m, void *unused)
 		for (i = 0; i < KMH_SITE_LIVES; i++)
 			seq_printf(m, " %u", row->lives[i]);
 		seq_putc(m, '\n');
+		kmh_show_profile_stack(m, row);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Allocations that were made to fail, by site. */
+static int kmh_failed_show(struct seq_file *m, void *unused)
+{
+	const struct kmh_profile_reader *reader = m->private;
+	const struct kmh_profile_snapshot *snap = reader->snap;
+	const struct kmh_profile_row *row;
+
+	kmh_show_profile_head(m, reader);
+	seq_puts(m, "columns site failed\n");
+	for (row = snap->row; row < snap->row + snap->n && !seq_has_overflowed(m); row++) {
+		if (!row->failed)
+			continue;
+		seq_printf(m, "site %u %lu\n", row->number, row->failed);
 		kmh_show_profile_stack(m, row);
 		cond_resched();
 	}
@@ -153,6 +177,7 @@ static const struct file_operations kmh_##name##_fops = {				\
 KMH_PROFILE_FILE(profile, KMH_PROFILE_INUSE, kmh_profile_show);
 KMH_PROFILE_FILE(profile_since, KMH_PROFILE_SINCE, kmh_profile_show);
 KMH_PROFILE_FILE(lifetimes, KMH_PROFILE_INUSE, kmh_lifetimes_show);
+KMH_PROFILE_FILE(failed, KMH_PROFILE_FAILED, kmh_failed_show);
 
 static int kmh_mark_get(void *data, u64 *val)
 {
@@ -172,6 +197,41 @@ static int kmh_mark_set(void *data, u64 val)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(kmh_mark_fops, kmh_mark_get, kmh_mark_set, "%llu\n");
 
+static int kmh_heap_fail_nth_get(void *data, u64 *val)
+{
+	struct kmheap *heap = data;
+
+	*val = atomic_long_read(&heap->profile.fail_nth);
+	return 0;
+}
+
+static int kmh_heap_fail_nth_set(void *data, u64 val)
+{
+	return kmh_watch_set_fail(data, val);
+}
+DEFINE_DEBUGFS_ATTRIBUTE(kmh_heap_fail_nth_fops, kmh_heap_fail_nth_get, kmh_heap_fail_nth_set,
+			 "%llu\n");
+
+static int kmh_fail_interval_get(void *data, u64 *val)
+{
+	struct kmheap *heap = data;
+
+	*val = READ_ONCE(heap->profile.fail_interval);
+	return 0;
+}
+
+static int kmh_fail_interval_set(void *data, u64 val)
+{
+	struct kmheap *heap = data;
+
+	if (val > LONG_MAX)
+		return -EINVAL;
+	WRITE_ONCE(heap->profile.fail_interval, val);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(kmh_fail_interval_fops, kmh_fail_interval_get, kmh_fail_interval_set,
+			 "%llu\n");
+
 KMH_BYTES_FILE(profile_period, heap->profile.period, kmh_watch_set_period);
 
 void kmh_profile_add_files(struct kmheap *heap, struct dentry *dir)
@@ -181,4 +241,7 @@ void kmh_profile_add_files(struct kmheap *heap, struct dentry *dir)
 	debugfs_create_file("profile_since", 0400, dir, heap, &kmh_profile_since_fops);
 	debugfs_create_file("lifetimes", 0400, dir, heap, &kmh_lifetimes_fops);
 	debugfs_create_file_unsafe("mark", 0600, dir, heap, &kmh_mark_fops);
+	debugfs_create_file_unsafe("fail_nth", 0600, dir, heap, &kmh_heap_fail_nth_fops);
+	debugfs_create_file_unsafe("fail_interval", 0600, dir, heap, &kmh_fail_interval_fops);
+	debugfs_create_file("failed", 0400, dir, heap, &kmh_failed_fops);
 }

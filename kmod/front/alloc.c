@@ -4,7 +4,7 @@
  *
  * The fast path, in words: preemption off; this CPU's mcache; its flag; the oldest object in the
  * magazine of the class, if enough are in it, or the lowest slot of its window. Everything else is
- * kmh_alloc_slow().
+ * kmh_alloc_find().
  */
 #include <linux/export.h>
 #include <linux/mm.h>
@@ -80,13 +80,13 @@ static void *kmh_alloc_grow(struct kmheap *heap, struct kmh_node *node, unsigned
 }
 
 /*
- * An allocation that neither magazine nor window could serve. In a heap with KMHEAP_HWCACHE_ALIGN
- * the classes whose size is no multiple of a cache line never get a span, so every request for one
+ * An allocation that neither magazine nor window could serve, and that is not to fail
+ * (kmh_watch_fails()). In a heap with KMHEAP_HWCACHE_ALIGN the classes whose size is no multiple of a cache line never get a span, so every request for one
  * ends up here and is sent on to a class whose size is.
  * Context: what @gfp says.
  * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).
  */
-noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t gfp)
+noinline void *kmh_alloc_find(struct kmheap *heap, unsigned int spanclass, gfp_t gfp)
 {
 	struct kmh_node *node;
 	void *p;
@@ -115,9 +115,25 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 	return p;
 }
 
+/* An allocation that has not been in this CPU's section. Otherwise as kmh_alloc_find(). */
+noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t gfp)
+{
+	if (kmh_watch_fails(heap, spanclass, kmh_spanclass_size[spanclass], gfp))
+		return NULL;
+	return kmh_alloc_find(heap, spanclass, gfp);
+}
+
+/* In the section of @mc, preemption off; both have ended at return. Always NULL. */
+static noinline void *kmh_alloc_failed_unpin(struct kmh_mcache *mc)
+{
+	kmh_mcache_leave(mc);
+	preempt_enable();
+	return NULL;
+}
+
 /*
  * The cached span has no free slot: refill at once, while the section is held. Heaps with
- * KMHEAP_HWCACHE_ALIGN do not: kmh_alloc_slow() maps their classes first.
+ * KMHEAP_HWCACHE_ALIGN do not: kmh_alloc_find() maps their classes first.
  * Context: in the section of @mc, preemption off; both have ended at return.
  */
 static noinline void *kmh_alloc_refill_unpin(struct kmh_mcache *mc, unsigned long spanclass,
@@ -133,7 +149,7 @@ static noinline void *kmh_alloc_refill_unpin(struct kmh_mcache *mc, unsigned lon
 	kmh_mcache_leave(mc);
 	preempt_enable();
 	if (unlikely(!p))
-		return kmh_alloc_slow(heap, spanclass, gfp);
+		return kmh_alloc_find(heap, spanclass, gfp);
 	might_alloc(gfp);
 	if (want_init_on_alloc(gfp))
 		kmh_clear(p, kmh_spanclass_size[spanclass]);
@@ -144,8 +160,11 @@ static noinline void *kmh_alloc_refill_unpin(struct kmh_mcache *mc, unsigned lon
 static noinline void *kmh_alloc_reload_unpin(struct kmh_mcache *mc, unsigned long spanclass,
 					     gfp_t gfp)
 {
-	void *p = kmh_mcache_take(mc, spanclass);
+	void *p;
 
+	if (kmh_watch_fails(mc->heap, spanclass, kmh_spanclass_size[spanclass], gfp))
+		return kmh_alloc_failed_unpin(mc);
+	p = kmh_mcache_take(mc, spanclass);
 	if (unlikely(!p))
 		return kmh_alloc_refill_unpin(mc, spanclass, gfp);
 	kmh_mcache_leave(mc);
@@ -296,9 +315,12 @@ void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, 
  */
 static void *kmh_alloc_node(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid)
 {
+	unsigned int spanclass;
 	void *p;
 
 	if (kmh_heap_sanitized(heap)) {
+		if (kmh_watch_fails(heap, KMH_SPANCLASS_LARGE, size, gfp))
+			return NULL;
 		p = kmh_sanitize_alloc(heap, size, align, gfp, nid, false);
 		if (p || gfp & (__GFP_THISNODE | KMH_GFP_ZONES))
 			return p;
@@ -313,8 +335,10 @@ static void *kmh_alloc_node(struct kmheap *heap, size_t size, size_t align, gfp_
 	might_alloc(gfp);
 	if (!kmh_gfp_ok(heap, size, gfp))
 		return NULL;
-	p = kmh_alloc_on_node(heap, kmh_spanclass(kmh_size_to_class_aligned(size, align), false),
-			      gfp, nid);
+	spanclass = kmh_spanclass(kmh_size_to_class_aligned(size, align), false);
+	if (kmh_watch_fails(heap, spanclass, size, gfp))
+		return NULL;
+	p = kmh_alloc_on_node(heap, spanclass, gfp, nid);
 	if (!p && !(gfp & __GFP_THISNODE))
 		p = kmheap_alloc_aligned_noprof(heap, size, align, gfp);
 	else if (!p)

@@ -105,8 +105,13 @@ size_t kmheap_alloc_bulk_noprof(struct kmheap *heap, size_t size, gfp_t gfp, siz
 	if (unlikely(gfp & (__GFP_NOFAIL | KMH_GFP_ZONES)) && !kmh_gfp_ok(heap, size, gfp))
 		return 0;
 	spanclass = kmh_spanclass(kmh_size_to_class(size), false);
-	if (unlikely(heap->flags & KMHEAP_HWCACHE_ALIGN))
-		spanclass = kmh_aligned_spanclass(spanclass);
+	if (unlikely(heap->flags & (KMHEAP_HWCACHE_ALIGN | KMH_HEAP_PROFILED))) {
+		/* One of them may be the one to fail. */
+		if (atomic_long_read(&heap->profile.fail_nth))
+			return kmh_alloc_each(heap, size, gfp, n, p);
+		if (heap->flags & KMHEAP_HWCACHE_ALIGN)
+			spanclass = kmh_aligned_spanclass(spanclass);
+	}
 	return kmh_alloc_bulk_small(heap, spanclass, gfp, n, p);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_bulk_noprof);

@@ -25,11 +25,14 @@ struct kmh_node;
 #define KMH_ALIGN_MAX_BYTES	(4096UL << 10)
 
 void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t gfp);
+void *kmh_alloc_find(struct kmheap *heap, unsigned int spanclass, gfp_t gfp);
 unsigned int kmh_aligned_spanclass(unsigned int spanclass);
 void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, int nid);
 
 void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid,
 		      enum kmh_span_state state, bool noscan);
+void *kmh_large_find(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid,
+		     enum kmh_span_state state, bool noscan);
 
 int kmh_node_next_nearest(struct kmheap *heap, int from, int last);
 void *kmh_node_alloc_elsewhere(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,

@@ -158,12 +158,12 @@ static struct kmh_mspan *kmh_large_in_nmi(struct kmh_request *r)
 
 /*
  * An object of @bytes, more than 0, with a span of its own, on node @nid or NUMA_NO_NODE; for
- * @state KMH_SPAN_MANUAL a run of pages. @noscan: it holds no pointers.
+ * @state KMH_SPAN_MANUAL a run of pages. @noscan: it holds no pointers. It is not to fail.
  * Context: what @gfp says.
  * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).
  */
-void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid,
-		      enum kmh_span_state state, bool noscan)
+void *kmh_large_find(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid,
+		     enum kmh_span_state state, bool noscan)
 {
 	struct kmh_request r = {
 		.heap = heap, .bytes = bytes, .npages = kmh_large_pages(bytes),
@@ -240,6 +240,8 @@ void *kmheap_alloc_user_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 		return NULL;
 	if (unlikely(READ_ONCE(heap->ended)))
 		return kmh_tombstone_alloc(heap, _RET_IP_);
+	if (kmh_watch_fails(heap, KMH_SPANCLASS_LARGE, size, gfp))
+		return NULL;
 	if (size && size >> PAGE_SHIFT < totalram_pages() && kmh_alloc_may_grow(gfp) &&
 	    heap->backing != KMH_BACKING_LINEAR)
 		s = kmh_large_user(heap, size, gfp);
@@ -253,3 +255,12 @@ void *kmheap_alloc_user_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 	return (void *)s->base;
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_user_noprof);
+
+/* kmh_large_find() for an allocation of a client's that may be the one to fail. */
+void *kmh_large_alloc(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp, int nid,
+		      enum kmh_span_state state, bool noscan)
+{
+	if (kmh_watch_fails(heap, KMH_SPANCLASS_LARGE, bytes, gfp))
+		return NULL;
+	return kmh_large_find(heap, bytes, align, gfp, nid, state, noscan);
+}

@@ -54,9 +54,9 @@ static void *kmh_sanitize_place(struct kmheap *heap, size_t size, size_t align, 
 	if (padded <= KMHEAP_MAX_SMALL)
 		class = kmh_size_to_class_aligned(padded, align);
 	if (!class)
-		return kmh_large_alloc(heap, padded, align, gfp, nid, KMH_SPAN_LARGE, noscan);
+		return kmh_large_find(heap, padded, align, gfp, nid, KMH_SPAN_LARGE, noscan);
 	if (nid == NUMA_NO_NODE)
-		return kmh_alloc_slow(heap, kmh_spanclass(class, noscan), gfp);
+		return kmh_alloc_find(heap, kmh_spanclass(class, noscan), gfp);
 	p = kmh_alloc_on_node(heap, kmh_spanclass(class, noscan), gfp, nid);
 	if (!p)
 		kmh_refused(heap, padded, gfp);
@@ -92,6 +92,9 @@ void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t g
 		kmh_refused(heap, size, gfp);
 		return NULL;
 	}
+	/* kmh_alloc_node() has asked already. */
+	if (nid == NUMA_NO_NODE && kmh_watch_fails(heap, KMH_SPANCLASS_LARGE, size, gfp))
+		return NULL;
 	p = kmh_sanitize_place(heap, size, align, gfp, nid, noscan);
 	while (!p && kmh_quarantine_drain(heap, 0)) {
 		kmh_unrefused(heap, gfp);

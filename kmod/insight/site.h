@@ -47,6 +47,7 @@ struct kmh_site {
 	atomic_long_t live_bytes;
 	atomic_long_t allocs;
 	atomic_long_t alloc_bytes;
+	atomic_long_t failed;		/* allocations that were made to fail; these are no samples */
 	atomic_t lives[KMH_SITE_LIVES];
 	unsigned long ip[KMH_SITE_FRAMES];
 	struct kmh_frame_name *names;	/* of some of the addresses */

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Runs a command again and again, and lets another allocation of a heap fail each time."""
+import argparse
+import errno
+import os
+import re
+import subprocess
+import sys
+
+from .. import sites, term
+from ..tree import MODULE, ToolError, Vanished, text_of, why
+
+HELP = "let each allocation of a command fail in turn"
+EXAMPLE = """kmheap inject strtab -- ./test.sh
+      runs test.sh with the first allocation of heap strtab failing, then with
+      the second, and so on, until there is one that it does not come to
+  kmheap inject strtab -- insmod strtab.ko
+      the same of an init function, which makes the heap"""
+LOG = "/dev/kmsg"
+MOST = 1000
+FAILED = re.compile(r"kmheap: heap (.*): an allocation of (\d+) bytes gets nothing, ")
+FRAME = re.compile(r"kmheap: heap (.*):   (\S+)\+0x[0-9a-f]+/")
+AMISS = re.compile(r"\b(?:BUG|WARNING|Oops|KASAN|UBSAN|general protection)\b|"
+                   r"kmheap: heap .* destroyed with ")
+REASONS = {errno.EINVAL: "the kernel refuses this number",
+           errno.ENOMEM: "no memory for the table of sites, or a limit forbids it"}
+
+
+def arguments(p):
+    p.add_argument("heap", metavar="HEAP", help="its name; the heap need not be there yet")
+    p.add_argument("--most", metavar="N", type=term.positive, default=MOST,
+                   help="give up after so many runs; default %d" % MOST)
+    p.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER,
+                   help="what to run, behind --")
+
+
+class Log:
+    """The kernel's log from now on."""
+
+    def __init__(self):
+        try:
+            self.fd = os.open(LOG, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError as error:
+            raise ToolError("%s: %s" % (LOG, why(error))) from None
+        os.lseek(self.fd, 0, os.SEEK_END)
+
+    def news(self):
+        """The messages since the last time."""
+        found = []
+        while True:
+            try:
+                record = os.read(self.fd, 8192)
+            except BlockingIOError:
+                record = b""
+            except BrokenPipeError:     # some were overwritten before they were read
+                continue
+            if not record:
+                return found
+            for line in record.decode("ascii", "replace").splitlines():
+                if not line.startswith(" "):
+                    found.append(text_of(line.partition(";")[2]))
+
+
+class Run:
+    """What came of one run: the allocation that failed, if one did, and what else is in the log."""
+
+    def __init__(self, heap, status, log):
+        self.status, self.stack, self.bytes = status, None, 0
+        self.amiss = [line for line in log if AMISS.search(line)]
+        inside = False
+        for line in log:
+            failed = FAILED.match(line)
+            frame = FRAME.match(line)
+            if failed and failed.group(1) == heap and self.stack is None:
+                self.stack, self.bytes, inside = [], int(failed.group(2)), True
+            elif inside and frame and frame.group(1) == heap:
+                self.stack.append(frame.group(2))
+            else:
+                inside = False
+
+
+class Switch:
+    """Where the number of the allocation that is to fail is written."""
+
+    def __init__(self, tree, name):
+        self.tree, self.name = tree, name
+        self.file = os.path.join(MODULE, "parameters", "heap_fail_nth")
+
+    def set(self, n):
+        """Of the heap, if it is there, and else of those that are made from now on."""
+        try:
+            self.tree.heap(self.name).write("fail_nth", str(n), REASONS)
+            return
+        except Vanished:
+            pass
+        except ToolError:
+            if os.path.isdir(os.path.join(self.tree.root, "heaps", self.name)):
+                raise
+        self.set_new(n)
+
+    def set_new(self, n):
+        try:
+            with open(self.file, "wb", buffering=0,
+                      opener=lambda path, _: os.open(path, os.O_WRONLY)) as out:
+                out.write(b"%d\n" % n)
+        except OSError as error:
+            raise ToolError("%s: %s" % (self.file, why(error))) from None
+
+    def off(self):
+        self.set_new(0)
+        self.set(0)
+
+
+def row(n, run):
+    ended = "exit %d" % run.status if run.status >= 0 else "signal %d" % -run.status
+    return ["%d" % n, ended, term.thousands(run.bytes), "%d" % len(run.amiss)]
+
+
+def run(args, tree):
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    if not command:
+        raise ToolError("there is no command: kmheap inject HEAP -- COMMAND")
+    if not tree.live:
+        raise ToolError("inject changes the module that runs, and --root names a copy")
+    switch, log = Switch(tree, args.heap), Log()
+    runs = []
+    try:
+        for n in range(1, args.most + 1):
+            switch.set(n)
+            log.news()
+            try:
+                done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=2, check=False)
+            except OSError as error:
+                raise ToolError("%s: %s" % (text_of(command[0]), why(error))) from None
+            run_ = Run(args.heap, done.returncode, log.news())
+            if run_.stack is None:
+                break
+            runs.append(run_)
+    finally:
+        switch.off()
+    paint, width = term.Paint(sys.stdout), term.width(sys.stdout)
+    print(paint("%s: %s allocations failed, one in each run%s" % (
+        args.heap, term.thousands(len(runs)),
+        "" if len(runs) < args.most else "; there may be more"), "bold"))
+    if runs:
+        table = [["n", "command", "bytes", "log"]] + [row(n, r) for n, r in enumerate(runs, 1)]
+        print("\n".join(sites.with_stacks(table, [r.stack for r in runs],
+                                          [not r.amiss for r in runs], paint, width)))
+    for n, run_ in enumerate(runs, 1):
+        for line in run_.amiss:
+            print("%d: %s" % (n, line))
+    return 1 if any(r.amiss for r in runs) else 0

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0
+"""inject, with a kernel that is a folder, and a client that is a script."""
+import os
+import unittest
+from unittest import mock
+
+from common import RECORDED, Case
+from kmheap_insight import tree
+from kmheap_insight.verbs import inject
+
+# Allocates at three places; the second one is not looked at, and the third leaves an object.
+CLIENT = """#!/bin/sh
+if [ -d "$1/heaps/$2" ]; then file=$1/heaps/$2/fail_nth; else file=$3/parameters/heap_fail_nth; fi
+n=$(cat "$file")
+i=0
+for name in first second third; do
+    i=$((i + 1))
+    [ "$i" = "$n" ] || continue
+    echo 0 >"$file"
+    {
+        echo "6,1,1,-;kmheap: heap other:   elsewhere+0x1/0x2"
+        echo "6,1,1,-;kmheap: heap $2: an allocation of $((i * 1000)) bytes gets nothing, as"
+        echo "6,1,1,-;kmheap: heap $2:   $name+0x1a/0x30 [client]"
+        echo " SUBSYSTEM=module"
+        echo "6,1,1,-;kmheap: heap $2:   client_init+0x1/0x2 [client]"
+        echo "6,1,1,-;something else"
+        echo "6,1,1,-;kmheap: heap $2:   no_frame_of_it+0x1/0x2"
+    } >>"$4"
+    case $i in
+    1) exit 3 ;;
+    2) echo "4,1,1,-;BUG: kernel NULL pointer dereference, address: 0" >>"$4"; kill -9 $$ ;;
+    3) echo "4,1,1,-;kmheap: heap $2 destroyed with 1 live objects of 64 bytes" >>"$4"; exit 1 ;;
+    esac
+done
+"""
+
+
+class Inject(Case):
+    def setUp(self):
+        super().setUp()
+        os.makedirs(os.path.join(self.folder, "debug"))
+        root = os.path.join(self.folder, "debug", "kmheap")
+        os.rename(self.copy(), root)
+        self.module = os.path.join(self.folder, "module")
+        os.makedirs(os.path.join(self.module, "parameters"))
+        self.param = os.path.join(self.module, "parameters", "heap_fail_nth")
+        self.nth = os.path.join(root, "heaps", "strtab", "fail_nth")
+        self.log = os.path.join(self.folder, "kmsg")
+        for path, text in ((self.param, "0\n"), (self.nth, "0\n"), (self.log, "4,1,1,-;BUG: old\n")):
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
+        self.client = os.path.join(self.folder, "client")
+        with open(self.client, "w", encoding="ascii") as file:
+            file.write(CLIENT)
+        os.chmod(self.client, 0o755)
+        for where, name, value in ((tree, "DEBUGFS", os.path.join(self.folder, "debug")),
+                                   (inject, "MODULE", self.module), (inject, "LOG", self.log)):
+            patch = mock.patch.object(where, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def inject(self, heap, *options, status=1):
+        root = os.path.join(self.folder, "debug", "kmheap")
+        return self.tool("inject", *options, heap, "--", self.client, root, heap, self.module,
+                         self.log, root=None, status=status).splitlines()
+
+    def contents(self, path):
+        with open(path, encoding="ascii") as file:
+            return file.readline()
+
+    def test_a_heap_that_is_there(self):
+        lines = self.inject("strtab")
+        self.assertEqual(lines[0], "strtab: 3 allocations failed, one in each run")
+        self.assertEqual([line.split("  ")[-1] for line in lines[2:5]],
+                         [name + " < client_init" for name in ("first", "second", "third")])
+        self.assertEqual([line.split()[:5] for line in lines[2:5]],
+                         [["1", "exit", "3", "1,000", "0"], ["2", "signal", "9", "2,000", "1"],
+                          ["3", "exit", "1", "3,000", "1"]])
+        self.assertEqual(lines[5:], [
+            "2: BUG: kernel NULL pointer dereference, address: 0",
+            "3: kmheap: heap strtab destroyed with 1 live objects of 64 bytes"])
+        self.assertEqual(self.contents(self.nth), "0\n")
+        self.assertEqual(self.contents(self.param), "0\n")
+
+    def test_a_heap_that_the_command_makes(self):
+        lines = self.inject("coming")
+        self.assertEqual(lines[0], "coming: 3 allocations failed, one in each run")
+        self.assertEqual(self.contents(self.param), "0\n")
+
+    def test_it_gives_up(self):
+        lines = self.inject("strtab", "--most", "1", status=0)
+        self.assertEqual(lines[0],
+                         "strtab: 1 allocations failed, one in each run; there may be more")
+
+    def test_what_cannot_be(self):
+        self.refused("there is no command", "inject", "strtab", root=None)
+        self.refused("there is no command", "inject", "strtab", "--", root=None)
+        self.refused("/nowhere: No such file", "inject", "strtab", "--", "/nowhere", root=None)
+        self.assertEqual(self.contents(self.nth), "0\n")
+        self.refused("--root names a copy", "inject", "strtab", "--", "true", root=RECORDED)
+        os.remove(self.param)
+        self.refused("heap_fail_nth: ", "inject", "coming", "--", "true", root=None)
+
+
+if __name__ == "__main__":
+    unittest.main()
