@@ -507,6 +507,8 @@ static int kmh_watch_on(struct kmheap *heap, size_t period)
 	if (period) {
 		heap->profile.since_ns = ktime_get_real_ns();
 		heap->profile.last_period = period;
+		heap->profile.peak_bytes = 0;
+		heap->profile.peak_ns = heap->profile.since_ns;
 		kmh_watch_mark(heap);
 	}
 	WRITE_ONCE(heap->profile.period, period);
@@ -521,6 +523,49 @@ void kmh_watch_mark(struct kmheap *heap)
 {
 	WRITE_ONCE(heap->profile.mark, kmh_record_now());
 	WRITE_ONCE(heap->profile.mark_ns, ktime_get_real_ns());
+}
+
+/* Bytes of pages in use, of a heap that goes on. */
+static size_t kmh_watch_used(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	size_t pages = 0;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid)))
+		pages += READ_ONCE(node->mheap.pa.npages) - READ_ONCE(node->mheap.pa.nfree) +
+			 READ_ONCE(node->mheap.own_pa.npages) - READ_ONCE(node->mheap.own_pa.nfree);
+	return pages << KMH_PAGE_SHIFT;
+}
+
+/*
+ * If a heap that is profiled uses more than it did at its peak, remember what is live of each
+ * site: this is the peak now. That is so where the heap is about to grow, when the scavenger looks,
+ * and, @any, when somebody asks for the peak; the others want to see a sixteenth more. Context:
+ * process context; waits for nobody but, @any, who else asks.
+ */
+void kmh_watch_peak(struct kmheap *heap, bool any)
+{
+	struct kmh_profile *profile = &heap->profile;
+	struct kmh_site *site = NULL;
+	size_t used;
+
+	if (!READ_ONCE(profile->period))
+		return;
+	used = kmh_watch_used(heap);
+	if (used <= READ_ONCE(profile->peak_bytes) + (any ? 0 : profile->peak_bytes / 16))
+		return;
+	if (any)
+		mutex_lock(&kmh_profile_mutex);
+	else if (!mutex_trylock(&kmh_profile_mutex))
+		return;
+	while ((site = kmh_site_next(heap, site))) {
+		site->peak_objects = atomic_long_read(&site->live_objects);
+		site->peak_bytes = atomic_long_read(&site->live_bytes);
+	}
+	WRITE_ONCE(profile->peak_bytes, used);
+	WRITE_ONCE(profile->peak_ns, ktime_get_real_ns());
+	mutex_unlock(&kmh_profile_mutex);
 }
 
 /*

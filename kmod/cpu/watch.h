@@ -20,6 +20,8 @@ struct kmh_profile {
 	size_t last_period;	/* 0: it never was */
 	u32 mark;		/* kmh_record_now() of the last mark */
 	u64 since_ns, mark_ns;	/* wall clock: when the profile began, and of the mark */
+	size_t peak_bytes;	/* most bytes of pages in use; the sites have it. kmh_profile_mutex */
+	u64 peak_ns;		/* wall clock: when */
 	atomic_long_t fail_nth;	/* allocations up to the one that fails; 0: none is to */
 	unsigned long fail_interval;	/* then every so many more; 0: none */
 };
@@ -66,6 +68,7 @@ int kmh_watch_set_period(struct kmheap *heap, size_t period);
 int kmh_watch_set_fail(struct kmheap *heap, unsigned long n);
 bool kmh_watch_fails_slow(struct kmheap *heap, unsigned int spanclass, size_t bytes, gfp_t gfp);
 void kmh_watch_mark(struct kmheap *heap);
+void kmh_watch_peak(struct kmheap *heap, bool any);
 void kmh_watch_end(struct kmheap *heap);
 void kmh_watch_heap_init(struct kmheap *heap);
 

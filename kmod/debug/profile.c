@@ -50,6 +50,8 @@ static void kmh_profile_copy(struct kmh_profile_row *row, struct kmh_site *site)
 	row->allocs = atomic_long_read(&site->allocs);
 	row->alloc_bytes = atomic_long_read(&site->alloc_bytes);
 	row->failed = atomic_long_read(&site->failed);
+	row->peak_objects = site->peak_objects;
+	row->peak_bytes = site->peak_bytes;
 	for (i = 0; i < KMH_SITE_LIVES; i++)
 		row->lives[i] = atomic_read(&site->lives[i]);
 	memcpy(row->ip, site->ip, row->depth * sizeof(*row->ip));
@@ -57,8 +59,7 @@ static void kmh_profile_copy(struct kmh_profile_row *row, struct kmh_site *site)
 }
 
 /* The row of a site, in a snapshot that is still in the order of their numbers; or NULL. */
-static struct kmh_profile_row *kmh_profile_row_of(struct kmh_profile_snapshot *snap,
-						  unsigned int number)
+struct kmh_profile_row *kmh_profile_row_of(struct kmh_profile_snapshot *snap, unsigned int number)
 {
 	unsigned int low = 0, high = snap->n, mid;
 
@@ -109,6 +110,18 @@ static void kmh_profile_since(struct kmh_profile_snapshot *snap, u32 mark)
 	kmh_records_walk(kmh_profile_count_marked, &m);
 }
 
+/* Let each row say what was live at the peak. */
+static void kmh_profile_peak(struct kmh_profile_snapshot *snap, u64 when)
+{
+	unsigned int i;
+
+	snap->time_ns = when;
+	for (i = 0; i < snap->n; i++) {
+		snap->row[i].live_objects = snap->row[i].peak_objects;
+		snap->row[i].live_bytes = snap->row[i].peak_bytes;
+	}
+}
+
 /* Order by stacks, and those of one stack by class. */
 static int kmh_profile_by_stack(const void *a, const void *b)
 {
@@ -140,6 +153,10 @@ static void kmh_profile_add(struct kmh_profile_row *to, const struct kmh_profile
 	to->allocs += row->allocs;
 	to->alloc_bytes += row->alloc_bytes;
 	to->failed += row->failed;
+	to->peak_objects += row->peak_objects;
+	to->peak_bytes += row->peak_bytes;
+	to->span_bytes += row->span_bytes;
+	to->arena_bytes += row->arena_bytes;
 	for (i = 0; i < KMH_SITE_LIVES; i++)
 		to->lives[i] += row->lives[i];
 }
@@ -167,12 +184,18 @@ static void kmh_profile_merge(struct kmh_profile_snapshot *snap)
 struct kmh_profile_snapshot *kmh_profile_take(struct kmheap *heap, enum kmh_profile_kind kind)
 {
 	unsigned int most = kmh_profile_nsites(heap) + KMH_PROFILE_SPARE;
+	struct kmh_pins *pins = kind == KMH_PROFILE_PINS ? kmh_pins_look(heap) : NULL;
 	struct kmh_profile_snapshot *snap;
 	struct kmh_site *site = NULL;
 
 	snap = kmh_backend_zalloc(struct_size(snap, row, most), GFP_KERNEL, NUMA_NO_NODE);
-	if (!snap)
+	if (!snap || (kind == KMH_PROFILE_PINS && !pins)) {
+		kmh_backend_free(pins);
+		kmh_backend_free(snap);
 		return NULL;
+	}
+	if (kind == KMH_PROFILE_PEAK)
+		kmh_watch_peak(heap, true);
 	mutex_lock(&kmh_profile_mutex);
 	snap->kind = kind;
 	snap->period = READ_ONCE(heap->profile.last_period);
@@ -184,7 +207,12 @@ struct kmh_profile_snapshot *kmh_profile_take(struct kmheap *heap, enum kmh_prof
 		kmh_profile_copy(&snap->row[snap->n++], site);
 	if (kind == KMH_PROFILE_SINCE)
 		kmh_profile_since(snap, READ_ONCE(heap->profile.mark));
+	if (pins)
+		kmh_pins_add(pins, snap);
+	if (kind == KMH_PROFILE_PEAK)
+		kmh_profile_peak(snap, READ_ONCE(heap->profile.peak_ns));
 	mutex_unlock(&kmh_profile_mutex);
+	kmh_backend_free(pins);
 	kmh_profile_merge(snap);
 	return snap;
 }

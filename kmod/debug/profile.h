@@ -15,6 +15,8 @@ struct kmh_profile_row {
 	unsigned long live_objects, live_bytes;
 	unsigned long allocs, alloc_bytes;
 	unsigned long failed;
+	unsigned long peak_objects, peak_bytes;
+	unsigned long span_bytes, arena_bytes;	/* held back: pins.c */
 	unsigned int lives[KMH_SITE_LIVES];
 	unsigned long ip[KMH_SITE_FRAMES];
 	const struct kmh_frame_name *names;
@@ -24,6 +26,8 @@ enum kmh_profile_kind {
 	KMH_PROFILE_INUSE,	/* everything since the profile began */
 	KMH_PROFILE_SINCE,	/* what was allocated since the mark, and is live */
 	KMH_PROFILE_FAILED,	/* allocations that were made to fail */
+	KMH_PROFILE_PINS,	/* with what live objects hold back */
+	KMH_PROFILE_PEAK,	/* what was live when the heap used most */
 };
 
 struct kmh_profile_snapshot {
@@ -34,6 +38,12 @@ struct kmh_profile_snapshot {
 	struct kmh_profile_row row[];
 };
 
+struct kmh_pins;
+
+struct kmh_pins *kmh_pins_look(struct kmheap *heap);
+void kmh_pins_add(struct kmh_pins *pins, struct kmh_profile_snapshot *snap);
+
+struct kmh_profile_row *kmh_profile_row_of(struct kmh_profile_snapshot *snap, unsigned int number);
 struct kmh_profile_snapshot *kmh_profile_take(struct kmheap *heap, enum kmh_profile_kind kind);
 void kmh_profile_report(struct kmheap *heap, unsigned long nlive);
 

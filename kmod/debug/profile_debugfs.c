@@ -24,6 +24,8 @@ static void kmh_show_profile_head(struct seq_file *m, const struct kmh_profile_r
 		[KMH_PROFILE_INUSE] = "inuse",
 		[KMH_PROFILE_SINCE] = "since",
 		[KMH_PROFILE_FAILED] = "failed",
+		[KMH_PROFILE_PINS] = "pins",
+		[KMH_PROFILE_PEAK] = "peak",
 	};
 	const struct kmh_profile_snapshot *snap = reader->snap;
 	struct kmheap *heap = reader->heap;
@@ -67,7 +69,7 @@ static int kmh_profile_show(struct seq_file *m, void *unused)
 	kmh_show_profile_head(m, reader);
 	seq_puts(m, "columns site live_objects live_bytes allocs alloc_bytes\n");
 	for (row = snap->row; row < snap->row + snap->n && !seq_has_overflowed(m); row++) {
-		if (!(snap->kind == KMH_PROFILE_SINCE ? row->live_objects : row->allocs))
+		if (!(snap->kind == KMH_PROFILE_INUSE ? row->allocs : row->live_objects))
 			continue;
 		seq_printf(m, "site %u %lu %lu %lu %lu\n", row->number, row->live_objects,
 			   row->live_bytes, row->allocs, row->alloc_bytes);
@@ -112,6 +114,26 @@ static int kmh_failed_show(struct seq_file *m, void *unused)
 		if (!row->failed)
 			continue;
 		seq_printf(m, "site %u %lu\n", row->number, row->failed);
+		kmh_show_profile_stack(m, row);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* What live objects hold back of spans and arenas that are hardly used, by site. */
+static int kmh_pins_show(struct seq_file *m, void *unused)
+{
+	const struct kmh_profile_reader *reader = m->private;
+	const struct kmh_profile_snapshot *snap = reader->snap;
+	const struct kmh_profile_row *row;
+
+	kmh_show_profile_head(m, reader);
+	seq_puts(m, "columns site live_objects live_bytes span_bytes arena_bytes\n");
+	for (row = snap->row; row < snap->row + snap->n && !seq_has_overflowed(m); row++) {
+		if (!row->live_objects)
+			continue;
+		seq_printf(m, "site %u %lu %lu %lu %lu\n", row->number, row->live_objects,
+			   row->live_bytes, row->span_bytes, row->arena_bytes);
 		kmh_show_profile_stack(m, row);
 		cond_resched();
 	}
@@ -178,6 +200,8 @@ KMH_PROFILE_FILE(profile, KMH_PROFILE_INUSE, kmh_profile_show);
 KMH_PROFILE_FILE(profile_since, KMH_PROFILE_SINCE, kmh_profile_show);
 KMH_PROFILE_FILE(lifetimes, KMH_PROFILE_INUSE, kmh_lifetimes_show);
 KMH_PROFILE_FILE(failed, KMH_PROFILE_FAILED, kmh_failed_show);
+KMH_PROFILE_FILE(pins, KMH_PROFILE_PINS, kmh_pins_show);
+KMH_PROFILE_FILE(profile_peak, KMH_PROFILE_PEAK, kmh_profile_show);
 
 static int kmh_mark_get(void *data, u64 *val)
 {
@@ -240,6 +264,8 @@ void kmh_profile_add_files(struct kmheap *heap, struct dentry *dir)
 	debugfs_create_file("profile", 0400, dir, heap, &kmh_profile_fops);
 	debugfs_create_file("profile_since", 0400, dir, heap, &kmh_profile_since_fops);
 	debugfs_create_file("lifetimes", 0400, dir, heap, &kmh_lifetimes_fops);
+	debugfs_create_file("profile_peak", 0400, dir, heap, &kmh_profile_peak_fops);
+	debugfs_create_file("pins", 0400, dir, heap, &kmh_pins_fops);
 	debugfs_create_file_unsafe("mark", 0600, dir, heap, &kmh_mark_fops);
 	debugfs_create_file_unsafe("fail_nth", 0600, dir, heap, &kmh_heap_fail_nth_fops);
 	debugfs_create_file_unsafe("fail_interval", 0600, dir, heap, &kmh_fail_interval_fops);

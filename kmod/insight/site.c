@@ -28,7 +28,7 @@
 unsigned int kmh_profile_sites = 4096;
 module_param_named(profile_sites, kmh_profile_sites, uint, 0444);
 MODULE_PARM_DESC(profile_sites,
-		 "call sites that profiles of all heaps have room for: a power of two from 64 to 65536 (default 4096, 312 bytes each, taken with the first profile)");
+		 "call sites that profiles of all heaps have room for: a power of two from 64 to 65536 (default 4096, 328 bytes each, taken with the first profile)");
 
 /* Hits whose site found no room. */
 atomic_long_t kmh_sites_lost;

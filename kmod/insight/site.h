@@ -49,6 +49,8 @@ struct kmh_site {
 	atomic_long_t alloc_bytes;
 	atomic_long_t failed;		/* allocations that were made to fail; these are no samples */
 	atomic_t lives[KMH_SITE_LIVES];
+	unsigned long peak_objects;	/* live ones at the heap's peak; under kmh_profile_mutex */
+	unsigned long peak_bytes;
 	unsigned long ip[KMH_SITE_FRAMES];
 	struct kmh_frame_name *names;	/* of some of the addresses */
 };

@@ -418,6 +418,7 @@ static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room
 	int err;
 
 	gfp = current_gfp_context(gfp);
+	kmh_watch_peak(mh->heap, false);
 	err = kmh_mheap_try_room(mh, room, seen, gfp);
 	if (err != -EDQUOT || room->ahead)
 		return err ? -ENOMEM : 0;

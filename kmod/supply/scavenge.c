@@ -295,6 +295,7 @@ bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
 	held = kmh_held_release(heap);
 	more = kmh_scavenge_arenas(heap);
 	use = kmh_scavenge_look(heap);
+	kmh_watch_peak(heap, false);
 	parked = kmh_scavenge_parked(heap, &use, ms);
 	kmh_scavenge_decay(sc, &use, ms);
 	keep = sc->peak_bytes + sc->peak_bytes / 10;

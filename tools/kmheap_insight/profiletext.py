@@ -47,7 +47,7 @@ class Site:
 
 
 class Profile:
-    """Of kind "inuse" or "since"; period is 0 if the heap was never profiled. text is the file."""
+    """Of kind "inuse", "since", "peak" or "pins"; period is 0 if the heap was never profiled. text is the file."""
 
     def __init__(self, what, text):
         self.what, self.text = what, text
@@ -139,3 +139,8 @@ def parse(what, text, names=COUNTS):
 def lifetimes(what, text):
     """The same of the file lifetimes, whose columns are counts of objects that were freed."""
     return parse(what, text, ("longer",))
+
+
+def pins(what, text):
+    """The same of the file pins, which has what live objects hold back."""
+    return parse(what, text, ("live_objects", "live_bytes", "span_bytes", "arena_bytes"))

@@ -61,7 +61,7 @@ def heading(profile, sort):
     word, samples, objects, weight = SORTS[sort]
     all_ = sampling.total(profile)
     count = getattr(all_, samples)
-    when = " since the mark" if profile.kind == "since" else ""
+    when = {"since": " since the mark", "peak": " at the peak"}.get(profile.kind, "")
     return "%s: %s %s%s in %s%s objects; period %s, %s samples, %s" % (
         profile.heap, term.bytes_text(round(getattr(all_, weight))), word, when,
         "" if profile.period == 1 else "~", term.thousands(round(getattr(all_, objects))),

@@ -14,7 +14,7 @@ from .text import text_of
 
 DEBUGFS = "/sys/kernel/debug"
 MODULE = "/sys/module/kmheap"
-PROFILES = ("profile", "profile_since", "lifetimes")
+PROFILES = ("profile", "profile_since", "profile_peak", "lifetimes", "pins")
 
 
 class ToolError(Exception):
@@ -74,11 +74,14 @@ class Heap:
         return self._read("spans", text.spans)
 
     def profile(self, file="profile"):
-        """The profiletext.Profile of the file profile or profile_since."""
+        """The profiletext.Profile of the file profile, profile_since or profile_peak."""
         return self._read(file, profiletext.parse)
 
     def lifetimes(self):
         return self._read("lifetimes", profiletext.lifetimes)
+
+    def pins(self):
+        return self._read("pins", profiletext.pins)
 
     def write(self, file, word, reasons):
         """Write WORD to a file of the running module. REASONS: what an errno means there."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Heap profiles: the parser, what samples stand for, and the verbs that show it."""
+import contextlib
 import errno
 import math
 import os
@@ -230,6 +231,32 @@ class Tables(Case):
         self.assertEqual(self.table("lifetimes", "strtab", "-n", "1", root=root)[-1],
                          "and 1 more, 9 freed")
 
+    def test_pins(self):
+        columns = ("live_objects", "live_bytes", "span_bytes", "arena_bytes")
+        rows = [(["f+0x1/0x2"], (2, 128, 8000, 0)), (["f+0x9/0x2"], (1, 64, 4000, 100000)),
+                (["g+0x1/0x2"], (4, 4096, 0, 200000)), (["fine+0x1/0x2"], (9, 900, 0, 0))]
+        root = self.with_profile(text(rows, kind="pins", columns=columns), "pins")
+        lines = self.table("pins", "strtab", root=root)
+        self.assertEqual(lines[0], "made: 293 KiB of arenas and 11.7 KiB of spans are held back by "
+                                   "few objects; period 1 byte")
+        self.assertEqual([re.split("  +", line.strip()) for line in lines[1:]],
+                         [["arenas", "spans", "objects", "site"], ["195 KiB", "0 bytes", "4", "g"],
+                          ["97.7 KiB", "11.7 KiB", "3", "f"]])
+        self.assertEqual(len(self.table("pins", "strtab", "--offsets", root=root)), 5)
+        # 64 bytes of 4,096 are sampled with the probability 0.0155: a sample stands for 64.5.
+        root = self.with_profile(text([(["f"], (1, 64, 4000, 0))], kind="pins", period=4096,
+                                      columns=columns), "pins")
+        self.assertEqual(self.table("pins", "strtab", root=root)[2].split()[2:],
+                         ["252", "KiB", "65", "f"])
+        root = self.with_profile(text([], kind="pins", columns=columns), "pins")
+        self.assertEqual(len(self.table("pins", "strtab", root=root)), 1)
+
+    def test_peak(self):
+        root = self.with_profile(text(FOREST, kind="peak"), "profile_peak")
+        lines = self.table("profile", "strtab", "--peak", root=root)
+        self.assertIn(" live at the peak in 6 objects;", lines[0])
+        self.refused("not allowed with argument", "profile", "strtab", "--peak", "--since")
+
     def test_never_profiled(self):
         for verb in ("profile", "flame", "diff", "lifetimes"):
             self.refused("heap demo was never profiled; \"kmheap profile demo --on 512K\"", verb,
@@ -255,8 +282,9 @@ class Tables(Case):
         root = self.copy()
         for heap in HEAPS:
             for file in tree.PROFILES + ("profile_period_bytes",):
-                os.remove(os.path.join(root, "heaps", heap, file))
-        for verb in ("profile", "flame", "diff", "lifetimes"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(os.path.join(root, "heaps", heap, file))
+        for verb in ("profile", "flame", "diff", "lifetimes", "pins"):
             self.refused("no such file: the module is older than heap profiles", verb, "strtab",
                          root=root)
         for verb in (["stats"], ["metrics"], ["top", "-n", "1"]):

@@ -33,8 +33,11 @@ def arguments(p):
                              "K, M, G; 1: of every object")
     switch.add_argument("--off", action="store_true",
                         help="end the profile, which can still be read")
-    p.add_argument("--since", action="store_true",
-                   help="only what was allocated since the mark")
+    what = p.add_mutually_exclusive_group()
+    what.add_argument("--since", action="store_true",
+                      help="only what was allocated since the mark")
+    what.add_argument("--peak", action="store_true",
+                      help="what was live when the heap used most pages")
     p.add_argument("--sort", choices=list(sites.SORTS), default="live", metavar="KEY",
                    help="sort by live bytes (live, the default) or by all that was allocated "
                         "since the profile began (allocs)")
@@ -51,7 +54,7 @@ def switch(heap, word):
 def run(args, tree):
     heap = tree.heap(args.heap)
     if args.on or args.off:
-        if args.since or args.output:
+        if args.since or args.peak or args.output:
             raise ToolError("--on and --off go with no other option")
         switch(heap, args.on or "0")
         return 0
@@ -59,7 +62,8 @@ def run(args, tree):
         raise ToolError("--since knows only what is live")
     if args.output:
         profilefile.writer(args.output)     # or says that the suffix is wrong
-    profile = heap.profile("profile_since" if args.since else "profile")
+    profile = heap.profile("profile_since" if args.since else
+                           "profile_peak" if args.peak else "profile")
     if args.output:
         profilefile.write(args.output, profile)
         return 0

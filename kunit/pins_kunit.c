@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit: what live objects hold back, and what was live at the peak of a heap. */
+#include "conserved_kunit.h"
+#include "profile_kunit.h"
+
+#define NOBJECTS	2000U
+#define KEEP_ONE_OF	100U
+
+/* Bytes of the spans that objects lie in, each one once. */
+static size_t span_bytes_of(void **p, unsigned int n)
+{
+	struct kmh_mspan *s, *last = NULL;
+	size_t bytes = 0;
+
+	/* Objects that were allocated one after the other lie so, too, in a heap that was empty. */
+	for (; n; n--, p++) {
+		if (!*p)
+			continue;
+		preempt_disable();
+		s = kmh_span_of((unsigned long)*p);
+		if (s != last)
+			bytes += s->npages << KMH_PAGE_SHIFT;
+		last = s;
+		preempt_enable();
+	}
+	return bytes;
+}
+
+static size_t arena_bytes(struct kmheap *heap)
+{
+	struct kmh_arena *a;
+	size_t bytes = 0;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->arenas, list)
+		bytes += kmh_arena_held_bytes(a);
+	mutex_unlock(&heap->arenas_mutex);
+	return bytes;
+}
+
+/* The site whose few objects are left has all of what its spans and the arena could give back. */
+static void who_keeps_little_holds_much(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int i, nkept = NOBJECTS / KEEP_ONE_OF;
+	struct kmh_profile_row row;
+	static void *p[NOBJECTS];
+	size_t want;
+
+	kmh_kunit_stay(test);
+	kmh_kunit_profile(test, 1);
+	for (i = 0; i < NOBJECTS; i++)
+		p[i] = kmh_kunit_alloc_at(test, i % KEEP_ONE_OF ? 31 : 32, 64);
+	/* All of it lives: nothing is held back of a span. */
+	row = kmh_kunit_row_of(test, 31, 64, KMH_PROFILE_PINS);
+	KUNIT_EXPECT_EQ(test, row.live_objects, (unsigned long)NOBJECTS - nkept);
+	KUNIT_EXPECT_LT(test, row.span_bytes, (unsigned long)KMH_PAGE_SIZE);
+	for (i = 0; i < NOBJECTS; i++)
+		if (i % KEEP_ONE_OF) {
+			kmheap_free(p[i]);
+			p[i] = NULL;
+		}
+	kmheap_shrink(heap);
+	row = kmh_kunit_row_of(test, 32, 64, KMH_PROFILE_PINS);
+	want = span_bytes_of(p, NOBJECTS) - nkept * 64;
+	KUNIT_EXPECT_LE(test, row.span_bytes, want);
+	KUNIT_EXPECT_GE(test, row.span_bytes + nkept, want);	/* each share is rounded down */
+	want = arena_bytes(heap) - nkept * 64;
+	KUNIT_EXPECT_LE(test, row.arena_bytes, want);
+	KUNIT_EXPECT_GE(test, row.arena_bytes + nkept + KMH_PAGE_SIZE, want);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 31, 64, KMH_PROFILE_PINS).span_bytes, 0UL);
+	for (i = 0; i < NOBJECTS; i++)
+		kmheap_free(p[i]);
+	row = kmh_kunit_row_of(test, 32, 64, KMH_PROFILE_PINS);
+	KUNIT_EXPECT_EQ(test, row.span_bytes + row.arena_bytes, 0UL);
+	kmh_kunit_expect_conserved(test, heap);
+}
+
+/* A large object holds back nothing of its span, and its arena unless that is well used. */
+static void a_large_object_holds_its_arena(struct kunit *test)
+{
+	struct kmh_profile_row row;
+	void *p;
+
+	kmh_kunit_profile(test, 1);
+	p = kmh_kunit_alloc_at(test, 33, 40000);
+	row = kmh_kunit_row_of(test, 33, 40000, KMH_PROFILE_PINS);
+	KUNIT_EXPECT_EQ(test, row.live_objects, 1UL);
+	KUNIT_EXPECT_EQ(test, row.span_bytes, 0UL);
+	KUNIT_EXPECT_TRUE(test, !row.arena_bytes || row.arena_bytes >= 7 * row.live_bytes);
+	kmheap_free(p);
+}
+
+/* ---- the peak */
+
+static void fill(struct kunit *test, void **p, unsigned int n, unsigned long ip)
+{
+	while (n--)
+		p[n] = kmh_kunit_alloc_at(test, ip, 8192);
+}
+
+static unsigned long at_peak(struct kunit *test, unsigned long ip)
+{
+	return kmh_kunit_row_of(test, ip, 8192, KMH_PROFILE_PEAK).live_objects;
+}
+
+/* What was live when somebody asked at the highest point stays known when it has been freed. */
+static void the_peak_stays_known(struct kunit *test)
+{
+	static void *p[600];
+
+	kmh_kunit_profile(test, 1);
+	fill(test, p, 300, 41);
+	KUNIT_EXPECT_EQ(test, at_peak(test, 41), 300UL);
+	kmheap_free_bulk(300, p);
+	kmheap_shrink(kmh_kunit_heap(test));
+	fill(test, p, 10, 42);
+	KUNIT_EXPECT_EQ(test, at_peak(test, 41), 300UL);
+	KUNIT_EXPECT_EQ(test, at_peak(test, 42), 0UL);
+	fill(test, p + 10, 590, 42);
+	KUNIT_EXPECT_EQ(test, at_peak(test, 42), 600UL);
+	KUNIT_EXPECT_EQ(test, at_peak(test, 41), 0UL);
+	kmheap_free_bulk(600, p);
+	/* A profile that begins forgets it. */
+	kmh_kunit_profile(test, 1);
+	KUNIT_EXPECT_EQ(test, at_peak(test, 42), 0UL);
+	kmh_kunit_profile(test, 0);
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+}
+
+/* Where nobody asks, the heap notes its peaks as it grows: but for an arena and a sixteenth. */
+static void a_heap_that_grows_notes_its_peak(struct kunit *test)
+{
+	static void *p[3000];
+	unsigned long most = ARRAY_SIZE(p);
+
+	kmh_kunit_profile(test, 1);
+	fill(test, p, most, 43);
+	kmheap_free_bulk(most, p);
+	kmheap_shrink(kmh_kunit_heap(test));
+	KUNIT_EXPECT_GE(test, at_peak(test, 43), (most - kmh_arena_bytes / 8192) * 16 / 17 - 8);
+	KUNIT_EXPECT_LE(test, at_peak(test, 43), most);
+}
+
+static struct kunit_case pins_cases[] = {
+	KUNIT_CASE(who_keeps_little_holds_much),
+	KUNIT_CASE(a_large_object_holds_its_arena),
+	KUNIT_CASE(the_peak_stays_known),
+	KUNIT_CASE(a_heap_that_grows_notes_its_peak),
+	{}
+};
+
+static struct kunit_suite pins_suite = {
+	.name = "kmheap_pins",
+	.init = kmh_kunit_profile_init,
+	.exit = kmh_kunit_profile_exit,
+	.test_cases = pins_cases,
+};
+
+kunit_test_suite(pins_suite);
