@@ -9,6 +9,10 @@
 #ifndef _LINUX_KMHEAP_H
 #define _LINUX_KMHEAP_H
 
+#ifndef CONFIG_64BIT
+#error "kmheap needs a 64-bit kernel: its arenas live in vmalloc space, of which others have little"
+#endif
+
 #include <linux/bits.h>
 #include <linux/bug.h>
 #include <linux/cache.h>

@@ -14,10 +14,6 @@
 #include <linux/version.h>
 #include <linux/vmalloc.h>
 
-#ifndef CONFIG_64BIT
-#error "kmheap needs a 64-bit kernel: its arenas live in vmalloc space"
-#endif
-
 /*
  * vmalloc_huge_node() is a macro (allocation profiling) from 6.16 on. Before that only the
  * caller's node can be had. Goes when 6.12 does.
