@@ -98,6 +98,27 @@ compilers() {
 	fi
 }
 
+# apt_over FOLDER TOOL ARGUMENT...: apt-get or apt-cache with the sources that stdin names. Its lists
+# live in FOLDER, so that the system's own lists and sources stay as they are.
+apt_over() {
+	local dir=$1 tool=$2 list=$1/sources.list
+
+	shift 2
+	mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial"
+	cat >"$list.$$"
+	if cmp -s "$list.$$" "$list"; then
+		rm -f "$list.$$"
+	else
+		mv "$list.$$" "$list"
+	fi
+	exec flock "$dir/lock" "$tool" -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- \
+		-o Dir::State::lists="$dir/lists" -o Dir::Cache="$dir/cache" \
+		-o APT::Sandbox::User=root "$@"
+}
+
+# Debian's own keys, for sources of apt_over.
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
 as_root() {
 	if [ "$(id -u)" -eq 0 ]; then
 		"$@"
