@@ -64,6 +64,11 @@ fails() {
 	! "$@"
 }
 
+# A module can send NMIs here. arm64 has none, or pseudo ones that are not for modules.
+has_nmis() {
+	[ "$(uname -m)" = x86_64 ]
+}
+
 # load MODULE [PARAM=VALUE...], unload MODULE.
 load() {
 	load_module=$1

@@ -7,7 +7,8 @@
 . "$(dirname "$0")/client.sh"
 
 nmis=2000
-plan 26
+has_nmis || nmis=0
+plan $((nmis ? 26 : 20))
 
 value() {
 	answer contexts_client "$1"
@@ -29,13 +30,15 @@ for context in task preempt_off irqs_off spinlock raw_spinlock bh_off softirq ha
 done
 
 # The client sends an NMI with what is exported: register_nmi_handler(), apic->send_IPI().
-check "NMIs can be had here" tell contexts_client nmi $nmis
-note "NMI: $(tr '\n' ' ' </sys/module/contexts_client/parameters/run)"
-check "some hundred were sent" is NMIs "$(value sent)" -ge 100
-check "every one came" is NMIs "$(value taken)" = "$(value sent)"
-check "allocates and frees in NMI, contents right" is "wrong ones" "$(value wrong)" = 0
-check "refuses little in NMI" is "refused ones" "$(value refused)" -le $(($(value sent) / 2))
-check "frees the objects of others in NMI" is "objects freed" "$(value gifts)" -ge 1
+if [ $nmis -gt 0 ]; then
+	check "NMIs can be had here" tell contexts_client nmi $nmis
+	note "NMI: $(tr '\n' ' ' </sys/module/contexts_client/parameters/run)"
+	check "some hundred were sent" is NMIs "$(value sent)" -ge 100
+	check "every one came" is NMIs "$(value taken)" = "$(value sent)"
+	check "allocates and frees in NMI, contents right" is "wrong ones" "$(value wrong)" = 0
+	check "refuses little in NMI" is "refused ones" "$(value refused)" -le $(($(value sent) / 2))
+	check "frees the objects of others in NMI" is "objects freed" "$(value gifts)" -ge 1
+fi
 
 for scope in growing noio nofs noio_flag; do
 	check "grows: $scope" eval "tell contexts_client $scope &&

@@ -9,7 +9,8 @@
 
 rounds=${KMHEAP_RCU_ROUNDS:-3000000}
 nmis=1000
-plan 28
+has_nmis || nmis=0
+plan $((nmis ? 28 : 26))
 
 figure() {
 	answer rcu_client "$1"
@@ -31,8 +32,10 @@ at_rest() {
 load kmheap
 load rcu_client
 check "readers and writers start on every CPU" tell rcu_client start "$rounds"
-check "NMIs can be had here" tell rcu_client nmi $nmis
-note "NMIs sent: $(figure sent)"
+if [ $nmis -gt 0 ]; then
+	check "NMIs can be had here" tell rcu_client nmi $nmis
+	note "NMIs sent: $(figure sent)"
+fi
 
 watch_client rcu_client rcu deferred_bytes
 check "ends" tell rcu_client stop
@@ -45,7 +48,7 @@ check "most frees were deferred" is "deferred frees" "$(figure deferred_frees)" 
 check "hardirqs and softirqs took part" \
 	is "the lesser of both" "$(printf '%s\n%s\n' "$(figure hardirq_writes)" "$(figure softirq_writes)" | sort -n | head -n 1)" -ge 1000
 check "something was pending" is "deferred bytes" "$most" -gt 0
-check "so did NMIs" is NMIs "$(figure nmi_writes)" -ge 100
+[ $nmis = 0 ] || check "so did NMIs" is NMIs "$(figure nmi_writes)" -ge 100
 held=$(figure held)
 
 check "all deferred frees can be waited for" tell rcu_client barrier
