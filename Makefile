@@ -60,7 +60,7 @@ help:
 	@echo "make              build kmheap.ko and the samples (KDIR=, ARCH= honoured)"
 	@echo "make install      kmheap.ko, the headers and the symbols for clients (DESTDIR=, KVER=); uninstall"
 	@echo "make run          boot a stock 6.12 with kmheap and the sample client, feed it, print the figures, write a report"
-	@echo "                  (KERNEL=6.1, 6.12-rt, 6.12-arm64, 6.12-arm64-16k)"
+	@echo "                  (KERNEL=6.1, 6.12-rt, 6.12-arm64)"
 	@echo "make check        all tests: KUnit, kselftests on stock kernels, static checks"
 	@echo "make check-quick  KUnit on User-Mode Linux only (seconds when warm)"
 	@echo "make check-long   longer runs and further kernels (over an hour)"
