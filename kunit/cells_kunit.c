@@ -366,19 +366,22 @@ static void may_go_reports_each(struct kunit *test)
 static void blacken_by_cells(struct kunit *test)
 {
 	struct kmh_mspan *s = span_new(test, SPANCLASS_TAIL);
+	unsigned long live[16] = {};
 	struct rnd_state rnd;
 	unsigned int i, slot;
 
+	/* Half of them are live: of the heap or a cache, sampled or not. */
 	prandom_seed_state(&rnd, 3);
-	for (slot = 0; slot < s->nelems; slot++)
-		s->cell[slot] = prandom_u32_state(&rnd) % 6;
+	for (slot = 0; slot < s->nelems; slot++) {
+		s->cell[slot] = prandom_u32_state(&rnd) % (2 * KMH_CELL_OUT);
+		if (s->cell[slot] < KMH_CELL_OUT)
+			live[slot / 64] |= BIT(slot % 64);
+	}
 	atomic_long_set(kmh_mspan_mark(s, 2), ~0UL);
 	kmh_mspan_blacken(s);
 	for (i = 0; i < s->nwords; i++)
 		KUNIT_EXPECT_EQ(test, (unsigned long)atomic_long_read(kmh_mspan_mark(s, i)),
-				i == 2 ? ~0UL : kmh_mspan_word_mask(s, i) &
-						~(kmh_cells_of(s, i, KMH_CELL_LIVE) |
-						  kmh_cells_of(s, i, KMH_CELL_SAMPLED)));
+				i == 2 ? ~0UL : kmh_mspan_word_mask(s, i) & ~live[i]);
 	kmh_mspan_put(s);
 }
 

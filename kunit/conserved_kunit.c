@@ -420,10 +420,10 @@ static void damage_is_found(struct kunit *test, struct kmh_mspan *s, unsigned in
 	struct holders h;
 	bool same;
 
-	for (value = 0; value < 8; value++) {
+	for (value = 0; value < KMH_CELL_TAG + 3; value++) {
 		s->cell[slot] = value;
-		/* A live object is one with a record or without. */
-		same = value == cell || (value <= KMH_CELL_SAMPLED && cell == KMH_CELL_LIVE);
+		/* A live object is one with a record or without, of a cache or of none. */
+		same = value == cell || (kmh_cell_live(value) && cell == KMH_CELL_LIVE);
 		KUNIT_EXPECT_EQ_MSG(test, !check_heap(s->heap, &h), same, "slot %u, cell %u",
 				    slot, value);
 	}
