@@ -13,6 +13,7 @@
  * length, and so does the longest run in it.
  */
 #include <linux/bitops.h>
+#include <linux/kasan.h>
 #include <linux/kmemleak.h>
 #include <linux/mm.h>
 #include <linux/page_ref.h>
@@ -217,13 +218,15 @@ static struct kmh_arena *kmh_arena_wrap(struct kmh_mheap *mh, void *vbase, size_
 }
 
 /*
- * Make the arena's tables and its map entries, for memory that is the caller's if that fails.
+ * Make the arena's tables and its map entries, for memory that is the caller's if that fails. Where
+ * KASAN keeps a tag in the top byte of an address (arm64), each area and block has another one:
+ * without it, addresses are compared and looked up as they are, and may be used all the same.
  * Return: as kmh_arena_create().
  */
 static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t bytes, bool block,
 				       gfp_t gfp)
 {
-	struct kmh_arena *a = kmh_arena_wrap(mh, vbase, bytes, block, gfp);
+	struct kmh_arena *a = kmh_arena_wrap(mh, kasan_reset_tag(vbase), bytes, block, gfp);
 	int err;
 
 	if (!a)
