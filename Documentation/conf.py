@@ -25,7 +25,8 @@ c_id_attributes = ["__malloc", "__must_check", "__always_inline"]
 
 # Types of the kernel, and the public header's own that are opaque.
 nitpick_ignore = [("c:identifier", name) for name in (
-    "bool", "gfp_t", "module", "size_t", "u32", "u64", "kmheap", "kmheap_weak")]
+    "bool", "gfp_t", "module", "size_t", "u32", "u64", "kmheap", "kmheap_cache",
+    "kmheap_weak")]
 
 # The name of a structure may also be that of a function in C, and may not in sphinx.
 logging.getLogger("sphinx.sphinx.domains.c").addFilter(

@@ -410,6 +410,15 @@ static void kmh_heap_arenas_leave(struct kmheap *heap)
 	}
 }
 
+/* Misuse that was counted in the heap stays in the module's totals. */
+static void kmh_heap_fold_misuses(struct kmheap *heap)
+{
+	unsigned int i;
+
+	for (i = 0; i < KMH_NR_MISUSES; i++)
+		atomic_long_add(atomic_long_xchg(&heap->misuses[i], 0), &kmh_misuses[i]);
+}
+
 /* Nobody allocates from the heap, and nobody frees there but by mistake. No worker of it runs. */
 static void kmh_heap_stop(struct kmheap *heap, bool report)
 {
@@ -439,6 +448,7 @@ static void kmh_heap_stop(struct kmheap *heap, bool report)
 	heap->end_spans = kmh_heap_unmap(heap);
 	kmh_heap_arenas_leave(heap);
 	kmh_tombstone_begin(heap);
+	kmh_heap_fold_misuses(heap);
 }
 
 /*
@@ -450,7 +460,6 @@ static void kmh_heap_stop(struct kmheap *heap, bool report)
 static void kmh_heap_reap(struct kmheap *heap)
 {
 	struct kmh_mspan *s;
-	unsigned int i;
 
 	while ((s = heap->end_spans)) {
 		heap->end_spans = s->dead;
@@ -458,9 +467,7 @@ static void kmh_heap_reap(struct kmheap *heap)
 			kmh_sanitize_span_gone(s);
 		kmh_mspan_put(s);
 	}
-	/* Misuse that was counted in the heap stays in the module's totals. */
-	for (i = 0; i < KMH_NR_MISUSES; i++)
-		atomic_long_add(atomic_long_read(&heap->misuses[i]), &kmh_misuses[i]);
+	kmh_heap_fold_misuses(heap);	/* of those who had not seen the end yet */
 	/* Before the arenas, for which others wait who want to book. */
 	kmh_heap_forget_base(heap);
 	kmh_heap_free_arenas(heap);
@@ -487,6 +494,16 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 		kmh_tombstone_keep(heap);
 	else
 		kmh_heap_free(heap);
+}
+
+/* So many heaps at most wait for their grace period: they have memory that nobody can use. */
+#define KMH_ENDING_MOST		64
+
+/* Does somebody want the memory of an ended heap at once? */
+static bool kmh_heap_end_is_urgent(void)
+{
+	return READ_ONCE(kmh_total_limit) || atomic_read(&kmh_nending) >= KMH_ENDING_MOST ||
+	       kmh_memory_is_short(0);
 }
 
 /*
@@ -556,7 +573,7 @@ void kmh_heap_destroy(struct kmheap *heap, bool wait)
 	if (WARN(err, "kmheap: %p is not a heap; destroyed twice?\n", heap))
 		return;
 	kmh_heap_unpublish(heap);
-	if (wait)
+	if (wait || kmh_heap_end_is_urgent())
 		kmh_heap_teardown(heap, true);
 	else
 		kmh_heap_teardown_later(heap);
@@ -569,14 +586,14 @@ void kmh_heap_destroy(struct kmheap *heap, bool wait)
  *	destroyed or has been, is warned about and not read.
  *
  * Objects that are still live are reported (how many, how many bytes, of which size classes) and
- * freed with the rest; their finalizers run. Caches that are left are reported and end with the heap.
- * Deferred frees are waited for. Clients that may still free into the heap must be done: a free that
- * comes later is reported as such and ignored. The callback of a soft limit is waited for.
- * kmheap_weak_destroy() may come at any time.
+ * freed with the rest; their finalizers run. Caches that are left are reported and end with the
+ * heap. Deferred frees are waited for. Clients that may still free into the heap must be done: a
+ * free that comes later is reported as such and ignored. The callback of a soft limit is waited
+ * for. kmheap_weak_destroy() may come at any time.
  *
  * The name is free again when this returns, or a little earlier. What the heap has left goes back
- * to the kernel a grace period later; growth of other heaps that a limit forbids until then waits
- * for it.
+ * to the kernel a grace period later; where total_limit is set, or memory is short, it has gone
+ * when this returns.
  *
  * Context: Process context; sleeps.
  */

@@ -132,6 +132,55 @@ static void grows_up(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
+/* Caches that are older than the mcaches, and younger ones than a span, have their objects back. */
+static void caches_grow_up(struct kunit *test)
+{
+	struct kmheap_cache_args args = { .name = "old", .size = BYTES, .align = 8 };
+	struct kmheap *heap = small_heap(test, 0);
+	struct kmheap_cache *cache[2];
+	struct kmheap_stats st;
+	void *(*p)[NALLOCS] = kunit_kcalloc(test, 2, sizeof(*p), GFP_KERNEL);
+	struct kmh_mspan *s;
+	unsigned int i, n;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	cache[0] = kmheap_cache_create(heap, &args);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, cache[0]);
+	for (i = 0; i < NALLOCS; i++) {
+		p[0][i] = kmheap_cache_alloc(cache[0], GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[0][i]);
+	}
+	settle(heap);
+	KUNIT_ASSERT_NOT_NULL(test, (void __force *)heap->mcaches);
+	KUNIT_EXPECT_PTR_EQ(test, (void __force *)cache[0]->mcache, (void __force *)heap->mcaches);
+	args.name = "young";
+	cache[1] = kmheap_cache_create(heap, &args);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, cache[1]);
+	s = kmh_span_of((unsigned long)p[0][0]);
+	KUNIT_EXPECT_PTR_EQ(test, (void __force *)s->mcache, (void __force *)heap->stubs);
+	kmheap_cache_free(cache[0], p[0][0]);
+	/* As an interrupt that finds the section taken does it: from the span that has the stub. */
+	preempt_disable();
+	kmh_mcache_enter(kmh_mcache_of(heap, raw_smp_processor_id()));
+	p[1][0] = kmheap_cache_alloc(cache[1], GFP_ATOMIC);
+	kmh_mcache_leave(kmh_mcache_of(heap, raw_smp_processor_id()));
+	preempt_enable();
+	KUNIT_EXPECT_NOT_NULL(test, p[1][0]);
+	p[0][0] = kmheap_cache_alloc(cache[0], GFP_KERNEL);
+	for (i = 1; i < NALLOCS; i++)
+		p[1][i] = kmheap_cache_alloc(cache[1], GFP_KERNEL);
+	for (n = 0; n < 2; n++)
+		for (i = 0; i < NALLOCS; i++)
+			kmheap_cache_free(cache[n], p[n][i]);
+	kmh_kunit_no_reports(test);
+	kmh_kunit_validate(test);
+	for (n = 0; n < 2; n++)
+		kmheap_cache_destroy(cache[n]);
+	kmh_kunit_balanced(test, heap, &st);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
+	kmheap_destroy(heap);
+}
+
 /* Without memory for mcaches the heap stays small, serves, and tries again later. */
 static void stays_small(struct kunit *test)
 {
@@ -229,6 +278,7 @@ static struct kunit_case small_cases[] = {
 	KUNIT_CASE(costs_little),
 	KUNIT_CASE(serves),
 	KUNIT_CASE(grows_up),
+	KUNIT_CASE(caches_grow_up),
 	KUNIT_CASE(stays_small),
 	KUNIT_CASE(grows_up_at_its_limit),
 	KUNIT_CASE(collects),

@@ -55,8 +55,8 @@ void kmh_backend_free(void *p);
 void *kmh_backend_pages(unsigned int order, gfp_t gfp);
 void kmh_backend_free_pages(void *p, unsigned int order);
 
-#define kmh_backend_percpu(type)						\
+#define kmh_backend_percpu(type, gfp)						\
 	(kmh_backend_should_fail() ? NULL :					\
-	 (type __percpu *)__alloc_percpu(sizeof(type), __alignof__(type)))
+	 (type __percpu *)__alloc_percpu_gfp(sizeof(type), __alignof__(type), gfp))
 
 #endif /* _KMHEAP_BACKEND_H */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Names, and module parameters that are sizes: K, M, G or T may follow, wherever a size is written. */
+/* Names, and module parameters that are sizes: K, M, G or T may follow wherever one is written. */
 #include <linux/ctype.h>
 #include <linux/kernel.h>
 #include <linux/moduleparam.h>

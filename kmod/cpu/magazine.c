@@ -328,8 +328,8 @@ static void kmh_magazine_rewind(struct kmh_mcache *mc, struct kmh_mcslot *c)
 }
 
 /*
- * Make room for more entries, at the end of the array (see the top of this file). An eighth of it is
- * free then, so that the queue is seldom moved. In the section. Return: false when there is no
+ * Make room for more entries, at the end of the array (see the top of this file). An eighth of it
+ * is free then, so that the queue is seldom moved. In the section. Return: false when there is no
  * magazine.
  */
 bool kmh_magazine_make_room(struct kmh_mcache *mc, struct kmh_mcslot *c)

@@ -503,6 +503,19 @@ size_t kmh_mcaches_missing_bytes(const struct kmheap *heap)
 	return heap->mcaches ? 0 : kmh_mcaches_bytes();
 }
 
+/* The heap's caches allocate from its mcaches from here on. */
+static void kmh_mcaches_tell_caches(struct kmheap *heap)
+{
+	unsigned int i;
+
+	mutex_lock(&heap->caches.mutex);
+	for (i = 1; i <= KMH_CACHES; i++)
+		if (heap->caches.cache[i])
+			/* Release: as for the heap's own. */
+			smp_store_release(&heap->caches.cache[i]->mcache, heap->mcaches);
+	mutex_unlock(&heap->caches.mutex);
+}
+
 /*
  * Give a heap its mcaches; until then it is small, and its CPUs have stubs. Spans that are there
  * lead to the stubs, and their objects are freed past the mcaches, until a CPU caches them.
@@ -515,7 +528,10 @@ int kmh_mcaches_make(struct kmheap *heap)
 
 	if (READ_ONCE(heap->mcaches))
 		return 0;
-	mcaches = kmh_backend_percpu(struct kmh_mcache);
+	/* A heap does without them where memory is short. */
+	mcaches = kmh_backend_percpu(struct kmh_mcache,
+				     heap->mcache ? GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN :
+						    GFP_KERNEL);
 	if (!mcaches)
 		return -ENOMEM;
 	/* kmemleak must not take addresses of slots for references to the objects there. */
@@ -535,6 +551,7 @@ int kmh_mcaches_make(struct kmheap *heap)
 	}
 	mutex_unlock(&kmh_heaps_mutex);
 	free_percpu(mcaches);
+	kmh_mcaches_tell_caches(heap);
 	return 0;
 }
 
@@ -575,7 +592,7 @@ int kmh_mcache_init(struct kmheap *heap)
 	unsigned int cpu;
 
 	kmh_kick_init(&heap->growing_up, kmh_mcaches_work, kmh_mcaches_delay);
-	heap->stubs = kmh_backend_percpu(struct kmh_mcache_stub);
+	heap->stubs = kmh_backend_percpu(struct kmh_mcache_stub, GFP_KERNEL);
 	if (!heap->stubs)
 		return -ENOMEM;
 	heap->mcache = (struct kmh_mcache __percpu *)heap->stubs;

@@ -34,6 +34,7 @@
 #include "base/backend.h"
 #include "base/budget.h"
 #include "base/gfp.h"
+#include "base/lock.h"
 #include "cpu/magazine.h"
 #include "cpu/tiny.h"
 #include "heap.h"
@@ -418,7 +419,7 @@ static void kmh_watches_shut(struct kmheap *heap)
 	unsigned int cpu;
 
 	for_each_possible_cpu(cpu)
-		WRITE_ONCE(per_cpu_ptr(heap->mcache, cpu)->own_watch->shut, false);
+		WRITE_ONCE(kmh_mcache_of(heap, cpu)->own_watch->shut, false);
 	kmh_watch_visit(heap, kmh_watch_shut, kmh_watch_not_shut);
 }
 
@@ -529,12 +530,17 @@ void kmh_watch_mark(struct kmheap *heap)
 static size_t kmh_watch_used(struct kmheap *heap)
 {
 	struct kmh_node *node;
+	unsigned long flags;
 	size_t pages = 0;
 	int nid = -1;
 
-	while ((node = kmh_next_node(heap, &nid)))
-		pages += READ_ONCE(node->mheap.pa.npages) - READ_ONCE(node->mheap.pa.nfree) +
-			 READ_ONCE(node->mheap.own_pa.npages) - READ_ONCE(node->mheap.own_pa.nfree);
+	while ((node = kmh_next_node(heap, &nid))) {
+		/* Under the lock, as an arena that comes or goes is in both figures. */
+		kmh_wait_lock_irqsave(&node->mheap.lock, flags);
+		pages += node->mheap.pa.npages - node->mheap.pa.nfree +
+			 node->mheap.own_pa.npages - node->mheap.own_pa.nfree;
+		kmh_unlock_irqrestore(&node->mheap.lock, flags);
+	}
 	return pages << KMH_PAGE_SHIFT;
 }
 
@@ -559,6 +565,11 @@ void kmh_watch_peak(struct kmheap *heap, bool any)
 		mutex_lock(&kmh_profile_mutex);
 	else if (!mutex_trylock(&kmh_profile_mutex))
 		return;
+	/* Another one may have noted more meanwhile, or the profile may have begun anew. */
+	if (!profile->period || used <= profile->peak_bytes) {
+		mutex_unlock(&kmh_profile_mutex);
+		return;
+	}
 	while ((site = kmh_site_next(heap, site))) {
 		site->peak_objects = atomic_long_read(&site->live_objects);
 		site->peak_bytes = atomic_long_read(&site->live_bytes);
@@ -588,6 +599,8 @@ int kmh_watch_set_period(struct kmheap *heap, size_t period)
 		kmh_watch_forget(heap);
 	if (period || atomic_long_read(&heap->profile.fail_nth))
 		err = kmh_watch_on(heap, period);
+	if (err)
+		atomic_long_set(&heap->profile.fail_nth, 0);
 	mutex_unlock(&heap->profile.mutex);
 	return err;
 }
@@ -596,7 +609,8 @@ int kmh_watch_set_period(struct kmheap *heap, size_t period)
  * Let the @n-th allocation from now on that a client asks @heap for get NULL, and then each
  * profile.fail_interval-th; 0: none. All are counted that begin after the return. The heap is
  * watched, which costs time, until 0 is set. Context: process context; sleeps.
- * Return: 0; -EINVAL for an @n over LONG_MAX; -ENOMEM as for kmh_watch_set_period(), and none fails.
+ * Return: 0; -EINVAL for an @n over LONG_MAX; -ENOMEM as for kmh_watch_set_period(), and then none
+ * fails.
  */
 int kmh_watch_set_fail(struct kmheap *heap, unsigned long n)
 {

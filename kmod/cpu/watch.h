@@ -20,7 +20,7 @@ struct kmh_profile {
 	size_t last_period;	/* 0: it never was */
 	u32 mark;		/* kmh_record_now() of the last mark */
 	u64 since_ns, mark_ns;	/* wall clock: when the profile began, and of the mark */
-	size_t peak_bytes;	/* most bytes of pages in use; the sites have it. kmh_profile_mutex */
+	size_t peak_bytes;	/* most bytes of pages in use; under kmh_profile_mutex */
 	u64 peak_ns;		/* wall clock: when */
 	atomic_long_t fail_nth;	/* allocations up to the one that fails; 0: none is to */
 	unsigned long fail_interval;	/* then every so many more; 0: none */

@@ -84,7 +84,7 @@ static int kmh_pins_by_base(const void *a, const void *b)
 	return x->base < y->base ? -1 : x->base > y->base;
 }
 
-/* Look at every arena. Context: process context; sleeps. Return: for kmh_backend_free(), or NULL. */
+/* Look at every arena. Context: process context; sleeps. Return: for kmh_backend_free(); NULL. */
 struct kmh_pins *kmh_pins_look(struct kmheap *heap)
 {
 	unsigned int most = KMH_PINS_SPARE;

@@ -81,8 +81,9 @@ static void *kmh_alloc_grow(struct kmheap *heap, struct kmh_node *node, unsigned
 
 /*
  * An allocation that neither magazine nor window could serve, and that is not to fail
- * (kmh_watch_fails()). In a heap with KMHEAP_HWCACHE_ALIGN the classes whose size is no multiple of a cache line never get a span, so every request for one
- * ends up here and is sent on to a class whose size is.
+ * (kmh_watch_fails()). In a heap with KMHEAP_HWCACHE_ALIGN the classes whose size is no multiple of
+ * a cache line never get a span, so every request for one ends up here and is sent on to a class
+ * whose size is.
  * Context: what @gfp says.
  * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).
  */
@@ -425,7 +426,7 @@ static __always_inline void *kmh_cache_alloc_fast(const struct kmheap_cache *cac
 
 	preempt_disable();
 	cpu = kmh_this_cpu_offset();
-	mc = kmh_this_cpu_ptr(cache->mcache, cpu);
+	mc = kmh_this_cpu_ptr(READ_ONCE(cache->mcache), cpu);
 	if (unlikely(!kmh_mcache_enter(mc))) {
 		preempt_enable();
 		return kmh_cache_alloc_slow(cache, gfp);

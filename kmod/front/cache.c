@@ -59,8 +59,13 @@ static void kmh_cache_count_span(struct kmh_mspan *s, void *ctx)
 		if (!kmh_cell_live(cell))
 			continue;
 		counts->live[kmh_cell_cache(cell)]++;
-		/* Whoever frees the object meanwhile finds LIVE, or we find its cell. */
-		if (kmh_cell_cache(cell) == counts->disown)
+		/*
+		 * Whoever frees the object meanwhile finds LIVE, or we find its cell. The span may
+		 * have gone since, and its descriptor be another heap's; but a live object of the
+		 * cache keeps it, and nobody frees into a cache that is being destroyed.
+		 */
+		if (kmh_cell_cache(cell) == counts->disown && READ_ONCE(s->heap) == counts->heap &&
+		    kmh_span_of(kmh_mspan_slot_addr(s, slot)) == s)
 			cmpxchg(&s->cell[slot], cell, cell & KMH_CELL_SAMPLED);
 	}
 }
@@ -75,6 +80,7 @@ void kmh_caches_count(struct kmheap *heap, struct kmh_cache_counts *counts)
 
 	lockdep_assert_held(&heap->caches.mutex);
 	memset(counts->live, 0, sizeof(counts->live));
+	counts->heap = heap;
 	mutex_lock(&heap->arenas_mutex);
 	list_for_each_entry(a, &heap->arenas, list)
 		kmh_walk_spans(a, kmh_cache_count_span, counts);
@@ -151,7 +157,6 @@ static void kmh_cache_fill(struct kmheap_cache *cache, struct kmheap *heap, unsi
 			   const struct kmheap_cache_args *args)
 {
 	cache->heap = heap;
-	cache->mcache = heap->mcache;
 	cache->ctor = args->ctor;
 	cache->size = args->size;
 	cache->align = kmh_cache_align(heap, args);
@@ -175,6 +180,8 @@ static int kmh_cache_enter(struct kmheap *heap, struct kmheap_cache *cache)
 		i++;
 	if (i <= KMH_CACHES) {
 		cache->cell = 2 * i;
+		/* The heap may get others: kmh_mcaches_make() sees the cache from here on. */
+		WRITE_ONCE(cache->mcache, READ_ONCE(heap->mcache));
 		WRITE_ONCE(heap->caches.keep_type,
 			   heap->caches.keep_type | (cache->keeps_type ? BIT(i) : 0));
 		heap->caches.cache[i] = cache;
@@ -331,7 +338,7 @@ static bool kmh_cache_has(const struct kmheap_cache *cache, const struct kmh_msp
 			  const struct kmh_where *at)
 {
 	return !READ_ONCE(cache->ended) && at->span == KMH_SPAN_SMALL &&
-	       READ_ONCE(s->mcache) == cache->mcache &&
+	       READ_ONCE(s->heap) == cache->heap &&
 	       kmh_cell_cache(READ_ONCE(s->cell[at->slot])) == kmh_cell_cache(cache->cell);
 }
 

@@ -432,4 +432,6 @@ void kmh_special_stop(struct kmheap *heap)
 	/* Objects that finalizers have deferred wait for their grace period as usual. */
 	kmheap_rcu_barrier(heap);
 	kmh_special_pass();
+	/* It may shrink: not the worker's to wait for, which frees memory (kmh_heap_end_work()). */
+	cancel_work_sync(&heap->specials.table.run_work);
 }

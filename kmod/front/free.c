@@ -304,7 +304,7 @@ void kmheap_cache_free(struct kmheap_cache *cache, const void *p)
 	preempt_disable();
 	cpu = kmh_this_cpu_offset();
 	s = kmh_span_of(addr);
-	if (unlikely(!kmh_mspan_slot_at(s, addr, &slot) || s->mcache != cache->mcache ||
+	if (unlikely(!kmh_mspan_slot_at(s, addr, &slot) || s->mcache != READ_ONCE(cache->mcache) ||
 		     READ_ONCE(cache->careful_free)))
 		kmh_cache_free_slow_unpin(cache, addr, _RET_IP_);
 	else

@@ -3,10 +3,10 @@
  * Private: floor insight/, what is remembered of sampled objects.
  *
  * A site is a stack of return addresses (stack.c) with which a heap was asked for objects of one
- * class (site.c). A record says which site a live object is of, and since when (record.c). This floor
- * knows heaps by their address alone, and neither spans nor CPUs: who samples is cpu/watch.c, who
- * frees a sampled object is told by its cell. Both tables are arrays of fixed size without a lock,
- * so that they can be written in any context, NMI included; what finds no room is counted.
+ * class (site.c). A record says which site a live object is of, and since when (record.c). This
+ * floor knows heaps by their address alone, and neither spans nor CPUs: who samples is cpu/watch.c,
+ * who frees a sampled object is told by its cell. Both tables are arrays of fixed size without a
+ * lock, so that they can be written in any context, NMI included; what finds no room is counted.
  */
 #ifndef _KMHEAP_SITE_H
 #define _KMHEAP_SITE_H
@@ -47,7 +47,7 @@ struct kmh_site {
 	atomic_long_t live_bytes;
 	atomic_long_t allocs;
 	atomic_long_t alloc_bytes;
-	atomic_long_t failed;		/* allocations that were made to fail; these are no samples */
+	atomic_long_t failed;		/* allocations that were made to fail; no samples */
 	atomic_t lives[KMH_SITE_LIVES];
 	unsigned long peak_objects;	/* live ones at the heap's peak; under kmh_profile_mutex */
 	unsigned long peak_bytes;

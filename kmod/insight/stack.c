@@ -2,13 +2,14 @@
 /*
  * Stacks: from where kmheap was called.
  *
- * x86's unwinder looks each return address up in tables, which takes 500 instructions a frame. But
- * the same stack comes again and again, so a task's walk is remembered with the places of its
- * return addresses. When a task is at the same depth of its stack later, and the same addresses are
- * at these places, it is the same stack, which takes a few instructions a frame: the unwinder finds
- * the place of a return address from the place of the one before it and from the function that that
- * one leads to, so the same innermost address at the same place leads to the same next place, and
- * so on. (Where a function keeps its frame's place in a register, it is taken to be the same.)
+ * x86's unwinder looks each return address up in tables, which takes 500 instructions a frame.
+ * But the same stack comes again and again, so a task's walk is remembered with the places of its
+ * return addresses. When a task is at the same depth of its stack later, and the same addresses
+ * are at these places, it is the same stack, which takes a few instructions a frame: the unwinder
+ * finds the place of a return address from the place of the one before it and from the function
+ * that this one leads to, so the same innermost address at the same place leads to the same next
+ * place, and so on. (Where a function keeps its frame's place in a register, it is taken to be
+ * the same.)
  *
  * Walks are remembered by each CPU, and only of tasks, with preemption off, so there are no races.
  */
@@ -57,7 +58,7 @@ static unsigned int kmh_stack_own(const unsigned long *ip, unsigned int n)
 
 /* A walk that is remembered; @n is 0 when there is none. */
 struct kmh_walk {
-	unsigned int depth;	/* bytes of the stack from the base on, which places are counted from */
+	unsigned int depth;	/* bytes of the stack from the base on; places count from there */
 	u8 n;			/* return addresses */
 	u8 own;			/* of these, kmheap's */
 	u16 place[KMH_STACK_FRAMES];
@@ -157,7 +158,7 @@ int kmh_stacks_alloc(void)
 		return 0;
 	if (!kmh_total_allows(bytes))
 		return -ENOMEM;
-	fresh = kmh_backend_percpu(struct kmh_walks);
+	fresh = kmh_backend_percpu(struct kmh_walks, GFP_KERNEL);
 	if (!fresh)
 		return -ENOMEM;
 	if (cmpxchg(&kmh_walks, NULL, fresh))

@@ -18,7 +18,7 @@ struct kmheap;
  * @ended tells, and the two careful ones are set then.
  */
 struct kmheap_cache {
-	struct kmh_mcache __percpu *mcache;	/* == heap->mcache */
+	struct kmh_mcache __percpu *mcache;	/* of the heap, which begins with stubs */
 	struct kmheap *heap;
 	void (*ctor)(void *p);
 	unsigned int size;		/* asked for */
@@ -37,6 +37,7 @@ struct kmheap_cache {
 #define KMH_CACHE_FLAGS	(KMHEAP_CACHE_HWCACHE_ALIGN | KMHEAP_CACHE_TYPESAFE_BY_RCU)
 
 struct kmh_cache_counts {
+	struct kmheap *heap;
 	u64 live[1 + KMH_CACHES];	/* objects, by the number of their cache */
 	unsigned int disown;		/* those of this cache are the heap's afterwards; or 0 */
 };

@@ -145,9 +145,11 @@ noinline bool kmh_slot_claim_marked(struct kmh_mspan *s, unsigned long slot, u8 
 	u8 was = READ_ONCE(s->cell[slot]);
 
 	kmh_assert_pinned();
-	if (!kmh_cell_live(was) || (kmh_cell_keeps_type(s, was) && cell != KMH_CELL_WAITS) ||
-	    cmpxchg(&s->cell[slot], was, cell) != was)
-		return false;
+	/* A cache that ends makes its objects the heap's: once for each, so this ends. */
+	do {
+		if (!kmh_cell_live(was) || (kmh_cell_keeps_type(s, was) && cell != KMH_CELL_WAITS))
+			return false;
+	} while (!try_cmpxchg(&s->cell[slot], &was, cell));
 	if (was & KMH_CELL_SAMPLED)
 		kmh_record_died(kmh_mspan_slot_addr(s, slot));
 	return true;

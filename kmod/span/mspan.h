@@ -164,7 +164,7 @@ struct kmh_mspan {
 
 	unsigned long base;		/* address of the first slot; second cache line */
 	struct kmh_mcache *owner;	/* written by the owner's section only */
-	struct kmh_mcache __percpu *mcache; /* heap->mcache, when the span was made or last cached */
+	struct kmh_mcache __percpu *mcache; /* heap->mcache when it was made or last cached */
 	union {
 		u32 divmul;
 		u32 noscan;		/* LARGE: allocated as data */

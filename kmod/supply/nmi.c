@@ -137,9 +137,14 @@ static bool kmh_nmi_fill_kind(struct kmheap *heap, unsigned int kind)
 
 static bool kmh_nmi_class_in_use(struct kmheap *heap, unsigned int spanclass)
 {
+	struct kmh_node *node;
 	struct kmh_mcache *mc;
-	int cpu = -1;
+	int cpu = -1, nid = -1;
 
+	/* What a small heap allocates is counted there. */
+	while ((node = kmh_next_node(heap, &nid)))
+		if (atomic_long_read(&node->central[spanclass].nested_allocs))
+			return true;
 	while ((mc = kmh_next_mcache(heap, &cpu)))
 		if (kmh_mcache_allocs(mc, spanclass))
 			return true;
