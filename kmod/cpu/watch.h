@@ -60,6 +60,7 @@ static __always_inline bool kmh_watched(const struct kmh_mcache *mc)
 unsigned long kmh_watch_draw(struct kmh_watch *w);
 void *kmh_watch_take(struct kmh_mcache *mc, unsigned int spanclass);
 void kmh_watch_open(struct kmh_mcache *mc, unsigned int spanclass);
+void kmh_watch_close(struct kmh_mcache *mc, unsigned int spanclass);
 void kmh_watch_took_resting(struct kmh_mcache *mc, unsigned int spanclass, void *p);
 void kmh_watch_reopen_slow(struct kmh_mcache *mc, unsigned int spanclass);
 void kmh_watch_one_slow(struct kmheap *heap, unsigned int spanclass, void *p);

@@ -19,6 +19,7 @@
 #include "base/lock.h"
 #include "base/param.h"
 #include "heap.h"
+#include "pages/arena.h"
 #include "span/arenamap.h"
 #include "up.h"
 
