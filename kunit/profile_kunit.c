@@ -196,11 +196,23 @@ static void samples_are_as_many_as_they_should_be(struct kunit *test)
 
 static const size_t all_sizes[] = { 8, 24, 64, 200, 1024, 3000, 8192, 32768, 40000, 300000 };
 
+/* Of ten objects of @bytes each, which take @usable, six of site 100 and four of 101 are free. */
+static void expect_rows(struct kunit *test, size_t bytes, size_t usable)
+{
+	struct kmh_profile_row row = kmh_kunit_row_of(test, 100, bytes, KMH_PROFILE_INUSE);
+
+	KUNIT_EXPECT_EQ(test, row.allocs, 10UL);
+	KUNIT_EXPECT_EQ(test, row.alloc_bytes, 10 * usable);
+	KUNIT_EXPECT_EQ(test, row.live_objects, 4UL);
+	KUNIT_EXPECT_EQ(test, row.live_bytes, 4 * usable);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 101, bytes), 6UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 102, bytes), 10UL);
+}
+
 /* With a period of 1 every object of every class and site is known until it is freed. */
 static void every_object_is_known(struct kunit *test)
 {
 	static void *p[ARRAY_SIZE(all_sizes)][40];
-	struct kmh_profile_row row;
 	unsigned int i, k;
 
 	kmh_kunit_profile(test, 1);
@@ -210,15 +222,8 @@ static void every_object_is_known(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(all_sizes); i++)
 		for (k = 0; k < 40; k += 4)
 			kmheap_free(p[i][k + (k > 20)]);
-	for (i = 0; i < ARRAY_SIZE(all_sizes) - 2; i++) {
-		row = kmh_kunit_row_of(test, 100, all_sizes[i], KMH_PROFILE_INUSE);
-		KUNIT_EXPECT_EQ(test, row.allocs, 10UL);
-		KUNIT_EXPECT_EQ(test, row.alloc_bytes, 10 * kmheap_size(p[i][1]));
-		KUNIT_EXPECT_EQ(test, row.live_objects, 4UL);
-		KUNIT_EXPECT_EQ(test, row.live_bytes, 4 * kmheap_size(p[i][1]));
-		KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 101, all_sizes[i]), 6UL);
-		KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 102, all_sizes[i]), 10UL);
-	}
+	for (i = 0; i < ARRAY_SIZE(all_sizes) - 2; i++)
+		expect_rows(test, all_sizes[i], kmheap_size(p[i][1]));
 	/* Large objects of all sizes are one class. */
 	KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 100, 40000), 8UL);
 	KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 102, 40000, KMH_PROFILE_INUSE).live_bytes,
