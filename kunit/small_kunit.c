@@ -45,7 +45,7 @@ static long pending(struct kmheap *heap)
 static void costs_little(struct kunit *test)
 {
 	struct kmheap *heap = small_heap(test, 0);
-	size_t most = sizeof(struct kmh_mcache_stub) * num_possible_cpus() + (56UL << 10);
+	size_t most = sizeof(struct kmh_mcache_stub) * num_possible_cpus() + (104UL << 10);
 	struct kmheap_stats st;
 
 	kmh_kunit_balanced(test, heap, &st);
