@@ -45,7 +45,8 @@ static long pending(struct kmheap *heap)
 static void costs_little(struct kunit *test)
 {
 	struct kmheap *heap = small_heap(test, 0);
-	size_t most = sizeof(struct kmh_mcache_stub) * num_possible_cpus() + (104UL << 10);
+	size_t most = sizeof(struct kmh_mcache_stub) * num_possible_cpus() + KMH_ARENA_FIRST_BYTES +
+		      PAGE_SIZE + (IS_ENABLED(CONFIG_LOCKDEP) ? SZ_64K : SZ_32K + SZ_4K);
 	struct kmheap_stats st;
 
 	kmh_kunit_balanced(test, heap, &st);

@@ -9,10 +9,12 @@
 #define _LINUX_KMHEAP_DROPIN_CACHE_H
 
 /*
- * Caches that stay with the kernel: their objects come from a zone, or are such that the kernel
- * asks for their slab (what is on a list_lru, as inodes are).
+ * Caches that stay with the kernel: their objects keep what they hold from a free to the next
+ * allocation, come from a zone, or are such that the kernel asks for their slab (what is on a
+ * list_lru, as inodes are).
  */
-#define KMHEAP_DROPIN_KERNEL_SLAB	(SLAB_RECLAIM_ACCOUNT | SLAB_CACHE_DMA | SLAB_CACHE_DMA32)
+#define KMHEAP_DROPIN_KERNEL_SLAB	\
+	(SLAB_TYPESAFE_BY_RCU | SLAB_RECLAIM_ACCOUNT | SLAB_CACHE_DMA | SLAB_CACHE_DMA32)
 
 /* What a cache of the module has set in its pointer; a kmem_cache of the kernel has not. */
 #define KMHEAP_DROPIN_CACHE	1UL
@@ -41,8 +43,6 @@ kmheap_dropin_cache_make(const char *name, unsigned int size, unsigned int align
 		return NULL;
 	if ((__force unsigned int)(flags & SLAB_HWCACHE_ALIGN))
 		args.flags |= KMHEAP_CACHE_HWCACHE_ALIGN;
-	if ((__force unsigned int)(flags & SLAB_TYPESAFE_BY_RCU))
-		args.flags |= KMHEAP_CACHE_TYPESAFE_BY_RCU;
 	c = kmheap_cache_create(__kmheap_dropin_heap, &args);
 	return IS_ERR(c) ? NULL : (void *)((unsigned long)c + KMHEAP_DROPIN_CACHE);
 }
@@ -90,21 +90,15 @@ kmheap_dropin_cache_create_4(const char *name, unsigned int size, struct kmem_ca
 
 /*
  * An object of @c that the cache cannot promise, or has not: the kernel's memory, aligned as powers
- * of two are. That would not keep its type, so where it has to a caller that cannot fail waits.
+ * of two are.
  */
 static __maybe_unused noinline void *kmheap_dropin_cache_spare(struct kmheap_cache *c, gfp_t gfp,
 							       int nid)
 {
 	struct kmheap_cache_args args;
-	void *p = NULL;
+	void *p;
 
 	kmheap_cache_describe(c, &args);
-	if (args.flags & KMHEAP_CACHE_TYPESAFE_BY_RCU) {
-		while (gfp & __GFP_NOFAIL &&
-		       !(p = kmheap_cache_alloc_noprof(c, gfp & ~__GFP_NOFAIL)))
-			schedule_timeout_uninterruptible(1);
-		return p;
-	}
 	p = kmheap_dropin_spare(roundup_pow_of_two(max(args.size, args.align)), gfp, nid);
 	if (p && args.ctor)
 		args.ctor(p);
