@@ -27,10 +27,6 @@
 #include "supply/grow.h"
 #include "supply/lost_arena.h"
 
-#ifdef KMHEAP_KUNIT
-bool kmh_heaps_begin_small;
-#endif
-
 struct kmheap *kmh_default_heap;
 LIST_HEAD(kmh_heaps);
 DEFINE_MUTEX(kmh_heaps_mutex);	/* protects kmh_heaps */

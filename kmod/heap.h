@@ -134,11 +134,7 @@ void kmh_heaps_exit(void);
  */
 #define KMH_HEAP_PROFILED	BIT(30)
 
-#ifdef KMHEAP_KUNIT
-extern bool kmh_heaps_begin_small;	/* most cases are about mcaches, and count pages */
-#else
-#define kmh_heaps_begin_small	true
-#endif
+extern bool kmh_small_heaps;	/* heaps made from now on begin small: mcaches.c */
 
 /* The mcache of a CPU; NULL while the heap is small. Context: any. */
 static inline struct kmh_mcache *kmh_mcache_of(const struct kmheap *heap, unsigned int cpu)

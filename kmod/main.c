@@ -34,6 +34,11 @@ module_param_cb(default_limit, &kmh_bytes_param_ops, &kmh_default_limit, 0444);
 MODULE_PARM_DESC(default_limit,
 		 "hard limit in bytes on the footprint of heaps created without one: 0 for none (default), else at least 512 KiB");
 
+bool kmh_small_heaps;
+module_param_named(small_heaps, kmh_small_heaps, bool, 0644);
+MODULE_PARM_DESC(small_heaps,
+		 "heaps that are made from now on begin small: a first arena of 16 KiB, no per-CPU caches before 128 allocations (default N)");
+
 size_t kmh_default_period;
 module_param_cb(profile_period_bytes, &kmh_bytes_param_ops, &kmh_default_period, 0444);
 MODULE_PARM_DESC(profile_period_bytes,

@@ -12,9 +12,9 @@ static struct kmheap *small_heap(struct kunit *test, unsigned int flags)
 	struct kmheap_attr attr = { .flags = flags };
 	struct kmheap *heap;
 
-	kmh_heaps_begin_small = true;
+	kmh_small_heaps = true;
 	heap = kmheap_create("kunit-small", &attr);
-	kmh_heaps_begin_small = false;
+	kmh_small_heaps = false;
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
 	KUNIT_ASSERT_NULL(test, (void __force *)heap->mcaches);
 	return heap;
@@ -219,7 +219,7 @@ static void grows_up_at_its_limit(struct kunit *test)
 		first = *p;
 		kmheap_free(p);
 	}
-	KUNIT_EXPECT_EQ(test, kmh_mcaches_make(heap), 0);
+	KUNIT_EXPECT_EQ(test, kmh_mcaches_make(heap, GFP_KERNEL), 0);
 	KUNIT_EXPECT_NOT_NULL(test, (void __force *)heap->mcaches);
 	kmh_kunit_stats(heap, &st);
 	KUNIT_EXPECT_LE(test, st.footprint_bytes, (u64)KMH_LIMIT_MIN_BYTES);
@@ -247,7 +247,7 @@ static void collects(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, kmheap_alloc(heap, BYTES, GFP_KERNEL));
 	KUNIT_ASSERT_EQ(test, kmheap_collect_begin(heap), 0);
 	KUNIT_EXPECT_TRUE(test, kmheap_mark(heap, kept));
-	KUNIT_ASSERT_EQ(test, kmh_mcaches_make(heap), 0);
+	KUNIT_ASSERT_EQ(test, kmh_mcaches_make(heap, GFP_KERNEL), 0);
 	KUNIT_EXPECT_NOT_NULL(test, kmheap_alloc(heap, BYTES, GFP_KERNEL));	/* black */
 	KUNIT_ASSERT_EQ(test, kmheap_collect_end(heap), 0);
 	kmheap_rcu_barrier(heap);

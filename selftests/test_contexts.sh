@@ -47,14 +47,14 @@ done
 
 check "GFP_NOWAIT gets what is there" tell contexts_client nowait
 nowait_figures() {
-	is got "$(value got)" -ge 8 && is refused "$(value refused)" -ge 1 &&
+	is got "$(value got)" -ge 10 && is refused "$(value refused)" -ge 1 &&
 		is "voluntary switches" "$(value sleeps)" = 0
 }
 check "GFP_NOWAIT never sleeps" nowait_figures
 
 check "an atomic burst ends" tell contexts_client burst
 burst_figures() {
-	is got "$(value got)" -ge 8 && is refused "$(value refused)" = 8 &&
+	is got "$(value got)" -ge 10 && is refused "$(value refused)" = 8 &&
 		is refused_allocs "$(value counted)" = 8
 }
 check "what the burst was refused is counted" burst_figures

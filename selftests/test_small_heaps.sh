@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # once: yes
 # timeout: 180
-# Small heaps stay small: an empty one within 104 KiB, a thousand of ten objects in 128 MiB.
+# Small heaps stay small: an empty one within 56 KiB, a thousand of ten objects in 128 MiB.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
@@ -18,7 +18,7 @@ footprint() {
 }
 
 check "has 4 CPUs" is CPUs "$(nproc)" = 4
-load kmheap
+load kmheap small_heaps=1
 load heap_client
 
 # one BYTES KIB: a heap with one such object, which is one in all and not one from each CPU's cache.
@@ -28,7 +28,7 @@ one() {
 	echo "an empty heap takes $empty bytes, with one object of $1 bytes $with" >>/tmp/small
 	tell heap_client destroy one &&
 		is footprint "$with" -le $(($2 * kib)) &&
-		is "empty footprint" "$empty" -le $((104 * kib))
+		is "empty footprint" "$empty" -le $((56 * kib))
 }
 : >/tmp/small
 for bytes in 8 64 4096; do

@@ -2,7 +2,7 @@
 /*
  * The mcaches of a heap, one for each CPU: how it gets them, and the node that each works for.
  *
- * A heap begins small, with stubs: the beginning of an mcache, with the flag always set. So every
+ * With small_heaps a heap begins with stubs: the beginning of an mcache, with the flag always set. So every
  * call takes the way of an interrupt that finds its mcache in use. When so many allocations have
  * come that mcaches are worth their bytes a worker makes them.
  */
@@ -99,17 +99,14 @@ static void kmh_mcaches_tell_caches(struct kmheap *heap)
  * lead to the stubs, and their objects are freed past the mcaches, until a CPU caches them.
  * Context: process context; sleeps. Return: 0, also when it has mcaches; -ENOMEM.
  */
-int kmh_mcaches_make(struct kmheap *heap)
+int kmh_mcaches_make(struct kmheap *heap, gfp_t gfp)
 {
 	struct kmh_mcache __percpu *mcaches;
 	unsigned int cpu;
 
 	if (READ_ONCE(heap->mcaches))
 		return 0;
-	/* A heap does without them where memory is short. */
-	mcaches = kmh_backend_percpu(struct kmh_mcache,
-				     heap->mcache ? GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN :
-						    GFP_KERNEL);
+	mcaches = kmh_backend_percpu(struct kmh_mcache, gfp);
 	if (!mcaches)
 		return -ENOMEM;
 	/* kmemleak must not take addresses of slots for references to the objects there. */
@@ -142,7 +139,9 @@ static void kmh_mcaches_work(struct work_struct *work)
 {
 	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, growing_up.work);
 
-	if (!READ_ONCE(heap->growing_up.stopped) && kmh_mcaches_make(heap)) {
+	/* Where memory is short a heap does without them. */
+	if (!READ_ONCE(heap->growing_up.stopped) &&
+	    kmh_mcaches_make(heap, GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN)) {
 		atomic_set(&heap->nslow, 0);		/* later */
 		atomic_set(&heap->growing_up.asked, 0);
 	}
@@ -177,7 +176,7 @@ int kmh_mcache_init(struct kmheap *heap)
 	kmh_heap_account_metadata(heap, sizeof(struct kmh_mcache_stub) * num_possible_cpus());
 	for_each_possible_cpu(cpu)
 		kmh_stub_init_cpu(heap, cpu);
-	return kmh_heaps_begin_small ? 0 : kmh_mcaches_make(heap);
+	return kmh_small_heaps ? 0 : kmh_mcaches_make(heap, GFP_KERNEL);
 }
 
 void kmh_mcache_destroy(struct kmheap *heap)

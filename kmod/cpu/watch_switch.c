@@ -175,7 +175,7 @@ static void kmh_watch_forget(struct kmheap *heap)
 /* The heap is not watched. Return: 0, and it is; -ENOMEM, and it is not. */
 static int kmh_watch_on(struct kmheap *heap, size_t period)
 {
-	int err = kmh_mcaches_make(heap) ?: kmh_stacks_alloc() ?: kmh_sites_alloc() ?:
+	int err = kmh_mcaches_make(heap, GFP_KERNEL) ?: kmh_stacks_alloc() ?: kmh_sites_alloc() ?:
 		  kmh_records_alloc() ?: kmh_watches_alloc(heap, period);
 
 	if (err)

@@ -352,7 +352,7 @@ struct kmh_arena *kmh_arena_create_user(struct kmh_mheap *mh, size_t bytes, gfp_
 /* The size of the first arena of a heap: small, so that small heaps cost little. */
 size_t kmh_heap_first_bytes(const struct kmheap *heap)
 {
-	if (!kmh_heaps_begin_small)
+	if (!kmh_small_heaps)
 		return heap->backing == KMH_BACKING_LINEAR ? KMH_BLOCK_MIN_BYTES :
 							     KMH_ARENA_MIN_BYTES;
 	return max(KMH_ARENA_FIRST_BYTES, PAGE_SIZE);

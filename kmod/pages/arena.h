@@ -16,10 +16,11 @@ struct kmheap;
 struct page;
 
 /*
- * The first arena of a heap: a heap of a few objects costs little, and has a span of any class for
- * callers that cannot sleep.
+ * The first arena of a heap, so that a heap of a few objects costs little, and the least that the
+ * second one has, because of spans of 64 KiB.
  */
-#define KMH_ARENA_FIRST_BYTES	(64UL << 10)
+#define KMH_ARENA_FIRST_BYTES	(16UL << 10)
+#define KMH_ARENA_SECOND_BYTES	(64UL << 10)
 /* Of a heap that has grown, the least. */
 #define KMH_ARENA_MIN_BYTES	(256UL << 10)
 #define KMH_ARENA_FULL_MIN_BYTES	(2UL << 20)

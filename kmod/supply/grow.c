@@ -130,7 +130,8 @@ int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned lo
 	a->dedicated = g.dedicated;
 	if (!g.patch)
 		WRITE_ONCE(mh->heap->next_arena_bytes,
-			   min(2 * rounddown_pow_of_two(a->bytes), kmh_arena_bytes));
+			   clamp(2 * rounddown_pow_of_two(a->bytes), KMH_ARENA_SECOND_BYTES,
+				 kmh_arena_bytes));
 	kmh_mheap_add_arena(mh, a, g.patch);
 	/* The arena comes first at a limit. Without magazines frees only take longer. */
 	kmh_magazines_refill(gfp | __GFP_NORETRY | __GFP_NOWARN);
