@@ -672,7 +672,7 @@ int kmh_heaps_init(void)
 	kmh_default_heap = kmh_heap_create("default", NULL);
 	if (IS_ERR(kmh_default_heap))
 		return PTR_ERR(kmh_default_heap);
-	err = kmh_mcaches_make(kmh_default_heap);	/* it is everybody's */
+	err = kmh_mcaches_make(kmh_default_heap, GFP_KERNEL);	/* it is everybody's */
 	if (err)
 		goto no_cpuhp;
 	kmh_teach_reclaim(kmh_default_heap);

@@ -2,9 +2,9 @@
 /*
  * The mcaches of a heap, one for each CPU: how it gets them, and the node that each works for.
  *
- * With small_heaps a heap begins with stubs: the beginning of an mcache, with the flag always set. So every
- * call takes the way of an interrupt that finds its mcache in use. When so many allocations have
- * come that mcaches are worth their bytes a worker makes them.
+ * With small_heaps a heap begins with stubs: the beginning of an mcache, with the flag always set.
+ * So every call takes the way of an interrupt that finds its mcache in use. When so many
+ * allocations have come that mcaches are worth their bytes a worker makes them.
  */
 #include <linux/cpu.h>
 #include <linux/kmemleak.h>
