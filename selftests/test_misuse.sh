@@ -189,7 +189,7 @@ check "the client unloads" unload misuse_client
 check "what the heap counted stays in the module's figures" counted double_frees "" "$doubles" 0
 unload kmheap
 # Every report came from where kmheap reports misuse, none from elsewhere.
-ours='kmh_report_misuse|kmh_heap_destroy|kmh_gfp_ok|kmheap_alloc_aligned_noprof|kmheap_alloc_node_noprof|kmheap_take|kmh_large_'
+ours='kmh_report_misuse|kmheap_destroy|kmh_heap_destroy|kmh_gfp_ok|kmheap_alloc_aligned_noprof|kmheap_alloc_node_noprof|kmh_alloc_node_aligned|kmheap_take|kmh_large_'
 only_expected() {
 	log_of_test >/tmp/all.log
 	is "number of reports" "$(grep -c 'WARNING: CPU' /tmp/all.log)" -ge 19 || return 1
