@@ -98,7 +98,7 @@ static void bounds(void)
 	kfree(p);
 	CHECK(c);
 	KERNELS(p = kmem_cache_alloc(c, GFP_KERNEL | __GFP_NOFAIL));
-	KERNELS(q = kmem_cache_zalloc(c, GFP_KERNEL | GFP_DMA32));
+	KERNELS(q = kmem_cache_zalloc(c, GFP_KERNEL | GFP_DMA));
 	CHECK(all_zero(q, 100));
 	kmem_cache_free(c, q);
 	kmem_cache_free(c, p);
@@ -165,7 +165,7 @@ static void slab_memory(void)
 	kvfree(q);
 	KERNELS(q = krealloc(p, 5000, GFP_KERNEL));
 	kfree(q);
-	KERNELS(t = kmalloc(sizeof(*t), GFP_KERNEL | GFP_DMA32));
+	KERNELS(t = kmalloc(sizeof(*t), GFP_KERNEL | GFP_DMA));
 	kfree_rcu(t, rcu);
 	KERNELS(p = bitmap_zalloc(1000, GFP_KERNEL));
 	kfree(p);
