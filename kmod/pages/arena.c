@@ -349,7 +349,7 @@ struct kmh_arena *kmh_arena_create_user(struct kmh_mheap *mh, size_t bytes, gfp_
 	return a;
 }
 
-/* The size of the first arena of a heap: small, so that small heaps cost little. */
+/* The size of the first arena of a heap. */
 size_t kmh_heap_first_bytes(const struct kmheap *heap)
 {
 	if (!kmh_small_heaps)
