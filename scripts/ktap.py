@@ -170,7 +170,9 @@ def read_step(step):
     except OSError:
         rc = "missing"
     if rc != "0":
-        words = last_words(base) or ["ended with status %s, see %s.log" % (rc, base)]
+        words = last_words(base)
+        if not words:
+            words = ["ended with status %s, see %s.log" % (rc, base)] + last_lines(base)
         found["words"] = words[:MOST_WORDS]
         if found["failures"] in ([], [NOTHING]):
             found["failures"] = words[:1]
@@ -191,6 +193,15 @@ def last_words(base):
     except OSError:
         pass
     return words
+
+
+def last_lines(base):
+    """What was said before the end, where no script says why it gave up."""
+    try:
+        with open(base + ".log", encoding="utf-8", errors="replace") as log:
+            return ["    " + line.rstrip() for line in log.readlines()[1 - MOST_WORDS:]]
+    except OSError:
+        return []
 
 
 def read_times(step):
