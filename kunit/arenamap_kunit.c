@@ -96,12 +96,12 @@ static void lookup_random_values(struct kunit *test)
 		 * its ends.
 		 */
 		if (i % 4 == 1)
-			addr = ((kmh_arenamap->base - 2) << KMH_LEAF_SHIFT) +
-			       addr % ((kmh_arenamap->nr + 4) << KMH_LEAF_SHIFT);
+			addr = ((kmh_areamap->base - 2) << KMH_LEAF_SHIFT) +
+			       addr % ((kmh_areamap->nr + 4) << KMH_LEAF_SHIFT);
 		if (i % 4 == 2)
-			addr = (kmh_arenamap->base << KMH_LEAF_SHIFT) + (long)(addr % 64) - 32;
+			addr = (kmh_areamap->base << KMH_LEAF_SHIFT) + (long)(addr % 64) - 32;
 		if (i % 4 == 3)
-			addr = ((kmh_arenamap->base + kmh_arenamap->nr) << KMH_LEAF_SHIFT) +
+			addr = ((kmh_areamap->base + kmh_areamap->nr) << KMH_LEAF_SHIFT) +
 			       (long)(addr % 64) - 32;
 		/*
 		 * A few may hit spans of other heaps; then the address lies in the span that
@@ -146,7 +146,7 @@ static void lookup_addresses_of_others(struct kunit *test)
 		{ "stack", (unsigned long)&on_stack, true },
 		{ "slab", (unsigned long)slab, .block = true },
 		{ "page", page, .block = true },
-		{ "the map", (unsigned long)kmh_arenamap, .block = true },
+		{ "the map", (unsigned long)kmh_areamap, .block = true },
 		{ "span metadata", (unsigned long)kmh_kunit_heap(test)->freed, .block = true },
 		{ "vmalloc", (unsigned long)area, true },
 		{ "end of vmalloc", (unsigned long)area + (64 << 10) - 1, true },
@@ -274,13 +274,13 @@ static unsigned long page_of_leaf(unsigned long leaf)
 /* As for a vmalloc area. */
 static int cover(unsigned long first, unsigned long npages)
 {
-	return kmh_arenamap_cover(&kmh_arenamap, first, npages, GFP_KERNEL);
+	return kmh_arenamap_cover(&kmh_areamap, first, npages, GFP_KERNEL);
 }
 
 static void cover_again_changes_nothing(struct kunit *test)
 {
 	struct kmh_arena *a = first_arena(test);
-	struct kmh_arenamap **at = a->block ? &kmh_blockmap : &kmh_arenamap, *map = *at;
+	struct kmh_arenamap **at = a->block ? &kmh_blockmap : &kmh_areamap, *map = *at;
 	u64 bytes = READ_ONCE(kmh_map_bytes);
 
 	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(at, a->first, a->npages, GFP_KERNEL), 0);
@@ -301,24 +301,24 @@ static void expect_growth(struct kunit *test, u64 bytes, unsigned int ntables)
 /* Extend the map and look at every old entry. */
 static void expect_extension(struct kunit *test, unsigned long leaf, unsigned int nleaves)
 {
-	struct kmh_arenamap *old = kmh_arenamap;
+	struct kmh_arenamap *old = kmh_areamap;
 	u64 bytes = READ_ONCE(kmh_map_bytes);
 	unsigned long i, first = page_of_leaf(leaf);
 	unsigned long npages = (nleaves - 1) * KMH_LEAF_PAGES + 1;
 
 	KUNIT_ASSERT_EQ(test, cover(first, npages), 0);
-	KUNIT_ASSERT_TRUE(test, kmh_arenamap != old);
-	KUNIT_EXPECT_PTR_EQ(test, kmh_arenamap->prev, old);
-	KUNIT_EXPECT_LE(test, kmh_arenamap->base, min(old->base, leaf));
-	KUNIT_EXPECT_GE(test, kmh_arenamap->base + kmh_arenamap->nr,
+	KUNIT_ASSERT_TRUE(test, kmh_areamap != old);
+	KUNIT_EXPECT_PTR_EQ(test, kmh_areamap->prev, old);
+	KUNIT_EXPECT_LE(test, kmh_areamap->base, min(old->base, leaf));
+	KUNIT_EXPECT_GE(test, kmh_areamap->base + kmh_areamap->nr,
 			max(old->base + old->nr, leaf + nleaves));
-	KUNIT_EXPECT_GE(test, kmh_arenamap->nr, 2 * old->nr);
+	KUNIT_EXPECT_GE(test, kmh_areamap->nr, 2 * old->nr);
 	for (i = 0; i < old->nr; i++)
-		if (kmh_arenamap->biased[old->base + i - kmh_arenamap->base] != old->biased[i])
+		if (kmh_areamap->biased[old->base + i - kmh_areamap->base] != old->biased[i])
 			break;
 	KUNIT_EXPECT_EQ_MSG(test, i, old->nr, "leaf %lu is another one", i);
 	expect_growth(test, bytes, 1 + nleaves);
-	bytes += sizeof(*old) + kmh_arenamap->nr * sizeof(old->biased[0]);
+	bytes += sizeof(*old) + kmh_areamap->nr * sizeof(old->biased[0]);
 	bytes += nleaves * sizeof(struct kmh_leaf);
 	KUNIT_EXPECT_EQ(test, READ_ONCE(kmh_map_bytes), bytes);
 
@@ -346,9 +346,9 @@ static void extend_keeps_old_entries(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	/* The map is extended right behind its end, and with a gap. */
-	expect_extension(test, kmh_arenamap->base + kmh_arenamap->nr, 1);
+	expect_extension(test, kmh_areamap->base + kmh_areamap->nr, 1);
 	KUNIT_EXPECT_PTR_EQ(test, kmh_span_of((unsigned long)p), s);
-	expect_extension(test, kmh_arenamap->base + kmh_arenamap->nr + 9, 3);
+	expect_extension(test, kmh_areamap->base + kmh_areamap->nr + 9, 3);
 	KUNIT_EXPECT_PTR_EQ(test, kmh_span_of((unsigned long)p), s);
 	kmheap_free(p);
 }
@@ -360,24 +360,24 @@ static void extend_downwards_keeps_old_entries(struct kunit *test)
 	unsigned long leaf;
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
-	KUNIT_ASSERT_GT(test, kmh_arenamap->base, 8UL);
-	leaf = kmh_arenamap->base - 2;
+	KUNIT_ASSERT_GT(test, kmh_areamap->base, 8UL);
+	leaf = kmh_areamap->base - 2;
 	expect_extension(test, leaf, 1);
 	/* The room to spare is on the side where the map has grown. */
-	KUNIT_EXPECT_LT(test, kmh_arenamap->base, leaf);
+	KUNIT_EXPECT_LT(test, kmh_areamap->base, leaf);
 	KUNIT_EXPECT_PTR_EQ(test, kmh_span_of((unsigned long)p), s);
 	kmheap_free(p);
 }
 
 static void cover_out_of_reach_is_refused(struct kunit *test)
 {
-	struct kmh_arenamap *map = kmh_arenamap;
+	struct kmh_arenamap *map = kmh_areamap;
 	u64 bytes = READ_ONCE(kmh_map_bytes);
 	unsigned long far = map->base + (1UL << 22);
 
 	KUNIT_EXPECT_EQ(test, cover(page_of_leaf(far), 1), -ERANGE);
 	KUNIT_EXPECT_EQ(test, cover(page_of_leaf(far) - 1, 2), -ERANGE);
-	KUNIT_EXPECT_PTR_EQ(test, kmh_arenamap, map);
+	KUNIT_EXPECT_PTR_EQ(test, kmh_areamap, map);
 	KUNIT_EXPECT_EQ(test, READ_ONCE(kmh_map_bytes), bytes);
 	KUNIT_EXPECT_EQ(test, (int)state(far << KMH_LEAF_SHIFT), (int)KMH_SPAN_NONE);
 }
@@ -388,7 +388,7 @@ static void cover_out_of_reach_is_refused(struct kunit *test)
  */
 static void cover_without_memory_fails(struct kunit *test)
 {
-	unsigned long leaf = kmh_arenamap->base + kmh_arenamap->nr;
+	unsigned long leaf = kmh_areamap->base + kmh_areamap->nr;
 	unsigned long first = page_of_leaf(leaf), n;
 	void *p = kmheap_alloc(kmh_kunit_heap(test), 100, GFP_KERNEL);
 	struct kmh_mspan *s = kmh_span_of((unsigned long)p);
@@ -445,10 +445,10 @@ static void lookups_thread(void *arg, unsigned int i)
 
 	if (i == 2) {
 		for (n = 0; n < 3 && !l->err; n++) {
-			struct kmh_arenamap *map = kmh_arenamap;
+			struct kmh_arenamap *map = kmh_areamap;
 
 			l->err = cover(page_of_leaf(map->base + map->nr), 1);
-			l->nextended += kmh_arenamap != map;
+			l->nextended += kmh_areamap != map;
 			cond_resched();
 		}
 		atomic_set(&l->stop, 1);
@@ -470,7 +470,7 @@ static void lookup_while_the_map_grows(struct kunit *test)
 	struct lookups l = {
 		.s = kmh_span_of((unsigned long)p),
 		.addr = (unsigned long)p,
-		.wild = (kmh_arenamap->base + kmh_arenamap->nr) << KMH_LEAF_SHIFT,
+		.wild = (kmh_areamap->base + kmh_areamap->nr) << KMH_LEAF_SHIFT,
 	};
 	u64 bytes = READ_ONCE(kmh_map_bytes);
 

@@ -385,21 +385,21 @@ static void scavenger_finds_a_lost_page(struct kunit *test)
  */
 static void first_levels_share_leaves(struct kunit *test)
 {
-	struct kmheap *heap = heap_of(test, "kunit-linear", KMHEAP_LINEAR, 0);
+	struct kmheap *heap = heap_of(test, "kunit-area", KMHEAP_AREA, 0);
 	void *p = kmheap_alloc(heap, 64, GFP_KERNEL);
 	struct kmh_mspan *s = kmh_span_of((unsigned long)p);
 	unsigned long leaf = (unsigned long)p >> KMH_LEAF_SHIFT, page;
 	int err;
 
-	expect_linear(test, p, 64);
-	/* Extend the one of areas over the block, where that is in its reach (User-Mode Linux). */
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	/* Extend the one of blocks over the area, where that is in its reach (User-Mode Linux). */
 	page = leaf << (KMH_LEAF_SHIFT - KMH_PAGE_SHIFT);
-	err = kmh_arenamap_cover(&kmh_arenamap, page, 1, GFP_KERNEL);
+	err = kmh_arenamap_cover(&kmh_blockmap, page, 1, GFP_KERNEL);
 	KUNIT_EXPECT_TRUE(test, err == 0 || err == -ERANGE);
 	if (!err)
-		KUNIT_EXPECT_LT(test, leaf - kmh_arenamap->base, kmh_arenamap->nr);
+		KUNIT_EXPECT_LT(test, leaf - kmh_blockmap->base, kmh_blockmap->nr);
 	KUNIT_EXPECT_PTR_EQ(test, kmh_span_of((unsigned long)p), s);
-	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(&kmh_blockmap, page, 1, GFP_KERNEL), 0);
+	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(&kmh_areamap, page, 1, GFP_KERNEL), 0);
 	KUNIT_EXPECT_PTR_EQ(test, kmh_span_of((unsigned long)p), s);
 	kmheap_free(p);
 	kmheap_destroy(heap);

@@ -201,7 +201,7 @@ static int map_waiter(void *arg)
 	unsigned int flags = memalloc_noreclaim_save();
 	struct map_waiter *w = arg;
 
-	w->err = kmh_arenamap_cover(&kmh_arenamap, w->a->first, w->a->npages, GFP_KERNEL);
+	w->err = kmh_arenamap_cover(&kmh_areamap, w->a->first, w->a->npages, GFP_KERNEL);
 	memalloc_noreclaim_restore(flags);
 	complete(&w->done);
 	return 0;
@@ -229,7 +229,7 @@ static void reclaim_does_not_wait_for_the_map(struct kunit *test)
 	w.task = kthread_create(map_waiter, &w, "kmheap_kunit/map");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(w.task));
 	kmh_kunit_at(test, "map is locked", map_is_locked, &w);
-	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(&kmh_arenamap, w.a->first, w.a->npages,
+	KUNIT_EXPECT_EQ(test, kmh_arenamap_cover(&kmh_areamap, w.a->first, w.a->npages,
 						 GFP_KERNEL), 0);
 	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("map is locked"));
 	KUNIT_EXPECT_TRUE_MSG(test, w.ended, "it waits");

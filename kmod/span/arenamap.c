@@ -22,8 +22,8 @@
 struct kmh_mspan kmh_span_none = { .state = KMH_SPAN_NONE };
 struct kmh_mspan kmh_span_gone = { .state = KMH_SPAN_GONE };
 
-struct kmh_arenamap *kmh_arenamap;
 struct kmh_arenamap *kmh_blockmap;
+struct kmh_arenamap *kmh_areamap;
 static DEFINE_MUTEX(kmh_arenamap_mutex);
 static struct kmh_leaf *kmh_empty_leaf;		/* every entry says "none" */
 u64 kmh_map_bytes;
@@ -70,10 +70,10 @@ static bool kmh_arenamap_covers(const struct kmh_arenamap *map, unsigned long le
 /* The entry of a leaf that is covered, where a lookup finds it. */
 static unsigned long *kmh_leaf_entry(unsigned long leaf)
 {
-	struct kmh_arenamap *map = READ_ONCE(kmh_arenamap);
+	struct kmh_arenamap *map = READ_ONCE(kmh_blockmap);
 
 	if (!kmh_arenamap_covers(map, leaf))
-		map = READ_ONCE(kmh_blockmap);
+		map = READ_ONCE(kmh_areamap);
 	return &map->biased[leaf - map->base];
 }
 
@@ -98,12 +98,12 @@ int kmh_arenamap_init(void)
 	kmh_empty_leaf = kmh_leaf_new(GFP_KERNEL);
 	if (!kmh_empty_leaf)
 		return -ENOMEM;
-	kmh_arenamap = kmh_arenamap_new(0, 0, GFP_KERNEL);
 	kmh_blockmap = kmh_arenamap_new(0, 0, GFP_KERNEL);
-	if (kmh_arenamap && kmh_blockmap)
+	kmh_areamap = kmh_arenamap_new(0, 0, GFP_KERNEL);
+	if (kmh_blockmap && kmh_areamap)
 		return 0;
+	kmh_backend_free(kmh_areamap);
 	kmh_backend_free(kmh_blockmap);
-	kmh_backend_free(kmh_arenamap);
 	kmh_backend_free(kmh_empty_leaf);
 	return -ENOMEM;
 }
@@ -135,20 +135,20 @@ static void kmh_arenamap_free_leaves(struct kmh_arenamap *map)
 /* No lookup can be under way: the caller waited for a grace period. */
 void kmh_arenamap_exit(void)
 {
-	unsigned long leaf, end = kmh_blockmap->base + kmh_blockmap->nr;
+	unsigned long leaf, end = kmh_areamap->base + kmh_areamap->nr;
 
 	/* What both have is freed once. */
-	for (leaf = kmh_blockmap->base; leaf < end; leaf++)
-		if (kmh_arenamap_covers(kmh_arenamap, leaf))
-			kmh_blockmap->biased[leaf - kmh_blockmap->base] =
+	for (leaf = kmh_areamap->base; leaf < end; leaf++)
+		if (kmh_arenamap_covers(kmh_blockmap, leaf))
+			kmh_areamap->biased[leaf - kmh_areamap->base] =
 				(unsigned long)kmh_empty_leaf - kmh_leaf_bias(leaf);
-	kmh_arenamap_free_leaves(kmh_arenamap);
 	kmh_arenamap_free_leaves(kmh_blockmap);
-	kmh_arenamap_free(kmh_arenamap);
+	kmh_arenamap_free_leaves(kmh_areamap);
 	kmh_arenamap_free(kmh_blockmap);
+	kmh_arenamap_free(kmh_areamap);
 	kmh_backend_free(kmh_empty_leaf);
-	kmh_arenamap = NULL;
 	kmh_blockmap = NULL;
+	kmh_areamap = NULL;
 	kmh_map_bytes = 0;
 }
 
@@ -190,8 +190,8 @@ static int kmh_arenamap_extend(struct kmh_arenamap **at, unsigned long lo, unsig
 	if (!map)
 		return -ENOMEM;
 	/* A lookup that finds an address in the reach of this one does not ask the other one. */
-	if (at == &kmh_arenamap)
-		kmh_arenamap_copy(map, kmh_blockmap);
+	if (at == &kmh_blockmap)
+		kmh_arenamap_copy(map, kmh_areamap);
 	kmh_arenamap_copy(map, old);
 	map->prev = old;
 	smp_store_release(at, map);	/* pairs with kmh_span_of() */
@@ -213,8 +213,8 @@ static int kmh_arenamap_cover_locked(struct kmh_arenamap **at, unsigned long lo,
 
 	lockdep_assert_held(&kmh_arenamap_mutex);
 	/* What the first one asked covers is there, of whichever kind it is. */
-	if (kmh_arenamap_covers(kmh_arenamap, lo) && kmh_arenamap_covers(kmh_arenamap, hi))
-		at = &kmh_arenamap;
+	if (kmh_arenamap_covers(kmh_blockmap, lo) && kmh_arenamap_covers(kmh_blockmap, hi))
+		at = &kmh_blockmap;
 	if (!kmh_arenamap_covers(*at, lo) || !kmh_arenamap_covers(*at, hi)) {
 		err = kmh_arenamap_extend(at, lo, hi, gfp);
 		if (err)

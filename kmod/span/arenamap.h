@@ -2,10 +2,10 @@
 /*
  * Private: address -> span, two levels, keyed by heap page.
  *
- * There is a first level for vmalloc space and one for the direct map, which on x86-64 are 65 TiB
+ * There is a first level for the direct map and one for vmalloc space, which on x86-64 are 65 TiB
  * apart. Each covers the part of the address space in which arenas were seen and is replaced by a
  * larger one when an arena lies outside; the second level covers 16 MiB a leaf. Entries that stand
- * for no span point to a sentinel, so a lookup has one compare, or two for the direct map, and no
+ * for no span point to a sentinel, so a lookup has one compare, or two for vmalloc space, and no
  * NULL. Nothing here is given back before the module goes, which makes a lookup of any value in any
  * context safe.
  *
@@ -41,8 +41,8 @@ struct kmh_arenamap {
 };
 
 /* Both are published with release, and asked in this order. */
-extern struct kmh_arenamap *kmh_arenamap;	/* where areas are */
 extern struct kmh_arenamap *kmh_blockmap;	/* where blocks are */
+extern struct kmh_arenamap *kmh_areamap;	/* where areas are */
 extern u64 kmh_map_bytes;		/* what the map takes; KUnit cases compare it */
 extern struct kmh_mspan kmh_span_none;
 extern struct kmh_mspan kmh_span_gone;
@@ -51,14 +51,14 @@ extern struct kmh_mspan kmh_span_gone;
 static __always_inline struct kmh_mspan *kmh_span_of(unsigned long addr)
 {
 	/* Address dependencies order these loads after the release of each level. */
-	struct kmh_arenamap *map = READ_ONCE(kmh_arenamap);
+	struct kmh_arenamap *map = READ_ONCE(kmh_blockmap);
 	unsigned long i = (addr >> KMH_LEAF_SHIFT) - map->base;
 	struct kmh_mspan *s;
 
 	if (unlikely(i >= map->nr)) {
 		i = addr;
 		OPTIMIZER_HIDE_VAR(i);	/* no half result is kept for this by those before */
-		map = READ_ONCE(kmh_blockmap);
+		map = READ_ONCE(kmh_areamap);
 		i = (i >> KMH_LEAF_SHIFT) - map->base;
 		if (unlikely(i >= map->nr))
 			return &kmh_span_none;
