@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-plan 42
+plan 43
 
 # refused "MESSAGE" PARAM=VALUE...: insmod fails, says why, and leaves nothing.
 refused() {
@@ -39,6 +39,11 @@ areas() {
 	awk '$3 ~ /\[kmheap\]|^kmh_|^0x/ { n++ } END { print n + 0 }' /proc/vmallocinfo
 }
 
+# What the first arena of the default heap is made of.
+first_backing() {
+	awk 'NR == 2 { print $NF }' "$KMHEAP_DEBUGFS/heaps/default/arenas"
+}
+
 cycle() {
 	load kmheap && valid && unload kmheap && fails loaded kmheap
 }
@@ -56,7 +61,7 @@ check "no area of kmheap before the first load" is areas "$clean_before" = 0
 check "loads" load kmheap
 check "has the default heap" is heaps "$(ls "$KMHEAP_DEBUGFS/heaps")" = default
 check "validates" valid
-check "takes vmalloc areas" is areas "$(areas)" -ge 1
+check "begins with a block" is backing "$(first_backing)" = block
 check "default arena_size is 4 MiB" \
 	is arena_size "$(cat /sys/module/kmheap/parameters/arena_size)" = 4194304
 check "default_limit is none" \
@@ -65,6 +70,9 @@ check "nobody refers to it" is references "$(references)" = 0
 check "loading twice is refused" fails load kmheap
 check "unloads" unload kmheap
 check "its debugfs is gone" fails test -e "$KMHEAP_DEBUGFS"
+load kmheap backing=area
+check "takes vmalloc areas where it is told to" is areas "$(areas)" -ge 1
+unload kmheap
 check "its areas are gone" is areas "$(areas)" = 0
 
 # ---- parameters

@@ -14,7 +14,7 @@
 #include "base/backing.h"
 #include "base/public.h"
 
-unsigned int kmh_backing_default = KMH_BACKING_AREA;
+unsigned int kmh_backing_default = KMH_BACKING_AUTO;
 
 /* By value. KMH_BACKING_LINEAR is a promise to a client, and no parameter gives it. */
 static const char *const kmh_backing_names[] = {
@@ -28,7 +28,7 @@ static int kmh_backing_set(const char *text, const struct kernel_param *kp)
 	int i = sysfs_match_string(kmh_backing_names, text);
 
 	if (i < 0) {
-		pr_err("backing=%*pE: must be area, block or auto\n",
+		pr_err("backing=%*pE: must be auto, block or area\n",
 		       (int)strcspn(text, "\n"), text);
 		return i;
 	}
@@ -47,7 +47,7 @@ static const struct kernel_param_ops kmh_backing_param_ops = {
 };
 module_param_cb(backing, &kmh_backing_param_ops, NULL, 0644);
 MODULE_PARM_DESC(backing,
-		 "what heaps made from now on stand on, unless their flags say it: area (default), block or auto");
+		 "what heaps made from now on stand on, unless their flags say it: auto (default), block or area");
 
 /* The backing of a heap with @flags, of which at most one of the two is set. Context: any. */
 enum kmh_backing kmh_backing_choose(unsigned int flags)
