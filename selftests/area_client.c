@@ -84,6 +84,8 @@ static int area_pack(char *args)
 		err = area_take(bytes, 1);
 	client_say("footprint_bytes %llu\n", area_footprint());
 	client_say("permille %llu\n", area_footprint() * 1000 / (n * bytes));
+	kmheap_shrink(area_heap);
+	client_say("shrunk_permille %llu\n", area_footprint() * 1000 / (n * bytes));
 	area_free_all();
 	return err ?: area_renew();
 }

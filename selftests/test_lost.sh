@@ -10,7 +10,7 @@
 kib=1024
 plan 15
 
-load kmheap
+load kmheap backing=area
 load area_client
 finds_it() {
 	cat "$KMHEAP_DEBUGFS/validate" >/tmp/lost

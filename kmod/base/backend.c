@@ -271,7 +271,8 @@ static void kmh_backend_count_failed(unsigned int order)
 
 /**
  * kmh_backend_block() - pages of the page allocator, one after the other in memory
- * @bytes: how much, a power of two of pages; the first page's address is a multiple of that.
+ * @bytes: how much, a multiple of PAGE_SIZE; the first page's address is a multiple of the power of
+ *	two that is not less.
  * @gfp: how hard to try. With both __GFP_NORETRY and __GFP_NOMEMALLOC, as for a size that would
  *	only be good to have, only what is free is taken: nothing is reclaimed for it.
  * @nid: node that the memory should come from; must, under __GFP_THISNODE.
@@ -284,6 +285,7 @@ static void kmh_backend_count_failed(unsigned int order)
  */
 struct page *kmh_backend_block(size_t bytes, gfp_t gfp, int nid)
 {
+	unsigned long i, n = bytes >> PAGE_SHIFT;
 	unsigned int order = get_order(bytes);
 	struct page *page = NULL;
 	gfp_t thisnode = 0;
@@ -303,8 +305,10 @@ struct page *kmh_backend_block(size_t bytes, gfp_t gfp, int nid)
 		return NULL;
 	}
 	split_page(page, order);
+	for (i = n; i < BIT(order); i++)	/* as alloc_pages_exact() does it */
+		__free_page(page + i);
 	atomic_long_inc(&kmh_backend_narenas);
-	atomic_long_add(1L << order, &kmh_backend_nblock_pages);
+	atomic_long_add(n, &kmh_backend_nblock_pages);
 	return page;
 }
 

@@ -66,20 +66,25 @@ bool kmh_wants_block(const struct kmheap *heap, unsigned long npages, unsigned l
 	return heap->backing == KMH_BACKING_LINEAR || !kmh_wants_own_arena(npages);
 }
 
-/* A block for long runs: not much beside them, as of an arena (kmh_long_runs_bytes()). */
-static size_t kmh_long_block_bytes(struct kmheap *heap)
+/* A block for long runs of @run bytes, and nothing beside them, as of an arena. */
+static size_t kmh_long_block_bytes(struct kmheap *heap, size_t run)
 {
 	size_t share = atomic_long_read(&heap->arena_bytes) / KMH_ARENA_SHARE;
+	size_t bytes = rounddown_pow_of_two(clamp_t(size_t, share, KMH_ARENA_MIN_BYTES,
+						    KMH_BLOCK_MAX_BYTES));
 
-	return rounddown_pow_of_two(clamp_t(size_t, share, KMH_ARENA_MIN_BYTES,
-					    KMH_BLOCK_MAX_BYTES));
+	return max(bytes / run, 1UL) * run;
 }
 
-/* Sizes of a block, which is a power of two and aligned to itself. */
+/*
+ * Sizes of a block, which is aligned to the power of two that is not less. One for long runs ends
+ * with the last of them.
+ */
 struct kmh_grow_size kmh_grow_block_size(struct kmh_mheap *mh, unsigned long npages,
 					 unsigned long align)
 {
-	size_t run = roundup_pow_of_two(max(npages, align)) << KMH_PAGE_SHIFT;
+	size_t run = round_up((align == 1 ? npages : roundup_pow_of_two(max(npages, align)))
+			      << KMH_PAGE_SHIFT, max(KMH_PAGE_SIZE, PAGE_SIZE));
 	size_t most = min(kmh_most_arena_bytes(mh->heap), KMH_BLOCK_MAX_BYTES);
 	size_t next = READ_ONCE(mh->heap->next_arena_bytes);
 	size_t least = min(KMH_BLOCK_MIN_BYTES, next);
@@ -99,7 +104,7 @@ struct kmh_grow_size kmh_grow_block_size(struct kmh_mheap *mh, unsigned long npa
 		return g;
 	}
 	if (kmh_is_long_run(npages) && align == 1) {
-		g.want = max(g.need, kmh_long_block_bytes(mh->heap));
+		g.want = kmh_long_block_bytes(mh->heap, g.need);
 		return g;
 	}
 	g.patch = kmh_is_patch(mh, npages, g.want);
