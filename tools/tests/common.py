@@ -14,6 +14,7 @@ from kmheap_insight import main
 TOOLS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOP = os.path.dirname(TOOLS)
 RECORDED = os.path.join(TOOLS, "testdata", "6.12")
+FEW = os.path.join(TOOLS, "testdata", "6.12-few")
 HEAPS = ["default", "demo", "empty", "strtab", "sysgraph"]
 # As far as kmheap_create() allows them: printable ASCII, no '/', no leading '.'.
 ODD_NAMES = ["a b", "\"quoted\"", "back\\slash", "<b>&amp;", "{x=\"1\"}", "-n", "new\\nline", "#",

@@ -4,7 +4,7 @@ import os
 import unittest
 from unittest import mock
 
-from common import RECORDED, Case
+from common import FEW, RECORDED, Case
 from kmheap_insight import tree
 from kmheap_insight.verbs import inject
 
@@ -32,6 +32,13 @@ for name in first second third; do
     3) echo "4,1,1,-;kmheap: heap $2 destroyed with 1 live objects of 64 bytes" >>"$4"; exit 1 ;;
     esac
 done
+"""
+
+# insmod of a client whose init was recorded: the log of the run in which the N-th allocation failed.
+INSMOD = """#!/bin/sh
+n=$(cat "$1/parameters/heap_fail_nth")
+[ ! -e "$2/$n" ] || cat "$2/$n" >>"$3"
+exit $(awk -v n="$n" '$1 == n { print $2 }' "$2/status")
 """
 
 
@@ -86,6 +93,26 @@ class Inject(Case):
         lines = self.inject("coming")
         self.assertEqual(lines[0], "coming: 3 allocations failed, one in each run")
         self.assertEqual(self.contents(self.param), "0\n")
+
+    def test_a_recorded_client(self):
+        """fail_client on 6.12, whose init allocates 13 times, and forgets an object where the
+        seventh gets nothing."""
+        recorded = os.path.join(FEW, "inject")
+        with open(self.client, "w", encoding="ascii") as file:
+            file.write(INSMOD)
+        lines = self.tool("inject", "fails", "--", self.client, self.module, recorded, self.log,
+                          root=None, status=1).splitlines()
+        self.assertEqual(lines[0], "fails: 13 allocations failed, one in each run")
+        rows = [line.split() for line in lines[2:15]]
+        self.assertEqual([row[:3] for row in rows],
+                         [[str(n), "exit", "1"] for n in range(1, 14)])
+        makes = ["list"] + 5 * ["tables"] + ["text", "buffer"] + 5 * ["all"]
+        self.assertEqual([row[5] for row in rows], ["fail_make_" + name for name in makes])
+        sizes = ["64"] + 4 * ["1,024"] + ["208", "8", "100,000"] + 5 * ["32"]
+        self.assertEqual([row[3] for row in rows], sizes)
+        self.assertEqual([row[4] for row in rows], 6 * ["0"] + ["1"] + 6 * ["0"])
+        self.assertEqual(lines[15:], ["7: kmheap: heap fails destroyed with 1 live objects of 1024 "
+                                      "bytes (owner fail_client)"])
 
     def test_it_gives_up(self):
         lines = self.inject("strtab", "--most", "1", status=0)

@@ -10,7 +10,7 @@ import shutil
 import unittest
 from unittest import mock
 
-from common import HEAPS, RECORDED, Case
+from common import FEW, HEAPS, RECORDED, Case, plain_figures
 from kmheap_insight import profiletext, sampling, sites, term, tree
 from kmheap_insight.text import FormatError
 from kmheap_insight.tree import Tree
@@ -230,6 +230,30 @@ class Tables(Case):
                           ["9", "3", "-", "6", "-", "f"], ["9", "-", "-", "-", "9", "g"]])
         self.assertEqual(self.table("lifetimes", "strtab", "-n", "1", root=root)[-1],
                          "and 1 more, 9 freed")
+
+    def test_recorded_pins(self):
+        """400 of 20,000 objects are left, and hold back most of what the heap has."""
+        sums = {"strtab_line+0x37d": [0, 0, 0], "strtab_line+0x39d": [0, 0, 0]}
+        with open(os.path.join(FEW, "heaps/strtab/pins"), encoding="ascii") as file:
+            rows = file.read().split("\nsite ")[1:]
+        for row in rows:
+            values, frame = row.split("\n\t")[:2]
+            objects, _, span, arena = map(int, values.split()[1:])
+            found = sums[frame.split()[1].split("/")[0]]
+            for i, value in enumerate((arena, span, objects)):
+                found[i] += value
+        lines = self.table("pins", "strtab", "--offsets", root=FEW)
+        self.assertEqual(lines[0], "strtab: 764 KiB of arenas and 588 KiB of spans are held back by "
+                                   "few objects; period 1 byte")
+        self.assertEqual([line.split()[:7] for line in lines[2:]],
+                         [[*term.bytes_text(arena).split(), *term.bytes_text(span).split(),
+                           "%d" % objects, name, "<"] for name, (arena, span, objects) in
+                          sorted(sums.items(), key=lambda row: [-n for n in row[1]])])
+        stats = plain_figures(os.path.join(FEW, "heaps/strtab/stats"))
+        held = sum(found[0] for found in sums.values())
+        self.assertEqual(int(stats["live_objects"]), sum(found[2] for found in sums.values()))
+        self.assertLess(held, int(stats["footprint_bytes"]) - int(stats["live_bytes"]))
+        self.assertGreater(held, 0.75 * int(stats["footprint_bytes"]))
 
     def test_pins(self):
         columns = ("live_objects", "live_bytes", "span_bytes", "arena_bytes")
