@@ -74,12 +74,65 @@ static noinline void *profile_from_interrupt(struct profile_site *site, size_t b
 	return p;
 }
 
+/* ---- four ways to one call site that differ in nothing but two return addresses */
+
+static unsigned long twin_frame;	/* of the function that allocates, the first time */
+static unsigned int twin_others;	/* how often it was another one */
+static unsigned int twin_calls[2], twin_outer_calls[2];
+
+static noinline void *profile_from_twin(struct profile_site *site, size_t bytes)
+{
+	unsigned long frame = (unsigned long)__builtin_frame_address(0);
+	void *p = kmheap_alloc(profile_heap, bytes, GFP_KERNEL);
+
+	twin_frame = twin_frame ?: frame;
+	twin_others += frame != twin_frame;
+	site->failed += !p;
+	return p;
+}
+
+/* These have frames of the same size: they differ in the counter alone. */
+static noinline void *twin_left(struct profile_site *site, size_t bytes)
+{
+	void *p = profile_from_twin(site, bytes);
+
+	twin_calls[0]++;
+	return p;
+}
+
+static noinline void *twin_right(struct profile_site *site, size_t bytes)
+{
+	void *p = profile_from_twin(site, bytes);
+
+	twin_calls[1]++;
+	return p;
+}
+
+typedef void *(*twin_fn)(struct profile_site *site, size_t bytes);
+
+static noinline void *twin_outer_left(struct profile_site *site, size_t bytes, twin_fn fn)
+{
+	void *p = fn(site, bytes);
+
+	twin_outer_calls[0]++;
+	return p;
+}
+
+static noinline void *twin_outer_right(struct profile_site *site, size_t bytes, twin_fn fn)
+{
+	void *p = fn(site, bytes);
+
+	twin_outer_calls[1]++;
+	return p;
+}
+
 static struct profile_site sites[] = {
 	{ "list", profile_from_list, 64 },
 	{ "table", profile_from_table, 1000 },
 	{ "text", profile_from_text, 8 },
 	{ "buffer", profile_from_buffer, 50000 },
 	{ "interrupt", profile_from_interrupt, 200 },
+	{ "twin", profile_from_twin, 300 },
 };
 
 static struct profile_site *site_of(const char *name)
@@ -179,6 +232,32 @@ static int run_churn(char *args)
 	return run_site(args, do_churn);
 }
 
+/*
+ * twins N: N rounds, in each of which the ways are taken 1, 2, 3 and 4 times. Fails if there was
+ * another depth of the stack than one.
+ */
+static int run_twins(char *args)
+{
+	static const twin_fn inner[] = { twin_left, twin_right };
+	static void *(* const outer[])(struct profile_site *site, size_t bytes, twin_fn fn) = {
+		twin_outer_left, twin_outer_right
+	};
+	struct profile_site *site = site_of("twin");
+	unsigned int n, way, i;
+
+	if (kstrtouint(args, 10, &n) || n > MOST_OBJECTS / 10 || site->n)
+		return -EINVAL;
+	twin_frame = 0;
+	twin_others = 0;
+	while (n--)
+		for (way = 0; way < 4; way++)
+			for (i = 0; i <= way; i++)
+				site->p[site->n++] = outer[way / 2](site, site->bytes,
+								    inner[way % 2]);
+	site->first = 0;
+	return site->failed ? -ENOMEM : twin_others ? -ENOTUNIQ : 0;
+}
+
 /* begin: make the heap; end: destroy it with what lives in it */
 static int run_begin(char *args)
 {
@@ -226,6 +305,7 @@ static const struct client_command commands[] = {
 	{ "alloc", run_alloc },
 	{ "free", run_free },
 	{ "churn", run_churn },
+	{ "twins", run_twins },
 	{ "truth", run_truth },
 	{}
 };

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/client.sh"
 
 h=$KMHEAP_DEBUGFS/heaps/profiled
-plan 21
+plan 22
 
 check "profile_sites that is no power of two is refused" \
 	fails insmod "$KMHEAP_MODULES/kmheap.ko" profile_sites=1000
@@ -70,6 +70,18 @@ ways() {
 		END { add(); printf "%d %d\n", n[0], n[1] }' "$h/profile"
 }
 check "each way to a call site has its own allocations" is ways "$(ways)" = "500 2000"
+# Four stacks of one depth, whose only differences are the caller of the call site and that one's.
+twins() {
+	tell profile_client twins 50 || return 1
+	awk 'function add() { if (leaf) n[outer inner] += allocs }
+		$1 == "site" { add(); allocs = $5; leaf = 0; inner = outer = ""; first = 1; next }
+		/^\t/ && first { first = 0; leaf = $2 ~ /^profile_from_twin\+/ }
+		/^\t/ && $2 ~ /^twin_outer_/ { outer = substr($2, 12, 1); next }
+		/^\t/ && $2 ~ /^twin_/ { inner = substr($2, 6, 1) }
+		END { add(); printf "%d %d %d %d\n", n["ll"], n["lr"], n["rl"], n["rr"] }' "$h/profile"
+	tell profile_client free twin 500
+}
+check "stacks that differ in one return address are two" is twins "$(twins)" = "50 100 150 200"
 before() {
 	is list "$(site profile profile_from_list)" = "500 32000"
 }
