@@ -167,6 +167,30 @@ static void every_so_many_allocations_fail(struct kunit *test)
 	kmh_kunit_expect_conserved(test, heap);
 }
 
+/* Of callers that cannot sleep, or of the others, alone. */
+static void allocations_of_one_kind_fail(struct kunit *test)
+{
+	static const enum kmh_fail_gfp kinds[] = {
+		KMH_FAIL_ANY, KMH_FAIL_ATOMIC, KMH_FAIL_SLEEPING,
+	};
+	static const unsigned int fails[] = { 1, 3, 4 };	/* of GFP_ATOMIC, GFP_KERNEL, ... */
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int kind, i;
+	void *p;
+
+	for (kind = 0; kind < ARRAY_SIZE(kinds); kind++) {
+		WRITE_ONCE(heap->profile.fail_gfp, kinds[kind]);
+		fail_nth(test, kind == 0 ? 1 : 2);
+		for (i = 1; i <= 5; i++) {
+			p = kmheap_alloc(heap, 64, i % 2 ? GFP_ATOMIC : GFP_KERNEL);
+			KUNIT_EXPECT_EQ_MSG(test, !p, i == fails[kind], "kind %u, %u", kind, i);
+			kmheap_free(p);
+		}
+	}
+	fail_nth(test, 0);
+	kmh_kunit_expect_conserved(test, heap);
+}
+
 static bool fail_step(struct kmheap *heap, unsigned int n)
 {
 	static const size_t periods[] = { 0, 1, 4096 };
@@ -191,6 +215,7 @@ static void allocations_fail_under_fire(struct kunit *test)
 static struct kunit_case fail_cases[] = {
 	KUNIT_CASE(the_nth_allocation_fails),
 	KUNIT_CASE(every_so_many_allocations_fail),
+	KUNIT_CASE(allocations_of_one_kind_fail),
 	KUNIT_CASE_SLOW(allocations_fail_under_fire),
 	{}
 };

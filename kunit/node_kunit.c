@@ -94,9 +94,46 @@ static void cpu_that_comes_back_elsewhere(struct kunit *test)
 	end_node(test, other);
 }
 
+/* Which allocations of a node that has nothing are served by another one: each is counted once. */
+static void what_is_served_elsewhere_counts_once(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_node *other = other_node(test);
+	const unsigned int many = 500;		/* more than the node's first arena has */
+	void *near[NR_SLOTS], **p = kunit_kcalloc(test, many, sizeof(*p), GFP_KERNEL);
+	unsigned int i, n, nelsewhere = 0;
+	int nid = numa_mem_id();
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	/* This CPU's node has some. */
+	for (i = 0; i < ARRAY_SIZE(near); i++)
+		near[i] = kmheap_alloc(heap, 5000, GFP_KERNEL);
+	kmheap_free_bulk(ARRAY_SIZE(near), near);
+	KUNIT_ASSERT_EQ(test, kmh_watch_set_fail(heap, 10 * many), 0);
+	for (n = 0; n < many && !nelsewhere; n++) {
+		p[n] = kmheap_alloc_node(heap, 5000, GFP_NOWAIT, nid);
+		if (!p[n])
+			break;
+		nelsewhere = kmh_span_of((unsigned long)p[n])->mheap == &other->mheap;
+		KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->profile.fail_nth),
+				10L * many - n - 1);
+	}
+	KUNIT_EXPECT_EQ(test, nelsewhere, 1U);
+	KUNIT_ASSERT_EQ(test, kmh_watch_set_fail(heap, 0), 0);
+	kmheap_free_bulk(n, p);
+	if (kmh_heap_sanitized(heap))
+		kmh_quarantine_drain(heap, 0);
+	kmh_mcache_drain_all(heap);
+	kmh_largestore_drain(heap);
+	/* Its inbox may have spans that were full. */
+	kmh_mcache_renode(heap, raw_smp_processor_id());
+	end_node(test, other);
+}
+
 static struct kunit_case node_cases[] = {
 	KUNIT_CASE(cpu_is_served_from_its_node),
 	KUNIT_CASE(cpu_that_comes_back_elsewhere),
+	KUNIT_CASE(what_is_served_elsewhere_counts_once),
 	{ }
 };
 

@@ -85,8 +85,19 @@ static noinline int fail_take(char *args)
 	return p ? 0 : -ENOMEM;
 }
 
+/* Likewise by a caller that cannot sleep. */
+static int fail_take_atomic(char *args)
+{
+	void *p = kmheap_alloc(fail_heap, 128, GFP_ATOMIC);
+
+	client_say("failed %d\n", !p);
+	kmheap_free(p);
+	return p ? 0 : -ENOMEM;
+}
+
 static const struct client_command commands[] = {
 	{ "take", fail_take },
+	{ "take_atomic", fail_take_atomic },
 	{}
 };
 

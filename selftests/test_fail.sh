@@ -8,7 +8,7 @@ h=$KMHEAP_DEBUGFS/heaps/fails
 param=/sys/module/kmheap/parameters/heap_fail_nth
 allocs=13	# of fail_client's init
 
-plan 11
+plan 14
 
 load kmheap
 
@@ -89,11 +89,37 @@ sites() {
 check "the file failed counts them by site" is failed "$(sites fail_take) $(grep -c ^site "$h/failed")" = "4 1"
 echo 0 >"$h/fail_nth"
 check "none fails when it is off" is takes "$(takes)" = yyyyyyyy
+
+# Of one kind of callers alone. Calls are s (may sleep) or a (may not); the answers y or n.
+takes_of() {
+	got=
+	for call in "$@"; do
+		case $call in
+		s) tell fail_client take ;;
+		a) tell fail_client take_atomic ;;
+		esac 2>/dev/null && got=${got}y || got=${got}n
+	done
+	echo "$got"
+}
+# only KIND ANSWERS: the second one of KIND fails, and no other.
+only() {
+	echo "$1" >"$h/fail_gfp" && is fail_gfp "$(cat "$h/fail_gfp")" = "$1" || return 1
+	echo 0 >"$h/fail_interval"
+	echo 2 >"$h/fail_nth"
+	is takes "$(takes_of s a s s a a s)" = "$2"
+}
+check "only what cannot sleep counts where that is wanted" only atomic yyyynyy
+check "only what may sleep" only sleeping yynyyyy
+check "and everything" only any ynyyyyy
+echo 0 >"$h/fail_nth"
 refused() {
+	for value in x "" "atomic sleeping" sleepingsleepingsleeping; do
+		! echo "$value" >"$h/fail_gfp" || return 1
+	done 2>/dev/null
 	for value in x -1 99999999999999999999; do
 		! echo "$value" >"$h/fail_nth" || return 1
 	done 2>/dev/null
-	is "refused allocations" "$(awk '$1 == "refused_allocs" { print $2 }' "$h/stats")" = 4
+	is "refused allocations" "$(awk '$1 == "refused_allocs" { print $2 }' "$h/stats")" = 7
 }
 check "what is no number is refused, and stats has what failed" refused
 check "validators are content" valid

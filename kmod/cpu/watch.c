@@ -288,11 +288,26 @@ noinline void kmh_watch_large_slow(struct kmh_mspan *s)
 
 /* ---- the allocation that fails */
 
+/* Does fail_nth count an allocation with @gfp? */
+static bool kmh_watch_fail_counts(const struct kmh_profile *profile, gfp_t gfp)
+{
+	switch (READ_ONCE(profile->fail_gfp)) {
+	case KMH_FAIL_ATOMIC:
+		return !kmh_alloc_may_grow(gfp);
+	case KMH_FAIL_SLEEPING:
+		return kmh_alloc_may_grow(gfp);
+	default:
+		return true;
+	}
+}
+
 /* Count an allocation. Return: is it the one that is to fail? */
-static bool kmh_watch_fail_step(struct kmh_profile *profile)
+static bool kmh_watch_fail_step(struct kmh_profile *profile, gfp_t gfp)
 {
 	long n = atomic_long_read(&profile->fail_nth), next;
 
+	if (!kmh_watch_fail_counts(profile, gfp))
+		return false;
 	do {
 		if (!n)
 			return false;
@@ -317,7 +332,7 @@ noinline bool kmh_watch_fails_slow(struct kmheap *heap, unsigned int spanclass, 
 {
 	struct kmh_site *site;
 
-	if (!kmh_watch_fail_step(&heap->profile))
+	if (!kmh_watch_fail_step(&heap->profile, gfp))
 		return false;
 	kmh_refused(heap, bytes, gfp);
 	preempt_disable();

@@ -11,6 +11,14 @@
 
 #include "cpu/mcache.h"
 
+/* Which allocations fail_nth counts (fail_gfp). */
+enum kmh_fail_gfp {
+	KMH_FAIL_ANY,
+	KMH_FAIL_ATOMIC,		/* of callers that cannot sleep */
+	KMH_FAIL_SLEEPING,		/* of the others */
+	KMH_NR_FAIL_GFPS,
+};
+
 /* The profile of a heap, or what is left of the last one. */
 struct kmh_profile {
 	struct mutex mutex;	/* one switch at a time; not for the end of a heap */
@@ -24,6 +32,7 @@ struct kmh_profile {
 	u64 peak_ns;		/* wall clock: when */
 	atomic_long_t fail_nth;	/* allocations up to the one that fails; 0: none is to */
 	unsigned long fail_interval;	/* then every so many more; 0: none */
+	enum kmh_fail_gfp fail_gfp;
 };
 
 /* How far a class of a CPU is from its next sample. */

@@ -4,6 +4,8 @@
 #include <linux/debugfs.h>
 #include <linux/module.h>
 #include <linux/seq_file.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
 
 #include "debug/profile.h"
 #include "base/backend.h"
@@ -256,6 +258,53 @@ static int kmh_fail_interval_set(void *data, u64 val)
 DEFINE_DEBUGFS_ATTRIBUTE(kmh_fail_interval_fops, kmh_fail_interval_get, kmh_fail_interval_set,
 			 "%llu\n");
 
+static const char * const kmh_fail_gfps[KMH_NR_FAIL_GFPS] = {
+	[KMH_FAIL_ANY] = "any",
+	[KMH_FAIL_ATOMIC] = "atomic",
+	[KMH_FAIL_SLEEPING] = "sleeping",
+};
+
+static int kmh_fail_gfp_show(struct seq_file *m, void *unused)
+{
+	struct kmheap *heap = m->private;
+
+	seq_printf(m, "%s\n", kmh_fail_gfps[READ_ONCE(heap->profile.fail_gfp)]);
+	return 0;
+}
+
+static ssize_t kmh_fail_gfp_write(struct file *file, const char __user *user, size_t count,
+				  loff_t *pos)
+{
+	struct kmheap *heap = file_inode(file)->i_private;
+	char word[16];
+	int which;
+
+	if (count >= sizeof(word))
+		return -EINVAL;
+	if (copy_from_user(word, user, count))
+		return -EFAULT;
+	word[count] = '\0';
+	which = sysfs_match_string(kmh_fail_gfps, word);
+	if (which < 0)
+		return which;
+	WRITE_ONCE(heap->profile.fail_gfp, which);
+	return count;
+}
+
+static int kmh_fail_gfp_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, kmh_fail_gfp_show, inode->i_private);
+}
+
+static const struct file_operations kmh_fail_gfp_fops = {
+	.owner = THIS_MODULE,
+	.open = kmh_fail_gfp_open,
+	.read = seq_read,
+	.write = kmh_fail_gfp_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
 KMH_BYTES_FILE(profile_period, heap->profile.period, kmh_watch_set_period);
 
 void kmh_profile_add_files(struct kmheap *heap, struct dentry *dir)
@@ -269,5 +318,6 @@ void kmh_profile_add_files(struct kmheap *heap, struct dentry *dir)
 	debugfs_create_file_unsafe("mark", 0600, dir, heap, &kmh_mark_fops);
 	debugfs_create_file_unsafe("fail_nth", 0600, dir, heap, &kmh_heap_fail_nth_fops);
 	debugfs_create_file_unsafe("fail_interval", 0600, dir, heap, &kmh_fail_interval_fops);
+	debugfs_create_file("fail_gfp", 0600, dir, heap, &kmh_fail_gfp_fops);
 	debugfs_create_file("failed", 0400, dir, heap, &kmh_failed_fops);
 }

@@ -226,7 +226,7 @@ void *kmheap_alloc_class_noprof(struct kmheap *heap, unsigned long spanclass, gf
 {
 	heap = kmh_heap_or_default(heap);
 	if (kmh_heap_sanitized(heap))
-		return kmh_sanitize_alloc(heap, size, 1, gfp, NUMA_NO_NODE, false);
+		return kmh_sanitize_alloc(heap, size, 1, gfp, false);
 	return kmh_alloc_small(heap, spanclass, gfp);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_class_noprof);
@@ -244,7 +244,7 @@ void *kmheap_alloc_any_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 {
 	heap = kmh_heap_or_default(heap);
 	if (kmh_heap_sanitized(heap))
-		return kmh_sanitize_alloc(heap, size, 1, gfp, NUMA_NO_NODE, false);
+		return kmh_sanitize_alloc(heap, size, 1, gfp, false);
 	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL))
 		return kmh_alloc_not_small(heap, size, false, gfp);
 	return kmh_alloc_small(heap, kmh_spanclass(kmh_size_to_class(size), false), gfp);
@@ -285,7 +285,7 @@ void *kmheap_alloc_data_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 {
 	heap = kmh_heap_or_default(heap);
 	if (kmh_heap_sanitized(heap))
-		return kmh_sanitize_alloc(heap, size, 1, gfp, NUMA_NO_NODE, true);
+		return kmh_sanitize_alloc(heap, size, 1, gfp, true);
 	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL))
 		return kmh_alloc_not_small(heap, size, true, gfp);
 	if (size <= KMH_MAX_TINY && !(heap->flags & KMH_NOT_PACKED))
@@ -322,11 +322,11 @@ static void *kmh_alloc_node(struct kmheap *heap, size_t size, size_t align, gfp_
 	if (kmh_heap_sanitized(heap)) {
 		if (kmh_watch_fails(heap, KMH_SPANCLASS_LARGE, size, gfp))
 			return NULL;
-		p = kmh_sanitize_alloc(heap, size, align, gfp, nid, false);
+		p = kmh_sanitize_find(heap, size, align, gfp, nid, false);
 		if (p || gfp & (__GFP_THISNODE | KMH_GFP_ZONES))
 			return p;
 		kmh_unrefused(heap, gfp);
-		return kmheap_alloc_aligned_noprof(heap, size, align, gfp);
+		return kmh_sanitize_find(heap, size, align, gfp, NUMA_NO_NODE, false);
 	}
 	if (size > KMHEAP_MAX_SMALL)
 		return kmh_large_alloc(heap, size, align, gfp, nid, KMH_SPAN_LARGE, false);
@@ -341,7 +341,7 @@ static void *kmh_alloc_node(struct kmheap *heap, size_t size, size_t align, gfp_
 		return NULL;
 	p = kmh_alloc_on_node(heap, spanclass, gfp, nid);
 	if (!p && !(gfp & __GFP_THISNODE))
-		p = kmheap_alloc_aligned_noprof(heap, size, align, gfp);
+		p = kmh_alloc_find(heap, spanclass, gfp);
 	else if (!p)
 		kmh_refused(heap, size, gfp);
 	return p;
@@ -393,7 +393,7 @@ void *kmheap_alloc_aligned_noprof(struct kmheap *heap, size_t size, size_t align
 	if (!size)
 		return ZERO_SIZE_PTR;
 	if (kmh_heap_sanitized(heap))
-		return kmh_sanitize_alloc(heap, size, align, gfp, NUMA_NO_NODE, false);
+		return kmh_sanitize_alloc(heap, size, align, gfp, false);
 	class = size <= KMHEAP_MAX_SMALL ? kmh_size_to_class_aligned(size, align) : 0;
 	if (!class)
 		return kmh_large_alloc(heap, size, align, gfp, NUMA_NO_NODE, KMH_SPAN_LARGE, false);
@@ -452,7 +452,7 @@ static noinline void *kmh_cache_alloc_careful(const struct kmheap_cache *cache, 
 		return NULL;
 	if (kmh_heap_sanitized(heap))
 		p = kmh_cache_mark(cache, kmh_sanitize_alloc(heap, cache->size, cache->align, gfp,
-							     NUMA_NO_NODE, false));
+							     false));
 	else if (kmh_gfp_ok(heap, cache->size, gfp))
 		p = kmh_cache_alloc_fast(cache, gfp, want_init_on_alloc(gfp));
 	else

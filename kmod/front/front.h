@@ -53,8 +53,9 @@ size_t kmh_live_bytes(const void *p);
 
 extern unsigned int kmh_quarantine_kib;
 
-void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
-			 bool noscan);
+void *kmh_sanitize_find(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
+			bool noscan);
+void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, bool noscan);
 void kmh_sanitize_user(struct kmheap *heap, struct kmh_mspan *s, gfp_t gfp);
 bool kmh_sanitize_resize(const struct kmheap_object *obj, size_t size, gfp_t gfp);
 void kmh_sanitize_free_unpin(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,

@@ -73,19 +73,18 @@ static void kmh_kmemleak_alloc(struct kmheap *heap, void *p, size_t bytes, gfp_t
 }
 
 /*
- * An object of a sanitized heap. @nid: the only node that will do, or NUMA_NO_NODE. @noscan: it
- * holds no pointers. Context: what @gfp says.
+ * An object of a sanitized heap, of more than 0 bytes, that is not to fail (kmh_watch_fails()).
+ * @nid: the only node that will do, or NUMA_NO_NODE. @noscan: it holds no pointers. Context: what
+ * @gfp says.
  * Return: the object, zeroed if @gfp or the kernel wants that, or NULL (counted).
  */
-void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
-			 bool noscan)
+void *kmh_sanitize_find(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, int nid,
+			bool noscan)
 {
 	struct kmh_mspan *s;
 	size_t bytes;
 	void *p;
 
-	if (!size)
-		return ZERO_SIZE_PTR;
 	might_alloc(gfp);
 	if (!kmh_gfp_ok(heap, size, gfp))
 		return NULL;
@@ -93,9 +92,6 @@ void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t g
 		kmh_refused(heap, size, gfp);
 		return NULL;
 	}
-	/* kmh_alloc_node() has asked already. */
-	if (nid == NUMA_NO_NODE && kmh_watch_fails(heap, KMH_SPANCLASS_LARGE, size, gfp))
-		return NULL;
 	p = kmh_sanitize_place(heap, size, align, gfp, nid, noscan);
 	while (!p && kmh_quarantine_drain(heap, 0)) {
 		kmh_unrefused(heap, gfp);
@@ -110,6 +106,16 @@ void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t g
 	kmh_kasan_open((unsigned long)p, size, bytes, KMH_KASAN_REDZONE);
 	kmh_kmemleak_alloc(heap, p, KMH_KASAN ? size : bytes, gfp, noscan);
 	return p;
+}
+
+/* kmh_sanitize_find() for an allocation of a client's that may be the one to fail. */
+void *kmh_sanitize_alloc(struct kmheap *heap, size_t size, size_t align, gfp_t gfp, bool noscan)
+{
+	if (!size)
+		return ZERO_SIZE_PTR;
+	if (kmh_watch_fails(heap, KMH_SPANCLASS_LARGE, size, gfp))
+		return NULL;
+	return kmh_sanitize_find(heap, size, align, gfp, NUMA_NO_NODE, noscan);
 }
 
 /* Show a new object of kmheap_alloc_user(). Context: process context; what @gfp says. */
