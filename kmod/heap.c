@@ -18,6 +18,7 @@
 #include "cpu/magazine.h"
 #include "debug/debugfs.h"
 #include "debug/stats.h"
+#include "debug/trace_switch.h"
 #include "front/front.h"
 #include "insight/site.h"
 #include "pages/arena.h"
@@ -320,6 +321,7 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 	fail_nth = READ_ONCE(kmh_default_fail_nth);
 	if (fail_nth && kmh_watch_set_fail(heap, fail_nth))
 		pr_warn("heap %s: heap_fail_nth=%lu: out of range, or no memory\n", name, fail_nth);
+	kmh_trace_heap(heap);
 	return heap;
 }
 
@@ -550,6 +552,7 @@ static void kmh_heap_unpublish(struct kmheap *heap)
 	mutex_lock(&kmh_heaps_mutex);
 	list_del_init(&heap->list);
 	mutex_unlock(&kmh_heaps_mutex);
+	kmh_trace_wait(heap);
 }
 
 /* kmheap_destroy(). @wait: until all of the heap has gone. */

@@ -59,6 +59,11 @@ struct kmheap {
 	struct dentry *dir;
 	bool ending;			/* being destroyed; under kmh_heaps_mutex, read anywhere */
 
+	/* trace_switch.c */
+	bool frees_traced;		/* none is fast; under profile.mutex, read anywhere */
+	bool tracing;			/* being switched: the end of the heap waits */
+	unsigned int traced_round;	/* the last one that it had a turn in; kmh_heaps_mutex */
+
 	/* attributes and accounting */
 	size_t limit_bytes;
 	atomic_long_t arena_bytes;	/* sum over arenas, and what growers have booked */

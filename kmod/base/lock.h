@@ -9,7 +9,8 @@
  * Lock order, outermost first. Nothing marked "raw" may sleep, allocate or call
  * back into kmheap.
  *
- *  0. heap->profile.mutex	a profile begins or ends; not for the end of a heap
+ *  0. heap->profile.mutex	a profile or a trace begins or ends; not for the end of a heap.
+ *				The kernel's mutex for tracepoints may be held
  *     kmh_profile_mutex	sites are read, or forgotten; nothing inside it
  *  1. kmh_heaps_mutex		list of heaps; debugfs, module notifier, cpuhp
  *     heap->caches.mutex	caches come and go, or are counted; arenas_mutex inside it

@@ -20,6 +20,7 @@
  *
  * While an allocation of the heap is to fail (fail_nth), nothing is left to the fast paths either,
  * so each allocation comes to one of the places that ask kmh_watch_fails(), and is counted there.
+ * So it is while somebody traces allocations: front/traced.c.
  */
 #define pr_fmt(fmt) "kmheap: " fmt
 
@@ -38,6 +39,7 @@
 #include "span/arenamap.h"
 
 DEFINE_STATIC_KEY_FALSE(kmh_watch_key);
+bool kmh_allocs_traced;
 
 /* Trips of a class that do not look, at most. */
 #define KMH_WATCH_SKIP	1000UL
@@ -148,15 +150,22 @@ static unsigned int kmh_watch_reach(unsigned int spanclass)
 	return 2 * kmh_magazine_room(spanclass) + kmh_batch_slots(kmh_spanclass_size[spanclass]);
 }
 
+/* Is nothing of the heap to be allocated by the fast paths? */
+bool kmh_watch_shuts(const struct kmheap *heap)
+{
+	return atomic_long_read(&heap->profile.fail_nth) || READ_ONCE(kmh_allocs_traced);
+}
+
 /*
  * Leave no more to the fast paths than may be allocated before the next sample, and nothing while
- * an allocation is to fail. In the section; the class is up to date and open.
+ * an allocation is to fail, or allocations are traced. In the section; the class is up to date and
+ * open.
  */
 void kmh_watch_close(struct kmh_mcache *mc, unsigned int spanclass)
 {
 	size_t reach = kmh_watch_reach(spanclass) * kmh_spanclass_size[spanclass];
 	struct kmh_watch_class *w = &mc->watch->class[spanclass];
-	bool shut = atomic_long_read(&mc->heap->profile.fail_nth);
+	bool shut = kmh_watch_shuts(mc->heap);
 	struct kmh_mcslot *c = &mc->slot[spanclass];
 	unsigned long most, excess;
 	long ready, left;
@@ -275,8 +284,8 @@ noinline void kmh_watch_one_slow(struct kmheap *heap, unsigned int spanclass, vo
 	preempt_enable();
 }
 
-/* See kmh_watch_large(). */
-noinline void kmh_watch_large_slow(struct kmh_mspan *s)
+/* A large object or a run of pages was allocated in a heap that may be watched. Context: any. */
+void kmh_watch_large(struct kmh_mspan *s)
 {
 	size_t bytes = (size_t)s->npages << KMH_PAGE_SHIFT;
 

@@ -54,6 +54,9 @@ struct kmh_watch {
 
 DECLARE_STATIC_KEY_FALSE(kmh_watch_key);
 
+/* Somebody traces allocations: every one of every heap takes the long way. */
+extern bool kmh_allocs_traced;
+
 /* Keeps the sites of every heap for whoever reads them. Nothing is allocated under it. */
 extern struct mutex kmh_profile_mutex;
 
@@ -68,14 +71,16 @@ static __always_inline bool kmh_watched(const struct kmh_mcache *mc)
 
 unsigned long kmh_watch_draw(struct kmh_watch *w);
 void *kmh_watch_take(struct kmh_mcache *mc, unsigned int spanclass);
+bool kmh_watch_shuts(const struct kmheap *heap);
 void kmh_watch_open(struct kmh_mcache *mc, unsigned int spanclass);
 void kmh_watch_close(struct kmh_mcache *mc, unsigned int spanclass);
 void kmh_watch_took_resting(struct kmh_mcache *mc, unsigned int spanclass, void *p);
 void kmh_watch_reopen_slow(struct kmh_mcache *mc, unsigned int spanclass);
 void kmh_watch_one_slow(struct kmheap *heap, unsigned int spanclass, void *p);
-void kmh_watch_large_slow(struct kmh_mspan *s);
+void kmh_watch_large(struct kmh_mspan *s);
 int kmh_watch_set_period(struct kmheap *heap, size_t period);
 int kmh_watch_set_fail(struct kmheap *heap, unsigned long n);
+int kmh_watch_retrace(struct kmheap *heap);
 bool kmh_watch_fails_slow(struct kmheap *heap, unsigned int spanclass, size_t bytes, gfp_t gfp);
 void kmh_watch_mark(struct kmheap *heap);
 void kmh_watch_peak(struct kmheap *heap, bool any);
@@ -108,13 +113,6 @@ static __always_inline bool kmh_watch_fails(struct kmheap *heap, unsigned int sp
 {
 	return static_branch_unlikely(&kmh_watch_key) &&
 	       kmh_watch_fails_slow(heap, spanclass, bytes, gfp);
-}
-
-/* A large object or a run of pages was allocated. Context: any. */
-static __always_inline void kmh_watch_large(struct kmh_mspan *s)
-{
-	if (static_branch_unlikely(&kmh_watch_key))
-		kmh_watch_large_slow(s);
 }
 
 #endif /* _KMHEAP_WATCH_H */

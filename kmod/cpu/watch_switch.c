@@ -31,7 +31,7 @@ static void kmh_watch_begin(struct kmh_mcache *mc)
 	}
 }
 
-/* An allocation is to fail from now on: close all classes of a CPU that is watched. */
+/* Nothing is left to the fast paths from now on: close all classes of a CPU that is watched. */
 static void kmh_watch_shut(struct kmh_mcache *mc)
 {
 	unsigned int i;
@@ -274,7 +274,7 @@ int kmh_watch_set_period(struct kmheap *heap, size_t period)
 	WRITE_ONCE(heap->profile.period, 0);
 	if (period)
 		kmh_watch_forget(heap);
-	if (period || atomic_long_read(&heap->profile.fail_nth))
+	if (period || kmh_watch_shuts(heap))
 		err = kmh_watch_on(heap, period);
 	if (err)
 		atomic_long_set(&heap->profile.fail_nth, 0);
@@ -302,10 +302,33 @@ int kmh_watch_set_fail(struct kmheap *heap, unsigned long n)
 		kmh_watches_shut(heap);
 	else if (n)
 		err = kmh_watch_on(heap, 0);
-	else if (!profile->period)
+	else if (!profile->period && !kmh_watch_shuts(heap))
 		kmh_watch_off(heap);
 	if (err)
 		atomic_long_set(&profile->fail_nth, 0);
+	mutex_unlock(&profile->mutex);
+	return err;
+}
+
+/*
+ * Tracers of allocations have come or gone (kmh_allocs_traced). When they have come, all are told
+ * of that begin after the return. The heap does not end meanwhile. Context: process context;
+ * sleeps. Return: 0; -ENOMEM as for kmh_watch_set_period(), and then they are told of none.
+ */
+int kmh_watch_retrace(struct kmheap *heap)
+{
+	struct kmh_profile *profile = &heap->profile;
+	int err = 0;
+
+	mutex_lock(&profile->mutex);
+	if (!kmh_watch_shuts(heap)) {
+		if (!profile->period)
+			kmh_watch_off(heap);
+	} else if (profile->watched) {
+		kmh_watches_shut(heap);
+	} else {
+		err = kmh_watch_on(heap, 0);
+	}
 	mutex_unlock(&profile->mutex);
 	return err;
 }

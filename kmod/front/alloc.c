@@ -13,6 +13,7 @@
 #include <trace/events/kmheap.h>
 
 #include "front/front.h"
+#include "front/traced.h"
 #include "base/lock.h"
 #include "cpu/tiny.h"
 #include "heap.h"
@@ -109,10 +110,13 @@ noinline void *kmh_alloc_find(struct kmheap *heap, unsigned int spanclass, gfp_t
 	}
 	if (!p)
 		p = kmh_node_alloc_elsewhere(heap, node, spanclass, gfp);
-	if (!p)
+	if (!p) {
 		kmh_refused(heap, kmh_spanclass_size[spanclass], gfp);
-	else if (want_init_on_alloc(gfp))
+		return NULL;
+	}
+	if (want_init_on_alloc(gfp))
 		kmh_clear(p, kmh_spanclass_size[spanclass]);
+	kmh_traced_alloc(heap, p, gfp);
 	return p;
 }
 
@@ -154,6 +158,7 @@ static noinline void *kmh_alloc_refill_unpin(struct kmh_mcache *mc, unsigned lon
 	might_alloc(gfp);
 	if (want_init_on_alloc(gfp))
 		kmh_clear(p, kmh_spanclass_size[spanclass]);
+	kmh_traced_alloc(heap, p, gfp);
 	return p;
 }
 
@@ -161,9 +166,10 @@ static noinline void *kmh_alloc_refill_unpin(struct kmh_mcache *mc, unsigned lon
 static noinline void *kmh_alloc_reload_unpin(struct kmh_mcache *mc, unsigned long spanclass,
 					     gfp_t gfp)
 {
+	struct kmheap *heap = mc->heap;
 	void *p;
 
-	if (kmh_watch_fails(mc->heap, spanclass, kmh_spanclass_size[spanclass], gfp))
+	if (kmh_watch_fails(heap, spanclass, kmh_spanclass_size[spanclass], gfp))
 		return kmh_alloc_failed_unpin(mc);
 	p = kmh_mcache_take(mc, spanclass);
 	if (unlikely(!p))
@@ -172,6 +178,7 @@ static noinline void *kmh_alloc_reload_unpin(struct kmh_mcache *mc, unsigned lon
 	preempt_enable();
 	if (want_init_on_alloc(gfp))
 		kmh_clear(p, kmh_spanclass_size[spanclass]);
+	kmh_traced_alloc(heap, p, gfp);
 	return p;
 }
 
@@ -305,8 +312,11 @@ void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, 
 	if (heap->flags & KMHEAP_HWCACHE_ALIGN)
 		spanclass = kmh_aligned_spanclass(spanclass);
 	p = kmh_alloc_grow(heap, kmh_heap_node(heap, nid), spanclass, gfp);
-	if (p && want_init_on_alloc(gfp))
+	if (!p)
+		return NULL;
+	if (want_init_on_alloc(gfp))
 		kmh_clear(p, kmh_spanclass_size[spanclass]);
+	kmh_traced_alloc(heap, p, gfp);
 	return p;
 }
 
@@ -347,9 +357,12 @@ static void *kmh_alloc_node(struct kmheap *heap, size_t size, size_t align, gfp_
 	return p;
 }
 
-/* kmheap_alloc_node() with an alignment, as kmh_alloc_node() has it, and a heap that is none. */
+/*
+ * kmheap_alloc_node() with an alignment, as kmh_alloc_node() has it, for the caller @ip, and a heap
+ * that is none.
+ */
 static void *kmh_alloc_node_aligned(struct kmheap *heap, size_t size, size_t align, gfp_t gfp,
-				    int nid)
+				    int nid, unsigned long ip)
 {
 	void *p;
 
@@ -358,12 +371,12 @@ static void *kmh_alloc_node_aligned(struct kmheap *heap, size_t size, size_t ali
 	if (!size)
 		return ZERO_SIZE_PTR;
 	if (unlikely(READ_ONCE(heap->ended)))
-		return kmh_tombstone_alloc(heap, _RET_IP_);
+		return kmh_tombstone_alloc(heap, ip);
 	p = kmh_alloc_node(heap, size, align, gfp, nid);
 	/* Memory for an arena of a full node may have come from another node. */
 	if (p && gfp & __GFP_THISNODE &&
 	    !kmh_node_holds(p, size, kmh_heap_node(heap, nid)->mheap.nid)) {
-		kmheap_free(p);
+		kmh_free_one(p, ip);
 		kmh_refused(heap, size, gfp);
 		p = NULL;
 	}
@@ -376,7 +389,7 @@ void *kmheap_alloc_node_noprof(struct kmheap *heap, size_t size, gfp_t gfp, int 
 	heap = kmh_heap_or_default(heap);
 	if (nid == NUMA_NO_NODE)
 		return kmheap_alloc_any_noprof(heap, size, gfp);
-	return kmh_alloc_node_aligned(heap, size, 1, gfp, nid);
+	return kmh_alloc_node_aligned(heap, size, 1, gfp, nid, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(kmheap_alloc_node_noprof);
 
@@ -483,7 +496,7 @@ void *kmheap_cache_alloc_node_noprof(struct kmheap_cache *cache, gfp_t gfp, int 
 	if (!kmh_cache_serves(cache, gfp))
 		return NULL;
 	p = kmh_cache_mark(cache, kmh_alloc_node_aligned(cache->heap, cache->size, cache->align,
-							 gfp, nid));
+							 gfp, nid, _RET_IP_));
 	if (p && cache->ctor)
 		cache->ctor(p);
 	return p;
@@ -560,7 +573,7 @@ void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp
 	if (ZERO_OR_NULL_PTR(p))
 		return kmheap_alloc_any_noprof(heap, size, gfp);
 	if (!size) {
-		kmheap_free(p);
+		kmh_free_one(p, _RET_IP_);
 		return ZERO_SIZE_PTR;
 	}
 	if (!kmheap_lookup(p, &obj) || obj.base != p || obj.state != KMHEAP_OBJECT_LIVE) {
@@ -582,7 +595,7 @@ void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp
 	if (!new)
 		return NULL;
 	memcpy(new, p, obj.bytes);
-	kmheap_free(p);
+	kmh_free_one(p, _RET_IP_);
 	return new;
 }
 EXPORT_SYMBOL_GPL(kmheap_realloc_noprof);

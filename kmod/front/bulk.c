@@ -106,8 +106,8 @@ size_t kmheap_alloc_bulk_noprof(struct kmheap *heap, size_t size, gfp_t gfp, siz
 		return 0;
 	spanclass = kmh_spanclass(kmh_size_to_class(size), false);
 	if (unlikely(heap->flags & (KMHEAP_HWCACHE_ALIGN | KMH_HEAP_PROFILED))) {
-		/* One of them may be the one to fail. */
-		if (atomic_long_read(&heap->profile.fail_nth))
+		/* One of them may be the one to fail, or tracers are told of each. */
+		if (kmh_watch_shuts(heap))
 			return kmh_alloc_each(heap, size, gfp, n, p);
 		if (heap->flags & KMHEAP_HWCACHE_ALIGN)
 			spanclass = kmh_aligned_spanclass(spanclass);

@@ -11,6 +11,7 @@
 #include <linux/string.h>
 
 #include "front/front.h"
+#include "front/traced.h"
 #include "cpu/tiny.h"
 #include "heap.h"
 #include "span/arenamap.h"
@@ -114,17 +115,23 @@ static noinline void kmh_free_slow_unpin(unsigned long addr, struct kmh_mspan *s
 	/* The claim tells whether @addr is a live large object. */
 	if (READ_ONCE(s->state) == KMH_SPAN_LARGE && !kmh_heap_sanitized(s->heap) &&
 	    kmh_large_claim(s, addr, KMH_SPAN_LARGE) == KMH_FREE_OK) {
+		kmh_traced_free_large(s, ip);
 		preempt_enable();
 		kmh_large_free(s);
 		return;
 	}
 	/* A failed claim may mean that another span is at @addr by now: look it up again. */
 	s = kmh_span_of(addr);
-	if (ZERO_OR_NULL_PTR((void *)addr) || !kmh_may_free(s, addr, &at, ip))
+	if (ZERO_OR_NULL_PTR((void *)addr) || !kmh_may_free(s, addr, &at, ip)) {
 		preempt_enable();
-	else if (kmh_free_keeps_type(s, addr, &at))
+		return;
+	}
+	if (kmh_free_keeps_type(s, addr, &at)) {
 		kmh_free_rcu_slow_unpin(s, addr, ip);
-	else if (kmh_heap_sanitized(s->heap))
+		return;
+	}
+	kmh_traced_free(s, &at, ip);
+	if (kmh_heap_sanitized(s->heap))
 		kmh_sanitize_free_unpin(s, addr, &at, ip);
 	else
 		kmh_free_located_unpin(s, addr, &at, ip);
@@ -411,7 +418,7 @@ void kmheap_free_sensitive(const void *p)
 
 	if (bytes)
 		memzero_explicit((void *)p, bytes);
-	kmheap_free(p);
+	kmh_free_one(p, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(kmheap_free_sensitive);
 
@@ -446,6 +453,8 @@ void kmheap_free_pages(const void *p, unsigned long npages)
 		kmh_misuse(KMH_INVALID_FREE, "an object, not a run of pages", addr, s, &at,
 			   _RET_IP_);
 	}
+	if (mine)
+		kmh_traced_free_large(s, _RET_IP_);
 	preempt_enable();
 	if (mine)
 		kmh_large_free(s);

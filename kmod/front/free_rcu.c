@@ -7,6 +7,7 @@
 #include <linux/rcupdate.h>
 
 #include "front/front.h"
+#include "front/traced.h"
 #include "heap.h"
 #include "span/arenamap.h"
 #include "up.h"
@@ -25,6 +26,7 @@ noinline void kmh_free_rcu_slow_unpin(struct kmh_mspan *s, unsigned long addr, u
 		preempt_enable();
 		return;
 	}
+	kmh_traced_free_rcu(s, &at, ip);
 	if (READ_ONCE(s->nspecials))
 		kmh_special_forget(s, addr);
 	if (kmh_heap_sanitized(s->heap))

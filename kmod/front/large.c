@@ -10,6 +10,7 @@
 #include <linux/sched/mm.h>
 
 #include "front/front.h"
+#include "front/traced.h"
 #include "base/lock.h"
 #include "heap.h"
 #include "span/arenamap.h"
@@ -156,6 +157,13 @@ static struct kmh_mspan *kmh_large_in_nmi(struct kmh_request *r)
 	return s;
 }
 
+/* Some heap is watched: perhaps this one, or tracers are told of all. */
+static noinline void kmh_large_watched(struct kmh_mspan *s, gfp_t gfp)
+{
+	kmh_watch_large(s);
+	kmh_traced_alloc(s->heap, (void *)s->base, gfp);
+}
+
 /*
  * An object of @bytes, more than 0, with a span of its own, on node @nid or NUMA_NO_NODE; for
  * @state KMH_SPAN_MANUAL a run of pages. @noscan: it holds no pointers. It is not to fail.
@@ -189,7 +197,8 @@ void *kmh_large_find(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp,
 			return NULL;
 		}
 	}
-	kmh_watch_large(s);
+	if (static_branch_unlikely(&kmh_watch_key))
+		kmh_large_watched(s, gfp);
 	if (!r.zeroed && want_init_on_alloc(gfp))
 		kmh_clear_chunked((void *)s->base, r.npages << KMH_PAGE_SHIFT,
 				  kmh_alloc_may_grow(gfp));
@@ -249,7 +258,8 @@ void *kmheap_alloc_user_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 		kmh_refused(heap, size, gfp);
 		return NULL;
 	}
-	kmh_watch_large(s);
+	if (static_branch_unlikely(&kmh_watch_key))
+		kmh_large_watched(s, gfp);
 	if (kmh_heap_sanitized(heap))
 		kmh_sanitize_user(heap, s, gfp);
 	return (void *)s->base;

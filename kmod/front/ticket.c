@@ -13,6 +13,7 @@
 #include <linux/sched.h>
 
 #include "front/front.h"
+#include "front/traced.h"
 #include "heap.h"
 
 /* Addresses on the stack at a time: as many as kmheap_alloc_bulk() holds a section for. */
@@ -40,6 +41,31 @@ static void **kmh_ticket_append(void **end, size_t n, void **p)
 	return end;
 }
 
+static void *kmh_ticket_pop(struct kmheap_ticket *t)
+{
+	void **p = t->next;
+
+	t->next = *p;
+	t->left--;
+	*p = NULL;
+	return p;
+}
+
+/* kmheap_ticket_end() for the caller @ip, whom kmheap_free_bulk() would not tell tracers of. */
+static noinline void kmh_ticket_end(struct kmheap_ticket *t, unsigned long ip)
+{
+	void *p[KMH_TICKET_BATCH];
+	unsigned int n;
+
+	while (t->left && trace_free_enabled())
+		kmh_free_one(kmh_ticket_pop(t), ip);
+	while (t->left) {
+		for (n = 0; n < KMH_TICKET_BATCH && t->left; n++)
+			p[n] = kmh_ticket_pop(t);
+		kmheap_free_bulk(n, p);
+	}
+}
+
 /* kmheap_prefill(): see <linux/kmheap.h>. */
 int kmheap_prefill_noprof(struct kmheap_ticket *t, struct kmheap *heap, size_t size, size_t n,
 			  gfp_t gfp)
@@ -62,7 +88,7 @@ int kmheap_prefill_noprof(struct kmheap_ticket *t, struct kmheap *heap, size_t s
 		*end = NULL;
 		t->left += got;
 		if (got < batch) {
-			kmheap_ticket_end(t);
+			kmh_ticket_end(t, _RET_IP_);
 			return -ENOMEM;
 		}
 		if (kmh_alloc_may_grow(gfp))
@@ -71,16 +97,6 @@ int kmheap_prefill_noprof(struct kmheap_ticket *t, struct kmheap *heap, size_t s
 	return 0;
 }
 EXPORT_SYMBOL_GPL(kmheap_prefill_noprof);
-
-static void *kmh_ticket_pop(struct kmheap_ticket *t)
-{
-	void **p = t->next;
-
-	t->next = *p;
-	t->left--;
-	*p = NULL;
-	return p;
-}
 
 /**
  * kmheap_take() - an object of a ticket
@@ -111,13 +127,6 @@ EXPORT_SYMBOL_GPL(kmheap_take);
  */
 void kmheap_ticket_end(struct kmheap_ticket *t)
 {
-	void *p[KMH_TICKET_BATCH];
-	unsigned int n;
-
-	while (t->left) {
-		for (n = 0; n < KMH_TICKET_BATCH && t->left; n++)
-			p[n] = kmh_ticket_pop(t);
-		kmheap_free_bulk(n, p);
-	}
+	kmh_ticket_end(t, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(kmheap_ticket_end);

@@ -42,14 +42,15 @@ static void kmh_mspan_init_slots(struct kmh_mspan *s)
 
 /*
  * @nfast of a small span without specials. Frees are never fast in a collected heap, where
- * all are remote, where the kernel wants freed memory wiped, and in a sanitized heap, whose
- * tools are told of each free.
+ * all are remote, where the kernel wants freed memory wiped, in a sanitized heap, whose tools are
+ * told of each free, and where tracers are.
  */
 unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s)
 {
 	if (s->state == KMH_SPAN_GONE)
 		return 0;
-	if (s->heap && (kmh_heap_collected(s->heap) || kmh_heap_sanitized(s->heap)))
+	if (s->heap && (kmh_heap_collected(s->heap) || kmh_heap_sanitized(s->heap) ||
+			READ_ONCE(s->heap->frees_traced)))
 		return 0;
 	return kmh_wants_wipe() ? 0 : s->nelems;
 }

@@ -2,9 +2,10 @@
 /*
  * Private: the tracepoints of kmheap; see Documentation/tracing.rst.
  *
- * All of them are where a call is rare or has failed, so the fast paths have none. They may be hit
- * in any context, NMI included. kmod/debug/trace.c defines them, and who hits one includes this
- * file; it knows nothing of kmheap's structures.
+ * All of them are out of line, so the fast paths have none; those of allocations and frees have the
+ * fast paths closed while they are on (kmod/debug/trace_switch.c). They may be hit in any context,
+ * NMI included. kmod/debug/trace.c defines them, and who hits one includes this file; it knows
+ * nothing of kmheap's structures.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM kmheap
@@ -15,6 +16,85 @@
 #include <linux/tracepoint.h>
 #include <linux/types.h>
 #include <trace/events/mmflags.h>
+
+/* Before an event is on, and after it is off. */
+int kmh_trace_alloc_begins(void);
+void kmh_trace_alloc_ends(void);
+int kmh_trace_free_begins(void);
+void kmh_trace_free_ends(void);
+
+/* A client has got what it asked for. */
+TRACE_EVENT_FN(alloc,
+	TP_PROTO(unsigned long call_site, const char *heap, const void *ptr, size_t bytes,
+		 gfp_t gfp, int node, unsigned int context),
+
+	TP_ARGS(call_site, heap, ptr, bytes, gfp, node, context),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, call_site)
+		__string(heap, heap)
+		__field(const void *, ptr)
+		__field(size_t, bytes)
+		__field(unsigned long, gfp)
+		__field(int, node)
+		__field(unsigned int, context)
+	),
+
+	TP_fast_assign(
+		__entry->call_site = call_site;
+		kmh_assign_str(heap, heap);
+		__entry->ptr = ptr;
+		__entry->bytes = bytes;
+		__entry->gfp = (__force unsigned long)gfp;
+		__entry->node = node;
+		__entry->context = context;
+	),
+
+	TP_printk("call_site=%pS heap=%s ptr=%p bytes=%zu gfp=%s node=%d context=%s",
+		  (void *)__entry->call_site, __get_str(heap), __entry->ptr, __entry->bytes,
+		  show_gfp_flags(__entry->gfp), __entry->node,
+		  __print_symbolic(__entry->context, { 0, "task" }, { 1, "softirq" },
+				   { 2, "hardirq" }, { 3, "nmi" })),
+
+	kmh_trace_alloc_begins, kmh_trace_alloc_ends
+);
+
+DECLARE_EVENT_CLASS(kmheap_free,
+	TP_PROTO(unsigned long call_site, const char *heap, const void *ptr, size_t bytes),
+
+	TP_ARGS(call_site, heap, ptr, bytes),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, call_site)
+		__string(heap, heap)
+		__field(const void *, ptr)
+		__field(size_t, bytes)
+	),
+
+	TP_fast_assign(
+		__entry->call_site = call_site;
+		kmh_assign_str(heap, heap);
+		__entry->ptr = ptr;
+		__entry->bytes = bytes;
+	),
+
+	TP_printk("call_site=%pS heap=%s ptr=%p bytes=%zu", (void *)__entry->call_site,
+		  __get_str(heap), __entry->ptr, __entry->bytes)
+);
+
+/* A client gives an object back, */
+DEFINE_EVENT_FN(kmheap_free, free,
+	TP_PROTO(unsigned long call_site, const char *heap, const void *ptr, size_t bytes),
+	TP_ARGS(call_site, heap, ptr, bytes),
+	kmh_trace_free_begins, kmh_trace_free_ends
+);
+
+/* ... once a grace period has passed. */
+DEFINE_EVENT_FN(kmheap_free, free_rcu,
+	TP_PROTO(unsigned long call_site, const char *heap, const void *ptr, size_t bytes),
+	TP_ARGS(call_site, heap, ptr, bytes),
+	kmh_trace_free_begins, kmh_trace_free_ends
+);
 
 /* An allocation of a heap that is profiled has been sampled. */
 TRACE_EVENT(hit,

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The events of allocations and frees are switched on and off.
+ *
+ * The fast paths tell nobody of what they do, so that they need not ask whether to. While somebody
+ * traces allocations all heaps are watched (watch.c), and nothing is left to the fast path of an
+ * allocation, as where one of them is to fail. While somebody traces frees no slot of any span is
+ * freed fast, as where a span has a special: @nfast is 0. The kernel calls here before the event
+ * is on, and after it is off.
+ */
+#define pr_fmt(fmt) "kmheap: " fmt
+
+#include <linux/rcupdate.h>
+#include <linux/wait_bit.h>
+#include <trace/events/kmheap.h>
+
+#include "debug/trace_switch.h"
+#include "base/lock.h"
+#include "cpu/watch.h"
+#include "heap.h"
+#include "pages/arena.h"
+#include "span/arenamap.h"
+#include "span/special.h"
+
+/* Under the kernel's mutex for tracepoints. */
+static unsigned int kmh_trace_nfree_events;
+static unsigned int kmh_trace_round;
+
+static bool kmh_trace_frees;
+
+/*
+ * Have the spans that begin in heap pages @page to @end - 1 of an arena freed fast, or not any
+ * more. The lock keeps spans that are on their way back, and kmh_special_mutex, which the caller
+ * holds, what their specials want.
+ */
+static void kmh_trace_pages(struct kmh_arena *a, unsigned long page, unsigned long end)
+{
+	unsigned long flags, step;
+	unsigned int n = 0;
+	struct kmh_mspan *s;
+
+	for (; page < end; page += step) {
+		step = 1;
+		kmh_wait_lock_irqsave(&a->mheap->lock, flags);
+		s = kmh_span_of_page(page);
+		if (kmh_arena_has_span(a, s)) {
+			if (s->state == KMH_SPAN_SMALL && !s->nspecials)
+				WRITE_ONCE(s->nfast, kmh_mspan_fast_slots(s));
+			step = kmh_arena_span_pages(a, s, page);
+		}
+		kmh_unlock_irqrestore(&a->mheap->lock, flags);
+		if (++n % 256 == 0)
+			cond_resched();
+	}
+}
+
+/* The heap's frees are traced, or not any more. Under profile.mutex; sleeps. */
+static void kmh_trace_spans(struct kmheap *heap)
+{
+	unsigned long page, n;
+	struct kmh_arena *a;
+
+	if (heap->frees_traced == kmh_trace_frees)
+		return;
+	WRITE_ONCE(heap->frees_traced, kmh_trace_frees);
+	/* Small spans are made with preemption off: those that have not seen it are in the map. */
+	synchronize_rcu();
+	mutex_lock(&kmh_special_mutex);
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->arenas, list)
+		for (page = 0; kmh_arena_next_run(a, &page, &n); page += n)
+			kmh_trace_pages(a, a->first + page, a->first + page + n);
+	mutex_unlock(&heap->arenas_mutex);
+	mutex_unlock(&kmh_special_mutex);
+	/* Frees that have not seen it, either, are done. */
+	synchronize_rcu();
+}
+
+/*
+ * Have a heap, which does not end meanwhile, do what tracers want by now. Context: process context;
+ * sleeps.
+ */
+void kmh_trace_heap(struct kmheap *heap)
+{
+	if (kmh_watch_retrace(heap))
+		pr_warn("heap %s: no memory, or no room within a limit, to trace its allocations\n",
+			heap->name);
+	mutex_lock(&heap->profile.mutex);
+	kmh_trace_spans(heap);
+	mutex_unlock(&heap->profile.mutex);
+}
+
+/* A heap that has not had its turn; its end waits (kmh_trace_wait()). */
+static struct kmheap *kmh_trace_next(void)
+{
+	struct kmheap *heap, *found = NULL;
+
+	mutex_lock(&kmh_heaps_mutex);
+	list_for_each_entry(heap, &kmh_heaps, list) {
+		if (heap->ending || heap->traced_round == kmh_trace_round)
+			continue;
+		heap->traced_round = kmh_trace_round;
+		heap->tracing = true;
+		found = heap;
+		break;
+	}
+	mutex_unlock(&kmh_heaps_mutex);
+	return found;
+}
+
+/* Heaps that are made meanwhile look by themselves once they are in the list. */
+static void kmh_trace_heaps(void)
+{
+	struct kmheap *heap;
+
+	kmh_trace_round++;
+	while ((heap = kmh_trace_next())) {
+		kmh_trace_heap(heap);
+		smp_store_release(&heap->tracing, false);	/* pairs with kmh_trace_wait() */
+		smp_mb();	/* the flag, then who waits for it: see wake_up_var() */
+		wake_up_var(&heap->tracing);	/* the address alone: the heap may be gone */
+	}
+}
+
+/* A heap that is in the list no more ends: wait for who may have found it there. */
+void kmh_trace_wait(struct kmheap *heap)
+{
+	/* Acquire: what was done with the heap, its end; pairs with kmh_trace_heaps(). */
+	wait_var_event(&heap->tracing, !smp_load_acquire(&heap->tracing));
+}
+
+int kmh_trace_alloc_begins(void)
+{
+	WRITE_ONCE(kmh_allocs_traced, true);
+	kmh_trace_heaps();
+	return 0;
+}
+
+void kmh_trace_alloc_ends(void)
+{
+	WRITE_ONCE(kmh_allocs_traced, false);
+	kmh_trace_heaps();
+}
+
+/* Of the two events one or both are on. */
+int kmh_trace_free_begins(void)
+{
+	if (!kmh_trace_nfree_events++) {
+		WRITE_ONCE(kmh_trace_frees, true);
+		kmh_trace_heaps();
+	}
+	return 0;
+}
+
+void kmh_trace_free_ends(void)
+{
+	if (!--kmh_trace_nfree_events) {
+		WRITE_ONCE(kmh_trace_frees, false);
+		kmh_trace_heaps();
+	}
+}
