@@ -33,7 +33,6 @@ LIST_HEAD(kmh_heaps);
 DEFINE_MUTEX(kmh_heaps_mutex);	/* protects kmh_heaps */
 atomic_long_t kmh_misuses[KMH_NR_MISUSES];
 static enum cpuhp_state kmh_cpuhp_state;
-static atomic_t kmh_nending;	/* heaps that wait for their grace period */
 
 /* ---- create */
 
@@ -450,12 +449,12 @@ static void kmh_heap_stop(struct kmheap *heap, bool report)
 }
 
 /*
- * Free what a heap has but its structure. A grace period has passed since kmh_heap_stop(): frees
- * that raced with the end read its spans with preemption off, so none does any more. (Large objects
- * are cleared and given back with preemption on: their frees must be over, as kmheap_destroy() asks
- * of all frees.) Context: process context; sleeps.
+ * Give back the memory of a heap. A grace period has passed since kmh_heap_stop(): frees that raced
+ * with the end read its spans with preemption off, so none does any more. (Large objects are cleared
+ * and given back with preemption on: their frees must be over, as kmheap_destroy() asks of all
+ * frees.) Context: process context, also out of memory; sleeps, and waits for nobody.
  */
-static void kmh_heap_reap(struct kmheap *heap)
+void kmh_heap_reap_memory(struct kmheap *heap)
 {
 	struct kmh_mspan *s;
 
@@ -465,21 +464,16 @@ static void kmh_heap_reap(struct kmheap *heap)
 			kmh_sanitize_span_gone(s);
 		kmh_mspan_put(s);
 	}
-	kmh_heap_fold_misuses(heap);	/* of those who had not seen the end yet */
 	/* Before the arenas, for which others wait who want to book. */
 	kmh_heap_forget_base(heap);
 	kmh_heap_free_arenas(heap);
-	kmh_heap_free_tables(heap);
 }
 
-static void kmh_heap_end_work(struct work_struct *work)
+/* Free the rest of it but the structure, after that. Context: process context; sleeps. */
+void kmh_heap_reap_tables(struct kmheap *heap)
 {
-	struct kmheap *heap = container_of(to_rcu_work(work), struct kmheap, end);
-
-	kmh_heap_reap(heap);
-	kmh_tombstone_keep(heap);
-	if (atomic_dec_and_test(&kmh_nending))
-		wake_up_var(&kmh_nending);
+	kmh_heap_fold_misuses(heap);	/* of those who had not seen the end yet */
+	kmh_heap_free_tables(heap);
 }
 
 /* End a heap and wait for that. @report: it was published. */
@@ -487,39 +481,12 @@ static void kmh_heap_teardown(struct kmheap *heap, bool report)
 {
 	kmh_heap_stop(heap, report);
 	synchronize_rcu();
-	kmh_heap_reap(heap);
+	kmh_heap_reap_memory(heap);
+	kmh_heap_reap_tables(heap);
 	if (report)
 		kmh_tombstone_keep(heap);
 	else
 		kmh_heap_free(heap);
-}
-
-/* So many heaps at most wait for their grace period: they have memory that nobody can use. */
-#define KMH_ENDING_MOST		64
-
-/* Does somebody want the memory of an ended heap at once? */
-static bool kmh_heap_end_is_urgent(void)
-{
-	return READ_ONCE(kmh_total_limit) || atomic_read(&kmh_nending) >= KMH_ENDING_MOST ||
-	       kmh_memory_is_short(0);
-}
-
-/*
- * End a heap; what waits for a grace period is done by a worker. So whoever ends many heaps waits
- * for none, and one grace period serves them all.
- */
-static void kmh_heap_teardown_later(struct kmheap *heap)
-{
-	kmh_heap_stop(heap, true);
-	atomic_inc(&kmh_nending);
-	INIT_RCU_WORK(&heap->end, kmh_heap_end_work);
-	queue_rcu_work(kmh_wq, &heap->end);
-}
-
-/* Wait for the heaps that have ended. Context: process context; sleeps. */
-static void kmh_heaps_settle(void)
-{
-	wait_var_event(&kmh_nending, !atomic_read(&kmh_nending));
 }
 
 /*
@@ -572,10 +539,12 @@ void kmh_heap_destroy(struct kmheap *heap, bool wait)
 	if (WARN(err, "kmheap: %p is not a heap; destroyed twice?\n", heap))
 		return;
 	kmh_heap_unpublish(heap);
-	if (wait || kmh_heap_end_is_urgent())
+	if (wait || kmh_ended_is_urgent()) {
 		kmh_heap_teardown(heap, true);
-	else
-		kmh_heap_teardown_later(heap);
+	} else {
+		kmh_heap_stop(heap, true);
+		kmh_ended_add(heap);
+	}
 	module_put(THIS_MODULE);
 }
 
@@ -703,6 +672,6 @@ void kmh_heaps_exit(void)
 	kmh_shrink_exit();
 	unregister_module_notifier(&kmh_module_nb);
 	cpuhp_remove_state_nocalls(kmh_cpuhp_state);
-	kmh_heaps_settle();
+	kmh_ended_settle();
 	kmh_default_heap_end(true);
 }

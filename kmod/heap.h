@@ -104,7 +104,7 @@ struct kmheap {
 	struct list_head lost;		/* freed by somebody else: lost_arena.c */
 	struct delayed_work leave;
 
-	struct list_head list;		/* kmh_heaps, under kmh_heaps_mutex */
+	struct list_head list;		/* kmh_heaps, or ended.c's; under kmh_heaps_mutex */
 
 	/* once no address leads to the heap: what goes a grace period later */
 	struct rcu_work end;
@@ -120,6 +120,11 @@ extern struct workqueue_struct *kmh_wq;
 extern struct workqueue_struct *kmh_grow_wq;	/* for those who cannot: before anything else */
 
 void kmh_heap_destroy(struct kmheap *heap, bool wait);
+void kmh_heap_reap_memory(struct kmheap *heap);
+void kmh_heap_reap_tables(struct kmheap *heap);
+bool kmh_ended_is_urgent(void);
+void kmh_ended_add(struct kmheap *heap);
+void kmh_ended_settle(void);
 int kmh_heaps_init(void);
 void kmh_heaps_exit(void);
 

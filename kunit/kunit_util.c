@@ -102,6 +102,29 @@ void kmh_kunit_balanced(struct kunit *test, struct kmheap *heap, struct kmheap_s
 	KUNIT_EXPECT_EQ(test, st->allocs - st->frees, st->live_objects);
 }
 
+size_t kmh_kunit_held_bytes(struct kmheap *heap)
+{
+	struct kmh_arena *a;
+	size_t bytes = 0;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->arenas, list)
+		bytes += kmh_arena_held_bytes(a);
+	mutex_unlock(&heap->arenas_mutex);
+	return bytes;
+}
+
+void kmh_kunit_collect_but(struct kunit *test, struct kmheap *heap, const void *kept,
+			   struct kmheap_stats *st)
+{
+	KUNIT_ASSERT_EQ(test, kmheap_collect_begin(heap), 0);
+	KUNIT_EXPECT_TRUE(test, kmheap_mark(heap, kept));
+	KUNIT_ASSERT_EQ(test, kmheap_collect_end(heap), 0);
+	kmheap_rcu_barrier(heap);
+	kmh_kunit_stats(heap, st);
+	KUNIT_EXPECT_EQ(test, st->live_objects, 1ULL);
+}
+
 void (*kmh_test_point_hook)(const char *place);
 
 /* What a case wants to happen at a place, the first time that it is passed. */

@@ -99,6 +99,13 @@ void kmh_kunit_validate(struct kunit *test);
 void kmh_kunit_stats(struct kmheap *heap, struct kmheap_stats *st);
 void kmh_kunit_balanced(struct kunit *test, struct kmheap *heap, struct kmheap_stats *st);
 
+/* What the heap's arenas have of the kernel, by their own books. */
+size_t kmh_kunit_held_bytes(struct kmheap *heap);
+
+/* A whole collection of @heap that @kept alone survives; its sweep is over then. */
+void kmh_kunit_collect_but(struct kunit *test, struct kmheap *heap, const void *kept,
+			   struct kmheap_stats *st);
+
 void kmh_kunit_books(struct kunit *test, struct kmh_kunit_books *b);
 void kmh_kunit_same_books(struct kunit *test, const struct kmh_kunit_books *before);
 

@@ -26,18 +26,6 @@ static size_t span_bytes_of(void **p, unsigned int n)
 	return bytes;
 }
 
-static size_t arena_bytes(struct kmheap *heap)
-{
-	struct kmh_arena *a;
-	size_t bytes = 0;
-
-	mutex_lock(&heap->arenas_mutex);
-	list_for_each_entry(a, &heap->arenas, list)
-		bytes += kmh_arena_held_bytes(a);
-	mutex_unlock(&heap->arenas_mutex);
-	return bytes;
-}
-
 /* The site whose few objects are left has all of what its spans and the arena could give back. */
 static void who_keeps_little_holds_much(struct kunit *test)
 {
@@ -65,7 +53,7 @@ static void who_keeps_little_holds_much(struct kunit *test)
 	want = span_bytes_of(p, NOBJECTS) - nkept * 64;
 	KUNIT_EXPECT_LE(test, row.span_bytes, want);
 	KUNIT_EXPECT_GE(test, row.span_bytes + nkept, want);	/* each share is rounded down */
-	want = arena_bytes(heap) - nkept * 64;
+	want = kmh_kunit_held_bytes(heap) - nkept * 64;
 	KUNIT_EXPECT_LE(test, row.arena_bytes, want);
 	KUNIT_EXPECT_GE(test, row.arena_bytes + nkept + KMH_PAGE_SIZE, want);
 	KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 31, 64, KMH_PROFILE_PINS).span_bytes, 0UL);
@@ -142,11 +130,28 @@ static void a_heap_that_grows_notes_its_peak(struct kunit *test)
 	KUNIT_EXPECT_LE(test, at_peak(test, 43), most);
 }
 
+/* A heap that grows by the area of one object does so, too. */
+static void a_user_area_notes_the_peak(struct kunit *test)
+{
+	static void *p[20];
+	void *user;
+
+	kmh_kunit_profile(test, 1);
+	fill(test, p, ARRAY_SIZE(p), 44);
+	user = kmheap_alloc_user(kmh_kunit_heap(test), 1, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, user);
+	kmheap_free_bulk(ARRAY_SIZE(p), p);
+	kmheap_shrink(kmh_kunit_heap(test));
+	KUNIT_EXPECT_EQ(test, at_peak(test, 44), ARRAY_SIZE(p));
+	kmheap_free(user);
+}
+
 static struct kunit_case pins_cases[] = {
 	KUNIT_CASE(who_keeps_little_holds_much),
 	KUNIT_CASE(a_large_object_holds_its_arena),
 	KUNIT_CASE(the_peak_stays_known),
 	KUNIT_CASE(a_heap_that_grows_notes_its_peak),
+	KUNIT_CASE(a_user_area_notes_the_peak),
 	{}
 };
 

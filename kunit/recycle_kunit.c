@@ -23,6 +23,7 @@ struct recycle {
 	bool again;			/* it has become that */
 	bool freed;			/* and slot 2 has been freed in it */
 	void *p, *q;
+	struct kmheap_cache *cache;	/* of which slot 2 of the moved descriptor becomes one */
 };
 
 /* A fresh span with all its slots live. Preemption off. */
@@ -229,17 +230,23 @@ static void free_and_move(void *arg)
 	r->under = full_span(r);
 	r->spanclass = SPANCLASS;
 	r->again = full_span(r) == r->s;
+	if (r->cache && r->again)
+		kmh_cache_mark(r->cache, (void *)kmh_mspan_slot_addr(r->s, 2));
 }
 
 /*
  * Before a free claims its object, at @place, another one frees it, and the descriptor becomes a
- * span of the same class at other pages, with a live object in the same cell. The claim gets that
- * one and lets it go: it is its client's, and nobody has the old address.
+ * span of the same class at other pages, with a live object in the same cell, which may be one of
+ * @cache. The claim gets that one and lets it go as it was: it is its client's, and nobody has the
+ * old address.
  */
-static void free_of_a_moved_descriptor(struct kunit *test, const char *place)
+static void free_of_a_moved_descriptor(struct kunit *test, const char *place,
+				       struct kmheap_cache *cache)
 {
 	void *p = one_left_of_a_span(test, 2), *q;
-	struct recycle r = { .test = test, .s = span(p), .base = span(p)->base, .p = p };
+	struct recycle r = {
+		.test = test, .s = span(p), .base = span(p)->base, .p = p, .cache = cache,
+	};
 	struct kmheap *heap = kmh_kunit_heap(test);
 	struct kmh_report report;
 
@@ -260,7 +267,11 @@ static void free_of_a_moved_descriptor(struct kunit *test, const char *place)
 
 	/* The client frees it as if nothing had happened. */
 	q = (void *)kmh_mspan_slot_addr(r.s, 2);
-	kmheap_free(q);
+	if (cache)
+		kmheap_cache_free(cache, q);
+	else
+		kmheap_free(q);
+	kmh_kunit_no_reports(test);
 	kmh_kunit_look_again(heap);
 	expect_out(test, q);
 	end_span(test, r.s);
@@ -270,18 +281,28 @@ static void free_of_a_moved_descriptor(struct kunit *test, const char *place)
 
 static void free_of_a_moved_descriptor_before_the_claim(struct kunit *test)
 {
-	free_of_a_moved_descriptor(test, "free: before the claim");
+	free_of_a_moved_descriptor(test, "free: before the claim", NULL);
 }
 
 static void free_of_a_moved_descriptor_before_the_exchange(struct kunit *test)
 {
-	free_of_a_moved_descriptor(test, "first free of a span: before the exchange");
+	free_of_a_moved_descriptor(test, "first free of a span: before the exchange", NULL);
 }
 
 static void free_of_a_moved_descriptor_past_the_magazine(struct kunit *test)
 {
 	kmh_kunit_no_magazines(kmh_kunit_heap(test));
-	free_of_a_moved_descriptor(test, "free: before the claim");
+	free_of_a_moved_descriptor(test, "free: before the claim", NULL);
+}
+
+static void free_of_a_moved_descriptor_leaves_an_object_its_cache(struct kunit *test)
+{
+	struct kmheap_cache_args args = { .name = "innocent", .size = BYTES };
+	struct kmheap_cache *cache = kmheap_cache_create(kmh_kunit_heap(test), &args);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, cache);
+	free_of_a_moved_descriptor(test, "free: before the claim", cache);
+	kmheap_cache_destroy(cache);
 }
 
 static void free_and_change_heaps(void *arg)
@@ -668,6 +689,7 @@ static struct kunit_case recycle_cases[] = {
 	KUNIT_CASE(free_of_a_moved_descriptor_before_the_claim),
 	KUNIT_CASE(free_of_a_moved_descriptor_before_the_exchange),
 	KUNIT_CASE(free_of_a_moved_descriptor_past_the_magazine),
+	KUNIT_CASE(free_of_a_moved_descriptor_leaves_an_object_its_cache),
 	KUNIT_CASE(free_of_another_heap_s_object),
 	KUNIT_CASE(free_that_comes_too_late_knows_the_class),
 	KUNIT_CASE(bulk_leaves_a_span_after_a_run),

@@ -15,14 +15,7 @@ static struct kmheap *heap_linear(struct kunit *test)
 /* Pages of the kernel that the heap's arenas have, by their own books. */
 static long held_pages(struct kmheap *heap)
 {
-	struct kmh_arena *a;
-	size_t bytes = 0;
-
-	mutex_lock(&heap->arenas_mutex);
-	list_for_each_entry(a, &heap->arenas, list)
-		bytes += kmh_arena_held_bytes(a);
-	mutex_unlock(&heap->arenas_mutex);
-	return bytes >> PAGE_SHIFT;
+	return kmh_kunit_held_bytes(heap) >> PAGE_SHIFT;
 }
 
 /* Return: pages of the arenas that are returned. Each has no page of the heap's behind it. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* KUnit: levels drained one after the other, on request, in reclaim and by the OOM notifier. */
+#include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/jiffies.h>
 #include <linux/sched/mm.h>
@@ -395,6 +396,34 @@ static void oom_takes_everything(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, arena_bytes(heap), 0UL);
 }
 
+struct oom_call {
+	unsigned long pages;
+	struct completion over;
+};
+
+static void call_oom(void *arg)
+{
+	struct oom_call *oom = arg;
+
+	oom->pages = kmh_shrink_oom();
+	complete(&oom->over);
+}
+
+/* Also what a heap has that was destroyed, though the worker has not come yet that ends it. */
+static void oom_takes_what_ended_heaps_have(struct kunit *test)
+{
+	struct kmheap *heap = kmheap_create("kunit-ended", NULL);
+	struct oom_call oom = { .over = COMPLETION_INITIALIZER_ONSTACK(oom.over) };
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	KUNIT_EXPECT_NOT_NULL(test, kmheap_alloc(heap, SZ_1M, GFP_KERNEL));
+	kmh_shrink_oom();
+	kmh_kunit_at_any(test, "ended heap: a grace period later", call_oom, &oom);
+	(kmheap_destroy)(heap);
+	kmh_kunit_wait_for(test, completion_done(&oom.over));
+	KUNIT_EXPECT_GE(test, oom.pages << PAGE_SHIFT, (unsigned long)SZ_1M);
+}
+
 /* A scan, a look at idle CPUs and now and then an OOM call. Return: has a scan found an arena? */
 static bool reclaim_in_passing(struct kmheap *heap, unsigned int n)
 {
@@ -440,6 +469,7 @@ static struct kunit_case shrink_cases[] = {
 	KUNIT_CASE(scan_in_reclaim),
 	KUNIT_CASE(scan_reports_progress),
 	KUNIT_CASE(oom_takes_everything),
+	KUNIT_CASE(oom_takes_what_ended_heaps_have),
 	KUNIT_CASE(destroy_while_arenas_leave),
 	KUNIT_CASE_SLOW(reclaim_under_fire),
 	{}

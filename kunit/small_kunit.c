@@ -133,6 +133,23 @@ static void grows_up(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
+/* So does a heap that is asked for the memory of certain nodes only. */
+static void grows_up_by_nodes(struct kunit *test)
+{
+	unsigned int spanclass = kmh_spanclass(kmh_size_to_class(BYTES), false), i;
+	struct kmheap *heap = small_heap(test, 0);
+
+	for (i = 0; i < NALLOCS; i++) {
+		settle(heap);
+		KUNIT_EXPECT_NULL(test, (void __force *)heap->mcaches);
+		kmheap_free(kmh_alloc_on_node(heap, spanclass, GFP_KERNEL, first_memory_node));
+	}
+	settle(heap);
+	KUNIT_EXPECT_NOT_NULL(test, (void __force *)heap->mcaches);
+	kmh_kunit_validate(test);
+	kmheap_destroy(heap);
+}
+
 /* Caches that are older than the mcaches, and younger ones than a span, have their objects back. */
 static void caches_grow_up(struct kunit *test)
 {
@@ -236,12 +253,7 @@ static void collects(struct kunit *test)
 
 	for (i = 0; i < 10; i++)
 		KUNIT_EXPECT_NOT_NULL(test, kmheap_alloc(heap, BYTES, GFP_KERNEL));
-	KUNIT_ASSERT_EQ(test, kmheap_collect_begin(heap), 0);
-	KUNIT_EXPECT_TRUE(test, kmheap_mark(heap, kept));
-	KUNIT_ASSERT_EQ(test, kmheap_collect_end(heap), 0);
-	kmheap_rcu_barrier(heap);
-	kmh_kunit_stats(heap, &st);
-	KUNIT_EXPECT_EQ(test, st.live_objects, 1ULL);
+	kmh_kunit_collect_but(test, heap, kept, &st);
 	KUNIT_EXPECT_EQ(test, st.marked_objects, 1ULL);
 
 	KUNIT_EXPECT_NOT_NULL(test, kmheap_alloc(heap, BYTES, GFP_KERNEL));
@@ -279,6 +291,7 @@ static struct kunit_case small_cases[] = {
 	KUNIT_CASE(costs_little),
 	KUNIT_CASE(serves),
 	KUNIT_CASE(grows_up),
+	KUNIT_CASE(grows_up_by_nodes),
 	KUNIT_CASE(caches_grow_up),
 	KUNIT_CASE(stays_small),
 	KUNIT_CASE(grows_up_at_its_limit),

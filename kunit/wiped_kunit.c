@@ -185,11 +185,35 @@ static void swept_while_its_handle_goes(struct kunit *test)
 	parting_end(test, &parting);
 }
 
+/* Of a cache whose objects wait for readers, an object that is to be wiped is not what it was. */
+static void sensitive_does_not_wait(struct kunit *test)
+{
+	static const struct kmheap_cache_args args = {
+		.name = "sensitive", .size = 64, .flags = KMHEAP_CACHE_TYPESAFE_BY_RCU
+	};
+	struct kmheap_cache *cache = kmheap_cache_create(kmh_kunit_heap(test), &args);
+	struct kmheap_object obj;
+	void *p;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, cache);
+	p = kmheap_cache_alloc(cache, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	memset(p, 's', 64);
+	rcu_read_lock();
+	kmheap_free_sensitive(p);
+	KUNIT_EXPECT_NULL(test, memchr_inv(p, 0, 64));
+	KUNIT_EXPECT_TRUE(test, kmheap_lookup(p, &obj));
+	KUNIT_EXPECT_EQ(test, obj.state, KMHEAP_OBJECT_DEFERRED);
+	rcu_read_unlock();
+	kmheap_cache_destroy(cache);
+}
+
 static struct kunit_case wiped_cases[] = {
 	KUNIT_CASE(every_way_out),
 	KUNIT_CASE(handle_goes_before_the_claim),
 	KUNIT_CASE(freed_while_its_handle_goes),
 	KUNIT_CASE(swept_while_its_handle_goes),
+	KUNIT_CASE(sensitive_does_not_wait),
 	{ }
 };
 

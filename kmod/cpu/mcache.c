@@ -296,14 +296,15 @@ enum kmh_free_result kmh_mcache_free_slow(struct kmh_mcache *mc, struct kmh_mspa
 					  unsigned long slot, unsigned long addr)
 {
 	bool keep = kmh_mcache_may_keep(mc, s);
-	u8 cell = keep ? mc->tag : KMH_CELL_OUT;
+	u8 cell = keep ? mc->tag : KMH_CELL_OUT, was;
 	struct kmh_mcslot *c;
 
 	kmh_test_point("free: before the claim");
-	if (unlikely(!kmh_slot_claim(s, slot, cell)))
+	was = kmh_slot_claim_from(s, slot, cell);
+	if (unlikely(!kmh_cell_live(was)))
 		return KMH_FREE_DOUBLE;
 	if (unlikely(kmh_mspan_slot_addr(s, slot) != addr || READ_ONCE(s->heap) != mc->heap)) {
-		cmpxchg(&s->cell[slot], cell, KMH_CELL_LIVE);	/* another span's by now */
+		cmpxchg(&s->cell[slot], cell, was);	/* another span's by now */
 		return KMH_FREE_DOUBLE;
 	}
 	c = kmh_mcache_slot(mc, s);

@@ -311,6 +311,8 @@ void *kmh_alloc_on_node(struct kmheap *heap, unsigned int spanclass, gfp_t gfp, 
 
 	if (heap->flags & KMHEAP_HWCACHE_ALIGN)
 		spanclass = kmh_aligned_spanclass(spanclass);
+	if (unlikely(!READ_ONCE(heap->mcaches)))
+		kmh_mcaches_want(heap);
 	p = kmh_alloc_grow(heap, kmh_heap_node(heap, nid), spanclass, gfp);
 	if (!p)
 		return NULL;

@@ -410,6 +410,9 @@ EXPORT_SYMBOL_GPL(kmheap_free_sized_any);
  * kmheap_free_sensitive() - wipe an object, then free it
  * @p: as for kmheap_free().
  *
+ * It is wiped before this returns, also where it waits for a grace period, as an object of a cache
+ * with KMHEAP_CACHE_TYPESAFE_BY_RCU does: readers who still look at it find zeroes.
+ *
  * Context: Any, NMI included.
  */
 void kmheap_free_sensitive(const void *p)

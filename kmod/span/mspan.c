@@ -137,11 +137,11 @@ void kmh_mspan_unsample(struct kmh_mspan *s, unsigned long addr)
 }
 
 /*
- * kmh_slot_claim() of an object that is sampled or of a cache. A racing claim, and a descriptor
+ * kmh_slot_claim_from() an object that is sampled or of a cache. A racing claim, and a descriptor
  * that has become another span's, end at worst with the record of another object. Context: any;
  * preemption off.
  */
-noinline bool kmh_slot_claim_marked(struct kmh_mspan *s, unsigned long slot, u8 cell)
+noinline u8 kmh_slot_claim_marked(struct kmh_mspan *s, unsigned long slot, u8 cell)
 {
 	u8 was = READ_ONCE(s->cell[slot]);
 
@@ -149,11 +149,11 @@ noinline bool kmh_slot_claim_marked(struct kmh_mspan *s, unsigned long slot, u8 
 	/* A cache that ends makes its objects the heap's: once for each, so this ends. */
 	do {
 		if (!kmh_cell_live(was) || (kmh_cell_keeps_type(s, was) && cell != KMH_CELL_WAITS))
-			return false;
+			return KMH_CELL_OUT;
 	} while (!try_cmpxchg(&s->cell[slot], &was, cell));
 	if (was & KMH_CELL_SAMPLED)
 		kmh_record_died(kmh_mspan_slot_addr(s, slot));
-	return true;
+	return was & ~KMH_CELL_SAMPLED;
 }
 
 /* Has a folded span a slot to give? */
@@ -234,9 +234,13 @@ unsigned long kmh_cells_free(struct kmh_mspan *s, unsigned int word, unsigned lo
 	unsigned long moved = kmh_cells_move(s, word, mask, KMH_CELL_LIVE, KMH_CELL_OUT);
 	unsigned long left = mask & ~moved;
 
-	for (; unlikely(left); left &= left - 1)
-		if (kmh_slot_claim_marked(s, word * KMH_WORD_SLOTS + __ffs(left), KMH_CELL_OUT))
+	unsigned int slot;
+
+	for (; unlikely(left); left &= left - 1) {
+		slot = word * KMH_WORD_SLOTS + __ffs(left);
+		if (kmh_cell_live(kmh_slot_claim_marked(s, slot, KMH_CELL_OUT)))
 			moved |= left & -left;
+	}
 	return moved;
 }
 

@@ -200,7 +200,7 @@ unsigned long kmh_cells_move(struct kmh_mspan *s, unsigned int word, unsigned lo
 unsigned long kmh_cells_live(const struct kmh_mspan *s, unsigned int word);
 unsigned long kmh_cells_free(struct kmh_mspan *s, unsigned int word, unsigned long mask);
 void kmh_mspan_unsample(struct kmh_mspan *s, unsigned long addr);
-bool kmh_slot_claim_marked(struct kmh_mspan *s, unsigned long slot, u8 cell);
+u8 kmh_slot_claim_marked(struct kmh_mspan *s, unsigned long slot, u8 cell);
 void kmh_mspan_blacken(struct kmh_mspan *s);
 
 /* How many slots are in which state; at rest they add up to nelems. */
@@ -289,15 +289,23 @@ enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
 
 /*
  * Make a live slot another party's, against everybody who might do so at the same time. Fully
- * ordered. Return: false, and nothing done, when it was not live, or its cache lets it go only
- * after a grace period.
+ * ordered. Return: the cell that it had, without the mark of a sample, as there is no record any
+ * more. One that is not live, and nothing done, when the slot was not live, or its cache lets it go
+ * only after a grace period.
  */
-static __always_inline bool kmh_slot_claim(struct kmh_mspan *s, unsigned long slot, u8 cell)
+static __always_inline u8 kmh_slot_claim_from(struct kmh_mspan *s, unsigned long slot, u8 cell)
 {
 	u8 was = cmpxchg(&s->cell[slot], KMH_CELL_LIVE, cell);
 
-	return likely(was == KMH_CELL_LIVE) ||
-	       (kmh_cell_live(was) && kmh_slot_claim_marked(s, slot, cell));
+	if (likely(was == KMH_CELL_LIVE) || !kmh_cell_live(was))
+		return was;
+	return kmh_slot_claim_marked(s, slot, cell);
+}
+
+/* kmh_slot_claim_from() for callers to whom it is one whose the object was. */
+static __always_inline bool kmh_slot_claim(struct kmh_mspan *s, unsigned long slot, u8 cell)
+{
+	return kmh_cell_live(kmh_slot_claim_from(s, slot, cell));
 }
 
 /*

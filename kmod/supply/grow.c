@@ -68,7 +68,9 @@ static struct kmh_arena *kmh_mheap_new_arena(struct kmh_mheap *mh, struct kmh_gr
 	return kmh_arena_create(mh, g.need, g.block, gfp);
 }
 
-static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a, bool patch)
+/* @g: the sizes that it was taken with; NULL if all of its pages are one caller's. */
+static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a,
+				const struct kmh_grow_size *g)
 {
 	unsigned long flags;
 
@@ -84,10 +86,12 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a, bool 
 	 * Growing ahead begins below an eighth of the last arena, at least four of the
 	 * smallest spans; of a first arena, which has two, when it is used up.
 	 */
-	if (!patch)
+	if (g && !g->patch)
 		WRITE_ONCE(mh->low_pages, max(a->npages / 8, min(4UL, a->npages / 2)));
-	WRITE_ONCE(mh->missed_pages, 0);
-	WRITE_ONCE(mh->ngrown, mh->ngrown + 1);
+	if (g) {
+		WRITE_ONCE(mh->missed_pages, 0);
+		WRITE_ONCE(mh->ngrown, mh->ngrown + 1);
+	}
 	kmh_unlock_irqrestore(&mh->lock, flags);
 	mutex_unlock(&mh->heap->arenas_mutex);
 }
@@ -132,7 +136,7 @@ int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned lo
 		WRITE_ONCE(mh->heap->next_arena_bytes,
 			   clamp(2 * rounddown_pow_of_two(a->bytes), KMH_ARENA_SECOND_BYTES,
 				 kmh_arena_bytes));
-	kmh_mheap_add_arena(mh, a, g.patch);
+	kmh_mheap_add_arena(mh, a, &g);
 	/* The arena comes first at a limit. Without magazines frees only take longer. */
 	kmh_magazines_refill(gfp | __GFP_NORETRY | __GFP_NOWARN);
 	kmh_limit_check(mh->heap);
@@ -316,7 +320,7 @@ static struct kmh_arena *kmh_mheap_try_user(struct kmh_mheap *mh, size_t bytes, 
 		gfp &= ~(__GFP_FS | __GFP_IO);
 	a = kmh_arena_create_user(mh, bytes, gfp);
 	if (!IS_ERR(a))
-		kmh_mheap_add_arena(mh, a, true);
+		kmh_mheap_add_arena(mh, a, NULL);
 	if (held)
 		mutex_unlock(held);
 	return a;
@@ -333,6 +337,7 @@ struct kmh_arena *kmh_mheap_grow_user(struct kmh_mheap *mh, unsigned long npages
 	struct kmh_arena *a;
 
 	gfp = current_gfp_context(gfp);
+	kmh_watch_peak(mh->heap, false);
 	a = kmh_mheap_try_user(mh, bytes, gfp);
 	if (a == ERR_PTR(-EDQUOT) && kmh_limit_drain(mh->heap, bytes))
 		a = kmh_mheap_try_user(mh, bytes, gfp);

@@ -229,9 +229,10 @@ static size_t kmh_oom_take(struct kmheap *heap, struct list_head *gone)
 }
 
 /*
- * Give back everything that no object needs, of all heaps, and what reclaim has detached before and
- * could not wait for. Context: process context, any lock held; sleeps for an expedited grace
- * period. Return: pages of the kernel that have been given back.
+ * Give back everything that no object needs, of all heaps, what reclaim has detached before and
+ * could not wait for, and the memory of heaps that have ended. Context: process context, any lock
+ * held; sleeps for an expedited grace period or two. Return: pages of the kernel that have been
+ * given back.
  */
 unsigned long kmh_shrink_oom(void)
 {
@@ -244,6 +245,7 @@ unsigned long kmh_shrink_oom(void)
 	list_for_each_entry(heap, &kmh_heaps, list)
 		bytes += kmh_oom_take(heap, &gone);
 	bytes += kmh_arenas_finish(&gone, true);
+	bytes += kmh_ended_reap_locked();
 	mutex_unlock(&kmh_heaps_mutex);
 	atomic_long_add(bytes, &kmh_oom_bytes);
 	return bytes >> PAGE_SHIFT;

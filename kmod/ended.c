@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Heaps that have ended and wait for a grace period.
+ *
+ * A worker does what comes after it, so whoever ends many heaps waits for none, and one grace
+ * period serves them all. The heaps have no shrinker any more: their memory is on its way to the
+ * kernel, and reclaim could not have it sooner, as it waits for no grace period. Who is out of
+ * memory does wait, for an expedited one, and takes the memory before the worker comes.
+ */
+#include <linux/rcupdate.h>
+#include <linux/wait_bit.h>
+
+#include "heap.h"
+#include "base/backend.h"
+#include "base/budget.h"
+#include "front/front.h"
+#include "up.h"
+
+/* So many heaps at most wait for their grace period: they have memory that nobody can use. */
+#define KMH_ENDING_MOST		64
+
+static atomic_t kmh_nending;	/* heaps that a worker is going to end */
+static LIST_HEAD(kmh_ended);	/* those that have their memory still; under kmh_heaps_mutex */
+
+/* Does somebody want the memory of an ended heap at once? */
+bool kmh_ended_is_urgent(void)
+{
+	return READ_ONCE(kmh_total_limit) || atomic_read(&kmh_nending) >= KMH_ENDING_MOST ||
+	       kmh_memory_is_short(0);
+}
+
+static void kmh_ended_work(struct work_struct *work)
+{
+	struct kmheap *heap = container_of(to_rcu_work(work), struct kmheap, end);
+	bool has_memory;
+
+	kmh_test_point("ended heap: a grace period later");
+	mutex_lock(&kmh_heaps_mutex);
+	has_memory = !list_empty(&heap->list);
+	list_del_init(&heap->list);
+	mutex_unlock(&kmh_heaps_mutex);
+	if (has_memory)
+		kmh_heap_reap_memory(heap);
+	kmh_heap_reap_tables(heap);
+	kmh_tombstone_keep(heap);
+	if (atomic_dec_and_test(&kmh_nending))
+		wake_up_var(&kmh_nending);
+}
+
+/* What is left of @heap, which nobody uses any more, goes later. Context: process context. */
+void kmh_ended_add(struct kmheap *heap)
+{
+	atomic_inc(&kmh_nending);
+	INIT_RCU_WORK(&heap->end, kmh_ended_work);
+	mutex_lock(&kmh_heaps_mutex);
+	list_add_tail(&heap->list, &kmh_ended);
+	mutex_unlock(&kmh_heaps_mutex);
+	queue_rcu_work(kmh_wq, &heap->end);
+}
+
+/* Wait for the heaps that have ended. Context: process context; sleeps. */
+void kmh_ended_settle(void)
+{
+	wait_var_event(&kmh_nending, !atomic_read(&kmh_nending));
+}
+
+/*
+ * Give the memory of heaps that have ended back now. Their tables stay for the worker: to free
+ * them is to wait for others. Context: process context, kmh_heaps_mutex held; sleeps for an
+ * expedited grace period. Return: bytes.
+ */
+size_t kmh_ended_reap_locked(void)
+{
+	struct kmheap *heap, *next;
+	size_t bytes = 0;
+
+	lockdep_assert_held(&kmh_heaps_mutex);
+	if (list_empty(&kmh_ended))
+		return 0;
+	synchronize_rcu_expedited();
+	list_for_each_entry_safe(heap, next, &kmh_ended, list) {
+		list_del_init(&heap->list);
+		bytes += atomic_long_read(&heap->arena_bytes);
+		kmh_heap_reap_memory(heap);
+	}
+	return bytes;
+}
