@@ -7,6 +7,7 @@
 
 #include <linux/err.h>
 #include <linux/kmheap.h>
+#include <linux/mempool.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -63,6 +64,36 @@ static int run_zalloc(char *args)
 {
 	return kmheap_cache_zalloc(built, GFP_KERNEL) ||
 	       kmheap_cache_alloc_node(built, GFP_KERNEL | __GFP_ZERO, 0) ? -EIO : 0;
+}
+
+static struct kmheap_mempool_size sized = { .bytes = 3000 };
+static mempool_t *pools[2];
+
+/* pools: a mempool of 10 objects of "plain", and one of 10 of the heap. */
+static int run_pools(char *args)
+{
+	sized.heap = heap;
+	pools[0] = mempool_create(10, kmheap_mempool_alloc, kmheap_mempool_free, plain);
+	pools[1] = mempool_create(10, kmheap_mempool_alloc_sized, kmheap_mempool_free_sized,
+				  &sized);
+	return pools[0] && pools[1] ? 0 : -ENOMEM;
+}
+
+/* no_pools: give an element of each to and fro, and end them. */
+static int run_no_pools(char *args)
+{
+	struct kmheap_object obj;
+	unsigned int i;
+	void *p;
+
+	for (i = 0; i < 2; i++) {
+		p = mempool_alloc(pools[i], GFP_KERNEL);
+		if (!kmheap_lookup(p, &obj) || obj.heap != heap)
+			return -EIO;
+		mempool_free(p, pools[i]);
+		mempool_destroy(pools[i]);
+	}
+	return 0;
 }
 
 /* wrong: an object to another cache. */
@@ -152,7 +183,8 @@ static int run_cost(char *args)
 }
 
 static const struct client_command commands[] = {
-	{ "fill", run_fill }, { "empty", run_empty }, { "zalloc", run_zalloc },
+	{ "pools", run_pools }, { "no_pools", run_no_pools }, { "fill", run_fill },
+	{ "empty", run_empty }, { "zalloc", run_zalloc },
 	{ "wrong", run_wrong }, { "end", run_end }, { "late", run_late },
 	{ "too_many", run_too_many }, { "cost", run_cost },
 	{ }

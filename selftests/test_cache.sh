@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-plan 18
+plan 20
 
 load kmheap
 load cache_client
@@ -21,6 +21,11 @@ row() {
 check "a cache that nobody has used" row plain 0 h
 check "one with a constructor" row built 0 c
 check "one that keeps its type" row "typed one" 0 t
+has_pools() {
+	tell cache_client pools && row plain 10 h && shows live_objects caches 20
+}
+check "mempools keep objects of a cache, and of the heap" has_pools
+check "and give them back" tell cache_client no_pools
 check "objects of each" tell cache_client fill
 check "are live" row plain 100 h
 check "are live there as well" row "typed one" 100 t

@@ -678,6 +678,23 @@ static inline void kmheap_cache_describe(const struct kmheap_cache *cache,
 #define kmheap_cache_alloc_bulk(cache, gfp, n, p) \
 	kmheap_hooks(kmheap_cache_alloc_bulk_noprof(cache, gfp, n, p))
 
+/* Mempools of the kernel with elements of a cache, or of a heap. */
+
+/**
+ * struct kmheap_mempool_size - the pool_data of kmheap_mempool_alloc_sized()
+ * @heap: the heap of the elements; NULL for the default heap.
+ * @bytes: the size of each.
+ */
+struct kmheap_mempool_size {
+	struct kmheap *heap;
+	size_t bytes;
+};
+
+void *kmheap_mempool_alloc(gfp_t gfp, void *cache);
+void kmheap_mempool_free(void *p, void *cache);
+void *kmheap_mempool_alloc_sized(gfp_t gfp, void *of);
+void kmheap_mempool_free_sized(void *p, void *of);
+
 /* Collected heaps. */
 int kmheap_collect_begin(struct kmheap *heap);
 bool kmheap_mark(struct kmheap *heap, const void *addr);

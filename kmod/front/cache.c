@@ -412,6 +412,74 @@ size_t kmheap_cache_alloc_bulk_noprof(struct kmheap_cache *cache, gfp_t gfp, siz
 }
 EXPORT_SYMBOL_GPL(kmheap_cache_alloc_bulk_noprof);
 
+/* ---- elements of mempools */
+
+/**
+ * kmheap_mempool_alloc() - make an element of a mempool from a typed cache
+ * @gfp: as for kmheap_cache_alloc(). __GFP_NOFAIL is the pool's affair, and ignored.
+ * @cache: the cache, a struct kmheap_cache.
+ *
+ * A mempool_alloc_t for mempool_create() and mempool_init(), with the cache as pool_data and
+ * kmheap_mempool_free() beside it. The pool is the kernel's, and ends before the cache. What it
+ * keeps for hard times are live objects of the cache; the constructor runs when it gets them, and
+ * not when a caller does.
+ *
+ * Context: What @gfp says.
+ * Return: as for kmheap_cache_alloc().
+ */
+void *kmheap_mempool_alloc(gfp_t gfp, void *cache)
+{
+	return kmheap_cache_alloc_noprof(cache, gfp & ~__GFP_NOFAIL);
+}
+EXPORT_SYMBOL_GPL(kmheap_mempool_alloc);
+
+/**
+ * kmheap_mempool_free() - give an element of a mempool back to its typed cache
+ * @p: the element.
+ * @cache: as for kmheap_mempool_alloc().
+ *
+ * Context: Any, NMI included.
+ */
+void kmheap_mempool_free(void *p, void *cache)
+{
+	kmheap_cache_free(cache, p);
+}
+EXPORT_SYMBOL_GPL(kmheap_mempool_free);
+
+/**
+ * kmheap_mempool_alloc_sized() - make an element of a mempool from a heap
+ * @gfp: as for kmheap_alloc(). __GFP_NOFAIL is the pool's affair, and ignored.
+ * @of: the heap and the bytes of an element, a struct kmheap_mempool_size.
+ *
+ * As kmheap_mempool_alloc(), for objects of no cache. @of is pool_data, and has to be there, as it
+ * was, until the pool has ended.
+ *
+ * Context: What @gfp says.
+ * Return: as for kmheap_alloc().
+ */
+void *kmheap_mempool_alloc_sized(gfp_t gfp, void *of)
+{
+	const struct kmheap_mempool_size *size = of;
+
+	return kmheap_alloc_any_noprof(size->heap, size->bytes, gfp & ~__GFP_NOFAIL);
+}
+EXPORT_SYMBOL_GPL(kmheap_mempool_alloc_sized);
+
+/**
+ * kmheap_mempool_free_sized() - give an element of a mempool back to its heap
+ * @p: the element. One of another size is reported and not freed, as by kmheap_free_sized().
+ * @of: as for kmheap_mempool_alloc_sized().
+ *
+ * Context: Any, NMI included.
+ */
+void kmheap_mempool_free_sized(void *p, void *of)
+{
+	const struct kmheap_mempool_size *size = of;
+
+	kmheap_free_sized_any(p, size->bytes);
+}
+EXPORT_SYMBOL_GPL(kmheap_mempool_free_sized);
+
 /* What kmheap_cache_describe() becomes; @bytes is the size of @args where the caller was built. */
 void kmheap_cache_describe_sized(const struct kmheap_cache *cache,
 				 struct kmheap_cache_args *args, size_t bytes)

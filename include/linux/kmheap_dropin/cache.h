@@ -227,14 +227,25 @@ static __maybe_unused unsigned int kmheap_dropin_cache_size(struct kmem_cache *s
 
 /* ---- elements of a mempool; the pool itself is the kernel's */
 
+/*
+ * What the heap has not for a caller that cannot sleep comes from what the pool keeps, not from the
+ * kernel: all elements are the cache's.
+ */
 static __maybe_unused void *kmheap_dropin_pool_alloc_slab(gfp_t gfp, void *cache)
 {
-	return kmheap_dropin_cache_alloc(cache, gfp);
+	struct kmheap_cache *c = kmheap_dropin_cache_of(cache);
+
+	return c ? kmheap_mempool_alloc(gfp, c) : mempool_alloc_slab(gfp, cache);
 }
 
 static __maybe_unused void kmheap_dropin_pool_free_slab(void *p, void *cache)
 {
-	kmheap_dropin_cache_free(cache, p);
+	struct kmheap_cache *c = kmheap_dropin_cache_of(cache);
+
+	if (c)
+		kmheap_mempool_free(p, c);
+	else
+		mempool_free_slab(p, cache);
 }
 
 static __maybe_unused void *kmheap_dropin_pool_kmalloc(gfp_t gfp, void *size)
