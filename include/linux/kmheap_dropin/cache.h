@@ -154,7 +154,7 @@ static __maybe_unused void kmheap_dropin_cache_free(struct kmem_cache *s, void *
 
 	if (unlikely(!c))
 		kmem_cache_free(s, p);
-	else if (likely(kmheap_owns(p)))
+	else if (kmheap_dropin_was_ours(p))
 		kmheap_cache_free(c, p);
 	else
 		kfree(p);

@@ -55,6 +55,15 @@ static __maybe_unused noinline void *kmheap_dropin_too_large(size_t size, gfp_t 
 	return NULL;
 }
 
+/*
+ * Memory of a heap, or of one that has gone. What kfree() and its like get lies in vmalloc space
+ * only if it was a heap's: then kmheap_free() reports it, where the kernel's function would fault.
+ */
+static __always_inline bool kmheap_dropin_was_ours(const void *p)
+{
+	return likely(kmheap_owns(p)) || (!ZERO_OR_NULL_PTR(p) && unlikely(is_vmalloc_addr(p)));
+}
+
 static __always_inline void *kmheap_dropin_alloc(size_t size, gfp_t gfp)
 {
 	void *p = kmheap_alloc_noprof(__kmheap_dropin_heap, size, gfp);
@@ -179,7 +188,8 @@ static __maybe_unused void *kmheap_dropin_krealloc(const void *p, size_t size, g
 		return kmheap_dropin_too_large(size, gfp);
 	if (ZERO_OR_NULL_PTR(p))
 		return kmheap_dropin_kmalloc(size, gfp);
-	return kmheap_owns(p) ? kmheap_dropin_resize(p, size, gfp) : krealloc(p, size, gfp);
+	return kmheap_dropin_was_ours(p) ? kmheap_dropin_resize(p, size, gfp) :
+					   krealloc(p, size, gfp);
 }
 
 /* kvrealloc() is a macro since it lost the parameter for the old size. */
@@ -372,10 +382,9 @@ static __maybe_unused char *kmheap_dropin_strndup_user(const char __user *s, lon
 
 /* ---- free */
 
-/* An address of vmalloc space that kfree() gets was a heap's: kmheap_free() reports it. */
 static __maybe_unused noinline void kmheap_dropin_kfree(const void *p)
 {
-	if (likely(kmheap_owns(p)) || (!ZERO_OR_NULL_PTR(p) && unlikely(is_vmalloc_addr(p))))
+	if (kmheap_dropin_was_ours(p))
 		kmheap_free(p);
 	else
 		kfree(p);
@@ -399,7 +408,7 @@ static __maybe_unused noinline void kmheap_dropin_vfree(const void *p)
 
 static __maybe_unused void kmheap_dropin_kfree_sensitive(const void *p)
 {
-	if (likely(kmheap_owns(p)))
+	if (kmheap_dropin_was_ours(p))
 		kmheap_free_sensitive(p);
 	else
 		kfree_sensitive(p);
@@ -415,7 +424,7 @@ static __maybe_unused void kmheap_dropin_kvfree_sensitive(const void *p, size_t 
 
 static __maybe_unused void kmheap_dropin_kfree_const(const void *p)
 {
-	if (likely(kmheap_owns(p)))
+	if (kmheap_dropin_was_ours(p))
 		kmheap_free(p);
 	else
 		kfree_const(p);
@@ -423,7 +432,7 @@ static __maybe_unused void kmheap_dropin_kfree_const(const void *p)
 
 static __maybe_unused size_t kmheap_dropin_ksize(const void *p)
 {
-	return kmheap_owns(p) ? kmheap_size(p) : ksize(p);
+	return kmheap_dropin_was_ours(p) ? kmheap_size(p) : ksize(p);
 }
 
 #ifdef DEFINE_FREE
