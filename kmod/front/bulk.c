@@ -15,6 +15,7 @@
 #include <linux/mm.h>
 
 #include "front/front.h"
+#include "front/hooks.h"
 #include "cpu/magazine.h"
 #include "heap.h"
 #include "span/arenamap.h"
@@ -255,7 +256,10 @@ static unsigned int kmh_free_batch(unsigned int n, void **p, unsigned long ip)
 void kmheap_free_bulk(size_t n, void **p)
 {
 	unsigned int batch, done;
+	size_t i;
 
+	for (i = 0; KMH_FREE_HOOKS && i < n; i++)
+		kmh_free_hook(p[i]);
 	for (; n; n -= done, p += done) {
 		batch = min_t(size_t, n, KMH_BULK_OBJECTS);
 		done = kmh_free_batch(batch, p, _RET_IP_);

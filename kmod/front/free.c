@@ -11,6 +11,7 @@
 #include <linux/string.h>
 
 #include "front/front.h"
+#include "front/hooks.h"
 #include "front/traced.h"
 #include "cpu/tiny.h"
 #include "heap.h"
@@ -286,6 +287,7 @@ void kmheap_free(const void *p)
 {
 	unsigned long cpu;
 
+	kmh_free_hook(p);
 	preempt_disable();
 	cpu = kmh_this_cpu_offset();
 	kmh_free_unpin(kmh_span_of((unsigned long)p), (unsigned long)p, cpu, 0);
@@ -308,6 +310,7 @@ void kmheap_cache_free(struct kmheap_cache *cache, const void *p)
 	unsigned long addr = (unsigned long)p, slot, cpu;
 	struct kmh_mspan *s;
 
+	kmh_free_hook(p);
 	preempt_disable();
 	cpu = kmh_this_cpu_offset();
 	s = kmh_span_of(addr);
@@ -378,6 +381,7 @@ void kmheap_free_class(const void *p, u32 sizes)
 	unsigned long addr = (unsigned long)p, slot, cpu;
 	struct kmh_mspan *s;
 
+	kmh_free_hook(p);
 	preempt_disable();
 	cpu = kmh_this_cpu_offset();
 	s = kmh_span_of(addr);
@@ -394,6 +398,7 @@ void kmheap_free_sized_any(const void *p, size_t size)
 	unsigned long addr = (unsigned long)p, slot, cpu;
 	struct kmh_mspan *s;
 
+	kmh_free_hook(p);
 	preempt_disable();
 	cpu = kmh_this_cpu_offset();
 	s = kmh_span_of(addr);
@@ -459,7 +464,9 @@ void kmheap_free_pages(const void *p, unsigned long npages)
 	if (mine)
 		kmh_traced_free_large(s, _RET_IP_);
 	preempt_enable();
-	if (mine)
+	if (mine) {
+		kmh_free_hook_pages(p, npages << KMH_PAGE_SHIFT);
 		kmh_large_free(s);
+	}
 }
 EXPORT_SYMBOL_GPL(kmheap_free_pages);
