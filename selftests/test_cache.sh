@@ -29,6 +29,7 @@ check "and give them back" tell cache_client no_pools
 check "objects of each" tell cache_client fill
 check "are live" row plain 100 h
 check "are live there as well" row "typed one" 100 t
+sed 's/^/# /' "$KMHEAP_DEBUGFS/heaps/caches/caches"
 check "zeroed objects are not constructed" tell cache_client zalloc
 check "with a warning" said 'cache built has a constructor'
 tell cache_client wrong
