@@ -616,7 +616,7 @@ static int kmh_module_event(struct notifier_block *nb, unsigned long event, void
 	struct kmheap *heap;
 
 	if (event == MODULE_STATE_LIVE)
-		kmh_sites_name_init(mod);
+		kmh_sites_name(mod, true);
 	if (event != MODULE_STATE_GOING || mod == THIS_MODULE)
 		return NOTIFY_DONE;
 	while ((heap = kmh_heap_of_owner(mod))) {

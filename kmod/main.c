@@ -49,23 +49,6 @@ module_param_named(heap_fail_nth, kmh_default_fail_nth, ulong, 0644);
 MODULE_PARM_DESC(heap_fail_nth,
 		 "in each heap that is made from now on the n-th allocation gets nothing: to test how a module's init fails (default 0: none)");
 
-static int kmh_check_profile_params(void)
-{
-	if (!is_power_of_2(kmh_profile_sites) || kmh_profile_sites < 64 ||
-	    kmh_profile_sites > 65536) {
-		pr_err("profile_sites=%u: must be a power of two from 64 to 65536\n",
-		       kmh_profile_sites);
-		return -EINVAL;
-	}
-	if (!is_power_of_2(kmh_profile_records) || kmh_profile_records < 64 ||
-	    kmh_profile_records > 1U << 24) {
-		pr_err("profile_records=%u: must be a power of two from 64 to %u\n",
-		       kmh_profile_records, 1U << 24);
-		return -EINVAL;
-	}
-	return 0;
-}
-
 static int kmh_check_params(void)
 {
 	if (!is_power_of_2(kmh_arena_bytes) || kmh_arena_bytes < KMH_ARENA_FULL_MIN_BYTES ||
@@ -79,7 +62,7 @@ static int kmh_check_params(void)
 		       KMH_LIMIT_MIN_BYTES);
 		return -EINVAL;
 	}
-	return kmh_check_profile_params();
+	return kmh_insight_check_params();
 }
 
 static int __init kmh_init(void)

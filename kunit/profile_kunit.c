@@ -31,7 +31,7 @@ struct kmh_profile_row kmh_kunit_row_of(struct kunit *test, unsigned long ip, si
 
 	KUNIT_ASSERT_NOT_NULL(test, snap);
 	for (i = 0; i < snap->n; i++) {
-		if (snap->row[i].ip[0] != ip || snap->row[i].spanclass != spanclass)
+		if (snap->row[i].ip[0] != ip || snap->row[i].class != spanclass)
 			continue;
 		KUNIT_EXPECT_EQ(test, row.depth, 0);	/* one row of each stack */
 		row = snap->row[i];

@@ -9,6 +9,8 @@
 
 #include <linux/gfp.h>
 #include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
 #include <linux/version.h>
@@ -166,5 +168,38 @@ static inline void kmh_shrinker_destroy(struct shrinker *s)
 	__timer->function = (fn);			\
 })
 #endif
+
+/*
+ * A module's text, or that of its init function: a field for each kind of memory from 6.4 on. Goes
+ * when 6.1 does.
+ */
+static inline void kmh_module_text(const struct module *mod, bool init, unsigned long *base,
+				   unsigned long *bytes)
+{
+#if KERNEL_VERSION(6, 4, 0) <= LINUX_VERSION_CODE
+	const struct module_memory *text = &mod->mem[init ? MOD_INIT_TEXT : MOD_TEXT];
+
+	*base = (unsigned long)text->base;
+	*bytes = text->size;
+#else
+	const struct module_layout *layout = init ? &mod->init_layout : &mod->core_layout;
+
+	*base = (unsigned long)layout->base;
+	*bytes = layout->text_size;
+#endif
+}
+
+/*
+ * What kfree_rcu() passes to kvfree_call_rcu(), as registers have it: the object from 6.2 on;
+ * before that the offset of its head, or the object where there is no head. Goes when 6.1 does.
+ * Return: the object.
+ */
+static inline unsigned long kmh_kvfree_call_rcu_object(unsigned long head, unsigned long arg)
+{
+	const bool offset = __builtin_types_compatible_p(typeof(kvfree_call_rcu),
+							 void (struct rcu_head *, rcu_callback_t));
+
+	return offset && head ? head - arg : arg;
+}
 
 #endif /* _KMHEAP_COMPAT_H */

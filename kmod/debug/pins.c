@@ -155,7 +155,7 @@ static size_t kmh_pins_of_span(const struct kmheap *heap, unsigned long addr)
 static void kmh_pins_add_record(const struct kmh_record *r, void *ctx)
 {
 	struct kmh_pins *pins = ctx;
-	struct kmh_profile_row *row = kmh_profile_row_of(pins->snap, r->site);
+	struct kmh_profile_row *row = kmh_row_of(pins->snap->row, pins->snap->n, r->site);
 	const struct kmh_pins_arena *arena;
 
 	if (!row)

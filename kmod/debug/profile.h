@@ -6,21 +6,7 @@
 #include <linux/types.h>
 
 #include "base/public.h"
-#include "insight/site.h"
-
-/* A site, as of the moment of the snapshot. Figures are of samples. */
-struct kmh_profile_row {
-	unsigned int number;
-	u8 spanclass, depth;
-	unsigned long live_objects, live_bytes;
-	unsigned long allocs, alloc_bytes;
-	unsigned long failed;
-	unsigned long peak_objects, peak_bytes;
-	unsigned long span_bytes, arena_bytes;	/* held back: pins.c */
-	unsigned int lives[KMH_SITE_LIVES];
-	unsigned long ip[KMH_SITE_FRAMES];
-	const struct kmh_frame_name *names;
-};
+#include "insight/rows.h"
 
 enum kmh_profile_kind {
 	KMH_PROFILE_INUSE,	/* everything since the profile began */
@@ -43,7 +29,6 @@ struct kmh_pins;
 struct kmh_pins *kmh_pins_look(struct kmheap *heap);
 void kmh_pins_add(struct kmh_pins *pins, struct kmh_profile_snapshot *snap);
 
-struct kmh_profile_row *kmh_profile_row_of(struct kmh_profile_snapshot *snap, unsigned int number);
 struct kmh_profile_snapshot *kmh_profile_take(struct kmheap *heap, enum kmh_profile_kind kind);
 void kmh_profile_report(struct kmheap *heap, unsigned long nlive);
 

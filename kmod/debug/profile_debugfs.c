@@ -48,20 +48,6 @@ static void kmh_show_profile_head(struct seq_file *m, const struct kmh_profile_r
 	seq_printf(m, "missed %ld\n", atomic_long_read(&kmh_records_missed));
 }
 
-static void kmh_show_profile_stack(struct seq_file *m, const struct kmh_profile_row *row)
-{
-	const char *name;
-	unsigned int i;
-
-	for (i = 0; i < row->depth; i++) {
-		name = kmh_frame_name(row->names, row->ip[i]);
-		if (name)
-			seq_printf(m, "\t%016lx %s\n", row->ip[i], name);
-		else
-			seq_printf(m, "\t%016lx %pS\n", row->ip[i], (void *)row->ip[i]);
-	}
-}
-
 static int kmh_profile_show(struct seq_file *m, void *unused)
 {
 	const struct kmh_profile_reader *reader = m->private;
@@ -75,7 +61,7 @@ static int kmh_profile_show(struct seq_file *m, void *unused)
 			continue;
 		seq_printf(m, "site %u %lu %lu %lu %lu\n", row->number, row->live_objects,
 			   row->live_bytes, row->allocs, row->alloc_bytes);
-		kmh_show_profile_stack(m, row);
+		kmh_row_show_stack(m, row);
 		cond_resched();
 	}
 	return 0;
@@ -97,7 +83,7 @@ static int kmh_lifetimes_show(struct seq_file *m, void *unused)
 		for (i = 0; i < KMH_SITE_LIVES; i++)
 			seq_printf(m, " %u", row->lives[i]);
 		seq_putc(m, '\n');
-		kmh_show_profile_stack(m, row);
+		kmh_row_show_stack(m, row);
 		cond_resched();
 	}
 	return 0;
@@ -116,7 +102,7 @@ static int kmh_failed_show(struct seq_file *m, void *unused)
 		if (!row->failed)
 			continue;
 		seq_printf(m, "site %u %lu\n", row->number, row->failed);
-		kmh_show_profile_stack(m, row);
+		kmh_row_show_stack(m, row);
 		cond_resched();
 	}
 	return 0;
@@ -136,7 +122,7 @@ static int kmh_pins_show(struct seq_file *m, void *unused)
 			continue;
 		seq_printf(m, "site %u %lu %lu %lu %lu\n", row->number, row->live_objects,
 			   row->live_bytes, row->span_bytes, row->arena_bytes);
-		kmh_show_profile_stack(m, row);
+		kmh_row_show_stack(m, row);
 		cond_resched();
 	}
 	return 0;

@@ -13,6 +13,7 @@
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/module.h>
+#include <linux/printk.h>
 #include <linux/timekeeping.h>
 
 #include "insight/record.h"
@@ -43,6 +44,24 @@ MODULE_PARM_DESC(profile_records,
 atomic_long_t kmh_records_missed;
 
 static struct kmh_record *kmh_records;	/* kmh_profile_records of them; written once */
+
+/* The sizes of both tables, which are parameters. Return: 0; -EINVAL, and the log says why. */
+int kmh_insight_check_params(void)
+{
+	if (!is_power_of_2(kmh_profile_sites) || kmh_profile_sites < 64 ||
+	    kmh_profile_sites > 65536) {
+		pr_err("%s: profile_sites=%u: must be a power of two from 64 to 65536\n",
+		       THIS_MODULE->name, kmh_profile_sites);
+		return -EINVAL;
+	}
+	if (!is_power_of_2(kmh_profile_records) || kmh_profile_records < 64 ||
+	    kmh_profile_records > 1U << 24) {
+		pr_err("%s: profile_records=%u: must be a power of two from 64 to %u\n",
+		       THIS_MODULE->name, kmh_profile_records, 1U << 24);
+		return -EINVAL;
+	}
+	return 0;
+}
 
 static size_t kmh_records_bytes(void)
 {
@@ -109,9 +128,10 @@ static bool kmh_record_end(struct kmh_record *r, const struct kmh_record *copy)
 /*
  * The sampled object at @addr is freed. The caller has claimed its cell, so its slot is not used
  * again before this is done. That there is no record any more is no fault: the profile that it was
- * of may have been given up. Context: any; preemption off, which keeps the site.
+ * of may have been given up. Context: any; preemption off, which keeps the site. Return: the site
+ * that it was of; NULL when there is no record.
  */
-void kmh_record_died(unsigned long addr)
+struct kmh_site *kmh_record_died(unsigned long addr)
 {
 	struct kmh_record copy, *r;
 	struct kmh_site *site;
@@ -123,11 +143,12 @@ void kmh_record_died(unsigned long addr)
 		if (READ_ONCE(r->addr) != addr)
 			continue;
 		if (!kmh_record_copy(r, &copy) || !kmh_record_end(r, &copy))
-			return;
+			return NULL;
 		site = kmh_site_of_number(copy.site);
 		atomic_inc(&site->lives[kmh_record_life(copy.born)]);
-		return;
+		return site;
 	}
+	return NULL;
 }
 
 /*
@@ -194,15 +215,15 @@ static void kmh_records_give_up(bool (*gone)(const struct kmh_record *r, const v
 	}
 }
 
-static bool kmh_record_is_of(const struct kmh_record *r, const void *heap)
+static bool kmh_record_is_of(const struct kmh_record *r, const void *owner)
 {
-	return kmh_site_of_number(r->site)->heap == heap;
+	return kmh_site_of_number(r->site)->owner == owner;
 }
 
-/* Give up the records of @heap's objects; it is not profiled. Context: process context; sleeps. */
-void kmh_records_forget(const struct kmheap *heap)
+/* Give up the records of @owner's objects; it is not profiled. Context: process context; sleeps. */
+void kmh_records_forget(const void *owner)
 {
-	kmh_records_give_up(kmh_record_is_of, heap);
+	kmh_records_give_up(kmh_record_is_of, owner);
 }
 
 static bool kmh_record_is_within(const struct kmh_record *r, const void *ctx)

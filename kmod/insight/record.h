@@ -7,7 +7,6 @@
 #include <linux/types.h>
 
 struct kmh_site;
-struct kmheap;
 
 /* A sampled object that is live, or 0. */
 struct kmh_record {
@@ -20,12 +19,13 @@ struct kmh_record {
 extern unsigned int kmh_profile_records;
 extern atomic_long_t kmh_records_missed;
 
+int kmh_insight_check_params(void);
 int kmh_records_alloc(void);
 void kmh_records_free(void);
 u32 kmh_record_now(void);
 bool kmh_record_born(struct kmh_site *site, unsigned long addr, size_t bytes);
-void kmh_record_died(unsigned long addr);
-void kmh_records_forget(const struct kmheap *heap);
+struct kmh_site *kmh_record_died(unsigned long addr);
+void kmh_records_forget(const void *owner);
 void kmh_records_forget_range(unsigned long addr, size_t bytes);
 void kmh_records_walk(void (*fn)(const struct kmh_record *r, void *ctx), void *ctx);
 

@@ -88,27 +88,31 @@ void kmh_sites_free(void)
 		kmh_backend_free(name);
 }
 
-static bool kmh_site_is(const struct kmh_site *site, const struct kmheap *heap,
-			unsigned int spanclass, const unsigned long *ip, unsigned int depth)
+static bool kmh_site_is(const struct kmh_site *site, const void *owner, u32 class,
+			const unsigned long *ip, unsigned int depth)
 {
 	/* Acquire: pairs with the release of whoever has made the entry. */
-	return smp_load_acquire(&site->depth) == depth && site->heap == heap &&
-	       site->spanclass == spanclass && !memcmp(site->ip, ip, depth * sizeof(*ip));
+	return smp_load_acquire(&site->depth) == depth && site->owner == owner &&
+	       site->class == class && !memcmp(site->ip, ip, depth * sizeof(*ip));
 }
 
-static void kmh_site_fill(struct kmh_site *site, struct kmheap *heap, unsigned int spanclass,
+static void kmh_site_fill(struct kmh_site *site, const void *owner, u32 class,
 			  const unsigned long *ip, unsigned int depth)
 {
-	site->heap = heap;
-	site->spanclass = spanclass;
+	site->owner = owner;
+	site->class = class;
 	memcpy(site->ip, ip, depth * sizeof(*ip));
 	smp_store_release(&site->depth, depth);	/* pairs with kmh_site_is() */
 }
 
-static struct kmh_site *kmh_site_get(struct kmheap *heap, unsigned int spanclass,
-				     const unsigned long *ip, unsigned int depth)
+/*
+ * The site of @owner with these @depth addresses, 1 at least, and this class. Context: any;
+ * preemption off. Return: NULL when the table has no room for it (counted).
+ */
+struct kmh_site *kmh_site_of_stack(const void *owner, u32 class, const unsigned long *ip,
+				   unsigned int depth)
 {
-	unsigned long salt = (unsigned long)heap ^ spanclass;
+	unsigned long salt = (unsigned long)owner ^ class;
 	u32 where = jhash2((const u32 *)ip, depth * sizeof(*ip) / sizeof(u32),
 			   jhash_2words(salt, salt >> 32, depth));
 	long hash = where | 1L << 32;	/* of no free entry */
@@ -118,14 +122,14 @@ static struct kmh_site *kmh_site_get(struct kmheap *heap, unsigned int spanclass
 	for (i = 0; i < KMH_SITE_PROBES; i++) {
 		site = &kmh_sites[(where + i) & (kmh_profile_sites - 1)];
 		if (atomic_long_read(&site->hash) == hash &&
-		    kmh_site_is(site, heap, spanclass, ip, depth))
+		    kmh_site_is(site, owner, class, ip, depth))
 			return site;
 	}
 	for (i = 0; i < KMH_SITE_PROBES; i++) {
 		site = &kmh_sites[(where + i) & (kmh_profile_sites - 1)];
 		if (atomic_long_read(&site->hash) || atomic_long_cmpxchg(&site->hash, 0, hash))
 			continue;
-		kmh_site_fill(site, heap, spanclass, ip, depth);
+		kmh_site_fill(site, owner, class, ip, depth);
 		return site;
 	}
 	atomic_long_inc(&kmh_sites_lost);
@@ -133,29 +137,29 @@ static struct kmh_site *kmh_site_get(struct kmheap *heap, unsigned int spanclass
 }
 
 /*
- * The site of whoever is asking @heap for an object of @spanclass. Context: any; the heap is
+ * The site of whoever is asking heap @owner for an object of @class. Context: any; the heap is
  * profiled. Return: NULL when the table has no room for it (counted).
  */
-struct kmh_site *kmh_site_here(struct kmheap *heap, unsigned int spanclass)
+struct kmh_site *kmh_site_here(const void *owner, u32 class)
 {
 	unsigned long ip[KMH_SITE_FRAMES];
 	unsigned int depth = kmh_stack(ip);
 
-	return kmh_site_get(heap, spanclass, ip, depth);
+	return kmh_site_of_stack(owner, class, ip, depth);
 }
 
 /*
- * The next site of @heap after @site; the first after NULL, NULL after the last. Sites that are
- * being made are not seen. Context: any; the heap's sites are not forgotten meanwhile.
+ * The next site of @owner after @site; the first after NULL, NULL after the last. Sites that are
+ * being made are not seen. Context: any; the owner's sites are not forgotten meanwhile.
  */
-struct kmh_site *kmh_site_next(const struct kmheap *heap, struct kmh_site *site)
+struct kmh_site *kmh_site_next(const void *owner, struct kmh_site *site)
 {
 	if (!kmh_sites)
 		return NULL;
 	for (site = site ? site + 1 : kmh_sites; site < kmh_sites + kmh_profile_sites; site++)
 		/* Acquire: pairs with the release of whoever has made the entry. */
 		if (atomic_long_read(&site->hash) && smp_load_acquire(&site->depth) &&
-		    site->heap == heap)
+		    site->owner == owner)
 			return site;
 	return NULL;
 }
@@ -171,19 +175,19 @@ struct kmh_site *kmh_site_of_number(unsigned int number)
 }
 
 /* Give up the sites of a heap of which nothing is sampled any more. Context: process context. */
-void kmh_sites_forget(const struct kmheap *heap)
+void kmh_sites_forget(const void *owner)
 {
 	struct kmh_site *site = NULL;
 
-	while ((site = kmh_site_next(heap, site))) {
+	while ((site = kmh_site_next(owner, site))) {
 		WRITE_ONCE(site->depth, 0);
-		site->heap = NULL;
+		site->owner = NULL;
 		memset_startat(site, 0, live_objects);
 		atomic_long_set_release(&site->hash, 0);	/* the rest before it is free */
 	}
 }
 
-/* ---- names of init text */
+/* ---- names of text that goes */
 
 /* The name of @ip, if it is kept among @names; or NULL. */
 const char *kmh_frame_name(const struct kmh_frame_name *names, unsigned long ip)
@@ -213,11 +217,11 @@ static void kmh_site_name(struct kmh_site *site, unsigned long ip)
 }
 
 /*
- * The init function of a module has returned, and its text is about to go: keep the names of what
+ * The text of a module is about to go, or that of its init function alone: keep the names of what
  * sites have of it. A site that is forgotten meanwhile may pass a name on to the next one there,
  * which has no such address. Context: process context; sleeps.
  */
-void kmh_sites_name_init(const struct module *mod)
+void kmh_sites_name(const struct module *mod, bool init)
 {
 	struct kmh_site *site;
 	unsigned int i;
@@ -228,7 +232,8 @@ void kmh_sites_name_init(const struct module *mod)
 		unsigned int depth = smp_load_acquire(&site->depth);	/* see kmh_site_is() */
 
 		for (i = 0; i < depth; i++)
-			if (within_module_init(site->ip[i], mod))
+			if (init ? within_module_init(site->ip[i], mod) :
+				   within_module(site->ip[i], mod))
 				kmh_site_name(site, site->ip[i]);
 	}
 }

@@ -7,6 +7,9 @@
  * floor knows heaps by their address alone, and neither spans nor CPUs: who samples is cpu/watch.c,
  * who frees a sampled object is told by its cell. Both tables are arrays of fixed size without a
  * lock, so that they can be written in any context, NMI included; what finds no room is counted.
+ *
+ * kmheap_advisor.ko is linked with a copy of this floor: there the owner of a site is a module that
+ * is watched, and the class says which allocator gave how much.
  */
 #ifndef _KMHEAP_SITE_H
 #define _KMHEAP_SITE_H
@@ -17,7 +20,6 @@
 
 #include "insight/stack.h"
 
-struct kmheap;
 struct module;
 
 /* Lives of sampled objects, by their logarithm: below 4 ms, below 16 ms, ... , above 70 minutes. */
@@ -40,8 +42,8 @@ struct kmh_frame_name {
  */
 struct kmh_site {
 	atomic_long_t hash;
-	struct kmheap *heap;
-	u8 spanclass;
+	const void *owner;		/* the heap, known by its address alone */
+	u32 class;			/* a span class */
 	u8 depth;
 	atomic_long_t live_objects;
 	atomic_long_t live_bytes;
@@ -62,12 +64,14 @@ int kmh_insight_table_take(void **table, size_t bytes);
 void kmh_insight_table_free(void **table, size_t bytes);
 int kmh_sites_alloc(void);
 void kmh_sites_free(void);
-struct kmh_site *kmh_site_here(struct kmheap *heap, unsigned int spanclass);
-struct kmh_site *kmh_site_next(const struct kmheap *heap, struct kmh_site *site);
+struct kmh_site *kmh_site_of_stack(const void *owner, u32 class, const unsigned long *ip,
+				   unsigned int depth);
+struct kmh_site *kmh_site_here(const void *owner, u32 class);
+struct kmh_site *kmh_site_next(const void *owner, struct kmh_site *site);
 unsigned int kmh_site_number(const struct kmh_site *site);
 struct kmh_site *kmh_site_of_number(unsigned int number);
-void kmh_sites_forget(const struct kmheap *heap);
-void kmh_sites_name_init(const struct module *mod);
+void kmh_sites_forget(const void *owner);
+void kmh_sites_name(const struct module *mod, bool init);
 const char *kmh_frame_name(const struct kmh_frame_name *names, unsigned long ip);
 
 #endif /* _KMHEAP_SITE_H */

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Rows: copies of sites, taken all at once, to be added up, ordered and shown afterwards.
+ */
+#include <linux/kernel.h>
+#include <linux/seq_file.h>
+#include <linux/sort.h>
+#include <linux/string.h>
+
+#include "insight/rows.h"
+
+/* Rows for sites that come between the count and the copy. */
+#define KMH_ROWS_SPARE		64U
+
+/* How many rows a snapshot of @owner's sites needs. Context: as for kmh_site_next(). */
+unsigned int kmh_rows_most(const void *owner)
+{
+	struct kmh_site *site = NULL;
+	unsigned int n = 0;
+
+	while ((site = kmh_site_next(owner, site)))
+		n++;
+	return n + KMH_ROWS_SPARE;
+}
+
+static void kmh_row_copy(struct kmh_profile_row *row, struct kmh_site *site)
+{
+	unsigned int i;
+
+	row->number = kmh_site_number(site);
+	row->class = site->class;
+	row->depth = site->depth;
+	row->live_objects = atomic_long_read(&site->live_objects);
+	row->live_bytes = atomic_long_read(&site->live_bytes);
+	row->allocs = atomic_long_read(&site->allocs);
+	row->alloc_bytes = atomic_long_read(&site->alloc_bytes);
+	row->failed = atomic_long_read(&site->failed);
+	row->peak_objects = site->peak_objects;
+	row->peak_bytes = site->peak_bytes;
+	for (i = 0; i < KMH_SITE_LIVES; i++)
+		row->lives[i] = atomic_read(&site->lives[i]);
+	memcpy(row->ip, site->ip, row->depth * sizeof(*row->ip));
+	row->names = smp_load_acquire(&site->names);	/* pairs with kmh_site_name() */
+}
+
+/*
+ * Copy @owner's sites, in the order of their numbers, into @most rows. What there is no room for
+ * has come meanwhile, and is left to the next snapshot. Context: as for kmh_site_next(). Return:
+ * how many rows.
+ */
+unsigned int kmh_rows_take(const void *owner, struct kmh_profile_row *row, unsigned int most)
+{
+	struct kmh_site *site = NULL;
+	unsigned int n = 0;
+
+	while (n < most && (site = kmh_site_next(owner, site)))
+		kmh_row_copy(&row[n++], site);
+	return n;
+}
+
+/* The row of a site, among @n that are still in the order of their numbers; or NULL. */
+struct kmh_profile_row *kmh_row_of(struct kmh_profile_row *row, unsigned int n,
+				   unsigned int number)
+{
+	unsigned int low = 0, high = n, mid;
+
+	while (low < high) {
+		mid = (low + high) / 2;
+		if (row[mid].number == number)
+			return &row[mid];
+		if (row[mid].number < number)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return NULL;
+}
+
+/* Order by stacks, and those of one stack by class. */
+static int kmh_row_by_stack(const void *a, const void *b)
+{
+	const struct kmh_profile_row *x = a, *y = b;
+
+	if (x->depth != y->depth)
+		return x->depth < y->depth ? -1 : 1;
+	if (x->class != y->class)
+		return x->class < y->class ? -1 : 1;
+	return memcmp(x->ip, y->ip, x->depth * sizeof(*x->ip));
+}
+
+/* Most live bytes first. */
+static int kmh_row_by_bytes(const void *a, const void *b)
+{
+	const struct kmh_profile_row *x = a, *y = b;
+
+	if (x->live_bytes != y->live_bytes)
+		return x->live_bytes > y->live_bytes ? -1 : 1;
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static void kmh_row_add(struct kmh_profile_row *to, const struct kmh_profile_row *row)
+{
+	unsigned int i;
+
+	to->live_objects += row->live_objects;
+	to->live_bytes += row->live_bytes;
+	to->allocs += row->allocs;
+	to->alloc_bytes += row->alloc_bytes;
+	to->failed += row->failed;
+	to->peak_objects += row->peak_objects;
+	to->peak_bytes += row->peak_bytes;
+	to->span_bytes += row->span_bytes;
+	to->arena_bytes += row->arena_bytes;
+	for (i = 0; i < KMH_SITE_LIVES; i++)
+		to->lives[i] += row->lives[i];
+}
+
+/*
+ * Make one row of those that have one stack and class, see site.c, most live bytes first. Return:
+ * how many there are then.
+ */
+unsigned int kmh_rows_merge(struct kmh_profile_row *row, unsigned int n)
+{
+	unsigned int i, to = 0;
+
+	sort(row, n, sizeof(*row), kmh_row_by_stack, NULL);
+	for (i = 0; i < n; i++) {
+		if (to && !kmh_row_by_stack(&row[to - 1], &row[i]))
+			kmh_row_add(&row[to - 1], &row[i]);
+		else
+			row[to++] = row[i];
+	}
+	sort(row, to, sizeof(*row), kmh_row_by_bytes, NULL);
+	return to;
+}
+
+/* The addresses of a row's stack and their names, a line each. */
+void kmh_row_show_stack(struct seq_file *m, const struct kmh_profile_row *row)
+{
+	const char *name;
+	unsigned int i;
+
+	for (i = 0; i < row->depth; i++) {
+		name = kmh_frame_name(row->names, row->ip[i]);
+		if (name)
+			seq_printf(m, "\t%016lx %s\n", row->ip[i], name);
+		else
+			seq_printf(m, "\t%016lx %pS\n", row->ip[i], (void *)row->ip[i]);
+	}
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Private: sites as they are shown; see rows.c. */
+#ifndef _KMHEAP_ROWS_H
+#define _KMHEAP_ROWS_H
+
+#include <linux/types.h>
+
+#include "insight/site.h"
+
+/* A site, as of the moment of the snapshot. Figures are of samples. */
+struct kmh_profile_row {
+	unsigned int number;
+	u32 class;
+	u8 depth;
+	unsigned long live_objects, live_bytes;
+	unsigned long allocs, alloc_bytes;
+	unsigned long failed;
+	unsigned long peak_objects, peak_bytes;
+	unsigned long span_bytes, arena_bytes;	/* held back: debug/pins.c */
+	unsigned int lives[KMH_SITE_LIVES];
+	unsigned long ip[KMH_SITE_FRAMES];
+	const struct kmh_frame_name *names;
+};
+
+struct seq_file;
+
+unsigned int kmh_rows_most(const void *owner);
+unsigned int kmh_rows_take(const void *owner, struct kmh_profile_row *row, unsigned int most);
+struct kmh_profile_row *kmh_row_of(struct kmh_profile_row *row, unsigned int n,
+				   unsigned int number);
+unsigned int kmh_rows_merge(struct kmh_profile_row *row, unsigned int n);
+void kmh_row_show_stack(struct seq_file *m, const struct kmh_profile_row *row);
+
+#endif /* _KMHEAP_ROWS_H */
