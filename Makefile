@@ -28,6 +28,8 @@ built: named
 
 install: built install-clients
 	install -D -m 644 kmheap.ko $(MODULE_FOLDER)/kmheap.ko
+	[ ! -e advisor/kmheap_advisor.ko ] || \
+		install -D -m 644 advisor/kmheap_advisor.ko $(MODULE_FOLDER)/kmheap_advisor.ko
 	[ -n "$(DESTDIR)" ] || depmod $(KVER)
 
 install-clients: install-symvers
@@ -44,7 +46,7 @@ named:
 	@[ -n "$(KVER)" ] || { echo "No kernel in $(KDIR): set KDIR= or KVER=." >&2; exit 1; }
 
 uninstall: named uninstall-clients
-	rm -f $(MODULE_FOLDER)/kmheap.ko
+	rm -f $(MODULE_FOLDER)/kmheap.ko $(MODULE_FOLDER)/kmheap_advisor.ko
 	[ -n "$(DESTDIR)" ] || depmod $(KVER)
 
 # The headers go with the last kernel.
