@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a module that does not use kmheap takes of the kernel, and what kmheap would."""
+import sys
+
+from .. import advice, profilefile, sites, term
+
+HELP = "what a module without kmheap allocates, wastes and leaves"
+EXAMPLE = """kmheap advise nf_tables
+      loads kmheap_advisor.ko where it is not, and shows what module nf_tables
+      has allocated since; the module may be loaded before or after that"""
+NEEDS_TREE = False
+TITLES = {"kmalloc": "kmalloc", "cache": "kmem_cache", "pages": "pages", "vmalloc": "vmalloc",
+          "percpu": "per-CPU"}
+# The number of an allocator in a profile.
+ALLOCATORS = dict(enumerate(TITLES.values(), 1))
+# From here on a request may fail for want of contiguous memory: PAGE_ALLOC_COSTLY_ORDER.
+COSTLY = 3
+
+
+def arguments(p):
+    p.add_argument("module", metavar="MODULE", help="its name")
+    p.add_argument("--sizes", action="store_true",
+                   help="show live objects by the size class that they would have in kmheap")
+    sites.arguments(p)
+    profilefile.argument(p)
+
+
+def lost(part, whole):
+    return "%d %%" % round(100 * part / whole) if whole else "0 %"
+
+
+def heading(stats, module):
+    """What is live of slab objects, and how much of it is rounding."""
+    objects, asked, given, kmheap = (
+        stats["kmalloc_" + figure] + stats["cache_" + figure]
+        for figure in ("live_objects", "asked_bytes", "given_bytes", "kmheap_bytes"))
+    if stats["state"] == "absent":
+        return "%s: not loaded since the advisor is" % module
+    return "%s: %s live objects, %s asked, %s given by the kernel (%s rounding); kmheap: %s (%s)" % (
+        module, term.thousands(objects), term.bytes_text(asked), term.bytes_text(given),
+        lost(given - asked, given), term.bytes_text(kmheap), lost(kmheap - asked, kmheap))
+
+
+def kinds(stats):
+    """A table of what came from which allocator."""
+    table = [["allocator", "allocs", "failed", "live", "asked", "given", "kmheap"]]
+    for kind, title in TITLES.items():
+        figures = [stats["%s_%s" % (kind, figure)] for figure in advice.FIGURES]
+        if any(figures):
+            table.append([title] + [term.thousands(n) for n in figures[:3]] +
+                         [term.bytes_text(n) for n in figures[3:]])
+    return term.table(table) if len(table) > 1 else []
+
+
+def orders(rows):
+    """A line about requests of many pages at once; what those up to an order are stays unsaid."""
+    high = [row for row in rows if row["order"] >= COSTLY]
+    if not high:
+        return []
+    requests, failed = (sum(row["kmalloc_" + what] + row["pages_" + what] for row in high)
+                        for what in ("allocs", "failed"))
+    return ["order %d and up: %s requests, largest %s (order %d), %s failed" % (
+        COSTLY, term.thousands(requests + failed), term.bytes_text(high[-1]["bytes"]),
+        high[-1]["order"], term.thousands(failed))]
+
+
+def sizes(rows):
+    """A table of live objects by kmheap's classes."""
+    cells = [["size", "objects", "asked", "given", "kmheap"]]
+    for row in rows:
+        size = "large" if row["class"] == advice.LARGE else term.thousands(row["size"])
+        cells.append([size, term.thousands(row["live_objects"])] +
+                     [term.bytes_text(row[name]) for name in advice.SAVINGS[3:]])
+    return term.table(cells, left=())
+
+
+def by_stack(profile, offsets):
+    """[(allocator, stack, counts)], most live bytes first."""
+    name, found = sites.frame_name(offsets), {}
+    for site in profile.sites:
+        key = site.counts["allocator"], tuple(name(frame) for frame in site.frames)
+        row = found.setdefault(key, dict.fromkeys(advice.SITES, 0))
+        for column in row:
+            row[column] += site.counts[column]
+    return sorted(((ALLOCATORS.get(number, "?"), stack, row)
+                   for (number, stack), row in found.items()),
+                  key=lambda row: (-row[2]["live_bytes"], -row[2]["allocs"], row[1]))
+
+
+def table(profile, args, paint, width):
+    rows = by_stack(profile, args.offsets)
+    shown, rest = rows[:args.n], rows[args.n:]
+    if not shown:
+        return []
+    cells = [["given", "asked", "objects", "allocs", "allocator"]]
+    for allocator, _, row in shown:
+        cells.append([term.bytes_text(row["live_bytes"]), term.bytes_text(row["asked_bytes"]),
+                      term.thousands(row["live_objects"]), term.thousands(row["allocs"]), allocator])
+    lines = sites.with_stacks(cells, [stack for _, stack, _ in shown], [False] * len(shown), paint,
+                              width)
+    return lines + (["and %d more" % len(rest)] if rest else [])
+
+
+def doubts(stats):
+    """Lines about what the advisor has not seen."""
+    lines = ["%s events of all modules found no room in the table of %s: see %s" %
+             (term.thousands(stats[name]), what, parameter)
+             for name, what, parameter in (("lost", "sites", "profile_sites"),
+                                           ("missed", "live objects", "profile_records"))
+             if stats[name]]
+    if stats["unheard"]:
+        lines.append("%s calls came while another kprobe ran: what they freed may seem to be live" %
+                     term.thousands(stats["unheard"]))
+    if stats["late"]:
+        lines.append("it was loaded before the advisor: what it had by then is not here")
+    if stats["unseen"] != "nothing":
+        lines.append("this kernel does not tell of " + stats["unseen"].replace(" ", ", "))
+    return lines
+
+
+def leaks(stats, profile, args, paint, width):
+    if stats["state"] != "gone":
+        return []
+    objects, left = (sum(site.counts[column] for site in profile.sites)
+                     for column in ("live_objects", "asked_bytes"))
+    return ["at unload: %s objects, %s bytes left, %s sites" % (
+        term.thousands(objects), term.thousands(left),
+        term.thousands(len(profile.sites)))] + table(profile, args, paint, width)
+
+
+def run(args, tree):
+    contents = profilefile.writer(args.output) if args.output else None
+    found = advice.of_module(args.module, args.root)
+    if contents:
+        profilefile.write(args.output, found.profile())
+        return 0
+    stats, paint, width = found.stats(), term.Paint(sys.stdout), term.width(sys.stdout)
+    lines = [paint(heading(stats, found.name), "bold")]
+    lines += kinds(stats) + orders(found.orders())
+    lines += sizes(found.savings()) if args.sizes else []
+    left = leaks(stats, found.profile("leaks"), args, paint, width)
+    lines += left or table(found.profile(), args, paint, width)
+    lines += [paint(line, "yellow") for line in doubts(stats)]
+    print("\n".join(lines))
+    return 0

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0
+"""advise, on files that a guest has recorded, while modules were there and after they had gone."""
+import os
+import shutil
+import unittest
+from unittest import mock
+
+from common import TOOLS, Case
+from kmheap_insight import advice
+
+ADVISOR = os.path.join(TOOLS, "testdata", "advisor")
+
+
+class Advise(Case):
+    def advise(self, module, *options, when="live", root=None, **more):
+        return self.tool("advise", *options, module, root=root or os.path.join(ADVISOR, when),
+                         **more).splitlines()
+
+    def a_copy(self):
+        root = os.path.join(self.folder, "advisor")
+        shutil.copytree(os.path.join(ADVISOR, "live"), root)
+        return root
+
+    def test_a_module_that_is_there(self):
+        lines = self.advise("victim_client", "-n", "200")
+        self.assertEqual(lines[0], "victim_client: 3,857 live objects, 1.17 MiB asked, 1.91 MiB given "
+                                   "by the kernel (39 % rounding); kmheap: 1.22 MiB (4 %)")
+        self.assertEqual(lines[2].split(),
+                         "kmalloc 4,184 0 3,784 1.14 MiB 1.89 MiB 1.19 MiB".split())
+        # 3,696 of 40 bytes in 64, and 3 of 300 KiB in 512 KiB.
+        found = [line for line in lines if "  victim_leaf < " in line]
+        self.assertEqual(len(found), 1, lines)
+        self.assertRegex(found[0], r"^ *1.73 MiB +1.02 MiB +3,699 +4,099 +kmalloc  victim_leaf < ")
+        self.assertIn("order 3 and up: 43 requests, largest 512 KiB (order 7), 0 failed", lines)
+        self.assertFalse(any("at unload" in line for line in lines))
+
+    def test_a_module_that_has_gone(self):
+        lines = self.advise("victim-client", when="gone")
+        at = next(i for i, line in enumerate(lines) if line.startswith("at unload"))
+        self.assertEqual(lines[at], "at unload: 107 objects, 37,008 bytes left, 2 sites")
+        self.assertRegex(lines[at + 2], r" 1 +40 +pages  .*victim_pages < ")
+        self.assertRegex(lines[at + 3], r" 106 +4,096 +kmalloc  victim_leaf < ")
+
+    def test_totals(self):
+        """What the sites have is what stats says of all kinds that are the module's."""
+        for module in ("nf_tables", "brd", "zram", "victim_client"):
+            found = advice.Advice(os.path.join(ADVISOR, "live"), module)
+            stats, profile = found.stats(), found.profile()
+            for number, kind in enumerate(advice.KINDS[:-1], 1):
+                sites = [s.counts for s in profile.sites if s.counts["allocator"] == number]
+                for column, figure in (("live_objects", "live_objects"), ("allocs", "allocs"),
+                                       ("asked_bytes", "asked_bytes"),
+                                       ("live_bytes", "given_bytes"), ("failed", "failed")):
+                    self.assertEqual(sum(s[column] for s in sites),
+                                     stats["%s_%s" % (kind, figure)], (module, kind, column))
+            for column in ("live_objects", "asked_bytes", "given_bytes", "kmheap_bytes"):
+                self.assertEqual(sum(row[column] for row in found.savings()),
+                                 stats["kmalloc_" + column] + stats["cache_" + column])
+
+    def test_files_for_others(self):
+        for suffix, begin in ((".folded", b""), (".svg", b"<"), (".pb", b""), (".txt", b"kmheap profile 1")):
+            path = os.path.join(self.folder, "out" + suffix)
+            self.assertEqual(self.advise("victim_client", "-o", path), [])
+            with open(path, "rb") as file:
+                contents = file.read()
+            self.assertTrue(contents.startswith(begin) and len(contents) > 500)
+        with open(os.path.join(self.folder, "out.folded"), encoding="ascii") as file:
+            self.assertIn("victim_leaf", file.read())
+
+    def test_what_it_has_not_seen(self):
+        root = self.a_copy()
+        stats = os.path.join(root, "brd", "stats")
+        for old, new in (("lost 0", "lost 5"), ("missed 0", "missed 6"), ("unheard 0", "unheard 7"),
+                         ("late 0", "late 1"), ("unseen nothing", "unseen alloc_vmap_area kfree")):
+            self.change(stats, "\n%s\n" % old, "\n%s\n" % new)
+        self.assertEqual(self.advise("brd", root=root)[-5:], [
+            "5 events of all modules found no room in the table of sites: see profile_sites",
+            "6 events of all modules found no room in the table of live objects: see profile_records",
+            "7 calls came while another kprobe ran: what they freed may seem to be live",
+            "it was loaded before the advisor: what it had by then is not here",
+            "this kernel does not tell of alloc_vmap_area, kfree"])
+        self.change(stats, "\nstate live\n", "\nstate absent\n")
+        self.assertEqual(self.advise("brd", root=root)[0], "brd: not loaded since the advisor is")
+
+    def test_sizes(self):
+        lines = self.advise("victim_client", "--sizes", "-n", "1")
+        rows = [line.split() for line in lines]
+        self.assertIn("48 3,696 144 KiB 231 KiB 173 KiB".split(), rows)
+        self.assertIn("large 3 900 KiB 1.5 MiB 912 KiB".split(), rows)
+
+    def refused_copy(self, what, file, old, new):
+        root = self.a_copy()
+        self.change(os.path.join(root, "brd", file), old, new)
+        self.refused(what, "advise", "--sizes", "brd", root=root)
+        shutil.rmtree(root)
+
+    def test_files_that_are_not_what_they_should_be(self):
+        self.refused_copy("this tool reads version 1", "stats", "stats 1\n", "stats 2\n")
+        self.refused_copy("line 1 is not", "orders", "kmheap_advisor_orders", "orders")
+        self.refused_copy("no line frees|no line lost", "stats", "\nlost [0-9]+", "")
+        self.refused_copy("is no number", "stats", "\nmissed 0", "\nmissed -1")
+        self.refused_copy("no column bytes", "orders", "order bytes", "order octets")
+        self.refused_copy("has not the columns", "savings", "\nclass ", "\nclass 1 ")
+        self.refused_copy("no column allocator", "profile", " allocator\n", " who\n")
+
+    def test_what_cannot_be(self):
+        self.refused("ext4 is not watched, but brd, nf_tables, victim_client, zram", "advise", "ext4",
+                     root=os.path.join(ADVISOR, "live"))
+        self.refused("is no name", "advise", "../x", root=os.path.join(ADVISOR, "live"))
+        self.refused("No such file", "advise", "x", root=os.path.join(self.folder, "nothing"))
+        self.refused("-o: the name", "advise", "-o", "x.doc", "brd", root=os.path.join(ADVISOR, "live"))
+
+    def test_it_is_loaded(self):
+        modprobe = os.path.join(self.folder, "modprobe")
+        with open(modprobe, "w", encoding="ascii") as file:
+            file.write("#!/bin/sh\necho \"modprobe: FATAL: $*\" >&2\nexit 1\n")
+        os.chmod(modprobe, 0o755)
+        with mock.patch.object(advice, "ADVISOR", os.path.join(self.folder, "none")):
+            self.refused("modprobe kmheap_advisor module=brd: modprobe: FATAL: kmheap_advisor "
+                         "module=brd", "advise", "brd", root=None,
+                         environment={"PATH": self.folder + ":/bin"})
+
+
+if __name__ == "__main__":
+    unittest.main()
