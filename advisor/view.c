@@ -74,8 +74,8 @@ static unsigned int kma_row_path(const struct kmh_profile_row *row)
 }
 
 /*
- * What the objects of a row are to its module. Where the kernel does not tell of areas (6.1), their
- * pages stand for them. Context: process context.
+ * What the objects of a row are to its module. The pages of an area are no objects of their own.
+ * Context: process context.
  */
 enum kma_kind kma_row_kind(const struct kmh_profile_row *row)
 {
@@ -84,11 +84,7 @@ enum kma_kind kma_row_kind(const struct kmh_profile_row *row)
 
 	switch (kind) {
 	case KMA_PAGES:
-		if (path & (KMA_SLAB | KMA_INNER))
-			return KMA_INSIDE;
-		if (!(path & KMA_VMA))
-			return KMA_PAGES;
-		return kma_event_seen("alloc_vmap_area") ? KMA_INSIDE : KMA_VMALLOC;
+		return path & (KMA_SLAB | KMA_INNER | KMA_VMA) ? KMA_INSIDE : KMA_PAGES;
 	case KMA_VMALLOC:
 		return path & KMA_VMA ? KMA_VMALLOC : KMA_INSIDE;
 	case KMA_PERCPU:
