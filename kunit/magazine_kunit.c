@@ -403,6 +403,38 @@ static void eviction_finds_the_slots(struct kunit *test)
 	expect_all_back(test);
 }
 
+/*
+ * What is freed in order goes back by eights, wherever it begins. Up to seven more than those that
+ * rest stay, so that what is freed next goes by eights, too.
+ */
+static void rows_go_back_by_eights(struct kunit *test)
+{
+	unsigned int spanclass = kmh_spanclass(kmh_size_to_class(64), false), first, i, n, last;
+	void *p[MAGAZINE + 9];
+
+	for (first = 0; first < 9; first++) {
+		for (i = 0; i < ARRAY_SIZE(p); i++)
+			p[i] = alloc_bytes(test, 64);
+		KUNIT_ASSERT_EQ(test, slot_of(p[first + 8]), slot_of(p[first]) + 8);
+		KUNIT_ASSERT_EQ(test, kmh_magazine_len(mcache(test), spanclass), 0U);
+		free_range(p, first, first + MAGAZINE + 1);
+		n = MAGAZINE + 1 - kmh_magazine_len(mcache(test), spanclass);
+		last = slot_of(p[first + MAGAZINE - REST - 1]);
+		KUNIT_EXPECT_EQ(test, n, MAGAZINE - REST - (last + 1) % 8);
+		for (i = 0; i <= MAGAZINE; i++)
+			if (i < n)
+				expect_out(test, p[first + i]);
+			else
+				expect_held(test, p[first + i]);
+		kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+		free_range(p, 0, first);
+		free_range(p, first + MAGAZINE + 1, ARRAY_SIZE(p));
+		kmh_mcache_drain_all(kmh_kunit_heap(test));
+	}
+	kmh_kunit_no_reports(test);
+	expect_all_back(test);
+}
+
 /* An interrupt that finds the section taken announces, as without magazines. */
 static void busy_mcache_announces(struct kunit *test)
 {
@@ -758,6 +790,7 @@ static struct kunit_case magazine_cases[] = {
 	KUNIT_CASE(steady_queue_gives_nothing_back),
 	KUNIT_CASE(magazine_is_a_queue),
 	KUNIT_CASE(eviction_finds_the_slots),
+	KUNIT_CASE(rows_go_back_by_eights),
 	KUNIT_CASE(busy_mcache_announces),
 	KUNIT_CASE(object_of_another_node_goes_back),
 	KUNIT_CASE(cells_name_the_cpu),

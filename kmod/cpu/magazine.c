@@ -15,7 +15,7 @@
  * to the beginning, a few bytes for an entry. If it would fill nearly all of the array then, its
  * oldest entries go back to their spans before: a few, or all but the floor when the CPU has only
  * freed. They do so by slot word, with one atomic operation for all of a word that follow each
- * other: objects freed in order leave the queue in order.
+ * other: objects freed in order leave the queue in order, and their cells change by eights.
  *
  * Of two frees of one object at the same time one finds the cell not live, as all but one CPU claim
  * with an exchange (KMH_FREER_SHARED). That one CPU looks and stores: another free may come in
@@ -262,6 +262,51 @@ static unsigned long kmh_magazine_pop_word(struct kmh_mcache *mc, struct kmh_mcs
 }
 
 /*
+ * Do eight entries have the cells from @cell on, and objects of @bytes from @addr on? The first one
+ * is known to be of the span as it is, and a stale entry is older than all of these, as nothing is
+ * put into the magazine while a free of its CPU stands still. So the sum of the addresses is no
+ * more than a second look.
+ */
+static __always_inline bool kmh_entries_follow(const struct kmh_entry *e, const u8 *cell,
+					       unsigned long addr, size_t bytes)
+{
+	return e[0].cell == cell && e[1].cell == cell + 1 && e[2].cell == cell + 2 &&
+	       e[3].cell == cell + 3 && e[4].cell == cell + 4 && e[5].cell == cell + 5 &&
+	       e[6].cell == cell + 6 && e[7].cell == cell + 7 &&
+	       e[0].addr + e[1].addr + e[2].addr + e[3].addr + e[4].addr + e[5].addr +
+	       e[6].addr + e[7].addr == 8 * addr + 28 * bytes;
+}
+
+/*
+ * Take the oldest entries off the queue, before @to, as long as they are eight and eight side by
+ * side in the word of the first one, which is of slot @slot of @s, and make their cells OUT: what
+ * a CPU has freed in order. Return: how many.
+ */
+static unsigned int kmh_magazine_pop_eights(struct kmh_mcache *mc, struct kmh_mcslot *c,
+					    struct kmh_entry *to, const struct kmh_mspan *s,
+					    unsigned int slot)
+{
+	unsigned int left = min(KMH_WORD_SLOTS - slot % KMH_WORD_SLOTS, s->nelems - slot), n;
+	size_t bytes = kmh_spanclass_size[c - mc->slot];
+	const struct kmh_entry *e = c->head;
+	unsigned long addr = e->addr;
+	u8 *cell = e->cell;
+
+	if (slot % 8)
+		return 0;
+	to = min(to, c->head + left);
+	for (; e + 8 <= to; e += 8, cell += 8, addr += 8 * bytes)
+		if (!kmh_entries_follow(e, cell, addr, bytes) ||
+		    !kmh_cells_move_eight(cell, mc->tag, KMH_CELL_OUT))
+			break;
+	n = e - c->head;
+	/* They were no allocations. */
+	WRITE_ONCE(mc->taken[c - mc->slot], mc->taken[c - mc->slot] - n);
+	WRITE_ONCE(c->head, c->head + n);
+	return n;
+}
+
+/*
  * An entry that was the oldest, whose cell is not its span's any more: of an arena that a client
  * has freed, or of an object that was freed twice, so that its span could go while the entry was
  * here. In the first case the descriptor stays what it was, and the slot counts as free. In the
@@ -285,30 +330,45 @@ static bool kmh_entry_fits(const struct kmh_mspan *s, const struct kmh_entry *e)
 	       (unsigned long)(e->cell - s->cell) < s->nelems;
 }
 
+/*
+ * Give the oldest entries back to their spans, some of one slot word, before @to; there is one. In
+ * the section, or the CPU is dead.
+ */
+static void kmh_magazine_evict_word(struct kmh_mcache *mc, struct kmh_mcslot *c,
+				    struct kmh_entry *to)
+{
+	struct kmh_entry e = *c->head;
+	struct kmh_mspan *s = kmh_span_of(e.addr);
+	unsigned int slot = e.cell - s->cell, word = slot / KMH_WORD_SLOTS, n;
+	unsigned long mask, moved;
+
+	if (unlikely(!kmh_entry_fits(s, &e))) {
+		kmh_magazine_pop_word(mc, c, c->head + 1);
+		kmh_magazine_stray(mc, s, &e);
+		return;
+	}
+	n = kmh_magazine_pop_eights(mc, c, to, s, slot);
+	if (n) {
+		kmh_mcache_give(mc, s, word, kmh_run_mask(slot % KMH_WORD_SLOTS, n));
+		return;
+	}
+	mask = kmh_magazine_pop_word(mc, c, to);
+	moved = kmh_cells_move(s, word, mask, mc->tag, KMH_CELL_OUT);
+	/* A stale entry has not kept the span: only its own address is known. */
+	if (unlikely(!moved)) {
+		kmh_misuse_twice(mc->heap, e.addr, kmh_spanclass_size[c - mc->slot]);
+		return;
+	}
+	if (unlikely(moved != mask))
+		kmh_misuse_twice_slots(s, word, mask & ~moved);
+	kmh_mcache_give(mc, s, word, moved);
+}
+
 /* Give the entries before @to back to their spans. In the section, or the CPU is dead. */
 static void kmh_magazine_evict(struct kmh_mcache *mc, struct kmh_mcslot *c, struct kmh_entry *to)
 {
-	while (c->head < to) {
-		struct kmh_entry e = *c->head;
-		struct kmh_mspan *s = kmh_span_of(e.addr);
-		bool fits = kmh_entry_fits(s, &e);
-		unsigned long mask = kmh_magazine_pop_word(mc, c, likely(fits) ? to : c->head + 1);
-		unsigned int word = (e.cell - s->cell) / KMH_WORD_SLOTS;
-		unsigned long moved;
-
-		if (unlikely(!fits)) {
-			kmh_magazine_stray(mc, s, &e);
-			continue;
-		}
-		moved = kmh_cells_move(s, word, mask, mc->tag, KMH_CELL_OUT);
-		/* A stale entry has not kept the span: only its own address is known. */
-		if (unlikely(!moved)) {
-			kmh_misuse_twice(mc->heap, e.addr, kmh_spanclass_size[c - mc->slot]);
-			continue;
-		}
-		kmh_misuse_twice_slots(s, word, mask & ~moved);
-		kmh_mcache_give(mc, s, word, moved);
-	}
+	while (c->head < to)
+		kmh_magazine_evict_word(mc, c, to);
 }
 
 /*
@@ -328,6 +388,20 @@ static void kmh_magazine_rewind(struct kmh_mcache *mc, struct kmh_mcslot *c)
 }
 
 /*
+ * Where to end instead of before @to, so that eight entries of a row, which can go together, stay
+ * together.
+ */
+static struct kmh_entry *kmh_magazine_whole_eights(const struct kmh_mcslot *c, struct kmh_entry *to)
+{
+	long odd;
+
+	if (to - c->head <= 8)
+		return to;
+	odd = ((unsigned long)to[-1].cell + 1) % 8;
+	return to[-1 - odd].cell == to[-1].cell - odd ? to - odd : to;
+}
+
+/*
  * Make room for more entries, at the end of the array (see the top of this file). An eighth of it
  * is free then, so that the queue is seldom moved. In the section. Return: false when there is no
  * magazine.
@@ -335,10 +409,12 @@ static void kmh_magazine_rewind(struct kmh_mcache *mc, struct kmh_mcslot *c)
 bool kmh_magazine_make_room(struct kmh_mcache *mc, struct kmh_mcslot *c)
 {
 	unsigned int spanclass = c - mc->slot;
+	struct kmh_entry *to;
 
 	if (unlikely(!mc->magazine[spanclass]))
 		return kmh_magazine_new(mc, c);
-	kmh_magazine_evict(mc, c, c->tail - kmh_magazine_keep(spanclass, c->tail - c->head));
+	to = c->tail - kmh_magazine_keep(spanclass, c->tail - c->head);
+	kmh_magazine_evict(mc, c, kmh_magazine_whole_eights(c, to));
 	kmh_magazine_rewind(mc, c);
 	return true;
 }

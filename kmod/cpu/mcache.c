@@ -82,11 +82,10 @@ static bool kmh_mcslot_turn(struct kmh_mcslot *c)
 }
 
 /*
- * Nothing could be taken from class @c. If that was because the cell of what came next names
- * another party, the object has been freed twice: report that, and leave it to that party. In the
- * section. Return: false when there was nothing to take.
+ * What came next in class @c could not be taken, as its cell names another party: the object has
+ * been freed twice. Report that, and leave it to that party. In the section.
  */
-static noinline bool kmh_mcslot_amiss(struct kmh_mcache *mc, struct kmh_mcslot *c)
+static noinline void kmh_mcslot_amiss(struct kmh_mcache *mc, struct kmh_mcslot *c)
 {
 	unsigned int spanclass = c - mc->slot;
 	unsigned long addr, bit;
@@ -94,17 +93,14 @@ static noinline bool kmh_mcslot_amiss(struct kmh_mcache *mc, struct kmh_mcslot *
 	if (c->head < c->ready) {
 		addr = c->head->addr;
 		WRITE_ONCE(c->head, c->head + 1);
-	} else if (c->avail) {
+	} else {
 		bit = c->avail & -c->avail;
 		addr = c->wbase + __ffs(bit) * kmh_spanclass_size[spanclass];
 		WRITE_ONCE(c->avail, c->avail ^ bit);
-	} else {
-		return false;
 	}
 	/* It was no allocation; statistics load the counter. */
 	WRITE_ONCE(mc->taken[spanclass], mc->taken[spanclass] - 1);
 	kmh_misuse_twice(mc->heap, addr, kmh_spanclass_size[spanclass]);
-	return true;
 }
 
 /* kmh_mcache_take() where nobody watches. */
@@ -113,11 +109,16 @@ void *kmh_mcache_take_unwatched(struct kmh_mcache *mc, unsigned int spanclass)
 	struct kmh_mcslot *c = &mc->slot[spanclass];
 	void *p;
 
-	while (!kmh_mcslot_take(mc, c, spanclass, KMH_CELL_LIVE, &p))
-		if (!kmh_mcslot_amiss(mc, c) && !kmh_mcache_reload(mc, spanclass) &&
-		    !(kmh_mcslot_turn(c) && kmh_mcache_reload(mc, spanclass)))
+	for (;;) {
+		if (c->head < c->ready || c->avail) {
+			if (likely(kmh_mcslot_take(mc, c, spanclass, KMH_CELL_LIVE, &p)))
+				return p;
+			kmh_mcslot_amiss(mc, c);
+		} else if (!kmh_mcache_reload(mc, spanclass) &&
+			   !(kmh_mcslot_turn(c) && kmh_mcache_reload(mc, spanclass))) {
 			return NULL;
-	return p;
+		}
+	}
 }
 
 /*

@@ -186,14 +186,6 @@ unsigned long kmh_cells_of(const struct kmh_mspan *s, unsigned int word, u8 valu
 	return kmh_cells_within(s, word, value, value);
 }
 
-/* Change eight cells at once, if all of them have the value @from. */
-static __always_inline bool kmh_cells_move_eight(u8 *cell, u8 from, u8 to)
-{
-	u64 each = 0x0101010101010101ULL;
-
-	return cmpxchg64((u64 *)cell, from * each, to * each) == from * each;
-}
-
 /*
  * Give the cells of the slots @mask of a word, which should have the value @from, the value @to.
  * With exchanges, as another party may be making one of these slots its own, rightly or not.

@@ -238,6 +238,14 @@ static inline bool kmh_mspan_slot_waits(const struct kmh_mspan *s, unsigned int 
 	return kmh_mspan_waiting(s, slot / KMH_WORD_SLOTS) & BIT(slot % KMH_WORD_SLOTS);
 }
 
+/* Change eight cells at once, if all of them have the value @from. */
+static __always_inline bool kmh_cells_move_eight(u8 *cell, u8 from, u8 to)
+{
+	u64 each = 0x0101010101010101ULL;
+
+	return cmpxchg64((u64 *)cell, from * each, to * each) == from * each;
+}
+
 /* Bits of @n slots, 1 to KMH_WORD_SLOTS, from @first on. */
 static __always_inline unsigned long kmh_run_mask(unsigned int first, unsigned int n)
 {
