@@ -279,10 +279,10 @@ static __always_inline bool kmh_entries_follow(const struct kmh_entry *e, const 
 
 /*
  * Take the oldest entries off the queue, before @to, as long as they are eight and eight side by
- * side in the word of the first one, which is of slot @slot of @s, and make their cells OUT: what
- * a CPU has freed in order. Return: how many.
+ * side in the word of the first one, which is of slot @slot of @s, a multiple of eight, and make
+ * their cells OUT: what a CPU has freed in order. Return: how many.
  */
-static unsigned int kmh_magazine_pop_eights(struct kmh_mcache *mc, struct kmh_mcslot *c,
+static noinline unsigned int kmh_magazine_pop_eights(struct kmh_mcache *mc, struct kmh_mcslot *c,
 					    struct kmh_entry *to, const struct kmh_mspan *s,
 					    unsigned int slot)
 {
@@ -292,8 +292,6 @@ static unsigned int kmh_magazine_pop_eights(struct kmh_mcache *mc, struct kmh_mc
 	unsigned long addr = e->addr;
 	u8 *cell = e->cell;
 
-	if (slot % 8)
-		return 0;
 	to = min(to, c->head + left);
 	for (; e + 8 <= to; e += 8, cell += 8, addr += 8 * bytes)
 		if (!kmh_entries_follow(e, cell, addr, bytes) ||
@@ -347,7 +345,7 @@ static void kmh_magazine_evict_word(struct kmh_mcache *mc, struct kmh_mcslot *c,
 		kmh_magazine_stray(mc, s, &e);
 		return;
 	}
-	n = kmh_magazine_pop_eights(mc, c, to, s, slot);
+	n = slot % 8 || slot + 8 > s->nelems ? 0 : kmh_magazine_pop_eights(mc, c, to, s, slot);
 	if (n) {
 		kmh_mcache_give(mc, s, word, kmh_run_mask(slot % KMH_WORD_SLOTS, n));
 		return;
