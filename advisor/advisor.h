@@ -86,6 +86,7 @@ extern unsigned int kma_nwatches;
 int kma_watch_names(const char *names);
 int kma_watch_start(void);
 void kma_watch_stop(void);
+struct kma_range kma_watched_text(void);
 const struct kma_watch *kma_watch_at(unsigned long ip);
 
 /* ---- charge.c */

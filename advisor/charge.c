@@ -54,7 +54,7 @@ static void kma_leave(u8 bit)
 
 #ifdef CONFIG_UNWINDER_ORC
 /* May one of the words above this frame be a return address into a watched module? */
-static bool kma_words_of_module(void)
+static bool kma_words_of_module(const struct kma_range text)
 {
 	unsigned long at = (unsigned long)__builtin_frame_address(0);
 	unsigned long end = (unsigned long)task_stack_page(current) + THREAD_SIZE;
@@ -62,12 +62,12 @@ static bool kma_words_of_module(void)
 	if (at >= end || end - at > THREAD_SIZE)
 		return true;	/* another stack */
 	for (end = min(end, at + KMA_SCAN_BYTES); at + sizeof(long) <= end; at += sizeof(long))
-		if (kma_watch_at(READ_ONCE_NOCHECK(*(unsigned long *)at)))
+		if (READ_ONCE_NOCHECK(*(unsigned long *)at) - text.base < text.bytes)
 			return true;
 	return false;
 }
 #else
-static bool kma_words_of_module(void)
+static bool kma_words_of_module(const struct kma_range text)
 {
 	return true;
 }
@@ -76,11 +76,14 @@ static bool kma_words_of_module(void)
 /* Is it worth the walk of the whole stack? */
 static bool kma_stack_may_lead_to_module(void)
 {
+	const struct kma_range text = kma_watched_text();
 	unsigned long ip[KMA_OWN_FRAMES + KMA_REACH];
 	unsigned int i, n;
 
+	if (!text.bytes)
+		return false;
 	if (in_task() && IS_ENABLED(CONFIG_UNWINDER_ORC))
-		return kma_words_of_module();
+		return kma_words_of_module(text);
 	n = stack_trace_save(ip, ARRAY_SIZE(ip), 0);
 	for (i = 0; i < n; i++)
 		if (kma_watch_at(ip[i]))

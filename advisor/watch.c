@@ -40,6 +40,14 @@ static bool kma_range_has(const struct kma_range *range, unsigned long ip)
 	return ip - range->base < range->bytes;
 }
 
+/* From the first text of a watched module to the last; no bytes where none is. Context: below. */
+struct kma_range kma_watched_text(void)
+{
+	const struct kma_text *text = rcu_dereference_raw(kma_text);
+
+	return text ? text->all : (struct kma_range){};
+}
+
 /* The watch of the module that has this address in its text. Context: any; preemption off. */
 const struct kma_watch *kma_watch_at(unsigned long ip)
 {
