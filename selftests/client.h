@@ -25,7 +25,7 @@ static const struct client_command *client_commands;
 static char client_answer[2048];
 static size_t client_answer_len;
 
-static __printf(1, 2) void client_say(const char *fmt, ...)
+static __printf(1, 2) __maybe_unused void client_say(const char *fmt, ...)
 {
 	va_list args;
 
