@@ -183,6 +183,7 @@ static int trace_run(char *args)
 	trace_move();
 	trace_free_task();
 	trace_ticket();
+	client_say("failed %u\n", failed);
 	return failed ? -ENOMEM : 0;
 }
 
