@@ -450,9 +450,9 @@ static void kmh_heap_stop(struct kmheap *heap, bool report)
 
 /*
  * Give back the memory of a heap. A grace period has passed since kmh_heap_stop(): frees that raced
- * with the end read its spans with preemption off, so none does any more. (Large objects are cleared
- * and given back with preemption on: their frees must be over, as kmheap_destroy() asks of all
- * frees.) Context: process context, also out of memory; sleeps, and waits for nobody.
+ * with the end read its spans with preemption off, so none does any more. (Large objects are
+ * cleared and given back with preemption on: their frees must be over, as kmheap_destroy() asks of
+ * all frees.) Context: process context, also out of memory; sleeps, and waits for nobody.
  */
 void kmh_heap_reap_memory(struct kmheap *heap)
 {

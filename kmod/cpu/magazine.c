@@ -283,8 +283,8 @@ static __always_inline bool kmh_entries_follow(const struct kmh_entry *e, const 
  * their cells OUT: what a CPU has freed in order. Return: how many.
  */
 static noinline unsigned int kmh_magazine_pop_eights(struct kmh_mcache *mc, struct kmh_mcslot *c,
-					    struct kmh_entry *to, const struct kmh_mspan *s,
-					    unsigned int slot)
+						     struct kmh_entry *to,
+						     const struct kmh_mspan *s, unsigned int slot)
 {
 	unsigned int left = min(KMH_WORD_SLOTS - slot % KMH_WORD_SLOTS, s->nelems - slot), n;
 	size_t bytes = kmh_spanclass_size[c - mc->slot];
