@@ -7,6 +7,7 @@
  * kernel, and reclaim could not have it sooner, as it waits for no grace period. Who is out of
  * memory does wait, for an expedited one, and takes the memory before the worker comes.
  */
+#include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/wait_bit.h>
 
@@ -20,7 +21,12 @@
 #define KMH_ENDING_MOST		64
 
 static atomic_t kmh_nending;	/* heaps that a worker is going to end */
-static LIST_HEAD(kmh_ended);	/* those that have their memory still; under kmh_heaps_mutex */
+/*
+ * Those that have their memory still. A mutex of their own, which nobody holds for long: callers
+ * that must not wait for kmh_heaps_mutex wait for the memory that the worker gives back.
+ */
+static DEFINE_MUTEX(kmh_ended_mutex);
+static LIST_HEAD(kmh_ended);
 
 /* Does somebody want the memory of an ended heap at once? */
 bool kmh_ended_is_urgent(void)
@@ -35,10 +41,10 @@ static void kmh_ended_work(struct work_struct *work)
 	bool has_memory;
 
 	kmh_test_point("ended heap: a grace period later");
-	mutex_lock(&kmh_heaps_mutex);
+	mutex_lock(&kmh_ended_mutex);
 	has_memory = !list_empty(&heap->list);
 	list_del_init(&heap->list);
-	mutex_unlock(&kmh_heaps_mutex);
+	mutex_unlock(&kmh_ended_mutex);
 	if (has_memory)
 		kmh_heap_reap_memory(heap);
 	kmh_heap_reap_tables(heap);
@@ -52,9 +58,9 @@ void kmh_ended_add(struct kmheap *heap)
 {
 	atomic_inc(&kmh_nending);
 	INIT_RCU_WORK(&heap->end, kmh_ended_work);
-	mutex_lock(&kmh_heaps_mutex);
+	mutex_lock(&kmh_ended_mutex);
 	list_add_tail(&heap->list, &kmh_ended);
-	mutex_unlock(&kmh_heaps_mutex);
+	mutex_unlock(&kmh_ended_mutex);
 	queue_rcu_work(kmh_wq, &heap->end);
 }
 
@@ -66,22 +72,23 @@ void kmh_ended_settle(void)
 
 /*
  * Give the memory of heaps that have ended back now. Their tables stay for the worker: to free
- * them is to wait for others. Context: process context, kmh_heaps_mutex held; sleeps for an
- * expedited grace period. Return: bytes.
+ * them is to wait for others. Context: process context, also out of memory; sleeps for an expedited
+ * grace period. Return: bytes.
  */
-size_t kmh_ended_reap_locked(void)
+size_t kmh_ended_reap(void)
 {
 	struct kmheap *heap, *next;
 	size_t bytes = 0;
 
-	lockdep_assert_held(&kmh_heaps_mutex);
-	if (list_empty(&kmh_ended))
+	if (!mutex_trylock(&kmh_ended_mutex))	/* its holder is at it */
 		return 0;
-	synchronize_rcu_expedited();
+	if (!list_empty(&kmh_ended))
+		synchronize_rcu_expedited();
 	list_for_each_entry_safe(heap, next, &kmh_ended, list) {
 		list_del_init(&heap->list);
 		bytes += atomic_long_read(&heap->arena_bytes);
 		kmh_heap_reap_memory(heap);
 	}
+	mutex_unlock(&kmh_ended_mutex);
 	return bytes;
 }

@@ -41,6 +41,6 @@ bool kmh_quarantine_drain(struct kmheap *heap, size_t limit);
 void kmh_special_forget_lost(struct kmheap *heap);
 
 /* supply -> heap: out of memory, the heaps that have ended do not wait for their worker. */
-size_t kmh_ended_reap_locked(void);
+size_t kmh_ended_reap(void);
 
 #endif /* _KMHEAP_UP_H */

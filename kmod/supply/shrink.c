@@ -245,7 +245,7 @@ unsigned long kmh_shrink_oom(void)
 	list_for_each_entry(heap, &kmh_heaps, list)
 		bytes += kmh_oom_take(heap, &gone);
 	bytes += kmh_arenas_finish(&gone, true);
-	bytes += kmh_ended_reap_locked();
+	bytes += kmh_ended_reap();
 	mutex_unlock(&kmh_heaps_mutex);
 	atomic_long_add(bytes, &kmh_oom_bytes);
 	return bytes >> PAGE_SHIFT;
