@@ -6,11 +6,12 @@
  * traces allocations all heaps are watched (watch.c), and nothing is left to the fast path of an
  * allocation, as where one of them is to fail. While somebody traces frees no slot of any span is
  * freed fast, as where a span has a special: @nfast is 0. The kernel calls here before the event
- * is on, and after it is off.
+ * is on, and when it is going off.
  */
 #define pr_fmt(fmt) "kmheap: " fmt
 
 #include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
 #include <linux/wait_bit.h>
 #include <trace/events/kmheap.h>
 
@@ -77,17 +78,21 @@ static void kmh_trace_spans(struct kmheap *heap)
 }
 
 /*
- * Have a heap, which does not end meanwhile, do what tracers want by now. Context: process context;
- * sleeps.
+ * Have a heap, which does not end meanwhile, do what tracers want by now. Who ends or makes a heap
+ * may wait for this, and may hold what the file system or I/O want: so neither is entered.
+ * Context: process context; sleeps.
  */
 void kmh_trace_heap(struct kmheap *heap)
 {
+	unsigned int scope = memalloc_noio_save();
+
 	if (kmh_watch_retrace(heap))
 		pr_warn("heap %s: no memory, or no room within a limit, to trace its allocations\n",
 			heap->name);
 	mutex_lock(&heap->profile.mutex);
 	kmh_trace_spans(heap);
 	mutex_unlock(&heap->profile.mutex);
+	memalloc_noio_restore(scope);
 }
 
 /* A heap that has not had its turn; its end waits (kmh_trace_wait()). */
