@@ -13,6 +13,7 @@
 #include <trace/events/kmheap.h>
 
 #include "front/front.h"
+#include "front/hooks.h"
 #include "front/traced.h"
 #include "base/lock.h"
 #include "cpu/tiny.h"
@@ -575,6 +576,7 @@ void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp
 	if (ZERO_OR_NULL_PTR(p))
 		return kmheap_alloc_any_noprof(heap, size, gfp);
 	if (!size) {
+		kmh_free_hook(p);
 		kmh_free_one(p, _RET_IP_);
 		return ZERO_SIZE_PTR;
 	}
@@ -597,6 +599,7 @@ void *kmheap_realloc_noprof(struct kmheap *heap, const void *p, size_t size, gfp
 	if (!new)
 		return NULL;
 	memcpy(new, p, obj.bytes);
+	kmh_free_hook(p);
 	kmh_free_one(p, _RET_IP_);
 	return new;
 }

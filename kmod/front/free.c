@@ -424,6 +424,7 @@ void kmheap_free_sensitive(const void *p)
 {
 	size_t bytes = kmh_live_bytes(p);
 
+	kmh_free_hook(p);
 	if (bytes)
 		memzero_explicit((void *)p, bytes);
 	kmh_free_one(p, _RET_IP_);
