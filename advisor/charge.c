@@ -91,10 +91,13 @@ static bool kma_stack_may_lead_to_module(void)
 	return false;
 }
 
-/* Of the stack, what begins with the caller of the allocator. Return: the number of frames. */
+/*
+ * Of the stack, what begins with the caller of the allocator and ends with an exception: pages that
+ * a copy to user space faults in are the process's. Return: the number of frames.
+ */
 static unsigned int kma_stack_from(unsigned long *ip, unsigned long call_site)
 {
-	unsigned int n = kmh_stack(ip), i;
+	unsigned int n = filter_irq_stacks(ip, kmh_stack(ip)), i;
 
 	for (i = 0; call_site && i < min(n, KMA_REACH); i++) {
 		if (ip[i] != call_site)

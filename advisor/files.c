@@ -177,6 +177,7 @@ static void kma_show_orders(struct seq_file *m, struct kma_watch *watch,
 	unsigned int i, order;
 
 	for (row = view->row; row < view->row + view->n; row++) {
+		cond_resched();	/* names are looked up */
 		kind = kma_row_kind(row);
 		order = get_order(kma_class_given(row->class) ?: 1);
 		if ((kind != KMA_KMALLOC && kind != KMA_PAGES) || order >= KMA_NR_ORDERS)

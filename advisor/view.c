@@ -9,6 +9,7 @@
  */
 #include <linux/kallsyms.h>
 #include <linux/kernel.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -178,6 +179,7 @@ struct kma_view *kma_view_take(const struct kma_watch *watch)
 		struct kmh_profile_row *row = &count.view->row[i];
 		struct kma_sum *sum;
 
+		cond_resched();	/* names are looked up */
 		count.kind[i] = kma_row_kind(row);
 		sum = &count.view->sum[count.kind[i]];
 		sum->allocs += row->allocs;

@@ -193,6 +193,8 @@ static int kma_module_event(struct notifier_block *nb, unsigned long event, void
 		kma_watch_comes(watch, mod, false);
 	else if (event == MODULE_STATE_LIVE && watch->state == KMA_COMING)
 		kma_watch_lives(watch, mod);
+	else if (event == MODULE_STATE_LIVE && watch->state != KMA_LIVE)
+		kma_watch_comes(watch, mod, true);	/* it was coming when the advisor came */
 	else if (event == MODULE_STATE_GOING &&
 		 (watch->state == KMA_COMING || watch->state == KMA_LIVE))
 		kma_watch_goes(watch, mod);
