@@ -25,7 +25,7 @@ load kmheap
 for backing in block area; do
 	echo $backing >/sys/module/kmheap/parameters/backing
 	load stress_client
-	check "$backing: all kinds of objects" tell stress_client start 200000
+	check "$backing: all kinds of objects" tell stress_client start 1000000
 	watch_client stress_client stress footprint_bytes
 	check "$backing: they end" tell stress_client stop
 	check "$backing: contents were right, and zero where that was asked for" \
