@@ -60,7 +60,6 @@ struct kmheap {
 	bool ending;			/* being destroyed; under kmh_heaps_mutex, read anywhere */
 
 	/* trace_switch.c */
-	bool frees_traced;		/* none is fast; under profile.mutex, read anywhere */
 	bool tracing;			/* being switched: the end of the heap waits */
 	unsigned int traced_round;	/* the last one that it had a turn in; kmh_heaps_mutex */
 

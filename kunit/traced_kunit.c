@@ -46,7 +46,7 @@ static void no_free_is_fast_while_frees_are_traced(struct kunit *test)
 	kmh_trace_free_ends();
 	KUNIT_EXPECT_EQ(test, old->nfast, 0U);
 	kmh_trace_free_ends();
-	KUNIT_EXPECT_FALSE(test, READ_ONCE(heap->frees_traced));
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(kmh_frees_traced));
 	KUNIT_EXPECT_EQ(test, old->nfast, kmh_mspan_fast_slots(old));
 	KUNIT_EXPECT_EQ(test, new->nfast, kmh_mspan_fast_slots(new));
 	kmheap_free(p[0]);
@@ -146,7 +146,7 @@ static void traces_under_fire(struct kunit *test)
 	kmh_kunit_under_fire(test, heap, traced_step);
 	KUNIT_ASSERT_EQ(test, kmh_watch_set_period(heap, 0), 0);
 	KUNIT_EXPECT_FALSE(test, READ_ONCE(kmh_allocs_traced));
-	KUNIT_EXPECT_FALSE(test, READ_ONCE(heap->frees_traced));
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(kmh_frees_traced));
 	KUNIT_EXPECT_FALSE(test, static_key_enabled(&kmh_watch_key.key));
 	kmh_kunit_expect_conserved(test, heap);
 }

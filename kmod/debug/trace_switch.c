@@ -27,8 +27,6 @@
 static unsigned int kmh_trace_nfree_events;
 static unsigned int kmh_trace_round;
 
-static bool kmh_trace_frees;
-
 /*
  * Have the spans that begin in heap pages @page to @end - 1 of an arena freed fast, or not any
  * more. The lock keeps spans that are on their way back, and kmh_special_mutex, which the caller
@@ -55,17 +53,15 @@ static void kmh_trace_pages(struct kmh_arena *a, unsigned long page, unsigned lo
 	}
 }
 
-/* The heap's frees are traced, or not any more. Under profile.mutex; sleeps. */
+/*
+ * Have all spans of a heap freed fast, or not any more. Context: process context; sleeps. The heap
+ * does not end meanwhile.
+ */
 static void kmh_trace_spans(struct kmheap *heap)
 {
 	unsigned long page, n;
 	struct kmh_arena *a;
 
-	if (heap->frees_traced == kmh_trace_frees)
-		return;
-	WRITE_ONCE(heap->frees_traced, kmh_trace_frees);
-	/* Small spans are made with preemption off: those that have not seen it are in the map. */
-	synchronize_rcu();
 	mutex_lock(&kmh_special_mutex);
 	mutex_lock(&heap->arenas_mutex);
 	list_for_each_entry(a, &heap->arenas, list)
@@ -73,26 +69,34 @@ static void kmh_trace_spans(struct kmheap *heap)
 			kmh_trace_pages(a, a->first + page, a->first + page + n);
 	mutex_unlock(&heap->arenas_mutex);
 	mutex_unlock(&kmh_special_mutex);
-	/* Frees that have not seen it, either, are done. */
-	synchronize_rcu();
 }
 
 /*
- * Have a heap, which does not end meanwhile, do what tracers want by now. Who ends or makes a heap
- * may wait for this, and may hold what the file system or I/O want: so neither is entered.
- * Context: process context; sleeps.
+ * Tracers of the heap's allocations have come or gone. Who ends or makes a heap may wait for this,
+ * and may hold what the file system or I/O want: so neither is entered. Context: process context;
+ * sleeps. The heap does not end meanwhile.
  */
-void kmh_trace_heap(struct kmheap *heap)
+static void kmh_trace_allocs(struct kmheap *heap)
 {
 	unsigned int scope = memalloc_noio_save();
 
 	if (kmh_watch_retrace(heap))
 		pr_warn("heap %s: no memory, or no room within a limit, to trace its allocations\n",
 			heap->name);
-	mutex_lock(&heap->profile.mutex);
-	kmh_trace_spans(heap);
-	mutex_unlock(&heap->profile.mutex);
 	memalloc_noio_restore(scope);
+}
+
+/*
+ * Have a new heap, which is in the list by now, do what tracers want. Its spans that were made
+ * before frees were traced are all in the map: whoever began to trace frees after this heap was in
+ * the list finds it there, and who began before has waited for a grace period before looking.
+ * Context: process context; sleeps.
+ */
+void kmh_trace_heap(struct kmheap *heap)
+{
+	kmh_trace_allocs(heap);
+	if (READ_ONCE(kmh_frees_traced))
+		kmh_trace_spans(heap);
 }
 
 /* A heap that has not had its turn; its end waits (kmh_trace_wait()). */
@@ -114,13 +118,13 @@ static struct kmheap *kmh_trace_next(void)
 }
 
 /* Heaps that are made meanwhile look by themselves once they are in the list. */
-static void kmh_trace_heaps(void)
+static void kmh_trace_heaps(void (*fn)(struct kmheap *heap))
 {
 	struct kmheap *heap;
 
 	kmh_trace_round++;
 	while ((heap = kmh_trace_next())) {
-		kmh_trace_heap(heap);
+		fn(heap);
 		smp_store_release(&heap->tracing, false);	/* pairs with kmh_trace_wait() */
 		smp_mb();	/* the flag, then who waits for it: see wake_up_var() */
 		wake_up_var(&heap->tracing);	/* the address alone: the heap may be gone */
@@ -137,30 +141,36 @@ void kmh_trace_wait(struct kmheap *heap)
 int kmh_trace_alloc_begins(void)
 {
 	WRITE_ONCE(kmh_allocs_traced, true);
-	kmh_trace_heaps();
+	kmh_trace_heaps(kmh_trace_allocs);
 	return 0;
 }
 
 void kmh_trace_alloc_ends(void)
 {
 	WRITE_ONCE(kmh_allocs_traced, false);
-	kmh_trace_heaps();
+	kmh_trace_heaps(kmh_trace_allocs);
+}
+
+static void kmh_trace_frees(bool on)
+{
+	WRITE_ONCE(kmh_frees_traced, on);
+	/* Small spans are made with preemption off: those that have not seen it are in the map. */
+	synchronize_rcu();
+	kmh_trace_heaps(kmh_trace_spans);
+	/* Frees that have not seen it, either, are done. */
+	synchronize_rcu();
 }
 
 /* Of the two events one or both are on. */
 int kmh_trace_free_begins(void)
 {
-	if (!kmh_trace_nfree_events++) {
-		WRITE_ONCE(kmh_trace_frees, true);
-		kmh_trace_heaps();
-	}
+	if (!kmh_trace_nfree_events++)
+		kmh_trace_frees(true);
 	return 0;
 }
 
 void kmh_trace_free_ends(void)
 {
-	if (!--kmh_trace_nfree_events) {
-		WRITE_ONCE(kmh_trace_frees, false);
-		kmh_trace_heaps();
-	}
+	if (!--kmh_trace_nfree_events)
+		kmh_trace_frees(false);
 }

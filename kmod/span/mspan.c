@@ -40,6 +40,8 @@ static void kmh_mspan_init_slots(struct kmh_mspan *s)
 	WRITE_ONCE(s->freer, KMH_FREER_NONE);
 }
 
+bool kmh_frees_traced;
+
 /*
  * @nfast of a small span without specials. Frees are never fast in a collected heap, where
  * all are remote, where the kernel wants freed memory wiped, in a sanitized heap, whose tools are
@@ -49,10 +51,9 @@ unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s)
 {
 	if (s->state == KMH_SPAN_GONE)
 		return 0;
-	if (s->heap && (kmh_heap_collected(s->heap) || kmh_heap_sanitized(s->heap) ||
-			READ_ONCE(s->heap->frees_traced)))
+	if (s->heap && (kmh_heap_collected(s->heap) || kmh_heap_sanitized(s->heap)))
 		return 0;
-	return kmh_wants_wipe() ? 0 : s->nelems;
+	return READ_ONCE(kmh_frees_traced) || kmh_wants_wipe() ? 0 : s->nelems;
 }
 
 /*

@@ -188,6 +188,8 @@ struct kmh_mspan {
 	u8 cell[] __aligned(64);	/* none for LARGE and MANUAL */
 };
 
+extern bool kmh_frees_traced;	/* no free is fast; see trace_switch.c */
+
 unsigned int kmh_mspan_fast_slots(const struct kmh_mspan *s);
 void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long base, u32 npages);
 bool kmh_mspan_has_avail(const struct kmh_mspan *s);
