@@ -353,7 +353,11 @@ static void alloc_one_every_spanclass(struct kunit *test)
 
 static void alloc_one_without_pages_fails(struct kunit *test)
 {
-	const struct kmheap_attr attr = { .limit_bytes = KMH_LIMIT_MIN_BYTES };
+	/* Where an area has no room within the limit, the worker may find some for a block. */
+	const struct kmheap_attr attr = {
+		.limit_bytes = KMH_LIMIT_MIN_BYTES,
+		.flags = KMHEAP_AREA,
+	};
 	struct kmheap *heap = kmheap_create("kunit-limited", &attr);
 	unsigned int sc = kmh_spanclass(kmh_size_to_class(4096), false), n = 0;
 	void *p, *last = NULL;

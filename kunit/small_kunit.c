@@ -164,10 +164,14 @@ static void caches_grow_up(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	cache[0] = kmheap_cache_create(heap, &args);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, cache[0]);
+	/* The worker comes after all of these: earlier mcaches could take the first span over. */
+	WRITE_ONCE(heap->growing_up.stopped, true);
 	for (i = 0; i < NALLOCS; i++) {
 		p[0][i] = kmheap_cache_alloc(cache[0], GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, p[0][i]);
 	}
+	WRITE_ONCE(heap->growing_up.stopped, false);
+	kmh_kick_ask(&heap->growing_up);
 	settle(heap);
 	KUNIT_ASSERT_NOT_NULL(test, (void __force *)heap->mcaches);
 	KUNIT_EXPECT_PTR_EQ(test, (void __force *)cache[0]->mcache, (void __force *)heap->mcaches);

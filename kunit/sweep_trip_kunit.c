@@ -156,13 +156,20 @@ static void wait_is_one_trip_long(struct kunit *test)
 		wait_for_completion(&w.ended);
 }
 
-/* Called where the waiter says that it has let go of the mutex: then the mutex can be taken. */
+/*
+ * Called where the waiter says that it has let go of the mutex: then the mutex can be taken, at
+ * once or when the heap's worker is done with it.
+ */
 static void take_mutex(void *arg)
 {
+	ktime_t end = ktime_add_ms(ktime_get(), 60 * MSEC_PER_SEC);
 	struct waiter *w = arg;
 
-	if (!mutex_trylock(&w->heap->sweep.mutex))
-		return;
+	while (!mutex_trylock(&w->heap->sweep.mutex)) {
+		if (ktime_after(ktime_get(), end))
+			return;
+		usleep_range(500, 1000);
+	}
 	mutex_unlock(&w->heap->sweep.mutex);
 	WRITE_ONCE(w->let_go, true);
 }
