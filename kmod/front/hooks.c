@@ -45,7 +45,7 @@ void kmh_free_hook(const void *p)
 	preempt_enable();
 }
 
-/* Likewise of a run of pages that is the caller's. Context: any. */
+/* A run of pages at @p, which is the caller's, is going to be freed. Context: any. */
 void kmh_free_hook_pages(const void *p, size_t bytes)
 {
 	if (!in_nmi())

@@ -33,7 +33,10 @@ static __always_inline void kmh_traced_free(const struct kmh_mspan *s, const str
 		kmh_traced_free_slow(s, at, ip);
 }
 
-/* Likewise after a grace period; @ip may be of kmheap, and the call of a client's all the same. */
+/*
+ * A live object is about to be freed after a grace period, as @ip wants, which may be an address of
+ * kmheap where a client called. Context: any; preemption off.
+ */
 static __always_inline void kmh_traced_free_rcu(const struct kmh_mspan *s,
 						const struct kmh_where *at, unsigned long ip)
 {
