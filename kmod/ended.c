@@ -17,7 +17,10 @@
 #include "front/front.h"
 #include "up.h"
 
-/* So many heaps at most wait for their grace period: they have memory that nobody can use. */
+/*
+ * So many heaps wait for their grace period, and a few more when several callers end heaps at the
+ * same time: they have memory that nobody can use. Who ends the next one waits for their worker.
+ */
 #define KMH_ENDING_MOST		64
 
 static atomic_t kmh_nending;	/* heaps that a worker is going to end */
@@ -31,8 +34,7 @@ static LIST_HEAD(kmh_ended);
 /* Does somebody want the memory of an ended heap at once? */
 bool kmh_ended_is_urgent(void)
 {
-	return READ_ONCE(kmh_total_limit) || atomic_read(&kmh_nending) >= KMH_ENDING_MOST ||
-	       kmh_memory_is_short(0);
+	return READ_ONCE(kmh_total_limit) || kmh_memory_is_short(0);
 }
 
 static void kmh_ended_work(struct work_struct *work)
@@ -49,13 +51,15 @@ static void kmh_ended_work(struct work_struct *work)
 		kmh_heap_reap_memory(heap);
 	kmh_heap_reap_tables(heap);
 	kmh_tombstone_keep(heap);
-	if (atomic_dec_and_test(&kmh_nending))
-		wake_up_var(&kmh_nending);
+	atomic_dec(&kmh_nending);
+	smp_mb__after_atomic();		/* the count, the waiters: pairs with wait_var_event() */
+	wake_up_var(&kmh_nending);
 }
 
-/* What is left of @heap, which nobody uses any more, goes later. Context: process context. */
+/* What is left of @heap, which nobody uses any more, goes later. Context: process; sleeps. */
 void kmh_ended_add(struct kmheap *heap)
 {
+	wait_var_event(&kmh_nending, atomic_read(&kmh_nending) < KMH_ENDING_MOST);
 	atomic_inc(&kmh_nending);
 	INIT_RCU_WORK(&heap->end, kmh_ended_work);
 	mutex_lock(&kmh_ended_mutex);

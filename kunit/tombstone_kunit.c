@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: tombstones: allocations from a heap that has ended. */
+/* KUnit: heaps that end, and tombstones: allocations from a heap that has ended. */
 #include <linux/string.h>
 
 #include "kunit_util.h"
@@ -69,7 +69,70 @@ static void ended_heaps_come_and_go(struct kunit *test)
 	kunit_info(test, "%u heaps that have ended take %llu bytes\n", kept, bytes);
 }
 
+struct quick_end {
+	struct kmheap *heap;
+	atomic_t step;			/* 1: the reader is in, 2: it may leave */
+	bool late;
+};
+
+/* Thread 1 reads for as long as thread 0 ends the heap, so that no grace period ends meanwhile. */
+static void quick_end_thread(void *arg, unsigned int i)
+{
+	struct kmh_kunit_wait wait = kmh_kunit_wait_begin();
+	struct quick_end *e = arg;
+
+	if (i == 1) {
+		rcu_read_lock();
+		atomic_set(&e->step, 1);
+		while (atomic_read(&e->step) == 1 && kmh_kunit_spin_more(&wait))
+			;
+		e->late = atomic_read(&e->step) != 2;
+		rcu_read_unlock();
+		return;
+	}
+	while (!atomic_read(&e->step))
+		cond_resched();
+	kmh_heap_destroy(e->heap, false);
+	atomic_set(&e->step, 2);
+}
+
+/* Its workers have nothing to do by then. */
+static void an_end_waits_for_no_reader(struct kunit *test)
+{
+	struct quick_end e = { .heap = kmheap_create("kunit-quick", NULL) };
+
+	KUNIT_ASSERT_GE_MSG(test, num_online_cpus(), 2U, "the suites need two CPUs");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, e.heap);
+	kmh_kunit_settle(e.heap);
+	kmh_kunit_threads(test, 2, quick_end_thread, &e);
+	kmh_ended_settle();
+	KUNIT_EXPECT_FALSE(test, e.late);
+}
+
+/* More heaps end than may wait for a grace period. All have gone when the worker is done. */
+static void many_heaps_end_at_once(struct kunit *test)
+{
+	unsigned int n = 150, i;
+	struct kmheap **heap = kunit_kcalloc(test, n, sizeof(*heap), GFP_KERNEL);
+	struct kmh_kunit_books before;
+	char name[32];
+
+	KUNIT_ASSERT_NOT_NULL(test, heap);
+	kmh_kunit_books(test, &before);
+	for (i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "kunit-many-%u", i);
+		heap[i] = kmheap_create(name, NULL);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap[i]);
+	}
+	for (i = 0; i < n; i++)
+		kmh_heap_destroy(heap[i], false);
+	kmh_ended_settle();
+	kmh_kunit_same_books(test, &before);
+}
+
 static struct kunit_case tombstone_cases[] = {
+	KUNIT_CASE(many_heaps_end_at_once),
+	KUNIT_CASE(an_end_waits_for_no_reader),
 	KUNIT_CASE(alloc_after_destroy),
 	KUNIT_CASE(ended_heaps_come_and_go),
 	{ }

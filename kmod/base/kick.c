@@ -6,8 +6,24 @@
  * every context may queue, starts the timer of the worker. The worker takes the request back
  * (@asked) before it looks, or with its last look, so that what comes later asks again.
  */
+#include <linux/sched.h>
+
 #include "base/kick.h"
 #include "heap.h"
+
+/*
+ * Wait until @irq is neither queued nor running. irq_work_sync() waits for a grace period besides,
+ * under PREEMPT_RT and where nothing interrupts for such work, even when nothing is queued: its
+ * caller may free the structure. Whoever calls this has a grace period of its own before that.
+ * Context: process; sleeps.
+ */
+void kmh_irq_work_wait(struct irq_work *irq)
+{
+	while (irq_work_is_busy(irq))
+		schedule_timeout_uninterruptible(1);
+	/* what the work has stored, what the caller loads: pairs with the exchange that ends it */
+	smp_rmb();
+}
 
 /* The slow half of kmh_kick_ask(). Context: any. */
 void kmh_kick_wake(struct kmh_kick *k)
@@ -62,7 +78,7 @@ void kmh_kick_stop(struct kmh_kick *k)
 
 	WRITE_ONCE(k->stopped, true);
 	for (round = 0; round < 2; round++) {
-		irq_work_sync(&k->irq);
+		kmh_irq_work_wait(&k->irq);
 		cancel_delayed_work_sync(&k->work);
 	}
 }

@@ -15,6 +15,7 @@ struct kmh_kick {
 	struct delayed_work work;
 };
 
+void kmh_irq_work_wait(struct irq_work *irq);
 void kmh_kick_wake(struct kmh_kick *k);
 void kmh_kick_queue(struct kmh_kick *k);
 void kmh_kick_init(struct kmh_kick *k, work_func_t work, long (*delay)(const struct kmh_kick *k));

@@ -15,6 +15,7 @@
 #include "front/front.h"
 #include "base/backend.h"
 #include "base/budget.h"
+#include "base/kick.h"
 #include "heap.h"
 #include "pages/arena.h"
 #include "pages/held.h"
@@ -322,7 +323,7 @@ static void kmh_special_kicked(struct irq_work *kick)
  */
 void kmh_special_wait(struct kmheap *heap)
 {
-	irq_work_sync(&heap->specials.kick);
+	kmh_irq_work_wait(&heap->specials.kick);
 	flush_work(&heap->specials.work);
 }
 

@@ -5,6 +5,7 @@
  * After Go's mheap (src/runtime/mheap.go: allocSpan, freeSpanLocked).
  */
 #include "pages/mheap.h"
+#include "base/kick.h"
 #include "base/lock.h"
 #include "heap.h"
 #include "pages/arena.h"
@@ -296,7 +297,7 @@ void kmh_mheap_stop(struct kmh_mheap *mh)
 
 	for (round = 0; round < 2; round++) {
 		kmh_mheap_drain_pending(mh);
-		irq_work_sync(&mh->kick);
+		kmh_irq_work_wait(&mh->kick);
 		cancel_work_sync(&mh->work);
 		kmh_reserve_stop(mh);
 	}

@@ -19,6 +19,7 @@
 #include "supply/nmi.h"
 #include "base/backend.h"
 #include "base/budget.h"
+#include "base/kick.h"
 #include "base/lock.h"
 #include "heap.h"
 #include "span/arenamap.h"
@@ -233,7 +234,7 @@ void kmh_nmi_stop(struct kmheap *heap)
 
 	WRITE_ONCE(heap->nmi.stopped, true);
 	while (heap->nodes && (node = kmh_next_node(heap, &nid))) {
-		irq_work_sync(&node->mheap.kick);
+		kmh_irq_work_wait(&node->mheap.kick);
 		flush_work(&node->mheap.work);	/* a run that has not seen @stopped */
 	}
 	/* Runs that begin now leave the shelves and their clock alone. */

@@ -10,6 +10,7 @@
 #include <linux/delay.h>
 
 #include "sweep/sweep.h"
+#include "base/kick.h"
 #include "base/lock.h"
 #include "central/sweepspan.h"
 #include "central/unswept.h"
@@ -483,6 +484,6 @@ void kmh_sweep_init(struct kmheap *heap)
 /* Stop the worker. Nothing frees into the heap any more. */
 void kmh_sweep_stop(struct kmheap *heap)
 {
-	irq_work_sync(&heap->defer.kick);
+	kmh_irq_work_wait(&heap->defer.kick);
 	cancel_delayed_work_sync(&heap->sweep.work);
 }
