@@ -13,6 +13,7 @@ struct kmh_profile_row kmh_kunit_row_of(struct kunit *test, unsigned long ip, si
 					enum kmh_profile_kind kind);
 unsigned long kmh_kunit_live_at(struct kunit *test, unsigned long ip, size_t bytes);
 void *kmh_kunit_alloc_at(struct kunit *test, unsigned long ip, size_t bytes);
+int kmh_kunit_profile_tables(void);
 int kmh_kunit_profile_init(struct kunit *test);
 void kmh_kunit_profile_exit(struct kunit *test);
 

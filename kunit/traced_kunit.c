@@ -3,6 +3,7 @@
 #include <trace/events/kmheap.h>
 
 #include "conserved_kunit.h"
+#include "profile_kunit.h"
 #include "special_kunit.h"
 
 #define BYTES	64U
@@ -10,7 +11,7 @@
 static int traced_init(struct kunit *test)
 {
 	kmh_kunit_stay(test);
-	return kmh_kunit_init(test);
+	return kmh_kunit_profile_tables() ?: kmh_kunit_init(test);
 }
 
 /* What the fast path of an allocation finds of a class on this CPU. */
