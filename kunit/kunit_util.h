@@ -120,6 +120,12 @@ static inline unsigned int kmh_kunit_live(const struct kmh_mspan *s, unsigned in
 	return n.live;
 }
 
+/* Free a slot of a span as a caller does who cannot enter the section. Preemption off. */
+static inline enum kmh_free_result kmh_kunit_free_remote(struct kmh_mspan *s, unsigned int slot)
+{
+	return kmh_mspan_free_remote(s, slot, kmh_mspan_slot_addr(s, slot));
+}
+
 /* Keep the worker of @heap from growing it ahead, and from giving back, until the case ends. */
 void kmh_kunit_sweep_claimed(struct kmh_mspan *s);
 void kmh_kunit_no_worker(struct kmheap *heap);

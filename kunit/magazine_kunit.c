@@ -461,6 +461,7 @@ static void busy_mcache_announces(struct kunit *test)
 static void object_of_another_node_goes_back(struct kunit *test)
 {
 	void **p = full_spans(test, 2), *own;
+	unsigned long addr;
 	unsigned int row;
 	u16 nid;
 
@@ -469,15 +470,16 @@ static void object_of_another_node_goes_back(struct kunit *test)
 	nid = mcache(test)->nid;
 	for (row = 0; row < 2; row++) {
 		WRITE_ONCE(mcache(test)->nid, nid + 1);
+		addr = (unsigned long)p[2 + row];
 		kmheap_free(p[row]);
 		expect_out(test, p[row]);
 		expect_home(test, span(p[0]), KMH_HOME_ANNOUNCED);
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&span(p[0])->w[0].remote),
 				row ? 7L : 1L);
 		preempt_disable();
-		KUNIT_EXPECT_EQ(test, (int)kmh_free_slot(span(p[2 + row]), 2 + row),
+		KUNIT_EXPECT_EQ(test, (int)kmh_free_slot(span(p[2 + row]), 2 + row, addr),
 				(int)KMH_FREE_OK);
-		KUNIT_EXPECT_EQ(test, (int)kmh_free_slot(span(p[2 + row]), 2 + row),
+		KUNIT_EXPECT_EQ(test, (int)kmh_free_slot(span(p[2 + row]), 2 + row, addr),
 				(int)KMH_FREE_DOUBLE);
 		preempt_enable();
 		expect_out(test, p[2 + row]);

@@ -329,7 +329,7 @@ static void free_far(void *arg)
 
 	preempt_disable();
 	WRITE_ONCE(far->s->nid, nid + 1);
-	far->res = kmh_free_slot(far->s, far->slot);
+	far->res = kmh_free_slot(far->s, far->slot, kmh_mspan_slot_addr(far->s, far->slot));
 	WRITE_ONCE(far->s->nid, nid);
 	preempt_enable();
 }

@@ -522,7 +522,7 @@ static void raced_doubles_thread(void *arg, unsigned int i)
 		preempt_disable();
 		if (p == (void *)r->s->base + 255 * BYTES) {
 			r->nsame++;
-			kmh_mspan_free_remote(r->s, 255);
+			kmh_kunit_free_remote(r->s, 255);
 		} else {
 			kmheap_free(p);
 		}

@@ -117,7 +117,7 @@ static inline void uncache_span(struct kunit *test, struct kmh_mspan *s)
 static inline void free_remote(struct kunit *test, struct kmh_mspan *s, unsigned int slot)
 {
 	preempt_disable();
-	KUNIT_EXPECT_EQ(test, (int)kmh_mspan_free_remote(s, slot), (int)KMH_FREE_OK);
+	KUNIT_EXPECT_EQ(test, (int)kmh_kunit_free_remote(s, slot), (int)KMH_FREE_OK);
 	preempt_enable();
 }
 

@@ -43,7 +43,7 @@ static void double_free_announces_nothing(struct kunit *test)
 	uncache_span(test, s);
 	free_remote(test, s, 3);
 	preempt_disable();
-	KUNIT_EXPECT_EQ(test, (int)kmh_mspan_free_remote(s, 3), (int)KMH_FREE_DOUBLE);
+	KUNIT_EXPECT_EQ(test, (int)kmh_kunit_free_remote(s, 3), (int)KMH_FREE_DOUBLE);
 	preempt_enable();
 	expect_home(test, s, KMH_HOME_ANNOUNCED);
 	free_all(test, s);
@@ -61,7 +61,7 @@ static void bit_that_is_set_already_tells(struct kunit *test)
 	/* The other one had seen the object live, and its entry has been allocated. */
 	WRITE_ONCE(s->cell[3], KMH_CELL_LIVE);
 	preempt_disable();
-	KUNIT_EXPECT_EQ(test, (int)kmh_mspan_free_remote(s, 3), (int)KMH_FREE_DOUBLE);
+	KUNIT_EXPECT_EQ(test, (int)kmh_kunit_free_remote(s, 3), (int)KMH_FREE_DOUBLE);
 	preempt_enable();
 	KUNIT_EXPECT_EQ(test, s->cell[3], KMH_CELL_OUT);
 	expect_home(test, s, KMH_HOME_ANNOUNCED);
@@ -108,7 +108,7 @@ static void free_share(void *arg, unsigned int i)
 		}
 		for (slot = i; slot < f->s[k]->nelems; slot += f->n) {
 			preempt_disable();
-			if (kmh_mspan_free_remote(f->s[k], slot) != KMH_FREE_OK)
+			if (kmh_kunit_free_remote(f->s[k], slot) != KMH_FREE_OK)
 				atomic_inc(&f->ndouble);
 			preempt_enable();
 		}
@@ -167,7 +167,8 @@ static void late_hook(const struct kmh_report *r)
 	}
 	w->free &= ~LATE_BIT;
 	late.home = atomic_read(&late.s->home);
-	late.res = late.defer ? kmh_mspan_defer(late.s, 0) : kmh_mspan_free_remote(late.s, 0);
+	late.res = late.defer ? kmh_mspan_defer(late.s, 0, late.s->base) :
+				kmh_kunit_free_remote(late.s, 0);
 }
 
 static void late_free_in(struct kunit *test, struct kmh_mspan *s, unsigned int call,
@@ -275,9 +276,9 @@ static void late_race_thread(void *arg, unsigned int i)
 			for (k = 0; k < round % 64; k++)
 				cpu_relax();
 			if (r->defer)
-				kmh_mspan_defer(r->s, 0);
+				kmh_mspan_defer(r->s, 0, r->s->base);
 			else
-				kmh_mspan_free_remote(r->s, 0);
+				kmh_kunit_free_remote(r->s, 0);
 			atomic_set_release(&r->done, round);
 			preempt_enable();
 			continue;
@@ -543,7 +544,7 @@ static void raced_doubles_thread(void *arg, unsigned int i)
 			r->nwrong += q == p;
 			kmheap_free((void *)q);
 			preempt_disable();
-			kmh_mspan_free_remote(r->s, 0);
+			kmh_kunit_free_remote(r->s, 0);
 			preempt_enable();
 			r->nsame++;
 			continue;

@@ -194,7 +194,7 @@ static void init_clears_what_the_last_user_left(struct kunit *test)
 /* What a racing lookup finds in a descriptor that was put must lead to no mcentral. */
 static void put_leaves_nothing_to_announce(struct kunit *test)
 {
-	struct kmh_mspan *s = span_new(test, SPANCLASS_1), *again;
+	struct kmh_mspan *s = span_to_free(test, SPANCLASS_1), *again;
 	struct kmh_mcentral *c = &kmh_kunit_heap(test)->nodes[numa_mem_id()]->central[SPANCLASS_1];
 
 	take_all(s);
@@ -207,7 +207,7 @@ static void put_leaves_nothing_to_announce(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, s->owner);
 	KUNIT_EXPECT_EQ(test, atomic_read(&s->home), (int)KMH_HOME_CACHED);
 	preempt_disable();
-	KUNIT_EXPECT_EQ(test, (int)kmh_mspan_free_remote(s, 0), (int)KMH_FREE_OK);
+	KUNIT_EXPECT_EQ(test, (int)kmh_kunit_free_remote(s, 0), (int)KMH_FREE_OK);
 	preempt_enable();
 	KUNIT_EXPECT_FALSE(test, kmh_inbox_any_announced(c));
 	/* Nor does the free have a trace in the next life. */
@@ -274,7 +274,7 @@ static void free_remote_by_state(struct kunit *test)
 		{ KMH_CELL_LIVE, 0, 1, KMH_FREE_DOUBLE, KMH_CELL_OUT, 1 },
 	};
 	static const unsigned int slots[] = { 0, 1, 63, 64, 127, 340 };
-	struct kmh_mspan *s = span_new(test, SPANCLASS_TAIL);
+	struct kmh_mspan *s = span_to_free(test, SPANCLASS_TAIL);
 	unsigned int i, j;
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -286,7 +286,7 @@ static void free_remote_by_state(struct kunit *test)
 			s->cell[slots[j]] = rows[i].cell;
 			set_word(s, word, rows[i].free ? bit : 0, rows[i].remote ? bit : 0);
 			preempt_disable();
-			KUNIT_EXPECT_EQ_MSG(test, (int)kmh_mspan_free_remote(s, slots[j]),
+			KUNIT_EXPECT_EQ_MSG(test, (int)kmh_kunit_free_remote(s, slots[j]),
 					    (int)rows[i].res, "row %u slot %u", i, slots[j]);
 			preempt_enable();
 			KUNIT_EXPECT_EQ(test, s->w[word].free, rows[i].free ? bit : 0);
@@ -574,7 +574,7 @@ static void race_thread(void *arg, unsigned int i)
 		unsigned int slot = (n * (2 * i + 1) + i * 17) % s->nelems;
 
 		preempt_disable();
-		r->ok[i] += kmh_mspan_free_remote(s, slot) == KMH_FREE_OK;
+		r->ok[i] += kmh_kunit_free_remote(s, slot) == KMH_FREE_OK;
 		preempt_enable();
 		if (!i && r->fold)
 			r->folded += fold_word(s, slot / 64);
@@ -587,7 +587,7 @@ static void race_thread(void *arg, unsigned int i)
  */
 static void free_remote_races_are_counted_once(struct kunit *test)
 {
-	struct kmh_mspan *s = span_new(test, SPANCLASS_16);
+	struct kmh_mspan *s = span_to_free(test, SPANCLASS_16);
 	unsigned int round, i;
 
 	for (round = 0; round < 20; round++) {

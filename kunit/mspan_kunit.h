@@ -39,6 +39,14 @@ static inline struct kmh_mspan *span_new(struct kunit *test, unsigned int spancl
 	return s;
 }
 
+/* One whose slots are freed: they have no pages behind them that could be wiped. */
+static inline struct kmh_mspan *span_to_free(struct kunit *test, unsigned int spanclass)
+{
+	if (want_init_on_free())
+		kunit_skip(test, "a kernel that wipes what is freed");
+	return span_new(test, spanclass);
+}
+
 static inline void set_word(struct kmh_mspan *s, unsigned int word, unsigned long free,
 			    unsigned long remote)
 {

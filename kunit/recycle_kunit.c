@@ -4,63 +4,10 @@
  * case itself does what another party would do meanwhile, at the place in question
  * (testpoint.h); the functions it needs may be called with preemption off.
  */
-#include <linux/string.h>
-
-#include "magazine_kunit.h"
+#include "recycle_kunit.h"
 
 #define CLASS_2K	kmh_spanclass(kmheap_size_class(2048), false)	/* 4 slots, a word */
 #define CLASS_8K	kmh_spanclass(kmheap_size_class(8192), false)
-#define CLASS_16	kmh_spanclass(kmheap_size_class(16), false)	/* as many words as TINY */
-
-struct recycle {
-	struct kunit *test;
-	struct kmheap *heap;
-	struct kmh_mspan *s;		/* the descriptor that is recycled */
-	unsigned long base;		/* where its first span was */
-	unsigned int spanclass;		/* what it becomes */
-	struct kmh_mspan *made;		/* the span that was made then, of whatever descriptor */
-	struct kmh_mspan *under;	/* what has the first span's pages, if it has moved */
-	bool again;			/* it has become that */
-	bool freed;			/* and slot 2 has been freed in it */
-	void *p, *q;
-	struct kmheap_cache *cache;	/* of which slot 2 of the moved descriptor becomes one */
-};
-
-/* A fresh span with all its slots live. Preemption off. */
-static struct kmh_mspan *full_span(struct recycle *r)
-{
-	const struct kmh_sizeclass *class = &kmh_classes[kmh_spanclass_class(r->spanclass)];
-	struct kmh_mspan *s;
-	unsigned int i;
-
-	s = kmh_mheap_alloc_span(&node(r->test)->mheap, NULL, r->spanclass, class->npages,
-				 class->align_pages, true, NULL);
-	for (i = 0; s && i < s->nelems; i++)
-		kmh_kunit_take_slot(s, i);
-	r->made = s;
-	return s;
-}
-
-/*
- * If all slots of r->s have been freed, the span goes back, and its descriptor becomes another
- * one. Preemption is off on entry and on return, as at the test points; in between this may
- * sleep, and the case stays on its CPU.
- */
-static void recycle_span(struct recycle *r)
-{
-	preempt_enable();
-	fold_span(r->test, r->s);
-	preempt_disable();
-	r->again = full_span(r) == r->s;
-}
-
-/* Free the span that the descriptor has become. */
-static void end_span(struct kunit *test, struct kmh_mspan *s)
-{
-	free_all(test, s);
-	uncache_span(test, s);
-	kmh_mcentral_drain(node(test), s->spanclass);
-}
 
 /* ---- magazines */
 
@@ -125,7 +72,7 @@ static void free_and_recycle(void *arg)
 	kmheap_free(r->p);
 	recycle_span(r);
 	if (r->again && r->freed)
-		kmh_mspan_free_remote(r->s, 2);
+		kmh_kunit_free_remote(r->s, 2);
 }
 
 /*
@@ -200,111 +147,6 @@ static void free_of_another_life_is_known_at_once(struct kunit *test)
 	kmh_kunit_no_reports(test);
 }
 
-/*
- * The only live object of a span, at slot @slot. No CPU has freed one of the span through its
- * magazine, so that the next free has to claim it.
- */
-static void *one_left_of_a_span(struct kunit *test, unsigned int slot)
-{
-	void **p = full_spans(test, 1), *left = p[slot];
-	unsigned int i;
-
-	KUNIT_ASSERT_EQ(test, (unsigned long)left, span(left)->base + slot * BYTES);
-	for (i = 0; i < NR_SLOTS; i++)
-		if (i != slot)
-			free_remote(test, span(left), i);
-	KUNIT_ASSERT_EQ(test, (int)span(left)->freer, (int)KMH_FREER_NONE);
-	return left;
-}
-
-/* The section is taken, as above. The pages get another descriptor, and the old one other pages. */
-static void free_and_move(void *arg)
-{
-	struct recycle *r = arg;
-
-	kmheap_free(r->p);
-	preempt_enable();	/* as in recycle_span() */
-	fold_span(r->test, r->s);
-	preempt_disable();
-	r->spanclass = CLASS_16;
-	r->under = full_span(r);
-	r->spanclass = SPANCLASS;
-	r->again = full_span(r) == r->s;
-	if (r->cache && r->again)
-		kmh_cache_mark(r->cache, (void *)kmh_mspan_slot_addr(r->s, 2));
-}
-
-/*
- * Before a free claims its object, at @place, another one frees it, and the descriptor becomes a
- * span of the same class at other pages, with a live object in the same cell, which may be one of
- * @cache. The claim gets that one and lets it go as it was: it is its client's, and nobody has the
- * old address.
- */
-static void free_of_a_moved_descriptor(struct kunit *test, const char *place,
-				       struct kmheap_cache *cache)
-{
-	void *p = one_left_of_a_span(test, 2), *q;
-	struct recycle r = {
-		.test = test, .s = span(p), .base = span(p)->base, .p = p, .cache = cache,
-	};
-	struct kmheap *heap = kmh_kunit_heap(test);
-	struct kmh_report report;
-
-	grow(test, 4);
-	kmh_kunit_at(test, place, free_and_move, &r);
-	kmheap_free(p);
-	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed(place));
-	KUNIT_ASSERT_TRUE(test, r.again);
-	KUNIT_ASSERT_NE(test, r.s->base, r.base);
-	KUNIT_ASSERT_PTR_EQ(test, span(p), r.under);
-	report = kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
-	KUNIT_EXPECT_EQ(test, report.addr, (unsigned long)p);
-	KUNIT_EXPECT_EQ(test, magazine_len(test), 0U);
-	KUNIT_EXPECT_EQ(test, kmh_kunit_live(r.s, NULL), NR_SLOTS);
-	KUNIT_EXPECT_EQ(test, r.s->w[0].free | atomic_long_read(&r.s->w[0].remote), 0UL);
-	KUNIT_EXPECT_EQ(test, kmh_kunit_live(r.under, NULL), (unsigned int)r.under->nelems);
-	kmh_kunit_expect_conserved(test, heap);
-
-	/* The client frees it as if nothing had happened. */
-	q = (void *)kmh_mspan_slot_addr(r.s, 2);
-	if (cache)
-		kmheap_cache_free(cache, q);
-	else
-		kmheap_free(q);
-	kmh_kunit_no_reports(test);
-	kmh_kunit_look_again(heap);
-	expect_out(test, q);
-	end_span(test, r.s);
-	end_span(test, r.under);
-	kmh_kunit_no_reports(test);
-}
-
-static void free_of_a_moved_descriptor_before_the_claim(struct kunit *test)
-{
-	free_of_a_moved_descriptor(test, "free: before the claim", NULL);
-}
-
-static void free_of_a_moved_descriptor_before_the_exchange(struct kunit *test)
-{
-	free_of_a_moved_descriptor(test, "first free of a span: before the exchange", NULL);
-}
-
-static void free_of_a_moved_descriptor_past_the_magazine(struct kunit *test)
-{
-	kmh_kunit_no_magazines(kmh_kunit_heap(test));
-	free_of_a_moved_descriptor(test, "free: before the claim", NULL);
-}
-
-static void free_of_a_moved_descriptor_leaves_an_object_its_cache(struct kunit *test)
-{
-	struct kmheap_cache_args args = { .name = "innocent", .size = BYTES };
-	struct kmheap_cache *cache = kmheap_cache_create(kmh_kunit_heap(test), &args);
-
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, cache);
-	free_of_a_moved_descriptor(test, "free: before the claim", cache);
-	kmheap_cache_destroy(cache);
-}
-
 static void free_and_change_heaps(void *arg)
 {
 	struct recycle *r = arg;
@@ -315,9 +157,11 @@ static void free_and_change_heaps(void *arg)
 }
 
 /*
- * The same, and the span is at the same address, of the same class, and of another heap, whose
- * objects do not belong into this one's magazine. An arena that goes from one heap to another takes
- * more than a grace period, so the case writes the other heap itself.
+ * Before a free claims its object another one frees it, and the descriptor becomes a span at the
+ * same address, of the same class, and of another heap, whose objects do not belong into this one's
+ * magazine. The claim lets the object go as it was (recycle_claim_kunit.c has other spans). An
+ * arena that goes from one heap to another takes more than a grace period, so the case writes the
+ * other heap itself.
  */
 static void free_of_another_heap_s_object(struct kunit *test)
 {
@@ -686,10 +530,6 @@ static struct kunit_case recycle_cases[] = {
 	KUNIT_CASE(free_of_another_life_frees_another_object),
 	KUNIT_CASE(free_of_another_life_finds_a_free_slot),
 	KUNIT_CASE(free_of_another_life_is_known_at_once),
-	KUNIT_CASE(free_of_a_moved_descriptor_before_the_claim),
-	KUNIT_CASE(free_of_a_moved_descriptor_before_the_exchange),
-	KUNIT_CASE(free_of_a_moved_descriptor_past_the_magazine),
-	KUNIT_CASE(free_of_a_moved_descriptor_leaves_an_object_its_cache),
 	KUNIT_CASE(free_of_another_heap_s_object),
 	KUNIT_CASE(free_that_comes_too_late_knows_the_class),
 	KUNIT_CASE(bulk_leaves_a_span_after_a_run),

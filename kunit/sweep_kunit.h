@@ -124,7 +124,7 @@ static inline int defer_slot(struct kmh_mspan *s, unsigned int slot)
 	int res;
 
 	preempt_disable();
-	res = kmh_mspan_defer(s, slot);
+	res = kmh_mspan_defer(s, slot, kmh_mspan_slot_addr(s, slot));
 	preempt_enable();
 	return res;
 }

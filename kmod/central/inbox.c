@@ -17,6 +17,7 @@
 #include "base/lock.h"
 #include "central/unswept.h"
 #include "heap.h"
+#include "span/slot.h"
 
 /* The inbox of @cpu for @c; NULL where the CPU has none, or allocates from another mcentral. */
 static struct kmh_inbox *kmh_inbox_of(struct kmh_mcentral *c, unsigned int cpu)
@@ -93,13 +94,16 @@ static enum kmh_free_result kmh_mspan_add_remote(struct kmh_mspan *s, unsigned i
 }
 
 /*
- * Free a slot, below nelems, without the section. Never waits, never fails. Context: any;
- * preemption off. Return: KMH_FREE_DOUBLE when the slot was not live.
+ * Free the object at @addr, in a slot below nelems, without the section. Never waits, never fails.
+ * Context: any; preemption off. Return: KMH_FREE_DOUBLE when it was not live.
  */
-enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot)
+enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot,
+					   unsigned long addr)
 {
-	if (unlikely(!kmh_slot_claim(s, slot, KMH_CELL_OUT)))
+	kmh_test_point("free: nested, before the claim");
+	if (unlikely(!kmh_slot_claim_at(s, slot, addr, KMH_CELL_OUT)))
 		return KMH_FREE_DOUBLE;
+	kmh_slot_dead(s, addr);
 	return kmh_mspan_add_remote(s, slot);
 }
 

@@ -29,7 +29,8 @@ static inline bool kmh_inbox_empty(const struct kmh_inbox *in)
 /* Inboxes of other CPUs that a refill looks into, with the lock held. */
 #define KMH_STEAL_CPUS		16U
 
-enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot);
+enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot,
+					   unsigned long addr);
 enum kmh_free_result kmh_mspan_free_waiting(struct kmh_mspan *s, unsigned int block);
 enum kmh_free_result kmh_mspan_release_special(struct kmh_mspan *s, unsigned int slot);
 void kmh_inbox_announce(struct kmh_mspan *s);

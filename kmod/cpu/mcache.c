@@ -16,6 +16,7 @@
 #include "cpu/tiny.h"
 #include "cpu/watch.h"
 #include "heap.h"
+#include "span/slot.h"
 
 /* Make a word of the cached span the window of class @c, whose window is empty. */
 static void kmh_mcslot_set_word(struct kmh_mcslot *c, unsigned int word)
@@ -289,9 +290,10 @@ static bool kmh_mcache_may_keep(struct kmh_mcache *mc, struct kmh_mspan *s)
 
 /*
  * Free a slot when kmh_mcslot_put() cannot: past the magazine, or into it once it has room. The
- * claim comes first, as the slot keeps the span from then on: to make room takes a while, and after
- * another free of the object the descriptor may be another span's. In the section. Return:
- * KMH_FREE_DOUBLE, and nothing done, when the object was not live.
+ * claim comes first, as the slot keeps the span from then on: to make room takes a while, and so
+ * does a wipe, and after another free of the object the descriptor may be another span's. What
+ * comes meanwhile, in an interrupt, goes past the mcache. In the section. Return: KMH_FREE_DOUBLE,
+ * and nothing done, when the object was not live.
  */
 enum kmh_free_result kmh_mcache_free_slow(struct kmh_mcache *mc, struct kmh_mspan *s,
 					  unsigned long slot, unsigned long addr)
@@ -305,9 +307,10 @@ enum kmh_free_result kmh_mcache_free_slow(struct kmh_mcache *mc, struct kmh_mspa
 	if (unlikely(!kmh_cell_live(was)))
 		return KMH_FREE_DOUBLE;
 	if (unlikely(kmh_mspan_slot_addr(s, slot) != addr || READ_ONCE(s->heap) != mc->heap)) {
-		cmpxchg(&s->cell[slot], cell, was);	/* another span's by now */
+		kmh_slot_unclaim(s, slot, cell, was);	/* another span's by now */
 		return KMH_FREE_DOUBLE;
 	}
+	kmh_slot_dead(s, addr);
 	c = kmh_mcache_slot(mc, s);
 	if (keep && kmh_watched(mc))
 		kmh_watch_open(mc, c - mc->slot);
@@ -324,18 +327,18 @@ enum kmh_free_result kmh_mcache_free_slow(struct kmh_mcache *mc, struct kmh_mspa
 }
 
 /*
- * Free one slot, below nelems, of a small or tiny span. Context: any; preemption off. Return:
- * KMH_FREE_DOUBLE, and nothing done, when the slot was not live.
+ * Free the object at @addr, in a slot below nelems of a small or tiny span. Context: any;
+ * preemption off. Return: KMH_FREE_DOUBLE, and nothing done, when it was not live.
  */
-enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot)
+enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot, unsigned long addr)
 {
 	struct kmh_mcache *mc = kmh_this_cpu_ptr(s->mcache, kmh_this_cpu_offset());
 	enum kmh_free_result res;
 
 	kmh_assert_pinned();
 	if (!kmh_mcache_enter(mc))
-		return kmh_mspan_free_remote(s, slot);
-	res = kmh_mcache_free_slow(mc, s, slot, kmh_mspan_slot_addr(s, slot));
+		return kmh_mspan_free_remote(s, slot, addr);
+	res = kmh_mcache_free_slow(mc, s, slot, addr);
 	kmh_mcache_leave(mc);
 	return res;
 }

@@ -220,7 +220,7 @@ enum kmh_free_result kmh_mcache_free_slow(struct kmh_mcache *mc, struct kmh_mspa
 /* Spans that a refill takes at most: one to allocate from, the others to spare. */
 #define KMH_REFILL_SPANS	4U
 
-enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot);
+enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot, unsigned long addr);
 void kmh_mcache_walk_spans(struct kmh_mcache *mc, void (*fn)(struct kmh_mspan *s));
 int kmh_mcache_init(struct kmheap *heap);
 int kmh_mcaches_make(struct kmheap *heap, gfp_t gfp);

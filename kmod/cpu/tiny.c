@@ -71,10 +71,12 @@ static unsigned int kmh_tiny_clear(atomic_t *tiny, unsigned int block, unsigned 
  */
 static enum kmh_free_result kmh_tiny_free_block(struct kmh_mspan *s, unsigned int block,
 						enum kmh_free_result (*free)(struct kmh_mspan *s,
-									     unsigned int slot))
+									     unsigned int slot,
+									     unsigned long addr))
 {
-	return unlikely(kmh_mspan_slot_waits(s, block)) ? kmh_mspan_free_waiting(s, block) :
-							  free(s, block);
+	if (unlikely(kmh_mspan_slot_waits(s, block)))
+		return kmh_mspan_free_waiting(s, block);
+	return free(s, block, kmh_mspan_slot_addr(s, block));
 }
 
 /*

@@ -177,18 +177,42 @@ static __always_inline bool kmh_run_live(const u8 *cell, unsigned int n)
 }
 
 /*
- * Free a run of slots of one word, in the section of @mc. A span that @mc does not own may be
- * another one afterwards, so *@span is the sentinel then. Return: how many are done; 0 when the
- * first one is not live.
+ * Free a run of slots of one word, the first ones of @p, all of which were LIVE a moment ago: they
+ * go straight to their span. As in kmh_slot_claim_at(), only what has been claimed is known to be
+ * these objects. What is of a cache, or sampled, by now is another object, and is not claimed. In
+ * the section of @mc. Return: how many are done; 0, and nothing done, when the span was another.
+ */
+static noinline unsigned int kmh_free_whole_run(struct kmh_mspan *s, unsigned long slot,
+						unsigned int n, void **p, struct kmh_mcache *mc)
+{
+	unsigned long run = kmh_run_mask(slot % KMH_WORD_SLOTS, n), freed;
+	unsigned int word = slot / KMH_WORD_SLOTS;
+
+	kmh_test_point("bulk free: before the claim");
+	freed = kmh_cells_move(s, word, run, KMH_CELL_LIVE, KMH_CELL_OUT);
+	if (unlikely(kmh_mspan_slot_addr(s, slot) != (unsigned long)p[0] ||
+		     kmh_mspan_slot_addr(s, slot + n - 1) != (unsigned long)p[n - 1] ||
+		     READ_ONCE(s->heap) != mc->heap)) {
+		kmh_cells_move(s, word, freed, KMH_CELL_OUT, KMH_CELL_LIVE);
+		return 0;
+	}
+	kmh_misuse_twice_slots(s, word, run & ~freed);
+	if (likely(freed))
+		kmh_mcache_give(mc, s, word, freed);
+	return n;
+}
+
+/*
+ * Free a run of slots of one word, the first ones of @p, in the section of @mc. A span that @mc
+ * does not own may be another one afterwards, so *@span is the sentinel then. Return: how many are
+ * done; 0 when the first one is not live.
  */
 static __always_inline unsigned int kmh_free_run(struct kmh_mspan **span, unsigned long slot,
-						 unsigned int n, unsigned long addr,
-						 struct kmh_mcache *mc)
+						 unsigned int n, void **p, struct kmh_mcache *mc)
 {
-	unsigned int word = slot / KMH_WORD_SLOTS;
+	unsigned long addr = (unsigned long)p[0];
 	struct kmh_mspan *s = *span;
 	u8 *cell = &s->cell[slot];
-	unsigned long run, freed;
 
 	if (n < KMH_BULK_RUN || unlikely(!kmh_run_live(cell, n))) {
 		if (unlikely(!kmh_slot_live(s, slot)))
@@ -199,14 +223,10 @@ static __always_inline unsigned int kmh_free_run(struct kmh_mspan **span, unsign
 		*span = &kmh_span_none;
 		return kmh_mcache_free_slow(mc, s, slot, addr) == KMH_FREE_OK;
 	}
-	run = kmh_run_mask(slot % KMH_WORD_SLOTS, n);
-	freed = kmh_cells_free(s, word, run);
-	kmh_misuse_twice_slots(s, word, run & ~freed);
+	/* Who owns a span is written in the owner's section only. */
 	if (READ_ONCE(s->owner) != mc)
 		*span = &kmh_span_none;
-	if (likely(freed))
-		kmh_mcache_give(mc, s, word, freed);
-	return n;
+	return kmh_free_whole_run(s, slot, n, p, mc);
 }
 
 /*
@@ -230,7 +250,7 @@ static unsigned int kmh_free_batch(unsigned int n, void **p, unsigned long ip)
 		if (unlikely(!mc))
 			break;
 		run = kmh_run_length(s, slot, n - done, p + done);
-		run = kmh_free_run(&s, slot, run, (unsigned long)p[done], mc);
+		run = kmh_free_run(&s, slot, run, p + done, mc);
 		if (unlikely(!run)) {
 			kmh_mcache_leave(mc);
 			kmh_free_doubled_unpin((unsigned long)p[done], ip);

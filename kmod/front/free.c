@@ -19,28 +19,36 @@
 #include "span/slot.h"
 
 /*
- * An object with a finalizer stays as it is until that has run: its slot is the special's, and
- * the worker wipes it. A weak handle may be destroyed at any moment, and with it
- * the special that keeps the slot, so its object is wiped before the claim, like an object
- * without a special. Objects that a collection may find dead are claimed with an exchange, as the
- * sweep claims them too.
+ * Free an object that has a special. With a finalizer it stays as it is until that has run: its
+ * slot is the special's, and the worker wipes it. A weak handle may be destroyed at any moment, and
+ * with it the special; but what is claimed is ours until kmh_special_die() has told the special.
+ */
+static enum kmh_free_result kmh_free_special(struct kmh_mspan *s, unsigned long addr,
+					     unsigned int slot)
+{
+	kmh_test_point("claim of an object with a special");
+	if (!kmh_slot_claim_at(s, slot, addr, KMH_CELL_SPECIAL))
+		return KMH_FREE_DOUBLE;
+	if (!kmh_special_finalizes(s, addr))
+		kmh_slot_dead(s, addr);
+	return kmh_special_die(s, addr) ? KMH_FREE_OK : kmh_mspan_release_special(s, slot);
+}
+
+/*
+ * The object is wiped by whoever claims it, and after the claim: before, another free may be first,
+ * and what is at @addr by now somebody else's. Objects that a collection may find dead are claimed
+ * with an exchange, as the sweep claims them too.
  */
 static enum kmh_free_result kmh_free_small(struct kmh_mspan *s, unsigned long addr,
 					   const struct kmh_where *at)
 {
 	bool special = unlikely(READ_ONCE(s->nspecials)) && kmh_special_exists(s, addr);
 
-	if (!special || !kmh_special_finalizes(s, addr))
-		kmh_slot_dead(s, addr);
-	if (special) {
-		kmh_test_point("claim of an object with a special");
-		if (!kmh_slot_claim(s, at->slot, KMH_CELL_SPECIAL))
-			return KMH_FREE_DOUBLE;
-		return kmh_special_die(s, addr) ? KMH_FREE_OK :
-						  kmh_mspan_release_special(s, at->slot);
-	}
-	return kmh_heap_collected(s->heap) ? kmh_mspan_free_remote(s, at->slot) :
-					     kmh_free_slot(s, at->slot);
+	kmh_test_point("free: slow, before the claim");
+	if (special)
+		return kmh_free_special(s, addr, at->slot);
+	return kmh_heap_collected(s->heap) ? kmh_mspan_free_remote(s, at->slot, addr) :
+					     kmh_free_slot(s, at->slot, addr);
 }
 
 /*
@@ -142,7 +150,7 @@ static noinline void kmh_free_slow_unpin(unsigned long addr, struct kmh_mspan *s
 static noinline void kmh_free_nested_unpin(struct kmh_mspan *s, unsigned long slot,
 					   unsigned long addr, unsigned long ip)
 {
-	if (unlikely(kmh_mspan_free_remote(s, slot) != KMH_FREE_OK))
+	if (unlikely(kmh_mspan_free_remote(s, slot, addr) != KMH_FREE_OK))
 		kmh_free_doubled_unpin(addr, ip);
 	else
 		preempt_enable();

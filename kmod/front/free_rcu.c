@@ -41,7 +41,7 @@ noinline void kmh_free_rcu_slow_unpin(struct kmh_mspan *s, unsigned long addr, u
 		res = kmh_tiny_defer(s, addr, at.slot);
 		break;
 	case KMH_SPAN_SMALL:
-		res = kmh_mspan_defer(s, at.slot);
+		res = kmh_mspan_defer(s, at.slot, addr);
 		break;
 	default:	/* another free was first */
 		break;
@@ -50,6 +50,14 @@ noinline void kmh_free_rcu_slow_unpin(struct kmh_mspan *s, unsigned long addr, u
 		preempt_enable();
 	else
 		kmh_free_doubled_unpin(addr, ip);
+}
+
+/* What has been claimed, and was @was, is not the object at @addr. Context: as above. */
+static noinline void kmh_free_rcu_moved_unpin(struct kmh_mspan *s, unsigned long slot, u8 was,
+					      unsigned long addr, unsigned long ip)
+{
+	kmh_slot_unclaim(s, slot, KMH_CELL_WAITS, was);
+	kmh_free_doubled_unpin(addr, ip);
 }
 
 /* Defer the slot of @addr, whose deferred bit of @gen is set. Context: as above. */
@@ -113,6 +121,7 @@ void kmheap_free_rcu(const void *p)
 	unsigned long addr = (unsigned long)p, slot, cpu, gen, uncounted;
 	const unsigned long *now;
 	struct kmh_mspan *s;
+	u8 was;
 
 	preempt_disable();
 	cpu = kmh_this_cpu_offset();
@@ -121,9 +130,15 @@ void kmheap_free_rcu(const void *p)
 		kmh_free_rcu_slow_unpin(s, addr, _RET_IP_);
 		return;
 	}
+	kmh_test_point("free_rcu: before the claim");
 	/* From here on this is kmh_mspan_defer(), with every rare way a tail call. */
-	if (unlikely(!kmh_slot_claim(s, slot, KMH_CELL_WAITS))) {
+	was = kmh_slot_claim_from(s, slot, KMH_CELL_WAITS);
+	if (unlikely(!kmh_cell_live(was))) {
 		kmh_free_doubled_unpin(addr, _RET_IP_);
+		return;
+	}
+	if (unlikely(kmh_mspan_slot_addr(s, slot) != addr)) {
+		kmh_free_rcu_moved_unpin(s, slot, was, addr, _RET_IP_);
 		return;
 	}
 	kmh_test_point("free_rcu: between the claim and the bit");

@@ -157,6 +157,37 @@ noinline u8 kmh_slot_claim_marked(struct kmh_mspan *s, unsigned long slot, u8 ce
 	return was & ~KMH_CELL_SAMPLED;
 }
 
+/*
+ * What has been claimed for @cell, and was @was, is not what the claim was for: the descriptor had
+ * become another span. The object is its client's again, unless that has freed it with a plain
+ * store meanwhile. Any other free of it that comes in between finds it not live, and reports that.
+ * Context: any; preemption off.
+ */
+noinline void kmh_slot_unclaim(struct kmh_mspan *s, unsigned long slot, u8 cell, u8 was)
+{
+	kmh_assert_pinned();
+	cmpxchg(&s->cell[slot], cell, was);
+}
+
+/*
+ * Claim the object at @addr, which was slot @slot of @s when the caller looked. If another free was
+ * first the descriptor may be another span by now: what has been claimed keeps that from then on,
+ * so only now its address tells, and an innocent object is let go as it was. Nothing may be done to
+ * the object at @addr before. Context: any; preemption off. Return: false, and nothing done, when
+ * it was not live.
+ */
+bool kmh_slot_claim_at(struct kmh_mspan *s, unsigned long slot, unsigned long addr, u8 cell)
+{
+	u8 was = kmh_slot_claim_from(s, slot, cell);
+
+	if (unlikely(!kmh_cell_live(was)))
+		return false;
+	if (likely(kmh_mspan_slot_addr(s, slot) == addr))
+		return true;
+	kmh_slot_unclaim(s, slot, cell, was);
+	return false;
+}
+
 /* Has a folded span a slot to give? */
 bool kmh_mspan_has_avail(const struct kmh_mspan *s)
 {

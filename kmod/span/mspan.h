@@ -203,6 +203,8 @@ unsigned long kmh_cells_live(const struct kmh_mspan *s, unsigned int word);
 unsigned long kmh_cells_free(struct kmh_mspan *s, unsigned int word, unsigned long mask);
 void kmh_mspan_unsample(struct kmh_mspan *s, unsigned long addr);
 u8 kmh_slot_claim_marked(struct kmh_mspan *s, unsigned long slot, u8 cell);
+void kmh_slot_unclaim(struct kmh_mspan *s, unsigned long slot, u8 cell, u8 was);
+bool kmh_slot_claim_at(struct kmh_mspan *s, unsigned long slot, unsigned long addr, u8 cell);
 void kmh_mspan_blacken(struct kmh_mspan *s);
 
 /* How many slots are in which state; at rest they add up to nelems. */
@@ -312,7 +314,10 @@ static __always_inline u8 kmh_slot_claim_from(struct kmh_mspan *s, unsigned long
 	return kmh_slot_claim_marked(s, slot, cell);
 }
 
-/* kmh_slot_claim_from() for callers to whom it is one whose the object was. */
+/*
+ * kmh_slot_claim_from() for callers to whom it is one whose the object was, and who keep the span:
+ * others have to look what they have claimed, see kmh_slot_claim_at().
+ */
 static __always_inline bool kmh_slot_claim(struct kmh_mspan *s, unsigned long slot, u8 cell)
 {
 	return kmh_cell_live(kmh_slot_claim_from(s, slot, cell));

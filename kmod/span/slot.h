@@ -15,7 +15,10 @@ static inline bool kmh_cell_keeps_type(const struct kmh_mspan *s, u8 cell)
 	       READ_ONCE(s->heap->caches.keep_type) & BIT(kmh_cell_cache(cell));
 }
 
-/* Nobody reads the object in slot @addr of a small span any more. Its slot is not free yet. */
+/*
+ * Nobody reads the object in slot @addr of a small span any more. The caller has claimed it, so
+ * that the slot keeps the span and its pages, and has not given it to anybody yet.
+ */
 static inline void kmh_slot_dead(const struct kmh_mspan *s, unsigned long addr)
 {
 	if (unlikely(READ_ONCE(s->state) == KMH_SPAN_GONE))

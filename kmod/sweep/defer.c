@@ -151,18 +151,19 @@ bool kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen)
 }
 
 /*
- * Free a slot of a small span after a grace period. The cell claims it, as for any free; the
- * deferred bit is the account that the sweep goes by. Context: any; preemption off. Return:
- * KMH_FREE_DOUBLE when the slot was not live.
+ * Free the object at @addr, in a slot of a small span, after a grace period. The cell claims it, as
+ * for any free; the deferred bit is the account that the sweep goes by. Context: any; preemption
+ * off. Return: KMH_FREE_DOUBLE when it was not live.
  */
-enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot)
+enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot, unsigned long addr)
 {
 	kmh_assert_pinned();
-	if (unlikely(!kmh_slot_claim(s, slot, KMH_CELL_WAITS)))
+	kmh_test_point("free_rcu: before the claim");
+	if (unlikely(!kmh_slot_claim_at(s, slot, addr, KMH_CELL_WAITS)))
 		return KMH_FREE_DOUBLE;
 	/* The bit may be left of an object that was deferred and freed at the same time. */
 	if (unlikely(kmh_defer_slot(s, slot, READ_ONCE(s->heap->defer.gen))))
-		kmh_misuse_twice(s->heap, kmh_mspan_slot_addr(s, slot), s->elemsize);
+		kmh_misuse_twice(s->heap, addr, s->elemsize);
 	return KMH_FREE_OK;
 }
 

@@ -56,7 +56,7 @@ static inline bool kmh_defer_filling(const struct kmh_defer *d)
 bool kmh_defer_slot(struct kmh_mspan *s, unsigned long slot, unsigned long gen);
 void kmh_defer_count_slow(struct kmheap *heap);
 void kmh_defer_wait(struct kmheap *heap, bool expedite);
-enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot);
+enum kmh_free_result kmh_mspan_defer(struct kmh_mspan *s, unsigned int slot, unsigned long addr);
 enum kmh_free_result kmh_tiny_defer(struct kmh_mspan *s, unsigned long addr, unsigned int block);
 void kmh_defer_large(struct kmh_mspan *s);
 size_t kmh_defer_limit(const struct kmheap *heap);
