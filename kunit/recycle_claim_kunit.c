@@ -4,6 +4,7 @@
  * Between the look before and the claim another free is first, the descriptor becomes another span,
  * and the pages somebody else's.
  */
+#include <linux/delay.h>
 #include <linux/mm.h>
 
 #include "recycle_kunit.h"
@@ -292,11 +293,88 @@ static void wipe_does_not_hit_the_kernel(struct kunit *test)
 	kmheap_destroy(ret.heap);
 }
 
+/* ---- the last special of a span goes */
+
+struct fast_again {
+	struct recycle r;
+	struct kmheap_weak *weak;
+	bool begun, done;
+};
+
+/* In the middle, on its CPU: as long as the other thread gets on. */
+static void let_the_span_go(void *arg)
+{
+	struct fast_again *fast = arg;
+	unsigned int i;
+
+	WRITE_ONCE(fast->begun, true);
+	for (i = 0; i < 500 && !READ_ONCE(fast->done); i++)
+		mdelay(1);
+}
+
+static void free_and_recycle_it(struct fast_again *fast)
+{
+	struct recycle *r = &fast->r;
+
+	preempt_disable();
+	kmheap_free(r->p);
+	kmh_kunit_look_again(r->heap);
+	preempt_enable();
+	fold_span(r->test, r->s);
+	kmh_mheap_drain_pending(&node(r->test)->mheap);
+	preempt_disable();
+	r->again = full_span(r) == r->s;
+	preempt_enable();
+}
+
+static void end_the_special(void *arg, unsigned int i)
+{
+	struct fast_again *fast = arg;
+
+	if (i) {
+		while (!READ_ONCE(fast->begun))
+			cond_resched();
+		free_and_recycle_it(fast);
+		WRITE_ONCE(fast->done, true);
+	} else {
+		kmheap_weak_destroy(fast->weak);
+		WRITE_ONCE(fast->begun, true);	/* should the place not be passed */
+	}
+}
+
+/*
+ * When the last special leaves a span, another CPU may free the object at once, and the span go
+ * with it. What is left to write is not written into the descriptor's next life.
+ */
+static void special_leaves_nothing_behind(struct kunit *test)
+{
+	struct fast_again fast = {
+		.r = { .test = test, .heap = kmh_kunit_heap(test), .spanclass = SPANCLASS },
+	};
+	struct recycle *r = &fast.r;
+
+	r->p = one_left_of_a_span(test, 2);
+	r->s = span(r->p);
+	fast.weak = kmheap_weak_create(r->p);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fast.weak);
+	KUNIT_ASSERT_EQ(test, r->s->nspecials, 1);
+	grow(test, 4);
+	kmh_kunit_at_any(test, "special: fast again", let_the_span_go, &fast);
+	kmh_kunit_threads(test, 2, end_the_special, &fast);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("special: fast again"));
+	KUNIT_ASSERT_TRUE(test, r->again);
+	KUNIT_EXPECT_EQ(test, r->s->nspecials, 0);
+	KUNIT_EXPECT_EQ(test, r->s->nfast, kmh_mspan_fast_slots(r->s));
+	kmh_kunit_no_reports(test);
+	end_span(test, r->s);
+}
+
 static struct kunit_case recycle_claim_cases[] = {
 	KUNIT_CASE_PARAM(an_innocent_object_stays, way_gen_params),
 	KUNIT_CASE_PARAM(a_cache_keeps_an_innocent_object, way_gen_params),
 	KUNIT_CASE(wipe_does_not_come_too_late),
 	KUNIT_CASE(wipe_does_not_hit_the_kernel),
+	KUNIT_CASE(special_leaves_nothing_behind),
 	{ }
 };
 

@@ -16,6 +16,7 @@
 #include "base/backend.h"
 #include "base/budget.h"
 #include "base/kick.h"
+#include "base/lock.h"
 #include "heap.h"
 #include "pages/arena.h"
 #include "pages/held.h"
@@ -97,7 +98,27 @@ static unsigned long kmh_special_page(const struct kmh_mspan *s)
 }
 
 /*
- * The span has one special less. If its object was freed meanwhile, the slot is given to the span,
+ * The span has one special less. With the last one its objects are freed fast again, or without a
+ * look at specials, so from then on the object does not keep the span any more. The lock does, as
+ * no descriptor goes back without it: nothing is written into the span's next life.
+ */
+static void kmh_special_count_down(struct kmh_mspan *s, bool large)
+{
+	unsigned long flags;
+
+	kmh_wait_lock_irqsave(&s->mheap->lock, flags);
+	if (s->nspecials == 1) {
+		clear_bit(kmh_special_page(s), s->arena->page_specials);
+		if (!large)
+			WRITE_ONCE(s->nfast, kmh_mspan_fast_slots(s));
+		kmh_test_point("special: fast again");
+	}
+	WRITE_ONCE(s->nspecials, s->nspecials - 1);
+	kmh_unlock_irqrestore(&s->mheap->lock, flags);
+}
+
+/*
+ * The special leaves its span. If its object was freed meanwhile, the slot is given to the span,
  * which may go away from there on.
  */
 static int kmh_special_count_out(struct kmh_special *sp)
@@ -107,12 +128,7 @@ static int kmh_special_count_out(struct kmh_special *sp)
 	int was;
 
 	preempt_disable();
-	if (s->nspecials == 1) {
-		clear_bit(kmh_special_page(s), s->arena->page_specials);
-		if (!large)
-			WRITE_ONCE(s->nfast, kmh_mspan_fast_slots(s));
-	}
-	WRITE_ONCE(s->nspecials, s->nspecials - 1);
+	kmh_special_count_down(s, large);
 	was = atomic_xchg(&sp->state, KMH_SPECIAL_DONE);
 	if (!large && was != KMH_SPECIAL_LEAVING &&
 	    kmh_mspan_release_special(s, (sp->addr - s->base) / s->elemsize) != KMH_FREE_OK)
