@@ -68,6 +68,8 @@ allocs() {
 	want_alloc alloc_packed 8 "$1"
 	want_alloc alloc_pages 24576 "$1"
 	want_alloc alloc_cache 112 "$1"
+	want_alloc alloc_cache_bulk 112 "$1"
+	want_alloc alloc_element 112 $((2 * $1))
 	want_alloc alloc_node 1024 "$1"
 	want_alloc alloc_moving 32 "$1"
 	want_alloc move 512 "$1"
@@ -82,6 +84,9 @@ frees() {
 	want_free free_task 8 "$1"
 	want_free free_pages 24576 "$1"
 	want_free free_cache 112 "$1"
+	want_free free_cache_bulk 112 "$1"
+	want_free free_element 112 "$1"
+	want_free free_element_sized 112 "$1"
 	want_free free_sensitive 1024 "$1"
 	want_free move 32 "$1"
 	want_free free_task 512 "$1"
@@ -153,7 +158,7 @@ check "a histogram by size" histogram
 
 # ---- beside a profile, and allocations that fail
 hits() {
-	echo "$((13 * $1)) hit"
+	echo "$((16 * $1)) hit"
 }
 beside_profile() {
 	echo 1 >"$heaps/after/profile_period_bytes" && switch 1 hit &&
@@ -164,7 +169,7 @@ check "beside an exact profile" beside_profile
 check "and when the profile ends" run 40 allocs frees rcu
 beside_failure() {
 	echo 1000000 >"$heaps/after/fail_nth" && run 40 allocs frees rcu &&
-		is fail_nth "$(cat "$heaps/after/fail_nth")" = $((1000000 - 13 * 40)) &&
+		is fail_nth "$(cat "$heaps/after/fail_nth")" = $((1000000 - 16 * 40)) &&
 		echo 0 >"$heaps/after/fail_nth" && run 40 allocs frees rcu
 }
 check "beside an allocation that is to fail, and after it" beside_failure

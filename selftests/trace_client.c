@@ -22,6 +22,7 @@
 
 static struct kmheap *trace_heap;
 static struct kmheap_cache *trace_cache;
+static struct kmheap_mempool_size trace_elements = { .bytes = 100 };
 static void *p[MOST_OBJECTS];
 static unsigned int n;			/* objects of each way */
 static unsigned int failed;
@@ -54,6 +55,7 @@ TRACE_ALLOC(large, kmheap_alloc(trace_heap, 50000 + i, GFP_KERNEL))
 TRACE_ALLOC(packed, kmheap_alloc_data(trace_heap, 8, GFP_KERNEL))
 TRACE_ALLOC(pages, kmheap_alloc_pages(trace_heap, 3, GFP_KERNEL))
 TRACE_ALLOC(cache, kmheap_cache_alloc(trace_cache, GFP_KERNEL))
+TRACE_ALLOC(element, kmheap_mempool_alloc(GFP_KERNEL, trace_cache))
 TRACE_ALLOC(node, kmheap_alloc_node(trace_heap, 1000, GFP_KERNEL, numa_mem_id()))
 TRACE_ALLOC(moving, kmheap_alloc(trace_heap, 32, GFP_KERNEL))
 
@@ -64,6 +66,8 @@ TRACE_FREE(sized, 0, kmheap_free_sized(p[i], 200))
 TRACE_FREE(waiting, 0, kmheap_free_rcu(p[i]))
 TRACE_FREE(pages, 0, kmheap_free_pages(p[i], 3))
 TRACE_FREE(cache, 0, kmheap_cache_free(trace_cache, p[i]))
+TRACE_FREE(element, 0, kmheap_mempool_free(p[i], trace_cache))
+TRACE_FREE(element_sized, 0, kmheap_mempool_free_sized(p[i], &trace_elements))
 TRACE_FREE(sensitive, 0, kmheap_free_sensitive(p[i]))
 
 static noinline void trace_move(void)
@@ -84,6 +88,17 @@ static noinline void trace_alloc_bulk(void)
 static noinline void trace_free_bulk(void)
 {
 	kmheap_free_bulk(n, p);
+	barrier();
+}
+
+static noinline void trace_alloc_cache_bulk(void)
+{
+	failed += kmheap_cache_alloc_bulk(trace_cache, GFP_KERNEL, n, p) != n;
+}
+
+static noinline void trace_free_cache_bulk(void)
+{
+	kmheap_cache_free_bulk(trace_cache, n, p);
 	barrier();
 }
 
@@ -177,6 +192,12 @@ static int trace_run(char *args)
 	trace_free_pages();
 	trace_alloc_cache();
 	trace_free_cache();
+	trace_alloc_cache_bulk();
+	trace_free_cache_bulk();
+	trace_alloc_element();
+	trace_free_element();
+	trace_alloc_element();
+	trace_free_element_sized();
 	trace_alloc_node();
 	trace_free_sensitive();
 	trace_alloc_moving();

@@ -389,12 +389,12 @@ EXPORT_SYMBOL_GPL(kmheap_cache_free_rcu);
  * @n: how many.
  * @p: the objects; NULL entries are skipped.
  *
- * Context: Any, NMI included.
+ * Context: Any, NMI included; as for kmheap_cache_free().
  */
 void kmheap_cache_free_bulk(struct kmheap_cache *cache, size_t n, void **p)
 {
 	while (n--)
-		kmheap_cache_free(cache, *p++);
+		kmh_cache_free_one(cache, *p++, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(kmheap_cache_free_bulk);
 
@@ -442,7 +442,7 @@ EXPORT_SYMBOL_GPL(kmheap_mempool_alloc);
  */
 void kmheap_mempool_free(void *p, void *cache)
 {
-	kmheap_cache_free(cache, p);
+	kmh_cache_free_one(cache, p, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(kmheap_mempool_free);
 
@@ -476,7 +476,7 @@ void kmheap_mempool_free_sized(void *p, void *of)
 {
 	const struct kmheap_mempool_size *size = of;
 
-	kmheap_free_sized_any(p, size->bytes);
+	kmh_free_sized_one(p, size->bytes, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(kmheap_mempool_free_sized);
 

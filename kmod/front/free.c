@@ -237,7 +237,7 @@ static __always_inline void kmh_free_at_unpin(struct kmh_mspan *s, unsigned long
 	OPTIMIZER_HIDE_VAR(cell);	/* computed once: the magazine gets it, too */
 	if (unlikely(!kmh_mcache_enter(mc))) {
 		if (cache)
-			kmh_cache_free_slow_unpin(cache, addr, _RET_IP_);
+			kmh_cache_free_slow_unpin(cache, addr, ip ?: _RET_IP_);
 		else
 			kmh_free_nested_unpin(s, slot, addr, ip ?: _RET_IP_);
 		return;
@@ -245,7 +245,7 @@ static __always_inline void kmh_free_at_unpin(struct kmh_mspan *s, unsigned long
 	/* Another free of the object may be writing it: see magazine.c. */
 	if (unlikely(data_race(*cell) != live)) {
 		if (cache)
-			kmh_cache_free_slow_leave_unpin(mc, cache, addr, _RET_IP_);
+			kmh_cache_free_slow_leave_unpin(mc, cache, addr, ip ?: _RET_IP_);
 		else
 			kmh_free_unlive_leave_unpin(mc, addr, ip ?: _RET_IP_);
 		return;
@@ -302,18 +302,9 @@ void kmheap_free(const void *p)
 }
 EXPORT_SYMBOL_GPL(kmheap_free);
 
-/**
- * kmheap_cache_free() - give an object back to its cache
- * @cache: the cache that it is of.
- * @p: the object; NULL does nothing.
- *
- * An object of another cache, or of none, is reported and stays as it was; so is whatever
- * kmheap_free() reports. An object of a cache with KMHEAP_CACHE_TYPESAFE_BY_RCU waits for a grace
- * period, as with kmheap_cache_free_rcu().
- *
- * Context: Any, NMI included. Never waits, never allocates.
- */
-void kmheap_cache_free(struct kmheap_cache *cache, const void *p)
+/* kmheap_cache_free() for the caller @ip; 0: our own caller. */
+static __always_inline void kmh_cache_free(struct kmheap_cache *cache, const void *p,
+					   unsigned long ip)
 {
 	unsigned long addr = (unsigned long)p, slot, cpu;
 	struct kmh_mspan *s;
@@ -324,11 +315,33 @@ void kmheap_cache_free(struct kmheap_cache *cache, const void *p)
 	s = kmh_span_of(addr);
 	if (unlikely(!kmh_mspan_slot_at(s, addr, &slot) || s->mcache != READ_ONCE(cache->mcache) ||
 		     READ_ONCE(cache->careful_free)))
-		kmh_cache_free_slow_unpin(cache, addr, _RET_IP_);
+		kmh_cache_free_slow_unpin(cache, addr, ip ?: _RET_IP_);
 	else
-		kmh_free_at_unpin(s, slot, addr, cpu, cache, 0);
+		kmh_free_at_unpin(s, slot, addr, cpu, cache, ip);
+}
+
+/**
+ * kmheap_cache_free() - give an object back to its cache
+ * @cache: the cache that it is of.
+ * @p: the object; NULL does nothing.
+ *
+ * An object of another cache, or of none, is reported and stays as it was; so is whatever
+ * kmheap_free() reports. An object of a cache with KMHEAP_CACHE_TYPESAFE_BY_RCU waits for a grace
+ * period, as with kmheap_cache_free_rcu(), and RCU has to be watching.
+ *
+ * Context: Any, NMI included. Never waits, never allocates.
+ */
+void kmheap_cache_free(struct kmheap_cache *cache, const void *p)
+{
+	kmh_cache_free(cache, p, 0);
 }
 EXPORT_SYMBOL_GPL(kmheap_cache_free);
+
+/* kmheap_cache_free() for callers in this module, whom no client knows: for the caller @ip. */
+noinline void kmh_cache_free_one(struct kmheap_cache *cache, const void *p, unsigned long ip)
+{
+	kmh_cache_free(cache, p, ip);
+}
 
 /*
  * Is @bytes a size that the object at @at may have been allocated with? A small object tells its
@@ -400,8 +413,8 @@ void kmheap_free_class(const void *p, u32 sizes)
 }
 EXPORT_SYMBOL_GPL(kmheap_free_class);
 
-/* What kmheap_free_sized() becomes for a size that is not constant, or too large. */
-void kmheap_free_sized_any(const void *p, size_t size)
+/* kmheap_free_sized_any() for the caller @ip; 0: our own caller. */
+static __always_inline void kmh_free_sized(const void *p, size_t size, unsigned long ip)
 {
 	unsigned long addr = (unsigned long)p, slot, cpu;
 	struct kmh_mspan *s;
@@ -413,11 +426,23 @@ void kmheap_free_sized_any(const void *p, size_t size)
 	if (unlikely(size - 1 >= KMHEAP_MAX_SMALL ||
 		     kmh_size_to_class(size) != kmh_spanclass_class(s->spanclass) ||
 		     !kmh_mspan_slot_at(s, addr, &slot)))
-		kmh_free_sized_slow_unpin(addr, s, size, _RET_IP_);
+		kmh_free_sized_slow_unpin(addr, s, size, ip ?: _RET_IP_);
 	else
-		kmh_free_at_unpin(s, slot, addr, cpu, NULL, 0);
+		kmh_free_at_unpin(s, slot, addr, cpu, NULL, ip);
+}
+
+/* What kmheap_free_sized() becomes for a size that is not constant, or too large. */
+void kmheap_free_sized_any(const void *p, size_t size)
+{
+	kmh_free_sized(p, size, 0);
 }
 EXPORT_SYMBOL_GPL(kmheap_free_sized_any);
+
+/* As kmh_cache_free_one(), for objects of no cache. */
+noinline void kmh_free_sized_one(const void *p, size_t size, unsigned long ip)
+{
+	kmh_free_sized(p, size, ip);
+}
 
 /**
  * kmheap_free_sensitive() - wipe an object, then free it

@@ -44,6 +44,8 @@ void kmh_free_located_unpin(struct kmh_mspan *s, unsigned long addr, const struc
 void kmh_free_rcu_slow_unpin(struct kmh_mspan *s, unsigned long addr, unsigned long ip);
 void kmh_free_doubled_unpin(unsigned long addr, unsigned long ip);
 void kmh_free_one(const void *p, unsigned long ip);
+void kmh_cache_free_one(struct kmheap_cache *cache, const void *p, unsigned long ip);
+void kmh_free_sized_one(const void *p, size_t size, unsigned long ip);
 
 void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where *at);
 void kmh_misuse_doubled(unsigned long addr, const struct kmh_mspan *s, const struct kmh_where *at,
