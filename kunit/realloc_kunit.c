@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit: kmheap_realloc(). */
+/* KUnit: kmheap_realloc(), and copies. */
 #include <linux/string.h>
 
 #include "kunit_util.h"
@@ -251,6 +251,26 @@ static void realloc_bad_pointer_is_reported(struct kunit *test)
 	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
 }
 
+/* ---- strings */
+
+static void lengthen(void *text)
+{
+	strscpy(text, "longer", 8);
+}
+
+/* A copy ends where its string ended when that was measured. */
+static void copy_of_a_string_that_changes(struct kunit *test)
+{
+	char text[8] = "abc", *s;
+
+	kmh_kunit_at(test, "strdup: before the copy", lengthen, text);
+	s = kmheap_strdup(kmh_kunit_heap(test), text, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("strdup: before the copy"));
+	KUNIT_EXPECT_EQ(test, memcmp(s, "lon", 4), 0);
+	kmheap_free(s);
+}
+
 static struct kunit_case realloc_cases[] = {
 	KUNIT_CASE(realloc_keeps_contents),
 	KUNIT_CASE(realloc_data_stays_data),
@@ -261,6 +281,7 @@ static struct kunit_case realloc_cases[] = {
 	KUNIT_CASE(realloc_moves_no_side_data),
 	KUNIT_CASE(realloc_fails_and_keeps),
 	KUNIT_CASE(realloc_bad_pointer_is_reported),
+	KUNIT_CASE(copy_of_a_string_that_changes),
 	{ }
 };
 

@@ -545,8 +545,11 @@ char *kmheap_strdup_noprof(struct kmheap *heap, const char *s, gfp_t gfp)
 		return NULL;
 	len = strlen(s) + 1;
 	p = kmheap_alloc_data_noprof(heap, len, gfp & ~__GFP_ZERO);
-	if (p)
-		memcpy(p, s, len);
+	if (!p)
+		return NULL;
+	kmh_test_point("strdup: before the copy");
+	memcpy(p, s, len);
+	p[len - 1] = 0;		/* whatever becomes of @s meanwhile */
 	return p;
 }
 EXPORT_SYMBOL_GPL(kmheap_strdup_noprof);
