@@ -135,7 +135,8 @@ static noinline void kmh_free_slow_unpin(unsigned long addr, struct kmh_mspan *s
 		preempt_enable();
 		return;
 	}
-	if (kmh_free_keeps_type(s, addr, &at)) {
+	if (kmh_free_keeps_type(s, addr, &at) ||
+	    (kmh_heap_sanitized(s->heap) && kmh_sanitize_defers())) {
 		kmh_free_rcu_slow_unpin(s, addr, ip);
 		return;
 	}

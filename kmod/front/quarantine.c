@@ -223,7 +223,7 @@ static bool kmh_quarantine_push_locked(struct kmh_quarantine *q, struct kmh_mspa
 
 /*
  * Free an object of a sanitized heap, which is as kmh_may_free() has found it.
- * Context: any; preemption off, on at return.
+ * Context: any but where kmh_sanitize_defers(); preemption off, on at return.
  */
 void kmh_sanitize_free_unpin(struct kmh_mspan *s, unsigned long addr, const struct kmh_where *at,
 			     unsigned long ip)
@@ -234,10 +234,6 @@ void kmh_sanitize_free_unpin(struct kmh_mspan *s, unsigned long addr, const stru
 	unsigned long flags;
 	bool mine;
 
-	if (KMH_KMEMLEAK && in_nmi()) {
-		kmh_free_rcu_slow_unpin(s, addr, ip);
-		return;
-	}
 	/*
 	 * Collected objects are swept where they are, those with specials freed in another way.
 	 * Nothing is written into what user space may have mapped.

@@ -6,6 +6,7 @@
 #ifndef _KMHEAP_SANITIZE_H
 #define _KMHEAP_SANITIZE_H
 
+#include <linux/preempt.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
@@ -41,6 +42,12 @@ struct kmh_sanitize {
 #define KMH_KASAN_RESIZED	0xfe	/* KASAN_PAGE_REDZONE, and reported as such */
 
 extern bool kmh_sanitize_heaps;		/* heaps that are made from now on */
+
+/* Is a free of an object of a sanitized heap one after a grace period? See sanitize.c. */
+static inline bool kmh_sanitize_defers(void)
+{
+	return KMH_KMEMLEAK && in_nmi();
+}
 
 void kmh_sanitize_misuse(unsigned long addr);
 void kmh_sanitize_init(struct kmheap *heap);
