@@ -103,7 +103,7 @@ struct kmheap {
 	struct list_head lost;		/* freed by somebody else: lost_arena.c */
 	struct delayed_work leave;
 
-	struct list_head list;		/* kmh_heaps, or ended.c's; under kmh_heaps_mutex */
+	struct list_head list;		/* kmh_heaps, under its mutex, or ended.c's, likewise */
 
 	/* once no address leads to the heap: what goes a grace period later */
 	struct rcu_work end;

@@ -591,10 +591,10 @@ struct kmheap_cache *kmheap_cache_create_sized(struct kmheap *heap,
  * object of another cache is not freed by kmheap_cache_free(). kmheap_free() and
  * kmheap_free_rcu() free an object of any cache.
  *
- * With KMHEAP_CACHE_TYPESAFE_BY_RCU each free, kmheap_free() included, waits for a grace period:
- * who has found an object under rcu_read_lock() may look at it, and finds what it was when it was
- * freed, until rcu_read_unlock(). The memory is no other object before, not even one of the same
- * cache.
+ * With KMHEAP_CACHE_TYPESAFE_BY_RCU each free, kmheap_free() included, is a kmheap_free_rcu(), made
+ * where RCU is watching: who has found an object under rcu_read_lock() may look at it, and finds
+ * what it was when it was freed, until rcu_read_unlock(). The memory is no other object before, not
+ * even one of the same cache.
  *
  * Context: Process context; sleeps.
  * Return: the cache, or an ERR_PTR: -EINVAL, with a message, for a name, a size, an alignment or a

@@ -8,9 +8,10 @@
  * area, which is what a guard would be for. No guard keeps the arena from vfree(): see
  * lost_arena.c.
  *
- * A block is 2^order pages of the page allocator, in the direct map, that have been split: each has
- * a reference count of its own, and goes back by itself. A block begins at a multiple of its
- * length, and so does the longest run in it.
+ * A block is pages of the page allocator, in the direct map, that have been split: each has a
+ * reference count of its own, and goes back by itself. A block, and with it the longest run that it
+ * has, begins at a multiple of its length, or of the next power of two where its end went back to
+ * the kernel at once.
  */
 #include <linux/bitops.h>
 #include <linux/kasan.h>
@@ -314,8 +315,8 @@ unbook:
 }
 
 /*
- * Take an arena of @bytes in heap pages, a multiple of KMH_PAGE_SIZE, for a @block a power of two,
- * from the kernel. It is booked and in the arenas map, but in no list and no page allocator.
+ * Take an arena of @bytes in heap pages, a multiple of KMH_PAGE_SIZE, from the kernel. It is booked
+ * and in the arenas map, but in no list and no page allocator.
  *
  * Context: process context; sleeps, as @gfp must allow. Under a grow mutex. Return: the arena;
  * ERR_PTR(-EDQUOT) when a limit forbids it, ERR_PTR(-ENOMEM) when the kernel has not the memory.
