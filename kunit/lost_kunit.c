@@ -315,6 +315,91 @@ static void pages_go_back_unmarked(struct kunit *test)
 	put_page(page);
 }
 
+/*
+ * A client frees the arena, and it is found lost, while a large object in it is on its way. Then
+ * the object is in no way the heap's again: what is allocated next lies elsewhere.
+ */
+struct lost_meanwhile {
+	struct kmheap *heap;
+	void *p;			/* in the arena */
+	unsigned int found;
+};
+
+static void lose(void *arg)
+{
+	struct lost_meanwhile *l = arg;
+
+	vfree(l->p);
+	l->found = kmh_lost_find(l->heap, false);
+}
+
+static void lost_while_an_object_is_parked(struct kunit *test)
+{
+	struct lost_meanwhile l = { .heap = kmh_kunit_heap(test) };
+	struct where at;
+	struct mix m;
+	void *p;
+
+	kmh_kunit_no_worker(l.heap);
+	make(test, l.heap, &m);
+	at = m.at;
+	l.p = m.large;
+	kmh_kunit_at(test, "a large object is parked", lose, &l);
+	kmheap_free(m.large);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("a large object is parked"));
+	KUNIT_EXPECT_EQ(test, l.found, 1U);
+	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	KUNIT_EXPECT_EQ(test, (int)kmh_span_of((unsigned long)m.large)->state, (int)KMH_SPAN_GONE);
+	p = kmheap_alloc(l.heap, LARGE_BYTES, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	KUNIT_EXPECT_FALSE(test, within(&at, p));
+	kmheap_free(p);
+	kmh_kunit_validate(test);
+}
+
+/*
+ * @place is where the object has pages of the arena already. Return: whether it lies in the
+ * arena all the same; then it is not the heap's.
+ */
+static bool lies_in_what_was_lost(struct kunit *test, const char *place)
+{
+	struct lost_meanwhile l = { .heap = kmh_kunit_heap(test) };
+	struct where at;
+	struct mix m;
+	bool lost;
+	void *p;
+
+	kmh_kunit_no_worker(l.heap);
+	make(test, l.heap, &m);
+	at = m.at;
+	l.p = m.small;
+	kmheap_free(m.large);
+	if (!strcmp(place, "a span is published"))
+		kmheap_shrink(l.heap);	/* none is parked */
+	kmh_kunit_at(test, place, lose, &l);
+	p = kmheap_alloc(l.heap, LARGE_BYTES, GFP_KERNEL);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed(place));
+	KUNIT_EXPECT_EQ(test, l.found, 1U);
+	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	lost = within(&at, p);
+	if (!lost)
+		memset(p, 1, LARGE_BYTES);
+	kmheap_free(p);
+	kmh_kunit_validate(test);
+	return lost;
+}
+
+static void lost_while_a_span_is_published(struct kunit *test)
+{
+	KUNIT_EXPECT_FALSE(test, lies_in_what_was_lost(test, "a span is published"));
+}
+
+static void lost_while_a_parked_span_is_taken(struct kunit *test)
+{
+	KUNIT_EXPECT_FALSE(test, lies_in_what_was_lost(test, "a parked span is taken"));
+}
+
 static struct kunit_case lost_cases[] = {
 	KUNIT_CASE(validators_find_it),
 	KUNIT_CASE(scavenger_finds_it),
@@ -323,6 +408,9 @@ static struct kunit_case lost_cases[] = {
 	KUNIT_CASE(no_entry_outlives_the_heap),
 	KUNIT_CASE(specials_go_too),
 	KUNIT_CASE(pages_go_back_unmarked),
+	KUNIT_CASE(lost_while_an_object_is_parked),
+	KUNIT_CASE(lost_while_a_span_is_published),
+	KUNIT_CASE(lost_while_a_parked_span_is_taken),
 	{ }
 };
 

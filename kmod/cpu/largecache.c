@@ -100,6 +100,9 @@ static noinline bool kmh_largecache_fill(struct kmh_largecache *lc, struct kmh_m
 /*
  * Keep the span of a large object that has been freed, claimed by the caller and without a
  * special. Return: false, and nothing done, when it is to go back to the page heap.
+ *
+ * Once its arena is lost the span is not touched, as it may be "gone" already. The look is in the
+ * section: what is parked before the CPU is asked for what it keeps is found then (lost_arena.c).
  */
 static bool kmh_largecache_park(struct kmh_mspan *s)
 {
@@ -109,12 +112,13 @@ static bool kmh_largecache_park(struct kmh_mspan *s)
 
 	if (kmh_heap_collected(s->heap))
 		return false;
+	kmh_test_point("a large object is parked");
 	preempt_disable();
 	mc = this_cpu_ptr(s->mcache);
 	if (likely(kmh_mcache_enter(mc))) {
 		struct kmh_parked *p = &mc->large.parked;
 
-		parked = &mc->node->mheap == s->mheap &&
+		parked = &mc->node->mheap == s->mheap && likely(!READ_ONCE(s->arena->lost)) &&
 			 (likely(p->npages + npages <= p->max) ||
 			  kmh_largecache_spill(p, s->mheap, npages));
 		if (parked) {

@@ -78,6 +78,26 @@ static __always_inline void kmh_large_become(struct kmh_mspan *s, const struct k
 	WRITE_ONCE(s->state, r->state);
 }
 
+/*
+ * Take a parked span and make it an object again, unless its arena has been lost since: then it is
+ * nobody's. No barrier is needed between the state and that look, as each CPU is interrupted before
+ * the spans of a lost arena are withdrawn for the last time (lost_arena.c).
+ */
+static __always_inline struct kmh_mspan *kmh_large_unpark(const struct kmh_request *r, size_t align)
+{
+	struct kmh_mspan *s;
+
+	do {
+		s = kmh_largecache_take(r->heap, r->npages, align, r->nid,
+					r->state == KMH_SPAN_LARGE);
+		if (unlikely(!s))
+			return NULL;
+		kmh_test_point("a parked span is taken");
+		kmh_large_become(s, r);
+	} while (unlikely(kmh_mheap_give_up_lost(s)));
+	return s;
+}
+
 /* Date a span that is initialized: the sweep may find it from here on. */
 static void kmh_large_date(struct kmh_mspan *s)
 {
@@ -109,13 +129,15 @@ static noinline struct kmh_mspan *kmh_large_fresh(struct kmh_request *r)
 	}
 	if (unlikely(kmh_heap_lacks_run(r->heap, r->npages, r->align)))
 		return NULL;
-	s = kmh_large_span_near(r);
-	if (!s)
-		return NULL;
-	WRITE_ONCE(s->large_bytes, r->bytes);
-	WRITE_ONCE(s->noscan, r->noscan);
-	WRITE_ONCE(s->state, r->state);
-	kmh_large_date(s);
+	do {
+		s = kmh_large_span_near(r);
+		if (!s)
+			return NULL;
+		WRITE_ONCE(s->large_bytes, r->bytes);
+		WRITE_ONCE(s->noscan, r->noscan);
+		WRITE_ONCE(s->state, r->state);
+		kmh_large_date(s);	/* has a full barrier */
+	} while (unlikely(kmh_mheap_give_up_lost(s)));
 	if (r->state == KMH_SPAN_LARGE)
 		atomic_long_inc(&r->heap->large_allocs);
 	return s;
@@ -151,6 +173,9 @@ static struct kmh_mspan *kmh_large_in_nmi(struct kmh_request *r)
 		return NULL;
 	s = kmh_span_of((unsigned long)p);
 	kmh_large_become(s, r);
+	smp_mb();	/* state, lost: see kmh_mheap_give_up_lost() */
+	if (unlikely(kmh_mheap_give_up_lost(s)))
+		return NULL;
 	if (r->state != KMH_SPAN_LARGE)		/* counted for the shelf; a run does not count */
 		atomic_long_dec(&r->heap->large_allocs);
 	r->zeroed = false;
@@ -183,10 +208,8 @@ void *kmh_large_find(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp,
 	might_alloc(gfp);
 	if (unlikely(!kmh_gfp_ok(heap, bytes, gfp)))
 		return NULL;
-	s = kmh_largecache_take(heap, r.npages, align, nid, state == KMH_SPAN_LARGE);
-	if (likely(s)) {
-		kmh_large_become(s, &r);
-	} else {
+	s = kmh_large_unpark(&r, align);
+	if (unlikely(!s)) {
 		if (unlikely(READ_ONCE(heap->ended)))
 			return kmh_tombstone_alloc(heap, _RET_IP_);
 		if (unlikely(!READ_ONCE(heap->mcaches)))
@@ -234,6 +257,8 @@ static struct kmh_mspan *kmh_large_user(struct kmheap *heap, size_t bytes, gfp_t
 	WRITE_ONCE(s->noscan, true);
 	WRITE_ONCE(s->state, KMH_SPAN_LARGE);
 	kmh_large_date(s);
+	if (unlikely(kmh_mheap_give_up_lost(s)))
+		return NULL;
 	atomic_long_inc(&heap->large_allocs);
 	return s;
 }

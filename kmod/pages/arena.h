@@ -40,7 +40,7 @@ struct kmh_arena {
 	bool dedicated;			/* made for one object over half an arena */
 	bool block;			/* and no area; never both */
 	bool user;			/* made for one kmheap_alloc_user(), and never used again */
-	bool lost;			/* somebody else has freed it; under the page heap's lock */
+	bool lost;			/* somebody else has freed it; set under mheap->lock */
 	bool empties;			/* in a drain, by a guess; under arenas_mutex */
 	unsigned long cookie;		/* leaving: the grace period to wait for */
 	struct list_head leaving;	/* once it has left */

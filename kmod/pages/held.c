@@ -59,8 +59,8 @@ void kmh_large_release(struct kmh_mspan *s)
 {
 	struct kmheap *heap = s->heap;	/* once it is listed, another may have the span */
 
-	if (unlikely(READ_ONCE(s->state) == KMH_SPAN_GONE))
-		return;
+	if (unlikely(READ_ONCE(s->arena->lost)))
+		return;		/* lost_arena.c makes it "gone", or has */
 	if (READ_ONCE(s->nspecials) && kmh_special_die(s, s->base))
 		return;
 	if (unlikely(s->arena->user)) {
@@ -90,7 +90,7 @@ static bool kmh_held_release_node(struct kmh_mheap *mh)
 
 	llist_for_each_entry_safe(s, next, llist_del_all(&mh->held), node) {
 		/* In a lost arena the references belong to the pages' next owner. */
-		if (READ_ONCE(s->state) != KMH_SPAN_GONE && kmh_large_is_held(s)) {
+		if (!READ_ONCE(s->arena->lost) && kmh_large_is_held(s)) {
 			llist_add(&s->node, &mh->held);
 			left = true;
 		} else {

@@ -210,35 +210,76 @@ void kmh_mheap_set_user_span(struct kmh_mheap *mh, struct kmh_mspan *s, struct k
 }
 
 /*
+ * Give up a span of a lost arena (lost_arena.c) that has become an object's, or ready for objects,
+ * just now. A lost arena's spans are withdrawn after it has been marked, so with a full barrier
+ * after what the caller has written either that finds the span as it is now, or this finds the
+ * mark. The entries of the map stay, and with them the descriptor, until the heap ends. Context:
+ * any. Return: false, and nothing done, when the arena is the heap's.
+ */
+bool kmh_mheap_give_up_lost(struct kmh_mspan *s)
+{
+	if (likely(!READ_ONCE(s->arena->lost)))
+		return false;
+	WRITE_ONCE(s->nfast, 0);
+	WRITE_ONCE(s->state, KMH_SPAN_GONE);
+	return true;
+}
+
+/*
+ * Make @s the span of a run that is the caller's. Return: false when the arena has been lost since
+ * the run was found; then the descriptor is not the caller's any more.
+ */
+static bool kmh_mheap_publish(struct kmh_mheap *mh, struct kmh_mspan *s, unsigned int spanclass,
+			      const struct kmh_page_run *run, unsigned long npages)
+{
+	struct kmh_arena *a = kmh_range_arena(run->range);
+
+	/* Its addresses may be another arena's by now. */
+	if (unlikely(READ_ONCE(a->lost))) {
+		kmh_mspan_put(s);
+		return false;
+	}
+	kmh_test_point("a span is published");
+	kmh_mheap_set_span(mh, s, spanclass, a, run->page, npages);
+	smp_mb__after_atomic();	/* trip, phase; span, lost: the booking is an atomic addition */
+	if (spanclass != KMH_SPANCLASS_LARGE)
+		kmh_mcentral_date_span(s);
+	return likely(!kmh_mheap_give_up_lost(s));
+}
+
+/*
  * A span of fresh pages. @mc: the mcache in whose section the caller is, or NULL. @align:
  * alignment of its first page's number, a power of two. @atomic: for a caller that cannot sleep,
  * from the reserve, too. @zeroed: where to say whether every byte is known to be zero, or NULL.
  *
  * Context: any; on a trip but for a large object. In NMI locks are only tried. Return: the span,
  * published, home CACHED; NULL when there are no pages or no descriptor (the grow worker has been
- * told), or a lock was taken. A span for a large object has yet to be dated.
+ * told), or a lock was taken. A span for a large object has yet to be dated. Of a lost arena a run
+ * is found once at most, as it has left the page heap, but for those in a page cache.
  */
 struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *mc,
 				       unsigned int spanclass, unsigned long npages,
 				       unsigned long align, bool atomic, bool *zeroed)
 {
 	struct kmh_page_want want = { .npages = npages, .align = align, .atomic = atomic };
-	struct kmh_mspan *s = kmh_mheap_get_span(mh, spanclass, atomic);
 	struct kmh_page_run run;
+	struct kmh_mspan *s;
 
-	if (!s)
-		return NULL;
-	if (!kmh_mheap_get_pages(mh, mc, &want, &run)) {
-		kmh_mspan_put(s);
-		return NULL;
+	for (;;) {
+		s = kmh_mheap_get_span(mh, spanclass, atomic);
+		if (!s)
+			return NULL;
+		if (!kmh_mheap_get_pages(mh, mc, &want, &run)) {
+			kmh_mspan_put(s);
+			return NULL;
+		}
+		if (likely(kmh_mheap_publish(mh, s, spanclass, &run, npages)))
+			break;
+		if (mc)
+			kmh_pagecache_forget_lost(&mc->pages);
 	}
 	if (atomic)
 		kmh_reserve_served(mh->heap);
-	kmh_mheap_set_span(mh, s, spanclass, kmh_range_arena(run.range), run.page, npages);
-	if (spanclass != KMH_SPANCLASS_LARGE) {
-		smp_mb__after_atomic();	/* trip, phase; the booking is an atomic addition */
-		kmh_mcentral_date_span(s);
-	}
 	if (zeroed)
 		*zeroed = run.zeroed;
 	return s;

@@ -70,6 +70,13 @@ void kmh_pagecache_drain(struct kmh_mheap *mh, struct kmh_pagecache *pc)
 	WRITE_ONCE(pc->bits, 0);
 }
 
+/* Pages of a lost arena are nobody's: they go nowhere. In the section. */
+void kmh_pagecache_forget_lost(struct kmh_pagecache *pc)
+{
+	if (pc->bits && READ_ONCE(kmh_range_arena(pc->range)->lost))
+		WRITE_ONCE(pc->bits, 0);
+}
+
 /* Fill an empty cache, if that is worth it. */
 void kmh_pagecache_fill_locked(struct kmh_mheap *mh, struct kmh_pagecache *pc)
 {

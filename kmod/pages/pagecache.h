@@ -20,6 +20,7 @@ struct kmh_pagecache {
 
 bool kmh_pagecache_alloc(struct kmh_pagecache *pc, unsigned int npages, unsigned long *page);
 void kmh_pagecache_drain(struct kmh_mheap *mh, struct kmh_pagecache *pc);
+void kmh_pagecache_forget_lost(struct kmh_pagecache *pc);
 void kmh_pagecache_fill_locked(struct kmh_mheap *mh, struct kmh_pagecache *pc);
 
 #endif /* _KMHEAP_PAGECACHE_H */

@@ -85,7 +85,9 @@ static void kmh_lost_drain_cpus(struct kmheap *heap)
 
 /*
  * Make sure that nothing of the lost arenas is handed out any more. Twice, because a page
- * that a CPU had set aside may have become a span after the first look.
+ * that a CPU had set aside may have become a span after the first look, and because a CPU may have
+ * parked or taken a large object (largecache.c) without having seen that its arena is lost. After
+ * the first round each CPU has been met outside of its section, and sees it.
  */
 static void kmh_lost_quarantine(struct kmheap *heap)
 {
@@ -103,6 +105,7 @@ static void kmh_lost_quarantine(struct kmheap *heap)
 		if (kmh_heap_sanitized(heap))
 			kmh_quarantine_forget(heap);
 		kmh_special_forget_lost(heap);
+		smp_mb();	/* lost, spans: pairs with those before kmh_mheap_give_up_lost() */
 		kmh_nmi_forget_lost(heap);
 		kmh_lost_drain_cpus(heap);
 		kmh_sweep_announced(heap);
