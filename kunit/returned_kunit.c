@@ -288,6 +288,56 @@ static void emptied_block_leaves(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
+/* A page that is counted as returned, and that no bit says is, is found, and no other finding. */
+static unsigned int nreturned_findings;
+
+static __printf(2, 3) void count_returned(void *ctx, const char *fmt, ...)
+{
+	nreturned_findings += !!strstr(fmt, "has returned");
+}
+
+static void validators_count_returned_pages(struct kunit *test)
+{
+	struct kmheap *heap = heap_linear(test);
+	void *p = kmheap_alloc(heap, SZ_64K, GFP_KERNEL);
+	struct kmh_arena *a;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	a = kmh_span_of((unsigned long)p)->arena;
+	KUNIT_ASSERT_EQ(test, a->range.nreturned, 0UL);
+	nreturned_findings = 0;
+	a->range.nreturned++;
+	kmh_validate_heap(heap, count_returned, NULL);
+	a->range.nreturned--;
+	KUNIT_EXPECT_EQ(test, nreturned_findings, 1U);
+	kmh_validate_heap(heap, count_returned, NULL);
+	KUNIT_EXPECT_EQ(test, nreturned_findings, 1U);
+	kmheap_free(p);
+	kmheap_destroy(heap);
+}
+
+/* Free pages of a block that leaves as a whole, if at all, do not go back one by one. */
+static void whole_blocks_are_releasable_when_empty(struct kunit *test)
+{
+	struct kmheap *heap = heap_linear(test);
+	void *p = kmheap_alloc(heap, SZ_8K, GFP_KERNEL);
+	struct kmheap_stats st;
+	struct kmh_arena *a;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	a = kmh_span_of((unsigned long)p)->arena;
+	KUNIT_ASSERT_EQ(test, narenas(heap), 1U);
+	kmheap_stats(heap, &st);
+	KUNIT_EXPECT_EQ(test, st.releasable_bytes, (u64)a->range.nfree << KMH_PAGE_SHIFT);
+	KUNIT_EXPECT_GT(test, st.releasable_bytes, 0ULL);
+	a->dedicated = true;
+	kmheap_stats(heap, &st);
+	a->dedicated = false;
+	KUNIT_EXPECT_EQ(test, st.releasable_bytes, 0ULL);
+	kmheap_free(p);
+	kmheap_destroy(heap);
+}
+
 static struct kunit_case returned_cases[] = {
 	KUNIT_CASE(shrink_returns_free_pages),
 	KUNIT_CASE(random_operations),
@@ -295,6 +345,8 @@ static struct kunit_case returned_cases[] = {
 	KUNIT_CASE(reclaim_returns_pages),
 	KUNIT_CASE(limit_returns_pages),
 	KUNIT_CASE(emptied_block_leaves),
+	KUNIT_CASE(validators_count_returned_pages),
+	KUNIT_CASE(whole_blocks_are_releasable_when_empty),
 	{ }
 };
 

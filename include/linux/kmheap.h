@@ -166,7 +166,7 @@ struct kmheap_object {
  * @cpu_cache_bytes: what CPUs keep and no object needs,
  * @central_bytes: what spans without a live object keep that no CPU caches,
  * @page_heap_bytes: what is in free pages and in freed large objects that a node keeps,
- * @releasable_bytes: and in arenas without a page in use.
+ * @releasable_bytes: and in arenas without a page in use, and in free pages of blocks.
  *
  * footprint_bytes = live_bytes + free_bytes + cached_bytes + deferred_bytes +
  * waste_bytes + metadata_bytes, exactly while the heap is not in use.

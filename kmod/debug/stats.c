@@ -21,6 +21,7 @@
 #include "heap.h"
 #include "pages/arena.h"
 #include "span/spanpool.h"
+#include "supply/giveback.h"
 #include "supply/grow.h"
 
 static void kmh_walk_large(struct kmh_mspan *s, struct kmh_heap_walk *w)
@@ -108,10 +109,10 @@ static void kmh_walk_arena(struct kmh_arena *a, struct kmh_heap_walk *w)
 	w->st.waste_bytes += a->bytes - ((u64)a->range.npages << KMH_PAGE_SHIFT);
 	w->st.footprint_bytes += kmh_arena_held_bytes(a);
 	w->st.page_heap_bytes += (u64)nfree << KMH_PAGE_SHIFT;
-	if (a->returned)	/* page by page */
+	if (kmh_arena_gives_pages(a, a->mheap))
 		w->st.releasable_bytes += (u64)nfree << KMH_PAGE_SHIFT;
 	else if (!inuse)
-		w->st.releasable_bytes += a->bytes;
+		w->st.releasable_bytes += kmh_arena_held_bytes(a);
 }
 
 /* An arena that reclaim has detached and that is not given back yet: free, but on no level. */

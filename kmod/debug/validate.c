@@ -156,6 +156,7 @@ static void kmh_check_returned(struct kmh_check *c)
 {
 	struct kmh_arena *a = c->arena;
 	unsigned long flags, page, n = 0, nfree = 0;
+	bool counted;
 
 	if (!a->returned)
 		return;
@@ -164,10 +165,9 @@ static void kmh_check_returned(struct kmh_check *c)
 		n++;
 		nfree += !test_bit(page, a->range.bits);
 	}
-	if (n == a->range.nreturned)
-		n = 0;
+	counted = n == a->range.nreturned;
 	kmh_unlock_irqrestore(&a->mheap->lock, flags);
-	if (!n && !nfree)
+	if (counted && !nfree)
 		return;
 	c->finding(c->ctx, "heap %s: block %p has returned %lu pages, marked %lu, %lu are free",
 		   c->heap->name, a->vbase, a->range.nreturned, n, nfree);

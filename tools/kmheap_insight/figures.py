@@ -39,7 +39,7 @@ HEAP = {
     "cpu_cache_bytes": (GAUGE, "Bytes that CPUs keep and a drain would free"),
     "central_bytes": (GAUGE, "Bytes in spans with no slot in use that no CPU caches"),
     "page_heap_bytes": (GAUGE, "Bytes in free pages and in freed large objects that a node keeps"),
-    "releasable_bytes": (GAUGE, "Bytes in arenas without a page in use"),
+    "releasable_bytes": (GAUGE, "Bytes in empty arenas, and in free pages of blocks"),
     "expedited_grace_periods": (COUNTER, "Grace periods that were expedited"),
     "reserve_bytes": (GAUGE, "Bytes wanted free for callers that cannot sleep"),
     "reserve_peak_bytes": (GAUGE, "The most that reserve_bytes has been"),
