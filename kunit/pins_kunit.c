@@ -79,6 +79,85 @@ static void a_large_object_holds_its_arena(struct kunit *test)
 	kmheap_free(p);
 }
 
+/* ---- pages that have been returned are others' by now */
+
+/* The page of an object in the heap's first block, whose span has no other page. */
+static unsigned long page_in_block(struct kunit *test, void *p, struct kmh_arena **a)
+{
+	struct kmh_mspan *s = kmh_span_of((unsigned long)p);
+
+	*a = s->arena;
+	KUNIT_ASSERT_TRUE(test, (*a)->block);
+	KUNIT_ASSERT_EQ(test, s->npages, 1U);
+	return ((unsigned long)p >> KMH_PAGE_SHIFT) - (*a)->first;
+}
+
+/*
+ * A span of another arena of the heap is where a block has returned a page: what is live of it
+ * counts for that arena alone, and so does what its object holds back.
+ */
+static void a_span_counts_for_its_own_arena(struct kunit *test)
+{
+	const struct kmh_leavers four = { .bytes = 4 << KMH_PAGE_SHIFT };
+	struct kmh_arena *a, *other = kunit_kzalloc(test, sizeof(*other), GFP_KERNEL);
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_profile_row row;
+	unsigned long page, base;
+	struct kmh_mspan *s;
+	void *p, *q;
+
+	KUNIT_ASSERT_NOT_NULL(test, other);
+	kmh_kunit_no_worker(heap);
+	kmh_kunit_profile(test, 1);
+	p = kmh_kunit_alloc_at(test, 51, 1024);
+	q = kmh_kunit_alloc_at(test, 52, 512);
+	page_in_block(test, p, &a);
+	page_in_block(test, q, &a);
+	kmh_heap_drain(heap);
+	KUNIT_ASSERT_EQ(test, kmh_pages_return(heap, &four), four.bytes);
+	page = find_first_bit(a->returned, a->npages);
+	KUNIT_ASSERT_LT(test, page, a->npages);
+
+	s = kmh_span_of((unsigned long)q);
+	base = s->base;
+	WRITE_ONCE(s->arena, other);
+	WRITE_ONCE(s->base, (a->first + page) << KMH_PAGE_SHIFT);
+	kmh_arenamap_set(a->first + page, 1, s);
+	row = kmh_kunit_row_of(test, 51, 1024, KMH_PROFILE_PINS);
+	KUNIT_EXPECT_EQ(test, row.arena_bytes, (unsigned long)kmh_arena_held_bytes(a) - 1024);
+	row = kmh_kunit_row_of(test, 52, 512, KMH_PROFILE_PINS);
+	KUNIT_EXPECT_EQ(test, row.live_objects, 1UL);
+	KUNIT_EXPECT_EQ(test, row.arena_bytes, 0UL);
+	kmh_arenamap_set(a->first + page, 1, &kmh_span_gone);
+	WRITE_ONCE(s->base, base);
+	WRITE_ONCE(s->arena, a);
+	kmheap_free(p);
+	kmheap_free(q);
+}
+
+/* Records of what lies in a returned page stay when the block is lost, those of the rest do not. */
+static void a_lost_block_keeps_the_records_of_others(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned long page;
+	struct kmh_arena *a;
+	void *p, *q;
+
+	kmh_kunit_no_worker(heap);
+	kmh_kunit_profile(test, 1);
+	p = kmh_kunit_alloc_at(test, 53, 1024);
+	q = kmh_kunit_alloc_at(test, 54, 512);
+	page_in_block(test, p, &a);
+	page = page_in_block(test, q, &a);
+	set_bit(page, a->returned);	/* as if it were another arena's by now */
+	__free_page(virt_to_page(p));	/* as kfree() does, before 7.x */
+	KUNIT_EXPECT_EQ(test, kmh_lost_find(heap, false), 1U);
+	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 53, 1024), 0UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 54, 512), 1UL);
+	clear_bit(page, a->returned);
+}
+
 /* ---- the peak */
 
 static void fill(struct kunit *test, void **p, unsigned int n, unsigned long ip)
@@ -151,6 +230,8 @@ static void a_user_area_notes_the_peak(struct kunit *test)
 static struct kunit_case pins_cases[] = {
 	KUNIT_CASE(who_keeps_little_holds_much),
 	KUNIT_CASE(a_large_object_holds_its_arena),
+	KUNIT_CASE(a_span_counts_for_its_own_arena),
+	KUNIT_CASE(a_lost_block_keeps_the_records_of_others),
 	KUNIT_CASE(the_peak_stays_known),
 	KUNIT_CASE(a_heap_that_grows_notes_its_peak),
 	KUNIT_CASE(a_user_area_notes_the_peak),

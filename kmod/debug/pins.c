@@ -9,6 +9,7 @@
  * well used. The sums are over sampled objects; who reads them divides by the probability with
  * which an object is sampled, as for any figure of a profile.
  */
+#include <linux/bsearch.h>
 #include <linux/mm.h>
 #include <linux/sort.h>
 
@@ -26,10 +27,9 @@
 /* Arenas that come between the count and the look. */
 #define KMH_PINS_SPARE		16U
 
-/* What is live of an arena. */
+/* What is live of an arena, which may be gone when this is read. */
 struct kmh_pins_arena {
-	const struct kmheap *heap;
-	unsigned long base, end;
+	const struct kmh_arena *arena;
 	size_t bytes;			/* that the heap has of it */
 	size_t live_bytes;
 	unsigned long live_objects;
@@ -70,18 +70,18 @@ static void kmh_pins_add_span(struct kmh_mspan *s, void *ctx)
 	struct kmh_pins_arena *arena = ctx;
 	size_t bytes;
 
-	/* Returned pages may be another heap's, or another arena's. */
-	if (READ_ONCE(s->heap) != arena->heap)
+	/* Other arenas may be at the addresses, should a client have freed this one. */
+	if (READ_ONCE(s->arena) != arena->arena)
 		return;
 	arena->live_objects += kmh_pins_live(s, &bytes);
 	arena->live_bytes += bytes;
 }
 
-static int kmh_pins_by_base(const void *a, const void *b)
+static int kmh_pins_by_arena(const void *a, const void *b)
 {
 	const struct kmh_pins_arena *x = a, *y = b;
 
-	return x->base < y->base ? -1 : x->base > y->base;
+	return x->arena < y->arena ? -1 : x->arena > y->arena;
 }
 
 /* Look at every arena. Context: process context; sleeps. Return: for kmh_backend_free(); NULL. */
@@ -106,50 +106,46 @@ struct kmh_pins *kmh_pins_look(struct kmheap *heap)
 		if (pins->n == most)
 			break;
 		to = &pins->arena[pins->n++];
-		to->heap = heap;
-		to->base = a->first << KMH_PAGE_SHIFT;
-		to->end = (a->first + a->npages) << KMH_PAGE_SHIFT;
+		to->arena = a;
 		to->bytes = kmh_arena_held_bytes(a);
-		kmh_walk_pages(a->first, a->first + a->npages, kmh_pins_add_span, to);
+		kmh_walk_spans(a, kmh_pins_add_span, to);
 	}
 	mutex_unlock(&heap->arenas_mutex);
-	sort(pins->arena, pins->n, sizeof(*to), kmh_pins_by_base, NULL);
+	sort(pins->arena, pins->n, sizeof(*to), kmh_pins_by_arena, NULL);
 	return pins;
 }
 
+/* What was found live of @arena, of which no more than the address is used; NULL for a new one. */
 static const struct kmh_pins_arena *kmh_pins_arena_of(const struct kmh_pins *pins,
-						      unsigned long addr)
+						      const struct kmh_arena *arena)
 {
-	unsigned int low = 0, high = pins->n, mid;
+	const struct kmh_pins_arena key = { .arena = arena };
 
-	while (low < high) {
-		mid = (low + high) / 2;
-		if (addr < pins->arena[mid].base)
-			high = mid;
-		else if (addr >= pins->arena[mid].end)
-			low = mid + 1;
-		else
-			return &pins->arena[mid];
-	}
-	return NULL;
+	return bsearch(&key, pins->arena, pins->n, sizeof(key), kmh_pins_by_arena);
 }
 
-/* What an object holds back of its span. */
-static size_t kmh_pins_of_span(const struct kmheap *heap, unsigned long addr)
+/*
+ * What an object holds back of its span. Return: the arena that it lies in, which may be gone at
+ * return; NULL for an object that is not of @heap any more.
+ */
+static const struct kmh_arena *kmh_pins_of_span(const struct kmheap *heap, unsigned long addr,
+						size_t *share)
 {
-	unsigned long live;
-	size_t bytes, share = 0;
+	const struct kmh_arena *arena = NULL;
 	struct kmh_mspan *s;
+	unsigned long live;
+	size_t bytes;
 
 	preempt_disable();
 	s = kmh_span_of(addr);
 	if (READ_ONCE(s->state) >= KMH_SPAN_SMALL && READ_ONCE(s->heap) == heap) {
+		arena = READ_ONCE(s->arena);
 		live = kmh_pins_live(s, &bytes);
-		share = kmh_pins_share((size_t)READ_ONCE(s->npages) << KMH_PAGE_SHIFT, bytes, live,
-				       KMH_PINS_SPAN_SHARE);
+		*share = kmh_pins_share((size_t)READ_ONCE(s->npages) << KMH_PAGE_SHIFT, bytes, live,
+					KMH_PINS_SPAN_SHARE);
 	}
 	preempt_enable();
-	return share;
+	return arena;
 }
 
 static void kmh_pins_add_record(const struct kmh_record *r, void *ctx)
@@ -157,11 +153,14 @@ static void kmh_pins_add_record(const struct kmh_record *r, void *ctx)
 	struct kmh_pins *pins = ctx;
 	struct kmh_profile_row *row = kmh_row_of(pins->snap->row, pins->snap->n, r->site);
 	const struct kmh_pins_arena *arena;
+	const struct kmh_arena *of;
+	size_t share = 0;
 
 	if (!row)
 		return;
-	row->span_bytes += kmh_pins_of_span(pins->heap, r->addr);
-	arena = kmh_pins_arena_of(pins, r->addr);
+	of = kmh_pins_of_span(pins->heap, r->addr, &share);
+	row->span_bytes += share;
+	arena = of ? kmh_pins_arena_of(pins, of) : NULL;
 	if (arena)
 		row->arena_bytes += kmh_pins_share(arena->bytes, arena->live_bytes,
 						   arena->live_objects, KMH_PINS_ARENA_SHARE);

@@ -70,6 +70,15 @@ static void kmh_lost_withdraw(struct kmh_arena *a)
 	}
 }
 
+/* Records of what lay in the arena; returned pages may be another arena's, or another heap's. */
+static void kmh_lost_forget_records(const struct kmh_arena *a)
+{
+	unsigned long page, n;
+
+	for (page = 0; kmh_arena_next_run(a, &page, &n); page += n)
+		kmh_records_forget_range((a->first + page) << KMH_PAGE_SHIFT, n << KMH_PAGE_SHIFT);
+}
+
 /* How often a CPU that is in its section each time is asked to give up what it keeps. */
 #define KMH_LOST_VISITS		1000U
 
@@ -99,7 +108,7 @@ static void kmh_lost_quarantine(struct kmheap *heap)
 		mutex_lock(&heap->arenas_mutex);
 		list_for_each_entry(a, &heap->lost, list) {
 			kmh_lost_withdraw(a);
-			kmh_records_forget_range((unsigned long)a->vbase, a->bytes);
+			kmh_lost_forget_records(a);
 		}
 		mutex_unlock(&heap->arenas_mutex);
 		if (kmh_heap_sanitized(heap))
