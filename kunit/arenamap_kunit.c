@@ -496,6 +496,39 @@ static void lookup_while_the_map_grows(struct kunit *test)
 	kmheap_free(p);
 }
 
+/*
+ * At the module's limit the map takes neither a first level nor a leaf: it asks before. The limit
+ * is such that arenas have all that they may have, and some of what belongs to no heap has room.
+ */
+static void cover_keeps_the_limit(struct kunit *test)
+{
+	unsigned long leaf = leaf_of_no_block(kmh_areamap->base + kmh_areamap->nr, 1);
+	size_t base = atomic_long_read(&kmh_total_base), was = kmh_total_limit;
+	size_t booked = atomic_long_read(&kmh_total_bytes);
+	struct kmh_arenamap *map = kmh_areamap;
+	u64 bytes = READ_ONCE(kmh_map_bytes), shared = kmh_shared_bytes();
+	size_t first_level = sizeof(*map) + 2 * map->nr * sizeof(map->biased[0]);
+	size_t limit = base + shared + DIV_ROUND_UP(booked * 5, 4) + 64;
+
+	kmh_kunit_no_worker(kmh_kunit_heap(test));
+	KUNIT_ASSERT_GE(test, map->nr, 64UL);
+	WRITE_ONCE(kmh_total_limit, limit);
+	KUNIT_EXPECT_TRUE(test, kmh_total_allows(0));
+	KUNIT_EXPECT_EQ(test, cover(page_of_leaf(leaf), 1), -EDQUOT);
+	KUNIT_EXPECT_PTR_EQ(test, kmh_areamap, map);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(kmh_map_bytes), bytes);
+	KUNIT_EXPECT_EQ(test, kmh_shared_bytes(), shared);
+
+	/* Room for the first level, and for no leaf. */
+	WRITE_ONCE(kmh_total_limit, limit + first_level + 64);
+	KUNIT_EXPECT_EQ(test, cover(page_of_leaf(leaf), 1), -EDQUOT);
+	KUNIT_EXPECT_TRUE(test, kmh_areamap != map);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(kmh_map_bytes), bytes + first_level);
+	KUNIT_EXPECT_EQ(test, kmh_shared_bytes(), shared + first_level);
+	WRITE_ONCE(kmh_total_limit, was);
+	expect_growth(test, bytes, 1);
+}
+
 static struct kunit_case arenamap_cases[] = {
 	KUNIT_CASE(lookup_powers_of_two),
 	KUNIT_CASE(lookup_random_values),
@@ -507,6 +540,7 @@ static struct kunit_case arenamap_cases[] = {
 	KUNIT_CASE(extend_downwards_keeps_old_entries),
 	KUNIT_CASE(cover_out_of_reach_is_refused),
 	KUNIT_CASE(cover_without_memory_fails),
+	KUNIT_CASE(cover_keeps_the_limit),
 	KUNIT_CASE(lookup_while_the_map_grows),
 	{ }
 };

@@ -2,13 +2,28 @@
 /* KUnit: limits: what a heap takes beside its arenas is booked, too. */
 #include <linux/jiffies.h>
 
-#include "mheap_kunit.h"
+#include "block_kunit.h"
 
 #define NOBJS	256U
 
 static size_t footprint(struct kmheap *heap)
 {
 	return atomic_long_read(&heap->arena_bytes) + atomic_long_read(&heap->metadata_bytes);
+}
+
+/* What the tables of returned pages and of lost arenas count. */
+static long tables_beside(struct kmheap *heap)
+{
+	struct kmh_arena *a;
+	long bytes = 0;
+
+	mutex_lock(&heap->arenas_mutex);
+	list_for_each_entry(a, &heap->arenas, list)
+		bytes += a->side_bytes;
+	list_for_each_entry(a, &heap->lost, list)
+		bytes += a->side_bytes;
+	mutex_unlock(&heap->arenas_mutex);
+	return bytes;
 }
 
 static unsigned int nmagazines(struct kmheap *heap)
@@ -53,7 +68,7 @@ static void magazines_keep_the_limit(struct kunit *test)
 	WRITE_ONCE(heap->limit_bytes, full);
 	churn(test, heap);
 	KUNIT_EXPECT_EQ(test, nmagazines(heap), 0U);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.side_bytes), 0L);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.side_bytes), tables_beside(heap));
 	/* Without them all objects have gone back to their spans. */
 	kmh_kunit_balanced(test, heap, &st);
 	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
@@ -66,7 +81,7 @@ static void magazines_keep_the_limit(struct kunit *test)
 	KUNIT_EXPECT_GE(test, atomic_long_read(&kmh_total_base),
 			atomic_long_read(&heap->limit.side_bytes));
 	kmh_mcache_drain_all(heap);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.side_bytes), 0L);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.side_bytes), tables_beside(heap));
 	kmheap_destroy(heap);
 }
 
@@ -115,10 +130,53 @@ static void descriptors_keep_the_limit(struct kunit *test)
 	WRITE_ONCE(kmh_total_limit, limit);
 }
 
+/*
+ * Blocks of which one page is left, all spans of the smallest objects: no other memory of a heap
+ * has so much metadata, as the tables of a block are those of all its pages. The footprint keeps
+ * the limit at each moment.
+ */
+#define LEFTOVER_LIMIT	(2UL << 20)
+
+static void blocks_of_one_page_keep_the_limit(struct kunit *test)
+{
+	long total = atomic_long_read(&kmh_total_base);
+	struct kmheap *heap = heap_of(test, "kunit-leftover", KMHEAP_LINEAR, LEFTOVER_LIMIT);
+	const struct kmh_leavers all = { .bytes = SIZE_MAX };
+	unsigned int i, nblocks = 0, nobjs = KMH_PAGE_SIZE / 8;
+	size_t most = 0;
+	void *p[7];
+
+	kmh_kunit_no_worker(heap);
+	for (;; nblocks++) {
+		for (i = 0; i < nobjs; i++)
+			if (!kmheap_alloc(heap, 8, GFP_KERNEL | __GFP_NOWARN))
+				break;
+		most = max(most, kmh_heap_footprint(heap));
+		if (i < nobjs)
+			break;
+		/* The rest of the block. */
+		for (i = 0; i < ARRAY_SIZE(p); i++)
+			p[i] = kmheap_alloc(heap, KMH_PAGE_SIZE, GFP_KERNEL | __GFP_NOWARN);
+		most = max(most, kmh_heap_footprint(heap));
+		kmheap_free_bulk(ARRAY_SIZE(p), p);
+		kmh_heap_drain(heap);
+		kmh_pages_return(heap, &all);
+	}
+	KUNIT_EXPECT_GT(test, nblocks, 100U);
+	KUNIT_EXPECT_LE(test, most, LEFTOVER_LIMIT);
+	KUNIT_EXPECT_GT(test, most, LEFTOVER_LIMIT / 10 * 8);
+	KUNIT_EXPECT_GT(test, tables_beside(heap), 0L);
+	KUNIT_EXPECT_GE(test, atomic_long_read(&heap->limit.side_bytes), tables_beside(heap));
+	kunit_info(test, "%u blocks, at most %zu bytes of %lu\n", nblocks, most, LEFTOVER_LIMIT);
+	kmheap_destroy(heap);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&kmh_total_base), total);
+}
+
 static struct kunit_case limit_side_cases[] = {
 	KUNIT_CASE(magazines_keep_the_limit),
 	KUNIT_CASE(shelves_keep_the_limit),
 	KUNIT_CASE(descriptors_keep_the_limit),
+	KUNIT_CASE(blocks_of_one_page_keep_the_limit),
 	{ }
 };
 

@@ -28,6 +28,19 @@ void kmh_shared_account(long bytes)
 	atomic_long_add(bytes, &kmh_shared_tables);
 }
 
+/*
+ * Count tables of the module of @bytes before they are taken, in the order of kmh_heap_book().
+ * Context: any. Return: false, and nothing counted, when the module's limit forbids it.
+ */
+bool kmh_shared_try_account(size_t bytes)
+{
+	atomic_long_add_return(bytes, &kmh_shared_tables);
+	if (kmh_total_allows(0))
+		return true;
+	kmh_shared_account(-(long)bytes);
+	return false;
+}
+
 u64 kmh_shared_bytes(void)
 {
 	return atomic_long_read(&kmh_shared_tables) + kmh_fixallocs_unused_bytes();
@@ -36,7 +49,7 @@ u64 kmh_shared_bytes(void)
 /*
  * Bytes of arenas that keep @limit. Each arena is counted with the most metadata that can
  * come with it: 1,856 bytes a page if it were all spans of 8-byte objects, with its own tables a
- * quarter.
+ * quarter. The tables of pages that it has returned are in the base (kmh_heap_move_side()).
  */
 static size_t kmh_limit_room(size_t limit, size_t base)
 {
@@ -136,6 +149,16 @@ bool kmh_heap_try_book_side(struct kmheap *heap, size_t bytes)
 	}
 	atomic_long_sub(bytes, &heap->limit.side_bytes);
 	return false;
+}
+
+/*
+ * Metadata of @bytes that is there has no arena's bytes any more that it is counted with, or, less
+ * than 0, is about to go: from here on it is counted as what is booked above. Context: any.
+ */
+void kmh_heap_move_side(struct kmheap *heap, long bytes)
+{
+	atomic_long_add(bytes, &kmh_total_base);
+	atomic_long_add_return(bytes, &heap->limit.side_bytes);	/* ordered: kmh_heap_book() */
 }
 
 /*

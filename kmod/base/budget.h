@@ -28,7 +28,9 @@ void kmh_heap_unbook(struct kmheap *heap, size_t bytes);
 bool kmh_heap_try_book_side(struct kmheap *heap, size_t bytes);
 void kmh_heap_unbook_side(struct kmheap *heap, size_t bytes);
 void kmh_heap_unbook_side_atomic(struct kmheap *heap, size_t bytes);
+void kmh_heap_move_side(struct kmheap *heap, long bytes);
 void kmh_shared_account(long bytes);
+bool kmh_shared_try_account(size_t bytes);
 u64 kmh_shared_bytes(void);		/* of metadata that belongs to no heap */
 
 /* @all - @part of figures that may be of different moments, and never less than nothing. */

@@ -154,6 +154,20 @@ void kmh_arena_free_pages(struct kmh_arena *a, unsigned long page, unsigned long
 	}
 }
 
+/*
+ * @n heap pages of a block have been returned. Their share of the block's tables stays with no
+ * pages to count it with, so it is counted by itself until the block goes. Context: process
+ * context; arenas_mutex held.
+ */
+void kmh_arena_unbook_pages(struct kmh_arena *a, unsigned long n)
+{
+	size_t tables = n * DIV_ROUND_UP(a->meta_bytes, a->npages);
+
+	a->side_bytes += tables;
+	kmh_heap_move_side(a->heap, tables);
+	kmh_heap_unbook(a->heap, n << KMH_PAGE_SHIFT);
+}
+
 void kmh_arena_free_block(struct kmh_arena *a)
 {
 	unsigned long page, n;
@@ -435,6 +449,7 @@ void kmh_arena_destroy(struct kmh_arena *a)
 	/* Only now that the memory is gone may another arena be booked. */
 	kmh_heap_unbook(heap, kmh_arena_held_bytes(a));
 	kmh_heap_account_metadata(heap, -(long)a->meta_bytes);
+	kmh_heap_move_side(heap, -(long)a->side_bytes);
 	if (a->left)
 		kmh_arena_end_leave(a);
 	kmh_backend_free(a);

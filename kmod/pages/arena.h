@@ -33,6 +33,7 @@ struct kmh_arena {
 	void *vbase;			/* what the kernel gave */
 	size_t bytes;			/* taken from the kernel */
 	size_t meta_bytes;		/* this structure and the range's tables */
+	size_t side_bytes;		/* of these, what counts at limits by itself */
 	unsigned long first;		/* first heap page */
 	unsigned long npages;		/* heap pages */
 	unsigned long zeroed_from;	/* pages from here on are known to be zero */
@@ -107,6 +108,7 @@ static inline bool kmh_arena_next_run(const struct kmh_arena *a, unsigned long *
 }
 
 void kmh_arena_free_pages(struct kmh_arena *a, unsigned long page, unsigned long n);
+void kmh_arena_unbook_pages(struct kmh_arena *a, unsigned long n);
 size_t kmh_heap_first_bytes(const struct kmheap *heap);
 void kmh_arena_destroy(struct kmh_arena *a);
 bool kmh_arena_use_pages(struct kmh_arena *a, unsigned long page, unsigned long npages);

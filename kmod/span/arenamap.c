@@ -3,6 +3,7 @@
  * The arenas map, after Go's of two levels (src/runtime/mheap.go, arenaIndex), but keyed by heap
  * page because vmalloc promises no alignment beyond a page, and with two first levels.
  */
+#include <linux/err.h>
 #include <linux/kmemleak.h>
 
 #include "span/arenamap.h"
@@ -28,23 +29,36 @@ static DEFINE_MUTEX(kmh_arenamap_mutex);
 static struct kmh_leaf *kmh_empty_leaf;		/* every entry says "none" */
 u64 kmh_map_bytes;
 
-static void kmh_map_account(size_t bytes)
+/*
+ * Take a table of the map, of @bytes, counted before it is taken. Return: the table, zeroed;
+ * ERR_PTR(-EDQUOT) when the module's limit forbids it, ERR_PTR(-ENOMEM) when there is no memory.
+ */
+static void *kmh_map_take(size_t bytes, gfp_t gfp)
 {
+	void *p;
+
+	if (!kmh_shared_try_account(bytes))
+		return ERR_PTR(-EDQUOT);
+	p = kmh_backend_zalloc(bytes, gfp, NUMA_NO_NODE);
+	if (!p) {
+		kmh_shared_account(-(long)bytes);
+		return ERR_PTR(-ENOMEM);
+	}
 	WRITE_ONCE(kmh_map_bytes, kmh_map_bytes + bytes);
-	kmh_shared_account(bytes);
+	return p;
 }
 
+/* Return: as kmh_map_take(). */
 static struct kmh_leaf *kmh_leaf_new(gfp_t gfp)
 {
-	struct kmh_leaf *leaf = kmh_backend_zalloc(sizeof(*leaf), gfp, NUMA_NO_NODE);
+	struct kmh_leaf *leaf = kmh_map_take(sizeof(*leaf), gfp);
 	unsigned int i;
 
-	if (!leaf)
-		return NULL;
+	if (IS_ERR(leaf))
+		return leaf;
 	kmemleak_ignore(leaf);	/* no pointer leads to it, only biased[] */
 	for (i = 0; i < KMH_LEAF_PAGES; i++)
 		leaf->span[i] = &kmh_span_none;
-	kmh_map_account(sizeof(*leaf));
 	return leaf;
 }
 
@@ -77,33 +91,35 @@ static unsigned long *kmh_leaf_entry(unsigned long leaf)
 	return &map->biased[leaf - map->base];
 }
 
+/* Return: as kmh_map_take(). */
 static struct kmh_arenamap *kmh_arenamap_new(unsigned long base, unsigned long nr, gfp_t gfp)
 {
-	size_t bytes = sizeof(struct kmh_arenamap) + nr * sizeof(unsigned long);
-	struct kmh_arenamap *map = kmh_backend_zalloc(bytes, gfp, NUMA_NO_NODE);
+	struct kmh_arenamap *map = kmh_map_take(sizeof(*map) + nr * sizeof(unsigned long), gfp);
 	unsigned long i;
 
-	if (!map)
-		return NULL;
+	if (IS_ERR(map))
+		return map;
 	map->base = base;
 	map->nr = nr;
 	for (i = 0; i < nr; i++)
 		map->biased[i] = (unsigned long)kmh_empty_leaf - kmh_leaf_bias(base + i);
-	kmh_map_account(bytes);
 	return map;
 }
 
+/* No limit forbids these: there is no heap yet. */
 int kmh_arenamap_init(void)
 {
 	kmh_empty_leaf = kmh_leaf_new(GFP_KERNEL);
-	if (!kmh_empty_leaf)
+	if (IS_ERR(kmh_empty_leaf))
 		return -ENOMEM;
 	kmh_blockmap = kmh_arenamap_new(0, 0, GFP_KERNEL);
+	if (IS_ERR(kmh_blockmap))
+		goto no_blockmap;
 	kmh_areamap = kmh_arenamap_new(0, 0, GFP_KERNEL);
-	if (kmh_blockmap && kmh_areamap)
+	if (!IS_ERR(kmh_areamap))
 		return 0;
-	kmh_backend_free(kmh_areamap);
 	kmh_backend_free(kmh_blockmap);
+no_blockmap:
 	kmh_backend_free(kmh_empty_leaf);
 	return -ENOMEM;
 }
@@ -187,8 +203,8 @@ static int kmh_arenamap_extend(struct kmh_arenamap **at, unsigned long lo, unsig
 	if (old->nr && lo < old->base)
 		lo -= min(lo, nr - (hi - lo + 1));
 	map = kmh_arenamap_new(lo, nr, gfp);
-	if (!map)
-		return -ENOMEM;
+	if (IS_ERR(map))
+		return PTR_ERR(map);
 	/* A lookup that finds an address in the reach of this one does not ask the other one. */
 	if (at == &kmh_blockmap)
 		kmh_arenamap_copy(map, kmh_areamap);
@@ -225,8 +241,8 @@ static int kmh_arenamap_cover_locked(struct kmh_arenamap **at, unsigned long lo,
 		if (kmh_leaf_of(*entry, i) != kmh_empty_leaf)
 			continue;
 		leaf = kmh_leaf_new(gfp);
-		if (!leaf)
-			return -ENOMEM;
+		if (IS_ERR(leaf))
+			return PTR_ERR(leaf);
 		/* Pairs with kmh_span_of(). */
 		smp_store_release(entry, (unsigned long)leaf - kmh_leaf_bias(i));
 	}
@@ -238,7 +254,8 @@ static int kmh_arenamap_cover_locked(struct kmh_arenamap **at, unsigned long lo,
  * or in the other one if that covers them anyway. Growing the map is rare (once per 16 MiB) and
  * cannot enter the file system or start I/O, so callers under any scope may share one mutex.
  * Context: process context; sleeps, as @gfp must allow.
- * Return: 0, -ENOMEM, or -ERANGE for addresses out of the map's reach.
+ * Return: 0, -ENOMEM, -EDQUOT when the module's limit forbids what the map would take, or -ERANGE
+ * for addresses out of the map's reach. Leaves that were taken until then stay.
  */
 int kmh_arenamap_cover(struct kmh_arenamap **at, unsigned long first, unsigned long npages,
 		       gfp_t gfp)

@@ -105,6 +105,7 @@ static void kmh_lost_quarantine(struct kmheap *heap)
 	unsigned int round;
 
 	for (round = 0; round < 2; round++) {
+		smp_mb();	/* lost, spans: pairs with those before kmh_mheap_give_up_lost() */
 		mutex_lock(&heap->arenas_mutex);
 		list_for_each_entry(a, &heap->lost, list) {
 			kmh_lost_withdraw(a);
@@ -114,7 +115,6 @@ static void kmh_lost_quarantine(struct kmheap *heap)
 		if (kmh_heap_sanitized(heap))
 			kmh_quarantine_forget(heap);
 		kmh_special_forget_lost(heap);
-		smp_mb();	/* lost, spans: pairs with those before kmh_mheap_give_up_lost() */
 		kmh_nmi_forget_lost(heap);
 		kmh_lost_drain_cpus(heap);
 		kmh_sweep_announced(heap);
@@ -127,7 +127,8 @@ static void kmh_lost_quarantine(struct kmheap *heap)
 
 /*
  * An area is the heap's no more. Of a block all pages but a few are, until the heap ends, for the
- * sake of the live objects in them: they count as metadata.
+ * sake of the live objects in them: they count as metadata. There are no bytes of the arena any
+ * more with which that and the tables would count at limits.
  */
 static void kmh_lost_unbook(struct kmh_arena *a)
 {
@@ -135,6 +136,8 @@ static void kmh_lost_unbook(struct kmh_arena *a)
 
 	kmh_heap_account_metadata(a->heap, kept);
 	a->meta_bytes += kept;
+	kmh_heap_move_side(a->heap, a->meta_bytes - a->side_bytes);
+	a->side_bytes = a->meta_bytes;
 	kmh_heap_unbook(a->heap, kmh_arena_held_bytes(a));
 	if (!a->block)
 		kmh_backend_forget_arena();
@@ -184,6 +187,7 @@ void kmh_lost_free(struct kmheap *heap)
 		if (a->block)
 			kmh_arena_free_block(a);
 		kmh_heap_account_metadata(heap, -(long)a->meta_bytes);
+		kmh_heap_move_side(heap, -(long)a->side_bytes);
 		kmh_backend_free(a);
 	}
 }

@@ -17,7 +17,6 @@
 #include <trace/events/kmheap.h>
 
 #include "supply/giveback.h"
-#include "base/budget.h"
 #include "base/lock.h"
 #include "heap.h"
 #include "pages/arena.h"
@@ -65,7 +64,7 @@ static unsigned long kmh_arena_return(struct kmh_arena *a, unsigned long most, b
 		kmh_arenamap_replace(a->first + page, n, a->heap->freed, &kmh_span_gone);
 		kmh_arena_free_pages(a, page, n);
 		trace_release(a->heap->name, n << KMH_PAGE_SHIFT, a->mheap->nid, "pages");
-		kmh_heap_unbook(a->heap, n << KMH_PAGE_SHIFT);
+		kmh_arena_unbook_pages(a, n);
 		done += n;
 		page += n;
 		cond_resched();
