@@ -469,10 +469,17 @@ void kmh_heap_reap_memory(struct kmheap *heap)
 	kmh_heap_free_arenas(heap);
 }
 
-/* Free the rest of it but the structure, after that. Context: process context; sleeps. */
+/*
+ * Free the rest of it but the structure, after that. A free that raced with the end may have found
+ * a worker not stopped yet, and have asked for it since: the request is dropped, for its timer must
+ * not outlive the structure. No free is left that could ask. Context: process context; sleeps.
+ */
 void kmh_heap_reap_tables(struct kmheap *heap)
 {
 	kmh_heap_fold_misuses(heap);	/* of those who had not seen the end yet */
+	kmh_kick_stop(&heap->growing_up);
+	kmh_kick_stop(&heap->idle.kick);
+	kmh_kick_stop(&heap->scavenge.kick);
 	kmh_heap_free_tables(heap);
 }
 

@@ -241,11 +241,40 @@ static void destroy_while_a_look_is_due(struct kunit *test)
 	}
 }
 
+/*
+ * A free that raced with the end of its heap had found a worker going, and asks for it only after
+ * it was stopped: the request is gone before the structure may be.
+ */
+static struct delayed_work *late_work;
+
+static void kick_late(void *arg)
+{
+	struct kmheap *heap = arg;
+
+	late_work = &heap->scavenge.kick.work;
+	irq_work_queue(&heap->scavenge.kick.irq);
+	irq_work_sync(&heap->scavenge.kick.irq);
+}
+
+static void late_request_is_dropped(struct kunit *test)
+{
+	struct kmheap *heap = heap_new(test, "kunit-late", 0);
+
+	late_work = NULL;
+	kmh_kunit_at_any(test, "ended heap: a grace period later", kick_late, heap);
+	(kmheap_destroy)(heap);
+	kmh_ended_settle();
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("ended heap: a grace period later"));
+	/* The last heaps that have ended keep their structure. */
+	KUNIT_EXPECT_FALSE(test, delayed_work_pending(late_work));
+}
+
 static struct kunit_case idle_cases[] = {
 	KUNIT_CASE(idle_cpu_is_drained),
 	KUNIT_CASE(freeing_cpu_is_drained),
 	KUNIT_CASE(worker_comes_and_rests),
 	KUNIT_CASE(destroy_while_a_look_is_due),
+	KUNIT_CASE(late_request_is_dropped),
 	{}
 };
 

@@ -70,7 +70,9 @@ void kmh_kick_init(struct kmh_kick *k, work_func_t work, long (*delay)(const str
 /*
  * The worker does not come from here on, but when somebody queues it. Twice, because a worker that
  * has not seen @stopped may kick once more, and on PREEMPT_RT the irq_work comes when it likes;
- * after the first time no worker runs. Context: process; sleeps.
+ * after the first time no worker runs. Somebody who has found it going with preemption off may
+ * still be about to queue it: after a grace period the owner stops it once more. Context: process;
+ * sleeps.
  */
 void kmh_kick_stop(struct kmh_kick *k)
 {
