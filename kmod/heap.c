@@ -331,8 +331,9 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
  * @attr: flags, limit, owner, reserve; NULL for all defaults.
  *
  * A heap shares no arena with another heap. It holds a reference on kmheap.ko, which cannot be
- * unloaded before kmheap_destroy(). A fresh heap costs one arena of 16 KiB and its tables. What
- * each CPU keeps for itself comes after 128 allocations; see Documentation/api.rst.
+ * unloaded before kmheap_destroy(). A fresh heap has its tables, which grow with the number of
+ * CPUs, and one arena, whose size depends on the module's parameters and on what the heap is made
+ * of; see Documentation/api.rst.
  *
  * Context: Process context; sleeps.
  * Return: the heap, or an ERR_PTR: -EINVAL for a bad name, flag, limit or reserve (with a

@@ -424,6 +424,9 @@ EXPORT_SYMBOL_GPL(kmheap_cache_alloc_bulk_noprof);
  * keeps for hard times are live objects of the cache; the constructor runs when it gets them, and
  * not when a caller does.
  *
+ * mempool_alloc() first asks without __GFP_DIRECT_RECLAIM, for whatever caller: that draws on the
+ * heap's reserve for callers that cannot sleep, and is counted like those when it gets nothing.
+ *
  * Context: What @gfp says.
  * Return: as for kmheap_cache_alloc().
  */
