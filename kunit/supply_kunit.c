@@ -468,6 +468,35 @@ static void growth_comes_round(struct kunit *test)
 	kvfree(p);
 }
 
+/* The arena where the next look was to begin leaves. */
+static void looked_at_arena_leaves(struct kunit *test)
+{
+	void **p = kvcalloc(NR_SPANS, sizeof(*p), GFP_KERNEL);
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mheap *mh = mheap(test);
+	struct kmh_arena *a;
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	kmh_kunit_no_worker(heap);
+	for (i = 0; i < NR_SPANS; i++)
+		p[i] = kmheap_alloc(heap, 8192, GFP_KERNEL);
+	a = mh->look_arena;
+	for (i = 0; i < 100 && (!a || a == arena(heap, 0)); i++) {
+		kmh_mheap_drain_some(mh, 64);
+		a = mh->look_arena;
+	}
+	KUNIT_EXPECT_PTR_NE(test, a, NULL);
+	kmheap_free_bulk(NR_SPANS, p);
+	kmheap_shrink(heap);
+	KUNIT_EXPECT_EQ(test, narenas(heap), 0U);
+	KUNIT_EXPECT_PTR_EQ(test, mh->look_arena, NULL);
+	kmh_mheap_drain_some(mh, 64);
+	KUNIT_EXPECT_EQ(test, grow(mh, 1, 1), 0);
+	kmh_mheap_drain_some(mh, 64);
+	kvfree(p);
+}
+
 static struct kunit_case supply_cases[] = {
 	KUNIT_CASE(every_flag_has_its_row),
 	KUNIT_CASE(flags_reach_the_kernel_as_documented),
@@ -481,6 +510,7 @@ static struct kunit_case supply_cases[] = {
 	KUNIT_CASE(too_much_is_not_kept),
 	KUNIT_CASE(growth_looks_at_some_spans),
 	KUNIT_CASE(growth_comes_round),
+	KUNIT_CASE(looked_at_arena_leaves),
 	{ }
 };
 

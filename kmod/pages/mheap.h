@@ -45,7 +45,8 @@ struct kmh_mheap {
 	struct kmh_reserve reserve;
 	struct kmh_parked store;	/* freed large objects that no CPU keeps */
 	unsigned long fetched;		/* jiffies: when what CPUs have parked was */
-	unsigned long look_page;	/* where growth looks for empty spans next; a guess */
+	struct kmh_arena *look_arena;	/* where growth looks for empty spans next, or NULL for */
+	unsigned long look_page;	/* the first one; under arenas_mutex */
 
 	struct llist_head pending;	/* spans whose free could not take @lock */
 	struct llist_head deferred[2];	/* large objects in the two deferred sets */

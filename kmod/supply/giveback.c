@@ -11,6 +11,7 @@
 #include <linux/rcupdate.h>
 
 #include "supply/giveback.h"
+#include "base/budget.h"
 #include "base/lock.h"
 #include "central/unswept.h"
 #include "heap.h"
@@ -92,44 +93,70 @@ unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page)
 	return min(page, end);
 }
 
-/* Look at up to *@left pages of @mh, from its @from-th on. Return: the page where that ended. */
-static unsigned long kmh_scavenge_from(struct kmh_mheap *mh, unsigned long from,
-				       unsigned long *left)
+/*
+ * Look at up to *@left pages of @mh, from where the last look ended up to the last arena. An arena
+ * that is passed over counts as a page.
+ */
+static void kmh_scavenge_on(struct kmh_mheap *mh, unsigned long *left)
 {
-	unsigned long page, next, at = from;
-	struct kmh_arena *a;
+	struct list_head *arenas = &mh->heap->arenas;
+	struct kmh_arena *a = mh->look_arena ?: list_first_entry(arenas, struct kmh_arena, list);
+	unsigned long page = mh->look_arena ? mh->look_page : 0, next;
 
 	lockdep_assert_held(&mh->heap->arenas_mutex);
-	list_for_each_entry(a, &mh->heap->arenas, list) {
-		if (a->mheap != mh || a->dedicated)
+	for (; *left && &a->list != arenas; a = list_next_entry(a, list), page = 0) {
+		if (a->mheap != mh || a->dedicated) {
+			--*left;
 			continue;
-		for (page = min(from, a->npages); page < a->npages && *left; page = next) {
+		}
+		for (; page < a->npages && *left; page = next) {
 			next = kmh_scavenge_pages(a, page);
-			at += next - page;
 			*left -= min(*left, next - page);
 			cond_resched();
 		}
-		if (!*left)
+		if (page < a->npages)
 			break;
-		from -= min(from, a->npages);
 	}
-	return at;
+	mh->look_arena = &a->list == arenas ? NULL : a;
+	mh->look_page = page;
 }
 
 /*
- * Turn empty spans into pages. Looks at @npages of the page heap, from where the last look ended;
- * two callers at a time may look at the same ones. Context: process context; sleeps.
+ * Turn empty spans into pages. Looks at @npages of the page heap, from where the last look ended.
+ * Context: process context, also reclaim; arenas_mutex held; does not wait.
  */
+void kmh_scavenge_some_locked(struct kmh_mheap *mh, unsigned long npages)
+{
+	bool begun = mh->look_arena;
+
+	kmh_scavenge_on(mh, &npages);
+	if (npages && begun)
+		kmh_scavenge_on(mh, &npages);
+}
+
 static void kmh_scavenge_some(struct kmh_mheap *mh, unsigned long npages)
 {
-	unsigned long from = READ_ONCE(mh->look_page), at;
-
 	mutex_lock(&mh->heap->arenas_mutex);
-	at = kmh_scavenge_from(mh, from, &npages);
-	if (npages && from)
-		at = kmh_scavenge_from(mh, 0, &npages);
+	kmh_scavenge_some_locked(mh, npages);
 	mutex_unlock(&mh->heap->arenas_mutex);
-	WRITE_ONCE(mh->look_page, npages ? 0 : at);
+}
+
+/* @a is about to leave the heap's list of arenas: the next look begins behind it. */
+void kmh_scavenge_forget_locked(const struct kmh_arena *a)
+{
+	struct kmh_node *node;
+	int nid = -1;
+
+	lockdep_assert_held(&a->heap->arenas_mutex);
+	while ((node = kmh_next_node(a->heap, &nid))) {
+		struct kmh_mheap *mh = &node->mheap;
+
+		if (mh->look_arena != a)
+			continue;
+		mh->look_arena = list_is_last(&a->list, &a->heap->arenas) ?
+				 NULL : list_next_entry(a, list);
+		mh->look_page = 0;
+	}
 }
 
 /* Give every empty span of every class back. Return: true when that freed pages. Sleeps. */
@@ -279,6 +306,7 @@ size_t kmh_arenas_detach_locked(struct kmheap *heap, const struct kmh_leavers *w
 		    (which->mheap && a->mheap != which->mheap) ||
 		    !kmh_arena_detach_free(a, which->spare))
 			continue;
+		kmh_scavenge_forget_locked(a);
 		list_move_tail(&a->list, gone);
 		done += bytes;
 	}
@@ -383,31 +411,44 @@ bool kmh_arena_empties(const struct kmh_arena *a)
 	return true;
 }
 
+/* So many arenas are counted one by one, the youngest, which leave first. */
+#define KMH_COUNT_ARENAS	2048U
+
 /*
  * Bytes of spare arenas that would leave a page heap after a drain, and of spare pages of blocks
- * that would not. Context: process context, also
- * reclaim; the heap's arenas_mutex held.
+ * that would not. In a heap of very many arenas the free pages of the older ones count as if each
+ * could go. Context: process context, also reclaim; the heap's arenas_mutex held.
  */
 size_t kmh_arenas_count_spare_locked(struct kmh_mheap *mh)
 {
-	unsigned long left = READ_ONCE(mh->pa.nfree);	/* free pages after the drain */
-	unsigned long keep = kmh_mheap_keep(mh, true), single = 0, held;
+	unsigned long nfree = READ_ONCE(mh->pa.nfree);	/* in arenas that are not looked at */
+	unsigned long left = nfree;			/* free pages after the drain */
+	unsigned long keep = kmh_mheap_keep(mh, true), single, held;
 	struct kmh_arena *a;
+	unsigned int n = 0;
 	size_t bytes = 0;
 
 	lockdep_assert_held(&mh->heap->arenas_mutex);
-	list_for_each_entry(a, &mh->heap->arenas, list) {
+	list_for_each_entry_reverse(a, &mh->heap->arenas, list) {
+		if (n++ == KMH_COUNT_ARENAS)
+			break;
 		a->empties = a->mheap == mh && !a->dedicated && kmh_arena_empties(a);
 		if (a->empties)
 			left += kmh_parange_held(&a->range) - READ_ONCE(a->range.nfree);
+		if (a->mheap == mh && !a->dedicated)
+			nfree = kmh_less(nfree, READ_ONCE(a->range.nfree));
 	}
+	single = n > KMH_COUNT_ARENAS ? nfree : 0;
+	n = 0;
 	list_for_each_entry_reverse(a, &mh->heap->arenas, list) {
+		if (n++ == KMH_COUNT_ARENAS)
+			break;
 		held = kmh_parange_held(&a->range);
 		if (a->empties && held <= left && left - held >= keep) {
 			left -= held;
 			bytes += kmh_arena_held_bytes(a);
 		} else if (kmh_arena_gives_pages(a, mh)) {
-			single += READ_ONCE(a->range.nfree);
+			single += a->empties ? held : READ_ONCE(a->range.nfree);
 		}
 	}
 	return bytes + (min(single, left - min(left, keep)) << KMH_PAGE_SHIFT);

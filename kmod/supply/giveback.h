@@ -16,10 +16,12 @@ void kmh_heap_drain(struct kmheap *heap);
 bool kmh_mheap_drain_lists(struct kmh_mheap *mh);
 bool kmh_mheap_drain_some(struct kmh_mheap *mh, unsigned int most);
 unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page);
+void kmh_scavenge_some_locked(struct kmh_mheap *mh, unsigned long npages);
+void kmh_scavenge_forget_locked(const struct kmh_arena *a);
 
 /* Which of the arenas without a page in use are to leave: as many as it takes. */
 struct kmh_leavers {
-	size_t bytes;			/* so much, if there is so much */
+	size_t bytes;			/* so much or a little more, if there is so much */
 	bool at_most;			/* and no more than that */
 	bool spare;			/* only what growing ahead would not fetch again at once */
 	bool dedicated;			/* only those that were made for one object */

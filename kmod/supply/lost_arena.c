@@ -164,6 +164,7 @@ unsigned int kmh_lost_find(struct kmheap *heap, bool glance)
 			continue;
 		kmh_arena_report_lost(a, page);
 		kmh_lost_close(a);
+		kmh_scavenge_forget_locked(a);
 		list_move_tail(&a->list, &heap->lost);
 		kmh_lost_unbook(a);
 		n++;
