@@ -142,8 +142,13 @@ static void random_operations(struct kunit *test)
 		if (round % 4 == 3) {
 			kmheap_shrink(heap);
 		} else {
+			size_t most;
+
 			which.bytes = prandom_u32_state(&rnd) % SZ_1M;
-			KUNIT_EXPECT_LE(test, kmh_pages_return(heap, &which), which.bytes);
+			which.at_most = round % 2;
+			most = round_up(which.bytes, KMH_PAGE_SIZE) -
+			       (which.at_most && which.bytes % KMH_PAGE_SIZE ? KMH_PAGE_SIZE : 0);
+			KUNIT_EXPECT_LE(test, kmh_pages_return(heap, &which), most);
 		}
 		returned_pages(test, heap);
 		expect_books(test, heap, pages);
@@ -257,6 +262,201 @@ static void limit_returns_pages(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
+/*
+ * What is missing at the module's limit is no multiple of a page: the other heap gives the last
+ * page of it, too, and the caller is served.
+ */
+static void total_limit_returns_pages(struct kunit *test)
+{
+	struct kmheap *a = heap_linear(test), *b = heap_of(test, "kunit-b", KMHEAP_LINEAR, 0);
+	size_t limit = READ_ONCE(kmh_total_limit), room;
+	void *p[32], *first, *q;
+	unsigned int i;
+
+	kmh_kunit_no_worker(b);
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = kmheap_alloc(a, SZ_64K, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	/* Every other one, so that no block is empty: the first one is of one object. */
+	for (i = 1; i < ARRAY_SIZE(p); i += 2)
+		kmheap_free(p[i]);
+	kmh_heap_drain(a);
+	WRITE_ONCE(mheap_of(a)->low_pages, 0);
+	first = kmheap_alloc(b, SZ_64K, GFP_KERNEL);	/* all that @b has */
+	KUNIT_ASSERT_EQ(test, mheap_of(b)->pa.nfree, 0UL);
+
+	/* For 64 KiB, 70,000 bytes have to go. */
+	room = atomic_long_read(&kmh_total_bytes) + SZ_64K - 70000;
+	WRITE_ONCE(kmh_total_limit, atomic_long_read(&kmh_total_base) + kmh_shared_bytes() +
+				    DIV_ROUND_UP(room * 5, 4));
+	q = kmheap_alloc(b, SZ_64K, GFP_KERNEL);
+	WRITE_ONCE(kmh_total_limit, limit);
+	expect_linear(test, q, SZ_64K);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&b->refused), 0L);
+	kmh_kunit_validate(test);
+	kmheap_free(q);
+	kmheap_free(first);
+	for (i = 0; i < ARRAY_SIZE(p); i += 2)
+		kmheap_free(p[i]);
+	kmheap_destroy(b);
+	kmheap_destroy(a);
+}
+
+/* A soft limit that is no multiple of a page is kept, and not exceeded by a part of one. */
+static void soft_limit_returns_pages(struct kunit *test)
+{
+	struct kmheap *heap = heap_linear(test);
+	void *p[32];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = kmheap_alloc(heap, SZ_64K, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	for (i = 0; i < ARRAY_SIZE(p); i += 2)
+		kmheap_free(p[i]);
+	kmh_heap_drain(heap);
+	WRITE_ONCE(mheap_of(heap)->low_pages, 0);
+	KUNIT_ASSERT_EQ(test, kmh_limit_set_soft(heap, kmh_heap_footprint(heap) - 70000), 0);
+	flush_delayed_work(&heap->limit.work);
+	KUNIT_EXPECT_LE(test, kmh_heap_footprint(heap), READ_ONCE(heap->limit.soft_bytes));
+	for (i = 1; i < ARRAY_SIZE(p); i += 2)
+		kmheap_free(p[i]);
+	kmheap_destroy(heap);
+}
+
+/* A reserve that was learned, and that no owner has asked for, goes when everything is to go. */
+static void learned_reserve_goes(struct kunit *test, bool oom)
+{
+	struct kmheap *heap = heap_of(test, "kunit-returned", KMHEAP_LINEAR, 0);
+	void *p[48], *drawn;
+	unsigned int i;
+
+	drawn = kmheap_alloc(heap, SZ_64K, GFP_ATOMIC);
+	kmh_kunit_no_worker(heap);
+	KUNIT_ASSERT_GT(test, mheap_of(heap)->reserve.pages, 0UL);
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = kmheap_alloc(heap, SZ_64K, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	/* Runs that are longer than the reserve, in blocks that are partly in use. */
+	for (i = 0; i < ARRAY_SIZE(p); i++)
+		if (i % 4)
+			kmheap_free(p[i]);
+	KUNIT_EXPECT_LE(test, mheap_of(heap)->reserve.pages, 3 * SZ_64K / KMH_PAGE_SIZE);
+	if (oom)
+		kmh_shrink_oom();
+	else
+		kmheap_shrink(heap);
+	KUNIT_EXPECT_EQ(test, mheap_of(heap)->pa.nfree, 0UL);
+	KUNIT_EXPECT_GT(test, mheap_of(heap)->reserve.pages, 0UL);
+	kmh_kunit_validate(test);
+	for (i = 0; i < ARRAY_SIZE(p); i += 4)
+		kmheap_free(p[i]);
+	kmheap_free(drawn);
+	kmheap_destroy(heap);
+}
+
+static void learned_reserve_does_not_stay(struct kunit *test)
+{
+	learned_reserve_goes(test, false);
+	learned_reserve_goes(test, true);
+}
+
+#define BYTES		512U
+#define PER_SPAN	(KMH_PAGE_SIZE / BYTES)
+#define NR_SMALL	(SZ_8M / BYTES)
+#define NR_BLOCKS	64U
+
+struct far_frees {
+	void **p;
+	unsigned int n;
+};
+
+static void free_far(void *arg)
+{
+	struct far_frees *f = arg;
+
+	kmheap_free_bulk(f->n, f->p);
+}
+
+/*
+ * Spans that became empty when they were on a list, by frees of another CPU, and that nobody has
+ * looked at since; one object of each block, in @keep, is live. Return: their number.
+ */
+static unsigned int make_unseen(struct kunit *test, struct kmheap *heap, void **keep)
+{
+	void **p = load_objects(test, heap, BYTES, NR_SMALL);
+	struct kmh_arena *blocks[NR_BLOCKS];
+	struct far_frees f = { .p = p };
+	unsigned int i, b, n = 0;
+
+	for (i = 0; i < NR_SMALL; i += PER_SPAN) {
+		kmheap_free(p[i]);
+		p[i] = NULL;
+	}
+	kmheap_shrink(heap);	/* all spans are partial */
+	for (i = 0; i < NR_SMALL; i++) {
+		struct kmh_arena *a = p[i] ? kmh_span_of((unsigned long)p[i])->arena : NULL;
+
+		for (b = 0; a && b < n && blocks[b] != a; b++)
+			;
+		if (a && b == n) {
+			KUNIT_ASSERT_LT(test, n, NR_BLOCKS);
+			blocks[n] = a;
+			keep[n++] = p[i];
+		} else if (a) {
+			p[f.n++] = p[i];
+		}
+	}
+	kmh_kunit_elsewhere(test, free_far, &f);
+	WRITE_ONCE(mheap_of(heap)->low_pages, 0);
+	return n;
+}
+
+static void oom_finds_empty_spans(struct kunit *test)
+{
+	struct kmheap *heap = heap_linear(test);
+	void *keep[NR_BLOCKS];
+	unsigned int n;
+
+	kmh_kick_stop(&heap->scavenge.kick);
+	n = make_unseen(test, heap, keep);
+	KUNIT_EXPECT_GT(test, arena_bytes(heap), (size_t)SZ_4M);
+	kmh_shrink_oom();
+	KUNIT_EXPECT_EQ(test, arena_bytes(heap), n * KMH_PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, kmheap_shrink(heap), 0UL);
+	kmh_kunit_validate(test);
+	kmheap_free_bulk(n, keep);
+	kmheap_destroy(heap);
+}
+
+/* A scan returns what it has made pages of. */
+static void scan_finds_empty_spans(struct kunit *test)
+{
+	struct shrink_control sc = { .gfp_mask = GFP_KERNEL, .nid = numa_mem_id() };
+	struct kmheap *heap = heap_linear(test);
+	void *keep[NR_BLOCKS];
+	unsigned int n, i;
+	size_t most;
+
+	kmh_kick_stop(&heap->scavenge.kick);
+	n = make_unseen(test, heap, keep);
+	/* The magazine of the other CPU keeps one of each entry at most. */
+	most = (n + kmh_magazine_room(kmh_spanclass(kmh_size_to_class(BYTES), false))) *
+	       KMH_PAGE_SIZE;
+	for (i = 0; i < 1000 && arena_bytes(heap) > most; i++) {
+		heap->shrink.not_before = jiffies;
+		sc.nr_to_scan = 128;
+		heap->shrink.shrinker->scan_objects(heap->shrink.shrinker, &sc);
+	}
+	KUNIT_EXPECT_LE(test, arena_bytes(heap), most);
+	kmh_kunit_validate(test);
+	kmheap_free_bulk(n, keep);
+	kmheap_destroy(heap);
+}
+
 /* A block all of whose pages are returned or free leaves, and so does one that has none left. */
 static void emptied_block_leaves(struct kunit *test)
 {
@@ -338,12 +538,24 @@ static void whole_blocks_are_releasable_when_empty(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
+/* The default heap has nothing to return while a case counts the pages of all. */
+static int returned_init(struct kunit *test)
+{
+	kmheap_shrink(NULL);
+	return mheap_init(test);
+}
+
 static struct kunit_case returned_cases[] = {
 	KUNIT_CASE(shrink_returns_free_pages),
 	KUNIT_CASE(random_operations),
 	KUNIT_CASE(scavenger_returns_pages),
 	KUNIT_CASE(reclaim_returns_pages),
 	KUNIT_CASE(limit_returns_pages),
+	KUNIT_CASE(total_limit_returns_pages),
+	KUNIT_CASE(soft_limit_returns_pages),
+	KUNIT_CASE(learned_reserve_does_not_stay),
+	KUNIT_CASE(oom_finds_empty_spans),
+	KUNIT_CASE(scan_finds_empty_spans),
 	KUNIT_CASE(emptied_block_leaves),
 	KUNIT_CASE(validators_count_returned_pages),
 	KUNIT_CASE(whole_blocks_are_releasable_when_empty),
@@ -352,7 +564,7 @@ static struct kunit_case returned_cases[] = {
 
 static struct kunit_suite returned_suite = {
 	.name = "kmheap_returned",
-	.init = mheap_init,
+	.init = returned_init,
 	.exit = kmh_kunit_exit,
 	.test_cases = returned_cases,
 };

@@ -126,8 +126,7 @@ bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
 		kmh_arenas_give_back(heap, &(struct kmh_leavers){ .bytes = excess }, NULL);
 	excess = kmh_limit_excess(heap, bytes);
 	if (excess)
-		kmh_pages_return(heap, &(struct kmh_leavers){ .bytes = PAGE_ALIGN(excess) +
-								       KMH_PAGE_SIZE });
+		kmh_pages_return(heap, &(struct kmh_leavers){ .bytes = excess });
 	excess = kmh_total_excess(bytes);
 	if (excess && kmh_may_wait_fs(gfp) &&
 	    kmh_limit_take_from_others(heap, excess, false) < excess) {

@@ -44,7 +44,7 @@ static unsigned long kmh_arena_mark_returned(struct kmh_arena *a, unsigned long 
 	kmh_wait_lock_irqsave(&mh->lock, flags);
 	keep = kmh_mheap_keep(mh, spare);
 	*page = find_next_zero_bit(a->range.bits, a->npages, *page);
-	if (*page < a->npages && mh->pa.nfree > keep && !kmh_arena_has_run_locked(a)) {
+	if (*page < a->npages && mh->pa.nfree > keep && (!keep || !kmh_arena_has_run_locked(a))) {
 		most = min3(most, KMH_RETURN_BATCH, mh->pa.nfree - keep);
 		n = find_next_bit(a->range.bits, min(*page + most, a->npages), *page) - *page;
 		bitmap_set(a->returned, *page, n);
@@ -72,6 +72,33 @@ static unsigned long kmh_arena_return(struct kmh_arena *a, unsigned long most, b
 	return done;
 }
 
+/* Has a page heap of those that are meant more free pages than stay? */
+static bool kmh_pages_may_return(struct kmheap *heap, const struct kmh_leavers *which)
+{
+	struct kmh_node *node;
+	int nid = -1;
+
+	/* Finalizers read what they free. */
+	if (READ_ONCE(heap->specials.ending))
+		return false;
+	while ((node = kmh_next_node(heap, &nid))) {
+		const struct kmh_mheap *mh = &node->mheap;
+
+		if ((!which->mheap || which->mheap == mh) &&
+		    READ_ONCE(mh->pa.nfree) > kmh_mheap_keep(mh, which->spare))
+			return true;
+	}
+	return false;
+}
+
+/* The pages that @which asks for: so much at most, or else so much at least. */
+static unsigned long kmh_leavers_pages(const struct kmh_leavers *which)
+{
+	unsigned long pages = which->bytes / KMH_PAGE_SIZE;
+
+	return which->at_most || !(which->bytes % KMH_PAGE_SIZE) ? pages : pages + 1;
+}
+
 /*
  * Return free pages of blocks that cannot leave as a whole, as @which says: first of those blocks
  * that have returned some already, so that these become empty, then of the youngest. Context:
@@ -79,24 +106,27 @@ static unsigned long kmh_arena_return(struct kmh_arena *a, unsigned long most, b
  */
 size_t kmh_pages_return_locked(struct kmheap *heap, const struct kmh_leavers *which)
 {
-	unsigned long most = which->bytes >> KMH_PAGE_SHIFT, done = 0;
+	unsigned long most = kmh_leavers_pages(which), done = 0, n;
 	struct kmh_arena *a;
 	unsigned int round;
 
 	lockdep_assert_held(&heap->arenas_mutex);
-	if (heap->backing == KMH_BACKING_AREA)
+	if (heap->backing == KMH_BACKING_AREA || !kmh_pages_may_return(heap, which))
 		return 0;
 	for (round = 0; round < 2; round++) {
 		list_for_each_entry_reverse(a, &heap->arenas, list) {
-			/* Finalizers read what they free. */
-			if (done == most || READ_ONCE(heap->specials.ending))
+			if (done == most)
 				break;
-			if (!round == !a->range.nreturned ||
+			if (!round == !a->range.nreturned || !READ_ONCE(a->range.nfree) ||
 			    !kmh_arena_gives_pages(a, which->mheap ?: a->mheap))
 				continue;
-			done += kmh_arena_return(a, most - done, which->spare);
+			n = kmh_arena_return(a, most - done, which->spare);
+			done += n;
+			if (n && !kmh_pages_may_return(heap, which))
+				goto out;
 		}
 	}
+out:
 	return done << KMH_PAGE_SHIFT;
 }
 

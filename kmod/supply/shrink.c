@@ -36,6 +36,9 @@
 /* Reclaim interrupts the CPUs at most so often for what they keep; it comes in bursts. */
 #define KMH_SHRINK_PAUSE	DIV_ROUND_UP(HZ, 10)
 
+/* Pages that a scan searches for empty spans in blocks that are partly in use; they come round. */
+#define KMH_SHRINK_LOOK		4096UL
+
 atomic_long_t kmh_shrunk_bytes;
 atomic_long_t kmh_oom_bytes;
 
@@ -84,10 +87,11 @@ size_t kmh_shrink_all(void)
 /* ---- under pressure */
 
 /*
- * Drain what is in the way of giving arenas of @mh back. Context: any that may sleep; under
+ * Drain what is in the way of giving memory of @mh back: of arenas that would be empty, and with
+ * @pages of all blocks, whose pages go back one by one. Context: any that may sleep; under
  * arenas_mutex. A CPU that is in its section is passed over.
  */
-static void kmh_shrink_drain_locked(struct kmheap *heap, struct kmh_mheap *mh)
+static void kmh_shrink_drain_locked(struct kmheap *heap, struct kmh_mheap *mh, bool pages)
 {
 	struct kmh_arena *a;
 	unsigned long page;
@@ -96,7 +100,8 @@ static void kmh_shrink_drain_locked(struct kmheap *heap, struct kmh_mheap *mh)
 	kmh_largestore_drain(heap);
 	kmh_sweep_announced(heap);
 	list_for_each_entry(a, &heap->arenas, list) {
-		if (a->mheap != mh || !kmh_arena_empties(a))
+		if (a->mheap != mh ||
+		    !((pages && kmh_arena_gives_pages(a, mh)) || kmh_arena_empties(a)))
 			continue;
 		for (page = 0; page < a->npages; page = kmh_scavenge_pages(a, page))
 			cond_resched();
@@ -139,24 +144,43 @@ static unsigned long kmh_shrink_count(struct shrinker *s, struct shrink_control 
 }
 
 /*
- * Detach arenas, and return pages of blocks. @returned is set to the bytes of the latter, which the
- * kernel has already. Return: bytes.
+ * Detach arenas, and return pages of blocks; the bytes of the latter, which the kernel has already,
+ * are added to *@returned. Return: bytes.
  */
+static size_t kmh_shrink_take_locked(struct kmh_mheap *mh, size_t bytes, size_t *returned,
+				     struct list_head *gone)
+{
+	struct kmh_leavers which = { .bytes = bytes, .spare = true, .mheap = mh };
+	size_t done, pages;
+
+	done = kmh_arenas_detach_locked(mh->heap, &which, gone);
+	which.bytes = bytes - min(bytes, done);
+	pages = kmh_pages_return_locked(mh->heap, &which);
+	*returned += pages;
+	return done + pages;
+}
+
+/* Make pages of what is kept in @mh; CPUs are asked only if something there would be spare. */
+static void kmh_shrink_make_locked(struct kmh_mheap *mh)
+{
+	if (kmh_arenas_count_spare_locked(mh))
+		kmh_shrink_drain_locked(mh->heap, mh, false);
+	if (mh->heap->backing != KMH_BACKING_AREA)
+		kmh_scavenge_some_locked(mh, KMH_SHRINK_LOOK);
+	kmh_mheap_drain_pending(mh);
+}
+
+/* What a scan does. @returned: as for kmh_shrink_take_locked(). Return: bytes. */
 static size_t kmh_shrink_scan_locked(struct kmheap *heap, struct kmh_mheap *mh, size_t bytes,
 				     size_t *returned)
 {
-	struct kmh_leavers which = { .bytes = bytes, .spare = true, .mheap = mh };
-	size_t done;
 	LIST_HEAD(gone);
+	size_t done;
 
-	done = kmh_arenas_detach_locked(heap, &which, &gone);
-	which.bytes = bytes - min(bytes, done);
-	*returned = kmh_pages_return_locked(heap, &which);
-	done += *returned;
-	if (done < bytes && kmh_arenas_count_spare_locked(mh) && kmh_shrink_may_drain(heap)) {
-		kmh_shrink_drain_locked(heap, mh);
-		which.bytes = bytes - done;
-		done += kmh_arenas_detach_locked(heap, &which, &gone);
+	done = kmh_shrink_take_locked(mh, bytes, returned, &gone);
+	if (done < bytes && kmh_shrink_may_drain(heap)) {
+		kmh_shrink_make_locked(mh);
+		done += kmh_shrink_take_locked(mh, bytes - done, returned, &gone);
 	}
 	kmh_arenas_finish_later_locked(heap, &gone);
 	return done;
@@ -170,7 +194,7 @@ static unsigned long kmh_shrink_scan(struct shrinker *s, struct shrink_control *
 {
 	struct kmheap *heap = kmh_shrinker_data(s);
 	struct kmh_mheap *mh = &kmh_heap_node(heap, sc->nid)->mheap;
-	size_t done, gone, returned;
+	size_t done, gone, returned = 0;
 
 	if (mh->nid != sc->nid || !mutex_trylock(&heap->arenas_mutex))
 		return SHRINK_STOP;
@@ -221,7 +245,7 @@ static size_t kmh_oom_take(struct kmheap *heap, struct list_head *gone)
 	if (!mutex_trylock(&heap->arenas_mutex))
 		return 0;
 	while ((node = kmh_next_node(heap, &nid)))
-		kmh_shrink_drain_locked(heap, &node->mheap);
+		kmh_shrink_drain_locked(heap, &node->mheap, true);
 	kmh_arenas_detach_locked(heap, &all, gone);
 	bytes = kmh_pages_return_locked(heap, &all);
 	mutex_unlock(&heap->arenas_mutex);
