@@ -364,6 +364,13 @@ static void too_much_is_not_kept(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmheap_set_reserve(heap, SZ_4M), -ENOMEM);
 	atomic_long_sub(SZ_8M, &heap->arena_bytes);
 	KUNIT_EXPECT_EQ(test, kept_pages(heap), SZ_256K / KMH_PAGE_SIZE);
+	/* What was learned beyond the owner's reserve is not lost by that either. */
+	kmh_kunit_no_worker(heap);
+	mheap_of(heap)->reserve.pages = 100;
+	atomic_long_add(SZ_8M, &heap->arena_bytes);
+	KUNIT_EXPECT_EQ(test, kmheap_set_reserve(heap, SZ_4M), -ENOMEM);
+	atomic_long_sub(SZ_8M, &heap->arena_bytes);
+	KUNIT_EXPECT_EQ(test, kept_pages(heap), 100UL);
 	kmheap_destroy(heap);
 }
 

@@ -177,19 +177,27 @@ static struct kmh_fixlink *chunk_carve(const struct kmh_fixalloc *f, void *base)
 	return link;
 }
 
-static void chunk_add(struct kmh_fixalloc *f, void *base)
+/* @last: the last link of the chunk at @base. */
+static void chunk_add_locked(struct kmh_fixalloc *f, void *base, struct kmh_fixlink *last)
 {
 	struct kmh_fixchunk *chunk = base + chunk_bytes(f) - sizeof(*chunk);
-	struct kmh_fixlink *last = chunk_carve(f, base);
-	unsigned long flags;
 
-	kmh_wait_lock_irqsave(&f->lock, flags);
+	lockdep_assert_held(&f->lock);
 	chunk->next = f->chunks;
 	f->chunks = chunk;
 	last->next = f->free;
 	f->free = item_link(f, base);
 	WRITE_ONCE(f->nfree, f->nfree + f->per_chunk);
 	WRITE_ONCE(f->chunk_bytes, f->chunk_bytes + chunk_bytes(f));
+}
+
+static void chunk_add(struct kmh_fixalloc *f, void *base)
+{
+	struct kmh_fixlink *last = chunk_carve(f, base);
+	unsigned long flags;
+
+	kmh_wait_lock_irqsave(&f->lock, flags);
+	chunk_add_locked(f, base, last);
 	kmh_unlock_irqrestore(&f->lock, flags);
 }
 
@@ -224,6 +232,22 @@ int kmh_fixalloc_refill(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp)
 		chunk_add(f, base);
 	}
 	return 0;
+}
+
+/*
+ * Cut items from @page, which the caller has from kmh_backend_pages(). It is as it came but for its
+ * last word. Chunks of @f are single pages. Context: any. Nested (lock.h) only tries the lock.
+ * Return: false, with the page as it was, when the lock is held.
+ */
+bool kmh_fixalloc_adopt(struct kmh_fixalloc *f, void *page)
+{
+	unsigned long flags;
+
+	if (WARN_ON_ONCE(f->order) || !kmh_lock_irqsave(&f->lock, flags))
+		return false;
+	chunk_add_locked(f, page, chunk_carve(f, page));
+	kmh_unlock_irqrestore(&f->lock, flags);
+	return true;
 }
 
 /*

@@ -48,6 +48,7 @@ struct kmh_fixalloc {
 
 void kmh_fixalloc_init(struct kmh_fixalloc *f, const char *name, size_t bytes, size_t align);
 int kmh_fixalloc_refill(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp);
+bool kmh_fixalloc_adopt(struct kmh_fixalloc *f, void *page);
 void *kmh_fixalloc_get(struct kmh_fixalloc *f);
 void kmh_fixalloc_put(struct kmh_fixalloc *f, void *p);
 void kmh_fixalloc_destroy(struct kmh_fixalloc *f);

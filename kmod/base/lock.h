@@ -24,6 +24,7 @@
  *  5. mcentral->lock		raw, interrupts saved; NMIs and tracers only try (lock.h)
  *  6. mheap->lock		likewise
  *  7. kmh_fixalloc.lock	likewise
+ *     kmh_kept_lock		likewise; never with the one before
  *     heap->limit.lock		spinlocks, process context; inside 1 to 3, nothing inside them
  *     kmh_leaving_lock
  *     heap->scavenge.recent_lock

@@ -248,7 +248,7 @@ static struct kmh_arena *kmh_arena_map(struct kmh_mheap *mh, void *vbase, size_t
 		return ERR_PTR(-ENOMEM);
 	err = kmh_arenamap_cover(block ? &kmh_blockmap : &kmh_areamap, a->first, a->npages, gfp);
 	if (!err)
-		err = kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp);
+		err = kmh_mspan_pools_suffice(gfp);
 	if (err) {
 		kmh_backend_free(a);
 		return ERR_PTR(err == -EDQUOT ? err : -ENOMEM);

@@ -174,14 +174,17 @@ static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_mcache *mc,
 
 /*
  * Get a descriptor. A caller that can sleep leaves a pool alone of which callers that cannot
- * have run short (kmh_mspan_pools_short()), and refills it.
+ * have run short (kmh_mspan_pools_short()), and refills it. One that cannot may have those of the
+ * owner's reserve.
  */
 static struct kmh_mspan *kmh_mheap_get_span(struct kmh_mheap *mh, unsigned int spanclass,
 					    bool atomic)
 {
 	struct kmh_mspan *s = NULL;
 
-	if (atomic || !kmh_mspan_pools_short(spanclass))
+	if (atomic && READ_ONCE(mh->reserve.floor))
+		s = kmh_mspan_get_kept(spanclass);
+	else if (atomic || !kmh_mspan_pools_short(spanclass))
 		s = kmh_mspan_get(spanclass);
 	if (!s || (atomic && kmh_mspan_pools_draw(spanclass)))
 		kmh_mheap_kick(mh, atomic);

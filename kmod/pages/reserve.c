@@ -180,30 +180,75 @@ static void kmh_reserve_set_floor(struct kmh_mheap *mh, unsigned long pages)
 	unsigned long flags;
 
 	kmh_wait_lock_irqsave(&mh->lock, flags);
+	r->before = r->pages;
 	if (pages < r->floor)	/* what has been learned beside it stays */
 		WRITE_ONCE(r->pages, r->pages - (r->floor - pages));
-	r->floor = pages;
+	WRITE_ONCE(r->floor, pages);
 	WRITE_ONCE(r->pages, max(r->pages, pages));
-	WRITE_ONCE(r->peak, max(r->peak, pages));
+	WRITE_ONCE(r->peak, max(r->peak, r->pages));
+	r->set = r->pages;
 	kmh_unlock_irqrestore(&mh->lock, flags);
 	queue_delayed_work(kmh_wq, &r->decay, KMH_RESERVE_DECAY);	/* it may be less now */
 }
 
-/* Set the floor of each node, and of descriptors for as many spans. Return: the floor before. */
+/*
+ * Undo the last kmh_reserve_set_floor(), before which the floor was @pages: what had been learned
+ * counts again, or what has been learned since if that is more.
+ */
+static void kmh_reserve_restore_floor(struct kmh_mheap *mh, unsigned long pages)
+{
+	struct kmh_reserve *r = &mh->reserve;
+	unsigned long flags;
+
+	kmh_wait_lock_irqsave(&mh->lock, flags);
+	WRITE_ONCE(r->floor, pages);
+	WRITE_ONCE(r->pages, r->pages > r->set ? max(r->pages, r->before) : r->before);
+	kmh_unlock_irqrestore(&mh->lock, flags);
+}
+
+/* Keep descriptors for as many spans as the floors of all nodes have pages. */
+static void kmh_reserve_keep_spans(struct kmheap *heap)
+{
+	unsigned long nspans = 0;
+	int nid = -1;
+
+	while (kmh_next_node(heap, &nid))
+		nspans += heap->reserve.floor;
+	kmh_mspan_pools_keep((long)nspans - (long)heap->reserve.nspans);
+	heap->reserve.nspans = nspans;
+}
+
+/*
+ * Set the floor of each node, and of descriptors for as many spans. One caller at a time. Return:
+ * the floor before.
+ */
 unsigned long kmh_reserve_set_floors(struct kmheap *heap, unsigned long pages)
 {
-	unsigned long before = xchg(&heap->reserve.floor, pages);
+	unsigned long before = heap->reserve.floor;
 	struct kmh_node *node;
 	int nid = -1;
 
-	kmh_mspan_pools_keep((long)pages - (long)before);
+	WRITE_ONCE(heap->reserve.floor, pages);
+	kmh_reserve_keep_spans(heap);
 	while ((node = kmh_next_node(heap, &nid)))
 		kmh_reserve_set_floor(&node->mheap, pages);
 	return before;
 }
 
+/* Undo kmh_reserve_set_floors(), which returned @pages. */
+void kmh_reserve_restore_floors(struct kmheap *heap, unsigned long pages)
+{
+	struct kmh_node *node;
+	int nid = -1;
+
+	WRITE_ONCE(heap->reserve.floor, pages);
+	kmh_reserve_keep_spans(heap);
+	while ((node = kmh_next_node(heap, &nid)))
+		kmh_reserve_restore_floor(&node->mheap, pages);
+}
+
 /* The heap ends: its floor does not count any more. */
 void kmh_reserve_forget(struct kmheap *heap)
 {
-	kmh_mspan_pools_keep(-(long)heap->reserve.floor);
+	kmh_mspan_pools_keep(-(long)heap->reserve.nspans);
 }

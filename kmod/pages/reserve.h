@@ -18,6 +18,7 @@ struct kmheap;
 struct kmh_reserve {
 	unsigned long pages;		/* free pages, not for callers that can sleep */
 	unsigned long floor;		/* at least so many, because the owner has asked for it */
+	unsigned long before, set;	/* @pages before the owner's last call, and by it */
 	unsigned long peak;		/* the most that @pages has ever been */
 	unsigned long drawn;		/* pages that such callers took since a refill began */
 	bool raised;			/* a refusal has doubled @pages since the last refill */
@@ -28,6 +29,7 @@ struct kmh_reserve {
 /* Of a heap. The counters are those of all its life. */
 struct kmh_reserve_counts {
 	unsigned long floor;		/* pages on each node */
+	unsigned long nspans;		/* that have descriptors kept, on all nodes */
 	atomic_long_t served[KMH_NR_CONTEXTS];	/* spans of fresh pages */
 	atomic_long_t refused[KMH_NR_CONTEXTS];
 };
@@ -55,5 +57,6 @@ void kmh_reserve_refilled(struct kmh_mheap *mh, unsigned long drawn);
 bool kmh_reserve_decay(struct kmh_mheap *mh);
 void kmh_reserve_served(struct kmheap *heap);
 unsigned long kmh_reserve_set_floors(struct kmheap *heap, unsigned long pages);
+void kmh_reserve_restore_floors(struct kmheap *heap, unsigned long pages);
 
 #endif /* _KMHEAP_RESERVE_H */

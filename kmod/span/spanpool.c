@@ -4,14 +4,21 @@
  *
  * Each pool has those of one number of slots. A pool that such callers have nearly emptied
  * keeps more from then on; the worker refills it (grow.c).
+ *
+ * An owner who asks for a reserve (kmheap_set_reserve()) gets as many spans as the reserve has
+ * pages, of whatever classes. So that not every pool has to have so many, the descriptors to come
+ * are kept as pages of the kernel, from which each pool can have some cut when it is empty.
  */
 #include <linux/build_bug.h>
+#include <linux/llist.h>
 #include <linux/minmax.h>
 #include <linux/sched.h>
 
 #include "span/spanpool.h"
+#include "base/backend.h"
 #include "base/budget.h"
 #include "base/fixalloc.h"
+#include "base/lock.h"
 #include "base/sizeclass.h"
 #include "span/mspan.h"
 
@@ -54,8 +61,22 @@ static struct kmh_fixalloc kmh_span_pool[KMH_NR_POOLS];
 static unsigned int kmh_pool_want[KMH_NR_POOLS];
 static bool kmh_pool_raised[KMH_NR_POOLS];
 
+/*
+ * The module's limit has forbidden to refill a pool. While it does, callers that can sleep leave
+ * nothing to others: no refill would follow. Racy, like @kmh_pool_raised.
+ */
+static bool kmh_pools_at_limit;
+
 /* Spans for which all owners of heaps together have asked for a reserve. */
-static atomic_long_t kmh_pool_kept;
+static atomic_long_t kmh_kept_spans;
+
+/*
+ * Pages that are no pool's yet, for these. Who takes one holds the lock, since only one caller at a
+ * time may take from a llist.
+ */
+static LLIST_HEAD(kmh_kept);
+static atomic_long_t kmh_nkept;
+static DEFINE_RAW_SPINLOCK(kmh_kept_lock);
 
 unsigned int kmh_spanclass_words(unsigned int spanclass)
 {
@@ -91,18 +112,113 @@ void kmh_mspan_pools_init(void)
 	}
 }
 
+/* ---- pages that are kept for owners' reserves */
+
+/* A kept page is linked where a chunk is (fixalloc.c), so that its items begin as zeroes. */
+static void kmh_kept_put(void *page)
+{
+	struct llist_node *node = page + PAGE_SIZE - sizeof(*node);
+
+	llist_add(node, &kmh_kept);
+	atomic_long_inc(&kmh_nkept);
+}
+
+/* Context: any. Nested (lock.h) only tries the lock. Return: a page, or NULL. */
+static void *kmh_kept_take(void)
+{
+	struct llist_node *node;
+	unsigned long flags;
+
+	if (llist_empty(&kmh_kept) || !kmh_lock_irqsave(&kmh_kept_lock, flags))
+		return NULL;
+	node = llist_del_first(&kmh_kept);
+	kmh_unlock_irqrestore(&kmh_kept_lock, flags);
+	if (!node)
+		return NULL;
+	atomic_long_dec(&kmh_nkept);
+	return (void *)(node + 1) - PAGE_SIZE;
+}
+
+/*
+ * The pages to keep. Spans of the most slots have the fewest descriptors to a page, and those of
+ * packed data, with their states, take no more than these; each pool may use its last page in part.
+ */
+static long kmh_kept_goal(void)
+{
+	unsigned long nspans = atomic_long_read(&kmh_kept_spans);
+
+	return nspans ? DIV_ROUND_UP(nspans, kmh_span_pool[KMH_TINY_POOL - 1].per_chunk) +
+			KMH_NR_POOLS : 0;
+}
+
+/* The reserves of owners are for @nspans spans more, or fewer. Context: process context; sleeps. */
+void kmh_mspan_pools_keep(long nspans)
+{
+	void *page;
+
+	atomic_long_add(nspans, &kmh_kept_spans);
+	while (atomic_long_read(&kmh_nkept) > kmh_kept_goal() && (page = kmh_kept_take())) {
+		kmh_shared_account(-(long)PAGE_SIZE);
+		kmh_backend_free_pages(page, 0);
+		cond_resched();
+	}
+}
+
+/*
+ * Fetch what is missing of the pages to keep. Context: process context; sleeps, as @gfp must allow.
+ * Return: 0, -ENOMEM, or -EDQUOT where the module's limit forbids it; what has been fetched stays.
+ */
+int kmh_mspan_kept_refill(gfp_t gfp)
+{
+	void *page;
+
+	while (atomic_long_read(&kmh_nkept) < kmh_kept_goal()) {
+		if (!kmh_total_allows(PAGE_SIZE))
+			return -EDQUOT;
+		page = kmh_backend_pages(0, gfp);
+		if (!page)
+			return -ENOMEM;
+		kmh_shared_account(PAGE_SIZE);
+		kmh_kept_put(page);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Cut items for a pool from a kept page. Context: any. Return: false when that cannot be now. */
+static bool kmh_pool_adopt(unsigned int pool)
+{
+	void *page = kmh_kept_take();
+
+	if (!page)
+		return false;
+	if (!kmh_fixalloc_adopt(&kmh_span_pool[pool], page)) {
+		kmh_kept_put(page);
+		return false;
+	}
+	kmh_shared_account(-(long)PAGE_SIZE);	/* it is the pool's now */
+	return true;
+}
+
+/* @kept: the caller may have what is kept for owners' reserves. */
+static void *kmh_pool_get(unsigned int pool, bool kept)
+{
+	void *item;
+
+	do {
+		item = kmh_fixalloc_get(&kmh_span_pool[pool]);
+	} while (!item && kept && kmh_pool_adopt(pool));
+	return item;
+}
+
+/* ---- the pools */
+
 void kmh_mspan_pools_destroy(void)
 {
 	unsigned int i;
 
 	for (i = 0; i < KMH_NR_POOLS; i++)
 		kmh_fixalloc_destroy(&kmh_span_pool[i]);
-}
-
-/* Free descriptors of each pool that an owner's reserve withholds from callers that can sleep. */
-static unsigned int kmh_pool_floor(void)
-{
-	return atomic_long_read(&kmh_pool_kept);
 }
 
 /*
@@ -113,13 +229,7 @@ static unsigned int kmh_pool_goal(unsigned int pool, unsigned int nobjs)
 {
 	unsigned int share = pool == KMH_TINY_POOL ? 16 : kmh_pool_slots[pool].words > 1 ? 4 : 1;
 
-	return max(DIV_ROUND_UP(nobjs, share), READ_ONCE(kmh_pool_want[pool])) + kmh_pool_floor();
-}
-
-/* The reserves of owners are for @nspans spans more, or fewer. */
-void kmh_mspan_pools_keep(long nspans)
-{
-	atomic_long_add(nspans, &kmh_pool_kept);
+	return max(DIV_ROUND_UP(nobjs, share), READ_ONCE(kmh_pool_want[pool]));
 }
 
 /* Are at most @quarters quarters free of what is to be free? */
@@ -140,23 +250,42 @@ int kmh_mspan_pools_refill(unsigned int nobjs, gfp_t gfp)
 {
 	bool reclaim = current->flags & PF_MEMALLOC;
 	unsigned int i;
-	int err;
+	int err = 0;
 
 	for (i = 0; i < KMH_NR_POOLS; i++) {
 		err = kmh_fixalloc_refill(&kmh_span_pool[i],
 					  reclaim ? 1 : kmh_pool_goal(i, nobjs), gfp);
 		if (err)
-			return err;
+			break;
 		if (!reclaim)
 			WRITE_ONCE(kmh_pool_raised[i], false);
 	}
+	if (err || !reclaim)
+		WRITE_ONCE(kmh_pools_at_limit, err == -EDQUOT);
+	return err;
+}
+
+/*
+ * kmh_mspan_pools_refill() of what is always kept; but where the module's limit forbids that, one
+ * in each pool suffices.
+ */
+int kmh_mspan_pools_suffice(gfp_t gfp)
+{
+	int err = kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp);
+	unsigned int i;
+
+	if (err != -EDQUOT)
+		return err;
+	for (i = 0; i < KMH_NR_POOLS; i++)
+		if (!READ_ONCE(kmh_span_pool[i].nfree))
+			return err;
 	return 0;
 }
 
 /*
  * Is there no descriptor for @spanclass for a caller that can sleep? Such a caller leaves a
- * pool alone of which callers that cannot have run short; reclaim may take the last
- * descriptor. Context: process context.
+ * pool alone of which callers that cannot have run short, where the module's limit lets it be
+ * refilled; reclaim may take the last descriptor. Context: process context.
  */
 bool kmh_mspan_pools_short(unsigned int spanclass)
 {
@@ -164,8 +293,8 @@ bool kmh_mspan_pools_short(unsigned int spanclass)
 
 	return !READ_ONCE(kmh_span_pool[pool].nfree) ||
 	       (!(current->flags & PF_MEMALLOC) &&
-		(READ_ONCE(kmh_span_pool[pool].nfree) <= kmh_pool_floor() ||
-		 (READ_ONCE(kmh_pool_want[pool]) && kmh_pool_below(pool, 1)))) ||
+		!READ_ONCE(kmh_pools_at_limit) && READ_ONCE(kmh_pool_want[pool]) &&
+		kmh_pool_below(pool, 1)) ||
 	       (spanclass == KMH_SPANCLASS_TINY && !READ_ONCE(kmh_span_pool[KMH_TINY_POOL].nfree));
 }
 
@@ -184,8 +313,7 @@ bool kmh_mspan_pools_draw(unsigned int spanclass)
 	if (kmh_pool_below(pool, 2) && !READ_ONCE(kmh_pool_raised[pool])) {
 		WRITE_ONCE(kmh_pool_raised[pool], true);
 		WRITE_ONCE(kmh_pool_want[pool],
-			   min(2 * (kmh_pool_goal(pool, KMH_SPAN_RESERVE) - kmh_pool_floor()),
-			       KMH_SPAN_RESERVE_MAX));
+			   min(2 * kmh_pool_goal(pool, KMH_SPAN_RESERVE), KMH_SPAN_RESERVE_MAX));
 	}
 	return true;
 }
@@ -193,8 +321,8 @@ bool kmh_mspan_pools_draw(unsigned int spanclass)
 /* Bytes of descriptors that the worker has yet to fetch. */
 u64 kmh_mspan_pools_missing_bytes(void)
 {
+	u64 bytes = kmh_less(kmh_kept_goal(), max(atomic_long_read(&kmh_nkept), 0L)) * PAGE_SIZE;
 	unsigned int i;
-	u64 bytes = 0;
 
 	for (i = 0; i < KMH_TINY_POOL; i++)
 		if (kmh_pool_below(i, 3))
@@ -204,14 +332,10 @@ u64 kmh_mspan_pools_missing_bytes(void)
 	return bytes;
 }
 
-/*
- * A descriptor for a span of @spanclass, with only @pool, @nwords and, for tiny spans, @tiny set;
- * NULL when the pool is empty. The other fields are what its last user left. Context: any.
- */
-struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
+static struct kmh_mspan *__kmh_mspan_get(unsigned int spanclass, bool kept)
 {
 	unsigned int pool = kmh_spanclass_pool(spanclass);
-	struct kmh_mspan *s = kmh_fixalloc_get(&kmh_span_pool[pool]);
+	struct kmh_mspan *s = kmh_pool_get(pool, kept);
 
 	if (!s)
 		return NULL;
@@ -222,7 +346,7 @@ struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
 	if (spanclass != KMH_SPANCLASS_TINY)
 		return s;
 
-	s->tiny = kmh_fixalloc_get(&kmh_span_pool[KMH_TINY_POOL]);
+	s->tiny = kmh_pool_get(KMH_TINY_POOL, kept);
 	if (!s->tiny) {
 		kmh_mspan_put(s);
 		return NULL;
@@ -231,6 +355,21 @@ struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
 	smp_wmb();	/* pointer, state: pairs with kmh_tiny_states() */
 	WRITE_ONCE(s->state, KMH_SPAN_TINY);	/* kmh_mspan_put() reads it */
 	return s;
+}
+
+/*
+ * A descriptor for a span of @spanclass, with only @pool, @nwords and, for tiny spans, @tiny set;
+ * NULL when the pool is empty. The other fields are what its last user left. Context: any.
+ */
+struct kmh_mspan *kmh_mspan_get(unsigned int spanclass)
+{
+	return __kmh_mspan_get(spanclass, false);
+}
+
+/* kmh_mspan_get() for whom owners' reserves are for. Context: any. */
+struct kmh_mspan *kmh_mspan_get_kept(unsigned int spanclass)
+{
+	return __kmh_mspan_get(spanclass, true);
 }
 
 /* Has the descriptor states of packed blocks? In a lost arena the class tells: lost_arena.c. */

@@ -19,12 +19,15 @@ struct kmh_mspan;
 void kmh_mspan_pools_init(void);
 void kmh_mspan_pools_destroy(void);
 int kmh_mspan_pools_refill(unsigned int nobjs, gfp_t gfp);
+int kmh_mspan_pools_suffice(gfp_t gfp);
 void kmh_mspan_pools_keep(long nspans);
+int kmh_mspan_kept_refill(gfp_t gfp);
 bool kmh_mspan_pools_short(unsigned int spanclass);
 bool kmh_mspan_pools_draw(unsigned int spanclass);
 u64 kmh_mspan_pools_missing_bytes(void);
 
 struct kmh_mspan *kmh_mspan_get(unsigned int spanclass);
+struct kmh_mspan *kmh_mspan_get_kept(unsigned int spanclass);
 void kmh_mspan_put(struct kmh_mspan *s);
 size_t kmh_mspan_bytes(const struct kmh_mspan *s);	/* of its descriptor */
 unsigned int kmh_spanclass_words(unsigned int spanclass);

@@ -244,7 +244,7 @@ static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 	    !(kmh_mheap_drain_some(mh, KMH_GROW_LOOK) && kmh_mheap_has_room(mh, room, false)) &&
 	    !kmh_mheap_outgrown(mh, room, gfp))
 		err = kmh_mheap_find_room(mh, room, gfp) ?
-			      kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp) :
+			      kmh_mspan_pools_suffice(gfp) :
 			      kmh_mheap_grow_arena(mh, room->npages, room->align, gfp);
 	/* All pages there are, however long that takes, before the caller is refused. */
 	if (err && !room->ahead && kmh_mheap_drain_lists(mh) &&
@@ -436,11 +436,13 @@ static void kmh_mheap_work(struct work_struct *work)
 	int err;
 
 	kmh_mheap_drain_pending(mh);
-	err = kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp);
+	err = kmh_mspan_pools_suffice(gfp);
 	if (!spare)
 		kmh_magazines_refill(gfp);
 	if (spare && wanted && si_mem_available() < KMH_SPARE_PAGES)
 		err = -ENOMEM;
+	if (!err && wanted)	/* without these the heap grows all the same */
+		kmh_mspan_kept_refill(gfp);
 	if (!err && wanted && demand.missed)
 		err = kmh_mheap_grow(mh, demand.missed, 1, demand.seen, gfp);
 	if (!err && wanted)
@@ -490,6 +492,7 @@ void kmh_grow_init(struct kmh_mheap *mh)
 int kmheap_set_reserve(struct kmheap *heap, size_t bytes)
 {
 	unsigned long pages = DIV_ROUND_UP(bytes, KMH_PAGE_SIZE), before;
+	gfp_t gfp = GFP_KERNEL | __GFP_RETRY_MAYFAIL;
 	static DEFINE_MUTEX(one_at_a_time);	/* a failed call restores the floor; outermost */
 	struct kmh_node *node;
 	int nid = -1, err;
@@ -502,12 +505,11 @@ int kmheap_set_reserve(struct kmheap *heap, size_t bytes)
 		return -EINVAL;
 	mutex_lock(&one_at_a_time);
 	before = kmh_reserve_set_floors(heap, pages);
-	err = kmh_mspan_pools_refill(KMH_SPAN_RESERVE, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
+	err = kmh_mspan_pools_suffice(gfp) ?: kmh_mspan_kept_refill(gfp);
 	while (!err && pages && (node = kmh_next_node(heap, &nid)))
-		err = kmh_mheap_refill(&node->mheap, GFP_KERNEL | __GFP_RETRY_MAYFAIL) ||
-		      kmh_mheap_missing_bytes(&node->mheap);
+		err = kmh_mheap_refill(&node->mheap, gfp) || kmh_mheap_missing_bytes(&node->mheap);
 	if (err)
-		kmh_reserve_set_floors(heap, before);
+		kmh_reserve_restore_floors(heap, before);
 	mutex_unlock(&one_at_a_time);
 	return err ? -ENOMEM : 0;
 }
