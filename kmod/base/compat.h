@@ -189,6 +189,15 @@ static inline void kmh_module_text(const struct module *mod, bool init, unsigned
 #endif
 }
 
+/* Where struct module has the same: kmh_module_text(), for who only reads its bytes. */
+#if KERNEL_VERSION(6, 4, 0) <= LINUX_VERSION_CODE
+#define KMH_MODULE_TEXT		mem[MOD_TEXT].base
+#define KMH_MODULE_TEXT_BYTES	mem[MOD_TEXT].size
+#else
+#define KMH_MODULE_TEXT		core_layout.base
+#define KMH_MODULE_TEXT_BYTES	core_layout.text_size
+#endif
+
 /*
  * What kfree_rcu() passes to kvfree_call_rcu(), as registers have it: the object from 6.2 on;
  * before that the offset of its head, or the object where there is no head. Goes when 6.1 does.

@@ -43,7 +43,7 @@ MODULE_PARM_DESC(profile_records,
 /* Hits whose record found no room: their objects are not in the profile. */
 atomic_long_t kmh_records_missed;
 
-static struct kmh_record *kmh_records;	/* kmh_profile_records of them; written once */
+struct kmh_record *kmh_records;	/* kmh_profile_records of them; written once */
 
 /* The sizes of both tables, which are parameters. Return: 0; -EINVAL, and the log says why. */
 int kmh_insight_check_params(void)

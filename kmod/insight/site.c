@@ -33,7 +33,7 @@ MODULE_PARM_DESC(profile_sites,
 /* Hits whose site found no room. */
 atomic_long_t kmh_sites_lost;
 
-static struct kmh_site *kmh_sites;	/* kmh_profile_sites of them; written once */
+struct kmh_site *kmh_sites;	/* kmh_profile_sites of them; written once */
 static LLIST_HEAD(kmh_frame_names);	/* all there are */
 
 /*

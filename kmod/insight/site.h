@@ -59,6 +59,7 @@ struct kmh_site {
 
 extern unsigned int kmh_profile_sites;
 extern atomic_long_t kmh_sites_lost;
+extern struct kmh_site *kmh_sites;	/* site.c alone reads it, and dumps: debug/vmcore.c */
 
 int kmh_insight_table_take(void **table, size_t bytes);
 void kmh_insight_table_free(void **table, size_t bytes);
