@@ -11,7 +11,7 @@ from . import VERSION, text, tree, verbs
 
 # The order of the list of verbs; others come behind these.
 FIRST = ["top", "stats", "classes", "map", "profile", "flame", "mark", "diff", "lifetimes", "pins", "inject",
-         "advise", "report", "metrics", "validate", "version", "abi"]
+         "advise", "core", "report", "metrics", "validate", "version", "abi"]
 
 
 def verb_names():
