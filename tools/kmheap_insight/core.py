@@ -181,16 +181,18 @@ class Site:
 
     @staticmethod
     def _kept(core, at):
-        """Names that the kernel has kept of text that is gone: {address: name}"""
+        """Names that the kernel has kept of text that is gone: {address: name}. Those that cannot be
+        read leave an address, and no more."""
         found = {}
-        while at:
-            if len(found) == MOST_NAMES:
-                raise CoreError("the names of a site have no end")
-            address = core.field("kmh_frame_name.ip", at)
-            if address in found:
-                raise CoreError("the names of a site have no end")
-            found[address] = text_of(core.memory.string(core.at("kmh_frame_name.text", at)))
-            at = core.field("kmh_frame_name.next", at)
+        try:
+            while at and len(found) < MOST_NAMES:
+                address = core.field("kmh_frame_name.ip", at)
+                if address in found:
+                    break
+                found[address] = text_of(core.memory.string(core.at("kmh_frame_name.text", at)))
+                at = core.field("kmh_frame_name.next", at)
+        except CoreError:
+            pass
         return found
 
 

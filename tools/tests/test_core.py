@@ -210,8 +210,10 @@ class Damaged(unittest.TestCase):
         self.refused("list of arenas of heap made up has no end",
                      self.change("kmh_arena", "arena", "list", arena + 32),
                      lambda found: found.heaps()[0].live())
-        self.refused("names of a site have no end", self.change("kmh_frame_name", "kept", "next",
-                                                                image.at["kept"]))
+        image.set("kmh_frame_name", "kept", "next", image.at["kept"])
+        self.assertEqual(core.profile(image, "made up", 1796011400000000000), PROFILE)
+        image.set("kmh_site", "site 9", "names", 0x10)
+        self.assertIn("\t%016x 0x%x\n" % ((TEXT + 0x20000,) * 2), core.profile(image, "made up"))
         image = self.change("module", "module made", "list", image.at["module made"] + 8)
         with self.assertRaisesRegex(CoreError, "list of modules has no end"):
             core.Core(image)
