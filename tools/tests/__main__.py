@@ -64,8 +64,9 @@ def all_cases(suite):
 
 
 def main(patterns):
-    # What is in dumped.py needs the memory of a guest: scripts/check-core.
-    which = "dumped.py" if "KMHEAP_DUMP" in os.environ else "test*.py"
+    # Those that need more than this folder has: scripts/check-core, scripts/check-pprof.
+    which = ("dumped.py" if "KMHEAP_DUMP" in os.environ else
+             "pprofed.py" if "KMHEAP_PPROF" in os.environ else "test*.py")
     suite = unittest.defaultTestLoader.discover(here, which)
     cases = [case for case in all_cases(suite)
              if not patterns or any(pattern in case.id() for pattern in patterns)]

@@ -4,6 +4,8 @@ which scripts/check-selftests has from a guest that has just run this module."""
 import os
 import unittest
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from common import RECORDED, Case, plain_figures
 from kmheap_insight import figures
 
@@ -41,6 +43,17 @@ class Whole(Case):
         for heap in self.heaps:
             for name in plain_figures(os.path.join(ROOT, "heaps", heap, "stats")):
                 self.assertTrue(name == "owner" or figures.known(name), name)
+
+    def test_others_read_the_metrics(self):
+        found = {}
+        for family in text_string_to_metric_families(self.tool("metrics", root=ROOT)):
+            for sample in family.samples:
+                found[sample.name, sample.labels.get("heap")] = sample.value
+        for heap in self.heaps:
+            stats = plain_figures(os.path.join(ROOT, "heaps", heap, "stats"))
+            for name in ("footprint_bytes", "live_bytes", "live_objects"):
+                self.assertEqual(found["kmheap_" + name, heap], int(stats[name]))
+            self.assertEqual(found["kmheap_allocs_total", heap], int(stats["allocs"]))
 
     def test_the_tool_knows_every_use_of_a_page(self):
         for heap in self.heaps:
