@@ -168,6 +168,51 @@ static int run_fragmented(char *args)
 	return 0;
 }
 
+/* Take all blocks that a heap could have, and those that the kernel makes by moving pages. */
+static void hog_blocks(void)
+{
+	unsigned int order;
+	struct page *page;
+
+	for (order = 9; order >= get_order(SZ_64K); order--)
+		while ((page = alloc_pages(GFP_KERNEL | __GFP_NOWARN | __GFP_NOMEMALLOC, order)))
+			hog_page(page, order);
+}
+
+/*
+ * blockless FLAGS BYTES N: how many of N objects of BYTES a new heap with FLAGS gets when memory is
+ * free in single pages alone, and whether an object of 3 MiB is to be had. Ends as "fragmented".
+ */
+static int run_blockless(char *args)
+{
+	struct kmheap_attr attr = { .owner = THIS_MODULE };
+	unsigned long bytes, n, got = 0;
+	void *objects = NULL, *p;
+	struct kmheap_stats st;
+	struct kmheap *h;
+
+	if (sscanf(args, "%u %lu %lu", &attr.flags, &bytes, &n) != 3 || bytes < sizeof(p))
+		return -EINVAL;
+	h = kmheap_create("blockless", &attr);
+	if (IS_ERR(h))
+		return PTR_ERR(h);
+	fragment();
+	hog_blocks();
+	client_say("free_kib %lu\n", free_kib());
+	for (; got < n && (p = kmheap_alloc(h, bytes, GFP_KERNEL | __GFP_NOWARN)); got++) {
+		*(void **)p = objects;
+		objects = p;
+	}
+	p = kmheap_alloc(h, 3 * SZ_1M, GFP_KERNEL | __GFP_NOWARN);
+	kmheap_stats(h, &st);
+	hog_release();
+	client_say("got %lu\nlong %u\nrefused %llu\n", got, !!p, st.refused_allocs);
+	kmheap_free(p);
+	chain_free(true, objects);
+	kmheap_destroy(h);
+	return 0;
+}
+
 /* ---- allocations inside reclaim */
 
 /* How much @n objects of @bytes take of the memory that only reclaim gets. */
@@ -338,6 +383,7 @@ static const struct client_command commands[] = {
 	{ "hog", run_hog },
 	{ "release", run_release },
 	{ "fragmented", run_fragmented },
+	{ "blockless", run_blockless },
 	{ "memalloc", run_memalloc },
 	{ "atomic", run_atomic },
 	{ "reserve", run_reserve },
