@@ -511,11 +511,10 @@ static bool run_once(struct kunit *test, const struct scenario *scenario, unsign
 		expect_excuse(&f, "kmheap_create()");
 		f.heap = kmheap_create("kunit-fault", &attr);
 	}
-	if (IS_ERR_OR_NULL(f.heap)) {
+	if (IS_ERR_OR_NULL(f.heap))
 		put_hoard(hoard, UINT_MAX);
-		KUNIT_FAIL_AND_ABORT(test, "tried again, kmheap_create() gives %ld",
-				     PTR_ERR(f.heap));
-	}
+	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR_OR_NULL(f.heap),
+			       "tried again, kmheap_create() gives %ld", PTR_ERR(f.heap));
 	kmh_kunit_no_worker(f.heap);
 	if (scenario->pools == POOLS_LOW)
 		hoard = put_hoard(hoard_spans(), 2);
