@@ -481,6 +481,8 @@ void kmh_heap_reap_tables(struct kmheap *heap)
 	kmh_kick_stop(&heap->growing_up);
 	kmh_kick_stop(&heap->idle.kick);
 	kmh_kick_stop(&heap->scavenge.kick);
+	/* Where this waits for a grace period, one of them may have been run a moment ago. */
+	irq_work_sync(&heap->scavenge.kick.irq);
 	kmh_heap_free_tables(heap);
 }
 
