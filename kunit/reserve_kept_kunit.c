@@ -69,6 +69,7 @@ static void reserve_is_for_every_class(struct kunit *test)
 	struct kmheap *heap = heap_new(test, "supply-kept", 0);
 	unsigned int n = SZ_4M / KMH_PAGE_SIZE, i, got;
 	LLIST_HEAD(all);
+	bool told;
 
 	KUNIT_ASSERT_EQ(test, kmheap_set_reserve(heap, SZ_4M), 0);
 	kmh_kunit_no_worker(heap);
@@ -81,6 +82,9 @@ static void reserve_is_for_every_class(struct kunit *test)
 			spanclass = KMH_SPANCLASS_TINY;
 		KUNIT_EXPECT_EQ_MSG(test, take_spans(heap, spanclass, n, &all), n, "%zu bytes",
 				    sizes[i]);
+		/* Whoever draws tells the worker that pages are missing. */
+		told = kmh_mspan_pools_draw(KMH_SPANCLASS_TINY);
+		KUNIT_EXPECT_TRUE(test, told || !kmh_mspan_pools_missing_bytes());
 		give_spans(&all);
 		KUNIT_EXPECT_EQ(test, kmh_mspan_kept_refill(GFP_KERNEL), 0);
 	}

@@ -301,7 +301,7 @@ bool kmh_mspan_pools_short(unsigned int spanclass)
 /*
  * A caller that cannot sleep has taken a descriptor for a span of @spanclass. When half of a pool
  * has gone before a refill, twice as many will be kept. The refill is asked for when a quarter has
- * gone, so at a steady rate a quarter is left.
+ * gone, so at a steady rate a quarter is left, and when a page has that was kept for a reserve.
  * Context: any. Return: true when the worker is to refill.
  */
 bool kmh_mspan_pools_draw(unsigned int spanclass)
@@ -309,7 +309,7 @@ bool kmh_mspan_pools_draw(unsigned int spanclass)
 	unsigned int pool = kmh_spanclass_pool(spanclass);
 
 	if (likely(!kmh_pool_below(pool, 3)))
-		return false;
+		return atomic_long_read(&kmh_nkept) < kmh_kept_goal();
 	if (kmh_pool_below(pool, 2) && !READ_ONCE(kmh_pool_raised[pool])) {
 		WRITE_ONCE(kmh_pool_raised[pool], true);
 		WRITE_ONCE(kmh_pool_want[pool],

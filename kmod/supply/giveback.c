@@ -142,7 +142,7 @@ static void kmh_scavenge_some(struct kmh_mheap *mh, unsigned long npages)
 }
 
 /* @a is about to leave the heap's list of arenas: the next look begins behind it. */
-void kmh_scavenge_forget_locked(const struct kmh_arena *a)
+void kmh_scavenge_forget_locked(struct kmh_arena *a)
 {
 	struct kmh_node *node;
 	int nid = -1;

@@ -17,7 +17,7 @@ bool kmh_mheap_drain_lists(struct kmh_mheap *mh);
 bool kmh_mheap_drain_some(struct kmh_mheap *mh, unsigned int most);
 unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page);
 void kmh_scavenge_some_locked(struct kmh_mheap *mh, unsigned long npages);
-void kmh_scavenge_forget_locked(const struct kmh_arena *a);
+void kmh_scavenge_forget_locked(struct kmh_arena *a);
 
 /* Which of the arenas without a page in use are to leave: as many as it takes. */
 struct kmh_leavers {
