@@ -15,9 +15,7 @@ static int __init kma_init(void)
 {
 	int err;
 
-	err = kmh_insight_check_params();
-	if (!err)
-		err = kma_watch_names(kma_module);
+	err = kma_watch_names(kma_module);
 	if (err)
 		return err;
 	err = kmh_stacks_alloc();

@@ -287,7 +287,7 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 {
 	static const struct kmheap_attr none;
 	struct kmheap *heap;
-	unsigned long fail_nth;
+	size_t fail_nth;
 	int err;
 
 	if (!attr)
@@ -319,7 +319,7 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 		pr_warn("heap %s: no memory, or no room within a limit, for its profile\n", name);
 	fail_nth = READ_ONCE(kmh_default_fail_nth);
 	if (fail_nth && kmh_watch_set_fail(heap, fail_nth))
-		pr_warn("heap %s: heap_fail_nth=%lu: out of range, or no memory\n", name, fail_nth);
+		pr_warn("heap %s: no memory for heap_fail_nth=%zu\n", name, fail_nth);
 	kmh_trace_heap(heap);
 	return heap;
 }
@@ -477,12 +477,12 @@ void kmh_heap_reap_memory(struct kmheap *heap)
  */
 void kmh_heap_reap_tables(struct kmheap *heap)
 {
-	kmh_heap_fold_misuses(heap);	/* of those who had not seen the end yet */
 	kmh_kick_stop(&heap->growing_up);
 	kmh_kick_stop(&heap->idle.kick);
 	kmh_kick_stop(&heap->scavenge.kick);
 	/* Where this waits for a grace period, one of them may have been run a moment ago. */
 	irq_work_sync(&heap->scavenge.kick.irq);
+	kmh_heap_fold_misuses(heap);	/* of those who had not seen the end yet */
 	kmh_heap_free_tables(heap);
 }
 

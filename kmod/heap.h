@@ -112,7 +112,7 @@ struct kmheap {
 
 extern struct kmheap *kmh_default_heap;
 extern size_t kmh_default_period;	/* of the profile that a heap begins with; 0: none */
-extern unsigned long kmh_default_fail_nth;	/* that a heap begins with; 0: none */
+extern size_t kmh_default_fail_nth;	/* that a heap begins with; 0: none */
 extern struct list_head kmh_heaps;
 extern struct mutex kmh_heaps_mutex;
 extern struct workqueue_struct *kmh_wq;

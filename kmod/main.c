@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The module: parameters, order of initialization, exit in strict reverse. */
-#define pr_fmt(fmt) "kmheap: " fmt
-
 #include <linux/init.h>
-#include <linux/log2.h>
+#include <linux/limits.h>
 #include <linux/module.h>
 #include <linux/workqueue.h>
 
@@ -11,6 +9,7 @@
 #include "base/lock.h"
 #include "base/param.h"
 #include "cpu/magazine.h"
+#include "cpu/watch.h"
 #include "debug/debugfs.h"
 #include "front/front.h"
 #include "insight/record.h"
@@ -25,53 +24,50 @@ struct workqueue_struct *kmh_grow_wq;
 DEFINE_PER_CPU(unsigned int, kmh_nlocks);
 
 size_t kmh_arena_bytes = 4UL << 20;
-module_param_cb(arena_size, &kmh_bytes_param_ops, &kmh_arena_bytes, 0444);
+static struct kmh_param_number kmh_arena_param = {
+	.value = &kmh_arena_bytes, .unit = KMH_PARAM_BYTES, .power_of_2 = true,
+	.least = KMH_ARENA_FULL_MIN_BYTES, .most = KMH_ARENA_MAX_BYTES,
+};
+module_param_cb(arena_size, &kmh_number_param_ops, &kmh_arena_param, 0444);
 MODULE_PARM_DESC(arena_size,
 		 "bytes of a full-grown arena: a power of two from 2 MiB to 1 GiB (default 4 MiB)");
 
 size_t kmh_default_limit;
-module_param_cb(default_limit, &kmh_bytes_param_ops, &kmh_default_limit, 0444);
+static struct kmh_param_number kmh_default_limit_param = {
+	.value = &kmh_default_limit, .unit = KMH_PARAM_BYTES, .or_none = true,
+	.least = KMH_LIMIT_MIN_BYTES, .most = SIZE_MAX,
+};
+module_param_cb(default_limit, &kmh_number_param_ops, &kmh_default_limit_param, 0444);
 MODULE_PARM_DESC(default_limit,
 		 "hard limit in bytes on the footprint of heaps created without one: 0 for none (default), else at least 512 KiB");
 
 bool kmh_small_heaps;
-module_param_named(small_heaps, kmh_small_heaps, bool, 0644);
+module_param_cb(small_heaps, &kmh_bool_param_ops, &kmh_small_heaps, 0644);
+__MODULE_PARM_TYPE(small_heaps, "bool");
 MODULE_PARM_DESC(small_heaps,
 		 "heaps that are made from now on begin small: a first arena of 16 KiB, no per-CPU caches before 128 allocations (default N)");
 
 size_t kmh_default_period;
-module_param_cb(profile_period_bytes, &kmh_bytes_param_ops, &kmh_default_period, 0444);
+static struct kmh_param_number kmh_default_period_param = {
+	.value = &kmh_default_period, .unit = KMH_PARAM_BYTES, .most = KMH_PERIOD_MOST,
+};
+module_param_cb(profile_period_bytes, &kmh_number_param_ops, &kmh_default_period_param, 0444);
 MODULE_PARM_DESC(profile_period_bytes,
 		 "profile every heap from its creation on, with a sample every so many bytes on average: 0 for none (default), 1 for every object");
 
-unsigned long kmh_default_fail_nth;
-module_param_named(heap_fail_nth, kmh_default_fail_nth, ulong, 0644);
+size_t kmh_default_fail_nth;
+static struct kmh_param_number kmh_fail_nth_param = {
+	.value = &kmh_default_fail_nth, .most = LONG_MAX,
+};
+module_param_cb(heap_fail_nth, &kmh_number_param_ops, &kmh_fail_nth_param, 0644);
+__MODULE_PARM_TYPE(heap_fail_nth, "ulong");
 MODULE_PARM_DESC(heap_fail_nth,
 		 "in each heap that is made from now on the n-th allocation gets nothing: to test how a module's init fails (default 0: none)");
-
-static int kmh_check_params(void)
-{
-	if (!is_power_of_2(kmh_arena_bytes) || kmh_arena_bytes < KMH_ARENA_FULL_MIN_BYTES ||
-	    kmh_arena_bytes > KMH_ARENA_MAX_BYTES) {
-		pr_err("arena_size=%zu: must be a power of two from %lu to %lu\n", kmh_arena_bytes,
-		       KMH_ARENA_FULL_MIN_BYTES, KMH_ARENA_MAX_BYTES);
-		return -EINVAL;
-	}
-	if (kmh_default_limit && kmh_default_limit < KMH_LIMIT_MIN_BYTES) {
-		pr_err("default_limit=%zu: must be 0 (none) or at least %lu\n", kmh_default_limit,
-		       KMH_LIMIT_MIN_BYTES);
-		return -EINVAL;
-	}
-	return kmh_insight_check_params();
-}
 
 static int __init kmh_init(void)
 {
 	int err;
 
-	err = kmh_check_params();
-	if (err)
-		return err;
 	kmh_wq = alloc_workqueue("kmheap", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (!kmh_wq)
 		return -ENOMEM;

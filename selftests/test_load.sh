@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-plan 43
+plan 45
 
 # refused "MESSAGE" PARAM=VALUE...: insmod fails, says why, and leaves nothing.
 refused() {
@@ -105,6 +105,83 @@ check "default_limit=64M is accepted" in_words default_limit 64M 67108864
 check "total_limit=1g is accepted" in_words total_limit 1g 1073741824
 check "reserve_max_kib=64M is accepted" in_words reserve_max_kib 64M 65536
 check "reserve_max_kib=64 is KiB" in_words reserve_max_kib 64 64
+
+# Every parameter refuses what it cannot be with EINVAL, and the log says so.
+parameters="arena_size default_limit small_heaps profile_period_bytes heap_fail_nth profile_sites
+	profile_records backing scavenge_rate idle_drain_ms total_limit reserve_max_kib sanitize
+	kasan_quarantine_kib"
+junk_of() {
+	case $1 in
+	small_heaps | sanitize) echo "maybe 2 -1" ;;
+	backing) echo "linear 1" ;;
+	profile_period_bytes) echo "288230376151711744 18446744073709551616 -1 8M1" ;;
+	heap_fail_nth) echo "9223372036854775808 18446744073709551616 -1 1x" ;;
+	idle_drain_ms) echo "4294967296 18446744073709551616 -1 2s" ;;
+	kasan_quarantine_kib) echo "4294967296 -1 x" ;;
+	*) echo "99999999999999999999 -1 1x text" ;;
+	esac
+}
+# explained NAME VALUE ERROR: it was EINVAL, and there is a line in the log.
+explained() {
+	case $3 in
+	*[Ii]"nvalid "[Aa]rgument* | *"invalid parameter"*) ;;
+	*)
+		echo "$1=$2: $3"
+		return 1
+		;;
+	esac
+	said "kmheap: $1=$2: must be " || {
+		echo "$1=$2: nothing in the log"
+		return 1
+	}
+}
+junk_is_not_loaded() {
+	for name in $parameters; do
+		[ -e "/tmp/known/$name" ] || continue
+		value=$(junk_of "$name")
+		value=${value%% *}
+		! why=$(load kmheap "$name=$value" 2>&1) || {
+			unload kmheap
+			echo "loaded with $name=$value"
+			return 1
+		}
+		explained "$name" "$value" "$why" || return 1
+	done
+}
+junk_is_not_written() {
+	load kmheap || return 1
+	for name in $parameters; do
+		file=/sys/module/kmheap/parameters/$name
+		# To root all files look as if they could be written.
+		ls -l "$file" 2>/dev/null | grep -q '^-rw' || continue
+		was=$(cat "$file")
+		for value in $(junk_of "$name") ''; do
+			! why=$({ echo "$value" >"$file"; } 2>&1) || {
+				echo "$name takes '$value'"
+				return 1
+			}
+			explained "$name" "$value" "$why" && is "$name" "$(cat "$file")" = "$was" ||
+				return 1
+		done
+		written="$written$name "
+	done
+	unload kmheap
+	case $written in
+	*heap_fail_nth*idle_drain_ms*reserve_max_kib*) ;;
+	*)
+		echo "only these were written: $written"
+		return 1
+		;;
+	esac
+}
+mkdir -p /tmp/known
+load kmheap
+for name in $parameters; do
+	[ ! -e "/sys/module/kmheap/parameters/$name" ] || : >"/tmp/known/$name"
+done
+unload kmheap
+check "no parameter is loaded with junk" junk_is_not_loaded
+check "no parameter takes junk at run time" junk_is_not_written
 
 default_limited() {
 	load kmheap default_limit=8388608 && is limit_bytes "$(stat limit_bytes default)" = 8388608 &&

@@ -5,13 +5,12 @@
  * A heap's flags say it, or for a heap that does not care the module's parameter when the heap is
  * made. Documentation/memory.rst says what speaks for which.
  */
-#define pr_fmt(fmt) "kmheap: " fmt
-
 #include <linux/kernel.h>
 #include <linux/moduleparam.h>
 #include <linux/string.h>
 
 #include "base/backing.h"
+#include "base/param.h"
 #include "base/public.h"
 
 unsigned int kmh_backing_default = KMH_BACKING_AUTO;
@@ -27,11 +26,8 @@ static int kmh_backing_set(const char *text, const struct kernel_param *kp)
 {
 	int i = sysfs_match_string(kmh_backing_names, text);
 
-	if (i < 0) {
-		pr_err("backing=%*pE: must be auto, block or area\n",
-		       (int)strcspn(text, "\n"), text);
-		return i;
-	}
+	if (i < 0)
+		return kmh_param_refuse(kp, text, "auto, block or area");
 	WRITE_ONCE(kmh_backing_default, i);
 	return 0;
 }

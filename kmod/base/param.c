@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Names, and module parameters that are sizes: K, M, G or T may follow wherever one is written. */
+/*
+ * Names, and what module parameters have in common. A value that a parameter cannot have is always
+ * refused with -EINVAL, and the log says what it may be. K, M, G or T may follow wherever a size is
+ * written.
+ */
 #include <linux/ctype.h>
 #include <linux/kernel.h>
+#include <linux/limits.h>
+#include <linux/log2.h>
+#include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/string.h>
 
@@ -46,21 +53,10 @@ int kmh_bytes_parse(const char *text, size_t *bytes)
 	return 0;
 }
 
-static int kmh_bytes_set(const char *text, const struct kernel_param *kp)
-{
-	return kmh_bytes_parse(text, kp->arg);
-}
-
 int kmh_bytes_get(char *text, const struct kernel_param *kp)
 {
 	return sprintf(text, "%zu\n", READ_ONCE(*(size_t *)kp->arg));
 }
-
-/* A size_t, in bytes. */
-const struct kernel_param_ops kmh_bytes_param_ops = {
-	.set = kmh_bytes_set,
-	.get = kmh_bytes_get,
-};
 
 /*
  * Read a size in KiB: a number of KiB as for kstrtoull(), or a number with K, M, G or T behind it,
@@ -81,13 +77,95 @@ int kmh_kib_parse(const char *text, unsigned int most, unsigned int *kib)
 	return 0;
 }
 
-static int kmh_kib_set(const char *text, const struct kernel_param *kp)
+/* ---- parameters */
+
+/* Say in the log what a parameter must be, which @text is not. Return: -EINVAL. */
+int kmh_param_refuse(const struct kernel_param *kp, const char *text, const char *must, ...)
 {
-	return kmh_kib_parse(text, UINT_MAX, kp->arg);
+	struct va_format vaf = { .fmt = must };
+	va_list args;
+
+	va_start(args, must);
+	vaf.va = &args;
+	pr_err("%s: %s=%*pE: must be %pV\n", THIS_MODULE->name, kp->name,
+	       (int)strcspn(text, "\n"), text, &vaf);
+	va_end(args);
+	return -EINVAL;
 }
 
-/* An unsigned int, in KiB. */
-const struct kernel_param_ops kmh_kib_param_ops = {
-	.set = kmh_kib_set,
-	.get = param_get_uint,
+static int kmh_number_parse(const char *text, const struct kmh_param_number *number, size_t *value)
+{
+	unsigned int kib;
+	u64 plain;
+
+	switch (number->unit) {
+	case KMH_PARAM_BYTES:
+		return kmh_bytes_parse(text, value);
+	case KMH_PARAM_KIB:
+		if (kmh_kib_parse(text, UINT_MAX, &kib))
+			return -EINVAL;
+		*value = kib;
+		return 0;
+	default:
+		if (kstrtoull(text, 0, &plain) || plain > SIZE_MAX)
+			return -EINVAL;
+		*value = plain;
+		return 0;
+	}
+}
+
+static bool kmh_number_fits(const struct kmh_param_number *number, size_t value)
+{
+	if (!value && number->or_none)
+		return true;
+	return value >= number->least && value <= number->most &&
+	       (!number->power_of_2 || is_power_of_2(value));
+}
+
+int kmh_number_set(const char *text, const struct kernel_param *kp)
+{
+	const struct kmh_param_number *number = kp->arg;
+	const char *none = number->or_none ? "0 (none) or " : "";
+	const char *power = number->power_of_2 ? "a power of two " : "";
+	const char *unit = number->unit == KMH_PARAM_KIB ? " KiB" : "";
+	size_t value;
+
+	if (kmh_number_parse(text, number, &value) || !kmh_number_fits(number, value)) {
+		if (number->most == SIZE_MAX)
+			return kmh_param_refuse(kp, text, "%s%sat least %zu%s", none, power,
+						number->least, unit);
+		return kmh_param_refuse(kp, text, "%s%sfrom %zu to %zu%s", none, power,
+					number->least, number->most, unit);
+	}
+	if (number->narrow)
+		WRITE_ONCE(*(unsigned int *)number->value, value);
+	else
+		WRITE_ONCE(*(size_t *)number->value, value);
+	return 0;
+}
+
+int kmh_number_get(char *text, const struct kernel_param *kp)
+{
+	const struct kmh_param_number *number = kp->arg;
+
+	return sprintf(text, "%zu\n", number->narrow ?
+				      READ_ONCE(*(unsigned int *)number->value) :
+				      READ_ONCE(*(size_t *)number->value));
+}
+
+const struct kernel_param_ops kmh_number_param_ops = {
+	.set = kmh_number_set,
+	.get = kmh_number_get,
+};
+
+static int kmh_bool_set(const char *text, const struct kernel_param *kp)
+{
+	return param_set_bool(text, kp) ? kmh_param_refuse(kp, text, "Y or N") : 0;
+}
+
+/* A bool, which may be written without a value, as any bool. */
+const struct kernel_param_ops kmh_bool_param_ops = {
+	.flags = KERNEL_PARAM_OPS_FL_NOARG,
+	.set = kmh_bool_set,
+	.get = param_get_bool,
 };

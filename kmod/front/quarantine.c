@@ -10,6 +10,7 @@
  * This file is compiled without KASAN's checks (Kbuild): it writes into poisoned memory.
  */
 #include <linux/kmemleak.h>
+#include <linux/limits.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/sched.h>
@@ -25,7 +26,10 @@
 
 unsigned int kmh_quarantine_kib = 256;
 #if KMH_KASAN
-module_param_cb(kasan_quarantine_kib, &kmh_kib_param_ops, &kmh_quarantine_kib, 0644);
+static struct kmh_param_number kmh_quarantine_param = {
+	.value = &kmh_quarantine_kib, .narrow = true, .unit = KMH_PARAM_KIB, .most = UINT_MAX,
+};
+module_param_cb(kasan_quarantine_kib, &kmh_number_param_ops, &kmh_quarantine_param, 0644);
 MODULE_PARM_DESC(kasan_quarantine_kib,
 		 "KiB of freed objects that each heap keeps poisoned before it uses them again (default 256)");
 #endif

@@ -17,6 +17,7 @@
 #include <linux/timekeeping.h>
 
 #include "insight/record.h"
+#include "base/param.h"
 #include "base/preempt_off.h"
 #include "base/testpoint.h"
 #include "insight/site.h"
@@ -36,7 +37,12 @@ struct kmh_record_range {
 };
 
 unsigned int kmh_profile_records = 65536;
-module_param_named(profile_records, kmh_profile_records, uint, 0444);
+static struct kmh_param_number kmh_records_param = {
+	.value = &kmh_profile_records, .narrow = true, .power_of_2 = true, .least = 64,
+	.most = 1U << 24,
+};
+module_param_cb(profile_records, &kmh_number_param_ops, &kmh_records_param, 0444);
+__MODULE_PARM_TYPE(profile_records, "uint");
 MODULE_PARM_DESC(profile_records,
 		 "live sampled objects that profiles of all heaps have room for: a power of two from 64 to 16777216 (default 65536, 24 bytes each, taken with the first profile)");
 
@@ -44,24 +50,6 @@ MODULE_PARM_DESC(profile_records,
 atomic_long_t kmh_records_missed;
 
 struct kmh_record *kmh_records;	/* kmh_profile_records of them; written once */
-
-/* The sizes of both tables, which are parameters. Return: 0; -EINVAL, and the log says why. */
-int kmh_insight_check_params(void)
-{
-	if (!is_power_of_2(kmh_profile_sites) || kmh_profile_sites < 64 ||
-	    kmh_profile_sites > 65536) {
-		pr_err("%s: profile_sites=%u: must be a power of two from 64 to 65536\n",
-		       THIS_MODULE->name, kmh_profile_sites);
-		return -EINVAL;
-	}
-	if (!is_power_of_2(kmh_profile_records) || kmh_profile_records < 64 ||
-	    kmh_profile_records > 1U << 24) {
-		pr_err("%s: profile_records=%u: must be a power of two from 64 to %u\n",
-		       THIS_MODULE->name, kmh_profile_records, 1U << 24);
-		return -EINVAL;
-	}
-	return 0;
-}
 
 static size_t kmh_records_bytes(void)
 {

@@ -20,7 +20,6 @@ extern unsigned int kmh_profile_records;
 extern atomic_long_t kmh_records_missed;
 extern struct kmh_record *kmh_records;	/* record.c alone reads it, and dumps: debug/vmcore.c */
 
-int kmh_insight_check_params(void);
 int kmh_records_alloc(void);
 void kmh_records_free(void);
 u32 kmh_record_now(void);

@@ -21,12 +21,18 @@
 #include "insight/site.h"
 #include "base/backend.h"
 #include "base/budget.h"
+#include "base/param.h"
 
 /* Entries that are looked at for a stack. */
 #define KMH_SITE_PROBES		16U
 
 unsigned int kmh_profile_sites = 4096;
-module_param_named(profile_sites, kmh_profile_sites, uint, 0444);
+static struct kmh_param_number kmh_sites_param = {
+	.value = &kmh_profile_sites, .narrow = true, .power_of_2 = true, .least = 64,
+	.most = 65536,
+};
+module_param_cb(profile_sites, &kmh_number_param_ops, &kmh_sites_param, 0444);
+__MODULE_PARM_TYPE(profile_sites, "uint");
 MODULE_PARM_DESC(profile_sites,
 		 "call sites that profiles of all heaps have room for: a power of two from 64 to 65536 (default 4096, 328 bytes each, taken with the first profile)");
 

@@ -36,16 +36,11 @@
 
 unsigned int kmh_reserve_max_kib = 8192;
 
-static int kmh_reserve_max_set(const char *text, const struct kernel_param *kp)
-{
-	return kmh_kib_parse(text, KMH_RESERVE_MOST_KIB, kp->arg);
-}
-
-static const struct kernel_param_ops kmh_reserve_max_ops = {
-	.set = kmh_reserve_max_set,
-	.get = param_get_uint,
+static struct kmh_param_number kmh_reserve_max_param = {
+	.value = &kmh_reserve_max_kib, .narrow = true, .unit = KMH_PARAM_KIB,
+	.most = KMH_RESERVE_MOST_KIB,
 };
-module_param_cb(reserve_max_kib, &kmh_reserve_max_ops, &kmh_reserve_max_kib, 0644);
+module_param_cb(reserve_max_kib, &kmh_number_param_ops, &kmh_reserve_max_param, 0644);
 MODULE_PARM_DESC(reserve_max_kib,
 		 "KiB of free pages that a heap keeps on a node at most for callers that cannot sleep (default 8192, at most 1048576; 0: none)");
 

@@ -31,6 +31,7 @@
 
 #include "span/sanitize.h"
 #include "base/lock.h"
+#include "base/param.h"
 #include "heap.h"
 
 /* The suites want heaps as without these tools, except the suite that tests this. */
@@ -39,7 +40,8 @@ bool kmh_sanitize_heaps;
 #else
 bool kmh_sanitize_heaps = true;
 #endif
-module_param_named(sanitize, kmh_sanitize_heaps, bool, 0644);
+module_param_cb(sanitize, &kmh_bool_param_ops, &kmh_sanitize_heaps, 0644);
+__MODULE_PARM_TYPE(sanitize, "bool");
 MODULE_PARM_DESC(sanitize,
 		 "heaps made from now on show their objects to KASAN and kmemleak (default: yes)");
 

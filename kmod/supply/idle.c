@@ -16,10 +16,12 @@
  */
 #include <linux/cpumask.h>
 #include <linux/jiffies.h>
+#include <linux/limits.h>
 #include <linux/moduleparam.h>
 #include <linux/sched/isolation.h>
 
 #include "supply/idle.h"
+#include "base/param.h"
 #include "heap.h"
 
 static unsigned int kmh_idle_ms = 2000;
@@ -37,7 +39,7 @@ static void kmh_idle_retime(struct kmheap *heap)
 
 static int kmh_idle_ms_set(const char *text, const struct kernel_param *kp)
 {
-	int err = param_set_uint(text, kp);
+	int err = kmh_number_set(text, kp);
 	struct kmheap *heap;
 
 	if (err)
@@ -52,9 +54,13 @@ static int kmh_idle_ms_set(const char *text, const struct kernel_param *kp)
 
 static const struct kernel_param_ops kmh_idle_ms_ops = {
 	.set = kmh_idle_ms_set,
-	.get = param_get_uint,
+	.get = kmh_number_get,
 };
-module_param_cb(idle_drain_ms, &kmh_idle_ms_ops, &kmh_idle_ms, 0644);
+
+static struct kmh_param_number kmh_idle_ms_param = {
+	.value = &kmh_idle_ms, .narrow = true, .most = UINT_MAX,
+};
+module_param_cb(idle_drain_ms, &kmh_idle_ms_ops, &kmh_idle_ms_param, 0644);
 MODULE_PARM_DESC(idle_drain_ms,
 		 "a CPU that has not allocated from a heap for so long is drained, after twice as long at most (default 2000; 0: not at all)");
 

@@ -19,8 +19,6 @@
  * announces a span, or gives one back, asks for the next step; one load tells it when that
  * has been asked for already.
  */
-#define pr_fmt(fmt) "kmheap: " fmt
-
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/moduleparam.h>
@@ -86,24 +84,23 @@ static void kmh_scavenge_kick_all(void)
 
 static int kmh_scavenge_rate_set(const char *text, const struct kernel_param *kp)
 {
-	size_t rate;
+	int err = kmh_number_set(text, kp);
 
-	if (!kmh_bytes_parse(text, &rate) &&
-	    (!rate || (rate >= KMH_SCAVENGE_RATE_MIN && rate <= KMH_SCAVENGE_RATE_MAX))) {
-		WRITE_ONCE(kmh_scavenge_rate, rate);
+	if (!err)
 		kmh_scavenge_kick_all();
-		return 0;
-	}
-	pr_err("scavenge_rate=%*pE: must be 0 (none) or from %u to %lu\n",
-	       (int)strcspn(text, "\n"), text, KMH_SCAVENGE_RATE_MIN, KMH_SCAVENGE_RATE_MAX);
-	return -EINVAL;
+	return err;
 }
 
 static const struct kernel_param_ops kmh_scavenge_rate_ops = {
 	.set = kmh_scavenge_rate_set,
-	.get = kmh_bytes_get,
+	.get = kmh_number_get,
 };
-module_param_cb(scavenge_rate, &kmh_scavenge_rate_ops, &kmh_scavenge_rate, 0644);
+
+static struct kmh_param_number kmh_scavenge_rate_param = {
+	.value = &kmh_scavenge_rate, .unit = KMH_PARAM_BYTES, .or_none = true,
+	.least = KMH_SCAVENGE_RATE_MIN, .most = KMH_SCAVENGE_RATE_MAX,
+};
+module_param_cb(scavenge_rate, &kmh_scavenge_rate_ops, &kmh_scavenge_rate_param, 0644);
 MODULE_PARM_DESC(scavenge_rate,
 		 "bytes a second that unused memory of a heap goes back to the kernel with, from 64 KiB to 1 TiB (default 256 MiB; 0: not at all)");
 
