@@ -162,20 +162,49 @@ static bool all_drained(struct kmheap *heap)
 	return !cpu_cache_bytes(heap);
 }
 
-/* Looks happen when the case asks for one, and otherwise only long after the case. */
-static void set_period(struct kunit *test, const char *ms)
+/* Return: as the write to a parameter. */
+static int set_param(struct kunit *test, const char *name, const char *text)
 {
 	unsigned int i;
 
 	for (i = 0; i < THIS_MODULE->num_kp; i++) {
 		const struct kernel_param *kp = &THIS_MODULE->kp[i];
 
-		if (strcmp(kp->name, "idle_drain_ms"))
-			continue;
-		KUNIT_EXPECT_EQ(test, kp->ops->set(ms, kp), 0);
-		return;
+		if (!strcmp(kp->name, name))
+			return kp->ops->set(text, kp);
 	}
-	KUNIT_FAIL(test, "there is no parameter idle_drain_ms");
+	KUNIT_FAIL(test, "there is no parameter %s", name);
+	return 0;
+}
+
+/* Looks happen when the case asks for one, and otherwise only long after the case. */
+static void set_period(struct kunit *test, const char *ms)
+{
+	KUNIT_EXPECT_EQ(test, set_param(test, "idle_drain_ms", ms), 0);
+}
+
+/* Whatever is wrong with a value, the error is the same, and the parameter stays as it was. */
+static void parameters_refuse_with_one_error(struct kunit *test)
+{
+	static const char * const bad[][2] = {
+		{ "idle_drain_ms", "4294967296" }, { "idle_drain_ms", "18446744073709551616" },
+		{ "idle_drain_ms", "-1" }, { "idle_drain_ms", "" },
+		{ "heap_fail_nth", "9223372036854775808" },
+		{ "heap_fail_nth", "18446744073709551616" },
+		{ "profile_period_bytes", "288230376151711744" },
+		{ "profile_sites", "1000" }, { "profile_sites", "18446744073709551616" },
+		{ "profile_records", "32" }, { "profile_records", "33554432" },
+		{ "arena_size", "3" }, { "default_limit", "1" }, { "scavenge_rate", "1" },
+		{ "reserve_max_kib", "1048577" }, { "small_heaps", "maybe" },
+		{ "backing", "linear" }, { "total_limit", "1" },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		KUNIT_EXPECT_EQ_MSG(test, set_param(test, bad[i][0], bad[i][1]), -EINVAL, "%s=%s",
+				    bad[i][0], bad[i][1]);
+	KUNIT_EXPECT_EQ(test, kmh_default_fail_nth, (size_t)0);
+	KUNIT_EXPECT_EQ(test, kmh_default_period, (size_t)0);
 }
 
 static int idle_init(struct kunit *test)
@@ -275,6 +304,7 @@ static struct kunit_case idle_cases[] = {
 	KUNIT_CASE(worker_comes_and_rests),
 	KUNIT_CASE(destroy_while_a_look_is_due),
 	KUNIT_CASE(late_request_is_dropped),
+	KUNIT_CASE(parameters_refuse_with_one_error),
 	{}
 };
 
