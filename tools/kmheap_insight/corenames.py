@@ -129,10 +129,12 @@ class Running:
         self.start = self.all.get("_stext", 0)
         rows.sort(key=lambda row: row[0])
         self.addresses = [address for address, _ in rows]
-        self.texts = [text_of(name) for _, name in rows]
+        self.texts = [name for _, name in rows]
 
-    symbol = property(lambda self: self.texts.__getitem__)
     name = Kernel.name
+
+    def symbol(self, i):
+        return text_of(self.texts[i])
 
     def address_of(self, name):
         return self.all.get(name) or None

@@ -2,14 +2,16 @@
 """A made kernel's memory, whole and damaged. Of a real one scripts/check-core reads the memory."""
 import os
 import re
+import shutil
 import struct
 import sys
+import tempfile
 import unittest
 from unittest import mock
 
 from common import Case
-from coreimage import ARENA, KERNEL, LONG, PAGE, TEXT, Image
-from kmheap_insight import core
+from coreimage import ARENA, KERNEL, LONG, PAGE, SYMBOLS, TEXT, Image
+from kmheap_insight import core, corenames
 from kmheap_insight.coreread import CoreError, Memory
 from kmheap_insight.verbs import core as verb
 
@@ -62,6 +64,21 @@ class Whole(unittest.TestCase):
             core.Core(image)
         text = core.profile(core.Core(image, image.at["header"]), "made up")
         self.assertIn(" made_first+0x44/0x80 [made]\n\t%016x 0x%x\n" % ((KERNEL + 0x404,) * 2), text)
+
+    def test_running(self):
+        """A kernel that runs lists its symbols; addresses of no symbol are not those of the last."""
+        path = os.path.join(tempfile.mkdtemp(), "kallsyms")
+        self.addCleanup(shutil.rmtree, os.path.dirname(path))
+        image = Image(near=False)
+        with open(path, "w", encoding="ascii") as file:
+            file.write("".join("%016x T %s\n" % pair for pair in [(0x1000, "percpu")] + SYMBOLS))
+            file.write("%016x d kmheap_vmcore\t[kmheap]\n" % image.at["header"])
+        with mock.patch.object(corenames, "KALLSYMS", path), \
+                mock.patch.object(corenames.Names, "_live", lambda names: True):
+            self.assertEqual(core.profile(image, "made up", 1796011400000000000), PROFILE)
+            os.unlink(path)
+            with self.assertRaisesRegex(CoreError, "kallsyms cannot be read: .*No such file"):
+                core.Core(image)
 
     def test_identify(self):
         image = Image()
