@@ -417,6 +417,21 @@ static void kmh_heap_fold_misuses(struct kmheap *heap)
 		atomic_long_add(atomic_long_xchg(&heap->misuses[i], 0), &kmh_misuses[i]);
 }
 
+/* Drop what the heap's workers were asked for; none runs. Context: process context; sleeps. */
+static void kmh_heap_drop_work(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	int nid = -1;
+
+	kmh_kick_stop(&heap->growing_up);
+	kmh_kick_stop(&heap->idle.kick);
+	kmh_kick_stop(&heap->scavenge.kick);
+	kmh_sweep_stop(heap);
+	kmh_special_drop(heap);
+	while ((node = kmh_next_node(heap, &nid)))
+		kmh_mheap_drop(&node->mheap);
+}
+
 /* Nobody allocates from the heap, and nobody frees there but by mistake. No worker of it runs. */
 static void kmh_heap_stop(struct kmheap *heap, bool report)
 {
@@ -443,6 +458,9 @@ static void kmh_heap_stop(struct kmheap *heap, bool report)
 	kmh_watch_end(heap);
 	kmh_limit_end(heap);
 	kmh_largecache_drain_unused(heap);
+	/* A free that races with the end may ask for a worker until all say "gone": for nothing. */
+	WRITE_ONCE(heap->stopped, true);
+	kmh_heap_drop_work(heap);
 	heap->end_spans = kmh_heap_unmap(heap);
 	kmh_heap_arenas_leave(heap);
 	kmh_tombstone_begin(heap);
@@ -477,10 +495,8 @@ void kmh_heap_reap_memory(struct kmheap *heap)
  */
 void kmh_heap_reap_tables(struct kmheap *heap)
 {
-	kmh_kick_stop(&heap->growing_up);
-	kmh_kick_stop(&heap->idle.kick);
-	kmh_kick_stop(&heap->scavenge.kick);
-	/* Where this waits for a grace period, one of them may have been run a moment ago. */
+	kmh_heap_drop_work(heap);
+	/* Where this waits for a grace period, an irq_work may have been run a moment ago. */
 	irq_work_sync(&heap->scavenge.kick.irq);
 	kmh_heap_fold_misuses(heap);	/* of those who had not seen the end yet */
 	kmh_heap_free_tables(heap);

@@ -58,6 +58,7 @@ struct kmheap {
 	struct kmh_mspan *freed;
 	struct dentry *dir;
 	bool ending;			/* being destroyed; under kmh_heaps_mutex, read anywhere */
+	bool stopped;			/* its workers do nothing any more */
 
 	/* trace_switch.c */
 	bool tracing;			/* being switched: the end of the heap waits */

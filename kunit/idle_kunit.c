@@ -283,6 +283,10 @@ static void kick_late(void *arg)
 	late_work = &heap->scavenge.kick.work;
 	irq_work_queue(&heap->scavenge.kick.irq);
 	irq_work_sync(&heap->scavenge.kick.irq);
+	/* A deferred free, and a page heap that is short of something. */
+	irq_work_queue(&heap->defer.kick);
+	irq_work_queue(&kmh_heap_node(heap, first_memory_node)->mheap.kick);
+	irq_work_sync(&heap->defer.kick);
 }
 
 static void late_request_is_dropped(struct kunit *test)
@@ -296,6 +300,7 @@ static void late_request_is_dropped(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("ended heap: a grace period later"));
 	/* The last heaps that have ended keep their structure. */
 	KUNIT_EXPECT_FALSE(test, delayed_work_pending(late_work));
+	KUNIT_EXPECT_FALSE(test, delayed_work_pending(&heap->sweep.work));
 }
 
 static struct kunit_case idle_cases[] = {

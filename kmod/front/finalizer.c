@@ -317,8 +317,11 @@ static void kmh_special_work(struct work_struct *work)
 {
 	struct kmheap *heap = container_of(work, struct kmheap, specials.work);
 	struct kmh_special *sp, *next;
-	struct llist_node *all = llist_reverse_order(llist_del_all(&heap->specials.dead));
+	struct llist_node *all;
 
+	if (unlikely(READ_ONCE(heap->stopped)))
+		return;
+	all = llist_reverse_order(llist_del_all(&heap->specials.dead));
 	llist_for_each_entry_safe(sp, next, all, dead) {
 		kmh_special_finish(heap, sp);
 		cond_resched();
@@ -339,8 +342,18 @@ static void kmh_special_kicked(struct irq_work *kick)
  */
 void kmh_special_wait(struct kmheap *heap)
 {
-	kmh_irq_work_wait(&heap->specials.kick);
+	if (!READ_ONCE(heap->specials.used))
+		return;
+	/* Not by way of the irq_work, which a load on other CPUs may queue again for ever. */
+	queue_work(kmh_wq, &heap->specials.work);
 	flush_work(&heap->specials.work);
+}
+
+/* Drop what the worker was asked for. Context: process context; sleeps. */
+void kmh_special_drop(struct kmheap *heap)
+{
+	kmh_irq_work_wait(&heap->specials.kick);
+	cancel_work_sync(&heap->specials.work);
 }
 
 /* ---- the heap */

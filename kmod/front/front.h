@@ -91,6 +91,7 @@ void kmh_cache_pool_init(void);
 void kmh_cache_pool_destroy(void);
 
 void kmh_special_wait(struct kmheap *heap);
+void kmh_special_drop(struct kmheap *heap);
 int kmh_special_init(struct kmheap *heap);
 void kmh_special_stop(struct kmheap *heap);
 void kmh_special_exit(struct kmheap *heap);

@@ -341,10 +341,16 @@ void kmh_mheap_stop(struct kmh_mheap *mh)
 
 	for (round = 0; round < 2; round++) {
 		kmh_mheap_drain_pending(mh);
-		kmh_irq_work_wait(&mh->kick);
-		cancel_work_sync(&mh->work);
-		kmh_reserve_stop(mh);
+		kmh_mheap_drop(mh);
 	}
+}
+
+/* Drop what the workers were asked for. Context: process context; sleeps. */
+void kmh_mheap_drop(struct kmh_mheap *mh)
+{
+	kmh_irq_work_wait(&mh->kick);
+	cancel_work_sync(&mh->work);
+	kmh_reserve_stop(mh);
 }
 
 /* Check page counts and bitmaps of this node. Context: any but NMI. Return: number of findings. */

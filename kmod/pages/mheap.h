@@ -90,6 +90,7 @@ static inline unsigned long kmh_mheap_nfree(const struct kmh_mheap *mh)
 
 void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid);
 void kmh_mheap_stop(struct kmh_mheap *mh);
+void kmh_mheap_drop(struct kmh_mheap *mh);
 struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *mc,
 				       unsigned int spanclass, unsigned long npages,
 				       unsigned long align, bool atomic, bool *zeroed);

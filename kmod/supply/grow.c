@@ -435,6 +435,8 @@ static void kmh_mheap_work(struct work_struct *work)
 	bool wanted = !spare || demand.drawn;
 	int err;
 
+	if (unlikely(READ_ONCE(mh->heap->stopped)))
+		return;
 	kmh_mheap_drain_pending(mh);
 	err = kmh_mspan_pools_suffice(gfp);
 	if (!spare)
@@ -505,7 +507,8 @@ int kmheap_set_reserve(struct kmheap *heap, size_t bytes)
 		return -EINVAL;
 	mutex_lock(&one_at_a_time);
 	before = kmh_reserve_set_floors(heap, pages);
-	err = kmh_mspan_pools_suffice(gfp) ?: kmh_mspan_kept_refill(gfp);
+	/* To want none never fails, whatever other heaps lack. */
+	err = pages ? kmh_mspan_pools_suffice(gfp) ?: kmh_mspan_kept_refill(gfp) : 0;
 	while (!err && pages && (node = kmh_next_node(heap, &nid)))
 		err = kmh_mheap_refill(&node->mheap, gfp) || kmh_mheap_missing_bytes(&node->mheap);
 	if (err)

@@ -467,6 +467,8 @@ static void kmh_sweep_work(struct work_struct *work)
 	struct kmheap *heap = container_of(to_delayed_work(work), struct kmheap, sweep.work);
 	unsigned long delay;
 
+	if (unlikely(READ_ONCE(heap->stopped)))
+		return;
 	mutex_lock(&heap->sweep.mutex);
 	kmh_sweep_finish(heap);
 	delay = kmh_defer_step(heap);
