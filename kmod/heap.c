@@ -134,7 +134,7 @@ static void kmh_teach_reclaim(struct kmheap *heap)
 
 static struct kmh_node *kmh_node_create(struct kmheap *heap, int nid)
 {
-	struct kmh_node *node = kmh_backend_zalloc(sizeof(*node), GFP_KERNEL, nid);
+	struct kmh_node *node = kmh_backend_zalloc_exact(sizeof(*node), GFP_KERNEL, nid);
 	unsigned int i;
 
 	if (!node)
@@ -180,9 +180,23 @@ static void kmh_heap_free_nodes(struct kmheap *heap)
 	for (nid = 0; nid < nr_node_ids; nid++)
 		if (heap->nodes[nid] && heap->nodes[nid]->mheap.nid != nid)
 			heap->nodes[nid] = NULL;	/* shares another node's */
-	for (nid = 0; nid < nr_node_ids; nid++)
-		kmh_backend_free(heap->nodes[nid]);
+	for (nid = 0; nid < nr_node_ids; nid++) {
+		if (heap->nodes[nid])
+			kmh_backend_free(heap->nodes[nid]->mheap.own_pa);
+		kmh_backend_free_exact(heap->nodes[nid], sizeof(*heap->nodes[nid]));
+	}
 	kmh_backend_free(heap->nodes);
+}
+
+/* What a new heap will take for indexes of dedicated arenas. */
+static size_t kmh_own_pas_missing_bytes(struct kmheap *heap)
+{
+	size_t bytes = 0;
+	int nid = -1;
+
+	while (kmh_next_node(heap, &nid))
+		bytes += sizeof(struct kmh_pagealloc);
+	return bytes;
 }
 
 /* The tables that a heap begins with count no more at the module's limit. */
@@ -248,9 +262,10 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 		goto fail;
 	if (kmh_heap_init_sentinels(heap) || kmh_heap_init_nodes(heap) || kmh_mcache_init(heap))
 		goto fail;
-	/* Mcaches count at the limits as if they were there: none forbids them later. */
+	/* What comes later counts at the limits as if it were there: none forbids it then. */
 	heap->base_metadata_bytes = atomic_long_read(&heap->metadata_bytes) +
-				    kmh_mcaches_missing_bytes(heap);
+				    kmh_mcaches_missing_bytes(heap) +
+				    kmh_own_pas_missing_bytes(heap);
 	atomic_long_add(heap->base_metadata_bytes, &kmh_total_base);
 	return heap;
 fail:
@@ -662,6 +677,17 @@ static void kmh_default_heap_end(bool report)
 	kmh_tombstone_exit();
 }
 
+/* The default heap is everybody's: it has at once what others get when they need it. */
+static int kmh_default_heap_complete(void)
+{
+	int err = kmh_mcaches_make(kmh_default_heap, GFP_KERNEL), nid = -1;
+	struct kmh_node *node;
+
+	while (!err && (node = kmh_next_node(kmh_default_heap, &nid)))
+		err = kmh_mheap_make_own_pa(&node->mheap, GFP_KERNEL);
+	return err;
+}
+
 /* Make the default heap and register the callbacks that serve all heaps. */
 int kmh_heaps_init(void)
 {
@@ -670,7 +696,7 @@ int kmh_heaps_init(void)
 	kmh_default_heap = kmh_heap_create("default", NULL);
 	if (IS_ERR(kmh_default_heap))
 		return PTR_ERR(kmh_default_heap);
-	err = kmh_mcaches_make(kmh_default_heap, GFP_KERNEL);	/* it is everybody's */
+	err = kmh_default_heap_complete();
 	if (err)
 		goto no_cpuhp;
 	kmh_teach_reclaim(kmh_default_heap);

@@ -68,7 +68,7 @@ struct kmheap {
 	size_t limit_bytes;
 	atomic_long_t arena_bytes;	/* sum over arenas, and what growers have booked */
 	atomic_long_t metadata_bytes;
-	size_t base_metadata_bytes;	/* metadata_bytes before the first arena, with mcaches */
+	size_t base_metadata_bytes;	/* before the first arena, and what comes later */
 	atomic_long_t refused;
 	atomic_long_t large_allocs;
 	atomic_long_t misuses[KMH_NR_MISUSES];

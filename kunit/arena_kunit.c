@@ -67,6 +67,34 @@ static void pieces_are_one_area(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, p);
 }
 
+/*
+ * A table of several pages has these pages, and a slab's where that is no more; where no such block
+ * is free it is made of single pages.
+ */
+static void exact_tables(struct kunit *test)
+{
+	static const size_t sizes[] = {
+		100, 2 * PAGE_SIZE, 3 * PAGE_SIZE - 1, 4 * PAGE_SIZE, 5 * PAGE_SIZE + 1,
+		(5UL << 20) + PAGE_SIZE,	/* longer than any block */
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		u8 *p = kmh_backend_zalloc_exact(sizes[i], GFP_KERNEL, numa_mem_id());
+
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		KUNIT_EXPECT_NULL(test, memchr_inv(p, 0, sizes[i]));
+		if (i == 2 || i == 4)	/* the last page goes by itself: no other one is with it */
+			KUNIT_EXPECT_FALSE(test, PageCompound(virt_to_page(p + sizes[i] - 1)));
+		memset(p, 0x5a, sizes[i]);
+		kmh_backend_free_exact(p, sizes[i]);
+	}
+	kmh_backend_free_exact(NULL, sizes[2]);
+	atomic_long_set(&kmh_fail_nth, 1);
+	KUNIT_EXPECT_NULL(test, kmh_backend_zalloc_exact(sizes[2], GFP_KERNEL, numa_mem_id()));
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&kmh_fail_nth), 0L);
+}
+
 static void pieces_map_the_last_byte(struct kunit *test)
 {
 	static const size_t sizes[] = { 1, PAGE_SIZE - 1, PAGE_SIZE + 1, SZ_1M + PAGE_SIZE / 2 };
@@ -438,12 +466,13 @@ static void grow_without_memory_fails(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_of_areas(test);
 	struct kmh_mheap *mh = mheap(test);
-	long arenas = atomic_long_read(&heap->arena_bytes);
-	long metadata = atomic_long_read(&heap->metadata_bytes);
+	long arenas = atomic_long_read(&heap->arena_bytes), metadata;
 	unsigned long n;
 	int err = -ENOMEM;
 
 	kmh_kunit_settle(heap);
+	KUNIT_ASSERT_EQ(test, kmh_mheap_make_own_pa(mh, GFP_KERNEL), 0);
+	metadata = atomic_long_read(&heap->metadata_bytes);
 	for (n = 1; err && n < 20; n++) {
 		long before = atomic_long_read(&kmh_failures_injected);
 
@@ -518,6 +547,7 @@ static void grow_against_release(struct kunit *test)
 
 static struct kunit_case arena_cases[] = {
 	KUNIT_CASE(pieces_are_one_area),
+	KUNIT_CASE(exact_tables),
 	KUNIT_CASE(pieces_map_the_last_byte),
 	KUNIT_CASE(arena_need_holds_the_run_everywhere),
 	KUNIT_CASE(memory_is_short_of_all_there_is),

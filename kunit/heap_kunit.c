@@ -290,10 +290,13 @@ static void limit_holds(struct kunit *test)
 static void limit_refuses_what_cannot_fit(struct kunit *test)
 {
 	struct kmheap *heap = heap_with_limit(test, 2 << 20);
-	u64 before = footprint(heap);
+	struct kmh_mheap *mh = &kmh_heap_near_node(heap)->mheap;
 	struct kmheap_stats st;
+	u64 before;
 	void *p;
 
+	KUNIT_ASSERT_EQ(test, kmh_mheap_make_own_pa(mh, GFP_KERNEL), 0);
+	before = footprint(heap);
 	p = kmheap_alloc(heap, 2 << 20, GFP_KERNEL);
 	KUNIT_EXPECT_NULL(test, p);
 	p = kmheap_alloc(heap, 16 << 20, GFP_KERNEL);

@@ -351,6 +351,7 @@ static void metadata_returns_to_the_start(struct kunit *test)
 	long at_start = 0;
 	unsigned int round, i;
 
+	KUNIT_ASSERT_EQ(test, kmh_mheap_make_own_pa(mheap(test), GFP_KERNEL), 0);
 	for (round = 0; round < 3; round++) {
 		void *p[200];
 

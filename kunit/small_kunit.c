@@ -46,13 +46,45 @@ static void costs_little(struct kunit *test)
 {
 	struct kmheap *heap = small_heap(test, 0);
 	size_t most = sizeof(struct kmh_mcache_stub) * num_possible_cpus() + KMH_ARENA_FIRST_BYTES +
-		      PAGE_SIZE + (IS_ENABLED(CONFIG_LOCKDEP) ? SZ_64K : SZ_32K + SZ_4K);
+		      PAGE_SIZE + (IS_ENABLED(CONFIG_LOCKDEP) ? SZ_64K : SZ_16K + SZ_8K + SZ_1K);
 	struct kmheap_stats st;
 
 	kmh_kunit_balanced(test, heap, &st);
 	KUNIT_EXPECT_LE(test, st.footprint_bytes, (u64)most);
 	kunit_info(test, "an empty heap takes %llu bytes, %lu in tables\n", st.footprint_bytes,
 		   atomic_long_read(&heap->metadata_bytes));
+	kmheap_destroy(heap);
+}
+
+/* The index of dedicated arenas comes with the first of them, if there is memory for both. */
+static void indexes_dedicated_arenas_later(struct kunit *test)
+{
+	struct kmheap *heap = small_heap(test, 0);
+	struct kmh_mheap *mh = &kmh_heap_near_node(heap)->mheap;
+	size_t bytes = kmh_arena_bytes / 2 + 1;
+	struct kmh_pagealloc *pa;
+	void *p, *again;
+
+	KUNIT_EXPECT_NULL(test, mh->own_pa);
+	KUNIT_EXPECT_NULL(test, kmheap_alloc(heap, bytes, GFP_ATOMIC | __GFP_NOWARN));
+	kmh_kunit_validate(test);
+	KUNIT_EXPECT_NULL(test, mh->own_pa);
+	kmh_kunit_settle(heap);
+	atomic_long_set(&kmh_fail_nth, 1);
+	KUNIT_EXPECT_NULL(test, kmheap_alloc(heap, bytes, GFP_KERNEL | __GFP_NOWARN));
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&kmh_fail_nth), 0L);
+	KUNIT_EXPECT_NULL(test, mh->own_pa);
+	p = kmheap_alloc(heap, bytes, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	pa = mh->own_pa;
+	KUNIT_ASSERT_NOT_NULL(test, pa);
+	KUNIT_EXPECT_EQ(test, pa->nranges, 1UL);
+	again = kmheap_alloc(heap, bytes, GFP_KERNEL);
+	KUNIT_EXPECT_PTR_EQ(test, mh->own_pa, pa);
+	KUNIT_EXPECT_EQ(test, pa->nranges, 2UL);
+	kmh_kunit_validate(test);
+	kmheap_free(p);
+	kmheap_free(again);
 	kmheap_destroy(heap);
 }
 
@@ -293,6 +325,7 @@ static void ends_later(struct kunit *test)
 
 static struct kunit_case small_cases[] = {
 	KUNIT_CASE(costs_little),
+	KUNIT_CASE(indexes_dedicated_arenas_later),
 	KUNIT_CASE(serves),
 	KUNIT_CASE(grows_up),
 	KUNIT_CASE(grows_up_by_nodes),

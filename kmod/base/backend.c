@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What kmheap takes from the kernel: arenas, tables, metadata chunks. */
+#include <linux/kmemleak.h>
 #include <linux/mm.h>
 #include <linux/preempt.h>
 #include <linux/sched/mm.h>
@@ -356,6 +357,63 @@ void kmh_backend_free(void *p)
 	if (p)
 		atomic_long_dec(&kmh_backend_ntables);
 	kvfree(p);
+}
+
+/* Would a slab take more pages for @bytes than they have? */
+static bool kmh_slab_rounds_up(size_t bytes)
+{
+	return bytes > 2 * PAGE_SIZE && PAGE_ALIGN(bytes) < PAGE_SIZE << get_order(bytes);
+}
+
+/* @bytes of zeroed pages, one after the other in memory, or NULL where none are free. */
+static void *kmh_backend_try_exact(size_t bytes, gfp_t gfp, int nid)
+{
+	unsigned int order = get_order(bytes);
+	struct page *page = alloc_pages_node(nid, gfp | __GFP_ZERO | __GFP_NORETRY | __GFP_NOWARN,
+					     order);
+	unsigned long i;
+
+	if (!page)
+		return NULL;
+	split_page(page, order);
+	for (i = PAGE_ALIGN(bytes) >> PAGE_SHIFT; i < BIT(order); i++)
+		__free_page(page + i);
+	kmemleak_alloc(page_address(page), bytes, 1, gfp);
+	return page_address(page);
+}
+
+/*
+ * kmh_backend_zalloc() for a table of several pages, whose length is no power of two: what a slab
+ * would have beyond its last page goes back at once. For kmh_backend_free_exact().
+ */
+void *kmh_backend_zalloc_exact(size_t bytes, gfp_t gfp, int nid)
+{
+	void *p;
+
+	if (!kmh_slab_rounds_up(bytes))
+		return kmh_backend_zalloc(bytes, gfp, nid);
+	gfp = kmh_backend_gfp(gfp);
+	if (kmh_backend_should_fail())
+		return NULL;
+	kmh_test_point("backend: a table");
+	kmh_backend_note(gfp);
+	p = kmh_backend_try_exact(bytes, gfp, nid) ?:
+	    kmh_backend_pieces(PAGE_ALIGN(bytes), gfp | __GFP_ZERO, nid);
+	if (p)
+		atomic_long_inc(&kmh_backend_ntables);
+	return p;
+}
+
+/* @bytes: as they were asked for. NULL is fine. */
+void kmh_backend_free_exact(void *p, size_t bytes)
+{
+	if (!p || !kmh_slab_rounds_up(bytes) || is_vmalloc_addr(p)) {
+		kmh_backend_free(p);
+		return;
+	}
+	atomic_long_dec(&kmh_backend_ntables);
+	kmemleak_free(p);
+	free_pages_exact(p, bytes);
 }
 
 /* 2^@order zeroed pages for fixalloc, or NULL. Context: what @gfp says. */

@@ -44,6 +44,8 @@ void kmh_backend_free_block_page(struct page *page);
 void kmh_backend_forget_block_page(void);
 void *kmh_backend_zalloc(size_t bytes, gfp_t gfp, int nid);
 void kmh_backend_free(void *p);
+void *kmh_backend_zalloc_exact(size_t bytes, gfp_t gfp, int nid);
+void kmh_backend_free_exact(void *p, size_t bytes);
 
 /* Free a table once readers that may have found it have left. */
 #define kmh_backend_free_rcu(p, head)						\

@@ -214,8 +214,9 @@ static size_t kmh_watch_used(struct kmheap *heap)
 	while ((node = kmh_next_node(heap, &nid))) {
 		/* Under the lock, as an arena that comes or goes is in both figures. */
 		kmh_wait_lock_irqsave(&node->mheap.lock, flags);
-		pages += node->mheap.pa.npages - node->mheap.pa.nfree +
-			 node->mheap.own_pa.npages - node->mheap.own_pa.nfree;
+		pages += node->mheap.pa.npages - node->mheap.pa.nfree;
+		if (node->mheap.own_pa)
+			pages += node->mheap.own_pa->npages - node->mheap.own_pa->nfree;
 		kmh_unlock_irqrestore(&node->mheap.lock, flags);
 	}
 	return pages << KMH_PAGE_SHIFT;

@@ -61,7 +61,7 @@ struct kmh_arena {
 
 static inline struct kmh_pagealloc *kmh_arena_pa(struct kmh_arena *a)
 {
-	return a->dedicated ? &a->mheap->own_pa : &a->mheap->pa;
+	return a->dedicated ? a->mheap->own_pa : &a->mheap->pa;
 }
 
 static inline struct kmh_arena *kmh_range_arena(struct kmh_parange *r)

@@ -5,6 +5,7 @@
  * After Go's mheap (src/runtime/mheap.go: allocSpan, freeSpanLocked).
  */
 #include "pages/mheap.h"
+#include "base/backend.h"
 #include "base/kick.h"
 #include "base/lock.h"
 #include "heap.h"
@@ -102,7 +103,7 @@ static bool kmh_mheap_take_pages_locked(struct kmh_mheap *mh, const struct kmh_p
 	/* The reserve is not for callers that can sleep. */
 	if (!want->atomic && pa == &mh->pa && pa->nfree < want->npages + mh->reserve.pages)
 		return false;
-	if (!kmh_pa_alloc(pa, want->npages, want->align, &run->range, &run->page))
+	if (!pa || !kmh_pa_alloc(pa, want->npages, want->align, &run->range, &run->page))
 		return false;
 	run->zeroed = kmh_arena_use_pages(kmh_range_arena(run->range), run->page, want->npages);
 	return true;
@@ -320,7 +321,6 @@ void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid)
 {
 	raw_spin_lock_init(&mh->lock);
 	kmh_pa_init(&mh->pa);
-	kmh_pa_init(&mh->own_pa);
 	init_llist_head(&mh->pending);
 	kmh_largestore_init(&mh->store);
 	init_llist_head(&mh->deferred[0]);
@@ -329,6 +329,32 @@ void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid)
 	mh->heap = heap;
 	mh->nid = nid;
 	kmh_reserve_init(mh);
+}
+
+/*
+ * Make the index of dedicated arenas, for most heaps never have one. Limits have counted it since
+ * the heap was made. Context: process context; sleeps, as @gfp must allow. Return: 0 or -ENOMEM.
+ */
+int kmh_mheap_make_own_pa(struct kmh_mheap *mh, gfp_t gfp)
+{
+	struct kmh_pagealloc *pa;
+	unsigned long flags;
+
+	if (READ_ONCE(mh->own_pa))
+		return 0;
+	pa = kmh_backend_zalloc(sizeof(*pa), gfp, mh->nid);
+	if (!pa)
+		return -ENOMEM;
+	kmh_pa_init(pa);
+	kmh_wait_lock_irqsave(&mh->lock, flags);
+	if (!mh->own_pa) {
+		WRITE_ONCE(mh->own_pa, pa);
+		kmh_heap_account_metadata(mh->heap, sizeof(*pa));
+		pa = NULL;	/* else another grower was first */
+	}
+	kmh_unlock_irqrestore(&mh->lock, flags);
+	kmh_backend_free(pa);
+	return 0;
 }
 
 /*
@@ -362,7 +388,8 @@ unsigned int kmh_mheap_validate(struct kmh_mheap *mh, kmh_finding_fn finding, vo
 	kmh_wait_lock_irqsave(&mh->lock, flags);
 	kmh_mheap_drain_pending_locked(mh);
 	n = kmh_pa_validate(&mh->pa, finding, ctx);
-	n += kmh_pa_validate(&mh->own_pa, finding, ctx);
+	if (mh->own_pa)
+		n += kmh_pa_validate(mh->own_pa, finding, ctx);
 	kmh_unlock_irqrestore(&mh->lock, flags);
 	return n;
 }

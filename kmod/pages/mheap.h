@@ -13,6 +13,7 @@
 #ifndef _KMHEAP_MHEAP_H
 #define _KMHEAP_MHEAP_H
 
+#include <linux/gfp.h>
 #include <linux/irq_work.h>
 #include <linux/list.h>
 #include <linux/llist.h>
@@ -37,7 +38,7 @@ extern size_t kmh_arena_bytes;		/* size of a full-grown arena */
 struct kmh_mheap {
 	raw_spinlock_t lock;
 	struct kmh_pagealloc pa;
-	struct kmh_pagealloc own_pa;	/* dedicated arenas, apart: nothing small keeps them */
+	struct kmh_pagealloc *own_pa;	/* of dedicated arenas; NULL before the first one */
 	unsigned long low_pages;	/* grow ahead below this many free pages */
 	unsigned long ngrown;		/* arenas ever added: "has someone grown since?" */
 	unsigned long missed_pages;	/* longest run that was not to be had since then */
@@ -77,9 +78,13 @@ static inline bool kmh_is_long_run(unsigned long npages)
 	return npages >= KMH_LONG_RUN_PAGES;
 }
 
+/*
+ * Where such a run is sought. Dedicated arenas are apart, so that nothing small keeps them. NULL
+ * when there has never been one. Context: @mh->lock held.
+ */
 static inline struct kmh_pagealloc *kmh_mheap_pa(struct kmh_mheap *mh, unsigned long npages)
 {
-	return kmh_wants_own_arena(npages) ? &mh->own_pa : &mh->pa;
+	return kmh_wants_own_arena(npages) ? mh->own_pa : &mh->pa;
 }
 
 /* Pages that callers in any context can have: parked ones of the node are a lock away. */
@@ -91,6 +96,7 @@ static inline unsigned long kmh_mheap_nfree(const struct kmh_mheap *mh)
 void kmh_mheap_init(struct kmh_mheap *mh, struct kmheap *heap, int nid);
 void kmh_mheap_stop(struct kmh_mheap *mh);
 void kmh_mheap_drop(struct kmh_mheap *mh);
+int kmh_mheap_make_own_pa(struct kmh_mheap *mh, gfp_t gfp);
 struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *mc,
 				       unsigned int spanclass, unsigned long npages,
 				       unsigned long align, bool atomic, bool *zeroed);

@@ -128,6 +128,8 @@ int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned lo
 	struct kmh_grow_size g;
 	struct kmh_arena *a;
 
+	if (kmh_wants_own_arena(npages) && kmh_mheap_make_own_pa(mh, gfp))
+		return -ENOMEM;
 	a = kmh_mheap_take_arena(mh, npages, align, gfp, &g);
 	if (IS_ERR(a))
 		return PTR_ERR(a);
@@ -173,7 +175,7 @@ static bool kmh_pa_has_run(struct kmh_pagealloc *pa, const struct kmh_room *room
 	struct kmh_parange *range;
 	unsigned long page;
 
-	if (!kmh_pa_alloc(pa, room->npages, room->align, &range, &page))
+	if (!pa || !kmh_pa_alloc(pa, room->npages, room->align, &range, &page))
 		return false;
 	kmh_pa_free(pa, range, page, room->npages);
 	return true;
@@ -314,11 +316,12 @@ int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long ali
 static struct kmh_arena *kmh_mheap_try_user(struct kmh_mheap *mh, size_t bytes, gfp_t gfp)
 {
 	struct mutex *held = kmh_grow_lock(mh->heap, gfp);	/* NULL: in reclaim */
-	struct kmh_arena *a;
+	struct kmh_arena *a = ERR_PTR(-ENOMEM);
 
 	if (!held || held == &mh->heap->grow_noio_mutex)
 		gfp &= ~(__GFP_FS | __GFP_IO);
-	a = kmh_arena_create_user(mh, bytes, gfp);
+	if (!kmh_mheap_make_own_pa(mh, gfp))
+		a = kmh_arena_create_user(mh, bytes, gfp);
 	if (!IS_ERR(a))
 		kmh_mheap_add_arena(mh, a, NULL);
 	if (held)
