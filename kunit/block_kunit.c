@@ -256,7 +256,7 @@ static void wrong_pointers_are_reported(struct kunit *test)
 	expect_linear(test, small, 200);
 	expect_linear(test, large, SZ_64K);
 	kmheap_free(small + 8);
-	kmheap_free(large + PAGE_SIZE);
+	kmheap_free(large + SZ_4K);
 	kmheap_free_pages(large, 8);
 	kmh_kunit_reports(test, KMH_INVALID_FREE, 3);
 	kmheap_free_sized(small, 2000);
@@ -294,7 +294,7 @@ static void lost_page_is_found(struct kunit *test)
 {
 	long pages = block_pages();
 	struct kmheap *heap = heap_of(test, "kunit-linear", KMHEAP_LINEAR, 0);
-	/* Of the first block's eight pages three are left. */
+	/* Of the first block's eight heap pages three are left. */
 	void *p = kmheap_alloc(heap, 40000, GFP_KERNEL), **q, *other;
 	unsigned int nfindings = 0, i;
 	struct kmheap_stats st;
@@ -316,7 +316,7 @@ static void lost_page_is_found(struct kunit *test)
 	kmh_validate_heap(heap, kmh_kunit_count_finding, &nfindings);
 	KUNIT_EXPECT_EQ(test, nfindings, 1U);
 	KUNIT_EXPECT_EQ(test, kmh_kunit_reports(test, KMH_INVALID_FREE, 1).addr,
-			(unsigned long)p + SZ_16K);
+			round_down((unsigned long)p + SZ_16K, PAGE_SIZE));
 	kmh_validate_heap(heap, kmh_kunit_count_finding, &nfindings);
 	KUNIT_EXPECT_EQ(test, nfindings, 1U);
 	kmh_kunit_no_reports(test);

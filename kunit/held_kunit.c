@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* KUnit: an object is freed while another user still holds its pages. */
+#include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/vmalloc.h>
 
@@ -20,10 +21,18 @@ static struct page *hold(void *p)
 	return page;
 }
 
-/* Does any object that is allocated now share a page with @held? */
-static bool handed_out(struct kunit *test, struct kmheap *heap, size_t bytes,
-		       const struct page *held)
+/* The physical page that a byte is in, or where these are larger the part that is a heap page. */
+static phys_addr_t part_of(const void *p)
 {
+	const size_t part = min(PAGE_SIZE, KMH_PAGE_SIZE);
+
+	return page_to_phys(page_of(p)) + round_down(offset_in_page(p), part);
+}
+
+/* Is any object that is allocated now in the page that is at @held? */
+static bool handed_out(struct kunit *test, struct kmheap *heap, size_t bytes, phys_addr_t held)
+{
+	const size_t part = min(PAGE_SIZE, KMH_PAGE_SIZE);
 	void **p = kunit_kcalloc(test, NOBJS, sizeof(*p), GFP_KERNEL);
 	bool found = false;
 	unsigned int i;
@@ -33,8 +42,8 @@ static bool handed_out(struct kunit *test, struct kmheap *heap, size_t bytes,
 	for (i = 0; i < NOBJS; i++) {
 		p[i] = kmheap_alloc(heap, bytes, GFP_KERNEL);
 		KUNIT_EXPECT_NOT_NULL(test, p[i]);
-		for (off = 0; p[i] && off < bytes; off += PAGE_SIZE)
-			found |= page_of(p[i] + off) == held;
+		for (off = 0; p[i] && off < bytes; off += part)
+			found |= part_of(p[i] + off) == held;
 	}
 	for (i = 0; i < NOBJS; i++)
 		kmheap_free(p[i]);
@@ -92,16 +101,18 @@ static void held_pages_are_not_handed_out(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(ways); i++) {
 		const struct way *w = &ways[i];
 		struct page *page;
+		phys_addr_t at;
 		void *p;
 
 		p = w->pages ? kmheap_alloc_pages(heap, w->bytes / KMHEAP_PAGE_SIZE, GFP_KERNEL) :
 			       kmheap_alloc(heap, w->bytes, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL_MSG(test, p, "%s", w->name);
 		page = hold(p + w->bytes / 2);
+		at = part_of(p + w->bytes / 2);
 		w->free(p, w->bytes);
-		KUNIT_EXPECT_FALSE_MSG(test, handed_out(test, heap, w->bytes, page), "%s", w->name);
+		KUNIT_EXPECT_FALSE_MSG(test, handed_out(test, heap, w->bytes, at), "%s", w->name);
 		kmheap_shrink(heap);
-		KUNIT_EXPECT_FALSE_MSG(test, handed_out(test, heap, w->bytes, page), "%s", w->name);
+		KUNIT_EXPECT_FALSE_MSG(test, handed_out(test, heap, w->bytes, at), "%s", w->name);
 		KUNIT_EXPECT_PTR_EQ_MSG(test, page_of(p + w->bytes / 2), page, "%s",
 					w->name);
 		kmh_kunit_balanced(test, heap, &st);
@@ -197,15 +208,17 @@ static void pages_outlive_the_heap(struct kunit *test)
 {
 	struct kmheap *heap = kmheap_create("kunit-held", NULL);
 	struct page *page;
+	phys_addr_t at;
 	void *p;
 
 	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
 	p = kmheap_zalloc(heap, 64 << 10, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	page = hold(p);
+	at = part_of(p);
 	kmheap_free_rcu(p);
 	kmheap_rcu_barrier(heap);
-	KUNIT_EXPECT_FALSE(test, handed_out(test, heap, 64 << 10, page));
+	KUNIT_EXPECT_FALSE(test, handed_out(test, heap, 64 << 10, at));
 	kmheap_destroy(heap);
 	KUNIT_EXPECT_EQ(test, page_ref_count(page), 1);
 	put_page(page);

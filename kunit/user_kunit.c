@@ -76,7 +76,7 @@ static void pages_stay_with_their_user(struct kunit *test)
 	void *p, *next[16];
 
 	for (j = 0; j < 4; j++) {
-		size_t bytes = j % 2 ? 64 << 10 : 3 << 20;
+		size_t bytes = j % 2 ? 128 << 10 : 3 << 20;
 
 		p = kmheap_alloc_user(heap, bytes, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, p);
