@@ -448,10 +448,11 @@ size_t kmh_arenas_count_spare_locked(struct kmh_mheap *mh)
 			left -= held;
 			bytes += kmh_arena_held_bytes(a);
 		} else if (kmh_arena_gives_pages(a, mh)) {
-			single += a->empties ? held : READ_ONCE(a->range.nfree);
+			single += a->empties ? held : kmh_arena_pages_to_give(a);
 		}
 	}
-	return bytes + (min(single, left - min(left, keep)) << KMH_PAGE_SHIFT);
+	single = round_down(min(single, left - min(left, keep)), KMH_RETURN_UNIT);
+	return bytes + (single << KMH_PAGE_SHIFT);
 }
 
 /*
@@ -531,8 +532,8 @@ void kmh_arenas_leave_stop(struct kmheap *heap)
 }
 
 /*
- * The smallest spare arena, or page that can go alone, in bytes, or 0. Context: process context;
- * sleeps.
+ * The smallest spare arena, or what of a block can go alone, in bytes, or 0. Context: process
+ * context; sleeps.
  */
 size_t kmh_arenas_least_spare(struct kmheap *heap)
 {
@@ -545,10 +546,10 @@ size_t kmh_arenas_least_spare(struct kmheap *heap)
 
 		kmh_wait_lock_irqsave(&a->mheap->lock, flags);
 		bytes = kmh_arena_may_leave_locked(a, true) ? kmh_arena_held_bytes(a) : 0;
-		if (kmh_arena_gives_pages(a, a->mheap) && a->range.nfree &&
+		if (kmh_arena_gives_pages(a, a->mheap) && kmh_arena_pages_to_give(a) &&
 		    !kmh_arena_has_run_locked(a) &&
-		    a->mheap->pa.nfree > kmh_mheap_keep(a->mheap, true))
-			bytes = KMH_PAGE_SIZE;
+		    a->mheap->pa.nfree >= kmh_mheap_keep(a->mheap, true) + KMH_RETURN_UNIT)
+			bytes = KMH_RETURN_UNIT << KMH_PAGE_SHIFT;
 		if (bytes && (!least || bytes < least))
 			least = bytes;
 		kmh_unlock_irqrestore(&a->mheap->lock, flags);

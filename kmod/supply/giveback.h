@@ -29,9 +29,13 @@ struct kmh_leavers {
 	const struct kmh_mheap *mheap;	/* only of this page heap, if it is not NULL */
 };
 
+/* Heap pages of a block that go back together: those in one page of the kernel, or one. */
+#define KMH_RETURN_UNIT		max(PAGE_SIZE >> KMH_PAGE_SHIFT, 1UL)
+
 unsigned long kmh_mheap_keep(const struct kmh_mheap *mh, bool spare);
 bool kmh_arena_has_run_locked(struct kmh_arena *a);
 bool kmh_arena_gives_pages(const struct kmh_arena *a, const struct kmh_mheap *mh);
+unsigned long kmh_arena_pages_to_give(const struct kmh_arena *a);
 size_t kmh_pages_return_locked(struct kmheap *heap, const struct kmh_leavers *which);
 size_t kmh_pages_return(struct kmheap *heap, const struct kmh_leavers *which);
 size_t kmh_arenas_detach_locked(struct kmheap *heap, const struct kmh_leavers *which,

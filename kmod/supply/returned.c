@@ -9,6 +9,10 @@
  * which then has the map entries. So nothing looks up a returned page of an arena by its address
  * (kmh_arena_next_run()). A block all of whose pages are free or returned leaves like any arena.
  *
+ * Where a page of the kernel is larger than a heap page, the heap pages in it are a unit: they go
+ * back together, when all of them are free. A block begins with a page of the kernel, so units are
+ * counted from there.
+ *
  * A heap page is in one of four states: in use, free, in a page cache (which is in use for the page
  * allocator), or returned. No grace period is needed: who reads the map late meets a descriptor,
  * never the page.
@@ -25,10 +29,55 @@
 /* The pages that one hold of the page heap's lock returns. */
 #define KMH_RETURN_BATCH	64UL
 
-/* Do free pages of the arena go back by themselves? Not where a heap page is less than a page. */
+/* Do free pages of the arena go back by themselves? */
 bool kmh_arena_gives_pages(const struct kmh_arena *a, const struct kmh_mheap *mh)
 {
-	return a->returned && a->mheap == mh && !a->dedicated && PAGE_SIZE <= KMH_PAGE_SIZE;
+	return a->returned && a->mheap == mh && !a->dedicated;
+}
+
+/*
+ * How many free pages of a block could go back: whole units. A guess, but under the page heap's
+ * lock. Context: any.
+ */
+unsigned long kmh_arena_pages_to_give(const struct kmh_arena *a)
+{
+	const unsigned long firsts = ~0UL / (BIT(KMH_RETURN_UNIT) - 1);	/* a bit for each unit */
+	unsigned long i, step, n = 0;
+
+	if (KMH_RETURN_UNIT == 1)
+		return READ_ONCE(a->range.nfree);
+	for (i = 0; i < BITS_TO_LONGS(a->npages); i++) {
+		unsigned long free = ~READ_ONCE(a->range.bits[i]);
+
+		for (step = 1; step < KMH_RETURN_UNIT; step *= 2)
+			free &= free >> step;
+		n += hweight_long(free & firsts);
+	}
+	return n * KMH_RETURN_UNIT;
+}
+
+/*
+ * Find free pages of the arena that are whole units, @most pages at most, from page *@page on,
+ * which is set to the first of them. Context: the page heap's lock held. Return: how many, one
+ * behind the other; 0 when there are none.
+ */
+static unsigned long kmh_arena_find_units(const struct kmh_arena *a, unsigned long *page,
+					  unsigned long most)
+{
+	const unsigned long *bits = a->range.bits;
+	unsigned long end, n;
+
+	if (most < KMH_RETURN_UNIT)
+		return 0;
+	for (end = *page; ; ) {
+		*page = round_up(find_next_zero_bit(bits, a->npages, end), KMH_RETURN_UNIT);
+		if (*page >= a->npages)
+			return 0;
+		end = find_next_bit(bits, min(*page + most, a->npages), *page);
+		n = round_down(end - *page, KMH_RETURN_UNIT);
+		if (n)
+			return n;
+	}
 }
 
 /*
@@ -43,10 +92,11 @@ static unsigned long kmh_arena_mark_returned(struct kmh_arena *a, unsigned long 
 
 	kmh_wait_lock_irqsave(&mh->lock, flags);
 	keep = kmh_mheap_keep(mh, spare);
-	*page = find_next_zero_bit(a->range.bits, a->npages, *page);
-	if (*page < a->npages && mh->pa.nfree > keep && (!keep || !kmh_arena_has_run_locked(a))) {
+	if (mh->pa.nfree > keep && (!keep || !kmh_arena_has_run_locked(a))) {
 		most = min3(most, KMH_RETURN_BATCH, mh->pa.nfree - keep);
-		n = find_next_bit(a->range.bits, min(*page + most, a->npages), *page) - *page;
+		n = kmh_arena_find_units(a, page, most);
+	}
+	if (n) {
 		bitmap_set(a->returned, *page, n);
 		kmh_pa_return(&mh->pa, &a->range, *page, n);
 	}
@@ -96,7 +146,9 @@ static unsigned long kmh_leavers_pages(const struct kmh_leavers *which)
 {
 	unsigned long pages = which->bytes / KMH_PAGE_SIZE;
 
-	return which->at_most || !(which->bytes % KMH_PAGE_SIZE) ? pages : pages + 1;
+	if (which->at_most)
+		return pages;
+	return round_up(pages + !!(which->bytes % KMH_PAGE_SIZE), KMH_RETURN_UNIT);
 }
 
 /*
