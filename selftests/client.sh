@@ -126,8 +126,10 @@ kib() {
 # Free memory in KiB. The kernel's lists of free pages of each CPU count: at times they hold tens
 # of MiB.
 free_kib() {
+	free_page=$(awk '$1 == "KernelPageSize:" { print $2; exit }' /proc/self/smaps)
 	echo 1 >/proc/sys/vm/stat_refresh
-	awk -v free="$(kib MemFree)" '$1 == "count:" { free += 4 * $2 } END { print free }' /proc/zoneinfo
+	awk -v free="$(kib MemFree)" -v page="${free_page:-4}" \
+		'$1 == "count:" { free += page * $2 } END { print free }' /proc/zoneinfo
 }
 
 # Free memory in KiB after kmheap and the page cache have given back all that they can.
