@@ -10,6 +10,7 @@ tracing=/sys/kernel/tracing
 events=$tracing/events/kmheap
 heaps=$KMHEAP_DEBUGFS/heaps
 [ -e $tracing/events ] || mount -t tracefs none $tracing
+echo counter >$tracing/trace_clock	# the clocks of two CPUs may differ by more than an event takes
 plan 17
 
 load kmheap
