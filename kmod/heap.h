@@ -119,6 +119,11 @@ extern struct mutex kmh_heaps_mutex;
 extern struct workqueue_struct *kmh_wq;
 extern struct workqueue_struct *kmh_grow_wq;	/* for those who cannot: before anything else */
 
+void kmh_heap_forget_base(struct kmheap *heap);
+void kmh_heap_free_tables(struct kmheap *heap);
+void kmh_heap_free(struct kmheap *heap);
+void kmh_heap_teardown(struct kmheap *heap, bool report);
+void kmh_heap_end_default(bool report);
 void kmh_heap_destroy(struct kmheap *heap, bool wait);
 void kmh_heap_reap_memory(struct kmheap *heap);
 void kmh_heap_reap_tables(struct kmheap *heap);
