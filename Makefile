@@ -5,7 +5,8 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
 # Where clients find what they are built with, for all kernels; see kmheap.mk.
-KVER ?= $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null)
+# What uname -r says there. (Debian's headers of 6.1 have another name in kernel.release.)
+KVER ?= $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
 SHARE := $(DESTDIR)/usr/share/kmheap
 SYMVERS := $(SHARE)/symvers/$(KVER)
 MODULE_FOLDER := $(DESTDIR)/lib/modules/$(KVER)/updates

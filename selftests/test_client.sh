@@ -1,7 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # The client that README.md shows, built outside the tree (scripts/client).
-# once: yes
 . "$(dirname "$0")/lib.sh"
 
 plan 6
