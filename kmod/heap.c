@@ -8,7 +8,6 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/string.h>
-#include <linux/wait_bit.h>
 
 #include "heap.h"
 #include "base/backend.h"
@@ -26,7 +25,6 @@
 #include "span/spanpool.h"
 #include "supply/giveback.h"
 #include "supply/grow.h"
-#include "supply/lost_arena.h"
 
 struct kmheap *kmh_default_heap;
 LIST_HEAD(kmh_heaps);

@@ -159,8 +159,9 @@ noinline u8 kmh_slot_claim_marked(struct kmh_mspan *s, unsigned long slot, u8 ce
 
 /*
  * What has been claimed for @cell, and was @was, is not what the claim was for: the descriptor had
- * become another span. The object is its client's again, unless that has freed it with a plain
- * store meanwhile. Any other free of it that comes in between finds it not live, and reports that.
+ * become another span. The object is its client's again. A free of it that comes in between finds
+ * it not live and reports that, unless that is a plain store, after which nothing is put back; but
+ * if such a free and its way back to the span both fit in between, the slot is lost.
  * Context: any; preemption off.
  */
 noinline void kmh_slot_unclaim(struct kmh_mspan *s, unsigned long slot, u8 cell, u8 was)
