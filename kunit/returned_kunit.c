@@ -50,6 +50,16 @@ static void expect_books(struct kunit *test, struct kmheap *heap, long pages_bef
 	KUNIT_EXPECT_EQ(test, held_pages(heap), block_pages() - pages_before);
 }
 
+static void load_64k(struct kunit *test, struct kmheap *heap, void **p, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		p[i] = kmheap_alloc(heap, SZ_64K, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+}
+
 /*
  * Of objects of 16 to 64 KiB nine tenths are freed at random: what is left of the heap is hardly
  * more than the live ones, whose contents are as they were.
@@ -188,10 +198,7 @@ static void scavenger_returns_pages(struct kunit *test)
 	void *p[64], *keep;
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(p); i++) {
-		p[i] = kmheap_alloc(heap, SZ_64K, GFP_KERNEL);
-		KUNIT_ASSERT_NOT_NULL(test, p[i]);
-	}
+	load_64k(test, heap, p, ARRAY_SIZE(p));
 	keep = p[40];
 	p[40] = NULL;
 	kmheap_free_bulk(ARRAY_SIZE(p), p);
@@ -216,10 +223,7 @@ static void reclaim_returns_pages(struct kunit *test)
 	void *p[32];
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(p); i++) {
-		p[i] = kmheap_alloc(heap, SZ_64K, GFP_KERNEL);
-		KUNIT_ASSERT_NOT_NULL(test, p[i]);
-	}
+	load_64k(test, heap, p, ARRAY_SIZE(p));
 	/* Every other one, so that no block is empty: the first one is of one object. */
 	for (i = 1; i < ARRAY_SIZE(p); i += 2)
 		kmheap_free(p[i]);
@@ -247,10 +251,7 @@ static void limit_returns_pages(struct kunit *test)
 	void *p[32], *q;
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(p); i++) {
-		p[i] = kmheap_alloc(heap, SZ_64K, GFP_KERNEL);
-		KUNIT_ASSERT_NOT_NULL(test, p[i]);
-	}
+	load_64k(test, heap, p, ARRAY_SIZE(p));
 	for (i = 0; i < ARRAY_SIZE(p); i += 2)
 		kmheap_free(p[i]);
 	heap->limit_bytes = heap->base_metadata_bytes + arena_bytes(heap) / 4 * 5 + SZ_8K;
@@ -312,10 +313,7 @@ static void soft_limit_returns_pages(struct kunit *test)
 	void *p[32];
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(p); i++) {
-		p[i] = kmheap_alloc(heap, SZ_64K, GFP_KERNEL);
-		KUNIT_ASSERT_NOT_NULL(test, p[i]);
-	}
+	load_64k(test, heap, p, ARRAY_SIZE(p));
 	for (i = 0; i < ARRAY_SIZE(p); i += 2)
 		kmheap_free(p[i]);
 	kmh_heap_drain(heap);
@@ -338,10 +336,7 @@ static void learned_reserve_goes(struct kunit *test, bool oom)
 	drawn = kmheap_alloc(heap, SZ_64K, GFP_ATOMIC);
 	kmh_kunit_no_worker(heap);
 	KUNIT_ASSERT_GT(test, mheap_of(heap)->reserve.pages, 0UL);
-	for (i = 0; i < ARRAY_SIZE(p); i++) {
-		p[i] = kmheap_alloc(heap, SZ_64K, GFP_KERNEL);
-		KUNIT_ASSERT_NOT_NULL(test, p[i]);
-	}
+	load_64k(test, heap, p, ARRAY_SIZE(p));
 	/* Runs that are longer than the reserve, in blocks that are partly in use. */
 	for (i = 0; i < ARRAY_SIZE(p); i++)
 		if (i % 4)
