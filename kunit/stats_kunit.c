@@ -120,11 +120,30 @@ static void a_shelf_that_was_filled_meanwhile(struct kunit *test)
 	kmh_nmi_drain(heap);
 }
 
+/*
+ * Another CPU is between taking slots out of the free bits and counting them, in a class that it
+ * has hardly used.
+ */
+static void allocs_are_never_less_than_nothing(struct kunit *test)
+{
+	struct kmh_mcache *mc = kunit_kzalloc(test, sizeof(*mc), GFP_KERNEL);
+	unsigned int class = kmh_spanclass(kmh_size_to_class(64), false);
+
+	KUNIT_ASSERT_NOT_NULL(test, mc);
+	mc->slot[class].avail = ~0UL;
+	KUNIT_EXPECT_EQ(test, kmh_mcache_allocs(mc, class), 0UL);
+	mc->taken[class] = -3;	/* three entries have gone back to their spans */
+	KUNIT_EXPECT_EQ(test, kmh_mcache_allocs(mc, class), 0UL);
+	mc->taken[class] = BITS_PER_LONG + 1;
+	KUNIT_EXPECT_EQ(test, kmh_mcache_allocs(mc, class), 1UL);
+}
+
 static struct kunit_case stats_cases[] = {
 	KUNIT_CASE(stats_of_another_size),
 	KUNIT_CASE(stats_without_memory),
 	KUNIT_CASE(a_span_between_two_lives),
 	KUNIT_CASE(a_shelf_that_was_filled_meanwhile),
+	KUNIT_CASE(allocs_are_never_less_than_nothing),
 	{ }
 };
 

@@ -189,17 +189,20 @@ static bool kmh_magazine_new(struct kmh_mcache *mc, struct kmh_mcslot *c)
 
 /*
  * Allocations ever made from the mcache: what has left the magazine or the free bits of a span, and
- * did not go elsewhere. Context: any; exact at rest.
+ * did not go elsewhere. Context: any. Exact at rest; at other times the terms are of different
+ * moments, and a class that has hardly been used may come out below 0, which counts as 0.
  */
 unsigned long kmh_mcache_allocs(const struct kmh_mcache *mc, unsigned int spanclass)
 {
 	const struct kmh_mcslot *c = &mc->slot[spanclass];
-	unsigned long n = READ_ONCE(mc->taken[spanclass]) - hweight_long(READ_ONCE(c->avail));
+	long n = READ_ONCE(mc->taken[spanclass]) - hweight_long(READ_ONCE(c->avail));
 	struct kmh_magazine *m = READ_ONCE(mc->magazine[spanclass]);
-	unsigned long left = m ? READ_ONCE(c->head) - m->entry : 0;
+	long left = m ? READ_ONCE(c->head) - m->entry : 0;
 
 	/* The magazine may be coming or going. */
-	return left <= KMH_MAGAZINE_ENTRIES ? n + left : n;
+	if (left >= 0 && left <= KMH_MAGAZINE_ENTRIES)
+		n += left;
+	return max(n, 0L);
 }
 
 /*

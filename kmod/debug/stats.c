@@ -51,31 +51,31 @@ static void kmh_walk_large(struct kmh_mspan *s, struct kmh_heap_walk *w)
 static void kmh_walk_slots(struct kmh_mspan *s, struct kmh_heap_walk *w)
 {
 	struct kmh_class_stats *c = &w->class[kmh_spanclass_class(s->spanclass)];
+	u64 size = READ_ONCE(s->elemsize), idle;	/* once: the span may go meanwhile */
 	struct kmh_span_count n;
-	u64 idle;
 
 	kmh_mspan_count(s, &n);
-	idle = (u64)(n.free + n.remote) * s->elemsize;
+	idle = (n.free + n.remote) * size;
 	c->spans++;
 	c->pages += s->npages;
 	c->live += n.live;
 	c->remote += n.remote;
 	c->deferred += n.deferred;
 	c->free += n.free;
-	w->st.live_bytes += (u64)n.live * s->elemsize;
-	w->st.deferred_bytes += (u64)n.deferred * s->elemsize;
+	w->st.live_bytes += n.live * size;
+	w->st.deferred_bytes += n.deferred * size;
 	w->st.deferred_objects += n.deferred;
 	if (READ_ONCE(s->owner)) {
 		w->st.cached_bytes += idle;
 		/* kmh_mcache_kept_bytes() counts what is in magazines. */
-		w->st.cpu_cache_bytes += idle - (u64)min(n.held, n.free) * s->elemsize;
+		w->st.cpu_cache_bytes += idle - min(n.held, n.free) * size;
 	} else {
 		w->st.free_bytes += idle;
 		if (kmh_mspan_would_empty(s))
 			w->st.central_bytes += (u64)s->npages << KMH_PAGE_SHIFT;
 	}
 	w->st.waste_bytes += kmh_less((u64)s->npages << KMH_PAGE_SHIFT,
-				      (u64)s->nelems * s->elemsize);
+				      s->nelems * size);
 	if (s->state == KMH_SPAN_TINY) {
 		n.live = kmh_tiny_live(s);	/* objects, not blocks */
 		w->tiny_objects += n.live;
