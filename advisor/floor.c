@@ -27,7 +27,7 @@ bool kmh_backend_should_fail(void)
 	return false;
 }
 
-bool kmh_total_allows(size_t bytes)
+bool kmh_shared_try_account(size_t bytes)
 {
 	return true;
 }

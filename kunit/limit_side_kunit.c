@@ -130,6 +130,64 @@ static void descriptors_keep_the_limit(struct kunit *test)
 	WRITE_ONCE(kmh_total_limit, limit);
 }
 
+static struct kmh_fixalloc second_pool;
+static int second_err;
+
+static void refill_second(void *arg)
+{
+	second_err = kmh_fixalloc_refill(&second_pool, 1, GFP_KERNEL);
+}
+
+/* Two callers that take descriptors at the same time: what one is about to take is counted. */
+static void two_refills_keep_the_limit(struct kunit *test)
+{
+	size_t limit = kmh_total_limit, arenas = atomic_long_read(&kmh_total_bytes);
+	struct kmh_fixalloc first;
+	int err;
+
+	kmh_fixalloc_init(&first, "test", 200, 64);
+	kmh_fixalloc_init(&second_pool, "test", 200, 64);
+	/* Room for one chunk, and half of another one. */
+	WRITE_ONCE(kmh_total_limit, atomic_long_read(&kmh_total_base) + kmh_shared_bytes() +
+				    DIV_ROUND_UP(arenas * 5, 4) + PAGE_SIZE + PAGE_SIZE / 2);
+	kmh_kunit_at(test, "fixalloc: counted, not taken", refill_second, NULL);
+	err = kmh_fixalloc_refill(&first, 1, GFP_KERNEL);
+	WRITE_ONCE(kmh_total_limit, limit);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("fixalloc: counted, not taken"));
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, second_err, -EDQUOT);
+	kmh_fixalloc_destroy(&first);
+	kmh_fixalloc_destroy(&second_pool);
+}
+
+/* The descriptor of a cache is booked, so a heap whose limit is used up has no further cache. */
+static void caches_keep_the_limit(struct kunit *test)
+{
+	const struct kmheap_cache_args args = { .name = "kunit", .size = 64 };
+	struct kmheap *heap = heap_of(test, "kunit-caches", 0, SZ_2M);
+	size_t before = kmh_heap_footprint(heap), room;
+	struct kmheap_cache *cache;
+	bool booked;
+
+	cache = kmheap_cache_create(heap, &args);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(cache));
+	KUNIT_EXPECT_GT(test, kmh_heap_footprint(heap), before);
+	kmheap_cache_destroy(cache);
+	KUNIT_EXPECT_EQ(test, kmh_heap_footprint(heap), before);
+	/* All that the arenas leave, but for less than a descriptor. */
+	room = kmh_heap_room(heap) - atomic_long_read(&heap->arena_bytes);
+	room += room / 4;
+	booked = kmh_heap_try_book_side(heap, room);
+	KUNIT_ASSERT_TRUE(test, booked);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(kmheap_cache_create(heap, &args)), -ENOMEM);
+	kmh_heap_unbook_side(heap, room);
+	cache = kmheap_cache_create(heap, &args);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(cache));
+	if (!IS_ERR(cache))
+		kmheap_cache_destroy(cache);
+	kmheap_destroy(heap);
+}
+
 /*
  * Blocks of which one page is left, all spans of the smallest objects: no other memory of a heap
  * has so much metadata, as the tables of a block are those of all its pages. The footprint keeps
@@ -176,6 +234,8 @@ static struct kunit_case limit_side_cases[] = {
 	KUNIT_CASE(magazines_keep_the_limit),
 	KUNIT_CASE(shelves_keep_the_limit),
 	KUNIT_CASE(descriptors_keep_the_limit),
+	KUNIT_CASE(two_refills_keep_the_limit),
+	KUNIT_CASE(caches_keep_the_limit),
 	KUNIT_CASE(blocks_of_one_page_keep_the_limit),
 	{ }
 };

@@ -224,12 +224,15 @@ int kmh_fixalloc_refill(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp)
 
 	might_alloc(gfp);
 	while (nfree_drained(f) < nobjs) {
-		if (!kmh_total_allows(chunk_bytes(f)))
+		if (!kmh_shared_try_account(chunk_bytes(f)))
 			return -EDQUOT;
+		kmh_test_point("fixalloc: counted, not taken");
 		base = kmh_backend_pages(f->order, gfp);
+		if (base)
+			chunk_add(f, base);	/* which counts it once more */
+		kmh_shared_account(-(long)chunk_bytes(f));
 		if (!base)
 			return -ENOMEM;
-		chunk_add(f, base);
 	}
 	return 0;
 }

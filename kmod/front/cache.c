@@ -169,12 +169,17 @@ static void kmh_cache_fill(struct kmheap_cache *cache, struct kmheap *heap, unsi
 	strscpy(cache->name, args->name, sizeof(cache->name));
 }
 
-/* Give the cache a number, and with it a value for cells. Return: 0, or -ENOSPC. */
+/*
+ * Give the cache a number, and with it a value for cells. Return: 0; -ENOSPC when all are taken,
+ * -ENOMEM when a limit forbids the descriptor.
+ */
 static int kmh_cache_enter(struct kmheap *heap, struct kmheap_cache *cache)
 {
 	unsigned int i = 1;
 	int err = -ENOSPC;
 
+	if (!kmh_heap_try_book_side(heap, sizeof(*cache)))
+		return -ENOMEM;
 	mutex_lock(&heap->caches.mutex);
 	while (i <= KMH_CACHES && heap->caches.cache[i])
 		i++;
@@ -185,10 +190,11 @@ static int kmh_cache_enter(struct kmheap *heap, struct kmheap_cache *cache)
 		WRITE_ONCE(heap->caches.keep_type,
 			   heap->caches.keep_type | (cache->keeps_type ? BIT(i) : 0));
 		heap->caches.cache[i] = cache;
-		kmh_heap_account_metadata(heap, sizeof(*cache));
 		err = 0;
 	}
 	mutex_unlock(&heap->caches.mutex);
+	if (err)
+		kmh_heap_unbook_side(heap, sizeof(*cache));
 	return err;
 }
 
@@ -222,8 +228,9 @@ struct kmheap_cache *kmheap_cache_create_sized(struct kmheap *heap,
 		return cache;
 	cache->ended = true;
 	kmh_fixalloc_put(&kmh_cache_pool, cache);
-	pr_err("heap %s: cache %s: a heap has at most %u caches\n", heap->name, known.name,
-	       KMH_CACHES);
+	if (err == -ENOSPC)
+		pr_err("heap %s: cache %s: a heap has at most %u caches\n", heap->name, known.name,
+		       KMH_CACHES);
 	return ERR_PTR(err);
 }
 EXPORT_SYMBOL_GPL(kmheap_cache_create_sized);
@@ -244,7 +251,7 @@ static u64 kmh_cache_leave_locked(struct kmheap *heap, struct kmheap_cache *cach
 	kmh_caches_count(heap, &counts);
 	WRITE_ONCE(heap->caches.keep_type, heap->caches.keep_type & ~BIT(number));
 	heap->caches.cache[number] = NULL;
-	kmh_heap_account_metadata(heap, -(long)sizeof(*cache));
+	kmh_heap_unbook_side(heap, sizeof(*cache));
 	return counts.live[number];
 }
 

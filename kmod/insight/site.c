@@ -52,15 +52,15 @@ int kmh_insight_table_take(void **table, size_t bytes)
 
 	if (READ_ONCE(*table))
 		return 0;
-	if (!kmh_total_allows(bytes))
+	if (!kmh_shared_try_account(bytes))
 		return -ENOMEM;
 	fresh = kmh_backend_zalloc(bytes, GFP_KERNEL, NUMA_NO_NODE);
+	if (fresh && !cmpxchg(table, NULL, fresh))
+		return 0;
+	kmh_shared_account(-(long)bytes);
 	if (!fresh)
 		return -ENOMEM;
-	if (cmpxchg(table, NULL, fresh))
-		kmh_backend_free(fresh);	/* another heap's profile begins as well */
-	else
-		kmh_shared_account(bytes);
+	kmh_backend_free(fresh);	/* another heap's profile begins as well */
 	return 0;
 }
 

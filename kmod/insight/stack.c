@@ -156,15 +156,15 @@ int kmh_stacks_alloc(void)
 
 	if (READ_ONCE(kmh_walks))
 		return 0;
-	if (!kmh_total_allows(bytes))
+	if (!kmh_shared_try_account(bytes))
 		return -ENOMEM;
 	fresh = kmh_backend_percpu(struct kmh_walks, GFP_KERNEL);
+	if (fresh && !cmpxchg(&kmh_walks, NULL, fresh))
+		return 0;
+	kmh_shared_account(-(long)bytes);
 	if (!fresh)
 		return -ENOMEM;
-	if (cmpxchg(&kmh_walks, NULL, fresh))
-		free_percpu(fresh);	/* another heap's profile begins as well */
-	else
-		kmh_shared_account(bytes);
+	free_percpu(fresh);	/* another heap's profile begins as well */
 	return 0;
 }
 

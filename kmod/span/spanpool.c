@@ -173,12 +173,13 @@ int kmh_mspan_kept_refill(gfp_t gfp)
 	void *page;
 
 	while (atomic_long_read(&kmh_nkept) < kmh_kept_goal()) {
-		if (!kmh_total_allows(PAGE_SIZE))
+		if (!kmh_shared_try_account(PAGE_SIZE))
 			return -EDQUOT;
 		page = kmh_backend_pages(0, gfp);
-		if (!page)
+		if (!page) {
+			kmh_shared_account(-(long)PAGE_SIZE);
 			return -ENOMEM;
-		kmh_shared_account(PAGE_SIZE);
+		}
 		kmh_kept_put(page);
 		cond_resched();
 	}
