@@ -381,6 +381,36 @@ static void two_frees_of_a_run_of_pages(struct kunit *test)
 	two_frees_of_a_large_object(test, free_150_pages, 150);
 }
 
+struct rerun {
+	struct kmheap *heap;
+	void *p, *q;
+};
+
+static void free_and_run_again(void *arg)
+{
+	struct rerun *r = arg;
+
+	kmheap_free_pages(r->p, 150);
+	r->q = kmheap_alloc_pages(r->heap, 140, GFP_ATOMIC);
+}
+
+/* The second free of a run, when another run, of another length, begins there. */
+static void free_of_a_shorter_run(struct kunit *test)
+{
+	struct rerun r = { .heap = kmh_kunit_heap(test) };
+
+	r.p = kmheap_alloc_pages(r.heap, 150, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, r.p);
+	kmh_kunit_at(test, "before the claim of a run", free_and_run_again, &r);
+	kmheap_free_pages(r.p, 150);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("before the claim of a run"));
+	KUNIT_ASSERT_PTR_EQ(test, r.q, r.p);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	KUNIT_EXPECT_EQ(test, (int)state_of(r.q), (int)KMHEAP_OBJECT_PAGES);
+	kmheap_free_pages(r.q, 140);
+	kmh_kunit_validate(test);
+}
+
 /* A claim whose look was in one life of a parked span fails in the next. */
 static void lives_of_a_parked_span(struct kunit *test)
 {
@@ -538,6 +568,7 @@ static struct kunit_case recycle_cases[] = {
 	KUNIT_CASE(two_frees_of_a_large_object_at_once),
 	KUNIT_CASE(two_frees_of_a_large_object_one_deferred),
 	KUNIT_CASE(two_frees_of_a_run_of_pages),
+	KUNIT_CASE(free_of_a_shorter_run),
 	KUNIT_CASE(lives_of_a_parked_span),
 	KUNIT_CASE(two_frees_of_a_tiny_object_at_once),
 	KUNIT_CASE(reports_come_with_preemption_off),

@@ -488,7 +488,7 @@ void kmheap_free_pages(const void *p, unsigned long npages)
 		if (READ_ONCE(s->npages) != npages)
 			kmh_misuse(KMH_WRONG_SIZE_FREE, "freed with another number of pages", addr,
 				   s, &at, _RET_IP_);
-		else if (kmh_large_claim(s, addr, KMH_SPAN_MANUAL) == KMH_FREE_OK)
+		else if (kmh_run_claim(s, addr, npages) == KMH_FREE_OK)
 			mine = true;
 		else
 			kmh_misuse(KMH_DOUBLE_FREE, "freed already", addr, s, &at, _RET_IP_);

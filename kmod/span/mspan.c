@@ -97,6 +97,28 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 	kmh_mspan_init_slots(s);
 }
 
+/* As the two functions below; @npages: 0 for any number. */
+static enum kmh_free_result kmh_claim_life(struct kmh_mspan *s, unsigned long addr,
+					   enum kmh_span_state state, unsigned long npages)
+{
+	/* Acquire: the word before the fields that are looked at; pairs with kmh_large_begin(). */
+	long life = atomic_long_read_acquire(&s->w[0].remote);
+
+	kmh_assert_pinned();
+	if (life & 1 || READ_ONCE(s->base) != addr || READ_ONCE(s->state) != state)
+		return KMH_FREE_DOUBLE;
+	if (npages && READ_ONCE(s->npages) != npages)
+		return KMH_FREE_DOUBLE;
+	kmh_test_point("claim of a large object");
+	if (atomic_long_cmpxchg(&s->w[0].remote, life, life | 1) != life)
+		return KMH_FREE_DOUBLE;
+	if (unlikely(s->sampled)) {
+		s->sampled = false;
+		kmh_record_died(addr);
+	}
+	return KMH_FREE_OK;
+}
+
 /*
  * Claim a large object at @addr, in order to free it. @s is the span that stands for the address,
  * @state KMH_SPAN_LARGE, or KMH_SPAN_MANUAL for a run of pages. The look and the claim are of one
@@ -108,20 +130,14 @@ void kmh_mspan_init(struct kmh_mspan *s, unsigned int spanclass, unsigned long b
 enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
 				     enum kmh_span_state state)
 {
-	/* Acquire: the word before the fields that are looked at; pairs with kmh_large_begin(). */
-	long life = atomic_long_read_acquire(&s->w[0].remote);
+	return kmh_claim_life(s, addr, state, 0);
+}
 
-	kmh_assert_pinned();
-	if (life & 1 || READ_ONCE(s->base) != addr || READ_ONCE(s->state) != state)
-		return KMH_FREE_DOUBLE;
-	kmh_test_point("claim of a large object");
-	if (atomic_long_cmpxchg(&s->w[0].remote, life, life | 1) != life)
-		return KMH_FREE_DOUBLE;
-	if (unlikely(s->sampled)) {
-		s->sampled = false;
-		kmh_record_died(addr);
-	}
-	return KMH_FREE_OK;
+/* kmh_large_claim() for a run of pages of that length, and no other. */
+enum kmh_free_result kmh_run_claim(struct kmh_mspan *s, unsigned long addr, unsigned long npages)
+{
+	kmh_test_point("before the claim of a run");
+	return npages ? kmh_claim_life(s, addr, KMH_SPAN_MANUAL, npages) : KMH_FREE_DOUBLE;
 }
 
 /*

@@ -298,6 +298,7 @@ enum kmh_free_result {
 
 enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
 				     enum kmh_span_state state);
+enum kmh_free_result kmh_run_claim(struct kmh_mspan *s, unsigned long addr, unsigned long npages);
 
 /*
  * Make a live slot another party's, against everybody who might do so at the same time. Fully
