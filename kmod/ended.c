@@ -9,7 +9,7 @@
  */
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
-#include <linux/wait_bit.h>
+#include <linux/semaphore.h>
 
 #include "heap.h"
 #include "base/backend.h"
@@ -18,12 +18,14 @@
 #include "up.h"
 
 /*
- * So many heaps wait for their grace period, and a few more when several callers end heaps at the
- * same time: they have memory that nobody can use. Who ends the next one waits for their worker.
+ * So many heaps wait for their grace period: they have memory that nobody can use. Who ends the
+ * next one waits for their worker, in turn with others that do: the semaphore is first come, first
+ * served.
  */
 #define KMH_ENDING_MOST		64
 
-static atomic_t kmh_nending;	/* heaps that a worker is going to end */
+static struct semaphore kmh_ending = __SEMAPHORE_INITIALIZER(kmh_ending, KMH_ENDING_MOST);
+
 /*
  * Those that have their memory still. A mutex of their own, which nobody holds for long: callers
  * that must not wait for kmh_heaps_mutex wait for the memory that the worker gives back.
@@ -51,16 +53,13 @@ static void kmh_ended_work(struct work_struct *work)
 		kmh_heap_reap_memory(heap);
 	kmh_heap_reap_tables(heap);
 	kmh_tombstone_keep(heap);
-	atomic_dec(&kmh_nending);
-	smp_mb__after_atomic();		/* the count, the waiters: pairs with wait_var_event() */
-	wake_up_var(&kmh_nending);
+	up(&kmh_ending);
 }
 
 /* What is left of @heap, which nobody uses any more, goes later. Context: process; sleeps. */
 void kmh_ended_add(struct kmheap *heap)
 {
-	wait_var_event(&kmh_nending, atomic_read(&kmh_nending) < KMH_ENDING_MOST);
-	atomic_inc(&kmh_nending);
+	down(&kmh_ending);
 	INIT_RCU_WORK(&heap->end, kmh_ended_work);
 	mutex_lock(&kmh_ended_mutex);
 	list_add_tail(&heap->list, &kmh_ended);
@@ -68,10 +67,15 @@ void kmh_ended_add(struct kmheap *heap)
 	queue_rcu_work(kmh_wq, &heap->end);
 }
 
-/* Wait for the heaps that have ended. Context: process context; sleeps. */
+/* Wait for the heaps that have ended. Context: process context; sleeps; one caller at a time. */
 void kmh_ended_settle(void)
 {
-	wait_var_event(&kmh_nending, !atomic_read(&kmh_nending));
+	unsigned int i;
+
+	for (i = 0; i < KMH_ENDING_MOST; i++)
+		down(&kmh_ending);
+	while (i--)
+		up(&kmh_ending);
 }
 
 /*
