@@ -275,6 +275,27 @@ static void put_under_lock_is_pending(struct kunit *test)
 	expect_counts(test, 0);
 }
 
+/* A free that wants an item does without it where another CPU has the lock. */
+static void get_under_lock_may_not_wait(struct kunit *test)
+{
+	struct kmh_fixalloc *f = fixalloc(test);
+	unsigned long flags;
+	void *item;
+
+	KUNIT_ASSERT_EQ(test, kmh_fixalloc_refill(f, NR_ITEMS, GFP_KERNEL), 0);
+	if (IS_ENABLED(CONFIG_SMP)) {
+		raw_spin_lock_irqsave(&f->lock, flags);
+		item = kmh_fixalloc_try_get(f);
+		raw_spin_unlock_irqrestore(&f->lock, flags);
+		KUNIT_EXPECT_NULL(test, item);
+	}
+	item = kmh_fixalloc_try_get(f);
+	KUNIT_ASSERT_NOT_NULL(test, item);
+	expect_counts(test, 1);
+	kmh_fixalloc_put(f, item);
+	expect_counts(test, 0);
+}
+
 /* With an empty free list, get and reserve find the items that are pending. */
 static void pending_items_are_found(struct kunit *test)
 {
@@ -504,6 +525,7 @@ static struct kunit_case fixalloc_cases[] = {
 	KUNIT_CASE(get_first_use_zeroed),
 	KUNIT_CASE(put_keeps_contents),
 	KUNIT_CASE(put_under_lock_is_pending),
+	KUNIT_CASE(get_under_lock_may_not_wait),
 	KUNIT_CASE(pending_items_are_found),
 	KUNIT_CASE(put_twice_is_refused),
 	KUNIT_CASE(put_to_other_fixalloc_is_refused),

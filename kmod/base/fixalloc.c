@@ -271,6 +271,19 @@ void *kmh_fixalloc_get(struct kmh_fixalloc *f)
 	return link ? (void *)link - f->link_off : NULL;
 }
 
+/* kmh_fixalloc_get() for a free, which never waits: NULL also when the lock is held. */
+void *kmh_fixalloc_try_get(struct kmh_fixalloc *f)
+{
+	struct kmh_fixlink *link;
+	unsigned long flags;
+
+	if (!kmh_trylock_irqsave(&f->lock, flags))
+		return NULL;
+	link = pop_free_locked(f);
+	kmh_unlock_irqrestore(&f->lock, flags);
+	return link ? (void *)link - f->link_off : NULL;
+}
+
 static noinline void report_refused(struct kmh_fixalloc *f, void *p, unsigned long ip)
 {
 	atomic_long_inc(&f->nrefused);

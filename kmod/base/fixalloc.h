@@ -50,6 +50,7 @@ void kmh_fixalloc_init(struct kmh_fixalloc *f, const char *name, size_t bytes, s
 int kmh_fixalloc_refill(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp);
 bool kmh_fixalloc_adopt(struct kmh_fixalloc *f, void *page);
 void *kmh_fixalloc_get(struct kmh_fixalloc *f);
+void *kmh_fixalloc_try_get(struct kmh_fixalloc *f);
 void kmh_fixalloc_put(struct kmh_fixalloc *f, void *p);
 void kmh_fixalloc_destroy(struct kmh_fixalloc *f);
 void kmh_fixalloc_share(struct kmh_fixalloc *f);

@@ -173,7 +173,7 @@ static bool kmh_magazine_new(struct kmh_mcache *mc, struct kmh_mcslot *c)
 	/* A free may come here every time: it takes the pool's lock for a magazine only. */
 	if (!kmh_heap_try_book_side(mc->heap, sizeof(*m)))
 		return false;
-	m = READ_ONCE(kmh_magazine_pool.nfree) ? kmh_fixalloc_get(&kmh_magazine_pool) : NULL;
+	m = READ_ONCE(kmh_magazine_pool.nfree) ? kmh_fixalloc_try_get(&kmh_magazine_pool) : NULL;
 	if (unlikely(!m)) {
 		kmh_heap_unbook_side_atomic(mc->heap, sizeof(*m));
 		kmh_magazines_ask(mc);
