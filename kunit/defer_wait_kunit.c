@@ -299,6 +299,34 @@ static void growth_waits_for_what_is_pending(struct kunit *test)
 	expect_all_free(test);
 }
 
+static void defer_them(void *arg)
+{
+	void **p = arg;
+	unsigned int i;
+
+	for (i = 0; i < NR_PRESSING; i++)
+		kmheap_free_rcu(p[i]);
+}
+
+/* Who grows the heap does not wait for what others defer meanwhile, which may never end. */
+static void growth_waits_for_two_grace_periods_at_most(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	void **a = pressing_objects(test), **b = pressing_objects(test);
+	void **c = pressing_objects(test);
+
+	defer_all_pressing(heap, a);
+	kmh_kunit_at(test, "relief: after the first grace period", defer_them, b);
+	kmh_kunit_at(test, "relief: after the second grace period", defer_them, c);
+	kmh_defer_relieve(heap);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("relief: after the first grace period"));
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("relief: after the second grace period"));
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->defer.expedited), 2L);
+	KUNIT_EXPECT_TRUE(test, kmh_defer_excess(heap));
+	kmheap_rcu_barrier(heap);
+	expect_all_free(test);
+}
+
 /* An allocation that must not wait does not: the heap grows. */
 static void growth_without_io_does_not_wait(struct kunit *test)
 {
@@ -461,6 +489,7 @@ static struct kunit_case defer_wait_cases[] = {
 	KUNIT_CASE(limit_by_arena_bytes),
 	KUNIT_CASE(excess_presses_the_grace_period),
 	KUNIT_CASE(growth_waits_for_what_is_pending),
+	KUNIT_CASE(growth_waits_for_two_grace_periods_at_most),
 	KUNIT_CASE(growth_without_io_does_not_wait),
 	KUNIT_CASE(worker_presses_by_itself),
 	KUNIT_CASE(reclaim_presses_the_grace_period),

@@ -287,14 +287,27 @@ unsigned long kmh_defer_step(struct kmheap *heap)
 	return kmh_defer_filling(d) ? KMH_DEFER_DELAY : 0;
 }
 
-/* Too much is pending: get it back now. Context: process; may wait for memory, and sleeps. */
+/*
+ * Too much is pending: get back what is now, the set that is closed and the one that is being
+ * filled. What others defer meanwhile is not waited for, as that may never end. Context: process;
+ * may wait for memory, and sleeps for two grace periods at most.
+ */
 void kmh_defer_relieve(struct kmheap *heap)
 {
+	unsigned int round;
+
 	mutex_lock(&heap->sweep.mutex);
 	kmh_sweep_finish(heap);
-	while (!kmh_sweep_is_open(heap) && kmh_defer_excess(heap) &&
-	       (heap->defer.waiting || kmh_defer_filling(&heap->defer)))
+	for (round = 0; round < 2; round++) {
+		if (kmh_sweep_is_open(heap) || !kmh_defer_excess(heap) ||
+		    !(heap->defer.waiting || kmh_defer_filling(&heap->defer)))
+			break;
 		kmh_defer_wait(heap, true);
+		if (!round)
+			kmh_test_point("relief: after the first grace period");
+		else
+			kmh_test_point("relief: after the second grace period");
+	}
 	mutex_unlock(&heap->sweep.mutex);
 }
 
