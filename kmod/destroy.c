@@ -131,9 +131,12 @@ static void kmh_heap_stop(struct kmheap *heap, bool report)
 void kmh_heap_reap_memory(struct kmheap *heap)
 {
 	struct kmh_mspan *s;
+	unsigned int n = 0;
 
 	while ((s = heap->end_spans)) {
 		heap->end_spans = s->dead;
+		if (++n % 256 == 0)
+			cond_resched();
 		if (kmh_heap_sanitized(heap) && (!s->arena->lost || s->arena->block))
 			kmh_sanitize_span_gone(s);
 		kmh_mspan_put(s);

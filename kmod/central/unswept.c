@@ -188,7 +188,7 @@ void kmh_mcentral_drain(struct kmh_node *node, unsigned int spanclass)
 
 	kmh_inbox_sweep_announced(c);
 	while (kmh_mcentral_sweep_one(c))
-		;
+		cond_resched();
 	for (left = READ_ONCE(c->npartial); left; left -= looks) {
 		looks = kmh_mcentral_release_some(c, left);
 		if (!looks)

@@ -154,10 +154,17 @@ static bool kmh_mheap_find_pages(struct kmh_mheap *mh, struct kmh_pagecache *pc,
 	return ok;
 }
 
+/*
+ * How often a search for a run turns some parked spans into pages, about 32 each time, before it
+ * gives up: the caller may have interrupts off. Who can sleep empties the store then.
+ */
+#define KMH_DRAINS_MOST		32U
+
 static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_mcache *mc,
 				const struct kmh_page_want *want, struct kmh_page_run *run)
 {
 	struct kmh_pagecache *pc = mc ? &mc->pages : NULL;
+	unsigned int tries = KMH_DRAINS_MOST;
 
 	if (want->npages > KMH_PAGECACHE_RUN || want->align > 1)
 		pc = NULL;
@@ -169,7 +176,7 @@ static bool kmh_mheap_get_pages(struct kmh_mheap *mh, struct kmh_mcache *mc,
 	do {
 		if (likely(kmh_mheap_find_pages(mh, pc, want, false, run)))
 			return true;
-	} while (kmh_largecache_drain_for(mh, mc, want->npages));
+	} while (tries-- && kmh_largecache_drain_for(mh, mc, want->npages));
 	return kmh_mheap_find_pages(mh, pc, want, true, run);
 }
 
