@@ -46,7 +46,7 @@ void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu)
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 		kmh_inbox_leave(&old->central[i], mc);
 	mc->nid = new->mheap.nid;
-	WRITE_ONCE(mc->node, new);
+	smp_store_release(&mc->node, new);	/* the spans' lists, node: kmh_sweep_moves_cpu() */
 }
 
 static void kmh_stub_init_cpu(struct kmheap *heap, unsigned int cpu)

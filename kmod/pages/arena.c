@@ -447,9 +447,9 @@ void kmh_arena_destroy(struct kmh_arena *a)
 	trace_release(heap->name, kmh_arena_held_bytes(a), a->mheap->nid,
 		      a->block ? "block" : "area");
 	/* Only now that the memory is gone may another arena be booked. */
-	kmh_heap_unbook(heap, kmh_arena_held_bytes(a));
 	kmh_heap_account_metadata(heap, -(long)a->meta_bytes);
 	kmh_heap_move_side(heap, -(long)a->side_bytes);
+	kmh_heap_unbook(heap, kmh_arena_held_bytes(a));	/* looks at the sum of both */
 	if (a->left)
 		kmh_arena_end_leave(a);
 	kmh_backend_free(a);

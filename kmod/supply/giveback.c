@@ -81,6 +81,9 @@ unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page)
 
 		if (n == KMH_SCAVENGE_BATCH)
 			break;
+		/* Another heap's, where a client has freed the arena: lost_arena.c. */
+		if (!kmh_arena_has_span(a, s))
+			continue;
 		if ((s->state == KMH_SPAN_SMALL || s->state == KMH_SPAN_TINY) &&
 		    kmh_mcentral_try_claim_empty(s))
 			found[n++] = s;

@@ -212,6 +212,9 @@ static unsigned long kmh_reclaim_claim(struct kmh_arena *a, unsigned long page, 
 
 		if (r->n == KMH_RECLAIM_BATCH)
 			break;
+		/* Another heap's, where a client has freed the arena: lost_arena.c. */
+		if (!kmh_arena_has_span(a, s))
+			continue;
 		if (s->state == KMH_SPAN_LARGE)
 			mine = kmh_reclaim_large(s);
 		else if (small && s->state == KMH_SPAN_SMALL && !test_bit(page, a->page_marks))
@@ -376,10 +379,27 @@ void kmh_sweep_wait_for_trips(struct kmheap *heap)
 		kmh_sweep_wait_for_trip(&mc->trips);
 }
 
+/*
+ * Is a CPU between two nodes? Nobody sweeps the spans in its inbox then but who moves them, as the
+ * open generation asks (kmh_mcache_renode()). Acquire: its node, the lists that they are on.
+ */
+static bool kmh_sweep_moves_cpu(struct kmheap *heap)
+{
+	struct kmh_mcache *mc;
+	int cpu = -1;
+
+	while ((mc = kmh_next_mcache(heap, &cpu)))
+		if (!smp_load_acquire(&mc->node))
+			return true;
+	return false;
+}
+
 static bool kmh_sweep_is_done(struct kmheap *heap)
 {
 	struct kmh_mcentral *c = NULL;
 
+	if (kmh_sweep_moves_cpu(heap))
+		return false;
 	while ((c = kmh_next_mcentral(heap, c)))
 		if (!kmh_mcentral_is_swept(c))
 			return false;
