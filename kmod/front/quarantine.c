@@ -200,17 +200,36 @@ bool kmh_quarantine_drain(struct kmheap *heap, size_t limit)
 }
 
 /*
- * Put an object of @s into quarantine; it is not sampled, and of no cache, from then on. Return:
- * false when its shadow says that it is there already.
+ * Is the object at @addr, in slot @slot of @s, one of @heap still? Another free of it may have been
+ * first, and the quarantine have let it go since: then the descriptor may be another span's.
  */
-static bool kmh_quarantine_push_locked(struct kmh_quarantine *q, struct kmh_mspan *s,
-				       unsigned long addr, size_t bytes)
+static bool kmh_quarantine_finds(const struct kmheap *heap, const struct kmh_mspan *s,
+				 unsigned long addr, unsigned int slot)
+{
+	if (kmh_span_of(addr) != s || READ_ONCE(s->heap) != heap)
+		return false;
+	if (READ_ONCE(s->state) == KMH_SPAN_SMALL)
+		return slot < READ_ONCE(s->nelems) && kmh_mspan_slot_addr(s, slot) == addr &&
+		       kmh_slot_live(s, slot);
+	return READ_ONCE(s->state) == KMH_SPAN_LARGE && READ_ONCE(s->base) == addr &&
+	       !kmh_large_claimed(s);
+}
+
+/*
+ * Put an object of @s, in slot @slot, into quarantine; it is not sampled, and of no cache, from then
+ * on. Return: false, and nothing done, when it is there already, or has been.
+ */
+static bool kmh_quarantine_push_locked(struct kmheap *heap, struct kmh_mspan *s,
+				       unsigned long addr, unsigned int slot)
 {
 	struct kmh_quarantined *new = (struct kmh_quarantined *)addr;
+	struct kmh_quarantine *q = &heap->sanitize.quarantine;
+	size_t bytes;
 
 	lockdep_assert_held(&q->lock);
-	if (kmh_kasan_is(addr, KMH_KASAN_FREE))
+	if (!kmh_quarantine_finds(heap, s, addr, slot) || kmh_kasan_is(addr, KMH_KASAN_FREE))
 		return false;
+	bytes = kmh_slot_bytes(s);	/* no object leaves the heap past the lock, but in NMI */
 	kmh_mspan_unsample(s, addr);	/* before another CPU can release it */
 	kmh_kasan_set(addr, bytes, KMH_KASAN_FREE);
 	if (kmh_wants_wipe())
@@ -238,6 +257,7 @@ void kmh_sanitize_free_unpin(struct kmh_mspan *s, unsigned long addr, const stru
 	unsigned long flags;
 	bool mine;
 
+	kmh_test_point("sanitized free: before the quarantine's lock");
 	/*
 	 * Collected objects are swept where they are, those with specials freed in another way.
 	 * Nothing is written into what user space may have mapped.
@@ -247,8 +267,9 @@ void kmh_sanitize_free_unpin(struct kmh_mspan *s, unsigned long addr, const stru
 		kmh_free_located_unpin(s, addr, at, ip);
 		return;
 	}
-	kmemleak_free((void *)addr);	/* before the slot can be used again */
-	mine = kmh_quarantine_push_locked(q, s, addr, bytes);
+	mine = kmh_quarantine_push_locked(heap, s, addr, at->slot);
+	if (mine)
+		kmemleak_free((void *)addr);	/* before the slot can be used again */
 	kmh_unlock_irqrestore(&q->lock, flags);
 	if (!mine)
 		kmh_misuse(KMH_DOUBLE_FREE, "freed twice", addr, s, at, ip);
