@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-plan 11
+plan 13
 
 load kmheap
 load dropin_names
@@ -29,5 +29,10 @@ check "a heap that the module has made" shows live_objects own 1
 check "and that has a limit" said 'dropin_own, 16 MiB of 8: refused$'
 unload dropin_own
 check "left nothing" no_survivors own
+load dropin_linear
+log_of_test | sed -n 's/.*dropin_linear: /# /p'
+check "a linear heap stands what kmalloc() does" said 'dropin_linear: [0-9]{2} checks, 0 wrong$'
+unload dropin_linear
+check "left nothing" no_survivors dropin_linear
 unload kmheap
 check "the kernel has reported nothing" quiet

@@ -13,6 +13,9 @@
  *
  * KMHEAP_DROPIN_RESERVE: bytes kept for callers that cannot sleep, as in struct kmheap_attr.
  * KMHEAP_DROPIN_LIMIT: the heap's limit in bytes; 0 for none.
+ * KMHEAP_DROPIN_LINEAR: if defined, objects are in the direct map, as those of kmalloc() are: what
+ * goes into scatterlists, to hardware or on a list_lru may be the heap's. vmalloc() and its like are
+ * the kernel's then, as is what the heap cannot have as one piece.
  * KMHEAP_DROPIN_HEAP: an expression for a heap that the module has made itself. Then module_init()
  * and module_exit() are left alone.
  */
@@ -49,6 +52,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
+#include <linux/version.h>
 #include <linux/vmalloc.h>
 
 #ifndef KMHEAP_DROPIN_RESERVE
@@ -56,6 +60,11 @@
 #endif
 #ifndef KMHEAP_DROPIN_LIMIT
 #define KMHEAP_DROPIN_LIMIT	0
+#endif
+#ifdef KMHEAP_DROPIN_LINEAR
+#define __kmheap_dropin_linear	1
+#else
+#define __kmheap_dropin_linear	0
 #endif
 
 /*
@@ -92,7 +101,8 @@ static inline int kmheap_dropin_begin(int (*init)(void))
 	struct kmheap_attr attr = {
 		.owner = THIS_MODULE, .reserve_bytes = KMHEAP_DROPIN_RESERVE,
 		.limit_bytes = KMHEAP_DROPIN_LIMIT,
-		.flags = KMHEAP_AREA,	/* vmalloc() gives such memory */
+		/* kmalloc() gives the first, and vmalloc() the second. */
+		.flags = __kmheap_dropin_linear ? KMHEAP_LINEAR : KMHEAP_AREA,
 	};
 	struct kmheap *heap = kmheap_create(KBUILD_MODNAME, &attr);
 	int err;

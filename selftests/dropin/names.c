@@ -129,6 +129,13 @@ static void slab_memory(void)
 	OURS(p = kcalloc(10, 30, GFP_KERNEL));
 	CHECK(all_zero(p, 300));
 	CHECK(ksize(p) >= 300);
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+	CHECK(kmem_cache_charge(p, GFP_KERNEL));
+#endif
+#ifdef krealloc_node
+	OURS(p = krealloc_node(p, 400, GFP_KERNEL, numa_node_id()));
+	OURS(p = kvrealloc_node(p, 500, GFP_KERNEL, numa_node_id()));
+#endif
 	kfree(p);
 	CHECK(!kmalloc_array(SIZE_MAX, 2, GFP_KERNEL | __GFP_NOWARN));
 	OURS(p = kmalloc_node(100, GFP_KERNEL, numa_node_id()));
@@ -275,9 +282,16 @@ static void copies(void)
 	OURS(p = kmemdup(text, sizeof(text), GFP_KERNEL));
 	CHECK(!strcmp(p, text));
 	kfree(p);
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
 	OURS(p = kvmemdup(text, sizeof(text), GFP_KERNEL));
 	CHECK(!strcmp(p, text));
 	kvfree(p);
+#endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+	OURS(p = kmemdup_array(text, sizeof(text), 1, GFP_KERNEL));
+	CHECK(!strcmp(p, text));
+	kfree(p);
+#endif
 	OURS(p = kmemdup_nul(text, 6, GFP_KERNEL));
 	CHECK(!strcmp(p, "a text"));
 	kfree(p);

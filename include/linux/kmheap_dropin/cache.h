@@ -10,11 +10,12 @@
 
 /*
  * Caches that stay with the kernel: their objects keep what they hold from a free to the next
- * allocation, come from a zone, or are such that the kernel asks for their slab (what is on a
- * list_lru, as inodes are).
+ * allocation, come from a zone, or are such that the kernel asks for their page (what is on a
+ * list_lru, as inodes are), which a linear heap can give.
  */
 #define KMHEAP_DROPIN_KERNEL_SLAB	\
-	(SLAB_TYPESAFE_BY_RCU | SLAB_RECLAIM_ACCOUNT | SLAB_CACHE_DMA | SLAB_CACHE_DMA32)
+	(SLAB_TYPESAFE_BY_RCU | SLAB_CACHE_DMA | SLAB_CACHE_DMA32 | \
+	 (__kmheap_dropin_linear ? (__force slab_flags_t)0 : SLAB_RECLAIM_ACCOUNT))
 
 /* What a cache of the module has set in its pointer; a kmem_cache of the kernel has not. */
 #define KMHEAP_DROPIN_CACHE	1UL
@@ -138,10 +139,12 @@ static __maybe_unused void *kmheap_dropin_cache_alloc_node(struct kmem_cache *s,
 	return kmheap_dropin_cache_new(c, gfp, nid);
 }
 
-/* What goes on a list_lru, inodes for instance: the kernel will ask for its slab. */
+/* What goes on a list_lru, inodes for instance: the kernel will ask for its page. */
 static __maybe_unused void *kmheap_dropin_cache_alloc_lru(struct kmem_cache *s,
 							  struct list_lru *lru, gfp_t gfp)
 {
+	if (__kmheap_dropin_linear && kmheap_dropin_cache_of(s))
+		return kmheap_dropin_cache_new(kmheap_dropin_cache_of(s), gfp, NUMA_NO_NODE);
 	if (WARN_ONCE(kmheap_dropin_cache_of(s),
 		      "kmheap: objects for a list_lru need a cache with SLAB_RECLAIM_ACCOUNT\n"))
 		return NULL;

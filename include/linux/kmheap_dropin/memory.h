@@ -29,14 +29,15 @@ static __maybe_unused noinline void *kmheap_dropin_kernel_vmalloc(size_t size, g
 /*
  * The kernel has far more than a heap for callers that cannot sleep, and code that was written for
  * kmalloc() counts on that. So what the heap has not (it counts that in refused_allocs) the kernel
- * gives; but not where the heap has a limit, and not where the module has made the heap itself.
+ * gives, and what a linear heap cannot have as one piece; but not where the heap has a limit, and
+ * not where the module has made the heap itself.
  */
 static __always_inline bool kmheap_dropin_may_spare(gfp_t gfp)
 {
 #ifdef KMHEAP_DROPIN_HEAP
 	return false;
 #else
-	return !(KMHEAP_DROPIN_LIMIT) && !gfpflags_allow_blocking(gfp);
+	return !(KMHEAP_DROPIN_LIMIT) && (__kmheap_dropin_linear || !gfpflags_allow_blocking(gfp));
 #endif
 }
 
@@ -105,12 +106,17 @@ static __always_inline void *kmheap_dropin_kmalloc_array(size_t n, size_t size, 
 	return kmheap_dropin_kmalloc(size_mul(n, size), gfp);
 }
 
-/* The kvmalloc() family is the same but for its bound and what the kernel is asked for. */
+/*
+ * The kvmalloc() family is the same but for its bound and what the kernel is asked for. What is
+ * large need not be one piece: a linear heap has none of it.
+ */
+#define KMHEAP_DROPIN_KERNEL_KV		(__kmheap_dropin_linear ? SZ_256K : INT_MAX)
+
 static __always_inline void *kmheap_dropin_kvmalloc(size_t size, gfp_t gfp)
 {
 	if (unlikely(size > INT_MAX))
 		return kmheap_dropin_too_large(size, gfp);
-	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
+	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP || size > KMHEAP_DROPIN_KERNEL_KV))
 		return kmheap_dropin_kernel_kvmalloc(size, gfp, NUMA_NO_NODE);
 	return kmheap_dropin_alloc(size, gfp);
 }
@@ -119,7 +125,7 @@ static __always_inline void *kmheap_dropin_kvmalloc_node(size_t size, gfp_t gfp,
 {
 	if (unlikely(size > INT_MAX))
 		return kmheap_dropin_too_large(size, gfp);
-	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP))
+	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP || size > KMHEAP_DROPIN_KERNEL_KV))
 		return kmheap_dropin_kernel_kvmalloc(size, gfp, nid);
 	return kmheap_dropin_alloc_node(size, gfp, nid);
 }
@@ -192,15 +198,24 @@ static __maybe_unused void *kmheap_dropin_krealloc(const void *p, size_t size, g
 					   krealloc(p, size, gfp);
 }
 
-/* kvrealloc() is a macro since it lost the parameter for the old size. */
-#ifdef kvrealloc
+/* kmheap_dropin_resize() for memory that need not be one piece. */
+static __maybe_unused void *kmheap_dropin_kvresize(const void *p, size_t size, gfp_t gfp)
+{
+	if (size > KMHEAP_DROPIN_KERNEL_KV)
+		return kmheap_dropin_move(p, kmheap_dropin_kernel_kvmalloc(size, gfp, NUMA_NO_NODE),
+					  size);
+	return kmheap_dropin_resize(p, size, gfp);
+}
+
+/* kvrealloc() has no parameter for the old size any more. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
 static __maybe_unused void *kmheap_dropin_kvrealloc(const void *p, size_t size, gfp_t gfp)
 {
 	if (unlikely(size > INT_MAX))
 		return kmheap_dropin_too_large(size, gfp);
 	if (ZERO_OR_NULL_PTR(p))
 		return kmheap_dropin_kvmalloc(size, gfp);
-	return kmheap_owns(p) ? kmheap_dropin_resize(p, size, gfp) : kvrealloc(p, size, gfp);
+	return kmheap_owns(p) ? kmheap_dropin_kvresize(p, size, gfp) : kvrealloc(p, size, gfp);
 }
 #else
 /* What is behind @old is zero under __GFP_ZERO, whatever the object was allocated with. */
@@ -217,7 +232,7 @@ static __maybe_unused void *kmheap_dropin_kvrealloc(const void *p, size_t old, s
 		return kvrealloc(p, old, size, gfp);
 	if (size <= old)
 		return (void *)p;
-	q = kmheap_dropin_resize(p, size, gfp);
+	q = kmheap_dropin_kvresize(p, size, gfp);
 	if (q && gfp & __GFP_ZERO)
 		memset(q + old, 0, size - old);
 	return q;

@@ -93,6 +93,7 @@
 #define kvrealloc(...)			kmheap_hooks(kvrealloc_noprof(__VA_ARGS__))
 
 /* vmalloc_user(), vmalloc_32(), vmalloc_huge() and vmap() are the kernel's; vfree() knows. */
+#ifndef KMHEAP_DROPIN_LINEAR
 #undef vmalloc
 #undef vmalloc_noprof
 #undef vzalloc
@@ -133,6 +134,21 @@
 #define vrealloc_noprof(p, size, gfp)	kmheap_dropin_vrealloc(p, size, gfp)
 #define vrealloc(p, size, gfp)		kmheap_hooks(vrealloc_noprof(p, size, gfp))
 #endif
+#ifdef vrealloc_node
+#undef vrealloc_node
+#define vrealloc_node(p, size, gfp, nid)	((void)(nid), vrealloc(p, size, gfp))
+#endif
+#endif
+
+/* On which node an object is that moves is the heap's to say. */
+#ifdef krealloc_node
+#undef krealloc_node
+#define krealloc_node(p, size, gfp, nid)	((void)(nid), krealloc(p, size, gfp))
+#endif
+#ifdef kvrealloc_node
+#undef kvrealloc_node
+#define kvrealloc_node(p, size, gfp, nid)	((void)(nid), kvrealloc(p, size, gfp))
+#endif
 
 /* ---- copies */
 
@@ -140,8 +156,13 @@
 #undef kmemdup_noprof
 #define kmemdup_noprof		kmheap_dropin_kmemdup
 #define kmemdup			kmheap_dropin_kmemdup
+/* Names that kernels have not may be the module's own. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
 #define kvmemdup		kmheap_dropin_kvmemdup
+#endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
 #define kmemdup_array(src, n, size, gfp)	kmheap_dropin_kmemdup(src, size_mul(n, size), gfp)
+#endif
 #define kmemdup_nul		kmheap_dropin_kmemdup_nul
 #define kstrdup			kmheap_dropin_kstrdup
 #define kstrndup		kmheap_dropin_kstrndup
@@ -164,9 +185,16 @@
 #define kvfree_sensitive	kmheap_dropin_kvfree_sensitive
 #define kfree_const		kmheap_dropin_kfree_const
 #define kfree_bulk(n, p)	kmheap_dropin_cache_free_bulk(NULL, n, p)
-#define ksize			kmheap_dropin_ksize
+/* No name without parentheses: a module may have a parameter that is called so. */
+#define ksize(p)		kmheap_dropin_ksize(p)
 
 /* These the kernel does not export everywhere, so only a module that calls them needs them. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+/* Memory of a heap is charged to no memory cgroup. */
+#define kmem_cache_charge(p, gfp)	\
+	({ void *__kmheap_p = (p); \
+	   kmheap_owns(__kmheap_p) || kmem_cache_charge(__kmheap_p, gfp); })
+#endif
 #define kvfree_atomic(p)	\
 	({ const void *__kmheap_p = (p); \
 	   kmheap_owns(__kmheap_p) ? kmheap_free(__kmheap_p) : kvfree_atomic(__kmheap_p); })
