@@ -10,9 +10,11 @@ KVER ?= $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/ge
 SHARE := $(DESTDIR)/usr/share/kmheap
 SYMVERS := $(SHARE)/symvers/$(KVER)
 MODULE_FOLDER := $(DESTDIR)/lib/modules/$(KVER)/updates
+TOOLS := $(DESTDIR)/usr/share/kmheap-tools
 
 .PHONY: all help run check check-quick check-long models docs shell bench clean
-.PHONY: install uninstall install-clients uninstall-clients install-symvers uninstall-symvers built named
+.PHONY: install uninstall install-clients uninstall-clients install-symvers uninstall-symvers install-tools
+.PHONY: built named
 
 all:
 	@case "$(CURDIR)$(KDIR)" in *[[:space:]:]*) \
@@ -27,7 +29,7 @@ all:
 built: named
 	@[ -e kmheap.ko ] && [ -e Module.symvers ] || { echo "Nothing is built yet: make" >&2; exit 1; }
 
-install: built install-clients
+install: built install-clients install-tools
 	install -D -m 644 kmheap.ko $(MODULE_FOLDER)/kmheap.ko
 	[ ! -e advisor/kmheap_advisor.ko ] || \
 		install -D -m 644 advisor/kmheap_advisor.ko $(MODULE_FOLDER)/kmheap_advisor.ko
@@ -43,14 +45,23 @@ install-symvers: built
 	install -d $(SYMVERS)
 	sed -nE 's|\t([^\t]*/)?kmheap\t|\tkmheap\t|p' Module.symvers >$(SYMVERS)/Module.symvers
 
+install-tools:
+	install -D -m 755 -t $(TOOLS) tools/kmheap
+	install -D -m 644 -t $(TOOLS)/kmheap_insight tools/kmheap_insight/*.py
+	install -D -m 644 -t $(TOOLS)/kmheap_insight/verbs tools/kmheap_insight/verbs/*.py
+	install -d $(DESTDIR)/usr/sbin
+	ln -sfn ../share/kmheap-tools/kmheap $(DESTDIR)/usr/sbin/kmheap
+	install -D -m 644 -t $(DESTDIR)/usr/share/man/man8 tools/kmheap.8
+
 named:
 	@[ -n "$(KVER)" ] || { echo "No kernel in $(KDIR): set KDIR= or KVER=." >&2; exit 1; }
 
 uninstall: named uninstall-clients
 	rm -f $(MODULE_FOLDER)/kmheap.ko $(MODULE_FOLDER)/kmheap_advisor.ko
+	[ -e $(SHARE) ] || rm -rf $(TOOLS) $(DESTDIR)/usr/sbin/kmheap $(DESTDIR)/usr/share/man/man8/kmheap.8
 	[ -n "$(DESTDIR)" ] || depmod $(KVER)
 
-# The headers go with the last kernel.
+# The headers, and the command kmheap, go with the last kernel.
 uninstall-clients: named
 	rm -rf $(SYMVERS)
 	rmdir $(SHARE)/symvers 2>/dev/null && rm -rf $(SHARE) || :
@@ -61,7 +72,7 @@ uninstall-symvers: named
 
 help:
 	@echo "make              build kmheap.ko and the samples (KDIR=, ARCH= honoured)"
-	@echo "make install      kmheap.ko, the headers and the symbols for clients (DESTDIR=, KVER=); uninstall"
+	@echo "make install      kmheap.ko, what clients need, and the command kmheap (DESTDIR=, KVER=); uninstall"
 	@echo "make run          boot a stock 6.12 with kmheap and the sample client, feed it, print the figures, write a report"
 	@echo "                  (KERNEL=6.1, 6.12-rt, 6.12-arm64)"
 	@echo "make check        all tests: KUnit, kselftests on stock kernels, static checks"
