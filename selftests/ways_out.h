@@ -21,6 +21,8 @@ struct ways_out {
 	struct kmheap *heap;
 	struct kmheap *collected;
 	void *root;		/* an object of the collected heap, which stays */
+	struct kmheap_cache *cache;	/* the object's, if it is of one */
+	bool kernel_wipes;	/* the kernel was booted with init_on_free=1 */
 	/*
 	 * Gets the name of each way, the object that left by it, and how many of its bytes
 	 * are not 0.
@@ -33,6 +35,9 @@ struct way_out {
 	const char *name;
 	void (*leave)(struct ways_out *w, void *p, size_t bytes);
 	bool collected;		/* only for the collected heap */
+	bool user;		/* of objects that user space may map: the kernel wipes them */
+	bool cached;		/* of objects of a cache, */
+	unsigned int flags;	/* with these flags */
 };
 
 static void leave_free(struct ways_out *w, void *p, size_t bytes)
@@ -55,6 +60,34 @@ static void leave_bulk(struct ways_out *w, void *p, size_t bytes)
 	void *all[] = { NULL, p, kmheap_alloc(w->heap, bytes, GFP_KERNEL) };
 
 	kmheap_free_bulk(ARRAY_SIZE(all), all);
+}
+
+/* Neighbours that leave in one call go to their span together. */
+static void leave_bulk_row(struct ways_out *w, void *p, size_t bytes)
+{
+	void *all[16] = { p };
+	unsigned int i;
+
+	for (i = 1; i < ARRAY_SIZE(all); i++)
+		all[i] = kmheap_alloc(w->heap, bytes, GFP_KERNEL);
+	kmheap_free_bulk(ARRAY_SIZE(all), all);
+}
+
+static void leave_cached(struct ways_out *w, void *p, size_t bytes)
+{
+	kmheap_cache_free(w->cache, p);
+}
+
+static void leave_cached_bulk(struct ways_out *w, void *p, size_t bytes)
+{
+	void *all[] = { p, kmheap_cache_alloc(w->cache, GFP_KERNEL) };
+
+	kmheap_cache_free_bulk(w->cache, ARRAY_SIZE(all), all);
+}
+
+static void leave_cached_rcu(struct ways_out *w, void *p, size_t bytes)
+{
+	kmheap_cache_free_rcu(w->cache, p);
 }
 
 static void leave_rcu(struct ways_out *w, void *p, size_t bytes)
@@ -182,6 +215,7 @@ static const struct way_out ways_out[] = {
 	{ "free_sized", leave_sized },
 	{ "free_sensitive", leave_sensitive },
 	{ "free_bulk", leave_bulk },
+	{ "free_bulk_row", leave_bulk_row },
 	{ "free_rcu", leave_rcu },
 	{ "free_rcu_beside", leave_rcu_beside },
 	{ "free_hardirq", leave_hardirq },
@@ -193,11 +227,18 @@ static const struct way_out ways_out[] = {
 	{ "finalizer_rcu", leave_finalized_rcu },
 	{ "weak", leave_weak },
 	{ "weak_rcu", leave_weak_rcu },
-	{ "collected_free", leave_free, true },
-	{ "collected_free_rcu", leave_rcu, true },
-	{ "collected", leave_garbage, true },
-	{ "collected_finalizer", leave_garbage_finalized, true },
-	{ "collected_weak", leave_garbage_weak, true },
+	{ "user_free", leave_free, .user = true },
+	{ "user_free_rcu", leave_rcu, .user = true },
+	{ "cache_free", leave_cached, .cached = true },
+	{ "cache_free_bulk", leave_cached_bulk, .cached = true },
+	{ "cache_free_rcu", leave_cached_rcu, .cached = true },
+	{ "cache_kmheap_free", leave_free, .cached = true },
+	{ "cache_typesafe", leave_cached, .cached = true, .flags = KMHEAP_CACHE_TYPESAFE_BY_RCU },
+	{ "collected_free", leave_free, .collected = true },
+	{ "collected_free_rcu", leave_rcu, .collected = true },
+	{ "collected", leave_garbage, .collected = true },
+	{ "collected_finalizer", leave_garbage_finalized, .collected = true },
+	{ "collected_weak", leave_garbage_weak, .collected = true },
 };
 
 static const struct {
@@ -226,11 +267,35 @@ static size_t ways_out_left(const u8 *p, size_t bytes)
 	return n;
 }
 
+/* Can the object come in that way? A cache has small ones, which are not data. */
+static bool way_out_fits(const struct ways_out *w, const struct way_out *way, size_t bytes,
+			 bool data)
+{
+	if (way->user && !w->kernel_wipes)
+		return false;
+	return !way->cached || (!data && bytes <= KMHEAP_MAX_SMALL / 2);
+}
+
+static void *way_out_come(struct ways_out *w, const struct way_out *way, size_t bytes, bool data)
+{
+	const struct kmheap_cache_args args = { .name = "ways_out", .size = bytes,
+						.flags = way->flags };
+	struct kmheap *heap = way->collected ? w->collected : w->heap;
+
+	if (way->cached) {
+		w->cache = kmheap_cache_create(heap, &args);
+		return IS_ERR(w->cache) ? NULL : kmheap_cache_alloc(w->cache, GFP_KERNEL);
+	}
+	if (way->user)
+		return kmheap_alloc_user(heap, bytes, GFP_KERNEL);
+	return data ? kmheap_alloc_data(heap, bytes, GFP_KERNEL) :
+		      kmheap_alloc(heap, bytes, GFP_KERNEL);
+}
+
 static void way_out_walk(struct ways_out *w, const struct way_out *way, size_t bytes, bool data)
 {
 	struct kmheap *heap = way->collected ? w->collected : w->heap;
-	void *p = data ? kmheap_alloc_data(heap, bytes, GFP_KERNEL) :
-			 kmheap_alloc(heap, bytes, GFP_KERNEL);
+	void *p = way_out_come(w, way, bytes, data);
 	size_t usable = kmheap_size(p);
 
 	if (!ways_out_soiled(p, usable)) {
@@ -239,6 +304,8 @@ static void way_out_walk(struct ways_out *w, const struct way_out *way, size_t b
 	}
 	way->leave(w, p, bytes);
 	kmheap_rcu_barrier(heap);
+	if (way->cached)
+		kmheap_cache_destroy(w->cache);
 	w->left(w->ctx, way->name, bytes, data, ways_out_left(p, usable));
 }
 
@@ -262,11 +329,23 @@ static void ways_out_walk(struct ways_out *w)
 
 	for (i = 0; i < ARRAY_SIZE(ways_out); i++)
 		for (j = 0; j < ARRAY_SIZE(ways_out_objects); j++)
-			way_out_walk(w, &ways_out[i], ways_out_objects[j].bytes,
-				     ways_out_objects[j].data);
+			if (way_out_fits(w, &ways_out[i], ways_out_objects[j].bytes,
+					 ways_out_objects[j].data))
+				way_out_walk(w, &ways_out[i], ways_out_objects[j].bytes,
+					     ways_out_objects[j].data);
 	way_out_pages(w);
 }
 
-#define WAYS_OUT_NLEFT	(ARRAY_SIZE(ways_out) * ARRAY_SIZE(ways_out_objects) + 1)
+/* How many objects ways_out_walk() tells of. */
+static size_t ways_out_nleft(const struct ways_out *w)
+{
+	size_t i, j, n = 1;
+
+	for (i = 0; i < ARRAY_SIZE(ways_out); i++)
+		for (j = 0; j < ARRAY_SIZE(ways_out_objects); j++)
+			n += way_out_fits(w, &ways_out[i], ways_out_objects[j].bytes,
+					  ways_out_objects[j].data);
+	return n;
+}
 
 #endif /* _KMHEAP_WAYS_OUT_H */
