@@ -101,6 +101,7 @@ static void what_is_served_elsewhere_counts_once(struct kunit *test)
 	struct kmh_node *other = other_node(test);
 	const unsigned int many = 500;		/* more than the node's first arena has */
 	void *near[NR_SLOTS], **p = kunit_kcalloc(test, many, sizeof(*p), GFP_KERNEL);
+	long refused = atomic_long_read(&heap->refused);
 	unsigned int i, n, nelsewhere = 0;
 	int nid = numa_mem_id();
 
@@ -119,6 +120,7 @@ static void what_is_served_elsewhere_counts_once(struct kunit *test)
 				10L * many - n - 1);
 	}
 	KUNIT_EXPECT_EQ(test, nelsewhere, 1U);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->refused), refused);
 	KUNIT_ASSERT_EQ(test, kmh_watch_set_fail(heap, 0), 0);
 	kmheap_free_bulk(n, p);
 	if (kmh_heap_sanitized(heap))

@@ -12,6 +12,8 @@
  * arenas map leads to the span of whoever uses it, and says "gone" when it is the kernel's and not
  * when it is the heap's.
  *
+ * The page has two lives, one in each block. Descriptors are left out: that of each use is a new one.
+ *
  * Bounds: 2 blocks, 2 uses by a client, 1 by a page cache, 2 returns, the end of the first block.
  * Controls:
  * BROKEN_COUNT		a returned page counts as free

@@ -11,6 +11,8 @@
  * Asserted: the trip that was under way at the first look is not over for the waiter as long as it
  * is under way; and it is when it has ended, even if others have begun since.
  *
+ * No descriptor is in here: the word is the CPU's, and as old as the heap.
+ *
  * Bounds: ROUNDS trips of the task and of the interrupt, each with one in it. Controls:
  * BROKEN_ZERO		the waiter waits until it sees no trip at all
  * BROKEN_NESTED	the end of a trip in another one counts as well

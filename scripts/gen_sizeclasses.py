@@ -234,10 +234,21 @@ def prove(classes, lookup):
             die(f"size {size} is rounded up to {classes[found].size}")
 
 
+def hash_of(sizes):
+    text = f"{MAX_SMALL}: " + " ".join(str(size) for size in sizes)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 def client_hash(classes):
     """Of all that is compiled into a client: which class a size has, and its bytes."""
-    text = f"{MAX_SMALL}: " + " ".join(str(c.size) for c in classes)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    sizes = [c.size for c in classes]
+    found = hash_of(sizes)
+    # A client that was built for another table, by as little as one class, must not load.
+    for i in range(1, len(sizes)):
+        if found in (hash_of(sizes[:i] + [sizes[i] + 8] + sizes[i + 1:]),
+                     hash_of(sizes[:i] + sizes[i + 1:])):
+            die(f"the hash of the classes does not tell class {i}")
+    return found
 
 
 def params(args):

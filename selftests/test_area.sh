@@ -31,7 +31,7 @@ packs() {
 for bytes in $((32 * kib)) $((40 * kib)) $((64 * kib)) $((100 * kib)) $((128 * kib)) \
 	$((256 * kib)) $((512 * kib)) 520192 $mib $((2 * mib)) $((1920 * 1080 * 2)) $((4 * mib)) $((8 * mib)) \
 	$((16 * mib)); do
-	check "$bytes bytes take at most 6 % more" packs "$bytes"
+	check "$bytes bytes take at most 8 % more, and 6 % after a shrink" packs "$bytes"
 done
 sed 's/^/# /' /tmp/packs
 
