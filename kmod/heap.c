@@ -97,14 +97,15 @@ static void kmh_heap_put_sentinels(struct kmheap *heap)
 /* Show lockdep the order of the class and page heap locks; see lock.h. */
 static void kmh_teach_lock_order(struct kmh_node *node)
 {
+	struct kmh_mcentral *c = kmh_mcentral_of(node, KMH_SPANCLASS_LARGE);
 	unsigned long flags;
 
 	if (!IS_ENABLED(CONFIG_PROVE_LOCKING))
 		return;
-	kmh_wait_lock_irqsave(&node->central[0].lock, flags);
+	kmh_wait_lock_irqsave(&c->lock, flags);
 	raw_spin_lock(&node->mheap.lock);
 	raw_spin_unlock(&node->mheap.lock);
-	kmh_unlock_irqrestore(&node->central[0].lock, flags);
+	kmh_unlock_irqrestore(&c->lock, flags);
 }
 
 /*
@@ -130,18 +131,26 @@ static void kmh_teach_reclaim(struct kmheap *heap)
 	fs_reclaim_release(GFP_KERNEL);
 }
 
+static void kmh_node_free(struct kmh_node *node)
+{
+	kmh_mcentrals_free(node);
+	kmh_backend_free(node->mheap.own_pa);
+	kmh_backend_free_exact(node, sizeof(*node));
+}
+
 static struct kmh_node *kmh_node_create(struct kmheap *heap, int nid)
 {
 	struct kmh_node *node = kmh_backend_zalloc_exact(sizeof(*node), GFP_KERNEL, nid);
-	unsigned int i;
 
 	if (!node)
 		return NULL;
 	kmh_mheap_init(&node->mheap, heap, nid);
 	kmh_grow_init(&node->mheap);
-	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-		kmh_mcentral_init(&node->central[i], i);
 	kmh_heap_account_metadata(heap, sizeof(*node));
+	if (kmh_mcentrals_init(node, GFP_KERNEL)) {
+		kmh_node_free(node);
+		return NULL;
+	}
 	kmh_teach_lock_order(node);
 	return node;
 }
@@ -178,22 +187,21 @@ static void kmh_heap_free_nodes(struct kmheap *heap)
 	for (nid = 0; nid < nr_node_ids; nid++)
 		if (heap->nodes[nid] && heap->nodes[nid]->mheap.nid != nid)
 			heap->nodes[nid] = NULL;	/* shares another node's */
-	for (nid = 0; nid < nr_node_ids; nid++) {
+	for (nid = 0; nid < nr_node_ids; nid++)
 		if (heap->nodes[nid])
-			kmh_backend_free(heap->nodes[nid]->mheap.own_pa);
-		kmh_backend_free_exact(heap->nodes[nid], sizeof(*heap->nodes[nid]));
-	}
+			kmh_node_free(heap->nodes[nid]);
 	kmh_backend_free(heap->nodes);
 }
 
-/* What a new heap will take for indexes of dedicated arenas. */
-static size_t kmh_own_pas_missing_bytes(struct kmheap *heap)
+/* What the nodes of a new heap will take: indexes of dedicated arenas, and mcentrals. */
+static size_t kmh_nodes_missing_bytes(struct kmheap *heap)
 {
+	struct kmh_node *node;
 	size_t bytes = 0;
 	int nid = -1;
 
-	while (kmh_next_node(heap, &nid))
-		bytes += sizeof(struct kmh_pagealloc);
+	while ((node = kmh_next_node(heap, &nid)))
+		bytes += sizeof(struct kmh_pagealloc) + kmh_mcentrals_missing_bytes(node);
 	return bytes;
 }
 
@@ -264,7 +272,7 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 	/* What comes later counts at the limits as if it were there: none forbids it then. */
 	heap->base_metadata_bytes = atomic_long_read(&heap->metadata_bytes) +
 				    kmh_mcaches_missing_bytes(heap) +
-				    kmh_own_pas_missing_bytes(heap);
+				    kmh_nodes_missing_bytes(heap);
 	atomic_long_add(heap->base_metadata_bytes, &kmh_total_base);
 	return heap;
 fail:

@@ -35,7 +35,9 @@ struct module;
 
 struct kmh_node {
 	struct kmh_mheap mheap;
-	struct kmh_mcentral central[KMH_NR_SPANCLASSES];
+	struct kmh_mcentral *group[KMH_NR_GROUPS];	/* mcentrals.c; written under mheap.lock */
+	struct kmh_mcentral *spare[KMH_SPARE_GROUPS];	/* for groups to come; under mheap.lock */
+	unsigned int nspare;
 };
 
 struct kmheap {
@@ -244,19 +246,45 @@ static inline struct kmh_node *kmh_next_node(struct kmheap *heap, int *nid)
 
 static inline struct kmh_node *kmh_mcentral_node(const struct kmh_mcentral *c)
 {
-	return container_of(c - c->spanclass, struct kmh_node, central[0]);
+	return c->node;
 }
 
-/* The next class of a heap after @c, node by node; the first after NULL, NULL after the last. */
+/* Has a class its mcentral, or one of kmh_no_mcentrals in the place of it? */
+static inline bool kmh_mcentral_exists(const struct kmh_mcentral *c)
+{
+	return c->node;
+}
+
+/* The mcentral of a class, or one of kmh_no_mcentrals. Context: any. */
+static inline struct kmh_mcentral *kmh_mcentral_of(const struct kmh_node *node,
+						   unsigned int spanclass)
+{
+	/* What is in the group is read through the pointer: pairs with the release. */
+	return READ_ONCE(node->group[spanclass / KMH_GROUP_CLASSES]) +
+	       spanclass % KMH_GROUP_CLASSES;
+}
+
+/*
+ * The next mcentral of a heap after @c that there is, node by node; the first after NULL, NULL
+ * after the last.
+ */
 static inline struct kmh_mcentral *kmh_next_mcentral(struct kmheap *heap, struct kmh_mcentral *c)
 {
-	int nid = c ? kmh_mcentral_node(c)->mheap.nid : -1;
-	struct kmh_node *node;
+	struct kmh_node *node = c ? c->node : NULL;
+	unsigned int spanclass = c ? c->spanclass + 1 : KMH_NR_SPANCLASSES;
+	int nid = node ? node->mheap.nid : -1;
 
-	if (c && c->spanclass + 1 < KMH_NR_SPANCLASSES)
-		return c + 1;
-	node = kmh_next_node(heap, &nid);
-	return node ? node->central : NULL;
+	for (;; spanclass++) {
+		if (spanclass >= KMH_NR_SPANCLASSES) {
+			node = kmh_next_node(heap, &nid);
+			spanclass = 0;
+		}
+		if (!node)
+			return NULL;
+		c = kmh_mcentral_of(node, spanclass);
+		if (kmh_mcentral_exists(c))
+			return c;
+	}
 }
 
 #endif /* _KMHEAP_HEAP_H */

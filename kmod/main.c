@@ -79,6 +79,7 @@ static int __init kmh_init(void)
 	kmh_magazines_init();
 	kmh_mspan_pools_init();
 	kmh_cache_pool_init();
+	kmh_no_mcentrals_init();
 	err = kmh_arenamap_init();
 	if (err)
 		goto no_map;

@@ -396,7 +396,7 @@ static void grow_collects_empty_spans_first(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 	struct kmh_mheap *mh = mheap(test);
-	struct kmh_mcentral *c = &heap->nodes[numa_mem_id()]->central[SPANCLASS];
+	struct kmh_mcentral *c = kmh_mcentral_of(heap->nodes[numa_mem_id()], SPANCLASS);
 	void *p[64];
 	unsigned int i;
 

@@ -32,7 +32,7 @@ static void nested_enter_fails_until_left(struct kunit *test)
 static void nested_alloc_comes_from_mcentral(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
-	struct kmh_mcentral *central = &heap->nodes[numa_mem_id()]->central[SPANCLASS];
+	struct kmh_mcentral *central = kmh_mcentral_of(heap->nodes[numa_mem_id()], SPANCLASS);
 	void *mine = alloc(test), **p = objects(test, NR_SLOTS);
 	struct kmh_mspan *s = mcslot(test)->span, *other;
 	unsigned long allocs = kmh_mcache_allocs(mcache(test), SPANCLASS);

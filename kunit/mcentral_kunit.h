@@ -39,7 +39,7 @@ static inline struct kmh_node *node(struct kunit *test)
 
 static inline struct kmh_mcentral *central(struct kunit *test, unsigned int spanclass)
 {
-	return &node(test)->central[spanclass];
+	return kmh_mcentral_of(node(test), spanclass);
 }
 
 /* How often @which is in an inbox. */

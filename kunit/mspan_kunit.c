@@ -195,7 +195,8 @@ static void init_clears_what_the_last_user_left(struct kunit *test)
 static void put_leaves_nothing_to_announce(struct kunit *test)
 {
 	struct kmh_mspan *s = span_to_free(test, SPANCLASS_1), *again;
-	struct kmh_mcentral *c = &kmh_kunit_heap(test)->nodes[numa_mem_id()]->central[SPANCLASS_1];
+	struct kmh_mcentral *c = kmh_mcentral_of(kmh_kunit_heap(test)->nodes[numa_mem_id()],
+						 SPANCLASS_1);
 
 	take_all(s);
 	s->owner = (void *)1;

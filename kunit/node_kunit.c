@@ -13,13 +13,11 @@ static struct kmh_node *other_node(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 	struct kmh_node *other = kunit_kzalloc(test, sizeof(*other), GFP_KERNEL);
-	unsigned int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, other);
 	kmh_mheap_init(&other->mheap, heap, numa_mem_id());
 	kmh_grow_init(&other->mheap);
-	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-		kmh_mcentral_init(&other->central[i], i);
+	KUNIT_ASSERT_EQ(test, kmh_mcentrals_init(other, GFP_KERNEL), 0);
 	kmh_mcache_drain_all(heap);
 	raw_cpu_ptr(heap->mcache)->node = other;
 	return other;
@@ -34,6 +32,7 @@ static void end_node(struct kunit *test, struct kmh_node *other)
 	kmh_mheap_stop(&other->mheap);
 	kmh_kunit_give_back(heap);
 	KUNIT_EXPECT_EQ(test, other->mheap.pa.npages, 0UL);
+	kmh_mcentrals_free(other);
 }
 
 static void cpu_is_served_from_its_node(struct kunit *test)
@@ -85,10 +84,10 @@ static void cpu_that_comes_back_elsewhere(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, mc->node, node(test));
 	KUNIT_EXPECT_TRUE(test, kmh_inbox_empty(&mc->inbox[SPANCLASS]));
 	KUNIT_EXPECT_EQ(test, atomic_read(&s[0]->home), (int)KMH_HOME_PARTIAL);
-	KUNIT_EXPECT_EQ(test, other->central[SPANCLASS].npartial, 1U);
+	KUNIT_EXPECT_EQ(test, kmh_mcentral_of(other, SPANCLASS)->npartial, 1U);
 	free_remote(test, s[1], 0);
 	KUNIT_EXPECT_TRUE(test, kmh_inbox_empty(&mc->inbox[SPANCLASS]));
-	KUNIT_EXPECT_FALSE(test, kmh_inbox_empty(&other->central[SPANCLASS].inbox));
+	KUNIT_EXPECT_FALSE(test, kmh_inbox_empty(&kmh_mcentral_of(other, SPANCLASS)->inbox));
 	free_all(test, s[0]);
 	free_all(test, s[1]);
 	end_node(test, other);

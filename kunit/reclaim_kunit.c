@@ -80,7 +80,7 @@ static void step_gives_back_what_is_not_used(struct kunit *test)
 
 static unsigned int npartial(struct kmh_mheap *mh, unsigned int spanclass)
 {
-	return container_of(mh, struct kmh_node, mheap)->central[spanclass].npartial;
+	return kmh_mcentral_of(container_of(mh, struct kmh_node, mheap), spanclass)->npartial;
 }
 
 /*

@@ -339,7 +339,7 @@ static void *alloc_in_nmi(struct kmheap *heap, size_t bytes)
 
 	if (bytes <= KMHEAP_MAX_SMALL)
 		spanclass = kmh_spanclass(kmh_size_to_class(bytes), false);
-	raw_spin_lock_irqsave(&node->central[spanclass].lock, flags);
+	raw_spin_lock_irqsave(&kmh_mcentral_of(node, spanclass)->lock, flags);
 	raw_spin_lock(&node->mheap.lock);
 	WRITE_ONCE(this_cpu_ptr(heap->mcache)->busy, 1);
 	__preempt_count_add(NMI_OFFSET);
@@ -347,7 +347,7 @@ static void *alloc_in_nmi(struct kmheap *heap, size_t bytes)
 	__preempt_count_sub(NMI_OFFSET);
 	WRITE_ONCE(this_cpu_ptr(heap->mcache)->busy, 0);
 	raw_spin_unlock(&node->mheap.lock);
-	raw_spin_unlock_irqrestore(&node->central[spanclass].lock, flags);
+	raw_spin_unlock_irqrestore(&kmh_mcentral_of(node, spanclass)->lock, flags);
 	return p;
 }
 

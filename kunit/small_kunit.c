@@ -2,23 +2,10 @@
 /* KUnit: small heaps, which have no mcaches yet: what they cost, what works, how they grow up. */
 #include <linux/string.h>
 
-#include "kunit_util.h"
+#include "small_kunit.h"
 
 #define NALLOCS		128U	/* KMH_SMALL_ALLOCS */
 #define BYTES		64
-
-static struct kmheap *small_heap(struct kunit *test, unsigned int flags)
-{
-	struct kmheap_attr attr = { .flags = flags };
-	struct kmheap *heap;
-
-	kmh_small_heaps = true;
-	heap = kmheap_create("kunit-small", &attr);
-	kmh_small_heaps = false;
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
-	KUNIT_ASSERT_NULL(test, (void __force *)heap->mcaches);
-	return heap;
-}
 
 static void settle(struct kmheap *heap)
 {
@@ -46,7 +33,7 @@ static void costs_little(struct kunit *test)
 {
 	struct kmheap *heap = small_heap(test, 0);
 	size_t most = sizeof(struct kmh_mcache_stub) * num_possible_cpus() + KMH_ARENA_FIRST_BYTES +
-		      PAGE_SIZE + (IS_ENABLED(CONFIG_LOCKDEP) ? SZ_64K : SZ_16K + SZ_8K + SZ_1K);
+		      PAGE_SIZE + (IS_ENABLED(CONFIG_LOCKDEP) ? SZ_64K : SZ_8K + SZ_1K);
 	struct kmheap_stats st;
 
 	kmh_kunit_balanced(test, heap, &st);
@@ -146,6 +133,7 @@ static void grows_up(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, (void __force *)heap->mcaches);
 	KUNIT_EXPECT_PTR_EQ(test, (void __force *)heap->mcache, (void __force *)heap->mcaches);
 	p[NALLOCS] = kmheap_alloc(heap, BYTES, GFP_KERNEL);
+	KUNIT_EXPECT_EQ(test, ngroups(kmh_heap_near_node(heap)), KMH_NR_GROUPS);
 
 	s = kmh_span_of((unsigned long)p[NALLOCS]);
 	KUNIT_EXPECT_PTR_EQ(test, (void __force *)s->mcache, (void __force *)heap->mcaches);
@@ -279,7 +267,10 @@ static void grows_up_at_its_limit(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
-/* A collection in a small heap, and one that ends after it has grown up. */
+/*
+ * A collection in a small heap, and one that ends after it has grown up. What is allocated
+ * meanwhile is not garbage, though its class has not been used before.
+ */
 static void collects(struct kunit *test)
 {
 	struct kmheap *heap = small_heap(test, KMHEAP_COLLECTED);
@@ -295,12 +286,13 @@ static void collects(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, kmheap_alloc(heap, BYTES, GFP_KERNEL));
 	KUNIT_ASSERT_EQ(test, kmheap_collect_begin(heap), 0);
 	KUNIT_EXPECT_TRUE(test, kmheap_mark(heap, kept));
+	KUNIT_EXPECT_NOT_NULL(test, kmheap_alloc(heap, 1024, GFP_ATOMIC));	/* black */
 	KUNIT_ASSERT_EQ(test, kmh_mcaches_make(heap, GFP_KERNEL), 0);
 	KUNIT_EXPECT_NOT_NULL(test, kmheap_alloc(heap, BYTES, GFP_KERNEL));	/* black */
 	KUNIT_ASSERT_EQ(test, kmheap_collect_end(heap), 0);
 	kmheap_rcu_barrier(heap);
 	kmh_kunit_stats(heap, &st);
-	KUNIT_EXPECT_EQ(test, st.live_objects, 2ULL);
+	KUNIT_EXPECT_EQ(test, st.live_objects, 3ULL);
 	KUNIT_EXPECT_EQ(test, st.marked_objects, 2ULL);
 	kmheap_free(kept);
 	kmh_kunit_validate(test);

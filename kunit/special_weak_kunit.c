@@ -309,7 +309,7 @@ static void sweep_span_by_span(struct kunit *test, struct fates *f)
 
 	while ((node = kmh_next_node(heap, &nid))) {
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-			while (kmh_mcentral_sweep_one(&node->central[i]))
+			while (kmh_mcentral_sweep_one(kmh_mcentral_of(node, i)))
 				expect_fates(test, f, "listed spans");
 	}
 	sweep_by_hand(heap);

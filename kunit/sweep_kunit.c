@@ -636,7 +636,7 @@ struct sweepers {
 static void sweeper_thread(void *arg, unsigned int i)
 {
 	struct sweepers *w = arg;
-	struct kmh_mcentral *c = &w->node->central[SPANCLASS];
+	struct kmh_mcentral *c = kmh_mcentral_of(w->node, SPANCLASS);
 	unsigned int n;
 
 	for (n = 0; n < 2000 && !kmh_mcentral_is_swept(c); n++) {

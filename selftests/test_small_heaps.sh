@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # once: yes
 # timeout: 180
-# Small heaps stay small: an empty one within 44 KiB, a thousand of ten objects in 68 MiB, with all that
+# Small heaps stay small: an empty one within 32 KiB, a thousand of ten objects in 54 MiB, with all that
 # the kernel has for them.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
@@ -29,7 +29,7 @@ one() {
 	echo "an empty heap takes $empty bytes, with one object of $1 bytes $with" >>/tmp/small
 	tell heap_client destroy one &&
 		is footprint "$with" -le $(($2 * kib)) &&
-		is "empty footprint" "$empty" -le $((44 * kib))
+		is "empty footprint" "$empty" -le $((32 * kib))
 }
 : >/tmp/small
 for bytes in 8 64 4096; do
@@ -67,10 +67,10 @@ during=$(free_kib)
 note "$heaps heaps in $((made - start)) ms: footprint $(($(stat footprint_bytes) / kib)) KiB," \
 	"live $(($(stat live_bytes) / kib)) KiB, free from $before to $during KiB"
 check "their objects are all" is live_objects "$(stat live_objects)" = $((heaps * 10))
-check "at most 48 KiB each" is footprint "$(stat footprint_bytes)" -le $((heaps * 48 * kib))
+check "at most 34 KiB each" is footprint "$(stat footprint_bytes)" -le $((heaps * 34 * kib))
 # With the files in debugfs, and what the kernel rounds up.
-check "what the kernel misses is 68 KiB each at most" \
-	is "KiB taken" $((before - during)) -le $((heaps * 68))
+check "what the kernel misses is 54 KiB each at most" \
+	is "KiB taken" $((before - during)) -le $((heaps * 54))
 check "the figures add up" balanced
 check "a heap's files are there" balanced many$((heaps - 1))
 check "validates" valid

@@ -17,7 +17,7 @@
 #include "pages/arena.h"
 #include "up.h"
 
-void kmh_mcentral_init(struct kmh_mcentral *c, unsigned int spanclass)
+void kmh_mcentral_init(struct kmh_mcentral *c, struct kmh_node *node, unsigned int spanclass)
 {
 	unsigned int i;
 
@@ -26,6 +26,7 @@ void kmh_mcentral_init(struct kmh_mcentral *c, unsigned int spanclass)
 		INIT_LIST_HEAD(&c->partial[i]);
 		INIT_LIST_HEAD(&c->full[i]);
 	}
+	c->node = node;
 	c->spanclass = spanclass;
 }
 
@@ -33,7 +34,7 @@ struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s)
 {
 	struct kmh_node *node = container_of(s->mheap, struct kmh_node, mheap);
 
-	return &node->central[s->spanclass];
+	return kmh_mcentral_of(node, s->spanclass);
 }
 
 /*
@@ -423,11 +424,13 @@ struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int 
 {
 	size_t bytes = kmh_classes[kmh_spanclass_class(spanclass)].npages * KMH_PAGE_SIZE;
 	unsigned int n = clamp_t(unsigned int, KMH_REFILL_BYTES / bytes, 1, KMH_REFILL_SPANS);
-	struct kmh_mcentral *c = &node->central[spanclass];
+	struct kmh_mcentral *c = kmh_mcentral_get(node, spanclass, mc && mc->atomic);
 	struct kmh_mcache __percpu *mcache = READ_ONCE(node->mheap.heap->mcache);
 	struct llist_node *first;
 	struct kmh_mspan *s;
 
+	if (unlikely(!c))
+		return NULL;
 	kmh_trip_begin(&mcache->trips);
 	first = kmh_mcentral_take(c, mc, n, KMH_STEAL_CPUS) ?:
 		kmh_mcentral_grow(node, spanclass, mc, mc && mc->atomic) ?:
@@ -455,7 +458,7 @@ void kmh_mcentral_uncache_span(struct kmh_node *node, struct kmh_mspan *s)
 {
 	kmh_assert_pinned();
 	kmh_sweep_uncached(s);
-	kmh_mcentral_put(&node->central[s->spanclass], s);
+	kmh_mcentral_put(kmh_mcentral_of(node, s->spanclass), s);
 }
 
 /*
@@ -501,10 +504,12 @@ static bool kmh_mcentral_take_slot(struct kmh_mcentral *c, struct kmh_mspan *s, 
 void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool atomic)
 {
 	struct kmh_mcache __percpu *mcache = READ_ONCE(node->mheap.heap->mcache);
-	struct kmh_mcentral *c = &node->central[spanclass];
+	struct kmh_mcentral *c = kmh_mcentral_get(node, spanclass, atomic);
 	struct llist_node *n;
 	void *p = NULL;
 
+	if (unlikely(!c))
+		return NULL;
 	kmh_trip_begin(&mcache->trips);
 again:
 	n = kmh_mcentral_take(c, NULL, 1, KMH_STEAL_CPUS) ?:
@@ -537,6 +542,13 @@ void kmh_mcentral_drop_lost(struct kmh_mcentral *c)
 	kmh_unlock_irqrestore(&c->lock, flags);
 }
 
+/* Is the span of this class and node? Follows nothing: it may be broken. */
+static bool kmh_mcentral_serves(const struct kmh_mcentral *c, const struct kmh_mspan *s)
+{
+	return container_of(s->mheap, struct kmh_node, mheap) == c->node &&
+	       s->spanclass == c->spanclass;
+}
+
 /* Expect that the spans of one set agree with it; *@len is their number. Return: findings. */
 static unsigned int kmh_mcentral_check_set_locked(struct kmh_mcentral *c, struct list_head *set,
 						  enum kmh_span_home home, unsigned int *len,
@@ -549,7 +561,7 @@ static unsigned int kmh_mcentral_check_set_locked(struct kmh_mcentral *c, struct
 		int is = atomic_read(&s->home);
 
 		++*len;
-		if (kmh_mspan_mcentral(s) == c && !READ_ONCE(s->owner) &&
+		if (kmh_mcentral_serves(c, s) && !READ_ONCE(s->owner) &&
 		    (is == (int)home || (home == KMH_HOME_LISTED && is == KMH_HOME_ANNOUNCED)))
 			continue;
 		finding(ctx, "span %p on %s list %u: class %u, home %d, owner %p", s,

@@ -15,6 +15,7 @@
 #include <linux/atomic.h>
 #include <linux/cache.h>
 #include <linux/compiler.h>
+#include <linux/gfp.h>
 #include <linux/list.h>
 #include <linux/percpu.h>
 #include <linux/spinlock.h>
@@ -25,6 +26,7 @@
 #include "base/validator.h"
 #include "central/inbox.h"
 #include "central/phase.h"
+#include "pages/arena.h"
 
 struct kmh_mcache;
 struct kmh_mspan;
@@ -53,8 +55,20 @@ struct kmh_mcentral {
 	unsigned int npartial;		/* length of both partial sets */
 	struct list_head partial[2];
 	unsigned int steal;		/* the CPU whose inbox was looked at last, by others */
+	struct kmh_node *node;		/* NULL: it is one of kmh_no_mcentrals */
 	atomic_long_t nested_allocs;	/* by interrupts that found their mcache busy */
 };
+
+/*
+ * Mcentrals come by groups, of four sizes each, as a small heap needs few (mcentrals.c). Until a
+ * group has come, kmh_no_mcentrals is in its place, which has no spans and gets none.
+ */
+#define KMH_GROUP_CLASSES	8U
+#define KMH_NR_GROUPS		DIV_ROUND_UP(KMH_NR_SPANCLASSES, KMH_GROUP_CLASSES)
+/* Groups for classes to come, as many as the first arena of a small heap has pages. */
+#define KMH_SPARE_GROUPS	(ALIGN(KMH_ARENA_FIRST_BYTES, PAGE_SIZE) >> KMH_PAGE_SHIFT)
+
+extern struct kmh_mcentral kmh_no_mcentrals[KMH_GROUP_CLASSES];
 
 static inline unsigned long kmh_mcentral_phase(const struct kmh_mcentral *c)
 {
@@ -103,7 +117,16 @@ static inline bool kmh_trip_is_over(unsigned int seen, unsigned int now)
 	       (seen ^ now) & ~KMH_TRIP_DEPTH;
 }
 
-void kmh_mcentral_init(struct kmh_mcentral *c, unsigned int spanclass);
+int kmh_mcentrals_init(struct kmh_node *node, gfp_t gfp);
+int kmh_mcentrals_make(struct kmh_node *node, gfp_t gfp);
+size_t kmh_mcentrals_missing_bytes(struct kmh_node *node);
+bool kmh_mcentrals_short(const struct kmh_node *node);
+void kmh_mcentrals_free(struct kmh_node *node);
+unsigned int kmh_mcentrals_validate(struct kmh_node *node, kmh_finding_fn finding, void *ctx);
+struct kmh_mcentral *kmh_mcentral_get(struct kmh_node *node, unsigned int spanclass, bool atomic);
+void kmh_no_mcentrals_init(void);
+
+void kmh_mcentral_init(struct kmh_mcentral *c, struct kmh_node *node, unsigned int spanclass);
 struct kmh_mcentral *kmh_mspan_mcentral(const struct kmh_mspan *s);
 struct llist_node *kmh_mcentral_cache_spans(struct kmh_node *node, unsigned int spanclass,
 					    struct kmh_mcache *mc);

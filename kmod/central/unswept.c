@@ -183,9 +183,11 @@ static unsigned int kmh_mcentral_release_some(struct kmh_mcentral *c, unsigned i
  */
 void kmh_mcentral_drain(struct kmh_node *node, unsigned int spanclass)
 {
-	struct kmh_mcentral *c = &node->central[spanclass];
+	struct kmh_mcentral *c = kmh_mcentral_of(node, spanclass);
 	unsigned int left, looks;
 
+	if (!kmh_mcentral_exists(c))
+		return;
 	kmh_inbox_sweep_announced(c);
 	while (kmh_mcentral_sweep_one(c))
 		cond_resched();

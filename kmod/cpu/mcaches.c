@@ -44,7 +44,7 @@ void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu)
 	WRITE_ONCE(mc->node, NULL);
 	synchronize_rcu();
 	for (i = 0; i < KMH_NR_SPANCLASSES; i++)
-		kmh_inbox_leave(&old->central[i], mc);
+		kmh_inbox_leave(kmh_mcentral_of(old, i), mc);
 	mc->nid = new->mheap.nid;
 	smp_store_release(&mc->node, new);	/* the spans' lists, node: kmh_sweep_moves_cpu() */
 }
@@ -102,10 +102,16 @@ static void kmh_mcaches_tell_caches(struct kmheap *heap)
 int kmh_mcaches_make(struct kmheap *heap, gfp_t gfp)
 {
 	struct kmh_mcache __percpu *mcaches;
+	struct kmh_node *node;
 	unsigned int cpu;
+	int nid = -1;
 
 	if (READ_ONCE(heap->mcaches))
 		return 0;
+	/* Where there are mcaches every class has its mcentral. */
+	while ((node = kmh_next_node(heap, &nid)))
+		if (kmh_mcentrals_make(node, gfp))
+			return -ENOMEM;
 	mcaches = kmh_backend_percpu(struct kmh_mcache, gfp);
 	if (!mcaches)
 		return -ENOMEM;

@@ -169,7 +169,7 @@ static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 		w->st.page_heap_bytes += (u64)READ_ONCE(node->mheap.store.npages) << KMH_PAGE_SHIFT;
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 			w->class[kmh_spanclass_class(i)].allocs +=
-				atomic_long_read(&node->central[i].nested_allocs);
+				atomic_long_read(&kmh_mcentral_of(node, i)->nested_allocs);
 	}
 	for (i = 1; i < KMH_NR_CLASSES; i++)
 		w->st.allocs += w->class[i].allocs;

@@ -78,6 +78,16 @@ static unsigned int kmh_check_bits(struct kmh_mspan *s, struct kmh_check *c)
 	return n;
 }
 
+/* A class that has a span has its mcentral. */
+static unsigned int kmh_check_class(struct kmh_mspan *s, struct kmh_check *c)
+{
+	if (kmh_mcentral_exists(kmh_mspan_mcentral(s)))
+		return 0;
+	c->finding(c->ctx, "heap %s: span %p is of class %u, which has no mcentral",
+		   c->heap->name, s, s->spanclass);
+	return 1;
+}
+
 /* Check a span. Nothing keeps it: it may be freed and become another one meanwhile. */
 static void kmh_check_span(struct kmh_mspan *s, void *ctx)
 {
@@ -85,7 +95,7 @@ static void kmh_check_span(struct kmh_mspan *s, void *ctx)
 	unsigned int n = kmh_check_pages(s, c);
 
 	if (!n)
-		n = kmh_check_bits(s, c);
+		n = kmh_check_bits(s, c) + kmh_check_class(s, c);
 	c->n += n + kmh_mspan_validate(s, c->finding, c->ctx);
 }
 
@@ -202,7 +212,7 @@ static void kmh_check_arenas(struct kmh_check *c)
 unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void *ctx)
 {
 	struct kmh_check c = { .heap = heap, .finding = finding, .ctx = ctx };
-	unsigned int i, lost = kmh_lost_find(heap, false);
+	unsigned int lost = kmh_lost_find(heap, false);
 	struct kmh_node *node;
 	int nid = -1;
 
@@ -213,8 +223,7 @@ unsigned int kmh_validate_heap(struct kmheap *heap, kmh_finding_fn finding, void
 	}
 	while ((node = kmh_next_node(heap, &nid))) {
 		c.n += kmh_mheap_validate(&node->mheap, finding, ctx);
-		for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++)
-			c.n += kmh_mcentral_validate(&node->central[i], finding, ctx);
+		c.n += kmh_mcentrals_validate(node, finding, ctx);
 	}
 	c.n += kmh_mcache_validate(heap, finding, ctx);
 	c.n += kmh_largecache_validate(heap, finding, ctx);

@@ -170,7 +170,7 @@ bool kmh_mheap_drain_lists(struct kmh_mheap *mh)
 	unsigned int i;
 
 	for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++) {
-		struct kmh_mcentral *c = &node->central[i];
+		struct kmh_mcentral *c = kmh_mcentral_of(node, i);
 
 		if (READ_ONCE(c->npartial) || kmh_inbox_any_announced(c) ||
 		    kmh_sweep_is_open(mh->heap))
@@ -193,7 +193,7 @@ bool kmh_mheap_drain_some(struct kmh_mheap *mh, unsigned int most)
 	unsigned int i, left = most;
 
 	for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES && left; i++)
-		left = kmh_mcentral_sweep_some(&node->central[i], left);
+		left = kmh_mcentral_sweep_some(kmh_mcentral_of(node, i), left);
 	kmh_scavenge_some(mh, most);
 	kmh_mheap_drain_pending(mh);
 	return READ_ONCE(mh->pa.nfree) > before;

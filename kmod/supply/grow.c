@@ -266,6 +266,19 @@ static size_t kmh_grow_need(struct kmh_mheap *mh, unsigned long npages, unsigned
 	       PAGE_SIZE;
 }
 
+/*
+ * Beyond the first arena of a small heap callers that cannot sleep may have spans of any class; and
+ * whoever grows one may do so because his class had no mcentral.
+ */
+static int kmh_mheap_make_mcentrals(struct kmh_mheap *mh, gfp_t gfp)
+{
+	struct kmh_node *node = container_of(mh, struct kmh_node, mheap);
+
+	if (READ_ONCE(mh->heap->next_arena_bytes) <= KMH_ARENA_FIRST_BYTES)
+		return 0;	/* is being made */
+	return kmh_mcentrals_make(node, gfp);
+}
+
 /* kmh_mheap_grow(), with @room said. At a limit everything that is empty is given back for it. */
 static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room,
 			       unsigned long seen, gfp_t gfp)
@@ -276,6 +289,8 @@ static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room
 
 	gfp = current_gfp_context(gfp);
 	kmh_watch_peak(mh->heap, false);
+	if (kmh_mheap_make_mcentrals(mh, gfp))
+		return -ENOMEM;
 	err = kmh_mheap_try_room(mh, room, seen, gfp);
 	if (err != -EDQUOT || room->ahead)
 		return err ? -ENOMEM : 0;
@@ -430,6 +445,7 @@ static struct kmh_demand kmh_mheap_take_demand(struct kmh_mheap *mh)
 static void kmh_mheap_work(struct work_struct *work)
 {
 	struct kmh_mheap *mh = container_of(work, struct kmh_mheap, work);
+	struct kmh_node *node = container_of(mh, struct kmh_node, mheap);
 	const struct kmh_leavers objects = { .bytes = SIZE_MAX, .dedicated = true };
 	bool spare = kmh_memory_is_short(0);
 	gfp_t gfp = spare ? KMH_SPARE_GFP : GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN;
@@ -442,6 +458,8 @@ static void kmh_mheap_work(struct work_struct *work)
 		return;
 	kmh_mheap_drain_pending(mh);
 	err = kmh_mspan_pools_suffice(gfp);
+	if (!err && kmh_mcentrals_short(node))
+		err = kmh_mcentrals_make(node, gfp);
 	if (!spare)
 		kmh_magazines_refill(gfp);
 	if (spare && wanted && si_mem_available() < KMH_SPARE_PAGES)

@@ -144,7 +144,7 @@ static bool kmh_nmi_class_in_use(struct kmheap *heap, unsigned int spanclass)
 
 	/* What a small heap allocates is counted there. */
 	while ((node = kmh_next_node(heap, &nid)))
-		if (atomic_long_read(&node->central[spanclass].nested_allocs))
+		if (atomic_long_read(&kmh_mcentral_of(node, spanclass)->nested_allocs))
 			return true;
 	while ((mc = kmh_next_mcache(heap, &cpu)))
 		if (kmh_mcache_allocs(mc, spanclass))

@@ -45,7 +45,7 @@ static unsigned int kmh_sweep_one(struct kmheap *heap)
 		struct kmh_node *node = heap->nodes[at / KMH_NR_SPANCLASSES % nids];
 		unsigned int pages;
 
-		pages = kmh_mcentral_sweep_one(&node->central[at % KMH_NR_SPANCLASSES]);
+		pages = kmh_mcentral_sweep_one(kmh_mcentral_of(node, at % KMH_NR_SPANCLASSES));
 		if (pages) {
 			atomic_set(&heap->sweep.cursor, at % n);
 			return pages;
