@@ -64,9 +64,10 @@ def all_cases(suite):
 
 
 def main(patterns):
-    # Those that need more than this folder has: scripts/check-core, scripts/check-pprof.
+    # Those that need more than this folder has: scripts/check-core, check-pprof, check-readers.
     which = ("dumped.py" if "KMHEAP_DUMP" in os.environ else
-             "pprofed.py" if "KMHEAP_PPROF" in os.environ else "test*.py")
+             "pprofed.py" if "KMHEAP_PPROF" in os.environ else
+             "npmread.py" if "KMHEAP_READERS" in os.environ else "test*.py")
     suite = unittest.defaultTestLoader.discover(here, which)
     cases = [case for case in all_cases(suite)
              if not patterns or any(pattern in case.id() for pattern in patterns)]
