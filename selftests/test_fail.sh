@@ -6,9 +6,10 @@
 
 h=$KMHEAP_DEBUGFS/heaps/fails
 param=/sys/module/kmheap/parameters/heap_fail_nth
+param_gfp=/sys/module/kmheap/parameters/heap_fail_gfp
 allocs=13	# of fail_client's init
 
-plan 14
+plan 16
 
 load kmheap
 
@@ -132,5 +133,20 @@ leaks() {
 	is leaks "$(runs | grep leak)" = "fail_make_text leak"
 }
 check "a path of errors that forgets an object is found" leaks
+
+# All of the client's init may sleep.
+init_sleeps() {
+	echo sleeping >"$param_gfp" && every_init && is "allocations of init" "$n" = $((allocs + 1)) &&
+		is fail_gfp "$(cat "$h/fail_gfp")" = sleeping && unload fail_client
+}
+check "of an init all allocations may sleep" init_sleeps
+init_is_not_atomic() {
+	echo atomic >"$param_gfp" && every_init && is "allocations of init" "$n" = 1 &&
+		is takes "$(takes_of s a s)" = yny
+}
+check "and none of them counts where only what cannot sleep does" init_is_not_atomic
+echo 0 >"$param"
+echo any >"$param_gfp"
+unload fail_client
 unload kmheap
 check "nothing is left" is modules "$(lsmod | grep -c ^kmheap)" = 0

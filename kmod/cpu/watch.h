@@ -19,6 +19,8 @@ enum kmh_fail_gfp {
 	KMH_NR_FAIL_GFPS,
 };
 
+extern const char * const kmh_fail_gfp_names[KMH_NR_FAIL_GFPS];
+
 /* The profile of a heap, or what is left of the last one. */
 struct kmh_profile {
 	struct mutex mutex;	/* one switch at a time; not for the end of a heap */

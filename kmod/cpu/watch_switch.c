@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The watch of a heap (watch.c) is switched on and off, and what it has seen is noted at peaks. */
 #include <linux/cpu.h>
+#include <linux/moduleparam.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
+#include <linux/string.h>
 
 #include "cpu/watch.h"
 #include "base/backend.h"
 #include "base/budget.h"
 #include "base/lock.h"
+#include "base/param.h"
 #include "cpu/magazine.h"
 #include "cpu/tiny.h"
 #include "heap.h"
@@ -15,6 +18,41 @@
 #include "insight/site.h"
 
 DEFINE_MUTEX(kmh_profile_mutex);	/* see watch.h */
+
+/* ---- which allocations fail_nth counts */
+
+const char * const kmh_fail_gfp_names[KMH_NR_FAIL_GFPS] = {
+	[KMH_FAIL_ANY] = "any",
+	[KMH_FAIL_ATOMIC] = "atomic",
+	[KMH_FAIL_SLEEPING] = "sleeping",
+};
+
+static enum kmh_fail_gfp kmh_default_fail_gfp = KMH_FAIL_ANY;
+
+static int kmh_fail_gfp_param_set(const char *text, const struct kernel_param *kp)
+{
+	int which = sysfs_match_string(kmh_fail_gfp_names, text);
+
+	if (which < 0)
+		return kmh_param_refuse(kp, text, "any, atomic or sleeping");
+	WRITE_ONCE(kmh_default_fail_gfp, which);
+	return 0;
+}
+
+static int kmh_fail_gfp_param_get(char *text, const struct kernel_param *kp)
+{
+	return sprintf(text, "%s\n", kmh_fail_gfp_names[READ_ONCE(kmh_default_fail_gfp)]);
+}
+
+static const struct kernel_param_ops kmh_fail_gfp_param_ops = {
+	.set = kmh_fail_gfp_param_set,
+	.get = kmh_fail_gfp_param_get,
+};
+module_param_cb(heap_fail_gfp, &kmh_fail_gfp_param_ops, NULL, 0644);
+MODULE_PARM_DESC(heap_fail_gfp,
+		 "which allocations heap_fail_nth counts in heaps that are made from now on: any (default), atomic or sleeping");
+
+/* ---- watches on and off */
 
 /* In the section of @mc, or its CPU is dead. */
 static void kmh_watch_begin(struct kmh_mcache *mc)
@@ -368,4 +406,5 @@ void kmh_watch_end(struct kmheap *heap)
 void kmh_watch_heap_init(struct kmheap *heap)
 {
 	mutex_init(&heap->profile.mutex);
+	heap->profile.fail_gfp = READ_ONCE(kmh_default_fail_gfp);
 }

@@ -244,17 +244,11 @@ static int kmh_fail_interval_set(void *data, u64 val)
 DEFINE_DEBUGFS_ATTRIBUTE(kmh_fail_interval_fops, kmh_fail_interval_get, kmh_fail_interval_set,
 			 "%llu\n");
 
-static const char * const kmh_fail_gfps[KMH_NR_FAIL_GFPS] = {
-	[KMH_FAIL_ANY] = "any",
-	[KMH_FAIL_ATOMIC] = "atomic",
-	[KMH_FAIL_SLEEPING] = "sleeping",
-};
-
 static int kmh_fail_gfp_show(struct seq_file *m, void *unused)
 {
 	struct kmheap *heap = m->private;
 
-	seq_printf(m, "%s\n", kmh_fail_gfps[READ_ONCE(heap->profile.fail_gfp)]);
+	seq_printf(m, "%s\n", kmh_fail_gfp_names[READ_ONCE(heap->profile.fail_gfp)]);
 	return 0;
 }
 
@@ -270,7 +264,7 @@ static ssize_t kmh_fail_gfp_write(struct file *file, const char __user *user, si
 	if (copy_from_user(word, user, count))
 		return -EFAULT;
 	word[count] = '\0';
-	which = sysfs_match_string(kmh_fail_gfps, word);
+	which = sysfs_match_string(kmh_fail_gfp_names, word);
 	if (which < 0)
 		return which;
 	WRITE_ONCE(heap->profile.fail_gfp, which);

@@ -50,6 +50,14 @@ def parser(name):
     return p
 
 
+def split(words):
+    """What is meant for the tool, and the command behind "--", whose options are its own."""
+    if "--" not in words:
+        return words, []
+    end = words.index("--")
+    return words[:end], words[end + 1:]
+
+
 def fail(message):
     print("kmheap: " + message, file=sys.stderr)
     return 2
@@ -64,8 +72,10 @@ def run(argv):
         return 0
     if argv[0] not in verb_names():
         return fail("there is no verb %s; \"kmheap --help\" lists them" % tree.text_of(argv[0]))
-    args = parser(argv[0]).parse_args(argv[1:])
     module = verb(argv[0])
+    words, command = split(argv[1:]) if getattr(module, "TAKES_COMMAND", False) else (argv[1:], None)
+    args = parser(argv[0]).parse_args(words)
+    args.command = command
     needs_tree = getattr(module, "NEEDS_TREE", True)
     return module.run(args, tree.Tree(args.root) if needs_tree else None)
 

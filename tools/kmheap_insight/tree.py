@@ -2,8 +2,8 @@
 """The folder of files that is read: the module's in debugfs, or a copy of it.
 
 Everything that can go wrong with it ends as a ToolError of one line. Only files are read that may
-also be read when the kernel is locked down: those of mode 0444 and 0400. Three are written, when
-somebody asks for it: profile_period_bytes, mark and fail_nth.
+also be read when the kernel is locked down: those of mode 0444 and 0400. Four are written, when
+somebody asks for it: profile_period_bytes, mark, fail_nth and fail_gfp.
 """
 import errno
 import os

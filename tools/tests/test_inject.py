@@ -10,8 +10,10 @@ from kmheap_insight.verbs import inject
 
 # Allocates at three places; the second one is not looked at, and the third leaves an object.
 CLIENT = """#!/bin/sh
-if [ -d "$1/heaps/$2" ]; then file=$1/heaps/$2/fail_nth; else file=$3/parameters/heap_fail_nth; fi
+if [ -d "$1/heaps/$2" ]; then at=$1/heaps/$2/; else at=$3/parameters/heap_; fi
+file=${at}fail_nth
 n=$(cat "$file")
+head -n 1 "${at}fail_gfp" >>"$3/gfps" 2>/dev/null
 i=0
 for name in first second third; do
     i=$((i + 1))
@@ -52,8 +54,11 @@ class Inject(Case):
         os.makedirs(os.path.join(self.module, "parameters"))
         self.param = os.path.join(self.module, "parameters", "heap_fail_nth")
         self.nth = os.path.join(root, "heaps", "strtab", "fail_nth")
+        self.param_gfp = os.path.join(self.module, "parameters", "heap_fail_gfp")
+        self.gfp = os.path.join(root, "heaps", "strtab", "fail_gfp")
         self.log = os.path.join(self.folder, "kmsg")
-        for path, text in ((self.param, "0\n"), (self.nth, "0\n"), (self.log, "4,1,1,-;BUG: old\n")):
+        for path, text in ((self.param, "0\n"), (self.nth, "0\n"), (self.log, "4,1,1,-;BUG: old\n"),
+                           (self.param_gfp, "any\n"), (self.gfp, "sleeping\n")):
             with open(path, "w", encoding="ascii") as file:
                 file.write(text)
         self.client = os.path.join(self.folder, "client")
@@ -68,7 +73,7 @@ class Inject(Case):
 
     def inject(self, heap, *options, status=1):
         root = os.path.join(self.folder, "debug", "kmheap")
-        return self.tool("inject", *options, heap, "--", self.client, root, heap, self.module,
+        return self.tool("inject", heap, *options, "--", self.client, root, heap, self.module,
                          self.log, root=None, status=status).splitlines()
 
     def contents(self, path):
@@ -114,6 +119,39 @@ class Inject(Case):
         self.assertEqual(lines[15:], ["7: kmheap: heap fails destroyed with 1 live objects of 1024 "
                                       "bytes (owner fail_client)"])
 
+    def gfps(self):
+        """What counted in each of the runs."""
+        with open(os.path.join(self.module, "gfps"), encoding="ascii") as file:
+            return file.read().split()
+
+    def test_of_some_callers(self):
+        """Where the option says nothing, what the heap's file says stays."""
+        self.inject("strtab")
+        self.assertEqual(self.gfps(), 4 * ["sleeping"])
+        self.inject("strtab", "--gfp", "atomic")
+        self.assertEqual(self.gfps()[4:], 4 * ["atomic"])
+        self.assertEqual(self.contents(self.gfp), "sleeping\n")
+        self.assertEqual(self.contents(self.param_gfp), "any\n")
+
+    def test_of_some_callers_and_a_heap_that_the_command_makes(self):
+        self.inject("coming", "--gfp", "sleeping")
+        self.assertEqual(self.gfps(), 4 * ["sleeping"])
+        self.assertEqual(self.contents(self.param_gfp), "any\n")
+        self.assertEqual(self.contents(self.param), "0\n")
+
+    def test_of_some_callers_and_a_heap_that_stays(self):
+        """The command makes the heap when nothing fails; it is then as if it had been made before."""
+        heap = os.path.join(self.folder, "debug", "kmheap", "heaps", "coming")
+        with open(self.client, "a", encoding="ascii") as file:
+            file.write("mkdir %s; echo 0 >%s/fail_nth; echo atomic >%s/fail_gfp\n" % (heap, heap, heap))
+        self.inject("coming", "--gfp", "atomic")
+        self.assertEqual(self.contents(os.path.join(heap, "fail_gfp")), "any\n")
+
+    def test_of_a_module_that_is_older(self):
+        os.remove(self.param_gfp)
+        self.inject("coming", status=1)
+        self.refused("heap_fail_gfp: ", "inject", "coming", "--gfp", "atomic", "--", "true", root=None)
+
     def test_it_gives_up(self):
         lines = self.inject("strtab", "--most", "1", status=0)
         self.assertEqual(lines[0],
@@ -123,6 +161,8 @@ class Inject(Case):
         self.refused("there is no command", "inject", "strtab", root=None)
         self.refused("there is no command", "inject", "strtab", "--", root=None)
         self.refused("/nowhere: No such file", "inject", "strtab", "--", "/nowhere", root=None)
+        self.refused("--help: No such file", "inject", "strtab", "--", "--help", root=None)
+        self.refused("argument --gfp", "inject", "strtab", "--gfp", "GFP_ATOMIC", "--", "true", root=None)
         self.assertEqual(self.contents(self.nth), "0\n")
         self.refused("--root names a copy", "inject", "strtab", "--", "true", root=RECORDED)
         os.remove(self.param)

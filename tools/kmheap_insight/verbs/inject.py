@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs a command again and again, and lets another allocation of a heap fail each time."""
-import argparse
 import errno
 import os
 import re
@@ -15,9 +14,13 @@ EXAMPLE = """kmheap inject strtab -- ./test.sh
       runs test.sh with the first allocation of heap strtab failing, then with
       the second, and so on, until there is one that it does not come to
   kmheap inject strtab -- insmod strtab.ko
-      the same of an init function, which makes the heap"""
+      the same of an init function, which makes the heap
+  kmheap inject strtab --gfp atomic -- ./test.sh
+      fails only allocations of callers that cannot sleep"""
 LOG = "/dev/kmsg"
+TAKES_COMMAND = True
 MOST = 1000
+GFPS = ("any", "atomic", "sleeping")
 FAILED = re.compile(r"kmheap: heap (.*): an allocation of (\d+) bytes gets nothing, ")
 FRAME = re.compile(r"kmheap: heap (.*):   (\S+)\+0x[0-9a-f]+/")
 AMISS = re.compile(r"\b(?:BUG|WARNING|Oops|KASAN|UBSAN|general protection)\b|"
@@ -30,8 +33,11 @@ def arguments(p):
     p.add_argument("heap", metavar="HEAP", help="its name; the heap need not be there yet")
     p.add_argument("--most", metavar="N", type=term.positive, default=MOST,
                    help="give up after so many runs; default %d" % MOST)
-    p.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER,
-                   help="what to run, behind --")
+    p.add_argument("--gfp", choices=GFPS, metavar="CALLERS",
+                   help="count allocations of callers that cannot sleep (atomic), of those that can "
+                   "(sleeping), or of any; default: what fail_gfp of the heap says")
+    p.usage = ("kmheap inject [-h] [--root DIR] [--most N] [--gfp CALLERS]\n"
+               "                     HEAP -- COMMAND [ARGUMENT...]")
 
 
 class Log:
@@ -79,36 +85,79 @@ class Run:
                 inside = False
 
 
-class Switch:
-    """Where the number of the allocation that is to fail is written."""
+class Setting:
+    """A file of the heap, and the parameter that says what it is in heaps made from now on."""
 
-    def __init__(self, tree, name):
-        self.tree, self.name = tree, name
-        self.file = os.path.join(MODULE, "parameters", "heap_fail_nth")
+    def __init__(self, tree, heap, name):
+        self.tree, self.heap, self.name = tree, heap, name
+        self.parameter = os.path.join(MODULE, "parameters", "heap_" + name)
+
+    def set(self, word):
+        """Of the heap, if it is there, and else of those that are made from now on."""
+        if not self._set_heap(word):
+            self.set_new(word)
+
+    def set_new(self, word):
+        try:
+            with open(self.parameter, "wb", buffering=0,
+                      opener=lambda path, _: os.open(path, os.O_WRONLY)) as out:
+                out.write(word.encode("ascii") + b"\n")
+        except OSError as error:
+            raise ToolError("%s: %s" % (self.parameter, why(error))) from None
+
+    def restore(self, new, heap):
+        """What saved() has said. The heap may have been made meanwhile, or have gone."""
+        self.set_new(new)
+        self._set_heap(heap)
+
+    def saved(self):
+        """What it is now: of heaps made from now on, and of the heap, if that is there."""
+        new = self._read(self.parameter)
+        heap = os.path.join(self.tree.root, "heaps", self.heap, self.name)
+        return new, self._read(heap) if self._there() else new
+
+    @staticmethod
+    def _read(path):
+        try:
+            with open(path, "rb") as file:
+                return file.read().decode("ascii", "replace").strip()
+        except OSError as error:
+            raise ToolError("%s: %s" % (path, why(error))) from None
+
+    def _there(self):
+        return os.path.isdir(os.path.join(self.tree.root, "heaps", self.heap))
+
+    def _set_heap(self, word):
+        """False: there is no such heap."""
+        try:
+            self.tree.heap(self.heap).write(self.name, word, REASONS)
+            return True
+        except Vanished:
+            return False
+        except ToolError:
+            if self._there():
+                raise
+            return False
+
+
+class Switch:
+    """Which allocation is to fail; with GFP only those of such callers count."""
+
+    def __init__(self, tree, heap, gfp):
+        self.nth = Setting(tree, heap, "fail_nth")
+        self.gfp = Setting(tree, heap, "fail_gfp")
+        self.wanted = gfp
+        self.saved = self.gfp.saved() if gfp else None
 
     def set(self, n):
-        """Of the heap, if it is there, and else of those that are made from now on."""
-        try:
-            self.tree.heap(self.name).write("fail_nth", str(n), REASONS)
-            return
-        except Vanished:
-            pass
-        except ToolError:
-            if os.path.isdir(os.path.join(self.tree.root, "heaps", self.name)):
-                raise
-        self.set_new(n)
-
-    def set_new(self, n):
-        try:
-            with open(self.file, "wb", buffering=0,
-                      opener=lambda path, _: os.open(path, os.O_WRONLY)) as out:
-                out.write(b"%d\n" % n)
-        except OSError as error:
-            raise ToolError("%s: %s" % (self.file, why(error))) from None
+        if self.wanted:
+            self.gfp.set(self.wanted)
+        self.nth.set(str(n))
 
     def off(self):
-        self.set_new(0)
-        self.set(0)
+        self.nth.restore("0", "0")
+        if self.saved:
+            self.gfp.restore(*self.saved)
 
 
 def row(n, run):
@@ -117,12 +166,12 @@ def row(n, run):
 
 
 def run(args, tree):
-    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    command = args.command
     if not command:
         raise ToolError("there is no command: kmheap inject HEAP -- COMMAND")
     if not tree.live:
         raise ToolError("inject changes the module that runs, and --root names a copy")
-    switch, log = Switch(tree, args.heap), Log()
+    switch, log = Switch(tree, args.heap, args.gfp), Log()
     runs = []
     try:
         for n in range(1, args.most + 1):
