@@ -123,6 +123,7 @@ static_assert(KMH_NR_CLASSES + 1 == KMA_NR_SIZES);
 struct kma_count {
 	struct kma_view *view;
 	u8 *kind;		/* of each row */
+	u32 now;		/* in units of a record */
 };
 
 static void kma_sum_add(struct kma_sum *sum, size_t asked, size_t given, size_t kmheap)
@@ -145,6 +146,7 @@ static void kma_count_record(const struct kmh_record *r, void *ctx)
 
 	if (!row)
 		return;
+	kmh_row_age(row, r, count->now);
 	kind = count->kind[row - view->row];
 	given = kma_row_given(row, 1, r->bytes);
 	if (kind == KMA_KMALLOC || kind == KMA_CACHE) {
@@ -185,6 +187,7 @@ struct kma_view *kma_view_take(const struct kma_watch *watch)
 		sum->allocs += row->allocs;
 		sum->failed += row->failed;
 	}
+	count.now = kmh_record_now();
 	kmh_records_walk(kma_count_record, &count);
 	kvfree(count.kind);
 	count.view->n = kmh_rows_merge(count.view->row, count.view->n);

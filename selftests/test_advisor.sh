@@ -8,7 +8,7 @@
 . "$(dirname "$0")/client.sh"
 
 a=/sys/kernel/debug/kmheap_advisor/victim_client
-plan 25
+plan 26
 
 refused() {
 	for value in '' ' ' nf_tables,nf_tables kmheap_advisor a,b,c,d,e,f,g,h,i ../x printk; do
@@ -58,7 +58,9 @@ small() {
 		site_is victim_leaf "600 24000 38400 1000" &&
 		tell victim_client alloc table 10 && site_is victim_table "10 31720 40960 10"
 }
+leaf_begun=$(now_ms)
 check "kmalloc: objects, bytes asked and given" small
+leaf_ended=$(now_ms)
 through() {
 	tell victim_client alloc text 30 && site_is victim_text "30 2100 2880 30"
 }
@@ -152,6 +154,15 @@ leaks() {
 	}
 }
 check "when it is unloaded, exactly what it left behind is a leak" leaks
+# Of the leaves those are left that were allocated first. Both clocks have their steps.
+ages() {
+	ages_before=$(now_ms)
+	youngest=$(sites leaks victim_leaf youngest_ms)
+	oldest=$(sites leaks victim_leaf oldest_ms)
+	is "oldest leaf" "$oldest" -le $(($(now_ms) - leaf_begun + 20)) && is "and the youngest" "$youngest" -le "$oldest" &&
+		is "youngest leaf" "$youngest" -ge $((ages_before - leaf_ended - 20))
+}
+check "and since when" ages
 check "names are there when the module is not" said 'kmheap_advisor: victim_client is unloaded: 13 objects, 33248 bytes are left'
 
 load victim_client

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/client.sh"
 
 h=$KMHEAP_DEBUGFS/heaps/profiled
-plan 22
+plan 23
 
 check "profile_sites that is no power of two is refused" \
 	fails insmod "$KMHEAP_MODULES/kmheap.ko" profile_sites=1000
@@ -150,19 +150,28 @@ check "what was sampled can be read when it is over" stays
 
 echo 1 >"$h/profile_period_bytes"
 tell profile_client free list 5000
-tell profile_client alloc list 7
+tell profile_client alloc list 4
+sleep 1
+tell profile_client alloc list 3
 tell profile_client free buffer 5000
 tell profile_client alloc buffer 3
 check "validators are content" valid
 tell profile_client end
 leaks() {
-	said 'heap profiled: 7 objects, 448 bytes, from' &&
+	said 'heap profiled: 7 objects, 448 bytes, [0-9]+ to [0-9]+ ms old, from' &&
 		said 'heap profiled:   profile_from_list\+0x.*\[profile_client\]' &&
 		said 'heap profiled: 4700 objects that the profile .a sample every 1 bytes. has not' &&
-		said 'heap profiled: 3 objects, 172032 bytes, from' &&
+		said 'heap profiled: 3 objects, 172032 bytes, [0-9]+ to [0-9]+ ms old, from' &&
 		said 'heap profiled:   profile_from_buffer\+0x.*\[profile_client\]'
 }
 check "a heap that is destroyed with live objects says whence they are" leaks
+# A second went by between the first and the last of the seven.
+ages() {
+	# shellcheck disable=SC2046
+	set -- $(log_of_test | sed -n 's/.*: 7 objects, 448 bytes, \([0-9]*\) to \([0-9]*\) ms old.*/\1 \2/p')
+	is "ms between the two ages" $(($2 - $1)) -ge 990
+}
+check "and how old they are" ages
 check "nothing else is in the log" quiet
 unload profile_client
 unload kmheap

@@ -98,6 +98,8 @@ struct kmh_profile_snapshot *kmh_profile_take(struct kmheap *heap, enum kmh_prof
 	snap->n = kmh_rows_take(heap, snap->row, most);
 	if (kind == KMH_PROFILE_SINCE)
 		kmh_profile_since(snap, READ_ONCE(heap->profile.mark));
+	if (kind == KMH_PROFILE_LEFT)
+		kmh_rows_age(snap->row, snap->n);
 	if (pins)
 		kmh_pins_add(pins, snap);
 	if (kind == KMH_PROFILE_PEAK)
@@ -112,11 +114,12 @@ struct kmh_profile_snapshot *kmh_profile_take(struct kmheap *heap, enum kmh_prof
 
 static void kmh_profile_report_row(struct kmheap *heap, const struct kmh_profile_row *row)
 {
+	u64 youngest = kmh_record_ms(row->youngest), oldest = kmh_record_ms(row->oldest);
 	const char *name;
 	unsigned int i;
 
-	pr_warn("heap %s: %lu objects, %lu bytes, from\n", heap->name, row->live_objects,
-		row->live_bytes);
+	pr_warn("heap %s: %lu objects, %lu bytes, %llu to %llu ms old, from\n", heap->name,
+		row->live_objects, row->live_bytes, youngest, oldest);
 	for (i = 0; i < row->depth; i++) {
 		name = kmh_frame_name(row->names, row->ip[i]);
 		if (name)
@@ -138,7 +141,7 @@ void kmh_profile_report(struct kmheap *heap, unsigned long nlive)
 
 	if (!heap->profile.last_period)
 		return;
-	snap = kmh_profile_take(heap, KMH_PROFILE_INUSE);
+	snap = kmh_profile_take(heap, KMH_PROFILE_LEFT);
 	if (!snap) {
 		pr_warn("heap %s: no memory to tell whence they come\n", heap->name);
 		return;

@@ -14,6 +14,7 @@ enum kmh_profile_kind {
 	KMH_PROFILE_FAILED,	/* allocations that were made to fail */
 	KMH_PROFILE_PINS,	/* with what live objects hold back */
 	KMH_PROFILE_PEAK,	/* what was live when the heap used most */
+	KMH_PROFILE_LEFT,	/* what is live when the heap ends, and how old it is */
 };
 
 struct kmh_profile_snapshot {

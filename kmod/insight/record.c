@@ -10,7 +10,9 @@
  * the few places where a record can be.
  */
 #include <linux/hash.h>
+#include <linux/limits.h>
 #include <linux/log2.h>
+#include <linux/math64.h>
 #include <linux/minmax.h>
 #include <linux/module.h>
 #include <linux/printk.h>
@@ -30,6 +32,9 @@
 
 /* The unit of @born, about 4 ms: 32 bits last for 208 days. */
 #define KMH_RECORD_NS_SHIFT	22
+
+/* By how much the clock of a CPU may be ahead of another one's: about a second. */
+#define KMH_RECORD_AHEAD	256U
 
 struct kmh_record_range {
 	unsigned long addr;
@@ -74,6 +79,23 @@ u32 kmh_record_now(void)
 	return ktime_get_mono_fast_ns() >> KMH_RECORD_NS_SHIFT;
 }
 
+/*
+ * How old the object of a record is at @now, in units of a record. It may have been born on another
+ * CPU, or in an NMI, whose clock is a little ahead: then it has just been born.
+ */
+u32 kmh_record_age(const struct kmh_record *r, u32 now)
+{
+	u32 age = now - r->born;
+
+	return age > U32_MAX - KMH_RECORD_AHEAD ? 0 : age;
+}
+
+/* Units of a record in milliseconds. */
+u64 kmh_record_ms(u32 units)
+{
+	return div_u64((u64)units << KMH_RECORD_NS_SHIFT, NSEC_PER_MSEC);
+}
+
 static struct kmh_record *kmh_record_at(unsigned long addr, unsigned int probe)
 {
 	return &kmh_records[(hash_long(addr, 32) + probe) & (kmh_profile_records - 1)];
@@ -92,13 +114,12 @@ static bool kmh_record_copy(struct kmh_record *r, struct kmh_record *copy)
 	return READ_ONCE(r->addr) == copy->addr;
 }
 
-/* The bucket of a life that began at @born; see KMH_SITE_LIVES. */
-static unsigned int kmh_record_life(u32 born)
+/* The bucket of the life that ends now; see KMH_SITE_LIVES. */
+static unsigned int kmh_record_life(const struct kmh_record *r)
 {
-	s32 units = kmh_record_now() - born;
+	u32 units = kmh_record_age(r, kmh_record_now());
 
-	/* The clock of another CPU, or of an NMI, may be a little behind. */
-	return units > 0 ? min(ilog2(units) / 2 + 1, KMH_SITE_LIVES - 1) : 0;
+	return units ? min(ilog2(units) / 2 + 1, KMH_SITE_LIVES - 1) : 0;
 }
 
 /* End an entry. Return: false when another party was faster. */
@@ -133,7 +154,7 @@ struct kmh_site *kmh_record_died(unsigned long addr)
 		if (!kmh_record_copy(r, &copy) || !kmh_record_end(r, &copy))
 			return NULL;
 		site = kmh_site_of_number(copy.site);
-		atomic_inc(&site->lives[kmh_record_life(copy.born)]);
+		atomic_inc(&site->lives[kmh_record_life(&copy)]);
 		return site;
 	}
 	return NULL;

@@ -23,6 +23,8 @@ extern struct kmh_record *kmh_records;	/* record.c alone reads it, and dumps: de
 int kmh_records_alloc(void);
 void kmh_records_free(void);
 u32 kmh_record_now(void);
+u32 kmh_record_age(const struct kmh_record *r, u32 now);
+u64 kmh_record_ms(u32 units);
 bool kmh_record_born(struct kmh_site *site, unsigned long addr, size_t bytes);
 struct kmh_site *kmh_record_died(unsigned long addr);
 void kmh_records_forget(const void *owner);

@@ -3,11 +3,13 @@
  * Rows: copies of sites, taken all at once, to be added up, ordered and shown afterwards.
  */
 #include <linux/kernel.h>
+#include <linux/minmax.h>
 #include <linux/seq_file.h>
 #include <linux/sort.h>
 #include <linux/string.h>
 
 #include "insight/rows.h"
+#include "insight/record.h"
 
 /* Rows for sites that come between the count and the copy. */
 #define KMH_ROWS_SPARE		64U
@@ -76,6 +78,51 @@ struct kmh_profile_row *kmh_row_of(struct kmh_profile_row *row, unsigned int n,
 	return NULL;
 }
 
+/* ---- ages */
+
+static void kmh_row_age_of(struct kmh_profile_row *row, u32 youngest, u32 oldest)
+{
+	row->youngest = row->naged ? min(row->youngest, youngest) : youngest;
+	row->oldest = max(row->oldest, oldest);
+}
+
+/* @r is of a live object of @row: take its age at @now into account. */
+void kmh_row_age(struct kmh_profile_row *row, const struct kmh_record *r, u32 now)
+{
+	u32 age = kmh_record_age(r, now);
+
+	kmh_row_age_of(row, age, age);
+	row->naged++;
+}
+
+struct kmh_rows_ages {
+	struct kmh_profile_row *row;
+	unsigned int n;
+	u32 now;
+};
+
+static void kmh_rows_age_record(const struct kmh_record *r, void *ctx)
+{
+	struct kmh_rows_ages *ages = ctx;
+	struct kmh_profile_row *row = kmh_row_of(ages->row, ages->n, r->site);
+
+	if (row)
+		kmh_row_age(row, r, ages->now);
+}
+
+/*
+ * How old the live objects of @n rows are, which are still in the order of their numbers. Context:
+ * process context, and as for kmh_site_next(); sleeps.
+ */
+void kmh_rows_age(struct kmh_profile_row *row, unsigned int n)
+{
+	struct kmh_rows_ages ages = { .row = row, .n = n, .now = kmh_record_now() };
+
+	kmh_records_walk(kmh_rows_age_record, &ages);
+}
+
+/* ---- rows of one stack */
+
 /* Order by stacks, and those of one stack by class. */
 static int kmh_row_by_stack(const void *a, const void *b)
 {
@@ -113,6 +160,9 @@ static void kmh_row_add(struct kmh_profile_row *to, const struct kmh_profile_row
 	to->arena_bytes += row->arena_bytes;
 	for (i = 0; i < KMH_SITE_LIVES; i++)
 		to->lives[i] += row->lives[i];
+	if (row->naged)
+		kmh_row_age_of(to, row->youngest, row->oldest);
+	to->naged += row->naged;
 }
 
 /*

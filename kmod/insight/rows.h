@@ -18,16 +18,21 @@ struct kmh_profile_row {
 	unsigned long peak_objects, peak_bytes;
 	unsigned long span_bytes, arena_bytes;	/* held back: debug/pins.c */
 	unsigned int lives[KMH_SITE_LIVES];
+	unsigned long naged;			/* live objects whose ages are in the next two */
+	u32 youngest, oldest;			/* in units of a record */
 	unsigned long ip[KMH_SITE_FRAMES];
 	const struct kmh_frame_name *names;
 };
 
+struct kmh_record;
 struct seq_file;
 
 unsigned int kmh_rows_most(const void *owner);
 unsigned int kmh_rows_take(const void *owner, struct kmh_profile_row *row, unsigned int most);
 struct kmh_profile_row *kmh_row_of(struct kmh_profile_row *row, unsigned int n,
 				   unsigned int number);
+void kmh_row_age(struct kmh_profile_row *row, const struct kmh_record *r, u32 now);
+void kmh_rows_age(struct kmh_profile_row *row, unsigned int n);
 unsigned int kmh_rows_merge(struct kmh_profile_row *row, unsigned int n);
 void kmh_row_show_stack(struct seq_file *m, const struct kmh_profile_row *row);
 

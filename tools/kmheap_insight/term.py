@@ -66,6 +66,20 @@ def thousands(number):
     return "{:,}".format(number)
 
 
+AGES = ((1000, 1, "%d ms"), (100, 1000, "%.1f s"), (100, 60000, "%.1f min"),
+        (48, 3600000, "%.1f h"), (float("inf"), 86400000, "%.1f days"))
+
+
+def ages(youngest_ms, oldest_ms):
+    """"0.3 to 2.1 s", or "2.1 s" where both read the same."""
+    for most, unit, form in AGES:
+        if oldest_ms / unit < most:
+            break
+    number, word = form.split(" ")
+    youngest, oldest = (number % (ms / unit) for ms in (youngest_ms, oldest_ms))
+    return "%s %s" % (oldest if youngest == oldest else "%s to %s" % (youngest, oldest), word)
+
+
 def percent(part, whole):
     return "%.1f %%" % (100 * part / whole) if whole else "-"
 

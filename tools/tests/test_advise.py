@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """advise, on files that a guest has recorded, while modules were there and after they had gone."""
 import os
+import re
 import shutil
 import unittest
 from unittest import mock
 
 from common import TOOLS, Case
-from kmheap_insight import advice
+from kmheap_insight import advice, term
 
 ADVISOR = os.path.join(TOOLS, "testdata", "advisor")
 
@@ -40,6 +41,34 @@ class Advise(Case):
         self.assertEqual(lines[at], "at unload: 107 objects, 37,008 bytes left, 2 sites")
         self.assertRegex(lines[at + 2], r" 1 +40 +pages  .*victim_pages < ")
         self.assertRegex(lines[at + 3], r" 106 +4,096 +kmalloc  victim_leaf < ")
+
+    def test_ages_of_leaks(self):
+        """Those of several sites of one function are one line's; 6.12's recorded file has none."""
+        root = os.path.join(self.folder, "gone")
+        shutil.copytree(os.path.join(ADVISOR, "gone"), root)
+        leaks = os.path.join(root, "victim_client", "leaks")
+        with open(leaks, encoding="ascii") as file:
+            text = file.read()
+        text = text.replace(" allocator\n", " allocator oldest_ms youngest_ms\n")
+        # Of the pages 1.5 s; of the leaves, in two sites, 250 ms to 90 min.
+        ages = iter(("1520 1480", "5400000 300000"))
+        text = re.sub("(?m)^site .*", lambda line: "%s %s" % (line.group(), next(ages)), text)
+        last = text[text.rindex("site "):]
+        text += re.sub(r"(?m)^site (\d+) .*", r"site 9\1 1 64 1 64 40 0 1 280 250", last)
+        with open(leaks, "w", encoding="ascii") as file:
+            file.write(text)
+        lines = self.advise("victim_client", root=root)
+        at = next(i for i, line in enumerate(lines) if line.startswith("at unload"))
+        self.assertRegex(lines[at + 1], "objects +allocs +age +allocator +site")
+        self.assertRegex(lines[at + 2], r" 1 +40 +1.5 s +pages  .*victim_pages < ")
+        self.assertRegex(lines[at + 3], r" 107 +4,097 +0.0 to 90.0 min +kmalloc  victim_leaf < ")
+
+    def test_ages(self):
+        for ages, text in (((0, 0), "0 ms"), ((3, 999), "3 to 999 ms"), ((999, 1000), "1.0 s"),
+                           ((400, 99900), "0.4 to 99.9 s"), ((50000, 100000), "0.8 to 1.7 min"),
+                           ((0, 6000000), "0.0 to 1.7 h"), ((0, 172799999), "0.0 to 48.0 h"),
+                           ((86400000, 1 << 63), "1.0 to 106751991167.3 days")):
+            self.assertEqual(term.ages(*ages), text)
 
     def test_totals(self):
         """What the sites have is what stats says of all kinds that are the module's."""

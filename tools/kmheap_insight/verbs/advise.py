@@ -80,8 +80,12 @@ def by_stack(profile, offsets):
     for site in profile.sites:
         key = site.counts["allocator"], tuple(name(frame) for frame in site.frames)
         row = found.setdefault(key, dict.fromkeys(advice.SITES, 0))
-        for column in row:
+        for column in advice.SITES:
             row[column] += site.counts[column]
+        if site.counts["live_objects"] and "oldest_ms" in site.counts:
+            youngest, oldest = row.get("ages", (site.counts["youngest_ms"], 0))
+            row["ages"] = (min(youngest, site.counts["youngest_ms"]),
+                           max(oldest, site.counts["oldest_ms"]))
     return sorted(((ALLOCATORS.get(number, "?"), stack, row)
                    for (number, stack), row in found.items()),
                   key=lambda row: (-row[2]["live_bytes"], -row[2]["allocs"], row[1]))
@@ -92,10 +96,12 @@ def table(profile, args, paint, width):
     shown, rest = rows[:args.n], rows[args.n:]
     if not shown:
         return []
-    cells = [["given", "asked", "objects", "allocs", "allocator"]]
+    aged = profile.kind == "leaks" and "oldest_ms" in profile.columns
+    cells = [["given", "asked", "objects", "allocs"] + (["age"] if aged else []) + ["allocator"]]
     for allocator, _, row in shown:
         cells.append([term.bytes_text(row["live_bytes"]), term.bytes_text(row["asked_bytes"]),
-                      term.thousands(row["live_objects"]), term.thousands(row["allocs"]), allocator])
+                      term.thousands(row["live_objects"]), term.thousands(row["allocs"])] +
+                     ([term.ages(*row["ages"])] if aged else []) + [allocator])
     lines = sites.with_stacks(cells, [stack for _, stack, _ in shown], [False] * len(shown), paint,
                               width)
     return lines + (["and %d more" % len(rest)] if rest else [])
