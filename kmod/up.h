@@ -28,8 +28,7 @@ bool kmh_largecache_drain_for(struct kmh_mheap *mh, struct kmh_mcache *mc, unsig
 void kmh_sweep_pay(struct kmheap *heap, unsigned long npages);
 
 /* supply -> front: the worker fills the shelves of NMIs as a client allocates, */
-void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,
-		    bool atomic);
+void *kmh_alloc_shelved(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass);
 void *kmh_large_try(struct kmheap *heap, size_t bytes, gfp_t gfp);
 /* ... and empties them as a client frees. */
 void kmheap_free(const void *p);

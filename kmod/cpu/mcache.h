@@ -75,6 +75,7 @@ struct kmh_mcache {
 	u8 busy;
 	u8 tag;				/* in the cells of what its magazines hold */
 	u8 atomic;			/* the slow part serves a caller that cannot sleep */
+	u8 shelving;			/* it serves no client yet: nothing is sampled */
 	u16 nid;			/* @node's */
 
 	/* tiny.c: the block being filled; tiny_span NULL when there is none */

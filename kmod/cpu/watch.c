@@ -220,7 +220,8 @@ static __always_inline void kmh_watch_took(struct kmh_mcache *mc, unsigned int s
 		w->until -= bytes;
 	} else {
 		w->until = kmh_watch_draw(mc->watch);
-		kmh_watch_hit(mc->heap, spanclass, p);
+		if (likely(!mc->shelving))
+			kmh_watch_hit(mc->heap, spanclass, p);
 	}
 	kmh_watch_close(mc, spanclass);
 }

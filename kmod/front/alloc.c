@@ -26,7 +26,8 @@
  * Context: any.
  * Return: an object, or NULL.
  */
-void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass, bool atomic)
+static void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,
+			   bool atomic)
 {
 	struct kmh_mcache *mc;
 	void *p = NULL;
@@ -41,6 +42,31 @@ void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned int spa
 		mc->atomic = atomic;
 		if (!p)
 			p = kmh_mcache_refill_take(mc, spanclass);
+		kmh_mcache_leave(mc);
+	}
+	preempt_enable();
+	return p;
+}
+
+/*
+ * As kmh_alloc_try(), for a shelf of NMIs. A profile knows the object when an NMI has taken it: the
+ * worker that fills shelves is not whom it should name.
+ * Context: process context. Return: an object, or NULL.
+ */
+void *kmh_alloc_shelved(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass)
+{
+	struct kmh_mcache *mc;
+	void *p;
+
+	preempt_disable();
+	mc = this_cpu_ptr(heap->mcache);
+	if (unlikely(mc->node != node) || !kmh_mcache_enter(mc)) {
+		p = kmh_mcentral_alloc_one(node, spanclass, false);
+	} else {
+		mc->shelving = true;
+		mc->atomic = false;
+		p = kmh_mcache_take(mc, spanclass) ?: kmh_mcache_refill_take(mc, spanclass);
+		mc->shelving = false;
 		kmh_mcache_leave(mc);
 	}
 	preempt_enable();

@@ -94,26 +94,11 @@ unbook:
 	return old;
 }
 
-/* The worker is not whom a profile should name: whoever takes the object is. */
-static void kmh_nmi_unsample(void *p)
-{
-	preempt_disable();
-	kmh_mspan_unsample(kmh_span_of((unsigned long)p), (unsigned long)p);
-	preempt_enable();
-}
-
 /* Allocate an object for a shelf. NULL is not counted as a refusal, as no client has asked. */
 static void *kmh_nmi_alloc(struct kmheap *heap, unsigned int kind)
 {
-	struct kmh_node *node = kmh_heap_near_node(heap);
-	void *p;
-
-	if (kind < KMH_NR_SPANCLASSES) {
-		p = kmh_alloc_try(heap, node, kind, false);
-		if (p)
-			kmh_nmi_unsample(p);
-		return p;
-	}
+	if (kind < KMH_NR_SPANCLASSES)
+		return kmh_alloc_shelved(heap, kmh_heap_near_node(heap), kind);
 	return kmh_large_try(heap, kmh_nmi_bytes(kind),
 			     GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
 }
