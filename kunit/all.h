@@ -28,6 +28,7 @@
 #include "../kmod/cpu/tiny.h"
 #include "../kmod/cpu/watch.h"
 #include "../kmod/debug/debugfs.h"
+#include "../kmod/debug/leaks.h"
 #include "../kmod/debug/profile.h"
 #include "../kmod/debug/stats.h"
 #include "../kmod/debug/validate.h"

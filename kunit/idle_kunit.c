@@ -191,7 +191,7 @@ static void parameters_refuse_with_one_error(struct kunit *test)
 		{ "idle_drain_ms", "-1" }, { "idle_drain_ms", "" },
 		{ "heap_fail_nth", "9223372036854775808" },
 		{ "heap_fail_nth", "18446744073709551616" },
-		{ "heap_fail_gfp", "GFP_KERNEL" },
+		{ "heap_fail_gfp", "GFP_KERNEL" }, { "leak_bytes", "65" },
 		{ "profile_period_bytes", "288230376151711744" },
 		{ "profile_sites", "1000" }, { "profile_sites", "18446744073709551616" },
 		{ "profile_records", "32" }, { "profile_records", "33554432" },

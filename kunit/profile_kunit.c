@@ -537,6 +537,15 @@ static void a_switch_without_memory_leaves_nothing(struct kunit *test)
 
 /* ---- what is shown */
 
+/* Objects of 64 bytes and of site 4 that are live and younger than the mark. */
+static unsigned long live_since(struct kunit *test)
+{
+	struct kmh_profile_row row = kmh_kunit_row_of(test, 4, 64, KMH_PROFILE_SINCE);
+
+	KUNIT_EXPECT_EQ(test, row.live_bytes, 64 * row.live_objects);
+	return row.live_objects;
+}
+
 /* Only what was allocated since the mark and lives. */
 static void a_mark_parts_old_from_young(struct kunit *test)
 {
@@ -546,13 +555,12 @@ static void a_mark_parts_old_from_young(struct kunit *test)
 	old = kmh_kunit_alloc_at(test, 4, 64);
 	msleep(20);	/* longer than the unit of a record */
 	kmh_watch_mark(kmh_kunit_heap(test));
-	KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 4, 64, KMH_PROFILE_SINCE).live_objects, 0UL);
+	KUNIT_EXPECT_EQ(test, live_since(test), 0UL);
 	young = kmh_kunit_alloc_at(test, 4, 64);
-	KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 4, 64, KMH_PROFILE_SINCE).live_objects, 1UL);
-	KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 4, 64, KMH_PROFILE_SINCE).live_bytes, 64UL);
+	KUNIT_EXPECT_EQ(test, live_since(test), 1UL);
 	KUNIT_EXPECT_EQ(test, kmh_kunit_live_at(test, 4, 64), 2UL);
 	kmheap_free(young);
-	KUNIT_EXPECT_EQ(test, kmh_kunit_row_of(test, 4, 64, KMH_PROFILE_SINCE).live_objects, 0UL);
+	KUNIT_EXPECT_EQ(test, live_since(test), 0UL);
 	kmheap_free(old);
 }
 

@@ -108,7 +108,7 @@ check "reserve_max_kib=64 is KiB" in_words reserve_max_kib 64 64
 
 # Every parameter refuses what it cannot be with EINVAL, and the log says so.
 parameters="arena_size default_limit small_heaps profile_period_bytes heap_fail_nth heap_fail_gfp
-	profile_sites profile_records backing scavenge_rate idle_drain_ms total_limit reserve_max_kib sanitize
+	leak_bytes profile_sites profile_records backing scavenge_rate idle_drain_ms total_limit reserve_max_kib sanitize
 	kasan_quarantine_kib"
 junk_of() {
 	case $1 in
@@ -117,6 +117,7 @@ junk_of() {
 	profile_period_bytes) echo "288230376151711744 18446744073709551616 -1 8M1" ;;
 	heap_fail_gfp) echo "GFP_KERNEL sleepin 0" ;;
 	heap_fail_nth) echo "9223372036854775808 18446744073709551616 -1 1x" ;;
+	leak_bytes) echo "65 -1 8K x" ;;
 	idle_drain_ms) echo "4294967296 18446744073709551616 -1 2s" ;;
 	kasan_quarantine_kib) echo "4294967296 -1 x" ;;
 	*) echo "99999999999999999999 -1 1x text" ;;

@@ -14,6 +14,7 @@
 #include "base/backend.h"
 #include "base/budget.h"
 #include "base/param.h"
+#include "debug/leaks.h"
 #include "debug/profile.h"
 #include "debug/stats.h"
 #include "debug/validate.h"
@@ -504,6 +505,7 @@ void kmh_debugfs_init(void)
 {
 	kmh_dir = debugfs_create_dir("kmheap", NULL);
 	kmh_heaps_dir = debugfs_create_dir("heaps", kmh_dir);
+	kmh_leaks_init(kmh_dir);
 	debugfs_create_file("abi", 0444, kmh_dir, NULL, &kmh_abi_fops);
 	debugfs_create_file("stats", 0444, kmh_dir, NULL, &kmh_stats_fops);
 	debugfs_create_file("limit_bytes", 0644, kmh_dir, NULL, &kmh_hard_limit_fops);
@@ -514,5 +516,6 @@ void kmh_debugfs_init(void)
 
 void kmh_debugfs_exit(void)
 {
+	kmh_leaks_forget();
 	debugfs_remove(kmh_dir);
 }

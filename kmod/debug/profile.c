@@ -130,22 +130,17 @@ static void kmh_profile_report_row(struct kmheap *heap, const struct kmh_profile
 }
 
 /*
- * Tell whence the objects come that are live when their heap ends, @nlive of them. Context: process
- * context; sleeps.
+ * Tell in the log whence the objects come that are live when their heap ends, @nlive of them, as
+ * far as the snapshot of a profile has it. Context: process context; sleeps.
  */
-void kmh_profile_report(struct kmheap *heap, unsigned long nlive)
+void kmh_profile_report(struct kmheap *heap, const struct kmh_profile_snapshot *snap,
+			unsigned long nlive)
 {
 	unsigned long nknown = 0, nshown = 0;
-	struct kmh_profile_snapshot *snap;
 	unsigned int i;
 
-	if (!heap->profile.last_period)
+	if (!snap->period)
 		return;
-	snap = kmh_profile_take(heap, KMH_PROFILE_LEFT);
-	if (!snap) {
-		pr_warn("heap %s: no memory to tell whence they come\n", heap->name);
-		return;
-	}
 	for (i = 0; i < snap->n && snap->row[i].live_objects; i++) {
 		nknown += snap->row[i].live_objects;
 		if (i >= KMH_REPORT_SITES)
@@ -158,5 +153,4 @@ void kmh_profile_report(struct kmheap *heap, unsigned long nlive)
 	if (nlive > nknown)
 		pr_warn("heap %s: %lu objects that the profile (a sample every %zu bytes) has not\n",
 			heap->name, nlive - nknown, snap->period);
-	kmh_backend_free(snap);
 }

@@ -31,12 +31,16 @@ struct kmh_pins *kmh_pins_look(struct kmheap *heap);
 void kmh_pins_add(struct kmh_pins *pins, struct kmh_profile_snapshot *snap);
 
 struct kmh_profile_snapshot *kmh_profile_take(struct kmheap *heap, enum kmh_profile_kind kind);
-void kmh_profile_report(struct kmheap *heap, unsigned long nlive);
+void kmh_profile_report(struct kmheap *heap, const struct kmh_profile_snapshot *snap,
+			unsigned long nlive);
 
 #ifdef CONFIG_DEBUG_FS
 struct dentry;
+struct seq_file;
 
 void kmh_profile_add_files(struct kmheap *heap, struct dentry *dir);
+void kmh_profile_show_head(struct seq_file *m, const struct kmheap *heap,
+			   const struct kmh_profile_snapshot *snap);
 #endif
 
 #endif /* _KMHEAP_PROFILE_H */

@@ -20,7 +20,9 @@ struct kmh_profile_reader {
 	struct kmh_profile_snapshot *snap;
 };
 
-static void kmh_show_profile_head(struct seq_file *m, const struct kmh_profile_reader *reader)
+/* The lines before the names of the columns. */
+void kmh_profile_show_head(struct seq_file *m, const struct kmheap *heap,
+			   const struct kmh_profile_snapshot *snap)
 {
 	static const char * const kinds[] = {
 		[KMH_PROFILE_INUSE] = "inuse",
@@ -28,9 +30,8 @@ static void kmh_show_profile_head(struct seq_file *m, const struct kmh_profile_r
 		[KMH_PROFILE_FAILED] = "failed",
 		[KMH_PROFILE_PINS] = "pins",
 		[KMH_PROFILE_PEAK] = "peak",
+		[KMH_PROFILE_LEFT] = "leaks",
 	};
-	const struct kmh_profile_snapshot *snap = reader->snap;
-	struct kmheap *heap = reader->heap;
 	unsigned long samples = 0;
 	unsigned int i;
 
@@ -54,7 +55,7 @@ static int kmh_profile_show(struct seq_file *m, void *unused)
 	const struct kmh_profile_snapshot *snap = reader->snap;
 	const struct kmh_profile_row *row;
 
-	kmh_show_profile_head(m, reader);
+	kmh_profile_show_head(m, reader->heap, snap);
 	seq_puts(m, "columns site live_objects live_bytes allocs alloc_bytes\n");
 	for (row = snap->row; row < snap->row + snap->n && !seq_has_overflowed(m); row++) {
 		if (!(snap->kind == KMH_PROFILE_INUSE ? row->allocs : row->live_objects))
@@ -75,7 +76,7 @@ static int kmh_lifetimes_show(struct seq_file *m, void *unused)
 	const struct kmh_profile_row *row;
 	unsigned int i;
 
-	kmh_show_profile_head(m, reader);
+	kmh_profile_show_head(m, reader->heap, snap);
 	seq_puts(m, "columns site under_4ms under_16ms under_67ms under_268ms under_1s under_4s");
 	seq_puts(m, " under_17s under_69s under_5min under_18min under_73min longer\n");
 	for (row = snap->row; row < snap->row + snap->n && !seq_has_overflowed(m); row++) {
@@ -96,7 +97,7 @@ static int kmh_failed_show(struct seq_file *m, void *unused)
 	const struct kmh_profile_snapshot *snap = reader->snap;
 	const struct kmh_profile_row *row;
 
-	kmh_show_profile_head(m, reader);
+	kmh_profile_show_head(m, reader->heap, snap);
 	seq_puts(m, "columns site failed\n");
 	for (row = snap->row; row < snap->row + snap->n && !seq_has_overflowed(m); row++) {
 		if (!row->failed)
@@ -115,7 +116,7 @@ static int kmh_pins_show(struct seq_file *m, void *unused)
 	const struct kmh_profile_snapshot *snap = reader->snap;
 	const struct kmh_profile_row *row;
 
-	kmh_show_profile_head(m, reader);
+	kmh_profile_show_head(m, reader->heap, snap);
 	seq_puts(m, "columns site live_objects live_bytes span_bytes arena_bytes\n");
 	for (row = snap->row; row < snap->row + snap->n && !seq_has_overflowed(m); row++) {
 		if (!row->live_objects)

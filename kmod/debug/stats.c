@@ -17,6 +17,7 @@
 #include "base/budget.h"
 #include "cpu/magazine.h"
 #include "cpu/tiny.h"
+#include "debug/leaks.h"
 #include "debug/profile.h"
 #include "heap.h"
 #include "pages/arena.h"
@@ -352,6 +353,20 @@ int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps)
 	return 0;
 }
 
+/* Whence the live objects come of a heap that ends: in the log, and kept. */
+static void kmh_report_sites(struct kmheap *heap, const struct kmh_heap_walk *w)
+{
+	struct kmh_profile_snapshot *snap = kmh_profile_take(heap, KMH_PROFILE_LEFT);
+
+	if (!snap) {
+		pr_warn("heap %s: no memory to tell whence they come\n", heap->name);
+		return;
+	}
+	kmh_profile_report(heap, snap, w->st.live_objects + w->manual_runs);
+	kmh_leaks_keep(heap, w, snap);
+	kmh_backend_free(snap);
+}
+
 /* Report objects that are live when their heap ends. Context: process context; sleeps. */
 void kmh_report_survivors(struct kmheap *heap)
 {
@@ -381,6 +396,6 @@ void kmh_report_survivors(struct kmheap *heap)
 			pr_warn("heap %s: %llu large ones\n", heap->name, w->large_objects);
 	}
 	if (w->st.live_objects || w->manual_runs)
-		kmh_profile_report(heap, w->st.live_objects + w->manual_runs);
+		kmh_report_sites(heap, w);
 	kmh_backend_free(w);
 }

@@ -86,12 +86,27 @@ static void kmh_row_age_of(struct kmh_profile_row *row, u32 youngest, u32 oldest
 	row->oldest = max(row->oldest, oldest);
 }
 
+static void kmh_row_add_object(struct kmh_profile_row *row, const struct kmh_row_object *object)
+{
+	unsigned int i;
+
+	for (i = 0; i < KMH_ROW_OBJECTS; i++) {
+		if (row->some[i].addr)
+			continue;
+		row->some[i] = *object;
+		return;
+	}
+}
+
 /* @r is of a live object of @row: take its age at @now into account. */
 void kmh_row_age(struct kmh_profile_row *row, const struct kmh_record *r, u32 now)
 {
-	u32 age = kmh_record_age(r, now);
+	const struct kmh_row_object object = {
+		.addr = r->addr, .bytes = r->bytes, .age = kmh_record_age(r, now),
+	};
 
-	kmh_row_age_of(row, age, age);
+	kmh_row_age_of(row, object.age, object.age);
+	kmh_row_add_object(row, &object);
 	row->naged++;
 }
 
@@ -163,6 +178,8 @@ static void kmh_row_add(struct kmh_profile_row *to, const struct kmh_profile_row
 	if (row->naged)
 		kmh_row_age_of(to, row->youngest, row->oldest);
 	to->naged += row->naged;
+	for (i = 0; i < KMH_ROW_OBJECTS && row->some[i].addr; i++)
+		kmh_row_add_object(to, &row->some[i]);
 }
 
 /*

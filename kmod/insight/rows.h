@@ -7,6 +7,15 @@
 
 #include "insight/site.h"
 
+/* Objects of which a row has the addresses, at most. */
+#define KMH_ROW_OBJECTS		3U
+
+struct kmh_row_object {
+	unsigned long addr;		/* 0: there are no more */
+	size_t bytes;			/* usable */
+	u32 age;			/* in units of a record */
+};
+
 /* A site, as of the moment of the snapshot. Figures are of samples. */
 struct kmh_profile_row {
 	unsigned int number;
@@ -18,8 +27,9 @@ struct kmh_profile_row {
 	unsigned long peak_objects, peak_bytes;
 	unsigned long span_bytes, arena_bytes;	/* held back: debug/pins.c */
 	unsigned int lives[KMH_SITE_LIVES];
-	unsigned long naged;			/* live objects whose ages are in the next two */
-	u32 youngest, oldest;			/* in units of a record */
+	unsigned long naged;			/* live objects that the next ones are of */
+	u32 youngest, oldest;			/* their ages, in units of a record */
+	struct kmh_row_object some[KMH_ROW_OBJECTS];	/* the first of them */
 	unsigned long ip[KMH_SITE_FRAMES];
 	const struct kmh_frame_name *names;
 };

@@ -10,7 +10,7 @@ import sys
 from . import VERSION, text, tree, verbs
 
 # The order of the list of verbs; others come behind these.
-FIRST = ["top", "stats", "classes", "map", "profile", "flame", "mark", "diff", "lifetimes", "pins", "inject",
+FIRST = ["top", "stats", "classes", "map", "profile", "flame", "mark", "diff", "lifetimes", "pins", "leaks", "inject",
          "advise", "core", "report", "metrics", "validate", "version", "abi"]
 
 

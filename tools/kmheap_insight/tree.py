@@ -9,7 +9,7 @@ import errno
 import os
 import platform
 
-from . import ABI, profiletext, text
+from . import ABI, leaks, profiletext, text
 from .text import text_of
 
 DEBUGFS = "/sys/kernel/debug"
@@ -162,6 +162,28 @@ class Tree:
         except OSError as error:
             raise ToolError("heaps: %s" % why(error)) from None
         return [Heap(self, name) for name in sorted(names)]
+
+    def reports(self):
+        """Names of what heaps have left behind; none where the module is older."""
+        try:
+            return sorted(os.listdir(os.path.join(self.root, "reports")))
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return []
+            raise ToolError("reports: %s" % why(error)) from None
+
+    def report(self, name):
+        """The leaks.Report of that name."""
+        if name not in self.reports():
+            raise ToolError("there is no report %s; there are: %s" % (
+                text_of(name), ", ".join(map(text_of, self.reports())) or "none"))
+        what = "report %s" % text_of(name)
+        try:
+            return leaks.Report(what, _contents(os.path.join(self.root, "reports", name)))
+        except OSError as error:
+            if error.errno in (errno.EPERM, errno.EACCES):
+                raise ToolError("%s: no permission: it takes root, and CAP_SYSLOG" % what) from None
+            raise ToolError("%s: %s" % (what, why(error))) from None
 
     def heap(self, name):
         heap = Heap(self, name)
