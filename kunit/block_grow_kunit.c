@@ -222,11 +222,63 @@ static void limit_holds(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
+/*
+ * The module's limit has room for an arena, but not for a table that its block needs; here it is
+ * descriptors of spans, of which none are left. An area is tried all the same.
+ */
+#define NR_LONG_PAGES	(SZ_256K / KMH_PAGE_SIZE)	/* no shorter block holds it */
+
+struct narrow {
+	size_t limit;
+	struct llist_head spans;
+};
+
+static void widen(void *arg)
+{
+	struct narrow *n = arg;
+
+	WRITE_ONCE(kmh_total_limit, n->limit);
+}
+
+static void no_room_for_tables(void *arg)
+{
+	struct narrow *n = arg;
+	unsigned int class;
+	struct kmh_mspan *s;
+
+	for (class = KMH_SPANCLASS_TINY; class < KMH_NR_SPANCLASSES; class++)
+		while ((s = kmh_mspan_get(class)))
+			__llist_add(&s->node, &n->spans);
+	while ((s = kmh_mspan_get(LARGE)))
+		__llist_add(&s->node, &n->spans);
+	WRITE_ONCE(kmh_total_limit, KMH_LIMIT_MIN_BYTES);
+}
+
+static void area_where_a_block_lacks_tables(struct kunit *test)
+{
+	struct narrow n = { .limit = kmh_total_limit };
+	struct kmheap *heap = heap_backed(test, KMH_BACKING_AUTO);
+	struct kmh_mspan *s, *next;
+
+	kmh_kunit_at(test, "map is locked", no_room_for_tables, &n);
+	kmh_kunit_at(test, "a block is not used", widen, &n);
+	KUNIT_EXPECT_EQ(test, kmh_mheap_grow_arena(mheap_of(heap), NR_LONG_PAGES, 1, GFP_KERNEL),
+			0);
+	widen(&n);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("map is locked"));
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("a block is not used"));
+	KUNIT_EXPECT_FALSE(test, arena(heap, narenas(heap) - 1)->block);
+	llist_for_each_entry_safe(s, next, __llist_del_all(&n.spans), node)
+		kmh_mspan_put(s);
+	kmheap_destroy(heap);
+}
+
 static struct kunit_case block_grow_cases[] = {
 	KUNIT_CASE(blocks_double),
 	KUNIT_CASE(smaller_orders_are_tried),
 	KUNIT_CASE(growth_without_memory_fails),
 	KUNIT_CASE(area_where_no_block_is),
+	KUNIT_CASE(area_where_a_block_lacks_tables),
 	KUNIT_CASE(flags_that_the_kernel_sees),
 	KUNIT_CASE(aligned_runs_grow_once),
 	KUNIT_CASE(limit_holds),

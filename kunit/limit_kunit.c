@@ -365,6 +365,28 @@ static void total_limit_holds_for_all_heaps(struct kunit *test)
 	total_adds_up(test);
 }
 
+/* A heap without a limit was refused what the module's limit had no room for: tables, for one. */
+static void refusals_are_counted_where_they_belong(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	long total = atomic_long_read(&kmh_total_refusals);
+
+	KUNIT_EXPECT_EQ(test, kmh_limit_set_total(total_footprint(test) + SZ_64M), 0);
+	kmh_limit_refuse(heap, SZ_64K);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&kmh_total_refusals), total + 1);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.refusals), 0L);
+	/* What exceeds both is the heap's. */
+	KUNIT_EXPECT_EQ(test, kmheap_set_limit(heap, KMH_LIMIT_MIN_BYTES), 0);
+	kmh_limit_refuse(heap, SZ_128M);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&kmh_total_refusals), total + 1);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.refusals), 1L);
+	/* Without the module's limit every refusal is. */
+	KUNIT_EXPECT_EQ(test, kmh_limit_set_total(0), 0);
+	kmh_limit_refuse(heap, 1);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.refusals), 2L);
+	KUNIT_EXPECT_EQ(test, kmheap_set_limit(heap, 0), 0);
+}
+
 static void total_limit_refuses_a_heap(struct kunit *test)
 {
 	struct kmheap *heap;
@@ -664,6 +686,7 @@ static struct kunit_case limit_cases[] = {
 	KUNIT_CASE(limit_waits_for_those_of_a_moment),
 	KUNIT_CASE(limit_drains_other_cpus_first),
 	KUNIT_CASE(total_limit_holds_for_all_heaps),
+	KUNIT_CASE(refusals_are_counted_where_they_belong),
 	KUNIT_CASE(total_limit_refuses_a_heap),
 	KUNIT_CASE(total_limit_in_a_crowd),
 	KUNIT_CASE(soft_limit_tells_the_owner_once),

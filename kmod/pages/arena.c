@@ -323,6 +323,7 @@ static struct kmh_arena *kmh_arena_create_block(struct kmh_mheap *mh, size_t byt
 		kmh_backend_free_block_page(page + i);
 	}
 	kmh_backend_forget_arena();
+	kmh_test_point("a block is not used");
 unbook:
 	kmh_heap_unbook(mh->heap, bytes);
 	return a;

@@ -114,7 +114,11 @@ static struct kmh_arena *kmh_mheap_take_arena(struct kmh_mheap *mh, unsigned lon
 		a = kmh_mheap_new_arena(mh, *g, backing == KMH_BACKING_AUTO ?
 						gfp | __GFP_NORETRY | __GFP_NOWARN |
 						__GFP_NOMEMALLOC : gfp);
-		if (backing != KMH_BACKING_AUTO || a != ERR_PTR(-ENOMEM))
+		/*
+		 * An area may do where a block may not: there may be no block, or, at the module's
+		 * limit, no room for a table of the arenas map that its addresses need.
+		 */
+		if (backing != KMH_BACKING_AUTO || !IS_ERR(a))
 			return a;
 	}
 	*g = kmh_grow_area_size(mh, npages, align);

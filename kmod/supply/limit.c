@@ -141,13 +141,16 @@ bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
 	return !kmh_limit_excess(heap, bytes);
 }
 
-/* Count a refusal: the module's if only its limit is exceeded now, else the heap's. */
+/*
+ * Count a refusal: the heap's if its limit is exceeded now, or if the module has none, else the
+ * module's. The module's limit may forbid more than @bytes, namely tables that come with them.
+ */
 void kmh_limit_refuse(struct kmheap *heap, size_t bytes)
 {
-	if (kmh_total_excess(bytes) && !kmh_heap_excess(heap, bytes))
-		atomic_long_inc(&kmh_total_refusals);
-	else
+	if (kmh_heap_excess(heap, bytes) || !READ_ONCE(kmh_total_limit))
 		atomic_long_inc(&heap->limit.refusals);
+	else
+		atomic_long_inc(&kmh_total_refusals);
 }
 
 /*
