@@ -317,7 +317,7 @@ static void alloc_aligned_table(struct kunit *test)
 			kmheap_free_sized(p, kmheap_size(p));
 		}
 	}
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 }
 
 static void alloc_node_of_every_kind(struct kunit *test)

@@ -88,7 +88,7 @@ static void area_where_no_block_is(struct kunit *test)
 	struct kmheap *heap = heap_backed(test, KMH_BACKING_AUTO);
 	void *p, *area;
 
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	KUNIT_EXPECT_EQ(test, arena_bytes(heap), 0UL);
 	WRITE_ONCE(heap->next_arena_bytes, KMH_BLOCK_MIN_BYTES);
 	atomic_long_set(&kmh_fail_nth, 1);

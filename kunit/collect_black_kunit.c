@@ -167,7 +167,7 @@ static void barrier_and_alloc(struct black *b)
 static void empty_and_alloc(struct black *b)
 {
 	free_old(b, 0, b->nold);
-	kmheap_shrink(b->heap);
+	kmh_kunit_shrink(b->heap);
 	alloc_many(b);
 }
 

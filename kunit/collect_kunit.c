@@ -47,7 +47,7 @@ static void collect_an_empty_heap(struct kunit *test)
 	struct collected was = collected_by_now(heap);
 
 	collect_all(test, heap);
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	collect_all(test, heap);
 	expect_collected(test, heap, &was, 0, 0);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->arena_bytes), 0L);

@@ -133,13 +133,13 @@ static void model_round(struct model *m, unsigned int round)
 		kmheap_rcu_barrier(m->heap);
 	model_step(m, below(m, 200));
 	if (round % 7 == 0)
-		kmheap_shrink(m->heap);
+		kmh_kunit_shrink(m->heap);
 	end(m->test, m->heap);
 	m->marking = false;
 	dead = model_end(m);
 	model_step(m, below(m, 200));
 	if (round % 4 == 0)
-		kmheap_shrink(m->heap);
+		kmh_kunit_shrink(m->heap);
 	kmheap_rcu_barrier(m->heap);
 	expect_collected(m->test, m->heap, &was, dead.objects, dead.bytes);
 	model_check(m);

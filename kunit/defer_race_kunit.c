@@ -459,7 +459,7 @@ static void mixture_thread(void *arg, unsigned int i)
 		if (n % 3 == 0)
 			kmheap_rcu_barrier(m->heap);
 		else if (n % 3 == 1)
-			kmheap_shrink(m->heap);
+			kmh_kunit_shrink(m->heap);
 		else
 			kmh_sweep_reclaim(m->heap, 4);
 		cond_resched();

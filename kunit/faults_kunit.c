@@ -260,10 +260,10 @@ static void dup_grows(struct faults *f)
 
 static void shrink_and_again(struct faults *f)
 {
-	kmheap_shrink(f->heap);
+	kmh_kunit_shrink(f->heap);
 	keep(f, TWICE(f, kmheap_alloc(f->heap, 100, GFP_KERNEL)));
 	free_kept(f);
-	kmheap_shrink(f->heap);
+	kmh_kunit_shrink(f->heap);
 	keep(f, TWICE(f, kmheap_alloc_data(f->heap, 8, GFP_KERNEL)));
 	keep(f, TWICE(f, kmheap_alloc(f->heap, 100000, GFP_KERNEL)));
 }

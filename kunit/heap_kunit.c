@@ -329,7 +329,7 @@ static void limit_frees_make_room(struct kunit *test)
 		kmh_kunit_stats(heap, &st);
 		KUNIT_EXPECT_EQ(test, st.live_bytes, 0ULL);
 		/* A shrink fetches empty spans that other CPUs cache. */
-		kmheap_shrink(heap);
+		kmh_kunit_shrink(heap);
 	}
 	kmheap_destroy(heap);
 }
@@ -460,7 +460,7 @@ static void figures_add_up(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, st.allocs, nallocs);
 		KUNIT_EXPECT_EQ(test, st.frees, nfrees);
 		if (step == 2999)
-			kmheap_shrink(heap);
+			kmh_kunit_shrink(heap);
 	}
 	for (i = 0; i < 300; i++)
 		live += o[i].p ? kmheap_size(o[i].p) : 0;
@@ -475,7 +475,7 @@ static void figures_add_up(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.frees, nallocs);
 	KUNIT_EXPECT_EQ(test, st.refused_allocs + st.double_frees + st.invalid_frees +
 			st.wrong_size_frees, 0ULL);
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	kmh_kunit_balanced(test, heap, &st);
 	KUNIT_EXPECT_EQ(test, st.arenas, 0ULL);
 	KUNIT_EXPECT_EQ(test, st.spans, 0ULL);
@@ -516,14 +516,14 @@ static void shrink_gives_back(struct kunit *test)
 		kmheap_free_bulk(ARRAY_SIZE(sizes), p);
 		kmh_kunit_no_worker(heap);
 		kmheap_stats(heap, &st);
-		back = kmheap_shrink(heap);
+		back = kmh_kunit_shrink(heap);
 		kmh_kunit_balanced(test, heap, &now);
 		if (!keep)	/* else all objects may share the arena of @keep */
 			KUNIT_EXPECT_GT(test, back, 0UL);
 		KUNIT_EXPECT_EQ(test, st.footprint_bytes - st.metadata_bytes - back,
 				now.footprint_bytes - now.metadata_bytes);
 		KUNIT_EXPECT_EQ(test, now.arenas, (u64)round);
-		KUNIT_EXPECT_EQ(test, kmheap_shrink(heap), 0UL);
+		KUNIT_EXPECT_EQ(test, kmh_kunit_shrink(heap), 0UL);
 		kmheap_free(keep);
 	}
 	keep = kmheap_alloc(heap, 96, GFP_KERNEL);
@@ -544,7 +544,7 @@ static void shrink_after_remote_frees(struct kunit *test)
 	for (i = 0; i < n; i++)
 		kmh_kunit_elsewhere(test, remote_free, p[i]);
 	kmh_kunit_settle(heap);		/* or the worker would grow the heap afterwards */
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	kmheap_stats(heap, &st);
 	KUNIT_EXPECT_EQ(test, st.arenas, 0ULL);
 	KUNIT_EXPECT_EQ(test, st.frees, (u64)n);

@@ -111,7 +111,7 @@ static void held_pages_are_not_handed_out(struct kunit *test)
 		at = part_of(p + w->bytes / 2);
 		w->free(p, w->bytes);
 		KUNIT_EXPECT_FALSE_MSG(test, handed_out(test, heap, w->bytes, at), "%s", w->name);
-		kmheap_shrink(heap);
+		kmh_kunit_shrink(heap);
 		KUNIT_EXPECT_FALSE_MSG(test, handed_out(test, heap, w->bytes, at), "%s", w->name);
 		KUNIT_EXPECT_PTR_EQ_MSG(test, page_of(p + w->bytes / 2), page, "%s",
 					w->name);
@@ -120,7 +120,7 @@ static void held_pages_are_not_handed_out(struct kunit *test)
 		kmh_kunit_validate(test);
 		put_page(page);
 		KUNIT_EXPECT_FALSE(test, kmh_held_release(heap));
-		kmheap_shrink(heap);
+		kmh_kunit_shrink(heap);
 		kmh_kunit_balanced(test, heap, &st);
 		KUNIT_EXPECT_EQ_MSG(test, st.arenas, 0ULL, "%s: does not come back", w->name);
 	}

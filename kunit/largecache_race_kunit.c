@@ -34,7 +34,7 @@ static void race_thread(void *arg, unsigned int t)
 			atomic_inc(&r->nwrong);
 		kmheap_free(old);
 		if (n % 500 == 7)
-			kmheap_shrink(r->heap);
+			kmh_kunit_shrink(r->heap);
 	}
 }
 

@@ -525,7 +525,7 @@ static void soft_limit_tells_the_owner_once(struct kunit *test)
 		/* The owner has trimmed, and arenas that became empty by that have gone. */
 		KUNIT_EXPECT_LE(test, footprint(heap), (size_t)SZ_8M);
 		trim_spare(o);
-		kmheap_shrink(heap);
+		kmh_kunit_shrink(heap);
 	}
 	KUNIT_EXPECT_GT(test, atomic_long_read(&heap->scavenge.bytes), 0L);
 	KUNIT_EXPECT_EQ(test, refused(heap), 0L);
@@ -582,7 +582,7 @@ static void use_everything(struct kmheap *heap, struct owner *o)
 	void *p = kmheap_alloc(heap, SZ_8M, GFP_KERNEL);
 
 	kmheap_free(p);
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	kmheap_rcu_barrier(heap);
 	if (kmheap_set_limit(heap, SZ_64M) || kmheap_set_soft_limit(heap, SZ_16M, trim, o))
 		o->ncalls += 1000;

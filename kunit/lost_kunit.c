@@ -119,7 +119,7 @@ static void validators_find_it(struct kunit *test)
 	kmheap_free(kept);
 	kmh_kunit_balanced(test, heap, &st);
 	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	kmh_kunit_balanced(test, heap, &st);
 	KUNIT_EXPECT_EQ(test, st.arenas, 0ULL);
 }
@@ -219,7 +219,7 @@ static void entries_of_another_arena_stay(struct kunit *test)
 	page = (unsigned long)p >> KMH_PAGE_SHIFT;
 	kmheap_free(p);
 	expect_states(test, page, npages, KMH_SPAN_FREED, "free");
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	expect_states(test, page, npages, KMH_SPAN_GONE, "shrink");
 	kmh_arenamap_set(page + 3, 2, &kmh_span_gone);
 
@@ -381,7 +381,7 @@ static bool lies_in_what_was_lost(struct kunit *test, const char *place)
 	l.p = m.small;
 	kmheap_free(m.large);
 	if (!strcmp(place, "a span is published"))
-		kmheap_shrink(l.heap);	/* none is parked */
+		kmh_kunit_shrink(l.heap);	/* none is parked */
 	kmh_kunit_at(test, place, lose, &l);
 	p = kmheap_alloc(l.heap, LARGE_BYTES, GFP_KERNEL);
 	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed(place));

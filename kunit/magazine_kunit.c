@@ -718,7 +718,7 @@ static void drain_dead(struct kmheap *heap)
 
 static void shrink(struct kmheap *heap)
 {
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 }
 
 /*
@@ -734,7 +734,7 @@ static void magazines_are_given_back(struct kunit *test)
 	unsigned int row, cpu, i;
 	long metadata;
 
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	metadata = atomic_long_read(&heap->metadata_bytes);
 	for (row = 0; row < ARRAY_SIZE(how); row++) {
 		void **p = full_spans(test, 3);
@@ -763,7 +763,7 @@ static void magazines_are_given_back(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, (int)span(p[NR_SLOTS])->state, (int)KMH_SPAN_FREED);
 		kmh_kunit_validate(test);
 		free_range(p, 2 * NR_SLOTS, 3 * NR_SLOTS);
-		kmheap_shrink(heap);
+		kmh_kunit_shrink(heap);
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->arena_bytes), 0L);
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->metadata_bytes), metadata);
 	}

@@ -107,7 +107,7 @@ static void disturb(struct replace *r, struct rnd_state *rnd)
 	if (n >> 26 == 0)
 		kmh_mcache_drain_all(r->heap);
 	if (n >> 26 == 1)
-		kmheap_shrink(r->heap);
+		kmh_kunit_shrink(r->heap);
 	cond_resched();
 }
 

@@ -356,7 +356,7 @@ static void metadata_returns_to_the_start(struct kunit *test)
 		void *p[200];
 
 		kmh_kunit_settle(heap);	/* or the worker would grow the heap afterwards */
-		KUNIT_EXPECT_GT(test, kmheap_shrink(heap), (size_t)0);
+		KUNIT_EXPECT_GT(test, kmh_kunit_shrink(heap), (size_t)0);
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->arena_bytes), 0L);
 		if (!round)
 			at_start = atomic_long_read(&heap->metadata_bytes);

@@ -221,7 +221,7 @@ static void free_after_arena_went_back(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	kmheap_free(p);
-	KUNIT_EXPECT_GT(test, kmheap_shrink(heap), 0UL);
+	KUNIT_EXPECT_GT(test, kmh_kunit_shrink(heap), 0UL);
 	kmheap_free(p);
 	expect_report(test, KMH_INVALID_FREE, NULL, p, NULL);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&kmh_misuses[KMH_INVALID_FREE]), before + 1);

@@ -354,7 +354,7 @@ static void collections_leave_runs_alone(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, whole(p[i], lengths[i]));
 		kmheap_free_pages(p[i], lengths[i]);
 	}
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	expect_runs(test, heap, 0, 0);
 	kmheap_destroy(heap);
 }

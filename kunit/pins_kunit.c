@@ -48,7 +48,7 @@ static void who_keeps_little_holds_much(struct kunit *test)
 			kmheap_free(p[i]);
 			p[i] = NULL;
 		}
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	row = kmh_kunit_row_of(test, 32, 64, KMH_PROFILE_PINS);
 	want = span_bytes_of(p, NOBJECTS) - nkept * 64;
 	KUNIT_EXPECT_LE(test, row.span_bytes, want);
@@ -180,7 +180,7 @@ static void the_peak_stays_known(struct kunit *test)
 	fill(test, p, 300, 41);
 	KUNIT_EXPECT_EQ(test, at_peak(test, 41), 300UL);
 	kmheap_free_bulk(300, p);
-	kmheap_shrink(kmh_kunit_heap(test));
+	kmh_kunit_shrink(kmh_kunit_heap(test));
 	fill(test, p, 10, 42);
 	KUNIT_EXPECT_EQ(test, at_peak(test, 41), 300UL);
 	KUNIT_EXPECT_EQ(test, at_peak(test, 42), 0UL);
@@ -205,7 +205,7 @@ static void a_heap_that_grows_notes_its_peak(struct kunit *test)
 	kmh_kunit_profile(test, 1);
 	fill(test, p, most, 43);
 	kmheap_free_bulk(most, p);
-	kmheap_shrink(kmh_kunit_heap(test));
+	kmh_kunit_shrink(kmh_kunit_heap(test));
 	KUNIT_EXPECT_GE(test, at_peak(test, 43), (most - kmh_arena_bytes / 8192) * 16 / 17 - 8);
 	KUNIT_EXPECT_LE(test, at_peak(test, 43), most);
 }
@@ -222,7 +222,7 @@ static void a_user_area_notes_the_peak(struct kunit *test)
 	user = kmheap_alloc_user(kmh_kunit_heap(test), 1, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, user);
 	kmheap_free_bulk(ARRAY_SIZE(p), p);
-	kmheap_shrink(kmh_kunit_heap(test));
+	kmh_kunit_shrink(kmh_kunit_heap(test));
 	KUNIT_EXPECT_EQ(test, at_peak(test, 44), ARRAY_SIZE(p));
 	kmheap_free(user);
 }

@@ -141,7 +141,7 @@ static void use_drained(struct kunit *test, size_t bytes, unsigned int n)
 	for (; n >= ARRAY_SIZE(p); n -= ARRAY_SIZE(p)) {
 		for (i = 0; i < ARRAY_SIZE(p); i++)
 			p[i] = kmh_kunit_alloc_at(test, 1, bytes);
-		kmheap_shrink(kmh_kunit_heap(test));
+		kmh_kunit_shrink(kmh_kunit_heap(test));
 		for (i = 0; i < ARRAY_SIZE(p); i++)
 			kmheap_free(p[i]);
 	}
@@ -261,7 +261,7 @@ static void mix_thread(void *arg, unsigned int i)
 		kmheap_free(xchg(slot, NULL));
 		kmheap_free(xchg(slot, kmheap_alloc(m->heap, all_sizes[r / 128 % 7], GFP_KERNEL)));
 		if (n % 500 == 7)
-			kmheap_shrink(m->heap);
+			kmh_kunit_shrink(m->heap);
 		if (n % 32 == 5)
 			kmheap_free_rcu(xchg(slot, NULL));
 		cond_resched();

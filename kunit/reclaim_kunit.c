@@ -360,7 +360,7 @@ static void destroy_while_a_step_is_due(struct kunit *test)
 		if (i % 4 == 2)
 			mod_delayed_work(kmh_wq, &heap->scavenge.kick.work, 1);
 		if (i % 4 == 3)
-			kmheap_shrink(heap);
+			kmh_kunit_shrink(heap);
 		kmheap_destroy(heap);
 	}
 }

@@ -59,7 +59,7 @@ static void grow_and_shrink(struct kunit *test, struct kmheap *heap)
 
 	KUNIT_EXPECT_GT(test, fill(heap, &first, SZ_4M, GFP_KERNEL), 0U);
 	empty(&first);
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 }
 
 /*

@@ -234,6 +234,60 @@ static void burst(struct burst *b)
 	}
 }
 
+/* How many objects a caller that cannot sleep gets from @heap, while no worker comes. */
+static unsigned int got_at_once(struct kmheap *heap)
+{
+	unsigned int n = 0;
+	void *p, *head = NULL;
+
+	while ((p = kmheap_alloc(heap, 4096, GFP_ATOMIC))) {
+		*(void **)p = head;
+		head = p;
+		n++;
+	}
+	while ((p = head)) {
+		head = *(void **)p;
+		kmheap_free(p);
+	}
+	return n;
+}
+
+/* A heap that has been shrunk serves such callers from the first one on, as a new heap does. */
+static void shrunk_heap_is_as_a_new_one(struct kunit *test)
+{
+	static const enum kmh_backing backings[] = { KMH_BACKING_AUTO, KMH_BACKING_AREA };
+	unsigned int i, fresh, shrunk;
+	struct kmheap *heap;
+	void **p;
+
+	for (i = 0; i < ARRAY_SIZE(backings); i++) {
+		WRITE_ONCE(kmh_backing_default, backings[i]);
+		heap = heap_new(test, "reserve-shrunk", 0);
+		kmh_kunit_no_worker(heap);
+		fresh = got_at_once(heap);
+		KUNIT_EXPECT_GE(test, fresh, kmh_heap_first_bytes(heap) / 4096 - 8);
+		kmheap_shrink(heap);
+		KUNIT_EXPECT_GE(test, got_at_once(heap), fresh);
+		/* Also when it has grown, and when something of it is in use. */
+		p = load_objects(test, heap, 32768, SZ_16M / 32768);
+		kmheap_free_bulk(SZ_16M / 32768 - 1, p + 1);
+		kmheap_shrink(heap);
+		shrunk = got_at_once(heap);
+		KUNIT_EXPECT_GE_MSG(test, shrunk, fresh - 8, "of %s",
+				    i ? "areas" : "blocks");	/* other spans are begun */
+		kmheap_free(p[0]);
+		kmheap_shrink(heap);
+		KUNIT_EXPECT_EQ(test, kmheap_shrink(heap), 0UL);
+		if (heap->backing == KMH_BACKING_AUTO)
+			KUNIT_EXPECT_LE(test, arena_bytes(heap), kmh_heap_first_bytes(heap));
+		KUNIT_EXPECT_LE(test, mheap_of(heap)->low_pages,
+				kmh_arena_low_pages(kmh_mheap_first_pages(mheap_of(heap))));
+		KUNIT_EXPECT_EQ(test, mheap_of(heap)->reserve.pages, 0UL);
+		KUNIT_EXPECT_GE(test, got_at_once(heap), fresh);
+		kmheap_destroy(heap);
+	}
+}
+
 /* Bursts of about 1 MiB, after each of which the worker refills the reserve. */
 static void bursts_are_served_when_the_depth_is_found(struct kunit *test)
 {
@@ -382,7 +436,7 @@ static void nmi_without_a_lock(struct kunit *test, size_t bytes)
 	KUNIT_EXPECT_EQ(test, st.reserve_refused_nmi, before.reserve_refused_nmi + refused);
 	KUNIT_EXPECT_EQ(test, st.refused_allocs, before.refused_allocs + refused);
 	KUNIT_EXPECT_GE(test, st.reserve_served_nmi, before.reserve_served_nmi + 12);
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	kmh_kunit_balanced(test, heap, &st);
 	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
 	KUNIT_EXPECT_FALSE(test, kmh_nmi_in_use(heap));
@@ -466,6 +520,7 @@ static struct kunit_case reserve_cases[] = {
 	KUNIT_CASE(who_can_sleep_is_not_heard_then),
 	KUNIT_CASE(draw_during_a_refill_counts),
 	KUNIT_CASE(who_can_sleep_leaves_it_alone),
+	KUNIT_CASE(shrunk_heap_is_as_a_new_one),
 	KUNIT_CASE(bursts_are_served_when_the_depth_is_found),
 	KUNIT_CASE(contexts_are_told_apart),
 	KUNIT_CASE(who_can_sleep_is_not_counted),

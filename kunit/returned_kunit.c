@@ -94,19 +94,19 @@ static void shrink_returns_free_pages(struct kunit *test)
 		}
 	}
 	before = arena_bytes(heap);
-	KUNIT_EXPECT_GT(test, kmheap_shrink(heap), before / 2);
+	KUNIT_EXPECT_GT(test, kmh_kunit_shrink(heap), before / 2);
 	KUNIT_EXPECT_GT(test, returned_pages(test, heap), 100UL);
 	/* Slots of two thirds of an object's size, and spans of two slots, are not pages yet. */
 	KUNIT_EXPECT_LE(test, arena_bytes(heap), live * 2);
 	expect_books(test, heap, pages);
-	KUNIT_EXPECT_EQ(test, kmheap_shrink(heap), 0UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_shrink(heap), 0UL);
 
 	for (i = 0; i < NR_OBJS; i++)
 		nwrong += p[i] && !kmh_kunit_filled(p[i]);
 	KUNIT_EXPECT_EQ(test, nwrong, 0U);
 	for (i = 0; i < NR_OBJS; i++)
 		kmheap_free(p[i]);
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	KUNIT_EXPECT_EQ(test, arena_bytes(heap), 0UL);
 	KUNIT_EXPECT_EQ(test, narenas(heap), 0U);
 	expect_books(test, heap, pages);
@@ -152,7 +152,7 @@ static void random_operations(struct kunit *test)
 			nwrong += kmh_arena_is_returned(s->arena, page);
 		}
 		if (round % 4 == 3) {
-			kmheap_shrink(heap);
+			kmh_kunit_shrink(heap);
 		} else {
 			size_t most;
 
@@ -186,7 +186,7 @@ static void load_sparse(struct kunit *test, struct kmheap *heap, void **keep, un
 		keep[i] = p[0];
 		kmheap_free_bulk(ARRAY_SIZE(p) - 1, p + 1);
 		/* The next ones are to lie in other blocks. */
-		kmheap_shrink(heap);
+		kmh_kunit_shrink(heap);
 		kmh_kunit_fill(keep[i]);
 	}
 }
@@ -345,7 +345,7 @@ static void learned_reserve_goes(struct kunit *test, bool oom)
 	if (oom)
 		kmh_shrink_oom();
 	else
-		kmheap_shrink(heap);
+		kmh_kunit_shrink(heap);
 	KUNIT_EXPECT_EQ(test, mheap_of(heap)->pa.nfree, 0UL);
 	KUNIT_EXPECT_GT(test, mheap_of(heap)->reserve.pages, 0UL);
 	kmh_kunit_validate(test);
@@ -393,7 +393,7 @@ static unsigned int make_unseen(struct kunit *test, struct kmheap *heap, void **
 		kmheap_free(p[i]);
 		p[i] = NULL;
 	}
-	kmheap_shrink(heap);	/* all spans are partial */
+	kmh_kunit_shrink(heap);	/* all spans are partial */
 	for (i = 0; i < NR_SMALL; i++) {
 		struct kmh_arena *a = p[i] ? kmh_span_of((unsigned long)p[i])->arena : NULL;
 
@@ -423,7 +423,7 @@ static void oom_finds_empty_spans(struct kunit *test)
 	KUNIT_EXPECT_GT(test, arena_bytes(heap), (size_t)SZ_4M);
 	kmh_shrink_oom();
 	KUNIT_EXPECT_EQ(test, arena_bytes(heap), n * KMH_PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, kmheap_shrink(heap), 0UL);
+	KUNIT_EXPECT_EQ(test, kmh_kunit_shrink(heap), 0UL);
 	kmh_kunit_validate(test);
 	kmheap_free_bulk(n, keep);
 	kmheap_destroy(heap);
@@ -479,7 +479,7 @@ static void emptied_block_leaves(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, kmh_kunit_filled(keep[i]));
 		kmheap_free(keep[i]);
 	}
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	KUNIT_EXPECT_EQ(test, narenas(heap), 0U);
 	expect_books(test, heap, pages);
 	kmheap_destroy(heap);
@@ -538,7 +538,7 @@ static void whole_blocks_are_releasable_when_empty(struct kunit *test)
 /* The default heap has nothing to return while a case counts the pages of all. */
 static int returned_init(struct kunit *test)
 {
-	kmheap_shrink(NULL);
+	kmh_kunit_shrink(NULL);
 	return mheap_init(test);
 }
 

@@ -332,7 +332,7 @@ static void quarantine_is_drained_by(struct kunit *test, void (*how)(struct kmhe
 
 static void how_shrink(struct kmheap *heap)
 {
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 }
 
 static void quarantine_is_drained(struct kunit *test)

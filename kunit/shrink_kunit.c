@@ -113,7 +113,7 @@ static void levels_drain_downwards(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, st.page_heap_bytes, st.free_bytes);
 	KUNIT_EXPECT_EQ(test, st.releasable_bytes, (u64)arena_bytes(heap));
 
-	KUNIT_EXPECT_EQ(test, (u64)kmheap_shrink(heap), st.releasable_bytes);
+	KUNIT_EXPECT_EQ(test, (u64)kmh_kunit_shrink(heap), st.releasable_bytes);
 	st = stats(heap);
 	KUNIT_EXPECT_EQ(test, st.page_heap_bytes, 0ULL);
 	KUNIT_EXPECT_EQ(test, st.releasable_bytes, 0ULL);
@@ -180,7 +180,7 @@ static void count_is_what_scan_takes(struct kunit *test)
 	unsigned long npages, n, done = 0;
 
 	/* All objects are live: what is free of the last arena is no arena. */
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	KUNIT_EXPECT_EQ(test, count(heap), SHRINK_EMPTY);
 	KUNIT_EXPECT_EQ(test, scan(heap, ULONG_MAX >> PAGE_SHIFT), SHRINK_STOP);
 

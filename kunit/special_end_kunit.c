@@ -348,7 +348,7 @@ static void specials_keep_the_limit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fill_up(test, heap, p), n);
 	for (i = 0; i < n; i++)
 		kmheap_free(p[i]);
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	KUNIT_EXPECT_LE(test, atomic_long_read(&heap->metadata_bytes), before);
 	kmheap_destroy(heap);
 	kvfree(weak);

@@ -197,7 +197,7 @@ static void many_finalizers(struct kunit *test)
 		kvfree(m[i]);
 	}
 	kmh_kunit_settle(heap);		/* or the worker would grow the heap afterwards */
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	kmh_kunit_balanced(test, heap, &st);
 	KUNIT_EXPECT_EQ(test, st.arenas, 0ULL);
 	KUNIT_EXPECT_LE(test, st.metadata_bytes, before.metadata_bytes);

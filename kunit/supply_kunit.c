@@ -73,7 +73,7 @@ static void take_of_everything(struct kunit *test, gfp_t gfp)
 	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 1, 1, mh->ngrown, gfp), 0);
 	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 20 * SZ_1M / KMH_PAGE_SIZE, 1, mh->ngrown, gfp),
 			0);
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	table = kmh_backend_zalloc(SZ_64K, gfp, NUMA_NO_NODE);
 	KUNIT_EXPECT_NOT_NULL(test, table);
 	kmh_backend_free(table);
@@ -117,7 +117,7 @@ static void flags_do_not_refuse(struct kunit *test)
 			KUNIT_EXPECT_NOT_NULL_MSG(test, p[j], "%s", gfp_rows[i].name);
 		}
 		kmheap_free_bulk(ARRAY_SIZE(p), p);
-		kmheap_shrink(heap);
+		kmh_kunit_shrink(heap);
 	}
 }
 
@@ -263,7 +263,7 @@ static void arena_is_booked_until_it_is_gone(struct kunit *test)
 	kmh_kunit_no_worker(heap);
 	note_booked(&before);
 	kmh_kunit_at(test, "arena goes back", note_booked, &going);
-	KUNIT_EXPECT_GT(test, kmheap_shrink(heap), (size_t)0);
+	KUNIT_EXPECT_GT(test, kmh_kunit_shrink(heap), (size_t)0);
 	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("arena goes back"));
 	KUNIT_EXPECT_EQ(test, going.heap_bytes, before.heap_bytes);
 	KUNIT_EXPECT_EQ(test, going.total_bytes, before.total_bytes);
@@ -312,7 +312,7 @@ static void first_burst_is_served(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmh_mheap_missing_bytes(mh), 0ULL);
 	KUNIT_EXPECT_EQ(test, burst_refused(heap), 0U);
 	/* The reserve stays, whatever asks for unused pages. */
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	KUNIT_EXPECT_GE(test, mh->pa.nfree, SZ_2M / KMH_PAGE_SIZE);
 	while (kmh_reserve_decay(mh))
 		;
@@ -321,7 +321,7 @@ static void first_burst_is_served(struct kunit *test)
 	/* The reserve goes when the owner does not want it any more. */
 	KUNIT_EXPECT_EQ(test, kmheap_set_reserve(heap, 0), 0);
 	KUNIT_EXPECT_EQ(test, kept_pages(heap), 0UL);
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	KUNIT_EXPECT_EQ(test, narenas(heap), 0U);
 	kmheap_destroy(heap);
 }
@@ -421,7 +421,7 @@ static void make_partial(struct kunit *test, struct kmheap *heap, void **keep)
 		}
 		kmheap_free(f.p[i]);
 	}
-	kmheap_shrink(heap);	/* all spans are partial */
+	kmh_kunit_shrink(heap);	/* all spans are partial */
 	f.n = NR_SPANS;
 	kvfree(f.p);
 	f.p = far;
@@ -496,7 +496,7 @@ static void looked_at_arena_leaves(struct kunit *test)
 	}
 	KUNIT_EXPECT_PTR_NE(test, a, NULL);
 	kmheap_free_bulk(NR_SPANS, p);
-	kmheap_shrink(heap);
+	kmh_kunit_shrink(heap);
 	KUNIT_EXPECT_EQ(test, narenas(heap), 0U);
 	KUNIT_EXPECT_PTR_EQ(test, mh->look_arena, NULL);
 	kmh_mheap_drain_some(mh, 64);

@@ -191,7 +191,7 @@ static void too_much_gives_everything_back(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
 		KUNIT_EXPECT_EQ(test, st.refused_allocs, i + 1ULL);
 		KUNIT_EXPECT_EQ(test, st.arenas, 1ULL);
-		kmheap_shrink(heap);	/* else one class has all the pages */
+		kmh_kunit_shrink(heap);	/* else one class has all the pages */
 		kmheap_free(kmheap_alloc(heap, 8, GFP_KERNEL));
 	}
 }
@@ -205,7 +205,7 @@ static void every_step_of_prefill_fails_once(struct kunit *test)
 
 	kmh_kunit_no_worker(heap);
 	for (nth = 1; nth <= 50; nth++) {
-		kmheap_shrink(heap);
+		kmh_kunit_shrink(heap);
 		before = atomic_long_read(&kmh_failures_injected);
 		atomic_long_set(&kmh_fail_nth, nth);
 		err = kmheap_prefill(&t, heap, 5000, 400, GFP_KERNEL);

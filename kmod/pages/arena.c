@@ -374,6 +374,21 @@ size_t kmh_heap_first_bytes(const struct kmheap *heap)
 	return max(KMH_ARENA_FIRST_BYTES, PAGE_SIZE);
 }
 
+/* The pages that a heap begins with. */
+unsigned long kmh_mheap_first_pages(const struct kmh_mheap *mh)
+{
+	return kmh_heap_first_bytes(mh->heap) >> KMH_PAGE_SHIFT;
+}
+
+/*
+ * Growing ahead begins below an eighth of the last arena, which has @npages, at least four of the
+ * smallest spans; of a first arena, which has two, when it is used up.
+ */
+unsigned long kmh_arena_low_pages(unsigned long npages)
+{
+	return max(npages / 8, min(4UL, npages / 2));
+}
+
 /*
  * Arenas of all heaps that are on their way to the kernel, in the order in which they have left
  * their page heaps. A caller waits for those of a moment, not for later ones.

@@ -110,6 +110,8 @@ static inline bool kmh_arena_next_run(const struct kmh_arena *a, unsigned long *
 void kmh_arena_free_pages(struct kmh_arena *a, unsigned long page, unsigned long n);
 void kmh_arena_unbook_pages(struct kmh_arena *a, unsigned long n);
 size_t kmh_heap_first_bytes(const struct kmheap *heap);
+unsigned long kmh_mheap_first_pages(const struct kmh_mheap *mh);
+unsigned long kmh_arena_low_pages(unsigned long npages);
 void kmh_arena_destroy(struct kmh_arena *a);
 bool kmh_arena_use_pages(struct kmh_arena *a, unsigned long page, unsigned long npages);
 void kmh_arena_unmap_free(struct kmh_arena *a);

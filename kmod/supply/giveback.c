@@ -215,14 +215,16 @@ void kmh_heap_drain(struct kmheap *heap)
 
 /*
  * Is the free run that the reserve needs in this arena? If so it stays: the worker would only
- * take another arena for it.
+ * take another arena for it. A reserve that was learned does not count for who takes all.
  */
-bool kmh_arena_has_run_locked(struct kmh_arena *a)
+bool kmh_arena_has_run_locked(struct kmh_arena *a, const struct kmh_leavers *which)
 {
 	unsigned long run = kmh_reserve_run(a->mheap), page;
 	struct kmh_parange *range;
 
 	lockdep_assert_held(&a->mheap->lock);
+	if (!which->spare && !a->mheap->reserve.floor)
+		return false;
 	/* The fullest range with such a run comes first, and this one is empty. */
 	if (!run || !kmh_pa_alloc(&a->mheap->pa, run, 1, &range, &page))
 		return false;
@@ -230,35 +232,40 @@ bool kmh_arena_has_run_locked(struct kmh_arena *a)
 	return range == &a->range;
 }
 
-/* Free pages that stay: the owner's reserve, or what the worker would fetch again at once. */
-unsigned long kmh_mheap_keep(const struct kmh_mheap *mh, bool spare)
+/* Free pages of which there are so many that the worker would not fetch more at once. */
+unsigned long kmh_mheap_keep_spare(const struct kmh_mheap *mh)
 {
-	return spare ? 2 * READ_ONCE(mh->low_pages) + READ_ONCE(mh->reserve.pages) :
-		       mh->reserve.floor;
+	return 2 * READ_ONCE(mh->low_pages) + READ_ONCE(mh->reserve.pages);
 }
 
-/*
- * Is no page of the arena in use, and does the owner's reserve, if any, not need it? @spare: and
- * is so much free without it that the worker would not grow ahead?
- */
-static bool kmh_arena_may_leave_locked(struct kmh_arena *a, bool spare)
+/* Free pages that stay: the owner's reserve, and what @which leaves. */
+unsigned long kmh_mheap_keep(const struct kmh_mheap *mh, const struct kmh_leavers *which)
+{
+	if (which->spare)
+		return kmh_mheap_keep_spare(mh);
+	return which->begun ? max(mh->reserve.floor, kmh_mheap_first_pages(mh)) :
+			      mh->reserve.floor;
+}
+
+/* Is no page of the arena in use, and is so much free without it as is to stay? */
+static bool kmh_arena_may_leave_locked(struct kmh_arena *a, const struct kmh_leavers *which)
 {
 	const struct kmh_mheap *mh = a->mheap;
-	unsigned long keep = kmh_mheap_keep(mh, spare);
 
 	if (a->range.nfree != kmh_parange_held(&a->range))
 		return false;
 	if (a->dedicated)
-		return !spare;
-	return !keep || !a->range.nfree ||
-	       (mh->pa.nfree - a->range.nfree >= keep && !kmh_arena_has_run_locked(a));
+		return !which->spare;
+	return !a->range.nfree ||
+	       (mh->pa.nfree - a->range.nfree >= kmh_mheap_keep(mh, which) &&
+		!kmh_arena_has_run_locked(a, which));
 }
 
 /*
  * Take @a out of its page allocator if no page of it is in use. Not while survivors'
  * finalizers run: they may free objects once more, which must still be found as freed.
  */
-static bool kmh_arena_detach_free(struct kmh_arena *a, bool spare)
+static bool kmh_arena_detach_free(struct kmh_arena *a, const struct kmh_leavers *which)
 {
 	struct kmh_mheap *mh = a->mheap;
 	unsigned long flags;
@@ -267,7 +274,7 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, bool spare)
 	if (READ_ONCE(mh->heap->specials.ending))
 		return false;
 	kmh_wait_lock_irqsave(&mh->lock, flags);
-	empty = kmh_arena_may_leave_locked(a, spare);
+	empty = kmh_arena_may_leave_locked(a, which);
 	if (empty)
 		kmh_pa_remove(kmh_arena_pa(a), &a->range, false);
 	/*
@@ -307,7 +314,7 @@ size_t kmh_arenas_detach_locked(struct kmheap *heap, const struct kmh_leavers *w
 		if ((which->at_most && bytes > which->bytes - done) ||
 		    (which->dedicated && !a->dedicated) ||
 		    (which->mheap && a->mheap != which->mheap) ||
-		    !kmh_arena_detach_free(a, which->spare))
+		    !kmh_arena_detach_free(a, which))
 			continue;
 		kmh_scavenge_forget_locked(a);
 		list_move_tail(&a->list, gone);
@@ -426,7 +433,7 @@ size_t kmh_arenas_count_spare_locked(struct kmh_mheap *mh)
 {
 	unsigned long nfree = READ_ONCE(mh->pa.nfree);	/* in arenas that are not looked at */
 	unsigned long left = nfree;			/* free pages after the drain */
-	unsigned long keep = kmh_mheap_keep(mh, true), single, held;
+	unsigned long keep = kmh_mheap_keep_spare(mh), single, held;
 	struct kmh_arena *a;
 	unsigned int n = 0;
 	size_t bytes = 0;
@@ -540,6 +547,7 @@ void kmh_arenas_leave_stop(struct kmheap *heap)
  */
 size_t kmh_arenas_least_spare(struct kmheap *heap)
 {
+	const struct kmh_leavers spare = { .spare = true };
 	size_t bytes, least = 0;
 	struct kmh_arena *a;
 
@@ -548,10 +556,10 @@ size_t kmh_arenas_least_spare(struct kmheap *heap)
 		unsigned long flags;
 
 		kmh_wait_lock_irqsave(&a->mheap->lock, flags);
-		bytes = kmh_arena_may_leave_locked(a, true) ? kmh_arena_held_bytes(a) : 0;
+		bytes = kmh_arena_may_leave_locked(a, &spare) ? kmh_arena_held_bytes(a) : 0;
 		if (kmh_arena_gives_pages(a, a->mheap) && kmh_arena_pages_to_give(a) &&
-		    !kmh_arena_has_run_locked(a) &&
-		    a->mheap->pa.nfree >= kmh_mheap_keep(a->mheap, true) + KMH_RETURN_UNIT)
+		    !kmh_arena_has_run_locked(a, &spare) &&
+		    a->mheap->pa.nfree >= kmh_mheap_keep_spare(a->mheap) + KMH_RETURN_UNIT)
 			bytes = KMH_RETURN_UNIT << KMH_PAGE_SHIFT;
 		if (bytes && (!least || bytes < least))
 			least = bytes;

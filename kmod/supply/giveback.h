@@ -24,6 +24,7 @@ struct kmh_leavers {
 	size_t bytes;			/* so much or a little more, if there is so much */
 	bool at_most;			/* and no more than that */
 	bool spare;			/* only what growing ahead would not fetch again at once */
+	bool begun;			/* not what a new heap begins with */
 	bool dedicated;			/* only those that were made for one object */
 	bool leaving;			/* also those that reclaim has taken out */
 	const struct kmh_mheap *mheap;	/* only of this page heap, if it is not NULL */
@@ -32,8 +33,9 @@ struct kmh_leavers {
 /* Heap pages of a block that go back together: those in one page of the kernel, or one. */
 #define KMH_RETURN_UNIT		max(PAGE_SIZE >> KMH_PAGE_SHIFT, 1UL)
 
-unsigned long kmh_mheap_keep(const struct kmh_mheap *mh, bool spare);
-bool kmh_arena_has_run_locked(struct kmh_arena *a);
+unsigned long kmh_mheap_keep(const struct kmh_mheap *mh, const struct kmh_leavers *which);
+unsigned long kmh_mheap_keep_spare(const struct kmh_mheap *mh);
+bool kmh_arena_has_run_locked(struct kmh_arena *a, const struct kmh_leavers *which);
 bool kmh_arena_gives_pages(const struct kmh_arena *a, const struct kmh_mheap *mh);
 unsigned long kmh_arena_pages_to_give(const struct kmh_arena *a);
 size_t kmh_pages_return_locked(struct kmheap *heap, const struct kmh_leavers *which);

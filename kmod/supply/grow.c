@@ -82,12 +82,8 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a,
 	list_add_tail(&a->list, &mh->heap->arenas);
 	kmh_wait_lock_irqsave(&mh->lock, flags);
 	kmh_pa_add(kmh_arena_pa(a), &a->range);
-	/*
-	 * Growing ahead begins below an eighth of the last arena, at least four of the
-	 * smallest spans; of a first arena, which has two, when it is used up.
-	 */
 	if (g && !g->patch)
-		WRITE_ONCE(mh->low_pages, max(a->npages / 8, min(4UL, a->npages / 2)));
+		WRITE_ONCE(mh->low_pages, kmh_arena_low_pages(a->npages));
 	if (g) {
 		WRITE_ONCE(mh->missed_pages, 0);
 		WRITE_ONCE(mh->ngrown, mh->ngrown + 1);

@@ -85,14 +85,15 @@ static unsigned long kmh_arena_find_units(const struct kmh_arena *a, unsigned lo
  * first of them. Return: how many, one behind the other; 0 when there are none, or none to spare.
  */
 static unsigned long kmh_arena_mark_returned(struct kmh_arena *a, unsigned long *page,
-					     unsigned long most, bool spare)
+					     unsigned long most,
+					     const struct kmh_leavers *which)
 {
 	struct kmh_mheap *mh = a->mheap;
 	unsigned long keep, n = 0, flags;
 
 	kmh_wait_lock_irqsave(&mh->lock, flags);
-	keep = kmh_mheap_keep(mh, spare);
-	if (mh->pa.nfree > keep && (!keep || !kmh_arena_has_run_locked(a))) {
+	keep = kmh_mheap_keep(mh, which);
+	if (mh->pa.nfree > keep && !kmh_arena_has_run_locked(a, which)) {
 		most = min3(most, KMH_RETURN_BATCH, mh->pa.nfree - keep);
 		n = kmh_arena_find_units(a, page, most);
 	}
@@ -105,11 +106,12 @@ static unsigned long kmh_arena_mark_returned(struct kmh_arena *a, unsigned long 
 }
 
 /* Return up to @most free pages of an arena. Return: how many. */
-static unsigned long kmh_arena_return(struct kmh_arena *a, unsigned long most, bool spare)
+static unsigned long kmh_arena_return(struct kmh_arena *a, unsigned long most,
+				      const struct kmh_leavers *which)
 {
 	unsigned long page = 0, done = 0, n;
 
-	while (done < most && (n = kmh_arena_mark_returned(a, &page, most - done, spare))) {
+	while (done < most && (n = kmh_arena_mark_returned(a, &page, most - done, which))) {
 		kmh_arenamap_replace(a->first + page, n, a->heap->unused, &kmh_span_gone);
 		kmh_arenamap_replace(a->first + page, n, a->heap->freed, &kmh_span_gone);
 		kmh_arena_free_pages(a, page, n);
@@ -135,7 +137,7 @@ static bool kmh_pages_may_return(struct kmheap *heap, const struct kmh_leavers *
 		const struct kmh_mheap *mh = &node->mheap;
 
 		if ((!which->mheap || which->mheap == mh) &&
-		    READ_ONCE(mh->pa.nfree) > kmh_mheap_keep(mh, which->spare))
+		    READ_ONCE(mh->pa.nfree) > kmh_mheap_keep(mh, which))
 			return true;
 	}
 	return false;
@@ -172,7 +174,7 @@ size_t kmh_pages_return_locked(struct kmheap *heap, const struct kmh_leavers *wh
 			if (!round == !a->range.nreturned || !READ_ONCE(a->range.nfree) ||
 			    !kmh_arena_gives_pages(a, which->mheap ?: a->mheap))
 				continue;
-			n = kmh_arena_return(a, most - done, which->spare);
+			n = kmh_arena_return(a, most - done, which);
 			done += n;
 			if (n && !kmh_pages_may_return(heap, which))
 				goto out;

@@ -28,6 +28,7 @@
 
 #include "supply/shrink.h"
 #include "base/backend.h"
+#include "base/lock.h"
 #include "heap.h"
 #include "pages/arena.h"
 #include "supply/giveback.h"
@@ -42,21 +43,38 @@
 atomic_long_t kmh_shrunk_bytes;
 atomic_long_t kmh_oom_bytes;
 
+/* A page heap without a page in use has pages ahead, and a reserve, as in a new heap. */
+static void kmh_shrink_begin_anew(struct kmh_mheap *mh)
+{
+	unsigned long flags;
+
+	kmh_wait_lock_irqsave(&mh->lock, flags);
+	if (mh->pa.npages && mh->pa.npages == mh->pa.nfree) {
+		WRITE_ONCE(mh->low_pages, min(mh->low_pages,
+					      kmh_arena_low_pages(kmh_mheap_first_pages(mh))));
+		WRITE_ONCE(mh->reserve.pages, mh->reserve.floor);
+	}
+	kmh_unlock_irqrestore(&mh->lock, flags);
+}
+
 /**
  * kmheap_shrink() - give unused memory back to the kernel
  * @heap: the heap; NULL for the default heap.
  *
  * Drains CPU caches, then central lists, then gives back every arena without a page in use, and of
- * blocks every page that is free. Objects that wait for a grace period (kmheap_free_rcu()) are not
- * waited for: call kmheap_rcu_barrier() first.
+ * blocks every page that is free. What a new heap begins with stays free, for callers that cannot
+ * sleep: of blocks so many pages, of vmalloc areas one whole. Objects that wait for a grace period
+ * (kmheap_free_rcu()) are not waited for: call kmheap_rcu_barrier() first.
  *
  * Context: Process context; sleeps.
  * Return: bytes given back.
  */
 size_t kmheap_shrink(struct kmheap *heap)
 {
-	const struct kmh_leavers all = { .bytes = SIZE_MAX, .leaving = true };
+	const struct kmh_leavers all = { .bytes = SIZE_MAX, .begun = true, .leaving = true };
+	struct kmh_node *node;
 	size_t bytes;
+	int nid = -1;
 
 	might_sleep();
 	heap = kmh_heap_or_default(heap);
@@ -65,6 +83,8 @@ size_t kmheap_shrink(struct kmheap *heap)
 	kmh_heap_drain(heap);
 	bytes = kmh_arenas_give_back(heap, &all, NULL);
 	bytes += kmh_pages_return(heap, &all);
+	while ((node = kmh_next_node(heap, &nid)))
+		kmh_shrink_begin_anew(&node->mheap);
 	atomic_long_add(bytes, &heap->shrink.asked_bytes);
 	atomic_long_add(bytes, &kmh_shrunk_bytes);
 	return bytes;
