@@ -237,7 +237,8 @@ static struct kmheap *kmh_heap_new(const char *name, const struct kmheap_attr *a
 
 	if (!heap)
 		return NULL;
-	heap->flags = attr->flags | (kmh_wants_wipe() ? KMH_HEAP_UNPACKED : 0);
+	heap->flags = attr->flags | (kmh_wants_wipe() ? KMH_HEAP_UNPACKED : 0) |
+		      (READ_ONCE(kmh_small_heaps) ? KMHEAP_SMALL : 0);
 	heap->owner = attr->owner;
 	heap->limit_bytes = attr->limit_bytes ?: kmh_default_limit;
 	heap->backing = kmh_backing_choose(attr->flags);

@@ -136,7 +136,8 @@ int kmh_heaps_init(void);
 void kmh_heaps_exit(void);
 
 /* What clients may ask for. */
-#define KMH_HEAP_FLAGS	(KMHEAP_COLLECTED | KMHEAP_HWCACHE_ALIGN | KMHEAP_AREA | KMHEAP_LINEAR)
+#define KMH_HEAP_FLAGS	(KMHEAP_COLLECTED | KMHEAP_HWCACHE_ALIGN | KMHEAP_AREA | KMHEAP_LINEAR | \
+			 KMHEAP_SMALL)
 
 /*
  * An internal bit of heap->flags: data is not packed, because the kernel wants freed memory wiped.
@@ -151,7 +152,7 @@ void kmh_heaps_exit(void);
  */
 #define KMH_HEAP_PROFILED	BIT(30)
 
-extern bool kmh_small_heaps;	/* heaps made from now on begin small: mcaches.c */
+extern bool kmh_small_heaps;	/* heaps made from now on have KMHEAP_SMALL: mcaches.c */
 
 /* The mcache of a CPU; NULL while the heap is small. Context: any. */
 static inline struct kmh_mcache *kmh_mcache_of(const struct kmheap *heap, unsigned int cpu)

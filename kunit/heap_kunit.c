@@ -88,7 +88,7 @@ static const struct {
 	{ "kunit-flag", { .flags = KMHEAP_COLLECTED }, 0 },
 	{ "kunit-flag", { .flags = KMHEAP_AREA }, 0 },
 	{ "kunit-flag", { .flags = KMHEAP_LINEAR }, 0 },
-	{ "kunit-flag", { .flags = 16 }, -EINVAL, "flags 0x10, only those of 0xf are known" },
+	{ "kunit-flag", { .flags = 32 }, -EINVAL, "flags 0x20, only those of 0x1f are known" },
 	{ "kunit-flag", { .flags = KMHEAP_AREA | KMHEAP_LINEAR }, -EINVAL,
 	  "not KMHEAP_AREA (0x4) with KMHEAP_LINEAR (0x8)" },
 	{ "kunit-flag", { .flags = 1U << 31 | KMHEAP_HWCACHE_ALIGN }, -EINVAL, "are known" },

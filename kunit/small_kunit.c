@@ -29,6 +29,27 @@ static long pending(struct kmheap *heap)
 }
 
 /* An empty heap has few bytes, and the figures add up. */
+/* The parameter is for heaps that do not ask, and for those made from then on. */
+static void asked_for_by_the_parameter(struct kunit *test)
+{
+	struct kmheap *before = kmheap_create("kunit-before", NULL), *heap;
+	bool was = kmh_small_heaps;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, before);
+	WRITE_ONCE(kmh_small_heaps, true);
+	heap = kmheap_create("kunit-asked", NULL);
+	WRITE_ONCE(kmh_small_heaps, was);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	KUNIT_EXPECT_NULL(test, (void __force *)heap->mcaches);
+	KUNIT_EXPECT_EQ(test, kmh_heap_first_bytes(heap), max(16UL << 10, PAGE_SIZE));
+	if (!was) {
+		KUNIT_EXPECT_NOT_NULL(test, (void __force *)before->mcaches);
+		KUNIT_EXPECT_GE(test, kmh_heap_first_bytes(before), 64UL << 10);
+	}
+	kmheap_destroy(heap);
+	kmheap_destroy(before);
+}
+
 static void costs_little(struct kunit *test)
 {
 	struct kmheap *heap = small_heap(test, 0);
@@ -316,6 +337,7 @@ static void ends_later(struct kunit *test)
 }
 
 static struct kunit_case small_cases[] = {
+	KUNIT_CASE(asked_for_by_the_parameter),
 	KUNIT_CASE(costs_little),
 	KUNIT_CASE(indexes_dedicated_arenas_later),
 	KUNIT_CASE(serves),

@@ -7,12 +7,9 @@
 
 static inline struct kmheap *small_heap(struct kunit *test, unsigned int flags)
 {
-	struct kmheap_attr attr = { .flags = flags };
-	struct kmheap *heap;
+	struct kmheap_attr attr = { .flags = flags | KMHEAP_SMALL };
+	struct kmheap *heap = kmheap_create("kunit-small", &attr);
 
-	kmh_small_heaps = true;
-	heap = kmheap_create("kunit-small", &attr);
-	kmh_small_heaps = false;
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
 	KUNIT_ASSERT_NULL(test, (void __force *)heap->mcaches);
 	return heap;

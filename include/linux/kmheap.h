@@ -49,6 +49,7 @@ struct module;
 #define KMHEAP_HWCACHE_ALIGN	BIT(1)	/* every object starts on a cache line */
 #define KMHEAP_AREA		BIT(2)	/* of vmalloc areas alone */
 #define KMHEAP_LINEAR		BIT(3)	/* in the direct map, each object contiguous there */
+#define KMHEAP_SMALL		BIT(4)	/* costs little until it is used a lot */
 
 /* kmheap_cache_args.flags */
 #define KMHEAP_CACHE_HWCACHE_ALIGN	BIT(0)	/* no object lies in more lines than it must */

@@ -101,8 +101,8 @@ static inline int kmheap_dropin_begin(int (*init)(void))
 	struct kmheap_attr attr = {
 		.owner = THIS_MODULE, .reserve_bytes = KMHEAP_DROPIN_RESERVE,
 		.limit_bytes = KMHEAP_DROPIN_LIMIT,
-		/* kmalloc() gives the first, and vmalloc() the second. */
-		.flags = __kmheap_dropin_linear ? KMHEAP_LINEAR : KMHEAP_AREA,
+		/* kmalloc() gives memory of the first kind, vmalloc() of the second. */
+		.flags = KMHEAP_SMALL | (__kmheap_dropin_linear ? KMHEAP_LINEAR : KMHEAP_AREA),
 	};
 	struct kmheap *heap = kmheap_create(KBUILD_MODNAME, &attr);
 	int err;

@@ -177,7 +177,7 @@ int kmh_mcentrals_init(struct kmh_node *node, gfp_t gfp)
 
 	for (nr = 0; nr < KMH_NR_GROUPS; nr++)
 		node->group[nr] = kmh_no_mcentrals;
-	if (!kmh_small_heaps || kmh_heap_collected(node->mheap.heap))
+	if (!(node->mheap.heap->flags & KMHEAP_SMALL) || kmh_heap_collected(node->mheap.heap))
 		return kmh_mcentrals_make(node, gfp);
 	while (node->nspare < KMH_SPARE_GROUPS) {
 		node->spare[node->nspare] = kmh_group_new(node, gfp);

@@ -2,7 +2,7 @@
 /*
  * The mcaches of a heap, one for each CPU: how it gets them, and the node that each works for.
  *
- * With small_heaps a heap begins with stubs: the beginning of an mcache, with the flag always set.
+ * With KMHEAP_SMALL a heap begins with stubs: the beginning of an mcache, with the flag always set.
  * So every call takes the way of an interrupt that finds its mcache in use. When so many
  * allocations have come that mcaches are worth their bytes a worker makes them.
  */
@@ -182,7 +182,7 @@ int kmh_mcache_init(struct kmheap *heap)
 	kmh_heap_account_metadata(heap, sizeof(struct kmh_mcache_stub) * num_possible_cpus());
 	for_each_possible_cpu(cpu)
 		kmh_stub_init_cpu(heap, cpu);
-	return kmh_small_heaps ? 0 : kmh_mcaches_make(heap, GFP_KERNEL);
+	return heap->flags & KMHEAP_SMALL ? 0 : kmh_mcaches_make(heap, GFP_KERNEL);
 }
 
 void kmh_mcache_destroy(struct kmheap *heap)

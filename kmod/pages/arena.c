@@ -368,7 +368,7 @@ struct kmh_arena *kmh_arena_create_user(struct kmh_mheap *mh, size_t bytes, gfp_
 /* The size of the first arena of a heap. */
 size_t kmh_heap_first_bytes(const struct kmheap *heap)
 {
-	if (!kmh_small_heaps)
+	if (!(heap->flags & KMHEAP_SMALL))
 		return heap->backing == KMH_BACKING_LINEAR ? KMH_BLOCK_MIN_BYTES :
 							     KMH_ARENA_MIN_BYTES;
 	return max(KMH_ARENA_FIRST_BYTES, PAGE_SIZE);

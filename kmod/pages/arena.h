@@ -16,7 +16,7 @@ struct kmheap;
 struct page;
 
 /*
- * With small_heaps the first arena of a heap, so that a heap of a few objects costs little, and the
+ * With KMHEAP_SMALL the first arena of a heap, so that a heap of a few objects costs little, and the
  * least that the second one has, because of spans of 64 KiB.
  */
 #define KMH_ARENA_FIRST_BYTES	(16UL << 10)
