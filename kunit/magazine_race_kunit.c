@@ -222,11 +222,14 @@ static void duel_report(const struct kmh_report *r)
 		atomic_inc(&duel_now->nlate);
 }
 
-/* Both threads have looked before one of them stores, if they get here at about the same time. */
+/*
+ * Both threads have looked before one of them stores, if they get here at about the same time. Until
+ * they have met once they wait for longer: a busy host may hardly run both at the same time.
+ */
 static void duel_point(const char *place)
 {
 	struct duel *d = duel_now;
-	unsigned int spins = 300;
+	unsigned int spins = atomic_read(&d->nlate) ? 300 : 20000;
 
 	if (!READ_ONCE(d->meets) || !in_task() ||
 	    (current != d->task[0] && current != d->task[1]) ||
