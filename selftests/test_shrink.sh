@@ -15,6 +15,9 @@ plan 35
 load kmheap scavenge_rate=0 idle_drain_ms=0
 load heap_client
 tell heap_client create held
+# Another one that has something to give.
+tell heap_client create other && tell heap_client alloc other 3000 2000 &&
+	tell heap_client free other 100000
 
 # on CPU COMMAND...: give heap_client a command on CPU, where its writer runs.
 on() {
