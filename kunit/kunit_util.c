@@ -197,6 +197,16 @@ static void kmh_kunit_disarm(void)
 	WRITE_ONCE(kmh_kunit_npoints, 0);
 }
 
+size_t kmh_kunit_shrink(struct kmheap *heap)
+{
+	const struct kmh_leavers all = { .bytes = SIZE_MAX };
+	size_t bytes = kmheap_shrink(heap);
+
+	heap = kmh_heap_or_default(heap);
+	bytes += kmh_kunit_give_back(heap);
+	return bytes + kmh_pages_return(heap, &all);
+}
+
 static void kmh_kunit_read_books(struct kunit *test, struct kmh_kunit_books *b)
 {
 	struct kmheap_stats sum;

@@ -74,15 +74,7 @@ static inline size_t kmh_kunit_give_back(struct kmheap *heap)
 }
 
 /* Everything goes that no object needs, also what kmheap_shrink() leaves. Returns the bytes. */
-static inline size_t kmh_kunit_shrink(struct kmheap *heap)
-{
-	const struct kmh_leavers all = { .bytes = SIZE_MAX };
-	size_t bytes = kmheap_shrink(heap);
-
-	heap = kmh_heap_or_default(heap);
-	bytes += kmh_kunit_give_back(heap);
-	return bytes + kmh_pages_return(heap, &all);
-}
+size_t kmh_kunit_shrink(struct kmheap *heap);
 
 /* What the heap's shrinker counts on node @nid. */
 static inline unsigned long kmh_kunit_shrink_count(struct kmheap *heap, int nid)

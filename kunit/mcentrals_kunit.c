@@ -46,6 +46,47 @@ static void few_at_first(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
+/* A class for whose spans there are no pages takes none of what is spare. */
+static void spare_for_those_with_pages(struct kunit *test)
+{
+	struct kmheap *heap = small_heap(test, 0);
+	struct kmh_node *node = kmh_heap_near_node(heap);
+	void *p;
+
+	kmh_kunit_no_worker(heap);
+	KUNIT_EXPECT_NULL(test, kmheap_alloc(heap, 16384, GFP_ATOMIC | __GFP_NOWARN));
+	KUNIT_EXPECT_NULL(test, kmheap_alloc(heap, 32768, GFP_ATOMIC | __GFP_NOWARN));
+	KUNIT_EXPECT_EQ(test, node->nspare, (unsigned int)KMH_SPARE_GROUPS);
+	p = alloc_atomic(heap, class_of_group(test, 1));
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	kmheap_free(p);
+	kmheap_destroy(heap);
+}
+
+/* The first arena is the first also where memory is short: those after it bring all mcentrals. */
+static void begins_where_memory_is_short(struct kunit *test)
+{
+	struct kmheap *heap;
+	struct kmh_node *node;
+	unsigned int nr;
+	void *p[6];
+
+	WRITE_ONCE(kmh_backend_short, true);
+	heap = small_heap(test, 0);
+	node = kmh_heap_near_node(heap);
+	kmh_kunit_no_worker(heap);
+	KUNIT_EXPECT_GT(test, heap->next_arena_bytes, kmh_heap_first_bytes(heap));
+	for (nr = 0; nr < ARRAY_SIZE(p); nr++) {
+		p[nr] = kmheap_alloc(heap, kmh_spanclass_size[class_of_group(test, nr)],
+				     GFP_KERNEL);
+		KUNIT_EXPECT_NOT_NULL(test, p[nr]);
+	}
+	WRITE_ONCE(kmh_backend_short, false);
+	KUNIT_EXPECT_EQ(test, ngroups(node), KMH_NR_GROUPS);
+	kmheap_free_bulk(ARRAY_SIZE(p), p);
+	kmheap_destroy(heap);
+}
+
 struct at_once {
 	struct kmh_node *node;
 	unsigned int spanclass;
@@ -352,6 +393,8 @@ static void findings_name_mcentrals(struct kunit *test)
 
 static struct kunit_case mcentrals_cases[] = {
 	KUNIT_CASE(few_at_first),
+	KUNIT_CASE(spare_for_those_with_pages),
+	KUNIT_CASE(begins_where_memory_is_short),
 	KUNIT_CASE(first_use_by_two_cpus),
 	KUNIT_CASE(first_uses_in_hardirq_at_limit),
 	KUNIT_CASE(worker_makes_all),

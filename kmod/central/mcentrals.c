@@ -76,14 +76,19 @@ bool kmh_mcentrals_short(const struct kmh_node *node)
 	return !READ_ONCE(node->nspare);
 }
 
-/* Group @nr comes, if it has not and one is spare. Context: any; in NMI the lock is only tried. */
-static void kmh_group_use_spare(struct kmh_node *node, unsigned int nr)
+/*
+ * The group of @spanclass comes, if it has not and one is spare; but not for a class that finds no
+ * pages now. Context: any; in NMI the lock is only tried.
+ */
+static void kmh_group_use_spare(struct kmh_node *node, unsigned int spanclass)
 {
+	unsigned int npages = kmh_classes[kmh_spanclass_class(spanclass)].npages;
+	unsigned int nr = spanclass / KMH_GROUP_CLASSES;
 	unsigned long flags;
 
 	if (!kmh_lock_irqsave(&node->mheap.lock, flags))
 		return;
-	if (!kmh_group_exists(node, nr) && node->nspare) {
+	if (!kmh_group_exists(node, nr) && node->nspare && node->mheap.pa.nfree >= npages) {
 		WRITE_ONCE(node->nspare, node->nspare - 1);
 		kmh_test_point("a class gets its mcentral");
 		kmh_group_come_locked(node, nr, node->spare[node->nspare]);
@@ -102,7 +107,7 @@ struct kmh_mcentral *kmh_mcentral_get(struct kmh_node *node, unsigned int spancl
 
 	if (likely(kmh_mcentral_exists(c)))
 		return c;
-	kmh_group_use_spare(node, spanclass / KMH_GROUP_CLASSES);
+	kmh_group_use_spare(node, spanclass);
 	if (kmh_mcentrals_short(node))
 		kmh_mheap_kick(&node->mheap, atomic);
 	c = kmh_mcentral_of(node, spanclass);
@@ -219,6 +224,7 @@ unsigned int kmh_mcentrals_validate(struct kmh_node *node, kmh_finding_fn findin
 	bool grown = kmh_mcache_of(node->mheap.heap, raw_smp_processor_id());
 	unsigned int i, n = 0;
 
+	smp_rmb();	/* the mcaches, the groups: pairs with the release in kmh_mcaches_make() */
 	for (i = KMH_SPANCLASS_TINY; i < KMH_NR_SPANCLASSES; i++) {
 		struct kmh_mcentral *c = kmh_mcentral_of(node, i);
 

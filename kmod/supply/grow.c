@@ -121,6 +121,13 @@ static struct kmh_arena *kmh_mheap_take_arena(struct kmh_mheap *mh, unsigned lon
 	return kmh_mheap_new_arena(mh, *g, gfp);
 }
 
+/* Has a small heap not had its first arena yet, which brings no mcentrals? */
+static bool kmh_heap_begins(const struct kmheap *heap)
+{
+	return heap->flags & KMHEAP_SMALL &&
+	       READ_ONCE(heap->next_arena_bytes) <= kmh_heap_first_bytes(heap);
+}
+
 /* Take an arena that holds such a run, whatever is free. Context: process context; sleeps. */
 int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
 			 gfp_t gfp)
@@ -134,7 +141,8 @@ int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned lo
 	if (IS_ERR(a))
 		return PTR_ERR(a);
 	a->dedicated = g.dedicated;
-	if (!g.patch)
+	/* The first one counts also where memory was too short for more. */
+	if (!g.patch || kmh_heap_begins(mh->heap))
 		WRITE_ONCE(mh->heap->next_arena_bytes,
 			   clamp(2 * rounddown_pow_of_two(a->bytes), KMH_ARENA_SECOND_BYTES,
 				 kmh_arena_bytes));
@@ -274,8 +282,8 @@ static int kmh_mheap_make_mcentrals(struct kmh_mheap *mh, gfp_t gfp)
 {
 	struct kmh_node *node = container_of(mh, struct kmh_node, mheap);
 
-	if (READ_ONCE(mh->heap->next_arena_bytes) <= KMH_ARENA_FIRST_BYTES)
-		return 0;	/* is being made */
+	if (kmh_heap_begins(mh->heap))
+		return 0;
 	return kmh_mcentrals_make(node, gfp);
 }
 
@@ -458,8 +466,9 @@ static void kmh_mheap_work(struct work_struct *work)
 		return;
 	kmh_mheap_drain_pending(mh);
 	err = kmh_mspan_pools_suffice(gfp);
-	if (!err && kmh_mcentrals_short(node))
-		err = kmh_mcentrals_make(node, gfp);
+	/* Limits have counted these since the heap began. */
+	if (kmh_mcentrals_short(node) && kmh_mcentrals_make(node, gfp))
+		err = -ENOMEM;
 	if (!spare)
 		kmh_magazines_refill(gfp);
 	if (spare && wanted && si_mem_available() < KMH_SPARE_PAGES)
