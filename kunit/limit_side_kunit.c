@@ -165,26 +165,25 @@ static void caches_keep_the_limit(struct kunit *test)
 {
 	const struct kmheap_cache_args args = { .name = "kunit", .size = 64 };
 	struct kmheap *heap = heap_of(test, "kunit-caches", 0, SZ_2M);
-	size_t before = kmh_heap_footprint(heap), room;
+	void *p = kmheap_alloc(heap, 64, GFP_KERNEL);	/* so that an arena stays */
+	size_t before = kmh_heap_footprint(heap);
 	struct kmheap_cache *cache;
-	bool booked;
 
+	KUNIT_ASSERT_NOT_NULL(test, p);
 	cache = kmheap_cache_create(heap, &args);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(cache));
 	KUNIT_EXPECT_GT(test, kmh_heap_footprint(heap), before);
 	kmheap_cache_destroy(cache);
 	KUNIT_EXPECT_EQ(test, kmh_heap_footprint(heap), before);
-	/* All that the arenas leave, but for less than a descriptor. */
-	room = kmh_heap_room(heap) - atomic_long_read(&heap->arena_bytes);
-	room += room / 4;
-	booked = kmh_heap_try_book_side(heap, room);
-	KUNIT_ASSERT_TRUE(test, booked);
-	KUNIT_EXPECT_EQ(test, PTR_ERR(kmheap_cache_create(heap, &args)), -ENOMEM);
-	kmh_heap_unbook_side(heap, room);
+	/* Other metadata has all of the limit. */
+	kmh_heap_move_side(heap, SZ_2M);
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(kmheap_cache_create(heap, &args)), -ENOMEM);
+	kmh_heap_move_side(heap, -(long)SZ_2M);
 	cache = kmheap_cache_create(heap, &args);
 	KUNIT_EXPECT_FALSE(test, IS_ERR(cache));
 	if (!IS_ERR(cache))
 		kmheap_cache_destroy(cache);
+	kmheap_free(p);
 	kmheap_destroy(heap);
 }
 

@@ -40,8 +40,8 @@ has_mount() {
 check "both heaps have objects" has_mount
 check "no inode is the kernel's" fails grep '^minix_inode_cache ' /proc/slabinfo
 has_inodes() {
-	is inodes "$(awk '$1 == "dropin_minix" && $2 == "minix_inode_cache" { print $4 }' \
-		"$KMHEAP_DEBUGFS/caches")" -ge 10
+	is inodes "$(awk '$NF == "minix_inode_cache" { print $4 }' \
+		"$KMHEAP_DEBUGFS/heaps/dropin_minix/caches")" -ge 10
 }
 check "but the heap's" has_inodes
 reads_back() {

@@ -22,7 +22,6 @@ struct ways_out {
 	struct kmheap *collected;
 	void *root;		/* an object of the collected heap, which stays */
 	struct kmheap_cache *cache;	/* the object's, if it is of one */
-	bool kernel_wipes;	/* the kernel was booted with init_on_free=1 */
 	/*
 	 * Gets the name of each way, the object that left by it, and how many of its bytes
 	 * are not 0.
@@ -35,7 +34,6 @@ struct way_out {
 	const char *name;
 	void (*leave)(struct ways_out *w, void *p, size_t bytes);
 	bool collected;		/* only for the collected heap */
-	bool user;		/* of objects that user space may map: the kernel wipes them */
 	bool cached;		/* of objects of a cache, */
 	unsigned int flags;	/* with these flags */
 };
@@ -227,8 +225,6 @@ static const struct way_out ways_out[] = {
 	{ "finalizer_rcu", leave_finalized_rcu },
 	{ "weak", leave_weak },
 	{ "weak_rcu", leave_weak_rcu },
-	{ "user_free", leave_free, .user = true },
-	{ "user_free_rcu", leave_rcu, .user = true },
 	{ "cache_free", leave_cached, .cached = true },
 	{ "cache_free_bulk", leave_cached_bulk, .cached = true },
 	{ "cache_free_rcu", leave_cached_rcu, .cached = true },
@@ -268,11 +264,8 @@ static size_t ways_out_left(const u8 *p, size_t bytes)
 }
 
 /* Can the object come in that way? A cache has small ones, which are not data. */
-static bool way_out_fits(const struct ways_out *w, const struct way_out *way, size_t bytes,
-			 bool data)
+static bool way_out_fits(const struct way_out *way, size_t bytes, bool data)
 {
-	if (way->user && !w->kernel_wipes)
-		return false;
 	return !way->cached || (!data && bytes <= KMHEAP_MAX_SMALL / 2);
 }
 
@@ -286,8 +279,6 @@ static void *way_out_come(struct ways_out *w, const struct way_out *way, size_t 
 		w->cache = kmheap_cache_create(heap, &args);
 		return IS_ERR(w->cache) ? NULL : kmheap_cache_alloc(w->cache, GFP_KERNEL);
 	}
-	if (way->user)
-		return kmheap_alloc_user(heap, bytes, GFP_KERNEL);
 	return data ? kmheap_alloc_data(heap, bytes, GFP_KERNEL) :
 		      kmheap_alloc(heap, bytes, GFP_KERNEL);
 }
@@ -329,7 +320,7 @@ static void ways_out_walk(struct ways_out *w)
 
 	for (i = 0; i < ARRAY_SIZE(ways_out); i++)
 		for (j = 0; j < ARRAY_SIZE(ways_out_objects); j++)
-			if (way_out_fits(w, &ways_out[i], ways_out_objects[j].bytes,
+			if (way_out_fits(&ways_out[i], ways_out_objects[j].bytes,
 					 ways_out_objects[j].data))
 				way_out_walk(w, &ways_out[i], ways_out_objects[j].bytes,
 					     ways_out_objects[j].data);
@@ -337,13 +328,13 @@ static void ways_out_walk(struct ways_out *w)
 }
 
 /* How many objects ways_out_walk() tells of. */
-static size_t ways_out_nleft(const struct ways_out *w)
+static size_t ways_out_nleft(void)
 {
 	size_t i, j, n = 1;
 
 	for (i = 0; i < ARRAY_SIZE(ways_out); i++)
 		for (j = 0; j < ARRAY_SIZE(ways_out_objects); j++)
-			n += way_out_fits(w, &ways_out[i], ways_out_objects[j].bytes,
+			n += way_out_fits(&ways_out[i], ways_out_objects[j].bytes,
 					  ways_out_objects[j].data);
 	return n;
 }

@@ -23,12 +23,12 @@ static void say_left(void *ctx, const char *way, size_t bytes, bool data, size_t
 static int walk_cmd(char *args)
 {
 	struct ways_out w = { .heap = heap, .collected = collected, .root = root,
-			      .kernel_wipes = true, .left = say_left };
+			      .left = say_left };
 
 	nobjects = 0;
 	nbad = 0;
 	ways_out_walk(&w);
-	client_say("objects %u\nbad %u\nall %zu\n", nobjects, nbad, ways_out_nleft(&w));
+	client_say("objects %u\nbad %u\nall %zu\n", nobjects, nbad, ways_out_nleft());
 	return 0;
 }
 

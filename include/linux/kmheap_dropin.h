@@ -14,8 +14,8 @@
  * KMHEAP_DROPIN_RESERVE: bytes kept for callers that cannot sleep, as in struct kmheap_attr.
  * KMHEAP_DROPIN_LIMIT: the heap's limit in bytes; 0 for none.
  * KMHEAP_DROPIN_LINEAR: if defined, objects are in the direct map, as those of kmalloc() are: what
- * goes into scatterlists, to hardware or on a list_lru may be the heap's. vmalloc() and its like are
- * the kernel's then, as is what the heap cannot have as one piece.
+ * goes into scatterlists, to hardware or on a list_lru may be the heap's. vmalloc() and its like
+ * are the kernel's then, as is what the heap cannot have as one piece.
  * KMHEAP_DROPIN_HEAP: an expression for a heap that the module has made itself. Then module_init()
  * and module_exit() are left alone.
  */

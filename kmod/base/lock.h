@@ -39,7 +39,8 @@
  * mutex, if it allocates.
  *
  * The lock of a quarantine (quarantine.c, KASAN only) is raw too; NMI only tries. Nothing is
- * taken under it, and it is taken with nothing but perhaps 1 held.
+ * taken under it but kmemleak's, and it is taken with nothing but perhaps 1 held. Under
+ * kmh_leaks_mutex (reports of heaps that have ended) none of these is taken.
  *
  * The raw locks, 5 to 7, and which callers may wait for one:
  *

@@ -176,7 +176,8 @@ static bool kmh_magazine_new(struct kmh_mcache *mc, struct kmh_mcslot *c)
 	m = READ_ONCE(kmh_magazine_pool.nfree) ? kmh_fixalloc_try_get(&kmh_magazine_pool) : NULL;
 	if (unlikely(!m)) {
 		kmh_heap_unbook_side_atomic(mc->heap, sizeof(*m));
-		kmh_magazines_ask(mc);
+		if (!READ_ONCE(kmh_magazine_pool.nfree))
+			kmh_magazines_ask(mc);
 		return false;
 	}
 	WRITE_ONCE(c->head, m->entry);

@@ -178,7 +178,7 @@ static void kmh_leaks_drop(struct kmh_leaks *leaks)
 	memset(leaks, 0, sizeof(*leaks));
 }
 
-/* Under kmh_leaks_mutex: @text, of @bytes, is the report of @heap from now on. */
+/* Under kmh_leaks_mutex: @text, of @bytes, counted, is the report of @heap from now on. */
 static void kmh_leaks_publish(const struct kmheap *heap, char *text, size_t bytes)
 {
 	struct kmh_leaks *leaks = &kmh_leaks[kmh_leaks_number++ % KMH_LEAKS_KEPT];
@@ -187,7 +187,6 @@ static void kmh_leaks_publish(const struct kmheap *heap, char *text, size_t byte
 	kmh_leaks_drop(leaks);
 	leaks->text = text;
 	leaks->bytes = bytes;
-	kmh_shared_account(bytes);
 	snprintf(name, sizeof(name), "%s.%u", heap->name, kmh_leaks_number);
 	leaks->file = debugfs_create_file(name, 0400, kmh_leaks_dir, leaks, &kmh_leaks_fops);
 	pr_warn("heap %s: all of it is in kmheap/reports/%s in debugfs\n", heap->name, name);
@@ -206,8 +205,11 @@ void kmh_leaks_keep(const struct kmheap *heap, const struct kmh_heap_walk *w,
 	m.buf = kmh_backend_zalloc(m.size, GFP_KERNEL, NUMA_NO_NODE);
 	if (m.buf) {
 		kmh_leaks_show(&m, heap, w, snap);
-		if (kmh_total_allows(m.count))
+		if (kmh_shared_try_account(m.count)) {
 			text = kmh_backend_zalloc(m.count, GFP_KERNEL, NUMA_NO_NODE);
+			if (!text)
+				kmh_shared_account(-(long)m.count);
+		}
 	}
 	if (text) {
 		memcpy(text, m.buf, m.count);

@@ -178,7 +178,7 @@ static int kmh_cache_enter(struct kmheap *heap, struct kmheap_cache *cache)
 	unsigned int i = 1;
 	int err = -ENOSPC;
 
-	if (!kmh_heap_try_book_side(heap, sizeof(*cache)))
+	if (!kmh_heap_book_side(heap, sizeof(*cache)))
 		return -ENOMEM;
 	mutex_lock(&heap->caches.mutex);
 	while (i <= KMH_CACHES && heap->caches.cache[i])

@@ -216,8 +216,8 @@ static bool kmh_quarantine_finds(const struct kmheap *heap, const struct kmh_msp
 }
 
 /*
- * Put an object of @s, in slot @slot, into quarantine; it is not sampled, and of no cache, from then
- * on. Return: false, and nothing done, when it is there already, or has been.
+ * Put an object of @s, in slot @slot, into quarantine; it is not sampled, and of no cache, from
+ * then on. Return: false, and nothing done, when it is there already, or has been.
  */
 static bool kmh_quarantine_push_locked(struct kmheap *heap, struct kmh_mspan *s,
 				       unsigned long addr, unsigned int slot)

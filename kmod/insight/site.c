@@ -53,7 +53,7 @@ int kmh_insight_table_take(void **table, size_t bytes)
 	if (READ_ONCE(*table))
 		return 0;
 	if (!kmh_shared_try_account(bytes))
-		return -ENOMEM;
+		return READ_ONCE(*table) ? 0 : -ENOMEM;	/* another one has counted, or is there */
 	fresh = kmh_backend_zalloc(bytes, GFP_KERNEL, NUMA_NO_NODE);
 	if (fresh && !cmpxchg(table, NULL, fresh))
 		return 0;

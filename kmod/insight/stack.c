@@ -157,7 +157,7 @@ int kmh_stacks_alloc(void)
 	if (READ_ONCE(kmh_walks))
 		return 0;
 	if (!kmh_shared_try_account(bytes))
-		return -ENOMEM;
+		return READ_ONCE(kmh_walks) ? 0 : -ENOMEM;
 	fresh = kmh_backend_percpu(struct kmh_walks, GFP_KERNEL);
 	if (fresh && !cmpxchg(&kmh_walks, NULL, fresh))
 		return 0;

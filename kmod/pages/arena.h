@@ -16,8 +16,8 @@ struct kmheap;
 struct page;
 
 /*
- * With KMHEAP_SMALL the first arena of a heap, so that a heap of a few objects costs little, and the
- * least that the second one has, because of spans of 64 KiB.
+ * With KMHEAP_SMALL the first arena of a heap, so that a heap of a few objects costs little, and
+ * the least that the second one has, because of spans of 64 KiB.
  */
 #define KMH_ARENA_FIRST_BYTES	(16UL << 10)
 #define KMH_ARENA_SECOND_BYTES	(64UL << 10)

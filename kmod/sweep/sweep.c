@@ -389,7 +389,7 @@ static bool kmh_sweep_moves_cpu(struct kmheap *heap)
 	int cpu = -1;
 
 	while ((mc = kmh_next_mcache(heap, &cpu)))
-		if (!smp_load_acquire(&mc->node))
+		if (!smp_load_acquire(&mc->node))	/* its node, the lists of its spans */
 			return true;
 	return false;
 }

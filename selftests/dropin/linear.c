@@ -12,6 +12,7 @@
 #include <linux/slab.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
+#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
 static unsigned int nchecks, nwrong;
@@ -26,8 +27,19 @@ static void check(bool ok, const char *what, int line)
 }
 
 #define CHECK(condition)	check(condition, #condition, __LINE__)
-#define OURS(p)			check((p) && kmheap_is_linear(p) && !is_vmalloc_addr(p), #p, __LINE__)
-#define KERNELS(p)		check((p) && !kmheap_owns(p), #p, __LINE__)
+
+static void ours(const void *p, const char *what, int line)
+{
+	check(p && kmheap_is_linear(p) && !is_vmalloc_addr(p), what, line);
+}
+
+static void kernels(const void *p, const char *what, int line)
+{
+	check(p && !kmheap_owns(p), what, line);
+}
+
+#define OURS(p)			ours(p, #p, __LINE__)
+#define KERNELS(p)		kernels(p, #p, __LINE__)
 
 struct node {
 	struct list_head lru;
@@ -67,7 +79,7 @@ static void on_a_list_lru(void)
 	CHECK(s && !list_lru_init(&lru));
 	OURS(n = kmem_cache_alloc_lru(s, &lru, GFP_KERNEL));
 	CHECK(list_empty(&n->lru));
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+#if KERNEL_VERSION(6, 8, 0) <= LINUX_VERSION_CODE
 	CHECK(list_lru_add_obj(&lru, &n->lru) && list_lru_count(&lru) == 1);
 	CHECK(list_lru_del_obj(&lru, &n->lru) && !list_lru_count(&lru));
 #else
@@ -93,7 +105,7 @@ static void the_kernels(void)
 	kfree(p);
 	OURS(p = kvzalloc(20000, GFP_KERNEL));
 	memset(p, 7, 20000);
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#if KERNEL_VERSION(6, 12, 0) <= LINUX_VERSION_CODE
 	KERNELS(q = kvrealloc(p, SZ_1M, GFP_KERNEL));
 #else
 	KERNELS(q = kvrealloc(p, 20000, SZ_1M, GFP_KERNEL));
@@ -107,11 +119,29 @@ static void the_kernels(void)
 	kfree(q);
 }
 
+/* What the kernel has given goes back to it where the copy fails, too. */
+static void from_nowhere(void)
+{
+	const void __user *nowhere = (const void __user *)16;
+	unsigned long before = global_zone_page_state(NR_FREE_PAGES);
+	unsigned int i;
+
+	for (i = 0; i < 64; i++) {
+		CHECK(PTR_ERR(vmemdup_user(nowhere, SZ_4M)) == -EFAULT);
+		/* There may be no such block. */
+		CHECK(IS_ERR(memdup_user(nowhere, SZ_2M + 1)));
+		CHECK(IS_ERR(memdup_user_nul(nowhere, SZ_2M + 1)));
+	}
+	/* 512 MiB in all. */
+	CHECK(global_zone_page_state(NR_FREE_PAGES) + (SZ_128M >> PAGE_SHIFT) > before);
+}
+
 static int __init dropin_linear_init(void)
 {
 	through_a_scatterlist();
 	on_a_list_lru();
 	the_kernels();
+	from_nowhere();
 	pr_info("%u checks, %u wrong\n", nchecks, nwrong);
 	return 0;
 }

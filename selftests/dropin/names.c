@@ -129,7 +129,7 @@ static void slab_memory(void)
 	OURS(p = kcalloc(10, 30, GFP_KERNEL));
 	CHECK(all_zero(p, 300));
 	CHECK(ksize(p) >= 300);
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#if KERNEL_VERSION(6, 12, 0) <= LINUX_VERSION_CODE
 	CHECK(kmem_cache_charge(p, GFP_KERNEL));
 #endif
 #ifdef krealloc_node
@@ -282,12 +282,12 @@ static void copies(void)
 	OURS(p = kmemdup(text, sizeof(text), GFP_KERNEL));
 	CHECK(!strcmp(p, text));
 	kfree(p);
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#if KERNEL_VERSION(6, 3, 0) <= LINUX_VERSION_CODE
 	OURS(p = kvmemdup(text, sizeof(text), GFP_KERNEL));
 	CHECK(!strcmp(p, text));
 	kvfree(p);
 #endif
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+#if KERNEL_VERSION(6, 11, 0) <= LINUX_VERSION_CODE
 	OURS(p = kmemdup_array(text, sizeof(text), 1, GFP_KERNEL));
 	CHECK(!strcmp(p, text));
 	kfree(p);

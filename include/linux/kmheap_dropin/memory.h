@@ -201,14 +201,14 @@ static __maybe_unused void *kmheap_dropin_krealloc(const void *p, size_t size, g
 /* kmheap_dropin_resize() for memory that need not be one piece. */
 static __maybe_unused void *kmheap_dropin_kvresize(const void *p, size_t size, gfp_t gfp)
 {
-	if (size > KMHEAP_DROPIN_KERNEL_KV)
+	if (size > KMHEAP_DROPIN_KERNEL_KV && size > kmheap_size(p))
 		return kmheap_dropin_move(p, kmheap_dropin_kernel_kvmalloc(size, gfp, NUMA_NO_NODE),
 					  size);
 	return kmheap_dropin_resize(p, size, gfp);
 }
 
 /* kvrealloc() has no parameter for the old size any more. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#if KERNEL_VERSION(6, 12, 0) <= LINUX_VERSION_CODE
 static __maybe_unused void *kmheap_dropin_kvrealloc(const void *p, size_t size, gfp_t gfp)
 {
 	if (unlikely(size > INT_MAX))
@@ -322,13 +322,15 @@ static __maybe_unused __printf(2, 3) char *kmheap_dropin_kasprintf(gfp_t gfp, co
 	return p;
 }
 
-/* @p, of the heap, or NULL: fill it. */
+static void kmheap_dropin_kvfree(const void *p);
+
+/* @p, of the heap or in its place of the kernel, or NULL: fill it. */
 static __maybe_unused void *kmheap_dropin_from_user(void *p, const void __user *src, size_t len)
 {
 	if (!p)
 		return ERR_PTR(-ENOMEM);
 	if (copy_from_user(p, src, len)) {
-		kmheap_free(p);
+		kmheap_dropin_kvfree(p);
 		return ERR_PTR(-EFAULT);
 	}
 	return p;
@@ -373,7 +375,7 @@ static __maybe_unused void *kmheap_dropin_memdup_user_nul(const void __user *src
 	if (!p)
 		return ERR_PTR(-ENOMEM);
 	if (copy_from_user(p, src, len)) {
-		kmheap_free(p);
+		kmheap_dropin_kvfree(p);
 		return ERR_PTR(-EFAULT);
 	}
 	p[len] = '\0';

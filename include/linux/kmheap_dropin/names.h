@@ -157,10 +157,10 @@
 #define kmemdup_noprof		kmheap_dropin_kmemdup
 #define kmemdup			kmheap_dropin_kmemdup
 /* Names that kernels have not may be the module's own. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#if KERNEL_VERSION(6, 3, 0) <= LINUX_VERSION_CODE
 #define kvmemdup		kmheap_dropin_kvmemdup
 #endif
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+#if KERNEL_VERSION(6, 11, 0) <= LINUX_VERSION_CODE
 #define kmemdup_array(src, n, size, gfp)	kmheap_dropin_kmemdup(src, size_mul(n, size), gfp)
 #endif
 #define kmemdup_nul		kmheap_dropin_kmemdup_nul
@@ -189,7 +189,7 @@
 #define ksize(p)		kmheap_dropin_ksize(p)
 
 /* These the kernel does not export everywhere, so only a module that calls them needs them. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#if KERNEL_VERSION(6, 12, 0) <= LINUX_VERSION_CODE
 /* Memory of a heap is charged to no memory cgroup. */
 #define kmem_cache_charge(p, gfp)	\
 	({ void *__kmheap_p = (p); \
