@@ -223,8 +223,8 @@ static void duel_report(const struct kmh_report *r)
 }
 
 /*
- * Both threads have looked before one of them stores, if they get here at about the same time. Until
- * they have met once they wait for longer: a busy host may hardly run both at the same time.
+ * Both threads have looked before one of them stores, if they get here at about the same time.
+ * Until they have met once they wait for longer: a busy host may hardly run both at the same time.
  */
 static void duel_point(const char *place)
 {
