@@ -322,7 +322,7 @@ static void specials_keep_the_limit(struct kunit *test)
 	struct kmheap *heap = kmheap_create("kunit-limit", &attr);
 	struct kmheap_weak **weak = kvcalloc(MOST, sizeof(*weak), GFP_KERNEL);
 	void **p = kvcalloc(MOST, sizeof(*p), GFP_KERNEL);
-	unsigned int n, armed, i;
+	unsigned int n, again, armed, i;
 	long before, refusals;
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
@@ -344,9 +344,13 @@ static void specials_keep_the_limit(struct kunit *test)
 	kmheap_rcu_barrier(heap);
 	kmh_mcache_drain_all(heap);	/* magazines are booked as well */
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.side_bytes), 0L);
-	/* An arena that goes makes room for specials, and specials that go for an arena. */
-	KUNIT_EXPECT_EQ(test, fill_up(test, heap, p), n);
-	for (i = 0; i < n; i++)
+	/*
+	 * An arena that goes makes room for specials, and specials that go for an arena; with other
+	 * arenas than before there may be room for more.
+	 */
+	again = fill_up(test, heap, p);
+	KUNIT_EXPECT_GE(test, again, n);
+	for (i = 0; i < again; i++)
 		kmheap_free(p[i]);
 	kmh_kunit_shrink(heap);
 	KUNIT_EXPECT_LE(test, atomic_long_read(&heap->metadata_bytes), before);
