@@ -29,11 +29,14 @@ void kmh_shared_account(long bytes)
 }
 
 /*
- * Count tables of the module of @bytes before they are taken, in the order of kmh_heap_book().
+ * Count tables of the module of @bytes before they are taken, in the order of kmh_heap_book(). What
+ * the limit forbids anyway is not counted for a moment either: others would be refused by it.
  * Context: any. Return: false, and nothing counted, when the module's limit forbids it.
  */
 bool kmh_shared_try_account(size_t bytes)
 {
+	if (!kmh_total_allows(bytes))
+		return false;
 	atomic_long_add_return(bytes, &kmh_shared_tables);
 	if (kmh_total_allows(0))
 		return true;

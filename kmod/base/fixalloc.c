@@ -191,6 +191,7 @@ static void chunk_add_locked(struct kmh_fixalloc *f, void *base, struct kmh_fixl
 	WRITE_ONCE(f->chunk_bytes, f->chunk_bytes + chunk_bytes(f));
 }
 
+/* Add the chunk at @base, which kmh_shared_try_account() has counted. */
 static void chunk_add(struct kmh_fixalloc *f, void *base)
 {
 	struct kmh_fixlink *last = chunk_carve(f, base);
@@ -198,6 +199,7 @@ static void chunk_add(struct kmh_fixalloc *f, void *base)
 
 	kmh_wait_lock_irqsave(&f->lock, flags);
 	chunk_add_locked(f, base, last);
+	kmh_shared_account(-(long)chunk_bytes(f));	/* it is counted by its items now */
 	kmh_unlock_irqrestore(&f->lock, flags);
 }
 
@@ -228,11 +230,11 @@ int kmh_fixalloc_refill(struct kmh_fixalloc *f, unsigned int nobjs, gfp_t gfp)
 			return -EDQUOT;
 		kmh_test_point("fixalloc: counted, not taken");
 		base = kmh_backend_pages(f->order, gfp);
-		if (base)
-			chunk_add(f, base);	/* which counts it once more */
-		kmh_shared_account(-(long)chunk_bytes(f));
-		if (!base)
+		if (!base) {
+			kmh_shared_account(-(long)chunk_bytes(f));
 			return -ENOMEM;
+		}
+		chunk_add(f, base);
 	}
 	return 0;
 }
