@@ -148,8 +148,14 @@ total() {
 	is refused_allocs "$(stat refused_allocs b)" -ge 1 && is limit_refusals "$(stat limit_refusals)" -gt "$was" &&
 		is footprint "$(stat footprint_bytes)" -le $limit || return 1
 	# Memory that heap b has freed heap a gets at once.
-	tell heap_client free b 100000 && tell heap_client alloc a 30000 100 &&
-		is footprint "$(stat footprint_bytes)" -le $limit && echo 0 >"$KMHEAP_DEBUGFS/limit_bytes" &&
+	tell heap_client free b 100000 || return 1
+	tell heap_client alloc a 30000 100 || {
+		echo "heap a got $(answer heap_client allocated) of 100, limit $limit"
+		grep -E 'footprint|free_|cached|limit|metadata|returned|leaving|arenas' "$KMHEAP_DEBUGFS/stats" \
+			"$KMHEAP_DEBUGFS/heaps/a/stats" "$KMHEAP_DEBUGFS/heaps/b/stats"
+		return 1
+	}
+	is footprint "$(stat footprint_bytes)" -le $limit && echo 0 >"$KMHEAP_DEBUGFS/limit_bytes" &&
 		tell heap_client alloc b 30000 1000
 }
 check "all heaps together keep the module's limit" total

@@ -16,6 +16,7 @@
 #include "heap.h"
 #include "pages/arena.h"
 #include "pages/held.h"
+#include "span/arenamap.h"
 #include "span/spanpool.h"
 #include "supply/giveback.h"
 #include "supply/grow_size.h"
@@ -287,6 +288,12 @@ static int kmh_mheap_make_mcentrals(struct kmh_mheap *mh, gfp_t gfp)
 	return kmh_mcentrals_make(node, gfp);
 }
 
+/*
+ * Tables of the module that may come with an arena: a leaf of the arenas map, and a chunk of
+ * descriptors from each of a few pools.
+ */
+#define KMH_ARENA_TABLES	(sizeof(struct kmh_leaf) + 4 * PAGE_SIZE)
+
 /* kmh_mheap_grow(), with @room said. At a limit everything that is empty is given back for it. */
 static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room,
 			       unsigned long seen, gfp_t gfp)
@@ -312,6 +319,8 @@ static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room
 		if (!kmh_limit_give_back(mh->heap, bytes, gfp))
 			break;
 		err = kmh_mheap_try_room(mh, room, seen, gfp);
+		/* The module's limit may have had no room for what comes with the arena. */
+		bytes += KMH_ARENA_TABLES;
 	}
 	if (err == -EDQUOT)
 		kmh_limit_refuse(mh->heap, bytes);
