@@ -150,9 +150,7 @@ total() {
 	# Memory that heap b has freed heap a gets at once.
 	tell heap_client free b 100000 || return 1
 	tell heap_client alloc a 30000 100 || {
-		echo "heap a got $(answer heap_client allocated) of 100, limit $limit"
-		grep -E 'footprint|free_|cached|limit|metadata|returned|leaving|arenas' "$KMHEAP_DEBUGFS/stats" \
-			"$KMHEAP_DEBUGFS/heaps/a/stats" "$KMHEAP_DEBUGFS/heaps/b/stats"
+		echo "heap a got $(answer heap_client allocated) of 100 objects"
 		return 1
 	}
 	is footprint "$(stat footprint_bytes)" -le $limit && echo 0 >"$KMHEAP_DEBUGFS/limit_bytes" &&

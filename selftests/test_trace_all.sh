@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # timeout: 120
+# patches: code
 # The events of every allocation and every free, against a client that counts: each way in and out,
 # on heaps from before and after they were switched on; and what is left when they are off.
 . "$(dirname "$0")/lib.sh"

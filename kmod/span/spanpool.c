@@ -240,27 +240,38 @@ static bool kmh_pool_below(unsigned int pool, unsigned int quarters)
 	       quarters * kmh_pool_goal(pool, KMH_SPAN_RESERVE);
 }
 
+/* Fill all pools as kmh_pool_goal() says for @nobjs; 0: one descriptor in each. */
+static int kmh_pools_fill(unsigned int nobjs, gfp_t gfp)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < KMH_NR_POOLS; i++) {
+		err = kmh_fixalloc_refill(&kmh_span_pool[i], nobjs ? kmh_pool_goal(i, nobjs) : 1,
+					  gfp);
+		if (err)
+			return err;
+		if (nobjs)
+			WRITE_ONCE(kmh_pool_raised[i], false);
+	}
+	return 0;
+}
+
 /*
  * Make sure that spans can be had without allocating: @nobjs of one slot word, and of the others
  * as kmh_pool_goal() says. For reclaim, which gets the last pages there are, only the descriptor
- * that the next span needs.
+ * that the next span needs; others get that first, too, so that at the module's limit no pool has
+ * all that there is room for while another one is empty.
  * Context: process context; sleeps, as @gfp must allow.
  * Return: 0, -ENOMEM or -EDQUOT (kmh_fixalloc_refill()); what could be reserved stays reserved.
  */
 int kmh_mspan_pools_refill(unsigned int nobjs, gfp_t gfp)
 {
 	bool reclaim = current->flags & PF_MEMALLOC;
-	unsigned int i;
-	int err = 0;
+	int err = kmh_pools_fill(0, gfp);
 
-	for (i = 0; i < KMH_NR_POOLS; i++) {
-		err = kmh_fixalloc_refill(&kmh_span_pool[i],
-					  reclaim ? 1 : kmh_pool_goal(i, nobjs), gfp);
-		if (err)
-			break;
-		if (!reclaim)
-			WRITE_ONCE(kmh_pool_raised[i], false);
-	}
+	if (!err && !reclaim)
+		err = kmh_pools_fill(nobjs, gfp);
 	if (err || !reclaim)
 		WRITE_ONCE(kmh_pools_at_limit, err == -EDQUOT);
 	return err;

@@ -290,9 +290,9 @@ static int kmh_mheap_make_mcentrals(struct kmh_mheap *mh, gfp_t gfp)
 
 /*
  * Tables of the module that may come with an arena: a leaf of the arenas map, and a chunk of
- * descriptors from each of a few pools.
+ * descriptors for each pool, of which there are ten.
  */
-#define KMH_ARENA_TABLES	(sizeof(struct kmh_leaf) + 4 * PAGE_SIZE)
+#define KMH_ARENA_TABLES	(sizeof(struct kmh_leaf) + 10 * PAGE_SIZE)
 
 /* kmh_mheap_grow(), with @room said. At a limit everything that is empty is given back for it. */
 static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room,
