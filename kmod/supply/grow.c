@@ -277,7 +277,7 @@ static size_t kmh_grow_need(struct kmh_mheap *mh, unsigned long npages, unsigned
 
 /*
  * Beyond the first arena of a small heap callers that cannot sleep may have spans of any class; and
- * whoever grows one may do so because his class had no mcentral.
+ * whoever grows one may do so because a class had no mcentral.
  */
 static int kmh_mheap_make_mcentrals(struct kmh_mheap *mh, gfp_t gfp)
 {
