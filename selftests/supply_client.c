@@ -139,31 +139,40 @@ static void fragment(void)
 
 /*
  * fragmented PERCENT BYTES try|kernel: with memory free only in single pages, allocate
- * PERCENT of it in objects of BYTES, or as many as there are. Ends before others see memory
- * like that.
+ * PERCENT of it in objects of BYTES, or as many as there are, first with kmalloc() and then from
+ * the heap. Ends before others see memory like that.
  */
+static void fragmented(bool ours, unsigned long percent, size_t bytes, gfp_t gfp)
+{
+	const char *who = ours ? "kmheap" : "kmalloc";
+	void *objects = NULL, *p;
+	unsigned long before, n;
+
+	fragment();
+	before = free_kib();
+	for (n = 0; n * bytes / 1024 < before * percent / 100; n++) {
+		p = chain_alloc(ours, bytes, gfp, objects);
+		if (!p)
+			break;
+		objects = p;
+	}
+	client_say("%s_free_kib %lu\n%s_taken_kib %lu\n%s_left_kib %lu\n", who, before, who,
+		   n * bytes / 1024, who, free_kib());
+	hog_release();
+	chain_free(ours, objects);
+}
+
 static int run_fragmented(char *args)
 {
-	unsigned long percent, bytes, before, n = 0;
-	void *objects = NULL, *p;
+	unsigned long percent, bytes;
 	char how[16];
 	gfp_t gfp;
 
 	if (sscanf(args, "%lu %lu %15s", &percent, &bytes, how) != 3)
 		return -EINVAL;
 	gfp = strcmp(how, "try") ? GFP_KERNEL : TRY;
-	fragment();
-	before = free_kib();
-	for (; n * bytes / 1024 < before * percent / 100; n++) {
-		p = chain_alloc(true, bytes, gfp, objects);
-		if (!p)
-			break;
-		objects = p;
-	}
-	client_say("free_kib %lu\ntaken_kib %lu\nleft_kib %lu\n", before, n * bytes / 1024,
-		   free_kib());
-	hog_release();
-	chain_free(true, objects);
+	fragmented(false, percent, bytes, gfp);
+	fragmented(true, percent, bytes, gfp);
 	kmheap_shrink(heap);
 	return 0;
 }

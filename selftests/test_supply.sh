@@ -11,9 +11,4 @@ spans=3000
 percent=100	# of the memory that is free in single pages
 plan 19
 
-# An eighth of the free memory may be left: the kernel keeps some below its watermarks, and some is
-# in use beside the objects.
-most() {
-	is left_kib "$(of_client left_kib)" -le $(($(of_client free_kib) / 8))
-}
 . "$(dirname "$0")/supply.sh"

@@ -12,7 +12,4 @@ spans=24000
 percent=4	# of the memory that is free in single pages
 plan 19
 
-most() {
-	is taken_kib "$(of_client taken_kib)" -ge $(($(of_client free_kib) * percent / 100 * 9 / 10))
-}
 . "$(dirname "$0")/supply.sh"
