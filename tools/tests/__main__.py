@@ -21,6 +21,10 @@ class Ktap(unittest.TestResult):
 
     number = 0
 
+    def startTest(self, test):
+        super().startTest(test)
+        faulthandler.dump_traceback_later(PATIENCE, exit=True)
+
     def line(self, test, reason=None):
         self.number += 1
         name = test.id().removeprefix("test_").replace(".", ": ", 1)
@@ -64,15 +68,16 @@ def all_cases(suite):
 
 
 def main(patterns):
-    # Those that need more than this folder has: scripts/check-core, check-pprof, check-readers.
+    # Those that need more than this folder has: scripts/check-core, check-pprof, check-readers,
+    # check-browser.
     which = ("dumped.py" if "KMHEAP_DUMP" in os.environ else
              "pprofed.py" if "KMHEAP_PPROF" in os.environ else
-             "npmread.py" if "KMHEAP_READERS" in os.environ else "test*.py")
+             "npmread.py" if "KMHEAP_READERS" in os.environ else
+             "browsed.py" if "KMHEAP_BROWSER" in os.environ else "test*.py")
     suite = unittest.defaultTestLoader.discover(here, which)
     cases = [case for case in all_cases(suite)
              if not patterns or any(pattern in case.id() for pattern in patterns)]
     print("KTAP version 1\n1..%d" % len(cases), flush=True)
-    faulthandler.dump_traceback_later(PATIENCE, exit=True)
     result = Ktap()
     unittest.TestSuite(cases).run(result)
     return 0 if result.wasSuccessful() and cases else 1
