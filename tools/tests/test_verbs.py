@@ -14,7 +14,7 @@ import time
 import unittest
 
 from common import HEAPS, ODD_NAMES, RECORDED, TOOLS, TOP, Case, plain_figures
-from kmheap_insight import VERSION, main, term
+from kmheap_insight import VERSION, main, term, views
 from kmheap_insight.text import PARTS
 from kmheap_insight.verbs import top
 
@@ -168,6 +168,12 @@ class Top(Case):
             self.assertEqual(len(self.table("-s", sort)), 7)
         self.assertEqual(self.table("-s", "deferred")[2].split()[0], "demo")
 
+    def test_keys(self):
+        """A key means one thing: a column, a view, or a move."""
+        keys = list(top.SORTS.values()) + list(views.VIEWS) + list("jkq ")
+        self.assertEqual(len(set(keys)), len(keys))
+        self.assertEqual([column[0] for column in top.COLUMNS], list(top.SORTS.values())[1:])
+
     def test_rates(self):
         """Between two samples a heap allocates, one is made anew, and one begins."""
         root = self.copy()
@@ -277,6 +283,64 @@ class OnATerminal(Case):
         rest, status = terminal.end()
         self.assertEqual(status, 0)
         self.assertIn("\x1b[?25h", rest)
+
+    def test_top_shows_one_heap(self):
+        """p, c and m show the heap that is chosen, and the table again."""
+        terminal = Terminal("top", "-d", "3600", rows=24)
+        terminal.until(r"\x1b\[7mdemo[^\n]*")
+        for down, up in (("\x1b[B", "\x1b[A"), ("\x1bOB", "\x1bOA"), ("j", "k")):
+            terminal.key(down)
+            screen = terminal.until(r"\x1b\[7mstrtab[^\n]*[\s\S]*\x1b\[J")
+            self.assertNotIn("\x1b[7mdemo", screen)
+            terminal.key(up)
+            terminal.until(r"\x1b\[7mdemo[^\n]*[\s\S]*\x1b\[J")
+        terminal.key("k")       # there is none above the first one
+        terminal.until(r"\x1b\[7mdemo[^\n]*[\s\S]*\x1b\[J")
+        terminal.key("j")
+        terminal.until(r"\x1b\[7mstrtab[^\n]*[\s\S]*\x1b\[J")
+        for key, head, what in (("p", "call sites", r"64\.0|strtab_line < strtab_write"),
+                                ("c", "size classes", r" 32 +103 +20,399 +77\.4 % "),
+                                ("m", "map", r"arena 3: 1 MiB on node 0, 64 of 128 pages free")):
+            terminal.key(key)
+            screen = SEQUENCE.sub("", terminal.until(r"back to the heaps[\s\S]*\x1b\[J"))
+            self.assertIn("%s of heap strtab" % head, screen)
+            self.assertRegex(screen, what)
+            self.assertNotIn("FOOTP", screen)
+            lines = [line.strip("\r") for line in screen.split("\n")]
+            self.assertLessEqual(len(lines), 24)
+            self.assertLessEqual(max(map(len, lines)), 79)
+        terminal.key("p")       # from one view to another
+        terminal.until(r"call sites of heap strtab[\s\S]*\x1b\[J")
+        terminal.key("j")       # the next heap; it was never profiled
+        screen = terminal.until(r"call sites of heap sysgraph[\s\S]*\x1b\[J")
+        self.assertIn("never profiled", screen)
+        terminal.key("n")       # sorts nothing that is not there
+        terminal.until(r"call sites of heap sysgraph[\s\S]*\x1b\[J")
+        terminal.key("p")
+        screen = terminal.until(r"\nempty[^\n]*\x1b\[J")
+        self.assertEqual(self.order(screen), ["demo", "strtab", "sysgraph", "default", "empty"])
+        self.assertIn("\x1b[7msysgraph", screen)
+        terminal.key("q")
+        self.assertEqual(terminal.end()[1], 0)
+
+    def test_top_without_colours(self):
+        terminal = Terminal("top", "-d", "3600", NO_COLOR="1")
+        terminal.until(r"\ndemo +< [^\n]*[\s\S]*\x1b\[J")
+        terminal.key("j")
+        screen = terminal.until(r"\nstrtab +< [^\n]*[\s\S]*\x1b\[J")
+        self.assertNotIn("\x1b[7m", screen)
+        terminal.key("q")
+        self.assertEqual(terminal.end()[1], 0)
+
+    def test_top_keeps_what_is_chosen_on_the_screen(self):
+        sample = top.Sample(main.tree.Tree(RECORDED))
+        paint = term.Paint(sys.stdout)
+        rows = sample.sorted("f", False)
+        for lines in range(5, 9):
+            for row in rows:
+                text = top.table(sample, "f", False, paint, lines, row)
+                self.assertLessEqual(len(text), lines)
+                self.assertEqual([line for line in text if " < " in line][0].split()[0], row["name"])
 
     def test_top_on_few_lines(self):
         terminal = Terminal("top", "-n", "1", "-d", "0.05", rows=5)

@@ -57,8 +57,8 @@ def scale(picture, n, digits):
     return lines
 
 
-def lines(name, picture, digits, full, paint):
-    n = 1 if full else picture.pages_per_cell(MOST_CHARACTERS)
+def lines(name, picture, digits, full, paint, most=MOST_CHARACTERS):
+    n = 1 if full else picture.pages_per_cell(most)
     text = [paint("heap %s: %d arenas, %s in pages of 8 KiB" % (
         text_of(name), len(picture.arenas), term.bytes_text(8192 * picture.pages)), "bold")]
     for i, arena in enumerate(picture.arenas):

@@ -13,7 +13,7 @@ import termios
 import time
 import tty
 
-from .. import figures, term
+from .. import figures, term, views
 from ..tree import text_of
 
 HELP = "live view of all heaps"
@@ -25,17 +25,17 @@ COLUMNS = [
     ("f", "FOOTP", 6, "footprint_bytes"),
     ("l", "LIVE", 6, "live_bytes"),
     ("e", "FREE", 6, "free_bytes"),
-    ("c", "CACHE", 6, "cached_bytes"),
+    ("h", "CACHE", 6, "cached_bytes"),
     ("d", "DEFER", 6, "deferred_bytes"),
     ("w", "WASTE", 6, "waste_bytes"),
-    ("m", "META", 6, "metadata_bytes"),
+    ("t", "META", 6, "metadata_bytes"),
     ("a", "ALLOC/s", 8, "allocs_rate"),
     ("r", "FREE/s", 8, "frees_rate"),
     ("x", "MISUSE", 7, "misuses"),
 ]
 NAME = 14
-SORTS = {"name": "n", "footprint": "f", "live": "l", "free": "e", "cached": "c", "deferred": "d",
-         "waste": "w", "metadata": "m", "allocs": "a", "frees": "r", "misuse": "x"}
+SORTS = {"name": "n", "footprint": "f", "live": "l", "free": "e", "cached": "h", "deferred": "d",
+         "waste": "w", "metadata": "t", "allocs": "a", "frees": "r", "misuse": "x"}
 # A footprint that is a larger share of the limit than this is shown in yellow.
 NEAR_LIMIT = 0.9
 
@@ -50,8 +50,10 @@ def arguments(p):
                    help="sort by %s; default footprint" % ", ".join(SORTS))
     p.epilog += """
 
-keys: q ends, space reads at once; n f l e c d w m a r x sort by name and by the
-columns from the left, and the same key once more turns the order round"""
+keys: q ends, space reads at once; n f l e h d w t a r x sort by name and by the
+columns from the left, and the same key once more turns the order round; up and
+down (or k and j) choose a heap, of which p shows the call sites, c the size
+classes and m the map, until the same key comes once more"""
 
 
 def seconds(word):
@@ -72,7 +74,7 @@ class Sample:
         for heap, stats in tree.each(lambda heap: heap.stats()):
             key = (heap.name, heap.identity())
             self.counts[key] = (stats["allocs"], stats["frees"])
-            row = dict(stats, name=text_of(heap.name), misuses=figures.misuses(stats))
+            row = dict(stats, name=text_of(heap.name), misuses=figures.misuses(stats), heap=heap)
             old = before.counts.get(key) if before else None
             for i, name in enumerate(("allocs", "frees")):
                 # Figures of different moments: a difference may come out below 0.
@@ -103,8 +105,15 @@ def name_cell(name, width):
     return (name if len(name) <= width else name[:width - 1] + "~").ljust(width)
 
 
-def row_line(row, paint):
-    cells = [name_cell(row["name"], NAME)]
+def chosen_cell(name, paint):
+    """The cell of the heap that is chosen: inverse, or marked where there are no colours."""
+    if paint.on:
+        return paint(name_cell(name, NAME), "reverse")
+    return name_cell(name, NAME - 2) + " <"
+
+
+def row_line(row, paint, chosen=False):
+    cells = [chosen_cell(row["name"], paint) if chosen else name_cell(row["name"], NAME)]
     for key, _, width, figure in COLUMNS:
         value = row[figure]
         if value is None:
@@ -123,16 +132,19 @@ def row_line(row, paint):
     return "".join(cells)
 
 
-def table(sample, key, turned, paint, lines=None):
-    """The screen, at most LINES of it."""
+def table(sample, key, turned, paint, lines=None, chosen=None):
+    """The screen, at most LINES of it, with the row CHOSEN in it."""
     titles = "HEAP".ljust(NAME) + "".join(title.rjust(width) for _, title, width, _ in COLUMNS)
     rows = sample.sorted(key, turned)
     room = len(rows) if lines is None else max(1, lines - 3)
     more = len(rows) - room
     if more > 0:
         room, more = room - 1, more + 1
+    # With more heaps than lines the one that is chosen is the last that is shown, at least.
+    at = rows.index(chosen) if chosen in rows else 0
+    first = max(0, min(at - room + 1, len(rows) - room)) if room > 0 else 0
     text = [heading(sample), paint(titles, "reverse")]
-    text += [row_line(row, paint) for row in rows[:room]]
+    text += [row_line(row, paint, row is chosen) for row in rows[first:first + max(0, room)]]
     if more > 0:
         text.append("and %d more" % more)
     return text
@@ -202,8 +214,50 @@ class Screen:
         sys.stdout.flush()
 
 
+# What terminals send for the arrows, in both of their modes.
+ARROWS = {"\x1b[A": "k", "\x1bOA": "k", "\x1b[B": "j", "\x1bOB": "j"}
+
+
+class View:
+    """What is on the screen, and what keys make of it."""
+
+    def __init__(self, sort):
+        self.sort, self.turned = sort, False
+        self.chosen = None      # the name of a heap; None: the first one
+        self.shown = None       # of views.VIEWS; None: the table
+
+    def rows(self, sample):
+        return sample.sorted(self.sort, self.turned)
+
+    def row(self, sample):
+        """The row of the heap that is chosen, or of the first one if that is gone."""
+        rows = self.rows(sample)
+        found = [row for row in rows if row["name"] == self.chosen] or rows[:1]
+        return found[0] if found else None
+
+    def lines(self, sample, paint, size):
+        row = self.row(sample)
+        if self.shown and row:
+            return views.lines(self.shown, row["heap"], paint, size.columns, size.lines - 1)
+        return table(sample, self.sort, self.turned, paint, size.lines, row)
+
+    def move(self, sample, step):
+        rows = self.rows(sample)
+        if rows:
+            at = rows.index(self.row(sample)) + step
+            self.chosen = rows[max(0, min(at, len(rows) - 1))]["name"]
+
+    def press(self, sample, key):
+        if key in "jk":
+            self.move(sample, 1 if key == "j" else -1)
+        elif key in views.VIEWS:
+            self.shown = None if self.shown == key else key
+        elif key in SORTS.values() and not self.shown:
+            self.sort, self.turned = key, not self.turned if key == self.sort else False
+
+
 def live(args, tree):
-    key, turned, sample, number = SORTS[args.sort], False, None, 0
+    view, sample, number = View(SORTS[args.sort]), None, 0
     paint = term.Paint(sys.stdout)
     with Screen() as screen:
         while True:
@@ -212,16 +266,16 @@ def live(args, tree):
             end = time.monotonic() + args.d
             keys = None
             while keys is None or (keys and " " not in keys):
-                height = shutil.get_terminal_size((80, 24)).lines
-                screen.draw(table(sample, key, turned, paint, height))
+                screen.draw(view.lines(sample, paint, shutil.get_terminal_size((80, 24))))
                 if args.n and number >= args.n:
                     return 0
                 keys = screen.keys(max(0, end - time.monotonic()))
+                for arrow, key in ARROWS.items():
+                    keys = keys.replace(arrow, key)
                 for pressed in keys:
                     if pressed in "qQ":
                         return 0
-                    if pressed in SORTS.values():
-                        key, turned = pressed, not turned if pressed == key else False
+                    view.press(sample, pressed)
 
 
 def run(args, tree):
