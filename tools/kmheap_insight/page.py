@@ -5,7 +5,7 @@ import html
 from . import VERSION, figures, flame, heapmap, sites, term
 from .text import PARTS
 from .tree import NoProfile, text_of
-from .verbs import classes
+from .verbs import classes, leaks, pins
 
 # At most so many heaps have a section of their own, and a line in the table of heaps.
 DETAILED = 24
@@ -16,6 +16,8 @@ ARENAS = 1536
 # Frames of all flame graphs together, and lines of each table of sites.
 FRAMES = 1536
 SITES = 10
+# Call sites of each heap that ended with live objects.
+LEAK_SITES = 5
 MOST_BYTES = 1 << 20
 
 PART_TEXTS = {"live_bytes": "in live objects and runs of pages",
@@ -27,12 +29,12 @@ PART_TEXTS = {"live_bytes": "in live objects and runs of pages",
 
 STYLE = """
 :root{--ground:#fff;--ink:#1d1f21;--soft:#666a70;--rule:#d9dadd;--bad:#b3261e;--p0:#2b6cb0;
---p1:#c9ccd1;--p2:#0f8f8f;--p3:#c8641a;--p4:#8a5a2b;--p5:#7b3fb5;color-scheme:light dark}
+--p1:#c9ccd1;--p2:#0f8f8f;--p3:#c8641a;--p4:#b83280;--p5:#7b3fb5;color-scheme:light dark}
 @media (prefers-color-scheme:dark){:root{--ground:#15181c;--ink:#d8d8d8;--soft:#9aa0a6;
---rule:#363b41;--bad:#ff8a80;--p0:#63a4f4;--p1:#4a5058;--p2:#3fd0c9;--p3:#f2a05a;--p4:#cf9c63;
+--rule:#363b41;--bad:#ff8a80;--p0:#63a4f4;--p1:#4a5058;--p2:#3fd0c9;--p3:#f2a05a;--p4:#f472b6;
 --p5:#b98af0}}
 @media print{:root{--ground:#fff;--ink:#000;--soft:#444;--rule:#bbb;--bad:#900;--p0:#2b6cb0;
---p1:#c9ccd1;--p2:#0f8f8f;--p3:#c8641a;--p4:#8a5a2b;--p5:#7b3fb5}
+--p1:#c9ccd1;--p2:#0f8f8f;--p3:#c8641a;--p4:#b83280;--p5:#7b3fb5}
 section{break-inside:avoid-page}a{color:inherit;text-decoration:none}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 body{background:var(--ground);color:var(--ink);font:15px/1.45 sans-serif;margin:2em auto;
@@ -43,7 +45,7 @@ p.soft,td.soft,span.soft{color:var(--soft)}p.bad,td.bad,li.bad{color:var(--bad);
 a{color:inherit}table{border-collapse:collapse;font-size:.88em;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:.15em .7em;border-bottom:1px solid var(--rule);white-space:nowrap}
 th{color:var(--soft);font-weight:normal}th:first-child,td:first-child,.l{text-align:left}
-td.b{width:9em}td.wrap{white-space:normal}tr.sum td{font-weight:bold}
+th.n,td.n{text-align:right}td.b{width:9em}td.wrap{white-space:normal}tr.sum td{font-weight:bold}
 .wide{overflow-x:auto}.tiles{display:flex;flex-wrap:wrap;gap:.4em 2.4em;margin:1.2em 0}
 .tiles div{font-size:1.5em}.tiles span{display:block;font-size:.55em;color:var(--soft)}
 .bar{display:flex;height:1.1em;border-radius:3px;overflow:hidden;background:var(--rule)}
@@ -59,12 +61,12 @@ border-radius:2px;margin-right:.5em}
 
 class Heap:
     """What the report shows of a heap. Only heaps with a section have classes and a picture, and
-    those that were profiled a profile."""
+    those that were profiled a profile and what is held back."""
 
     def __init__(self, name, stats):
         self.name = text_of(name)
         self.stats = stats
-        self.classes = self.picture = self.profile = None
+        self.classes = self.picture = self.profile = self.pins = None
 
 
 def escape(text):
@@ -115,9 +117,13 @@ def tiles(pairs):
                                   for value, what in pairs), class_="tiles")
 
 
-def findings(module, heaps):
+def findings(module, heaps, reports):
     """Sentences about what should not be."""
     found = []
+    for name, report in reports if isinstance(reports, list) else []:
+        found.append("%s: heap %s ended with %s live objects of %s" % (
+            name, report.profile.heap, term.thousands(report.left_objects),
+            term.bytes_text(report.left_bytes)))
     for name in ("double_frees", "invalid_frees", "wrong_size_frees"):
         if module[name]:
             where = ", ".join(heap.name for heap in heaps if heap.stats[name]) or \
@@ -130,7 +136,7 @@ def findings(module, heaps):
             if heap.stats.get(name):
                 found.append("%s: %s %s" % (heap.name, term.thousands(heap.stats[name]), what))
     if not found:
-        return element("p", "No misuse, no refused allocation, no limit reached.", class_="soft")
+        return element("p", "No misuse, no refused allocation, no limit reached, no leak.", class_="soft")
     return element("ul", "".join(element("li", escape(text), class_="bad")
                                  for text in found[:50]))
 
@@ -162,7 +168,7 @@ def heaps_table(module, heaps):
 
 
 def classes_table(rows, below):
-    lines = [row(["size", "spans", "live", "of slots", ("", "b"), "live bytes", "free bytes",
+    lines = [row([("size", "n"), "spans", "live", "of slots", ("", "b"), "live bytes", "free bytes",
                   "deferred", "allocs", "refills"], head=True)]
     total_live = total_free = 0
     for c in rows:
@@ -170,13 +176,14 @@ def classes_table(rows, below):
         total_live += c["live_bytes"]
         total_free += c["free_bytes"]
         lines.append(row([
-            "packed" if c["class"] == 0 else term.thousands(c["size"]), term.thousands(c["spans"]),
+            ("packed" if c["class"] == 0 else term.thousands(c["size"]), "n"),
+            term.thousands(c["spans"]),
             term.thousands(c["live"]), term.percent(c["live"], c["slots"]),
             ("<div class=\"bar\"><i style=\"width:%.1f%%\"></i></div>" % (100 * share), "b"),
             term.bytes_text(c["live_bytes"]), term.bytes_text(c["free_bytes"]),
             term.thousands(c["deferred"]), term.thousands(c["allocs"]),
             term.thousands(c["refills"])]))
-    lines.append(row(["all", "", "", "", "", term.bytes_text(total_live),
+    lines.append(row([("all", "n"), "", "", "", "", term.bytes_text(total_live),
                       term.bytes_text(total_free), "", "", ""], class_="sum"))
     words = ", ".join("%s %s" % (term.thousands(value), escape(name.replace("_", " ")))
                       for name, value in below.items())
@@ -192,7 +199,7 @@ def key(picture):
 
 def map_part(heap, cells, arenas):
     picture = heap.picture
-    notes = ["Each cell is %s of 8 KiB; the paler, the fewer of its slots are live." % (
+    notes = ["Each cell is %s of 8 KiB; the fainter, the fewer of its slots are live." % (
         "a page" if picture.pages_per_cell(cells) == 1 else
         "%d pages" % picture.pages_per_cell(cells))]
     if not picture.exact:
@@ -210,14 +217,91 @@ def profile_part(profile, frames):
              element("p", escape(sites.heading(profile, "live")) + ".", class_="soft")]
     if ranked:
         first, *rest = sites.cells(profile, ranked[:SITES], "live")
-        rows = [row(first + [("site", "l")], head=True)]
-        rows += [row(cells + [(escape(sites.stack_text(stack)), "l wrap")])
+        rows = [row([(first[0], "n")] + first[1:] + [("site", "l")], head=True)]
+        rows += [row([(cells[0], "n")] + cells[1:] + [(escape(sites.stack_text(stack)), "l wrap")])
                  for cells, (stack, _) in zip(rest, ranked)]
         if len(ranked) > SITES:
             rows.append(row(["and %d more" % (len(ranked) - SITES)] + [""] * len(first)))
         parts += [table(rows), flame.svg(profile, frames)]
     parts += [element("p", escape(line), class_="bad") for line in sites.losses(profile)]
     return "\n".join(parts)
+
+
+def pins_part(profile):
+    """The sites whose objects hold back most, each call of a function by itself."""
+    rows = pins.by_stack(profile, True)
+    about = "" if profile.period == 1 else "~"
+
+    def held(row):
+        return [(about + term.bytes_text(round(row[1])), "n"), about + term.bytes_text(round(row[2])),
+                about + term.thousands(round(row[0]))]
+
+    parts = [element("h3", "Pins")]
+    if not rows:
+        return "\n".join(parts + [element("p", "Nothing is held back by few objects.",
+                                          class_="soft")])
+    parts.append(element("p", "Few objects of these call sites hold back what could go to the "
+                         "kernel (arenas) or to other sizes (spans); the two are no sum.",
+                         class_="soft"))
+    lines = [row([("arenas", "n"), "spans", "objects", ("site", "l")], head=True)]
+    lines += [row(held(line) + [(escape(sites.stack_text(stack)), "l wrap")])
+              for stack, line in rows[:SITES]]
+    if len(rows) > SITES:
+        rest = [sum(line[i] for _, line in rows[SITES:]) for i in range(3)]
+        lines.append(row(held(rest) + [("%d more" % (len(rows) - SITES), "l")]))
+    lines.append(row(held([sum(line[i] for _, line in rows) for i in range(3)]) + [("all", "l")],
+                     class_="sum"))
+    return "\n".join(parts + [table(lines)])
+
+
+def leak_part(name, report):
+    """The sites of what one heap had left."""
+    aged, about = report.by_stack(sites.frame_name(True)), "~" * (report.profile.period > 1)
+    ranked = sites.ranked(report.profile, "live", True)
+    parts = [element("h3", escape(name)),
+             element("p", escape(leaks.heading(report)) + ".", class_="soft")]
+    if ranked:
+        lines = [row([("live", "n"), "objects", "age", ("site", "l")], head=True)]
+        for stack, estimate in ranked[:LEAK_SITES]:
+            lines.append(row([(about + term.bytes_text(round(estimate.live_bytes)), "n"),
+                              about + term.thousands(round(estimate.live_objects)),
+                              term.ages(*aged[stack][:2]),
+                              (escape(sites.stack_text(stack)), "l wrap")]))
+        if len(ranked) > LEAK_SITES:
+            rest = ranked[LEAK_SITES:]
+            lines.append(row([
+                (about + term.bytes_text(round(sum(e.live_bytes for _, e in rest))), "n"),
+                about + term.thousands(round(sum(e.live_objects for _, e in rest))), "",
+                ("%d more" % len(rest), "l")]))
+        parts.append(table(lines))
+    parts += [element("p", escape(line) + ".", class_="soft") for line in leaks.unknown(report)]
+    return "\n".join(parts)
+
+
+def leaks_section(reports):
+    """What heaps had left when they were destroyed: [(name, report)], the last heap first, or why
+    that cannot be said."""
+    head = element("h2", "Leaks")
+    if isinstance(reports, str):
+        return element("section", head + element("p", escape(reports), class_="bad"), id="leaks")
+    if not reports:
+        return element("section", head + element(
+            "p", "No heap has ended with live objects.", class_="soft"), id="leaks")
+    lines = [row(["report", ("heap", "l"), ("owner", "l"), ("destroyed", "l"), "objects", "bytes",
+                  "sites"], head=True)]
+    for name, report in reports:
+        profile = report.profile
+        lines.append(row([
+            escape(name), (escape(profile.heap), "l"), (escape(profile.owner), "l"),
+            (escape(leaks.when(profile.time_ns)), "l"), term.thousands(report.left_objects),
+            term.bytes_text(report.left_bytes),
+            term.thousands(len(report.by_stack(sites.frame_name(True))))]))
+    lines.append(row(["all", "", "", "",
+                      term.thousands(sum(report.left_objects for _, report in reports)),
+                      term.bytes_text(sum(report.left_bytes for _, report in reports)), ""],
+                     class_="sum"))
+    return element("section", "\n".join([head, table(lines)] + [
+        leak_part(name, report) for name, report in reports]), id="leaks")
 
 
 def section(i, heap, cells, arenas, frames):
@@ -233,10 +317,11 @@ def section(i, heap, cells, arenas, frames):
                (term.bytes_text(stats.get("releasable_bytes", 0)), "could go back at once")]),
         element("h3", "Size classes"), classes_table(*heap.classes),
         profile_part(heap.profile, frames) if heap.profile else "",
+        pins_part(heap.pins) if heap.pins else "",
         element("h3", "Pages"), map_part(heap, cells, arenas)]), id="heap-%d" % i)
 
 
-def _page(module, heaps, about, detailed):
+def _page(module, heaps, reports, about, detailed):
     shown = [heap for heap in heaps if heap.classes is not None][:detailed]
     cells, arenas = (max(16, all_ // max(len(shown), 1)) for all_ in (CELLS, ARENAS))
     largest = min(cells, heapmap.MOST_CELLS)
@@ -246,8 +331,8 @@ def _page(module, heaps, about, detailed):
                    (term.bytes_text(module["live_bytes"]), "live"),
                    (term.thousands(module["live_objects"]), "live objects"),
                    (term.thousands(len(heaps)), "heaps")]),
-            bar(module, big=True), parts_table(module), findings(module, heaps),
-            element("h2", "Heaps"), heaps_table(module, heaps)]
+            bar(module, big=True), parts_table(module), findings(module, heaps, reports),
+            element("h2", "Heaps"), heaps_table(module, heaps), leaks_section(reports)]
     body += [section(i, heap, largest, arenas, frames) for i, heap in enumerate(shown)]
     if len(shown) < len(heaps):
         body.append(element("p", "The %d smaller heaps have no section." %
@@ -261,11 +346,12 @@ def _page(module, heaps, about, detailed):
             "</body></html>", ""])
 
 
-def page(module, heaps, about):
-    """The page. HEAPS: the largest first. With fewer sections if it would be too long."""
+def page(module, heaps, reports, about):
+    """The page. HEAPS: the largest first. REPORTS: as for leaks_section(). With fewer sections of
+    heaps if it would be too long."""
     detailed = DETAILED
     while True:
-        text = _page(module, heaps, about, detailed)
+        text = _page(module, heaps, reports, about, detailed)
         if len(text) <= MOST_BYTES or not detailed:
             return text
         detailed //= 2
@@ -282,3 +368,12 @@ def with_details(heap, read):
         return
     if profile.period:
         heap.profile = profile
+        heap.pins = _pins(read)
+
+
+def _pins(read):
+    """What is held back; None where the module is older than the file."""
+    try:
+        return read.pins()
+    except NoProfile:
+        return None

@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import sys
 import unittest
+from unittest import mock
 
-from common import HEAPS, ODD_NAMES, RECORDED, TOOLS, Case, plain_figures
-from kmheap_insight import text
+from common import FEW, HEAPS, ODD_NAMES, RECORDED, TOOLS, Case, plain_figures
+from kmheap_insight import text, tree
 
 VOID = {"meta", "br"}
 SPAN_PAGES = 1
@@ -77,7 +78,10 @@ class Recorded(Case):
             self.assertIn("Heap %s owner %s " % (heap, stats["owner"]), self.page.text)
             for name in text.PARTS + ("live_objects", "allocs"):
                 self.assertIn(" %s " % "{:,}".format(int(stats[name])), self.page.text)
-        self.assertEqual(self.page.tags.count("section"), 5)
+        self.assertEqual(self.page.tags.count("section"), 6)
+
+    def test_no_leaks(self):
+        self.assertIn(" Leaks No heap has ended with live objects. ", self.page.text)
 
     def test_classes(self):
         self.assertIn(" 32 103 20,399 77.4 % 637 KiB 187 KiB 0 32,880 118 ", self.page.text)
@@ -103,13 +107,64 @@ class Recorded(Case):
         self.assertIn("Linux 6.12.117+deb12-amd64, from a copy of the files", self.page.text)
 
     def test_nothing_is_wrong(self):
-        self.assertIn("No misuse, no refused allocation, no limit reached.", self.page.text)
+        self.assertIn("No misuse, no refused allocation, no limit reached, no leak.", self.page.text)
 
     def test_file(self):
         path = os.path.join(self.folder, "report.html")
         self.assertEqual(self.tool("report", "-o", path), "")
         with open(path, encoding="utf-8") as file:
             self.assertEqual(file.read(), self.tool("report"))
+
+
+class Left(Case):
+    """What heaps left, and what few objects hold back."""
+
+    def setUp(self):
+        super().setUp()
+        self.root = self.copy()
+        shutil.copytree(os.path.join(TOOLS, "testdata/6.12-leaks/reports"),
+                        os.path.join(self.root, "reports"))
+        shutil.copytree(os.path.join(FEW, "heaps/strtab"), os.path.join(self.root, "heaps/few"))
+
+    def said(self):
+        return Page(self.tool("report", root=self.root)).text
+
+    def test_leaks(self):
+        said = self.said()
+        self.assertIn("exact.3: heap exact ended with 155 live objects of 1.23 MiB", said)
+        self.assertIn(" sites exact.3 exact leak_client ", said)
+        self.assertIn(" all 311 2.47 MiB ", said)
+        self.assertIn(" 1.16 MiB 4 0.1 to 2.2 s leak_large+0x23 < leak_all+0xd4 < ", said)
+        self.assertIn(" 5.48 KiB 92 6 more ", said)
+        self.assertIn(" 1 objects are from before the profile. ", said)
+        # The rows of each report, with the last one, are all that is known of it.
+        self.assertEqual(4 + 22 + 12 + 8 + 16 + 92, 155 - 1)
+
+    def test_pins(self):
+        said = self.said()
+        self.assertIn(" Pins Few objects of these call sites hold back ", said)
+        self.assertIn(" 382 KiB 282 KiB 200 strtab_line+0x39d < ", said)
+        self.assertIn(" 764 KiB 588 KiB 400 all ", said)
+
+    def test_nothing_is_held_back(self):
+        path = os.path.join(self.root, "heaps/few/pins")
+        with open(path, encoding="ascii") as file:
+            head = file.read().split("site 1987 ")[0]
+        with open(path, "w", encoding="ascii") as file:
+            file.write(head)
+        self.assertIn(" Nothing is held back by few objects. ", self.said())
+
+    def test_estimates(self):
+        self.change(os.path.join(self.root, "heaps/few/pins"), "period_bytes 1", "period_bytes 2")
+        self.assertRegex(self.said(), r" ~\d+ KiB ~\d+ KiB ~4\d\d all ")
+
+    def test_no_permission(self):
+        """Who may not read the reports is told, and gets the rest."""
+        with mock.patch("kmheap_insight.tree.Tree.report",
+                        side_effect=tree.ToolError("report exact.3: no permission: it <takes>")):
+            said = self.said()
+        self.assertIn(" Leaks report exact.3: no permission: it <takes> ", said)
+        self.assertIn("Heap demo owner", said)
 
 
 class Hostile(Case):
@@ -164,7 +219,7 @@ class Hostile(Case):
         page = self.tool("report", root=root)
         self.assertLess(len(page), 1 << 20)
         said = Page(page)
-        self.assertEqual(said.tags.count("section"), 24)
+        self.assertEqual(said.tags.count("section"), 25)
         self.assertIn("and 105 smaller ones", said.text)
         self.assertIn("The 581 smaller heaps have no section.", said.text)
 
@@ -199,7 +254,7 @@ class Million(Case):
         seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         self.assertLess(len(done.stdout), 1 << 20)
         self.assertLess(seconds, 2)
-        self.assertEqual(Page(done.stdout).tags.count("section"), 6)
+        self.assertEqual(Page(done.stdout).tags.count("section"), 7)
 
 
 if __name__ == "__main__":

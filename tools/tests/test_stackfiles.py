@@ -323,7 +323,7 @@ class Report(Case):
                                   ["f%d_%s+0x1/0x2" % (k % 97 + j, "y" * 40) for j in range(22)],
                                   (1, 64, 1, 64)) for k in range(200)])
             heaps.append(heap)
-        written = page.page(Tree(RECORDED).stats(), heaps, "x")
+        written = page.page(Tree(RECORDED).stats(), heaps, [], "x")
         self.assertLess(len(written), page.MOST_BYTES)
         self.assertEqual(written.count("class=\"fl\""), 24)
 

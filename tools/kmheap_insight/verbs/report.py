@@ -4,11 +4,12 @@ import time
 
 from .. import page, term
 from ..output import replace
-from ..tree import Vanished
+from ..tree import ToolError, Vanished, text_of
 
 HELP = "one HTML file about all heaps"
 EXAMPLE = """kmheap report -o report.html
-      totals, heaps, size classes and maps, in a file of its own"""
+      totals, leaks, heaps, size classes, call sites and maps, in a file of
+      its own"""
 
 
 def arguments(p):
@@ -22,6 +23,15 @@ def about(tree):
         words.append("Linux %s" % tree.kernel())
     words.append(time.strftime("%Y-%m-%d %H:%M:%S %z") if tree.live else "from a copy of the files")
     return ", ".join(words)
+
+
+def left(tree):
+    """[(name, leaks.Report)], the last heap first, or why they cannot be read."""
+    try:
+        found = [(text_of(name), tree.report(name)) for name in tree.reports()]
+    except ToolError as error:
+        return str(error)
+    return sorted(found, key=lambda pair: -pair[1].profile.time_ns)
 
 
 def run(args, tree):
@@ -40,7 +50,7 @@ def run(args, tree):
                 continue
         heaps.append(heap)
     progress.end()
-    text = page.page(module, heaps, about(tree))
+    text = page.page(module, heaps, left(tree), about(tree))
     if args.output:
         replace(args.output, text)
     else:
