@@ -59,6 +59,7 @@ static void kmh_heap_arenas_leave(struct kmheap *heap)
 
 	list_for_each_entry(a, &heap->arenas, list) {
 		a->left = true;
+		a->who = KMH_WHO_END;
 		kmh_arena_begin_leave(a);
 	}
 }

@@ -12,11 +12,16 @@
 #include <linux/gfp.h>
 #include <linux/types.h>
 
+#include "base/gfp.h"
+
 struct kmh_mcache;
 struct kmh_mheap;
 struct kmh_mspan;
 struct kmh_node;
 struct kmheap;
+
+/* base -> front: tracers are told of an allocation that got nothing. */
+void kmh_traced_refuse(struct kmheap *heap, size_t bytes, gfp_t gfp, enum kmh_why why);
 
 /* pages -> central: a fresh span is dated before the sweep can find it. */
 void kmh_mcentral_date_span(struct kmh_mspan *s);

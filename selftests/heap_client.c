@@ -83,14 +83,14 @@ static struct held_heap *heap_new(const char *name, size_t limit, unsigned int f
 	return h;
 }
 
-static int heap_hold(struct held_heap *h, size_t bytes)
+static int heap_hold_as(struct held_heap *h, size_t bytes, gfp_t gfp)
 {
 	struct held_object *o = kzalloc(sizeof(*o), GFP_KERNEL);
 
 	if (!o)
 		return -ENOMEM;
 	o->bytes = bytes;
-	o->p = kmheap_alloc(h->heap, bytes, GFP_KERNEL);
+	o->p = kmheap_alloc(h->heap, bytes, gfp);
 	if (!o->p) {
 		kfree(o);
 		return -ENOSPC;
@@ -98,6 +98,11 @@ static int heap_hold(struct held_heap *h, size_t bytes)
 	memset(o->p, heap_pattern(o->p), bytes);
 	list_add(&o->list, &h->objects);
 	return 0;
+}
+
+static int heap_hold(struct held_heap *h, size_t bytes)
+{
+	return heap_hold_as(h, bytes, GFP_KERNEL);
 }
 
 static void heap_leave(const void *p)
@@ -177,6 +182,43 @@ static int heap_alloc_cmd(char *args)
 		err = heap_hold(h, bytes);
 	client_say("allocated %lu\n", err ? i - 1 : i);
 	return err;
+}
+
+/* NAME BYTES: of which heap, and how much */
+static struct held_heap *heap_and_bytes(char *args, unsigned long *bytes)
+{
+	struct held_heap *h = heap_find(strsep(&args, " "));
+
+	return args && !kstrtoul(args, 0, bytes) ? h : NULL;
+}
+
+/* urgent NAME BYTES: an object for a caller that cannot sleep */
+static int heap_urgent_cmd(char *args)
+{
+	unsigned long bytes;
+	struct held_heap *h = heap_and_bytes(args, &bytes);
+
+	return h ? heap_hold_as(h, bytes, GFP_ATOMIC) : -ENOENT;
+}
+
+/* move NAME BYTES: give the newest object another size */
+static int heap_move_cmd(char *args)
+{
+	unsigned long bytes;
+	struct held_heap *h = heap_and_bytes(args, &bytes);
+	struct held_object *o;
+	void *p;
+
+	if (!h || list_empty(&h->objects))
+		return -ENOENT;
+	o = list_first_entry(&h->objects, struct held_object, list);
+	p = kmheap_realloc(h->heap, o->p, bytes, GFP_KERNEL);
+	if (!p)
+		return -ENOSPC;
+	o->p = p;
+	o->bytes = bytes;
+	memset(p, heap_pattern(p), bytes);
+	return 0;
 }
 
 /* spare NAME BYTES COUNT: objects that the callback of a soft limit frees */
@@ -484,6 +526,8 @@ static const struct client_command heap_commands[] = {
 	{ "collected", heap_collected_cmd },
 	{ "destroy", heap_destroy_cmd },
 	{ "alloc", heap_alloc_cmd },
+	{ "urgent", heap_urgent_cmd },
+	{ "move", heap_move_cmd },
 	{ "free", heap_free_cmd },
 	{ "spare", heap_spare_cmd },
 	{ "soft", heap_soft_cmd },

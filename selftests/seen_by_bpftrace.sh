@@ -41,7 +41,8 @@ has() {
 listed() {
 	bpftrace -l 'tracepoint:kmheap:*' | sort >/tmp/seen
 	has tracepoint:kmheap:alloc tracepoint:kmheap:free tracepoint:kmheap:free_rcu tracepoint:kmheap:grow \
-		tracepoint:kmheap:hit tracepoint:kmheap:misuse tracepoint:kmheap:refuse tracepoint:kmheap:release
+		tracepoint:kmheap:hit tracepoint:kmheap:misuse tracepoint:kmheap:refuse tracepoint:kmheap:release \
+		tracepoint:kmheap:sweep
 }
 check "it knows the events" listed
 

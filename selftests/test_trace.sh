@@ -24,7 +24,7 @@ traced() {
 }
 # sum EVENT HEAP BACKING: events, and their bytes.
 sum() {
-	grep -E ": $1: heap=$2 bytes=[0-9]+ node=[0-9]+ backing=$3\$" $tracing/trace |
+	grep -E ": $1: heap=$2 bytes=[0-9]+ node=[0-9]+ backing=$3 who=[a-z]+\$" $tracing/trace |
 		awk '{ sub(/.* bytes=/, ""); n++; bytes += $1 } END { printf "%.0f %.0f\n", n, bytes }'
 }
 # clear_trace: forget the events so far.
@@ -33,7 +33,7 @@ clear_trace() {
 }
 
 all_there() {
-	for event in hit refuse grow release misuse; do
+	for event in hit refuse grow release sweep misuse; do
 		is "$event" "$(cat $events/$event/enable)" = 0 || return 1
 	done
 }
@@ -146,13 +146,13 @@ none() {
 check "refuse: none where there is memory" none
 refuses() {
 	! tell heap_client alloc b 3000000 1 2>/dev/null || return 1
-	traced ': refuse: heap=b bytes=3000000 gfp=GFP_KERNEL$' 1 && traced ': refuse: ' 1 &&
+	traced ': refuse: call_site=heap_hold.* heap=b bytes=3000000 gfp=GFP_KERNEL why=limit$' 1 && traced ': refuse: ' 1 &&
 		is refused_allocs "$(stat refused_allocs b)" = 1
 }
 check "refuse: what a limit forbids" refuses
 small() {
 	! tell heap_client alloc b 1024 2000 2>/dev/null || return 1
-	traced ': refuse: heap=b bytes=1024 gfp=GFP_KERNEL$' 1 && is refused_allocs "$(stat refused_allocs b)" = 2
+	traced ': refuse: call_site=heap_hold.* heap=b bytes=1024 gfp=GFP_KERNEL why=limit$' 1 && is refused_allocs "$(stat refused_allocs b)" = 2
 }
 check "refuse: an object of a class" small
 

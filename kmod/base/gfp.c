@@ -6,6 +6,7 @@
 
 #include "base/gfp.h"
 #include "heap.h"
+#include "up.h"
 
 /* May a caller with @gfp, in this context, wait for an arena? */
 bool kmh_alloc_may_grow(gfp_t gfp)
@@ -26,9 +27,10 @@ enum kmh_context kmh_context_now(void)
  * Count a refusal of @bytes bytes, and by its context that of a caller that cannot sleep. Context:
  * any.
  */
-void kmh_refused(struct kmheap *heap, size_t bytes, gfp_t gfp)
+void kmh_refused(struct kmheap *heap, size_t bytes, gfp_t gfp, enum kmh_why why)
 {
-	trace_refuse(heap->name, bytes, gfp);
+	if (trace_refuse_enabled())
+		kmh_traced_refuse(heap, bytes, gfp, why);
 	atomic_long_inc(&heap->refused);
 	if (!kmh_alloc_may_grow(gfp))
 		atomic_long_inc(&heap->reserve.refused[kmh_context_now()]);
@@ -47,7 +49,7 @@ bool kmh_gfp_ok(struct kmheap *heap, size_t bytes, gfp_t gfp)
 {
 	if (WARN_ONCE(gfp & KMH_GFP_ZONES,
 		      "kmheap: no DMA zones here: memory is of any zone; gfp %pGg\n", &gfp)) {
-		kmh_refused(heap, bytes, gfp);
+		kmh_refused(heap, bytes, gfp, KMH_WHY_REQUEST);
 		return false;
 	}
 	WARN_ONCE(gfp & __GFP_NOFAIL,

@@ -21,10 +21,17 @@ enum kmh_context {
 	KMH_NR_CONTEXTS,
 };
 
+/* Why an allocation got nothing, for who traces that. */
+enum kmh_why {
+	KMH_WHY_ROOM,			/* no memory, or a limit is in the way */
+	KMH_WHY_INJECT,			/* fail_nth wants it */
+	KMH_WHY_REQUEST,		/* nobody could serve such a request */
+};
+
 bool kmh_gfp_ok(struct kmheap *heap, size_t bytes, gfp_t gfp);
 bool kmh_alloc_may_grow(gfp_t gfp);
 enum kmh_context kmh_context_now(void);
-void kmh_refused(struct kmheap *heap, size_t bytes, gfp_t gfp);
+void kmh_refused(struct kmheap *heap, size_t bytes, gfp_t gfp, enum kmh_why why);
 void kmh_unrefused(struct kmheap *heap, gfp_t gfp);
 
 /* May the caller wait for whoever enters the file system, or does I/O? */

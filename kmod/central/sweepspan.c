@@ -9,6 +9,7 @@
  */
 #include <linux/bitops.h>
 #include <linux/mm.h>
+#include <trace/events/kmheap.h>
 
 #include "central/sweepspan.h"
 #include "heap.h"
@@ -192,6 +193,13 @@ void kmh_sweep_survivors(struct kmh_mspan *s, unsigned int word, unsigned long s
 		kmh_special_survive(s, kmh_mspan_slot_addr(s, word * KMH_WORD_SLOTS + bit), gen);
 }
 
+/* The open generation has freed @n objects. Counted while somebody traces it, and not else. */
+noinline void kmh_sweep_freed(struct kmheap *heap, unsigned long n, size_t bytes)
+{
+	atomic_long_add(n, &heap->sweep.objects);
+	atomic_long_add(bytes, &heap->sweep.bytes);
+}
+
 /* The grace period of @set is over: its slots wait no longer. */
 static void kmh_sweep_deferred(struct kmh_mspan *s, unsigned int set)
 {
@@ -229,6 +237,9 @@ static void kmh_sweep_deferred(struct kmh_mspan *s, unsigned int set)
 		/* Other objects in a packed block may be live, and then the block stays. */
 		if (unlikely(slots & ~dead) && s->state == KMH_SPAN_SMALL)
 			kmh_misuse_twice_slots(s, i, slots & ~dead & ~(waits & ~before));
+		if (trace_sweep_enabled())
+			kmh_sweep_freed(s->heap, hweight_long(dead),
+					hweight_long(dead) * s->elemsize);
 		kmh_sweep_bury(s, i, dead);
 	}
 	atomic_long_sub((unsigned long)n * s->elemsize, &s->heap->defer.pending);
@@ -258,6 +269,8 @@ static void kmh_sweep_marks(struct kmh_mspan *s, unsigned int gen)
 		return;
 	atomic_long_add(n, &s->heap->collected);
 	atomic_long_add((unsigned long)n * s->elemsize, &s->heap->collected_bytes);
+	if (trace_sweep_enabled())
+		kmh_sweep_freed(s->heap, n, (unsigned long)n * s->elemsize);
 }
 
 /*

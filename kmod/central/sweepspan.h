@@ -9,6 +9,7 @@ bool kmh_sweep_claim(struct kmh_mspan *s, unsigned int gen);
 void kmh_sweep_span(struct kmh_mspan *s, unsigned int gen, unsigned long phase);
 void kmh_sweep_survivors(struct kmh_mspan *s, unsigned int word, unsigned long slots,
 			 unsigned int gen);
+void kmh_sweep_freed(struct kmheap *heap, unsigned long n, size_t bytes);
 void kmh_sweep_if_stale(struct kmh_mspan *s);
 void kmh_sweep_uncached(struct kmh_mspan *s);
 bool kmh_mspan_may_go(struct kmh_mspan *s);

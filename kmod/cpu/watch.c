@@ -344,7 +344,7 @@ noinline bool kmh_watch_fails_slow(struct kmheap *heap, unsigned int spanclass, 
 
 	if (!kmh_watch_fail_step(&heap->profile, gfp))
 		return false;
-	kmh_refused(heap, bytes, gfp);
+	kmh_refused(heap, bytes, gfp, KMH_WHY_INJECT);
 	preempt_disable();
 	site = kmh_site_here(heap, spanclass);
 	if (site)

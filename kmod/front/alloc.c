@@ -135,7 +135,7 @@ noinline void *kmh_alloc_find(struct kmheap *heap, unsigned int spanclass, gfp_t
 	if (!p)
 		p = kmh_node_alloc_elsewhere(heap, node, spanclass, gfp);
 	if (!p) {
-		kmh_refused(heap, kmh_spanclass_size[spanclass], gfp);
+		kmh_refused(heap, kmh_spanclass_size[spanclass], gfp, KMH_WHY_ROOM);
 		return NULL;
 	}
 	if (want_init_on_alloc(gfp))
@@ -379,7 +379,7 @@ static void *kmh_alloc_node(struct kmheap *heap, size_t size, size_t align, gfp_
 	if (!p && !(gfp & __GFP_THISNODE))
 		p = kmh_alloc_find(heap, spanclass, gfp);
 	else if (!p)
-		kmh_refused(heap, size, gfp);
+		kmh_refused(heap, size, gfp, KMH_WHY_ROOM);
 	return p;
 }
 
@@ -403,7 +403,7 @@ static void *kmh_alloc_node_aligned(struct kmheap *heap, size_t size, size_t ali
 	if (p && gfp & __GFP_THISNODE &&
 	    !kmh_node_holds(p, size, kmh_heap_node(heap, nid)->mheap.nid)) {
 		kmh_free_one(p, ip);
-		kmh_refused(heap, size, gfp);
+		kmh_refused(heap, size, gfp, KMH_WHY_ROOM);
 		p = NULL;
 	}
 	return p;
@@ -536,7 +536,7 @@ void *kmheap_alloc_run_noprof(struct kmheap *heap, size_t bytes, gfp_t gfp)
 
 	heap = kmh_heap_or_default(heap);
 	if (!bytes || bytes == SIZE_MAX) {
-		kmh_refused(heap, bytes, gfp);
+		kmh_refused(heap, bytes, gfp, KMH_WHY_REQUEST);
 		return NULL;
 	}
 	p = kmh_large_alloc(heap, bytes, 1, gfp, NUMA_NO_NODE, KMH_SPAN_MANUAL, false);

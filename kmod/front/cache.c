@@ -337,7 +337,7 @@ bool kmh_cache_serves(const struct kmheap_cache *cache, gfp_t gfp)
 	if (!WARN_ONCE(cache->ctor && gfp & __GFP_ZERO,
 		       "kmheap: cache %s has a constructor: no zeroed objects\n", cache->name))
 		return true;
-	kmh_refused(cache->heap, cache->size, gfp);
+	kmh_refused(cache->heap, cache->size, gfp, KMH_WHY_REQUEST);
 	return false;
 }
 

@@ -11,6 +11,7 @@
 #include "front/hooks.h"
 #include "heap.h"
 #include "span/arenamap.h"
+#include "up.h"
 
 /* kmheap_memdup(): see <linux/kmheap.h>. */
 void *kmheap_memdup_noprof(struct kmheap *heap, const void *src, size_t len, gfp_t gfp)
@@ -53,7 +54,8 @@ static bool kmh_realloc_may_move(const struct kmheap_object *obj, size_t size, g
 
 	if (likely(!READ_ONCE(s->nspecials)) || !kmh_special_exists(s, addr))
 		return true;
-	trace_refuse(obj->heap->name, size, gfp);
+	if (trace_refuse_enabled())
+		kmh_traced_refuse(obj->heap, size, gfp, KMH_WHY_REQUEST);
 	atomic_long_inc(&obj->heap->refused);
 	return false;
 }

@@ -216,7 +216,7 @@ void *kmh_large_find(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp,
 			kmh_mcaches_want(heap);
 		s = kmh_nested() ? kmh_large_in_nmi(&r) : kmh_large_fresh(&r);
 		if (!s) {
-			kmh_refused(heap, bytes, gfp);
+			kmh_refused(heap, bytes, gfp, KMH_WHY_ROOM);
 			return NULL;
 		}
 	}
@@ -266,6 +266,7 @@ static struct kmh_mspan *kmh_large_user(struct kmheap *heap, size_t bytes, gfp_t
 /* kmheap_alloc_user(): see <linux/kmheap.h>. */
 void *kmheap_alloc_user_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 {
+	enum kmh_why why = KMH_WHY_REQUEST;
 	struct kmh_mspan *s = NULL;
 
 	heap = kmh_heap_or_default(heap);
@@ -277,10 +278,12 @@ void *kmheap_alloc_user_noprof(struct kmheap *heap, size_t size, gfp_t gfp)
 	if (kmh_watch_fails(heap, KMH_SPANCLASS_LARGE, size, gfp))
 		return NULL;
 	if (size && size >> PAGE_SHIFT < totalram_pages() && kmh_alloc_may_grow(gfp) &&
-	    heap->backing != KMH_BACKING_LINEAR)
+	    heap->backing != KMH_BACKING_LINEAR) {
 		s = kmh_large_user(heap, size, gfp);
+		why = KMH_WHY_ROOM;
+	}
 	if (!s) {
-		kmh_refused(heap, size, gfp);
+		kmh_refused(heap, size, gfp, why);
 		return NULL;
 	}
 	if (static_branch_unlikely(&kmh_watch_key))

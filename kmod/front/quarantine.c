@@ -64,7 +64,7 @@ static void *kmh_sanitize_place(struct kmheap *heap, size_t size, size_t align, 
 		return kmh_alloc_find(heap, kmh_spanclass(class, noscan), gfp);
 	p = kmh_alloc_on_node(heap, kmh_spanclass(class, noscan), gfp, nid);
 	if (!p)
-		kmh_refused(heap, padded, gfp);
+		kmh_refused(heap, padded, gfp, KMH_WHY_ROOM);
 	return p;
 }
 
@@ -93,7 +93,7 @@ void *kmh_sanitize_find(struct kmheap *heap, size_t size, size_t align, gfp_t gf
 	if (!kmh_gfp_ok(heap, size, gfp))
 		return NULL;
 	if (KMH_KMEMLEAK && in_nmi()) {
-		kmh_refused(heap, size, gfp);
+		kmh_refused(heap, size, gfp, KMH_WHY_REQUEST);
 		return NULL;
 	}
 	p = kmh_sanitize_place(heap, size, align, gfp, nid, noscan);

@@ -10,13 +10,16 @@
  * its memory. So in the order of their times the events of one address are an allocation and a free
  * in turn.
  */
+#include <linux/mm.h>
 #include <linux/module.h>
 
 #include "front/traced.h"
-#include "base/gfp.h"
+#include "base/sizeclass.h"
 #include "heap.h"
 #include "insight/stack.h"
 #include "span/arenamap.h"
+#include "supply/grow.h"
+#include "up.h"
 
 /* What the header of the events says in words. */
 static_assert(KMH_CONTEXT_TASK == 0 && KMH_CONTEXT_SOFTIRQ == 1 && KMH_CONTEXT_HARDIRQ == 2 &&
@@ -71,4 +74,31 @@ noinline void kmh_traced_free_large_slow(const struct kmh_mspan *s, unsigned lon
 {
 	if (!within_module(ip, THIS_MODULE))
 		trace_free(ip, s->heap->name, (void *)s->base, kmh_slot_bytes(s));
+}
+
+/*
+ * Why was there no room? Said from what is there now: who could sleep has tried an arena a moment
+ * ago, and for who could not the worker tries one, and a limit forbids both alike. Context: any.
+ */
+static const char *kmh_traced_no_room(struct kmheap *heap, size_t bytes)
+{
+	unsigned long npages = (bytes >> KMH_PAGE_SHIFT) + 1;
+
+	if (bytes <= KMHEAP_MAX_SMALL)
+		npages = kmh_classes[kmh_size_to_class(bytes)].npages;
+	return kmh_mheap_is_limited(&kmh_heap_near_node(heap)->mheap, npages) ? "limit" : "memory";
+}
+
+/* An allocation of @bytes gets nothing. Context: any. */
+void kmh_traced_refuse(struct kmheap *heap, size_t bytes, gfp_t gfp, enum kmh_why why)
+{
+	const char *word = "request";
+
+	if (why == KMH_WHY_INJECT)
+		word = "inject";
+	else if (why == KMH_WHY_ROOM && bytes >> PAGE_SHIFT < totalram_pages())
+		word = kmh_traced_no_room(heap, bytes);
+	preempt_disable();
+	trace_refuse(kmh_traced_caller(), heap->name, bytes, gfp, word);
+	preempt_enable();
 }

@@ -20,6 +20,7 @@
 #include <linux/page_ref.h>
 #include <linux/vmalloc.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 #include <trace/events/kmheap.h>
 
 #include "pages/arena.h"
@@ -29,6 +30,10 @@
 #include "heap.h"
 #include "span/arenamap.h"
 #include "span/spanpool.h"
+
+const char * const kmh_who_names[KMH_NR_WHOS] = {
+	"caller", "worker", "scavenger", "shrinker", "shrink", "oom", "end",
+};
 
 /*
  * Is a page of a block not in use any more, or somebody else's? It has two marks. @private is
@@ -329,6 +334,14 @@ unbook:
 	return a;
 }
 
+static void kmh_arena_tell_grow(const struct kmh_arena *a)
+{
+	bool ahead = current_work() == &a->mheap->work;
+
+	trace_grow(a->heap->name, a->bytes, a->mheap->nid, a->block ? "block" : "area",
+		   kmh_who_names[ahead ? KMH_WHO_WORKER : KMH_WHO_CALLER]);
+}
+
 /*
  * Take an arena of @bytes in heap pages, a multiple of KMH_PAGE_SIZE, from the kernel. It is booked
  * and in the arenas map, but in no list and no page allocator.
@@ -341,8 +354,8 @@ struct kmh_arena *kmh_arena_create(struct kmh_mheap *mh, size_t bytes, bool bloc
 	struct kmh_arena *a = block ? kmh_arena_create_block(mh, bytes, gfp) :
 				      kmh_arena_create_area(mh, bytes, false, gfp);
 
-	if (!IS_ERR(a))
-		trace_grow(mh->heap->name, a->bytes, mh->nid, block ? "block" : "area");
+	if (!IS_ERR(a) && trace_grow_enabled())
+		kmh_arena_tell_grow(a);
 	return a;
 }
 
@@ -361,7 +374,8 @@ struct kmh_arena *kmh_arena_create_user(struct kmh_mheap *mh, size_t bytes, gfp_
 	a->dedicated = true;
 	a->range.once = true;
 	kmh_parange_set(&a->range, 0, a->npages);
-	trace_grow(mh->heap->name, a->bytes, mh->nid, "area");
+	if (trace_grow_enabled())
+		kmh_arena_tell_grow(a);
 	return a;
 }
 
@@ -461,7 +475,7 @@ void kmh_arena_destroy(struct kmh_arena *a)
 		kmh_backend_free_arena(a->vbase);
 	}
 	trace_release(heap->name, kmh_arena_held_bytes(a), a->mheap->nid,
-		      a->block ? "block" : "area");
+		      a->block ? "block" : "area", kmh_who_names[a->who]);
 	/* Only now that the memory is gone may another arena be booked. */
 	kmh_heap_account_metadata(heap, -(long)a->meta_bytes);
 	kmh_heap_move_side(heap, -(long)a->side_bytes);

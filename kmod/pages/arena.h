@@ -26,6 +26,20 @@ struct page;
 #define KMH_ARENA_FULL_MIN_BYTES	(2UL << 20)
 #define KMH_ARENA_MAX_BYTES	(1024UL << 20)
 
+/* On whose account an arena comes or goes, for who traces that. */
+enum kmh_who {
+	KMH_WHO_CALLER,			/* an allocation, also of another heap */
+	KMH_WHO_WORKER,			/* the worker that grows ahead */
+	KMH_WHO_SCAVENGER,
+	KMH_WHO_SHRINKER,		/* the kernel's reclaim */
+	KMH_WHO_SHRINK,			/* kmheap_shrink() */
+	KMH_WHO_OOM,			/* the kernel is out of memory */
+	KMH_WHO_END,			/* the end of the heap */
+	KMH_NR_WHOS,
+};
+
+extern const char * const kmh_who_names[KMH_NR_WHOS];
+
 /* One vmalloc area, or one block of the page allocator, of one heap; see base/backing.h. */
 struct kmh_arena {
 	struct kmheap *heap;
@@ -42,6 +56,7 @@ struct kmh_arena {
 	bool block;			/* and no area; never both */
 	bool user;			/* made for one kmheap_alloc_user(), and never used again */
 	bool lost;			/* somebody else has freed it; set under mheap->lock */
+	u8 who;				/* enum kmh_who: why it has left */
 	bool empties;			/* in a drain, by a guess; under arenas_mutex */
 	unsigned long cookie;		/* leaving: the grace period to wait for */
 	struct list_head leaving;	/* once it has left */

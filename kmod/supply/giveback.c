@@ -290,6 +290,7 @@ static bool kmh_arena_detach_free(struct kmh_arena *a, const struct kmh_leavers 
 		return false;
 	/* From here on nothing can be allocated from the arena. */
 	a->left = true;
+	a->who = which->who;
 	kmh_arena_begin_leave(a);
 	kmh_arena_unmap_free(a);
 	return true;

@@ -5,7 +5,8 @@
 
 #include <linux/types.h>
 
-struct kmh_arena;
+#include "pages/arena.h"
+
 struct kmh_mheap;
 struct kmheap;
 struct list_head;
@@ -27,6 +28,7 @@ struct kmh_leavers {
 	bool begun;			/* not what a new heap begins with */
 	bool dedicated;			/* only those that were made for one object */
 	bool leaving;			/* also those that reclaim has taken out */
+	enum kmh_who who;		/* on whose account they leave */
 	const struct kmh_mheap *mheap;	/* only of this page heap, if it is not NULL */
 };
 

@@ -294,6 +294,15 @@ static int kmh_mheap_make_mcentrals(struct kmh_mheap *mh, gfp_t gfp)
  */
 #define KMH_ARENA_TABLES	(sizeof(struct kmh_leaf) + 10 * PAGE_SIZE)
 
+/*
+ * Do the limits forbid the smallest arena that has a run of @npages, and what comes with it? A
+ * guess, as others book meanwhile. Context: any.
+ */
+bool kmh_mheap_is_limited(struct kmh_mheap *mh, unsigned long npages)
+{
+	return kmh_limit_forbids(mh->heap, kmh_grow_need(mh, npages, 1), KMH_ARENA_TABLES);
+}
+
 /* kmh_mheap_grow(), with @room said. At a limit everything that is empty is given back for it. */
 static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room,
 			       unsigned long seen, gfp_t gfp)
@@ -463,7 +472,8 @@ static void kmh_mheap_work(struct work_struct *work)
 {
 	struct kmh_mheap *mh = container_of(work, struct kmh_mheap, work);
 	struct kmh_node *node = container_of(mh, struct kmh_node, mheap);
-	const struct kmh_leavers objects = { .bytes = SIZE_MAX, .dedicated = true };
+	const struct kmh_leavers objects = { .bytes = SIZE_MAX, .dedicated = true,
+		.who = KMH_WHO_WORKER };
 	bool spare = kmh_memory_is_short(0);
 	gfp_t gfp = spare ? KMH_SPARE_GFP : GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN;
 	struct kmh_demand demand = kmh_mheap_take_demand(mh);

@@ -42,6 +42,7 @@ static inline size_t kmh_arena_need(unsigned long npages, unsigned long align,
 void kmh_grow_init(struct kmh_mheap *mh);
 u64 kmh_mheap_missing_bytes(struct kmh_mheap *mh);
 struct kmh_arena *kmh_mheap_grow_user(struct kmh_mheap *mh, unsigned long npages, gfp_t gfp);
+bool kmh_mheap_is_limited(struct kmh_mheap *mh, unsigned long npages);
 int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long align,
 		   unsigned long seen, gfp_t gfp);
 int kmh_mheap_grow_arena(struct kmh_mheap *mh, unsigned long npages, unsigned long align,

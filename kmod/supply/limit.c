@@ -56,6 +56,14 @@ static size_t kmh_limit_excess(const struct kmheap *heap, size_t bytes)
 	return max(kmh_heap_excess(heap, bytes), kmh_total_excess(bytes));
 }
 
+/*
+ * Can @bytes not be booked now, or not with @tables, which are the module's? Context: any.
+ */
+bool kmh_limit_forbids(const struct kmheap *heap, size_t bytes, size_t tables)
+{
+	return kmh_heap_excess(heap, bytes) || kmh_total_excess(bytes + tables);
+}
+
 /* Could an empty heap book @bytes? Reclaim does not wait, so for it nothing is worth trying. */
 static bool kmh_limit_worth_it(const struct kmheap *heap, size_t bytes)
 {
@@ -204,7 +212,7 @@ void kmh_limit_check(struct kmheap *heap)
 /* Give back empty arenas, down to the soft limit; drain CPUs only when that is not enough. */
 static void kmh_limit_scavenge(struct kmheap *heap)
 {
-	struct kmh_leavers which = { .spare = true };
+	struct kmh_leavers which = { .spare = true, .who = KMH_WHO_SCAVENGER };
 	unsigned int n, i;
 	size_t done;
 

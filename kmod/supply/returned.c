@@ -115,7 +115,8 @@ static unsigned long kmh_arena_return(struct kmh_arena *a, unsigned long most,
 		kmh_arenamap_replace(a->first + page, n, a->heap->unused, &kmh_span_gone);
 		kmh_arenamap_replace(a->first + page, n, a->heap->freed, &kmh_span_gone);
 		kmh_arena_free_pages(a, page, n);
-		trace_release(a->heap->name, n << KMH_PAGE_SHIFT, a->mheap->nid, "pages");
+		trace_release(a->heap->name, n << KMH_PAGE_SHIFT, a->mheap->nid, "pages",
+			      kmh_who_names[which->who]);
 		kmh_arena_unbook_pages(a, n);
 		done += n;
 		page += n;

@@ -278,7 +278,8 @@ void kmh_scavenge_count(struct kmheap *heap, size_t bytes, unsigned int narenas)
 bool kmh_scavenge_step(struct kmheap *heap, unsigned int ms)
 {
 	struct kmh_scavenge *sc = &heap->scavenge;
-	struct kmh_leavers which = { .at_most = true, .spare = true };
+	struct kmh_leavers which = { .at_most = true, .spare = true,
+				     .who = KMH_WHO_SCAVENGER };
 	size_t keep, least, done = 0;
 	struct kmh_use use;
 	unsigned int n = 0;

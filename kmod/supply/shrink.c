@@ -71,7 +71,8 @@ static void kmh_shrink_begin_anew(struct kmh_mheap *mh)
  */
 size_t kmheap_shrink(struct kmheap *heap)
 {
-	const struct kmh_leavers all = { .bytes = SIZE_MAX, .begun = true, .leaving = true };
+	const struct kmh_leavers all = { .bytes = SIZE_MAX, .begun = true, .leaving = true,
+					 .who = KMH_WHO_SHRINK };
 	struct kmh_node *node;
 	size_t bytes;
 	int nid = -1;
@@ -170,7 +171,8 @@ static unsigned long kmh_shrink_count(struct shrinker *s, struct shrink_control 
 static size_t kmh_shrink_take_locked(struct kmh_mheap *mh, size_t bytes, size_t *returned,
 				     struct list_head *gone)
 {
-	struct kmh_leavers which = { .bytes = bytes, .spare = true, .mheap = mh };
+	struct kmh_leavers which = { .bytes = bytes, .spare = true, .mheap = mh,
+				     .who = KMH_WHO_SHRINKER };
 	size_t done, pages;
 
 	done = kmh_arenas_detach_locked(mh->heap, &which, gone);
@@ -257,7 +259,8 @@ void kmh_shrink_unregister(struct kmheap *heap)
 /* Return: bytes that have gone already; others go with the arenas in @gone. */
 static size_t kmh_oom_take(struct kmheap *heap, struct list_head *gone)
 {
-	const struct kmh_leavers all = { .bytes = SIZE_MAX, .leaving = true };
+	const struct kmh_leavers all = { .bytes = SIZE_MAX, .leaving = true,
+					 .who = KMH_WHO_OOM };
 	struct kmh_node *node;
 	size_t bytes;
 	int nid = -1;

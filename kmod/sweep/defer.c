@@ -26,6 +26,7 @@
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
 #include <linux/sizes.h>
+#include <trace/events/kmheap.h>
 
 #include "sweep/defer.h"
 #include "central/sweepspan.h"
@@ -225,6 +226,8 @@ static void kmh_defer_release_large(struct kmheap *heap, unsigned int set)
 			atomic_long_sub((unsigned long)s->npages << KMH_PAGE_SHIFT,
 					&heap->defer.pending);
 			atomic_long_set(kmh_mspan_deferred(s, 0, set), 0);
+			if (trace_sweep_enabled())
+				kmh_sweep_freed(heap, 1, kmh_slot_bytes(s));
 			kmh_large_release(s);
 			cond_resched();
 		}

@@ -8,6 +8,7 @@
  */
 #include <linux/cpu.h>
 #include <linux/delay.h>
+#include <trace/events/kmheap.h>
 
 #include "sweep/sweep.h"
 #include "base/kick.h"
@@ -134,6 +135,26 @@ bool kmh_sweep_caches(struct kmheap *heap, void (*fn)(struct kmh_mspan *s))
 	return false;
 }
 
+static void kmh_sweep_count_anew(struct kmh_sweep *sw)
+{
+	sw->traced = trace_sweep_enabled();
+	sw->spans_before = atomic_long_read(&sw->spans);
+	atomic_long_set(&sw->objects, 0);
+	atomic_long_set(&sw->bytes, 0);
+}
+
+/* The open generation is swept. Context: process context; heap->sweep.mutex held. */
+static void kmh_sweep_tell(const struct kmheap *heap)
+{
+	const struct kmh_sweep *sw = &heap->sweep;
+
+	if (sw->traced)
+		trace_sweep(heap->name, sw->generations,
+			    atomic_long_read(&sw->spans) - sw->spans_before,
+			    atomic_long_read(&sw->objects), atomic_long_read(&sw->bytes),
+			    sw->what == KMH_SWEEP_MARKS ? "garbage" : "deferred");
+}
+
 /*
  * Begin a generation, whose spans are swept for @what; the last one is swept. Context: process
  * context; heap->sweep.mutex held.
@@ -146,6 +167,7 @@ void kmh_sweep_open(struct kmheap *heap, enum kmh_sweep_what what)
 	atomic_long_set(&heap->sweep.debt, 0);
 	WRITE_ONCE(heap->sweep.generations, heap->sweep.generations + 1);
 	WRITE_ONCE(heap->sweep.what, what);
+	kmh_sweep_count_anew(&heap->sweep);
 
 	while ((c = kmh_next_mcentral(heap, c))) {
 		if (what == KMH_SWEEP_MARKS) {
@@ -263,6 +285,8 @@ static bool kmh_reclaim_arena(struct kmh_arena *a, unsigned long *page, unsigned
 
 			atomic_long_inc(&a->heap->collected);
 			atomic_long_add(s->large_bytes, &a->heap->collected_bytes);
+			if (trace_sweep_enabled())
+				kmh_sweep_freed(a->heap, 1, kmh_slot_bytes(s));
 			kmh_large_release(s);
 		}
 		got = READ_ONCE(a->range.nfree) - before;
@@ -453,6 +477,8 @@ bool kmh_sweep_finish(struct kmheap *heap)
 	 */
 	kmh_sweep_close_classes(heap);
 	kmh_sweep_wait_for_trips(heap);
+	if (trace_sweep_enabled())
+		kmh_sweep_tell(heap);
 	WRITE_ONCE(heap->sweep.what, KMH_SWEEP_REMOTE);
 	return true;
 }

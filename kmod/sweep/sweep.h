@@ -32,6 +32,11 @@ struct kmh_sweep {
 	atomic_long_t debt;		/* pages swept since it opened, less those due */
 	atomic_long_t spans;		/* swept, ever */
 	unsigned long generations;	/* ever; under @mutex */
+	/* The open generation, for who traces it (kmh_sweep_freed()): */
+	bool traced;			/* since it opened; under @mutex */
+	unsigned long spans_before;	/* @spans when it opened; under @mutex */
+	atomic_long_t objects;		/* that it has freed */
+	atomic_long_t bytes;
 	unsigned long reclaim_generation;	/* in this generation the first @reclaim_pages */
 	unsigned long reclaim_pages;	/* were reclaimed; both under heap->arenas_mutex */
 	struct delayed_work work;

@@ -122,36 +122,43 @@ TRACE_EVENT(hit,
 
 /* An allocation got nothing. */
 TRACE_EVENT(refuse,
-	TP_PROTO(const char *heap, size_t bytes, gfp_t gfp),
+	TP_PROTO(unsigned long call_site, const char *heap, size_t bytes, gfp_t gfp,
+		 const char *why),
 
-	TP_ARGS(heap, bytes, gfp),
+	TP_ARGS(call_site, heap, bytes, gfp, why),
 
 	TP_STRUCT__entry(
+		__field(unsigned long, call_site)
 		__string(heap, heap)
 		__field(size_t, bytes)
 		__field(unsigned long, gfp)
+		__string(why, why)
 	),
 
 	TP_fast_assign(
+		__entry->call_site = call_site;
 		kmh_assign_str(heap, heap);
 		__entry->bytes = bytes;
 		__entry->gfp = (__force unsigned long)gfp;
+		kmh_assign_str(why, why);
 	),
 
-	TP_printk("heap=%s bytes=%zu gfp=%s", __get_str(heap), __entry->bytes,
-		  show_gfp_flags(__entry->gfp))
+	TP_printk("call_site=%pS heap=%s bytes=%zu gfp=%s why=%s", (void *)__entry->call_site,
+		  __get_str(heap), __entry->bytes, show_gfp_flags(__entry->gfp),
+		  __get_str(why))
 );
 
 DECLARE_EVENT_CLASS(kmheap_arena,
-	TP_PROTO(const char *heap, size_t bytes, int node, const char *backing),
+	TP_PROTO(const char *heap, size_t bytes, int node, const char *backing, const char *who),
 
-	TP_ARGS(heap, bytes, node, backing),
+	TP_ARGS(heap, bytes, node, backing, who),
 
 	TP_STRUCT__entry(
 		__string(heap, heap)
 		__field(size_t, bytes)
 		__field(int, node)
 		__string(backing, backing)
+		__string(who, who)
 	),
 
 	TP_fast_assign(
@@ -159,22 +166,53 @@ DECLARE_EVENT_CLASS(kmheap_arena,
 		__entry->bytes = bytes;
 		__entry->node = node;
 		kmh_assign_str(backing, backing);
+		kmh_assign_str(who, who);
 	),
 
-	TP_printk("heap=%s bytes=%zu node=%d backing=%s", __get_str(heap), __entry->bytes,
-		  __entry->node, __get_str(backing))
+	TP_printk("heap=%s bytes=%zu node=%d backing=%s who=%s", __get_str(heap),
+		  __entry->bytes, __entry->node, __get_str(backing), __get_str(who))
 );
 
 /* An arena has come from the kernel. */
 DEFINE_EVENT(kmheap_arena, grow,
-	TP_PROTO(const char *heap, size_t bytes, int node, const char *backing),
-	TP_ARGS(heap, bytes, node, backing)
+	TP_PROTO(const char *heap, size_t bytes, int node, const char *backing, const char *who),
+	TP_ARGS(heap, bytes, node, backing, who)
 );
 
 /* An arena, or single pages of a block, have gone to the kernel. */
 DEFINE_EVENT(kmheap_arena, release,
-	TP_PROTO(const char *heap, size_t bytes, int node, const char *backing),
-	TP_ARGS(heap, bytes, node, backing)
+	TP_PROTO(const char *heap, size_t bytes, int node, const char *backing, const char *who),
+	TP_ARGS(heap, bytes, node, backing, who)
+);
+
+/* Deferred frees that have expired, or the garbage of a collection, have been swept. */
+TRACE_EVENT(sweep,
+	TP_PROTO(const char *heap, unsigned long generation, unsigned long spans,
+		 unsigned long objects, size_t bytes, const char *what),
+
+	TP_ARGS(heap, generation, spans, objects, bytes, what),
+
+	TP_STRUCT__entry(
+		__string(heap, heap)
+		__field(unsigned long, generation)
+		__field(unsigned long, spans)
+		__field(unsigned long, objects)
+		__field(size_t, bytes)
+		__string(what, what)
+	),
+
+	TP_fast_assign(
+		kmh_assign_str(heap, heap);
+		__entry->generation = generation;
+		__entry->spans = spans;
+		__entry->objects = objects;
+		__entry->bytes = bytes;
+		kmh_assign_str(what, what);
+	),
+
+	TP_printk("heap=%s generation=%lu spans=%lu objects=%lu bytes=%zu what=%s",
+		  __get_str(heap), __entry->generation, __entry->spans, __entry->objects,
+		  __entry->bytes, __get_str(what))
 );
 
 /* A misuse has been counted. Unlike the log, which has one of a site, this has all of them. */
