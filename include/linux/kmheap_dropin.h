@@ -12,7 +12,7 @@
  * module is freed as ever, and so is what kernel_kmalloc() has.
  *
  * KMHEAP_DROPIN_RESERVE: bytes kept for callers that cannot sleep, as in struct kmheap_attr.
- * KMHEAP_DROPIN_LIMIT: the heap's limit in bytes; 0 for none.
+ * KMHEAP_DROPIN_LIMIT: the heap's limit in bytes, at least 512 KiB and twice the reserve; 0: none.
  * KMHEAP_DROPIN_LINEAR: if defined, objects are in the direct map, as those of kmalloc() are: what
  * goes into scatterlists, to hardware or on a list_lru may be the heap's. vmalloc() and its like
  * are the kernel's then, as is what the heap cannot have as one piece.
@@ -104,9 +104,18 @@ static inline int kmheap_dropin_begin(int (*init)(void))
 		/* kmalloc() gives memory of the first kind, vmalloc() of the second. */
 		.flags = KMHEAP_SMALL | (__kmheap_dropin_linear ? KMHEAP_LINEAR : KMHEAP_AREA),
 	};
-	struct kmheap *heap = kmheap_create(KBUILD_MODNAME, &attr);
+	struct kmheap *heap;
 	int err;
 
+	/* kmheap_create() would refuse it, when the module is loaded. */
+	BUILD_BUG_ON_MSG(__builtin_constant_p(KMHEAP_DROPIN_LIMIT) && (KMHEAP_DROPIN_LIMIT) &&
+			 (KMHEAP_DROPIN_LIMIT) < SZ_512K,
+			 "KMHEAP_DROPIN_LIMIT: less than 512 KiB");
+	BUILD_BUG_ON_MSG(__builtin_constant_p(KMHEAP_DROPIN_LIMIT) &&
+			 __builtin_constant_p(KMHEAP_DROPIN_RESERVE) && (KMHEAP_DROPIN_LIMIT) &&
+			 (KMHEAP_DROPIN_LIMIT) / 2 < (KMHEAP_DROPIN_RESERVE),
+			 "KMHEAP_DROPIN_LIMIT: less than twice the reserve");
+	heap = kmheap_create(KBUILD_MODNAME, &attr);
 	if (IS_ERR(heap))
 		return PTR_ERR(heap);
 	kmheap_dropin_heap = heap;

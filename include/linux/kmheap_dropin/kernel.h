@@ -73,6 +73,22 @@ static inline char *kernel_kstrdup(const char *s, gfp_t gfp)
 	return kstrdup(s, gfp);
 }
 
+static inline char *kernel_kstrndup(const char *s, size_t max, gfp_t gfp)
+{
+	return kstrndup(s, max, gfp);
+}
+
+static __maybe_unused __printf(2, 3) char *kernel_kasprintf(gfp_t gfp, const char *fmt, ...)
+{
+	va_list ap;
+	char *p;
+
+	va_start(ap, fmt);
+	p = kvasprintf(gfp, fmt, ap);
+	va_end(ap);
+	return p;
+}
+
 static inline void kernel_kfree(const void *p)
 {
 	kfree(p);
