@@ -160,6 +160,76 @@ static void two_refills_keep_the_limit(struct kunit *test)
 	kmh_fixalloc_destroy(&second_pool);
 }
 
+/* What another heap wants at the moment that something is counted. */
+struct beside {
+	struct kmheap *heap;
+	bool refused;
+};
+
+static void book_beside(void *arg)
+{
+	struct beside *b = arg;
+
+	if (kmh_heap_book(b->heap, SZ_1M))
+		kmh_heap_unbook(b->heap, SZ_1M);
+	else
+		b->refused = true;
+}
+
+/* Room for 1 MiB of arenas, and half of that: another heap gets it whatever a third is refused. */
+static void refused_arenas_count_for_no_moment(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test), *other = heap_new(test, "kunit-beside", 0);
+	struct beside b = { .heap = other };
+	size_t limit = kmh_total_limit;
+
+	kmh_kunit_no_worker(other);
+	kmh_shrink_all();
+	WRITE_ONCE(kmh_total_limit, atomic_long_read(&kmh_total_base) + kmh_shared_bytes() +
+		   DIV_ROUND_UP((atomic_long_read(&kmh_total_bytes) + SZ_1M + SZ_512K) * 5, 4));
+	kmh_kunit_at(test, "budget: an arena is counted", book_beside, &b);
+	KUNIT_EXPECT_FALSE(test, kmh_heap_book(heap, SZ_64M));
+	KUNIT_EXPECT_FALSE(test, b.refused);
+	/* Nor does what the heap's own limit forbids. */
+	WRITE_ONCE(heap->limit_bytes, SZ_1M);
+	KUNIT_EXPECT_FALSE(test, kmh_heap_book(heap, SZ_1M));
+	WRITE_ONCE(heap->limit_bytes, 0);
+	KUNIT_EXPECT_FALSE(test, kmh_kunit_passed("budget: an arena is counted"));
+	/* Of two that fit alone, and not together, one sees the other. */
+	KUNIT_EXPECT_TRUE(test, kmh_heap_book(heap, SZ_1M));
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("budget: an arena is counted"));
+	KUNIT_EXPECT_TRUE(test, b.refused);
+	WRITE_ONCE(kmh_total_limit, limit);
+	kmh_heap_unbook(heap, SZ_1M);
+	kmheap_destroy(other);
+}
+
+/* The same of metadata: the other heap wants an arena. */
+static void refused_metadata_counts_for_no_moment(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test), *other = heap_new(test, "kunit-beside", 0);
+	struct beside b = { .heap = other };
+	size_t limit = kmh_total_limit;
+
+	kmh_kunit_no_worker(other);
+	kmh_shrink_all();
+	WRITE_ONCE(kmh_total_limit, atomic_long_read(&kmh_total_base) + kmh_shared_bytes() +
+		   DIV_ROUND_UP((atomic_long_read(&kmh_total_bytes) + SZ_1M + SZ_512K) * 5, 4));
+	kmh_kunit_at(test, "budget: metadata is counted", book_beside, &b);
+	KUNIT_EXPECT_FALSE(test, kmh_heap_try_book_side(heap, SZ_64M));
+	KUNIT_EXPECT_FALSE(test, b.refused);
+	WRITE_ONCE(heap->limit_bytes, SZ_2M);
+	KUNIT_EXPECT_FALSE(test, kmh_heap_try_book_side(heap, SZ_2M));
+	WRITE_ONCE(heap->limit_bytes, 0);
+	KUNIT_EXPECT_FALSE(test, kmh_kunit_passed("budget: metadata is counted"));
+	KUNIT_EXPECT_TRUE(test, kmh_heap_try_book_side(heap, SZ_1M));
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("budget: metadata is counted"));
+	KUNIT_EXPECT_TRUE(test, b.refused);
+	WRITE_ONCE(kmh_total_limit, limit);
+	kmh_heap_unbook_side(heap, SZ_1M);
+	kmheap_destroy(other);
+}
+
 /* The descriptor of a cache is booked, so a heap whose limit is used up has no further cache. */
 static void caches_keep_the_limit(struct kunit *test)
 {
@@ -234,6 +304,8 @@ static struct kunit_case limit_side_cases[] = {
 	KUNIT_CASE(shelves_keep_the_limit),
 	KUNIT_CASE(descriptors_keep_the_limit),
 	KUNIT_CASE(two_refills_keep_the_limit),
+	KUNIT_CASE(refused_arenas_count_for_no_moment),
+	KUNIT_CASE(refused_metadata_counts_for_no_moment),
 	KUNIT_CASE(caches_keep_the_limit),
 	KUNIT_CASE(blocks_of_one_page_keep_the_limit),
 	{ }

@@ -12,6 +12,7 @@
 
 #include "base/budget.h"
 #include "base/fixalloc.h"
+#include "base/testpoint.h"
 #include "heap.h"
 
 /* An owner is told again only after its heap has been this share of the soft limit below it. */
@@ -61,11 +62,11 @@ static size_t kmh_limit_room(size_t limit, size_t base)
 	return limit > base ? mult_frac(limit - base, 4, 5) : 0;
 }
 
-size_t kmh_heap_room(const struct kmheap *heap)
+size_t kmh_heap_room(const struct kmheap *heap, size_t more)
 {
 	size_t base = heap->base_metadata_bytes + atomic_long_read(&heap->limit.side_bytes);
 
-	return kmh_limit_room(READ_ONCE(heap->limit_bytes), base);
+	return kmh_limit_room(READ_ONCE(heap->limit_bytes), base + more);
 }
 
 size_t kmh_total_room(size_t more)
@@ -89,20 +90,24 @@ bool kmh_total_allows(size_t bytes)
  *
  * Booking an arena adds its bytes first and then reads what the rest leaves room for; booking
  * something else does it the other way round. The additions are fully ordered, so of two
- * callers that exceed a limit together one sees the other.
+ * callers that exceed a limit together one sees the other. What a limit forbids anyway is counted
+ * for no moment, as in kmh_shared_try_account().
  *
  * Return: false, and nothing booked, when the heap's limit or the module's forbids it.
  */
 bool kmh_heap_book(struct kmheap *heap, size_t bytes)
 {
-	size_t arenas = atomic_long_add_return(bytes, &heap->arena_bytes);
+	size_t mine, all;
 
-	if (arenas <= kmh_heap_room(heap)) {
-		arenas = atomic_long_add_return(bytes, &kmh_total_bytes);
-		if (arenas <= kmh_total_room(0))
-			return true;
-		atomic_long_sub(bytes, &kmh_total_bytes);
-	}
+	if (atomic_long_read(&heap->arena_bytes) + bytes > kmh_heap_room(heap, 0) ||
+	    atomic_long_read(&kmh_total_bytes) + bytes > kmh_total_room(0))
+		return false;
+	mine = atomic_long_add_return(bytes, &heap->arena_bytes);
+	all = atomic_long_add_return(bytes, &kmh_total_bytes);
+	kmh_test_point("budget: an arena is counted");
+	if (mine <= kmh_heap_room(heap, 0) && all <= kmh_total_room(0))
+		return true;
+	atomic_long_sub(bytes, &kmh_total_bytes);
 	atomic_long_sub(bytes, &heap->arena_bytes);
 	return false;
 }
@@ -141,15 +146,18 @@ void kmh_heap_unbook(struct kmheap *heap, size_t bytes)
  */
 bool kmh_heap_try_book_side(struct kmheap *heap, size_t bytes)
 {
+	if ((size_t)atomic_long_read(&heap->arena_bytes) > kmh_heap_room(heap, bytes) ||
+	    !kmh_total_allows(bytes))
+		return false;
 	atomic_long_add_return(bytes, &heap->limit.side_bytes);
-	if (atomic_long_read(&heap->arena_bytes) <= kmh_heap_room(heap)) {
-		atomic_long_add_return(bytes, &kmh_total_base);
-		if (kmh_total_allows(0)) {
-			kmh_heap_account_metadata(heap, bytes);
-			return true;
-		}
-		atomic_long_sub(bytes, &kmh_total_base);
+	atomic_long_add_return(bytes, &kmh_total_base);
+	kmh_test_point("budget: metadata is counted");
+	if ((size_t)atomic_long_read(&heap->arena_bytes) <= kmh_heap_room(heap, 0) &&
+	    kmh_total_allows(0)) {
+		kmh_heap_account_metadata(heap, bytes);
+		return true;
 	}
+	atomic_long_sub(bytes, &kmh_total_base);
 	atomic_long_sub(bytes, &heap->limit.side_bytes);
 	return false;
 }

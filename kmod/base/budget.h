@@ -14,10 +14,11 @@ extern atomic_long_t kmh_total_base;	/* sum of heap->base_metadata_bytes and lim
 extern size_t kmh_total_limit;
 
 /*
- * How many bytes of arenas keep a limit, beside the metadata that there is, and for the module
- * beside @more bytes that belong to no heap. May the module take @bytes of these? Context: any.
+ * How many bytes of arenas keep a limit, beside the metadata that there is and @more bytes of it:
+ * of the heap without an arena, and for the module of no heap. May the module take @bytes of these?
+ * Context: any.
  */
-size_t kmh_heap_room(const struct kmheap *heap);
+size_t kmh_heap_room(const struct kmheap *heap, size_t more);
 size_t kmh_total_room(size_t more);
 bool kmh_total_allows(size_t bytes);
 

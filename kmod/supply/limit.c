@@ -43,7 +43,7 @@ static size_t kmh_excess(const atomic_long_t *booked, size_t bytes, size_t room)
 
 static size_t kmh_heap_excess(const struct kmheap *heap, size_t bytes)
 {
-	return kmh_excess(&heap->arena_bytes, bytes, kmh_heap_room(heap));
+	return kmh_excess(&heap->arena_bytes, bytes, kmh_heap_room(heap, 0));
 }
 
 static size_t kmh_total_excess(size_t bytes)
@@ -67,7 +67,7 @@ bool kmh_limit_forbids(const struct kmheap *heap, size_t bytes, size_t tables)
 /* Could an empty heap book @bytes? Reclaim does not wait, so for it nothing is worth trying. */
 static bool kmh_limit_worth_it(const struct kmheap *heap, size_t bytes)
 {
-	return bytes <= kmh_heap_room(heap) && bytes <= kmh_total_room(0) &&
+	return bytes <= kmh_heap_room(heap, 0) && bytes <= kmh_total_room(0) &&
 	       !(current->flags & PF_MEMALLOC);
 }
 
