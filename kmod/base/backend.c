@@ -47,6 +47,7 @@ bool kmh_backend_should_fail(void)
 #ifdef KMHEAP_KUNIT
 gfp_t kmh_backend_gfps;
 bool kmh_backend_short;
+bool kmh_backend_no_block;
 
 /* Note for the suites that the kernel is given @gfp. */
 static void kmh_backend_note(gfp_t gfp)
@@ -55,6 +56,7 @@ static void kmh_backend_note(gfp_t gfp)
 }
 #else
 static const bool kmh_backend_short;
+static const bool kmh_backend_no_block;
 static void kmh_backend_note(gfp_t gfp) { }
 #endif
 
@@ -297,7 +299,7 @@ struct page *kmh_backend_block(size_t bytes, gfp_t gfp, int nid)
 	gfp = kmh_backend_gfp(gfp);
 	if (!(~gfp & (__GFP_NORETRY | __GFP_NOMEMALLOC)))
 		gfp &= ~__GFP_RECLAIM;
-	if (!kmh_backend_should_fail()) {
+	if (!kmh_backend_should_fail() && !READ_ONCE(kmh_backend_no_block)) {
 		kmh_backend_note(gfp);
 		page = alloc_pages_node(nid, gfp | thisnode, order);
 	}

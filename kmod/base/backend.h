@@ -28,6 +28,7 @@ extern atomic_long_t kmh_backend_nblocks_failed[KMH_BLOCK_ORDERS];
 /* All flags that the kernel has been given since a case cleared this. */
 extern gfp_t kmh_backend_gfps;
 extern bool kmh_backend_short;	/* memory is to look short */
+extern bool kmh_backend_no_block;	/* as if memory were fragmented */
 #endif
 
 gfp_t kmh_backend_gfp(gfp_t gfp);

@@ -228,20 +228,21 @@ void *kmh_large_find(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp,
 	return (void *)s->base;
 }
 
-/* A descriptor, for a caller that may sleep, or NULL. */
-static struct kmh_mspan *kmh_large_descriptor(gfp_t gfp)
+/* A descriptor, for a caller that may sleep, or NULL. At the module's limit room is made for it. */
+static struct kmh_mspan *kmh_large_descriptor(struct kmheap *heap, gfp_t gfp)
 {
 	struct kmh_mspan *s = kmh_mspan_get(KMH_SPANCLASS_LARGE);
 
-	if (!s && !kmh_mspan_pools_refill(KMH_SPAN_RESERVE, gfp))
-		s = kmh_mspan_get(KMH_SPANCLASS_LARGE);
-	return s;
+	if (!s && kmh_mspan_pools_suffice(gfp) == -EDQUOT &&
+	    kmh_limit_give_back(heap, KMH_ARENA_TABLES, current_gfp_context(gfp)))
+		kmh_mspan_pools_suffice(gfp);
+	return s ?: kmh_mspan_get(KMH_SPANCLASS_LARGE);
 }
 
 static struct kmh_mspan *kmh_large_user(struct kmheap *heap, size_t bytes, gfp_t gfp)
 {
 	struct kmh_mheap *mh = &kmh_heap_near_node(heap)->mheap;
-	struct kmh_mspan *s = kmh_large_descriptor(gfp);
+	struct kmh_mspan *s = kmh_large_descriptor(heap, gfp);
 	struct kmh_arena *a;
 
 	if (!s)

@@ -265,14 +265,20 @@ static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 	return err;
 }
 
-/* The least bytes that the heap has to be allowed for such a run. */
-static size_t kmh_grow_need(struct kmh_mheap *mh, unsigned long npages, unsigned long align)
+/* The least bytes that the heap has to be allowed for an area with what is missing. */
+static size_t kmh_grow_area_need(struct kmh_mheap *mh, const struct kmh_room *room)
 {
-	if (kmh_wants_block(mh->heap, npages, align))
-		return kmh_grow_block_size(mh, npages, align).need;
 	/* An area of small pages is larger than its heap pages; see kmh_backend_arena(). */
-	return kmh_grow_area_size(mh, npages, align).need + max(KMH_PAGE_SIZE, PAGE_SIZE) -
-	       PAGE_SIZE;
+	return kmh_grow_area_size(mh, room->npages, room->align).need +
+	       max(KMH_PAGE_SIZE, PAGE_SIZE) - PAGE_SIZE;
+}
+
+/* The least bytes that the heap has to be allowed for what is missing. */
+static size_t kmh_grow_need(struct kmh_mheap *mh, const struct kmh_room *room)
+{
+	if (kmh_wants_block(mh->heap, room->npages, room->align))
+		return kmh_grow_block_size(mh, room->npages, room->align).need;
+	return kmh_grow_area_need(mh, room);
 }
 
 /*
@@ -289,10 +295,30 @@ static int kmh_mheap_make_mcentrals(struct kmh_mheap *mh, gfp_t gfp)
 }
 
 /*
- * Tables of the module that may come with an arena: a leaf of the arenas map, and a chunk of
- * descriptors for each pool, of which there are ten.
+ * Make room where a limit forbade it: everything that is empty is given back until @bytes are
+ * allowed. Return: as kmh_mheap_try_room(); -EAGAIN when @bytes are allowed and did not suffice.
  */
-#define KMH_ARENA_TABLES	(sizeof(struct kmh_leaf) + 10 * PAGE_SIZE)
+static int kmh_mheap_room_at_limit(struct kmh_mheap *mh, const struct kmh_room *room,
+				   size_t bytes, gfp_t gfp)
+{
+	unsigned long seen = READ_ONCE(mh->ngrown);
+	int err = -EDQUOT, refused = -EDQUOT;
+	unsigned int tries;
+
+	if (kmh_limit_drain(mh->heap, bytes))
+		err = kmh_mheap_try_room(mh, room, seen, gfp);
+	/* More than once, because the worker may book in between. */
+	for (tries = 3; err == -EDQUOT && tries; tries--) {
+		seen = READ_ONCE(mh->ngrown);
+		if (!kmh_limit_give_back(mh->heap, bytes, gfp))
+			break;
+		refused = -EAGAIN;
+		err = kmh_mheap_try_room(mh, room, seen, gfp);
+		/* The module's limit may have had no room for what comes with the arena. */
+		bytes += KMH_ARENA_TABLES;
+	}
+	return err == -EDQUOT ? refused : err;
+}
 
 /*
  * Do the limits forbid the smallest arena that has a run of @npages, and what comes with it? A
@@ -300,14 +326,15 @@ static int kmh_mheap_make_mcentrals(struct kmh_mheap *mh, gfp_t gfp)
  */
 bool kmh_mheap_is_limited(struct kmh_mheap *mh, unsigned long npages)
 {
-	return kmh_limit_forbids(mh->heap, kmh_grow_need(mh, npages, 1), KMH_ARENA_TABLES);
+	const struct kmh_room room = { .npages = npages, .align = 1 };
+
+	return kmh_limit_forbids(mh->heap, kmh_grow_need(mh, &room), KMH_ARENA_TABLES);
 }
 
 /* kmh_mheap_grow(), with @room said. At a limit everything that is empty is given back for it. */
 static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room,
 			       unsigned long seen, gfp_t gfp)
 {
-	unsigned int tries;
 	size_t bytes;
 	int err;
 
@@ -318,20 +345,15 @@ static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room
 	err = kmh_mheap_try_room(mh, room, seen, gfp);
 	if (err != -EDQUOT || room->ahead)
 		return err ? -ENOMEM : 0;
-	bytes = kmh_grow_need(mh, room->npages, room->align);
-	seen = READ_ONCE(mh->ngrown);
-	if (kmh_limit_drain(mh->heap, bytes))
-		err = kmh_mheap_try_room(mh, room, seen, gfp);
-	/* More than once, because the worker may book in between. */
-	for (tries = 3; err == -EDQUOT && tries; tries--) {
-		seen = READ_ONCE(mh->ngrown);
-		if (!kmh_limit_give_back(mh->heap, bytes, gfp))
-			break;
-		err = kmh_mheap_try_room(mh, room, seen, gfp);
-		/* The module's limit may have had no room for what comes with the arena. */
-		bytes += KMH_ARENA_TABLES;
+	bytes = kmh_grow_need(mh, room);
+	err = kmh_mheap_room_at_limit(mh, room, bytes, gfp);
+	/* The limit allows a block, but there may be none; an area is longer. */
+	if (err == -EAGAIN && mh->heap->backing == KMH_BACKING_AUTO &&
+	    kmh_grow_area_need(mh, room) > bytes) {
+		bytes = kmh_grow_area_need(mh, room);
+		err = kmh_mheap_room_at_limit(mh, room, bytes, gfp);
 	}
-	if (err == -EDQUOT)
+	if (err == -EDQUOT || err == -EAGAIN)
 		kmh_limit_refuse(mh->heap, bytes);
 	return err ? -ENOMEM : 0;
 }
@@ -377,6 +399,7 @@ static struct kmh_arena *kmh_mheap_try_user(struct kmh_mheap *mh, size_t bytes, 
 struct kmh_arena *kmh_mheap_grow_user(struct kmh_mheap *mh, unsigned long npages, gfp_t gfp)
 {
 	size_t bytes = round_up(npages << KMH_PAGE_SHIFT, max(KMH_PAGE_SIZE, PAGE_SIZE));
+	size_t allowed = bytes;
 	unsigned int tries;
 	struct kmh_arena *a;
 
@@ -387,9 +410,11 @@ struct kmh_arena *kmh_mheap_grow_user(struct kmh_mheap *mh, unsigned long npages
 		a = kmh_mheap_try_user(mh, bytes, gfp);
 	/* More than once, because others may book in between. */
 	for (tries = 3; a == ERR_PTR(-EDQUOT) && tries; tries--) {
-		if (!kmh_limit_give_back(mh->heap, bytes, gfp))
+		if (!kmh_limit_give_back(mh->heap, allowed, gfp))
 			break;
 		a = kmh_mheap_try_user(mh, bytes, gfp);
+		/* As in kmh_mheap_room_at_limit(). */
+		allowed += KMH_ARENA_TABLES;
 	}
 	if (a == ERR_PTR(-EDQUOT))
 		kmh_limit_refuse(mh->heap, bytes);

@@ -39,6 +39,12 @@ static inline size_t kmh_arena_need(unsigned long npages, unsigned long align,
 	return round_up(run << KMH_PAGE_SHIFT, kernel_page);
 }
 
+/*
+ * Tables of the module that may come with an arena: a leaf of the arenas map, and a chunk of
+ * descriptors for each pool, of which there are ten.
+ */
+#define KMH_ARENA_TABLES	(sizeof(struct kmh_leaf) + 10 * PAGE_SIZE)
+
 void kmh_grow_init(struct kmh_mheap *mh);
 u64 kmh_mheap_missing_bytes(struct kmh_mheap *mh);
 struct kmh_arena *kmh_mheap_grow_user(struct kmh_mheap *mh, unsigned long npages, gfp_t gfp);
