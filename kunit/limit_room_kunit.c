@@ -130,10 +130,51 @@ static void user_area_gets_a_descriptor(struct kunit *test)
 	kmheap_destroy(other);
 }
 
+/* ---- arenas of one object */
+
+struct gone_object {
+	struct kmheap *heap;
+	void *p;
+	bool done;
+};
+
+/* The worker has yet to give the object's arena back. */
+static void allocate_now(void *arg)
+{
+	struct gone_object *g = arg;
+
+	g->p = kmheap_alloc(g->heap, SZ_1M, GFP_KERNEL);
+	WRITE_ONCE(g->done, true);
+}
+
+/* Another heap's arena of an object that was freed is memory that nobody uses. */
+static void dedicated_arenas_are_taken(struct kunit *test)
+{
+	struct gone_object g = { .heap = kmh_kunit_heap(test) };
+	struct kmheap *other = heap_new(test, "kunit-room", 0);
+	void *p = kmheap_alloc(other, SZ_8M, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	kmh_kunit_no_worker(other);
+	kmh_kunit_no_worker(g.heap);
+	kmh_shrink_all();
+	kmh_kunit_shrink(g.heap);
+	leave_room(SZ_64K);
+	kmh_kunit_at_any(test, "grow: the reserve is refilled", allocate_now, &g);
+	kmheap_free(p);
+	kmh_kunit_wait_for(test, READ_ONCE(g.done));
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("grow: the reserve is refilled"));
+	KUNIT_EXPECT_NOT_NULL(test, g.p);
+	WRITE_ONCE(kmh_total_limit, total_before);
+	kmheap_free(g.p);
+	kmheap_destroy(other);
+}
+
 static struct kunit_case room_cases[] = {
 	KUNIT_CASE(room_is_made_for_an_area),
 	KUNIT_CASE(user_area_gets_its_tables),
 	KUNIT_CASE(user_area_gets_a_descriptor),
+	KUNIT_CASE(dedicated_arenas_are_taken),
 	{ }
 };
 

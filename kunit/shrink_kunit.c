@@ -457,6 +457,41 @@ static void destroy_while_arenas_leave(struct kunit *test)
 	}
 }
 
+/* An object's own arena, once it is free: the worker, which gives it back, waits meanwhile. */
+struct own_arena {
+	struct kmheap *heap;
+	unsigned long counted, scanned, then;
+	bool done;
+};
+
+static void reclaim_now(void *arg)
+{
+	struct own_arena *o = arg;
+
+	o->counted = count(o->heap);
+	o->scanned = scan(o->heap, 1);
+	o->then = count(o->heap);
+	WRITE_ONCE(o->done, true);
+}
+
+static void dedicated_arenas_are_reclaimed(struct kunit *test)
+{
+	struct own_arena o = { .heap = heap_alone(test) };
+	void *p = kmheap_alloc(o.heap, SZ_8M, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	kmh_kunit_shrink(o.heap);
+	KUNIT_EXPECT_EQ(test, count(o.heap), SHRINK_EMPTY);
+	kmh_kunit_at_any(test, "grow: the reserve is refilled", reclaim_now, &o);
+	kmheap_free(p);
+	kmh_kunit_wait_for(test, READ_ONCE(o.done));
+	KUNIT_EXPECT_NE(test, o.counted, SHRINK_EMPTY);
+	KUNIT_EXPECT_GE(test, o.counted, (unsigned long)SZ_8M >> PAGE_SHIFT);
+	KUNIT_EXPECT_EQ(test, o.scanned, o.counted);
+	KUNIT_EXPECT_EQ(test, o.then, SHRINK_EMPTY);
+	wait_for_the_leaving(test, o.heap);
+}
+
 static struct kunit_case shrink_cases[] = {
 	KUNIT_CASE(levels_drain_downwards),
 	KUNIT_CASE(empty_spans_on_lists_are_central),
@@ -469,6 +504,7 @@ static struct kunit_case shrink_cases[] = {
 	KUNIT_CASE(scan_only_tries_the_lock),
 	KUNIT_CASE(scan_in_reclaim),
 	KUNIT_CASE(scan_reports_progress),
+	KUNIT_CASE(dedicated_arenas_are_reclaimed),
 	KUNIT_CASE(oom_takes_everything),
 	KUNIT_CASE(oom_takes_what_ended_heaps_have),
 	KUNIT_CASE(destroy_while_arenas_leave),

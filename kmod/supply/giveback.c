@@ -254,8 +254,8 @@ static bool kmh_arena_may_leave_locked(struct kmh_arena *a, const struct kmh_lea
 
 	if (a->range.nfree != kmh_parange_held(&a->range))
 		return false;
-	if (a->dedicated)
-		return !which->spare;
+	if (a->dedicated)	/* growing ahead never fetches one */
+		return true;
 	return !a->range.nfree ||
 	       (mh->pa.nfree - a->range.nfree >= kmh_mheap_keep(mh, which) &&
 		!kmh_arena_has_run_locked(a, which));
@@ -455,7 +455,10 @@ size_t kmh_arenas_count_spare_locked(struct kmh_mheap *mh)
 		if (n++ == KMH_COUNT_ARENAS)
 			break;
 		held = kmh_parange_held(&a->range);
-		if (a->empties && held <= left && left - held >= keep) {
+		if (a->dedicated) {
+			if (a->mheap == mh && READ_ONCE(a->range.nfree) == held)
+				bytes += kmh_arena_held_bytes(a);
+		} else if (a->empties && held <= left && left - held >= keep) {
 			left -= held;
 			bytes += kmh_arena_held_bytes(a);
 		} else if (kmh_arena_gives_pages(a, mh)) {
