@@ -85,10 +85,10 @@ static void kmh_mheap_add_arena(struct kmh_mheap *mh, struct kmh_arena *a,
 	kmh_pa_add(kmh_arena_pa(a), &a->range);
 	if (g && !g->patch)
 		WRITE_ONCE(mh->low_pages, kmh_arena_low_pages(a->npages));
-	if (g) {
+	if (g && !g->dedicated && kmh_parange_max(&a->range) >= mh->missed_pages)
 		WRITE_ONCE(mh->missed_pages, 0);
+	if (g)
 		WRITE_ONCE(mh->ngrown, mh->ngrown + 1);
-	}
 	kmh_unlock_irqrestore(&mh->lock, flags);
 	mutex_unlock(&mh->heap->arenas_mutex);
 }
@@ -119,6 +119,8 @@ static struct kmh_arena *kmh_mheap_take_arena(struct kmh_mheap *mh, unsigned lon
 			return a;
 	}
 	*g = kmh_grow_area_size(mh, npages, align);
+	if (g->need >> KMH_PAGE_SHIFT > KMH_PA_MAX_PAGES)	/* no range is so long */
+		return ERR_PTR(-ENOMEM);
 	return kmh_mheap_new_arena(mh, *g, gfp);
 }
 
@@ -371,7 +373,8 @@ int kmh_mheap_grow(struct kmh_mheap *mh, unsigned long npages, unsigned long ali
 	struct kmh_room room = { .npages = npages, .align = align };
 	unsigned long reserve = READ_ONCE(mh->reserve.pages);
 
-	if (reserve && !(current->flags & PF_MEMALLOC))	/* the reserve is not for the caller */
+	/* The reserve is not for the caller; it is nothing that is free in dedicated arenas. */
+	if (reserve && !(current->flags & PF_MEMALLOC) && !kmh_wants_own_arena(npages))
 		room.nfree = npages + reserve;
 	return kmh_mheap_make_room(mh, &room, seen, gfp);
 }
@@ -403,6 +406,8 @@ struct kmh_arena *kmh_mheap_grow_user(struct kmh_mheap *mh, unsigned long npages
 	unsigned int tries;
 	struct kmh_arena *a;
 
+	if (npages > KMH_PA_MAX_PAGES)
+		return NULL;
 	gfp = current_gfp_context(gfp);
 	kmh_watch_peak(mh->heap, false);
 	a = kmh_mheap_try_user(mh, bytes, gfp);
