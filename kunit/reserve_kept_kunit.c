@@ -160,10 +160,45 @@ static void growth_needs_one_descriptor(struct kunit *test)
 	kmheap_destroy(a);
 }
 
+/* The CPU that had the lock of a pool lets it go. */
+static void let_go(void *arg)
+{
+	raw_spinlock_t *lock = arg;
+
+	__acquire(lock);
+	raw_spin_unlock(lock);
+}
+
+/* Who finds the lock of a pool held has not found the pool empty: no page is cut for it. */
+static void held_pools_are_not_empty(struct kunit *test)
+{
+	struct kmheap *heap = heap_new(test, "supply-kept", 0);
+	struct kmh_fixalloc *f = kmh_mspan_pool(LARGE);
+	unsigned long flags, chunks;
+	struct kmh_mspan *s;
+
+	KUNIT_ASSERT_EQ(test, kmheap_set_reserve(heap, SZ_1M), 0);
+	kmh_kunit_no_worker(heap);
+	KUNIT_ASSERT_EQ(test, kmh_mspan_pools_refill(KMH_SPAN_RESERVE, GFP_KERNEL), 0);
+	chunks = f->chunk_bytes;
+	kmh_kunit_at(test, "a pool gives nothing", let_go, &f->lock);
+	kmh_wait_lock_irqsave(&f->lock, flags);
+	s = kmh_mspan_get_kept(LARGE);
+	__release(&f->lock);	/* let_go() */
+	kmh_lock_end(flags);
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("a pool gives nothing"));
+	KUNIT_EXPECT_NOT_NULL(test, s);
+	KUNIT_EXPECT_EQ(test, f->chunk_bytes, chunks);
+	if (s)
+		kmh_mspan_put(s);
+	kmheap_destroy(heap);
+}
+
 static struct kunit_case kept_cases[] = {
 	KUNIT_CASE(reserve_is_for_every_class),
 	KUNIT_CASE(reserve_takes_a_quarter),
 	KUNIT_CASE(growth_needs_one_descriptor),
+	KUNIT_CASE(held_pools_are_not_empty),
 	{ }
 };
 

@@ -20,6 +20,7 @@
 #include "base/fixalloc.h"
 #include "base/lock.h"
 #include "base/sizeclass.h"
+#include "base/testpoint.h"
 #include "span/mspan.h"
 
 /*
@@ -112,6 +113,14 @@ void kmh_mspan_pools_init(void)
 	}
 }
 
+#ifdef KMHEAP_KUNIT
+/* The pool of a class, for the suites. */
+struct kmh_fixalloc *kmh_mspan_pool(unsigned int spanclass)
+{
+	return &kmh_span_pool[kmh_spanclass_pool(spanclass)];
+}
+#endif
+
 /* ---- pages that are kept for owners' reserves */
 
 /* A kept page is linked where a chunk is (fixalloc.c), so that its items begin as zeroes. */
@@ -201,14 +210,23 @@ static bool kmh_pool_adopt(unsigned int pool)
 	return true;
 }
 
-/* @kept: the caller may have what is kept for owners' reserves. */
+/*
+ * @kept: the caller may have what is kept for owners' reserves. Where the pool is not empty, a
+ * nested one has found the lock held: it tries once more before it takes that.
+ */
 static void *kmh_pool_get(unsigned int pool, bool kept)
 {
+	struct kmh_fixalloc *f = &kmh_span_pool[pool];
+	bool again = true;
 	void *item;
 
-	do {
-		item = kmh_fixalloc_get(&kmh_span_pool[pool]);
-	} while (!item && kept && kmh_pool_adopt(pool));
+	while (!(item = kmh_fixalloc_get(f)) && kept) {
+		kmh_test_point("a pool gives nothing");
+		if (again && READ_ONCE(f->nfree))
+			again = false;
+		else if (!kmh_pool_adopt(pool))
+			break;
+	}
 	return item;
 }
 

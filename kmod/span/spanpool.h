@@ -6,6 +6,7 @@
 #include <linux/gfp.h>
 #include <linux/types.h>
 
+struct kmh_fixalloc;
 struct kmh_mspan;
 
 /*
@@ -31,5 +32,9 @@ struct kmh_mspan *kmh_mspan_get_kept(unsigned int spanclass);
 void kmh_mspan_put(struct kmh_mspan *s);
 size_t kmh_mspan_bytes(const struct kmh_mspan *s);	/* of its descriptor */
 unsigned int kmh_spanclass_words(unsigned int spanclass);
+
+#ifdef KMHEAP_KUNIT
+struct kmh_fixalloc *kmh_mspan_pool(unsigned int spanclass);
+#endif
 
 #endif /* _KMHEAP_SPANPOOL_H */
