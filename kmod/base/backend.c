@@ -4,6 +4,7 @@
 #include <linux/mm.h>
 #include <linux/preempt.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/topology.h>
@@ -115,6 +116,31 @@ static void *kmh_vmap_aligned(struct page **pages, unsigned int npages, size_t a
 	return base;
 }
 
+/* So much of an area, which is the least that a grown heap takes, a killed task still gets. */
+#define KMH_KILLED_BYTES	(SZ_256K + SZ_64K)
+
+/*
+ * An array for @npages of kmh_backend_map(), for kvfree(): of the slab, as @gfp says, or else of
+ * pages, without reclaim, which their page tables would be allocated with whatever it says.
+ */
+static struct page **kmh_backend_page_array(unsigned int npages, gfp_t gfp)
+{
+	/* Without reclaim, which calls back; only a caller in reclaim has the reserves for it. */
+	gfp_t table = current->flags & PF_MEMALLOC ? gfp : gfp | __GFP_NOMEMALLOC;
+	gfp_t more = npages * sizeof(struct page *) > PAGE_SIZE ? __GFP_NORETRY : 0;
+	struct page **pages;
+	unsigned int scope;
+
+	kmh_test_point("backend: an array of pages");
+	pages = kmalloc_array(npages, sizeof(*pages), gfp | more | __GFP_NOWARN);
+	if (pages)
+		return pages;
+	scope = memalloc_noreclaim_save();
+	pages = kvmalloc_array(npages, sizeof(*pages), table);
+	memalloc_noreclaim_restore(scope);
+	return pages;
+}
+
 /*
  * vmalloc() in steps, page by page, of any node. The page tables are the point: vmalloc()
  * allocates them without the caller's gfp, so that the OOM killer runs (or under GFP_NOFS it
@@ -125,18 +151,17 @@ static void *kmh_vmap_aligned(struct page **pages, unsigned int npages, size_t a
  */
 static void *kmh_backend_map(size_t bytes, size_t align, gfp_t gfp, int nid, unsigned long flags)
 {
-	/* Without reclaim, which calls back; only a caller in reclaim has the reserves for it. */
-	gfp_t table = current->flags & PF_MEMALLOC ? gfp : gfp | __GFP_NOMEMALLOC;
-	unsigned int n, npages = DIV_ROUND_UP(bytes, PAGE_SIZE), scope = memalloc_noreclaim_save();
-	struct page **pages = kvmalloc_array(npages, sizeof(*pages),
-					     table & ~(__GFP_ZERO | __GFP_THISNODE));
+	unsigned int n, npages = DIV_ROUND_UP(bytes, PAGE_SIZE), scope;
+	struct page **pages = kmh_backend_page_array(npages, gfp & ~(__GFP_ZERO | __GFP_THISNODE));
 	void *base = NULL;
 
-	memalloc_noreclaim_restore(scope);
 	if (!pages)
 		return NULL;
 	kmh_backend_note(gfp);
 	for (n = 0; n < npages; n++) {
+		/* One that was killed for want of memory may have all there is; as in vmalloc(). */
+		if (n >= KMH_KILLED_BYTES >> PAGE_SHIFT && fatal_signal_pending(current))
+			break;
 		pages[n] = alloc_pages_node(nid, gfp, 0);
 		if (!pages[n])
 			break;
