@@ -281,6 +281,113 @@ static void destroy_waits_for_deferred_ones(struct kunit *test)
 	kmh_kunit_no_reports(test);
 }
 
+/* An object that gets a handle, or a finalizer, while a free of it is between look and store. */
+struct in_between {
+	void *p;
+	struct kmheap_weak *weak;
+	unsigned int ncalls;
+	int err;
+};
+
+static void count_call(void *p, void *arg)
+{
+	struct in_between *b = arg;
+
+	b->ncalls++;
+}
+
+static void get_a_handle(void *arg)
+{
+	struct in_between *b = arg;
+
+	preempt_enable();
+	b->weak = kmheap_weak_create(b->p);
+	preempt_disable();
+}
+
+static void get_a_finalizer(void *arg)
+{
+	struct in_between *b = arg;
+
+	preempt_enable();
+	b->err = kmheap_set_finalizer(b->p, count_call, b);
+	preempt_disable();
+}
+
+static struct kmheap *free_in_between(struct kunit *test, struct in_between *b,
+				      void (*meanwhile)(void *b))
+{
+	struct kmheap *heap = kmheap_create("kunit-short", NULL);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	b->p = filled(test, heap, 64, false);
+	kmh_kunit_at(test, "free: between look and store", meanwhile, b);
+	kmheap_free(b->p);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("free: between look and store"));
+	return heap;
+}
+
+static void expect_found_out(struct kunit *test, const struct in_between *b)
+{
+	struct kmh_report report = kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+
+	KUNIT_EXPECT_EQ(test, report.addr, (unsigned long)b->p);
+}
+
+/* The object is free, and nothing has told the handle. */
+static void handle_astray(struct kunit *test, bool gone)
+{
+	struct in_between b = { };
+	struct kmheap *heap = free_in_between(test, &b, get_a_handle);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, b.weak);
+	if (gone)
+		kmh_kunit_shrink(heap);
+	KUNIT_EXPECT_EQ(test, nspecials(heap), 1ULL);
+	kmheap_destroy(heap);
+	expect_found_out(test, &b);
+	KUNIT_EXPECT_NULL(test, kmheap_weak_get(b.weak));
+	kmheap_weak_destroy(b.weak);
+}
+
+static void destroy_finds_a_handle_astray(struct kunit *test)
+{
+	handle_astray(test, false);
+}
+
+static void destroy_finds_a_handle_whose_span_has_gone(struct kunit *test)
+{
+	handle_astray(test, true);
+}
+
+static void destroy_finds_a_finalizer_astray(struct kunit *test)
+{
+	struct in_between b = { .err = 1 };
+	struct kmheap *heap = free_in_between(test, &b, get_a_finalizer);
+
+	KUNIT_EXPECT_EQ(test, b.err, 0);
+	kmheap_destroy(heap);
+	expect_found_out(test, &b);
+	KUNIT_EXPECT_EQ(test, b.ncalls, 0U);
+}
+
+/* The handle goes first: nothing is written into the descriptor, which may be anybody's. */
+static void handle_astray_leaves_the_descriptor_alone(struct kunit *test)
+{
+	struct in_between b = { };
+	struct kmheap *heap = free_in_between(test, &b, get_a_handle);
+	struct kmh_mspan *s = where(b.p);
+
+	kmh_kunit_shrink(heap);
+	KUNIT_ASSERT_PTR_NE(test, where(b.p), s);
+	WRITE_ONCE(s->nspecials, 7);
+	kmheap_weak_destroy(b.weak);
+	KUNIT_EXPECT_EQ(test, s->nspecials, 7U);
+	KUNIT_EXPECT_EQ(test, nspecials(heap), 0ULL);
+	kmheap_destroy(heap);
+	kmh_kunit_no_reports(test);
+}
+
 /* ---- limits */
 
 static size_t footprint(struct kmheap *heap)
@@ -386,6 +493,10 @@ static struct kunit_case special_end_cases[] = {
 	KUNIT_CASE(destroy_ends_a_chain),
 	KUNIT_CASE(barrier_leaves_a_chain),
 	KUNIT_CASE(destroy_waits_for_deferred_ones),
+	KUNIT_CASE(destroy_finds_a_handle_astray),
+	KUNIT_CASE(destroy_finds_a_handle_whose_span_has_gone),
+	KUNIT_CASE(destroy_finds_a_finalizer_astray),
+	KUNIT_CASE(handle_astray_leaves_the_descriptor_alone),
 	KUNIT_CASE(specials_keep_the_limit),
 	KUNIT_CASE(a_handle_alone_is_not_booked),
 	{ }

@@ -118,6 +118,18 @@ static void kmh_special_count_down(struct kmh_mspan *s, bool large)
 }
 
 /*
+ * Has the span gone? It cannot before the special does, but where the object was being freed while
+ * it got the special: then nothing keeps it, and the descriptor may be that of another span.
+ * Context: preemption off.
+ */
+static bool kmh_special_strays(const struct kmh_special *sp)
+{
+	const struct kmh_mspan *s = kmh_span_of(sp->addr);
+
+	return s != sp->span || READ_ONCE(s->heap) != sp->heap || !READ_ONCE(s->nspecials);
+}
+
+/*
  * The special leaves its span. If its object was freed meanwhile, the slot is given to the span,
  * which may go away from there on.
  */
@@ -128,7 +140,8 @@ static int kmh_special_count_out(struct kmh_special *sp)
 	int was;
 
 	preempt_disable();
-	kmh_special_count_down(s, large);
+	if (likely(!kmh_special_strays(sp)))
+		kmh_special_count_down(s, large);
 	was = atomic_xchg(&sp->state, KMH_SPECIAL_DONE);
 	if (!large && was != KMH_SPECIAL_LEAVING &&
 	    kmh_mspan_release_special(s, (sp->addr - s->base) / s->elemsize) != KMH_FREE_OK)
@@ -183,6 +196,7 @@ static struct kmh_special *kmh_special_new(struct kmh_mspan *s, unsigned long ad
 	if (!sp)
 		return ERR_PTR(-EAGAIN);
 	sp->addr = addr;
+	sp->heap = heap;
 	sp->span = s;
 	sp->survived = 1;	/* not a generation: those are even */
 	if (rhashtable_insert_fast(&heap->specials.table, &sp->node, kmh_special_params))
@@ -256,7 +270,7 @@ static int kmh_finalizer_set_locked(void *p, kmheap_finalizer_fn fn, void *arg,
 	sp->arg = arg;
 	WRITE_ONCE(sp->fn, fn);
 	if (!fn && !sp->weak)
-		kmh_special_disarm(sp->span->heap, sp);
+		kmh_special_disarm(sp->heap, sp);
 	return 0;
 }
 
@@ -385,10 +399,13 @@ void kmh_special_exit(struct kmheap *heap)
 #define KMH_SPECIAL_BATCH	64U
 
 /*
- * The first objects that still have a special: free them; or, of those @lost with their arena, take
- * the specials back under kmh_special_mutex. Return: how many, KMH_SPECIAL_BATCH at most.
+ * What may be done about a special that is armed when its heap ends, or has lost an arena. Each
+ * returns false where there is nothing to be done.
  */
-static unsigned int kmh_special_end_some(struct kmheap *heap, bool lost)
+typedef bool (*kmh_special_end_fn)(struct kmheap *heap, struct kmh_special *sp);
+
+/* Call @end for the first specials. Return: of how many it was true, KMH_SPECIAL_BATCH at most. */
+static unsigned int kmh_special_end_some(struct kmheap *heap, kmh_special_end_fn end)
 {
 	struct rhashtable_iter iter;
 	struct kmh_special *sp;
@@ -398,18 +415,75 @@ static unsigned int kmh_special_end_some(struct kmheap *heap, bool lost)
 	rhashtable_walk_start(&iter);
 	while (n < KMH_SPECIAL_BATCH && (sp = rhashtable_walk_next(&iter))) {
 		/* An error: the table is being resized. */
-		if (IS_ERR(sp) || atomic_read(&sp->state) != KMH_SPECIAL_ARMED ||
-		    (lost && sp->span->state != KMH_SPAN_GONE))
+		if (IS_ERR(sp) || atomic_read(&sp->state) != KMH_SPECIAL_ARMED)
 			continue;
-		if (lost)
-			kmh_special_disarm(heap, sp);
-		else
-			kmheap_free((void *)sp->addr);
-		n++;
+		n += end(heap, sp);
 	}
 	rhashtable_walk_stop(&iter);
 	rhashtable_walk_exit(&iter);
 	return n;
+}
+
+/* kmh_special_end_some() for all, under kmh_special_mutex. Context: process context; sleeps. */
+static void kmh_special_end_all(struct kmheap *heap, kmh_special_end_fn end)
+{
+	unsigned int n;
+
+	do {
+		mutex_lock(&kmh_special_mutex);
+		n = kmh_special_end_some(heap, end);
+		mutex_unlock(&kmh_special_mutex);
+	} while (n == KMH_SPECIAL_BATCH);
+}
+
+/* What is at the object's address now, if that is still the heap's. */
+static enum kmheap_object_state kmh_special_object(const struct kmh_special *sp)
+{
+	struct kmh_where at = {};
+	struct kmh_mspan *s;
+
+	preempt_disable();
+	s = kmh_span_of(sp->addr);
+	if (READ_ONCE(s->state) >= KMH_SPAN_SMALL)
+		kmh_locate(s, sp->addr, &at);
+	preempt_enable();
+	return at.base == sp->addr && at.heap == sp->heap ? at.state : KMHEAP_OBJECT_FREE;
+}
+
+static bool kmh_special_end_live(struct kmheap *heap, struct kmh_special *sp)
+{
+	if (kmh_special_object(sp) != KMHEAP_OBJECT_LIVE)
+		return false;
+	kmheap_free((void *)sp->addr);
+	return true;
+}
+
+static bool kmh_special_end_lost(struct kmheap *heap, struct kmh_special *sp)
+{
+	if (sp->span->state != KMH_SPAN_GONE)
+		return false;
+	kmh_special_disarm(heap, sp);
+	return true;
+}
+
+/*
+ * The object was freed without a word to its special, because it got that between the look of the
+ * free and its claim. Nothing is left to be finalized.
+ */
+static bool kmh_special_end_stray(struct kmheap *heap, struct kmh_special *sp)
+{
+	enum kmheap_object_state state = kmh_special_object(sp);
+
+	if (state == KMHEAP_OBJECT_LIVE || state == KMHEAP_OBJECT_DEFERRED)
+		return false;
+	kmh_report_misuse(&(struct kmh_report){
+		.kind = KMH_INVALID_FREE,
+		.what = "freed while it got a finalizer or a weak handle, found out later",
+		.addr = sp->addr, .ip = _RET_IP_, .heap = heap,
+		.state = READ_ONCE(kmh_span_of(sp->addr)->state), .object = sp->addr,
+	});
+	kmh_special_disarm(heap, sp);
+	return true;
 }
 
 /*
@@ -418,13 +492,7 @@ static unsigned int kmh_special_end_some(struct kmheap *heap, bool lost)
  */
 void kmh_special_forget_lost(struct kmheap *heap)
 {
-	unsigned int n;
-
-	do {
-		mutex_lock(&kmh_special_mutex);
-		n = kmh_special_end_some(heap, true);
-		mutex_unlock(&kmh_special_mutex);
-	} while (n == KMH_SPECIAL_BATCH);
+	kmh_special_end_all(heap, kmh_special_end_lost);
 }
 
 /*
@@ -452,12 +520,15 @@ void kmh_special_stop(struct kmheap *heap)
 		return;
 	WRITE_ONCE(heap->specials.ending, true);
 	while ((left = atomic_long_read(&heap->specials.n))) {
-		kmh_special_end_some(heap, false);
+		kmh_special_end_some(heap, kmh_special_end_live);
 		kmh_special_wait(heap);
 		kmh_special_pass();
 		/* Objects that are left may have been freed by kmheap_free_rcu(). */
 		if (atomic_long_read(&heap->specials.n) == left)
 			kmheap_rcu_barrier(heap);
+		/* No finalizer runs then that could be freeing one of them. */
+		if (atomic_long_read(&heap->specials.n) == left)
+			kmh_special_end_all(heap, kmh_special_end_stray);
 	}
 	/* Objects that finalizers have deferred wait for their grace period as usual. */
 	kmheap_rcu_barrier(heap);

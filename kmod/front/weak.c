@@ -147,10 +147,10 @@ void kmheap_weak_destroy(struct kmheap_weak *weak)
 	if (refcount_dec_and_test(&weak->refs)) {
 		sp = weak->special;
 		if (sp) {
-			kmh_heap_unbook_side(sp->span->heap, kmh_weak_bytes());
+			kmh_heap_unbook_side(sp->heap, kmh_weak_bytes());
 			WRITE_ONCE(sp->weak, NULL);
 			if (!sp->fn)
-				kmh_special_disarm(sp->span->heap, sp);
+				kmh_special_disarm(sp->heap, sp);
 		}
 		kmh_backend_free_rcu(weak, rcu);
 	}

@@ -42,6 +42,7 @@ enum {
 struct kmh_special {
 	struct rhash_head node;
 	unsigned long addr;
+	struct kmheap *heap;
 	struct kmh_mspan *span;
 	atomic_t state;
 	unsigned int survived;		/* the generation whose sweep found the object marked */
