@@ -2,7 +2,7 @@
 /*
  * KUnit: whoever frees an object claims it, looks what has been claimed, and only then touches it.
  * Between the look before and the claim another free is first, the descriptor becomes another span,
- * and the pages somebody else's.
+ * and the pages somebody else's. A validator claims nothing, and looks at what it may.
  */
 #include <linux/delay.h>
 #include <linux/mm.h>
@@ -369,12 +369,46 @@ static void special_leaves_nothing_behind(struct kunit *test)
 	end_span(test, r->s);
 }
 
+/* ---- a look that holds no reference to the span */
+
+static void far_away(void *arg)
+{
+	struct recycle *r = arg;
+
+	WRITE_ONCE(r->s->base, 1UL << 62);
+}
+
+/*
+ * A validator has seen that a span lies in an arena, and its descriptor becomes that of a span far
+ * away, for which the arena has no bits. At the next look no page leads to it.
+ */
+static void validator_stays_in_the_arena(struct kunit *test)
+{
+	struct kmheap *heap = kmheap_create("kunit-far", NULL);
+	struct recycle r = { .test = test };
+	unsigned int n = 0;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	r.p = kmheap_alloc(heap, 50000, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, r.p);
+	r.s = span(r.p);
+	r.base = r.s->base;
+	kmh_kunit_at(test, "validate: between pages and bits", far_away, &r);
+	kmh_validate_heap(heap, kmh_kunit_count_finding, &n);
+	WRITE_ONCE(r.s->base, r.base);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("validate: between pages and bits"));
+	KUNIT_EXPECT_EQ(test, n, 0U);
+	kmheap_free(r.p);
+	kmheap_destroy(heap);
+}
+
 static struct kunit_case recycle_claim_cases[] = {
 	KUNIT_CASE_PARAM(an_innocent_object_stays, way_gen_params),
 	KUNIT_CASE_PARAM(a_cache_keeps_an_innocent_object, way_gen_params),
 	KUNIT_CASE(wipe_does_not_come_too_late),
 	KUNIT_CASE(wipe_does_not_hit_the_kernel),
 	KUNIT_CASE(special_leaves_nothing_behind),
+	KUNIT_CASE(validator_stays_in_the_arena),
 	{ }
 };
 

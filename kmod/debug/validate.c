@@ -9,6 +9,7 @@
 #include "debug/validate.h"
 #include "base/fixalloc.h"
 #include "base/lock.h"
+#include "base/testpoint.h"
 #include "heap.h"
 #include "pages/arena.h"
 #include "span/arenamap.h"
@@ -27,18 +28,18 @@ static __printf(2, 3) void kmh_no_finding(void *ctx, const char *fmt, ...)
 {
 }
 
-/* Every page of a span must lead to the span, and lie in its arena. */
+/* Every page of a span must lead to the span, and lie in its arena: those that were looked at. */
 static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c)
 {
-	unsigned long first = s->base >> KMH_PAGE_SHIFT, i;
+	unsigned long first = READ_ONCE(s->base) >> KMH_PAGE_SHIFT, n = READ_ONCE(s->npages), i;
 
 	if (s->arena != c->arena || s->heap != c->heap || first < c->arena->range.first ||
-	    first + s->npages > c->arena->range.first + c->arena->range.npages) {
+	    first + n > c->arena->range.first + c->arena->range.npages) {
 		c->finding(c->ctx, "heap %s: span %p at %p is not of the arena it lies in",
 			   c->heap->name, s, (void *)s->base);
 		return 1;
 	}
-	for (i = 0; i < s->npages; i++) {
+	for (i = 0; i < n; i++) {
 		if (kmh_arena_is_returned(c->arena, first + i - c->arena->first)) {
 			c->finding(c->ctx, "heap %s: page %lu of span %p is the kernel's",
 				   c->heap->name, i, s);
@@ -59,12 +60,14 @@ static unsigned int kmh_check_pages(struct kmh_mspan *s, struct kmh_check *c)
 	return 0;
 }
 
-/* The bits at a span's first page must agree with the span. The caller knows its arena. */
+/* The bits at a span's first page must agree with the span, if it still lies in the arena. */
 static unsigned int kmh_check_bits(struct kmh_mspan *s, struct kmh_check *c)
 {
-	unsigned long page = (s->base >> KMH_PAGE_SHIFT) - c->arena->first;
+	unsigned long page = (READ_ONCE(s->base) >> KMH_PAGE_SHIFT) - c->arena->first;
 	unsigned int n = 0;
 
+	if (page >= c->arena->npages)
+		return 0;	/* the descriptor is that of another arena's span by now */
 	if (!test_bit(page, c->arena->page_inuse)) {
 		c->finding(c->ctx, "heap %s: span %p begins at page %lu, which is not in use",
 			   c->heap->name, s, page);
@@ -94,6 +97,7 @@ static void kmh_check_span(struct kmh_mspan *s, void *ctx)
 	struct kmh_check *c = ctx;
 	unsigned int n = kmh_check_pages(s, c);
 
+	kmh_test_point("validate: between pages and bits");
 	if (!n)
 		n = kmh_check_bits(s, c) + kmh_check_class(s, c);
 	c->n += n + kmh_mspan_validate(s, c->finding, c->ctx);
