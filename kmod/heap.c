@@ -420,8 +420,8 @@ static struct kmheap *kmh_heap_of_owner(struct module *owner)
 }
 
 /*
- * A module goes, after its exit function: a heap that it left behind is a leak. Or one is live: its
- * init text goes next.
+ * A module goes, after its exit function: a heap that it left behind is a leak, and profiles of
+ * other heaps keep the names of its functions. Or one is live: its init text goes next.
  */
 static int kmh_module_event(struct notifier_block *nb, unsigned long event, void *data)
 {
@@ -436,6 +436,7 @@ static int kmh_module_event(struct notifier_block *nb, unsigned long event, void
 		pr_warn("heap %s outlives its owner %s; destroyed\n", heap->name, mod->name);
 		kmheap_destroy(heap);
 	}
+	kmh_sites_name(mod, false);
 	return NOTIFY_OK;
 }
 

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/client.sh"
 
 h=$KMHEAP_DEBUGFS/heaps/profiled
-plan 23
+plan 24
 
 check "profile_sites that is no power of two is refused" \
 	fails insmod "$KMHEAP_MODULES/kmheap.ko" profile_sites=1000
@@ -182,6 +182,10 @@ h=$KMHEAP_DEBUGFS/heaps/from-init
 check "a heap may be profiled from its creation on" head_is period_bytes 1 profile
 check "what an init function allocated has its name when its text is gone" \
 	is objects "$(site profile profile_from_init)" = "5 560"
+tell profile_client alloc list 7	# of the default heap
 unload profile_client
 check "so it has when the heap leaks" said 'heap from-init:   profile_from_init\+0x.*\[profile_client\]'
+h=$KMHEAP_DEBUGFS/heaps/default
+check "what a module leaves in another heap has its name when the module is gone" \
+	is objects "$(site profile profile_from_list)" = "7 448"
 unload kmheap
