@@ -6,7 +6,7 @@
  *
  * The first bytes of some objects are in it as well, which are the client's data: so they are for
  * those who may read the kernel's memory anyway, and for nobody when the kernel is locked down for
- * confidentiality. They are not in the log, which travels.
+ * confidentiality, as it may be since the report was made. They are not in the log, which travels.
  */
 #define pr_fmt(fmt) "kmheap: " fmt
 
@@ -42,6 +42,7 @@ struct kmh_leaks {
 	struct dentry *file;
 	char *text;
 	size_t bytes;
+	size_t content_at, content_bytes;	/* in it: objects and their first bytes */
 };
 
 static DEFINE_MUTEX(kmh_leaks_mutex);	/* guards the next three */
@@ -121,16 +122,22 @@ static void kmh_leaks_show_site(struct seq_file *m, const struct kmh_profile_row
 	kmh_row_show_stack(m, row);
 }
 
-/* A site for which there is no room is left out whole, with those after it. */
+/*
+ * The text of @leaks, which is told where the objects are in it. A site for which there is no room
+ * is left out whole, with those after it.
+ */
 static void kmh_leaks_show(struct seq_file *m, const struct kmheap *heap,
-			   const struct kmh_heap_walk *w, const struct kmh_profile_snapshot *snap)
+			   const struct kmh_heap_walk *w, const struct kmh_profile_snapshot *snap,
+			   struct kmh_leaks *leaks)
 {
 	unsigned int i;
 	size_t whole;
 
 	kmh_profile_show_head(m, heap, snap);
 	kmh_leaks_show_left(m, w);
+	leaks->content_at = m->count;
 	kmh_leaks_show_objects(m, heap, snap);
+	leaks->content_bytes = m->count - leaks->content_at;
 	seq_puts(m, "columns site live_objects live_bytes allocs alloc_bytes");
 	seq_puts(m, " youngest_ms oldest_ms\n");
 	for (i = 0; i < snap->n && snap->row[i].live_objects; i++) {
@@ -153,11 +160,18 @@ static int kmh_leaks_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
+/* Where the kernel has been locked down since, the objects are left out, as in a later report. */
 static ssize_t kmh_leaks_read(struct file *file, char __user *user, size_t count, loff_t *pos)
 {
 	const struct kmh_leaks *leaks = file->private_data;
+	size_t at = leaks->content_at, left_out = leaks->content_bytes;
 
-	return simple_read_from_buffer(user, count, pos, leaks->text, leaks->bytes);
+	if (!left_out || !security_locked_down(LOCKDOWN_KCORE))
+		return simple_read_from_buffer(user, count, pos, leaks->text, leaks->bytes);
+	if (*pos < at)
+		return simple_read_from_buffer(user, count, pos, leaks->text, at);
+	return simple_read_from_buffer(user, count, pos, leaks->text + left_out,
+				       leaks->bytes - left_out);
 }
 
 static const struct file_operations kmh_leaks_fops = {
@@ -178,15 +192,14 @@ static void kmh_leaks_drop(struct kmh_leaks *leaks)
 	memset(leaks, 0, sizeof(*leaks));
 }
 
-/* Under kmh_leaks_mutex: @text, of @bytes, counted, is the report of @heap from now on. */
-static void kmh_leaks_publish(const struct kmheap *heap, char *text, size_t bytes)
+/* Under kmh_leaks_mutex: @fresh, whose bytes are counted, is the report of @heap from now on. */
+static void kmh_leaks_publish(const struct kmheap *heap, const struct kmh_leaks *fresh)
 {
 	struct kmh_leaks *leaks = &kmh_leaks[kmh_leaks_number++ % KMH_LEAKS_KEPT];
 	char name[KMH_NAME_MAX + 12];
 
 	kmh_leaks_drop(leaks);
-	leaks->text = text;
-	leaks->bytes = bytes;
+	*leaks = *fresh;
 	snprintf(name, sizeof(name), "%s.%u", heap->name, kmh_leaks_number);
 	leaks->file = debugfs_create_file(name, 0400, kmh_leaks_dir, leaks, &kmh_leaks_fops);
 	pr_warn("heap %s: all of it is in kmheap/reports/%s in debugfs\n", heap->name, name);
@@ -200,21 +213,22 @@ void kmh_leaks_keep(const struct kmheap *heap, const struct kmh_heap_walk *w,
 		    const struct kmh_profile_snapshot *snap)
 {
 	struct seq_file m = { .size = KMH_LEAKS_BYTES };
-	char *text = NULL;
+	struct kmh_leaks leaks = {};
 
 	m.buf = kmh_backend_zalloc(m.size, GFP_KERNEL, NUMA_NO_NODE);
 	if (m.buf) {
-		kmh_leaks_show(&m, heap, w, snap);
-		if (kmh_shared_try_account(m.count)) {
-			text = kmh_backend_zalloc(m.count, GFP_KERNEL, NUMA_NO_NODE);
-			if (!text)
-				kmh_shared_account(-(long)m.count);
+		kmh_leaks_show(&m, heap, w, snap, &leaks);
+		leaks.bytes = m.count;
+		if (kmh_shared_try_account(leaks.bytes)) {
+			leaks.text = kmh_backend_zalloc(leaks.bytes, GFP_KERNEL, NUMA_NO_NODE);
+			if (!leaks.text)
+				kmh_shared_account(-(long)leaks.bytes);
 		}
 	}
-	if (text) {
-		memcpy(text, m.buf, m.count);
+	if (leaks.text) {
+		memcpy(leaks.text, m.buf, leaks.bytes);
 		mutex_lock(&kmh_leaks_mutex);
-		kmh_leaks_publish(heap, text, m.count);
+		kmh_leaks_publish(heap, &leaks);
 		mutex_unlock(&kmh_leaks_mutex);
 	} else {
 		pr_warn("heap %s: no memory, or no room within a limit, to keep a report\n",
