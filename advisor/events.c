@@ -97,6 +97,12 @@ static void kma_on_percpu_alloc(void *data, unsigned long call_site, bool reserv
 		      0);
 }
 
+static void kma_on_percpu_alloc_fail(void *data, bool reserved, bool is_atomic, size_t size,
+				     size_t align)
+{
+	kma_allocated(KMA_PERCPU, 0, 0, size * num_possible_cpus(), 0);
+}
+
 /* Frees first. */
 static struct kma_tracepoint {
 	const char *name;
@@ -114,6 +120,7 @@ static struct kma_tracepoint {
 	{ "mm_page_alloc", kma_on_mm_page_alloc },
 	{ "alloc_vmap_area", kma_on_alloc_vmap_area },
 	{ "percpu_alloc_percpu", kma_on_percpu_alloc },
+	{ "percpu_alloc_percpu_fail", kma_on_percpu_alloc_fail },
 };
 
 /* Tracepoints are attached to by name, which the compiler cannot check: this makes it. */
@@ -127,6 +134,7 @@ static void __always_unused kma_check_probes(void)
 	check_trace_callback_type_kmem_cache_alloc(kma_on_kmem_cache_alloc);
 	check_trace_callback_type_mm_page_alloc(kma_on_mm_page_alloc);
 	check_trace_callback_type_percpu_alloc_percpu(kma_on_percpu_alloc);
+	check_trace_callback_type_percpu_alloc_percpu_fail(kma_on_percpu_alloc_fail);
 #if __has_include(<trace/events/vmalloc.h>)
 	check_trace_callback_type_free_vmap_area_noflush(kma_on_free_vmap_area);
 	check_trace_callback_type_alloc_vmap_area(kma_on_alloc_vmap_area);

@@ -63,7 +63,8 @@ static void kma_show_unseen(struct seq_file *m)
 	static const char * const names[] = {
 		"kmalloc", "kfree", "kmem_cache_alloc", "kmem_cache_free", "mm_page_alloc",
 		"mm_page_free", "alloc_vmap_area", "free_vmap_area_noflush", "percpu_alloc_percpu",
-		"percpu_free_percpu", "kvfree_call_rcu", "kmem_cache_free_bulk",
+		"percpu_alloc_percpu_fail", "percpu_free_percpu", "kvfree_call_rcu",
+		"kmem_cache_free_bulk",
 	};
 	bool any = false;
 	unsigned int i;

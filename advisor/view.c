@@ -3,9 +3,9 @@
  * What there is of a module's allocations, added up when somebody asks.
  *
  * Allocators allocate for themselves: a slab of pages for kmalloc(), an area's descriptor for
- * vmalloc(). Such events have the module on their stack as well, but these objects are not the
- * module's, and may outlive it by far. The functions between the event and the module tell, by
- * name; so only who looks pays for that.
+ * vmalloc(), a page of pointers for kfree_rcu(). Such events have the module on their stack as
+ * well, but these objects are not the module's, and may outlive it by far. The functions between
+ * the event and the module tell, by name; so only who looks pays for that.
  */
 #include <linux/kallsyms.h>
 #include <linux/kernel.h>
@@ -28,11 +28,11 @@ static const char * const kma_vmalloc_functions[] = {
 	"__vmalloc_node_range", "__vmalloc_area",
 };
 
-/* Parts of the kernel's address space, and what they need: not memory of the module's. */
+/* Parts of the kernel's address space, and what they and frees need: not memory of the module's. */
 static const char * const kma_inside_functions[] = {
 	"alloc_vmap_area", "__get_vm_area", "pcpu_", "vmap", "__vmap", "vm_map_ram", "__pte_alloc",
 	"pte_alloc", "__pmd_alloc", "__pud_alloc", "__p4d_alloc", "depot_", "__stack_depot",
-	"stack_depot",
+	"stack_depot", "kvfree_call_rcu",
 };
 
 #define KMA_SLAB	1U

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/client.sh"
 
 a=/sys/kernel/debug/kmheap_advisor/victim_client
-plan 26
+plan 28
 
 refused() {
 	for value in '' ' ' nf_tables,nf_tables kmheap_advisor a,b,c,d,e,f,g,h,i ../x printk; do
@@ -89,6 +89,11 @@ rcu() {
 		site_is victim_table "50 6500 9600 210" && figure_is frees_rcu 150
 }
 check "what is given to kfree_rcu() is freed" rcu
+# Of these the kernel keeps pages for pointers, which are no leaks at the end.
+headless() {
+	tell victim_client alloc headless 200 && tell victim_client free headless 200 && figure_is frees_rcu 350
+}
+check "also without a head" headless
 pages() {
 	tell victim_client alloc pages 5 && tell victim_client free pages 2 &&
 		site_is victim_pages "3 98304 98304 5" && figure_is pages_live_objects 3 &&
@@ -109,6 +114,12 @@ percpu() {
 		site_is victim_percpu "7 $((7 * 24 * $(nproc))) $((7 * 24 * $(nproc))) 12"
 }
 check "per-CPU memory" percpu
+percpu_failed() {
+	figure_is percpu_failed 0 && fails tell victim_client alloc percpu_now 4000 2>/dev/null &&
+		figure_is percpu_failed 1 && tell victim_client free percpu_now 4000 &&
+		is failed "$(sites profile victim_percpu_now failed live_objects)" = "1 0"
+}
+check "and where there is none" percpu_failed
 
 # order N: its row without the first two columns.
 order() {

@@ -95,6 +95,15 @@ static noinline void *victim_percpu(size_t bytes)
 	return (__force void *)p;
 }
 
+/* Of what is there: sooner or later there is no more. */
+static noinline void *victim_percpu_now(size_t bytes)
+{
+	void __percpu *p = __alloc_percpu_gfp(bytes, 8, GFP_NOWAIT | __GFP_NOWARN);
+
+	barrier();
+	return (__force void *)p;
+}
+
 static void *victim_got;
 static atomic_t victim_waits;
 
@@ -145,6 +154,18 @@ static void victim_kfree_rcu(const void *p, size_t bytes)
 	kfree_rcu(r, head);
 }
 
+/* Without a head in the object the kernel takes pages for pointers, and keeps some. */
+static void victim_kfree_rcu_headless(const void *p, size_t bytes)
+{
+	void *object = (void *)p;
+
+#ifdef kfree_rcu_mightsleep
+	kfree_rcu_mightsleep(object);
+#else
+	kvfree_rcu(object);
+#endif
+}
+
 static void victim_kfree_bulk(const void *p, size_t bytes)
 {
 	void *all[] = { (void *)p };
@@ -178,11 +199,13 @@ static struct victim_kind kinds[] = {
 	{ "big", victim_leaf, victim_kfree, 300 << 10 },
 	{ "text", victim_text, victim_kfree, 70 },
 	{ "rcu", victim_table, victim_kfree_rcu, 130 },
+	{ "headless", victim_leaf, victim_kfree_rcu_headless, 130 },
 	{ "bulk", victim_leaf, victim_kfree_bulk, 200 },
 	{ "slab", victim_slab, victim_cache_free, 520 },
 	{ "pages", victim_pages, victim_pages_free, 8 * PAGE_SIZE },
 	{ "area", victim_area, victim_area_free, 100 << 10 },
 	{ "percpu", victim_percpu, victim_percpu_free, 24 },
+	{ "percpu_now", victim_percpu_now, victim_percpu_free, 32 << 10 },
 	{ "interrupt", victim_interrupt, victim_kfree, 90 },
 	{ "softirq", victim_softirq, victim_kfree, 96 },
 };
