@@ -106,10 +106,38 @@ static void bounds(void)
 	OURS(p = vmalloc(100));
 	CHECK(is_vmalloc_addr(p));
 	vfree(p);
+	CHECK(PTR_ERR(memdup_user_nul(NULL, KMALLOC_MAX_SIZE)) == -ENOMEM);
+}
+
+/* What kmalloc() cannot promise, kvmalloc() and vmalloc() can; where they cannot, nobody warns. */
+static void large_bounds(void)
+{
+	size_t most = SIZE_MAX;
+	void *p, *q;
+
+	OPTIMIZER_HIDE_VAR(most);
+	OURS(p = kvmalloc(100, GFP_KERNEL));
+	memset(p, 7, 100);
+#if KERNEL_VERSION(6, 12, 0) <= LINUX_VERSION_CODE
+	KERNELS(q = kvrealloc(p, SZ_64K, GFP_KERNEL | __GFP_NOFAIL));
+#else
+	KERNELS(q = kvrealloc(p, 100, SZ_64K, GFP_KERNEL | __GFP_NOFAIL));
+#endif
+	CHECK(!memchr_inv(q, 7, 100));
+	kvfree(q);
+	kvfree(kvmalloc(SZ_64M, GFP_NOWAIT));
 #ifdef vrealloc_node_align
 	OURS(p = vmalloc(100));
+	memset(p, 7, 100);
+	CHECK(!vrealloc(p, most, GFP_KERNEL));
+	OURS(p);
 	OURS(q = vrealloc(p, 100000, GFP_KERNEL));
 	CHECK(kmheap_size(q) >= 100000);
+	p = vrealloc(q, SZ_4M, GFP_NOWAIT | __GFP_NOWARN);
+	CHECK(!p || is_vmalloc_addr(p));
+	p = p ?: q;
+	KERNELS(q = vrealloc(p, SZ_64K, GFP_KERNEL | __GFP_NOFAIL));
+	CHECK(is_vmalloc_addr(q) && !memchr_inv(q, 7, 100));
 	vfree(q);
 #endif
 }
@@ -471,6 +499,7 @@ static void pools(void)
 static int __init dropin_names_init(void)
 {
 	bounds();
+	large_bounds();
 	slab_memory();
 	large_memory();
 	copies();

@@ -46,6 +46,12 @@ static __maybe_unused noinline void *kmheap_dropin_spare(size_t size, gfp_t gfp,
 	return in_nmi() ? NULL : kmalloc_node(size, gfp, nid);
 }
 
+/* The same for memory that need not be one piece: there is more of it, and nobody warns of none. */
+static __maybe_unused noinline void *kmheap_dropin_kvspare(size_t size, gfp_t gfp, int nid)
+{
+	return in_nmi() ? NULL : kvmalloc_node(size, gfp, nid);
+}
+
 /*
  * More than the kernel's function gives: code may count on that bound, as for a length that came
  * from a user. SIZE_MAX is a product that has overflowed, for which nobody warns.
@@ -114,20 +120,30 @@ static __always_inline void *kmheap_dropin_kmalloc_array(size_t n, size_t size, 
 
 static __always_inline void *kmheap_dropin_kvmalloc(size_t size, gfp_t gfp)
 {
+	void *p;
+
 	if (unlikely(size > INT_MAX))
 		return kmheap_dropin_too_large(size, gfp);
 	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP || size > KMHEAP_DROPIN_KERNEL_KV))
 		return kmheap_dropin_kernel_kvmalloc(size, gfp, NUMA_NO_NODE);
-	return kmheap_dropin_alloc(size, gfp);
+	p = kmheap_alloc_noprof(__kmheap_dropin_heap, size, gfp);
+	if (kmheap_dropin_may_spare(gfp) && unlikely(!p))
+		p = kmheap_dropin_kvspare(size, gfp, NUMA_NO_NODE);
+	return p;
 }
 
 static __always_inline void *kmheap_dropin_kvmalloc_node(size_t size, gfp_t gfp, int nid)
 {
+	void *p;
+
 	if (unlikely(size > INT_MAX))
 		return kmheap_dropin_too_large(size, gfp);
 	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP || size > KMHEAP_DROPIN_KERNEL_KV))
 		return kmheap_dropin_kernel_kvmalloc(size, gfp, nid);
-	return kmheap_dropin_alloc_node(size, gfp, nid);
+	p = kmheap_alloc_node_noprof(__kmheap_dropin_heap, size, gfp, nid);
+	if (kmheap_dropin_may_spare(gfp) && unlikely(!p))
+		p = kmheap_dropin_kvspare(size, gfp, nid);
+	return p;
 }
 
 static __always_inline void *kmheap_dropin_kvmalloc_array(size_t n, size_t size, gfp_t gfp)
@@ -201,10 +217,16 @@ static __maybe_unused void *kmheap_dropin_krealloc(const void *p, size_t size, g
 /* kmheap_dropin_resize() for memory that need not be one piece. */
 static __maybe_unused void *kmheap_dropin_kvresize(const void *p, size_t size, gfp_t gfp)
 {
-	if (size > KMHEAP_DROPIN_KERNEL_KV && size > kmheap_size(p))
+	void *q;
+
+	if ((unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP) && size) ||
+	    (size > KMHEAP_DROPIN_KERNEL_KV && size > kmheap_size(p)))
 		return kmheap_dropin_move(p, kmheap_dropin_kernel_kvmalloc(size, gfp, NUMA_NO_NODE),
 					  size);
-	return kmheap_dropin_resize(p, size, gfp);
+	q = kmheap_realloc_noprof(__kmheap_dropin_heap, p, size, gfp);
+	if (kmheap_dropin_may_spare(gfp) && unlikely(!q))
+		q = kmheap_dropin_move(p, kmheap_dropin_kvspare(size, gfp, NUMA_NO_NODE), size);
+	return q;
 }
 
 /* kvrealloc() has no parameter for the old size any more. */
@@ -247,8 +269,13 @@ static __maybe_unused void *kmheap_dropin_vrealloc(const void *p, size_t size, g
 		return kmheap_dropin_vmalloc(size, gfp, NUMA_NO_NODE);
 	if (!kmheap_owns(p))
 		return vrealloc(p, size, gfp);
+	if (unlikely(size > SIZE_MAX - PAGE_SIZE))
+		return NULL;
+	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP) && size)
+		return kmheap_dropin_move(p, kmheap_dropin_kernel_vmalloc(size, gfp), size);
 	if (size)
-		return kmheap_dropin_resize(p, PAGE_ALIGN(size), gfp);
+		return kmheap_realloc_noprof(__kmheap_dropin_heap, p, PAGE_ALIGN(size),
+					     gfp & ~__GFP_HIGHMEM);
 	kmheap_free(p);
 	return NULL;
 }
@@ -370,7 +397,7 @@ static __maybe_unused void *kmheap_dropin_vmemdup_array_user(const void __user *
 
 static __maybe_unused void *kmheap_dropin_memdup_user_nul(const void __user *src, size_t len)
 {
-	char *p = kmheap_dropin_kmalloc(len + 1, GFP_KERNEL);
+	char *p = kmheap_dropin_kmalloc(len + 1, GFP_USER | __GFP_NOWARN);
 
 	if (!p)
 		return ERR_PTR(-ENOMEM);
@@ -439,9 +466,20 @@ static __maybe_unused void kmheap_dropin_kvfree_sensitive(const void *p, size_t 
 		kvfree_sensitive(p, len);
 }
 
+/* On arm64 the kernel's own constants lie in vmalloc space as well, in pages that it keeps. */
+static __maybe_unused bool kmheap_dropin_is_kernel_const(const void *p)
+{
+	struct page *page;
+
+	if (!IS_ENABLED(CONFIG_ARM64) || kmheap_owns(p) || !is_vmalloc_addr(p))
+		return false;
+	page = vmalloc_to_page(p);
+	return page && PageReserved(page);
+}
+
 static __maybe_unused void kmheap_dropin_kfree_const(const void *p)
 {
-	if (kmheap_dropin_was_ours(p))
+	if (kmheap_dropin_was_ours(p) && !kmheap_dropin_is_kernel_const(p))
 		kmheap_free(p);
 	else
 		kfree_const(p);
