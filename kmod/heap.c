@@ -14,6 +14,7 @@
 #include "base/budget.h"
 #include "base/lock.h"
 #include "base/param.h"
+#include "cpu/depot.h"
 #include "cpu/magazine.h"
 #include "debug/debugfs.h"
 #include "debug/stats.h"
@@ -133,6 +134,7 @@ static void kmh_teach_reclaim(struct kmheap *heap)
 
 static void kmh_node_free(struct kmh_node *node)
 {
+	kmh_depots_free(node);
 	kmh_mcentrals_free(node);
 	kmh_backend_free(node->mheap.own_pa);
 	kmh_backend_free_exact(node, sizeof(*node));

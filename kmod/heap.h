@@ -31,6 +31,7 @@
 #include "sweep/sweep.h"
 
 struct dentry;
+struct kmh_depot;
 struct module;
 
 struct kmh_node {
@@ -38,6 +39,7 @@ struct kmh_node {
 	struct kmh_mcentral *group[KMH_NR_GROUPS];	/* mcentrals.c; written under mheap.lock */
 	struct kmh_mcentral *spare[KMH_SPARE_GROUPS];	/* for groups to come; under mheap.lock */
 	unsigned int nspare;
+	struct kmh_depot *depot;	/* one for each class, where there are mcaches: depot.c */
 };
 
 struct kmheap {

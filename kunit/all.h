@@ -22,6 +22,7 @@
 #include "../kmod/central/phase.h"
 #include "../kmod/central/sweepspan.h"
 #include "../kmod/central/unswept.h"
+#include "../kmod/cpu/depot.h"
 #include "../kmod/cpu/largecache.h"
 #include "../kmod/cpu/magazine.h"
 #include "../kmod/cpu/mcache.h"

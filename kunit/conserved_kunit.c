@@ -42,20 +42,42 @@ static bool in_window(const struct kmh_mspan *s, unsigned int slot)
 	return bit < KMH_WORD_SLOTS && c->avail & BIT(bit);
 }
 
-/* Entries that lead to a slot in the magazine that its cell names. */
-static unsigned int entries_to(const struct kmh_mspan *s, unsigned int slot)
+/* Does an entry lead to a slot? */
+static bool leads_to(const struct kmh_entry *e, const struct kmh_mspan *s, unsigned int slot)
 {
-	unsigned int cpu = s->cell[slot] - KMH_CELL_TAG, i, n = 0;
+	return e->cell == &s->cell[slot] && e->addr == kmh_mspan_slot_addr(s, slot);
+}
+
+/* Entries that lead to a slot in batches with the tag that its cell has. */
+static unsigned int batched_to(struct kmh_mspan *s, unsigned int slot)
+{
+	unsigned int i, k, n = 0;
+	struct kmh_node *node;
+	int nid = -1;
+
+	while ((node = kmh_next_node(s->heap, &nid))) {
+		for (k = 0; node->depot && k < KMH_DEPOT_BATCHES; k++) {
+			unsigned long place = node->depot[s->spanclass].place[k];
+			const struct kmh_batch *b = (void *)(place & ~KMH_BATCH_N);
+
+			for (i = 0; i < (place & KMH_BATCH_N); i++)
+				n += b->tag == s->cell[slot] && leads_to(&b->entry[i], s, slot);
+		}
+	}
+	return n;
+}
+
+/* Entries that lead to a slot in the magazine that its cell names, or in what came from that. */
+static unsigned int entries_to(struct kmh_mspan *s, unsigned int slot)
+{
+	unsigned int cpu = s->cell[slot] - KMH_CELL_TAG, i, n = batched_to(s, slot);
 	const struct kmh_mcache *mc;
 
 	if (cpu >= nr_cpu_ids)
 		return 0;
 	mc = per_cpu_ptr(s->heap->mcache, cpu);
-	for (i = 0; i < kmh_magazine_len(mc, s->spanclass); i++) {
-		const struct kmh_entry *e = &mc->slot[s->spanclass].head[i];
-
-		n += e->cell == &s->cell[slot] && e->addr == kmh_mspan_slot_addr(s, slot);
-	}
+	for (i = 0; i < kmh_magazine_len(mc, s->spanclass); i++)
+		n += leads_to(&mc->slot[s->spanclass].head[i], s, slot);
 	return n;
 }
 
@@ -104,7 +126,9 @@ static void check_span(struct kmh_mspan *s, void *ctx)
 static unsigned int check_heap(struct kmheap *heap, struct holders *h)
 {
 	unsigned int cpu, i, nentries = 0;
+	struct kmh_node *node;
 	struct kmh_arena *a;
+	int nid = -1;
 
 	*h = (struct holders){};
 	mutex_lock(&heap->arenas_mutex);
@@ -114,6 +138,9 @@ static unsigned int check_heap(struct kmheap *heap, struct holders *h)
 	for_each_possible_cpu(cpu)
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 			nentries += kmh_magazine_len(per_cpu_ptr(heap->mcache, cpu), i);
+	while ((node = kmh_next_node(heap, &nid)))
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+			nentries += kmh_depot_len(node, i);
 	if (nentries != h->nheld)
 		amiss(h, "entries and cells that name a magazine differ in number", nentries, 0);
 	return h->namiss;

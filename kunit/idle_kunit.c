@@ -113,6 +113,7 @@ static void freeing_cpu_is_drained(struct kunit *test)
 	u64 bytes, n;
 	void *large;
 
+	kmh_kunit_shut_depots(test);
 	migrate_disable();	/* so that elsewhere is one and the same CPU */
 	cpu = other_cpu();
 	large = kmheap_alloc(heap, SZ_128K, GFP_KERNEL);	/* else growing would flush */

@@ -343,6 +343,11 @@ int kmh_kunit_init(struct kunit *test)
 	return kmh_kunit_new_heap(test);
 }
 
+void kmh_kunit_shut_depots(struct kunit *test)
+{
+	WRITE_ONCE(kmh_depot_shut, true);
+}
+
 void kmh_kunit_exit(struct kunit *test)
 {
 	struct kmh_kunit *k = kmh_kunit(test);
@@ -353,6 +358,7 @@ void kmh_kunit_exit(struct kunit *test)
 	kmh_kunit_disarm();
 	atomic_long_set(&kmh_fail_nth, 0);
 	WRITE_ONCE(kmh_backing_default, k->backing);
+	WRITE_ONCE(kmh_depot_shut, false);
 	if (k->heap) {
 		kmh_kunit_validate(test);
 		kmh_kunit_balanced(test, k->heap, &st);

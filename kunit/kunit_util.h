@@ -43,6 +43,9 @@ struct kmh_kunit {
 int kmh_kunit_init(struct kunit *test);
 void kmh_kunit_exit(struct kunit *test);
 
+/* From here on to the end of the case CPUs give objects to their spans alone, and to no depot. */
+void kmh_kunit_shut_depots(struct kunit *test);
+
 /* As kmh_kunit_init(), for a suite about vmalloc areas: its heaps are made of these. */
 int kmh_kunit_init_areas(struct kunit *test);
 

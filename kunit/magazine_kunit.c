@@ -214,6 +214,7 @@ static void full_magazine_gives_the_oldest_back(struct kunit *test)
 	unsigned int k, i, n = 0, again = 2 * MAGAZINE - REST, out = again - REST;
 	void **p = full_spans(test, again + 1), *q;
 
+	kmh_kunit_shut_depots(test);
 	for (k = 0; k <= again; k++) {
 		kmheap_free(p[NR_SLOTS * k]);
 		if (k == MAGAZINE - 1)
@@ -365,6 +366,7 @@ static void eviction_finds_the_slots(struct kunit *test)
 	unsigned int from = MAGAZINE - REST;
 	void **p = full_spans(test, nspans), *own[NR_SLOTS];
 
+	kmh_kunit_shut_depots(test);
 	grow(test, 4);
 	for (i = 0; i < NR_SLOTS; i++)
 		own[i] = alloc(test);
@@ -412,6 +414,7 @@ static void rows_go_back_by_eights(struct kunit *test)
 	unsigned int spanclass = kmh_spanclass(kmh_size_to_class(64), false), first, i, n, last;
 	void *p[MAGAZINE + 9];
 
+	kmh_kunit_shut_depots(test);
 	for (first = 0; first < 9; first++) {
 		for (i = 0; i < ARRAY_SIZE(p); i++)
 			p[i] = alloc_bytes(test, 64);

@@ -561,6 +561,7 @@ static void entry_of_another_class_is_handed_out(struct kunit *test)
 	void *q[NR_SLOTS / 2], *more[NR_SLOTS], *page, *got;
 	unsigned int i;
 
+	kmh_kunit_shut_depots(test);
 	page = stale_entry_of_a_moved_descriptor(test, p, q, NR_SLOTS / 2, 2 * BYTES);
 	for (i = 0; i < NR_SLOTS; i++)
 		more[i] = alloc_bytes(test, 2 * BYTES);

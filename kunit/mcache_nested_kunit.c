@@ -303,6 +303,7 @@ static void magazine_elsewhere_keeps_one_span_more(struct kunit *test)
 {
 	unsigned int round;
 
+	kmh_kunit_shut_depots(test);
 	for (round = 0; round < 8; round++)
 		KUNIT_EXPECT_EQ(test, one_round(test, round, 64), round ? 3ULL : 2ULL);
 	expect_all_free(test);

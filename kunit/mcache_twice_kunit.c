@@ -349,6 +349,7 @@ static void span_stays_for_a_slot_in_a_magazine(struct kunit *test)
 	struct frees f = { p, 1, NR_SLOTS };
 	struct kmh_report r;
 
+	kmh_kunit_shut_depots(test);
 	KUNIT_ASSERT_EQ(test, atomic_read(&s->home), (int)KMH_HOME_FULL);
 	free_twice_at_once(test, p[0]);
 	kmh_kunit_elsewhere(test, free_elsewhere, &f);

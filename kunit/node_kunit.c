@@ -18,6 +18,7 @@ static struct kmh_node *other_node(struct kunit *test)
 	kmh_mheap_init(&other->mheap, heap, numa_mem_id());
 	kmh_grow_init(&other->mheap);
 	KUNIT_ASSERT_EQ(test, kmh_mcentrals_init(other, GFP_KERNEL), 0);
+	KUNIT_ASSERT_EQ(test, kmh_depots_make(other, GFP_KERNEL), 0);
 	kmh_mcache_drain_all(heap);
 	raw_cpu_ptr(heap->mcache)->node = other;
 	return other;
@@ -32,6 +33,7 @@ static void end_node(struct kunit *test, struct kmh_node *other)
 	kmh_mheap_stop(&other->mheap);
 	kmh_kunit_give_back(heap);
 	KUNIT_EXPECT_EQ(test, other->mheap.pa.npages, 0UL);
+	kmh_depots_free(other);
 	kmh_mcentrals_free(other);
 }
 

@@ -14,8 +14,9 @@
  * compare each tells whether they may go on. When it has come to the end of the array it is moved
  * to the beginning, a few bytes for an entry. If it would fill nearly all of the array then, its
  * oldest entries go back to their spans before: a few, or all but the floor when the CPU has only
- * freed. They do so by slot word, with one atomic operation for all of a word that follow each
- * other: objects freed in order leave the queue in order, and their cells change by eights.
+ * freed, and the depot has no room for these (depot.c). They do so by slot word, with one atomic
+ * operation for all of a word that follow each other: objects freed in order leave the queue in
+ * order, and their cells change by eights.
  *
  * Of two frees of one object at the same time one finds the cell not live, as all but one CPU claim
  * with an exchange (KMH_FREER_SHARED). That one CPU looks and stores: another free may come in
@@ -35,14 +36,14 @@
 #include <linux/sizes.h>
 
 #include "cpu/magazine.h"
+#include "cpu/depot.h"
 #include "base/budget.h"
 #include "base/fixalloc.h"
 #include "cpu/watch.h"
 #include "heap.h"
 #include "span/arenamap.h"
 
-/* Entries, of large classes as many as have these bytes, but a few always. */
-#define KMH_MAGAZINE_ENTRIES	64U
+/* Entries of large classes: as many as have these bytes, but a few always. */
 #define KMH_MAGAZINE_BYTES	SZ_256K
 
 /* Entries that rest, in classes up to KMH_REST_SIZE bytes and in larger ones. */
@@ -53,10 +54,6 @@
 /* Magazines kept ready, for each CPU, and how often frees that find none ask for more. */
 #define KMH_MAGAZINE_RESERVE	4U
 #define KMH_MAGAZINE_PAUSE	DIV_ROUND_UP(HZ, 20)
-
-struct kmh_magazine {
-	struct kmh_entry entry[KMH_MAGAZINE_ENTRIES];
-};
 
 static struct kmh_fixalloc kmh_magazine_pool;
 
@@ -165,21 +162,37 @@ static void kmh_magazines_ask(struct kmh_mcache *mc)
 	kmh_mheap_kick(&mc->node->mheap, true);
 }
 
-static bool kmh_magazine_new(struct kmh_mcache *mc, struct kmh_mcslot *c)
+/* Memory of the size of a magazine, or NULL. Context: any. */
+struct kmh_magazine *kmh_magazine_get(struct kmh_mcache *mc)
 {
-	unsigned int spanclass = c - mc->slot;
 	struct kmh_magazine *m;
 
 	/* A free may come here every time: it takes the pool's lock for a magazine only. */
 	if (!kmh_heap_try_book_side(mc->heap, sizeof(*m)))
-		return false;
+		return NULL;
 	m = READ_ONCE(kmh_magazine_pool.nfree) ? kmh_fixalloc_try_get(&kmh_magazine_pool) : NULL;
 	if (unlikely(!m)) {
 		kmh_heap_unbook_side_atomic(mc->heap, sizeof(*m));
 		if (!READ_ONCE(kmh_magazine_pool.nfree))
 			kmh_magazines_ask(mc);
-		return false;
 	}
+	return m;
+}
+
+/* What kmh_magazine_get() has returned is not used any more. Context: any. */
+void kmh_magazine_put(struct kmheap *heap, struct kmh_magazine *m)
+{
+	kmh_heap_unbook_side_atomic(heap, sizeof(*m));
+	kmh_fixalloc_put(&kmh_magazine_pool, m);
+}
+
+static bool kmh_magazine_new(struct kmh_mcache *mc, struct kmh_mcslot *c)
+{
+	struct kmh_magazine *m = kmh_magazine_get(mc);
+	unsigned int spanclass = c - mc->slot;
+
+	if (!m)
+		return false;
 	WRITE_ONCE(c->head, m->entry);
 	WRITE_ONCE(c->tail, m->entry);
 	WRITE_ONCE(mc->magazine[spanclass], m);
@@ -266,22 +279,6 @@ static unsigned long kmh_magazine_pop_word(struct kmh_mcache *mc, struct kmh_mcs
 }
 
 /*
- * Do eight entries have the cells from @cell on, and objects of @bytes from @addr on? The first one
- * is known to be of the span as it is, and a stale entry is older than all of these, as nothing is
- * put into the magazine while a free of its CPU stands still. So the sum of the addresses is no
- * more than a second look.
- */
-static __always_inline bool kmh_entries_follow(const struct kmh_entry *e, const u8 *cell,
-					       unsigned long addr, size_t bytes)
-{
-	return e[0].cell == cell && e[1].cell == cell + 1 && e[2].cell == cell + 2 &&
-	       e[3].cell == cell + 3 && e[4].cell == cell + 4 && e[5].cell == cell + 5 &&
-	       e[6].cell == cell + 6 && e[7].cell == cell + 7 &&
-	       e[0].addr + e[1].addr + e[2].addr + e[3].addr + e[4].addr + e[5].addr +
-	       e[6].addr + e[7].addr == 8 * addr + 28 * bytes;
-}
-
-/*
  * Take the oldest entries off the queue, before @to, as long as they are eight and eight side by
  * side in the word of the first one, which is of slot @slot of @s, a multiple of eight, and make
  * their cells OUT: what a CPU has freed in order. Return: how many.
@@ -309,22 +306,23 @@ static noinline unsigned int kmh_magazine_pop_eights(struct kmh_mcache *mc, stru
 }
 
 /*
- * An entry that was the oldest, whose cell is not its span's any more: of an arena that a client
- * has freed, or of an object that was freed twice, so that its span could go while the entry was
- * here. In the first case the descriptor stays what it was, and the slot counts as free. In the
- * second one the cell is another span's by now, and may be that of another entry.
+ * An entry that has left a queue or batch with tag @tag, whose cell is not its span's any more: of
+ * an arena that a client has freed, or of an object that was freed twice, so that its span could go
+ * while the entry was there. In the first case the descriptor stays what it was, and the slot
+ * counts as free. In the second one the cell is another span's by now, and may be that of another
+ * entry.
  */
-static void kmh_magazine_stray(struct kmh_mcache *mc, struct kmh_mspan *s,
-			       const struct kmh_entry *e)
+void kmh_magazine_stray(struct kmh_mcache *mc, u8 tag, struct kmh_mspan *s,
+			const struct kmh_entry *e)
 {
 	if (READ_ONCE(s->state) == KMH_SPAN_GONE)
-		cmpxchg(e->cell, mc->tag, KMH_CELL_OUT);
+		cmpxchg(e->cell, tag, KMH_CELL_OUT);
 	else
 		kmh_misuse_twice(mc->heap, e->addr, 0);
 }
 
 /* Does the address of an entry lead to its cell? */
-static bool kmh_entry_fits(const struct kmh_mspan *s, const struct kmh_entry *e)
+bool kmh_entry_fits(const struct kmh_mspan *s, const struct kmh_entry *e)
 {
 	u8 state = READ_ONCE(s->state);
 
@@ -346,7 +344,7 @@ static void kmh_magazine_evict_word(struct kmh_mcache *mc, struct kmh_mcslot *c,
 
 	if (unlikely(!kmh_entry_fits(s, &e))) {
 		kmh_magazine_pop_word(mc, c, c->head + 1);
-		kmh_magazine_stray(mc, s, &e);
+		kmh_magazine_stray(mc, mc->tag, s, &e);
 		return;
 	}
 	n = slot % 8 || slot + 8 > s->nelems ? 0 : kmh_magazine_pop_eights(mc, c, to, s, slot);
@@ -411,14 +409,32 @@ static struct kmh_entry *kmh_magazine_whole_eights(const struct kmh_mcslot *c, s
 bool kmh_magazine_make_room(struct kmh_mcache *mc, struct kmh_mcslot *c)
 {
 	unsigned int spanclass = c - mc->slot;
+	unsigned int len = c->tail - c->head;
 	struct kmh_entry *to;
 
 	if (unlikely(!mc->magazine[spanclass]))
 		return kmh_magazine_new(mc, c);
-	to = c->tail - kmh_magazine_keep(spanclass, c->tail - c->head);
-	kmh_magazine_evict(mc, c, kmh_magazine_whole_eights(c, to));
+	to = kmh_magazine_whole_eights(c, c->tail - kmh_magazine_keep(spanclass, len));
+	if (len != kmh_magazine_room(spanclass) || !kmh_depot_give(mc, c, to))
+		kmh_magazine_evict(mc, c, to);
 	kmh_magazine_rewind(mc, c);
 	return true;
+}
+
+/*
+ * Is there room in the queue for what another CPU has given, all but as many entries as rest? In
+ * the section. Return: false when there is more in it than rests, or no magazine: there is no
+ * memory for one, or the CPU's tag is another one's, too (kmh_mcache_may_keep()).
+ */
+bool kmh_magazine_may_adopt(struct kmh_mcache *mc, struct kmh_mcslot *c)
+{
+	unsigned int spanclass = c - mc->slot;
+
+	if (smp_processor_id() >= KMH_CELL_TAGS)
+		return false;
+	if (unlikely(!mc->magazine[spanclass]) && !kmh_magazine_new(mc, c))
+		return false;
+	return c->tail - c->head <= kmh_magazine_floor(spanclass);
 }
 
 /* Give all entries of an mcache back to their spans. In the section, or the CPU is dead. */
@@ -459,8 +475,10 @@ void kmh_magazines_drain_all(struct kmheap *heap)
 {
 	unsigned int tries = 3;
 
+	kmh_depots_drain(heap);
 	while (kmh_mcache_visit(heap, kmh_magazines_drain, kmh_has_magazines).busy && --tries)
 		cpu_relax();
+	kmh_depots_drain(heap);		/* what CPUs have given meanwhile */
 }
 
 /* Free magazines, which are empty, or the heap ends. Called as kmh_magazines_drain() is. */
@@ -480,7 +498,6 @@ void kmh_magazines_free(struct kmh_mcache *mc)
 		WRITE_ONCE(c->tail, NULL);
 		c->ready = NULL;
 		c->limit = NULL;
-		kmh_heap_unbook_side_atomic(mc->heap, sizeof(*m));
-		kmh_fixalloc_put(&kmh_magazine_pool, m);
+		kmh_magazine_put(mc->heap, m);
 	}
 }

@@ -12,6 +12,7 @@
 #include "cpu/mcache.h"
 #include "base/backend.h"
 #include "central/sweepspan.h"
+#include "cpu/depot.h"
 #include "cpu/magazine.h"
 #include "cpu/tiny.h"
 #include "cpu/watch.h"
@@ -204,9 +205,9 @@ static struct kmh_mspan *kmh_mcache_next_span(struct kmh_mcache *mc, unsigned in
 }
 
 /*
- * Find the next slots of a class whose window is empty, in the section: in the cached spans first
- * (other words, remote frees), then in mcentral, then in fresh pages. In NMI the locks on the way
- * are only tried.
+ * Find the next slots of a class whose window is empty, in the section: what another CPU has given
+ * first, then the cached spans (other words, remote frees), then mcentral, then fresh pages. In NMI
+ * the locks on the way are only tried.
  *
  * Return: true when kmh_mcache_take() will succeed. Rarely it fails all the same: of two frees at
  * the same time one has the slot that the other has given to the span, or is giving it now.
@@ -217,6 +218,8 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 	struct kmh_mspan *s = c->span;
 	struct kmh_slots *w;
 
+	if (kmh_depot_take(mc, c))
+		return true;
 	if (s) {
 		kmh_sweep_if_stale(s);
 		w = kmh_mspan_next_word(s, kmh_mcslot_word(c));

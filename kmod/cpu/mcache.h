@@ -225,7 +225,7 @@ enum kmh_free_result kmh_free_slot(struct kmh_mspan *s, unsigned int slot, unsig
 void kmh_mcache_walk_spans(struct kmh_mcache *mc, void (*fn)(struct kmh_mspan *s));
 int kmh_mcache_init(struct kmheap *heap);
 int kmh_mcaches_make(struct kmheap *heap, gfp_t gfp);
-size_t kmh_mcaches_missing_bytes(const struct kmheap *heap);
+size_t kmh_mcaches_missing_bytes(struct kmheap *heap);
 void kmh_mcaches_want(struct kmheap *heap);
 void kmh_mcaches_stop(struct kmheap *heap);
 void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu);

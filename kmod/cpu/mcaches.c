@@ -11,6 +11,7 @@
 
 #include "cpu/mcache.h"
 #include "base/backend.h"
+#include "cpu/depot.h"
 #include "cpu/magazine.h"
 #include "heap.h"
 
@@ -75,10 +76,18 @@ static size_t kmh_mcaches_bytes(void)
 	return sizeof(struct kmh_mcache) * num_possible_cpus();
 }
 
-/* What the heap will take for its mcaches, if it has none yet. */
-size_t kmh_mcaches_missing_bytes(const struct kmheap *heap)
+/* What the heap will take for its mcaches and depots, if it has none yet. */
+size_t kmh_mcaches_missing_bytes(struct kmheap *heap)
 {
-	return heap->mcaches ? 0 : kmh_mcaches_bytes();
+	struct kmh_node *node;
+	size_t bytes = kmh_mcaches_bytes();
+	int nid = -1;
+
+	if (heap->mcaches)
+		return 0;
+	while ((node = kmh_next_node(heap, &nid)))
+		bytes += KMH_DEPOTS_BYTES;
+	return bytes;
 }
 
 /* The heap's caches allocate from its mcaches from here on. */
@@ -108,9 +117,9 @@ int kmh_mcaches_make(struct kmheap *heap, gfp_t gfp)
 
 	if (READ_ONCE(heap->mcaches))
 		return 0;
-	/* Where there are mcaches every class has its mcentral. */
+	/* Where there are mcaches every class has its mcentral and depot. */
 	while ((node = kmh_next_node(heap, &nid)))
-		if (kmh_mcentrals_make(node, gfp))
+		if (kmh_mcentrals_make(node, gfp) || kmh_depots_make(node, gfp))
 			return -ENOMEM;
 	mcaches = kmh_backend_percpu(struct kmh_mcache, gfp);
 	if (!mcaches)

@@ -15,6 +15,7 @@
 #include "debug/stats.h"
 #include "base/backend.h"
 #include "base/budget.h"
+#include "cpu/depot.h"
 #include "cpu/magazine.h"
 #include "cpu/tiny.h"
 #include "debug/leaks.h"
@@ -168,6 +169,8 @@ static void kmh_walk_allocs(struct kmheap *heap, struct kmh_heap_walk *w)
 	}
 	while ((node = kmh_next_node(heap, &nid))) {
 		w->st.page_heap_bytes += (u64)READ_ONCE(node->mheap.store.npages) << KMH_PAGE_SHIFT;
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
+			w->st.cpu_cache_bytes += kmh_depot_len(node, i) * kmh_spanclass_size[i];
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++)
 			w->class[kmh_spanclass_class(i)].allocs +=
 				atomic_long_read(&kmh_mcentral_of(node, i)->nested_allocs);

@@ -14,6 +14,7 @@
 #include "front/hooks.h"
 #include "front/traced.h"
 #include "base/lock.h"
+#include "cpu/depot.h"
 #include "cpu/tiny.h"
 #include "heap.h"
 #include "span/spanpool.h"
@@ -36,6 +37,8 @@ static void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned 
 	mc = this_cpu_ptr(heap->mcache);
 	if (unlikely(mc->node != node) || !kmh_mcache_enter(mc)) {
 		p = kmh_mcentral_alloc_one(node, spanclass, atomic);
+		if (unlikely(!p) && kmh_depot_drain(node, spanclass))
+			p = kmh_mcentral_alloc_one(node, spanclass, atomic);
 		kmh_watch_one(heap, spanclass, p);
 	} else {
 		p = kmh_mcache_take(mc, spanclass);

@@ -44,7 +44,7 @@ struct kmheap;
  * what it can give. A slot is in exactly one account: a client's (LIVE; SAMPLED, which few are
  * while a heap is profiled; or the value of a cache, which a LIVE cell gets next), one bit of the
  * span (OUT), deferred bits (WAITS), a special (SPECIAL), or one entry of the magazine whose tag
- * it has.
+ * it has, or of a batch with that tag (depot.c).
  * Whoever carries a slot from one account to another looks at its cell, and whoever sets a bit
  * finds one that is set already. So of two frees at the same time one is found out when the slot
  * crosses, and the slot stays with the party that the cell names.
@@ -56,7 +56,7 @@ enum {
 	KMH_CELL_OUT = 2 * (1 + KMH_CACHES),	/* the span, or the window of a CPU, has it */
 	KMH_CELL_WAITS,		/* for a grace period: deferred bits */
 	KMH_CELL_SPECIAL,	/* its object is dead and its special, not done yet, frees it */
-	KMH_CELL_TAG,		/* and above: an entry of the magazine with that tag */
+	KMH_CELL_TAG,		/* and above: an entry of the magazine, or a batch, with that tag */
 };
 
 /* Tags that there are: CPUs with higher numbers have no magazines. */

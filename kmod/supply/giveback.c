@@ -14,6 +14,7 @@
 #include "base/budget.h"
 #include "base/lock.h"
 #include "central/unswept.h"
+#include "cpu/depot.h"
 #include "heap.h"
 #include "pages/arena.h"
 #include "pages/held.h"
@@ -31,8 +32,11 @@ void kmh_mcache_drain_all(struct kmheap *heap)
 	unsigned int tries = 3;
 
 	kmh_nmi_drain(heap);
+	/* First, so that spans are whole when CPUs give them up. */
+	kmh_depots_drain(heap);
 	while (kmh_mcache_visit(heap, kmh_mcache_drain_locked, NULL).busy && --tries)
 		usleep_range(50, 200);
+	kmh_depots_drain(heap);		/* what CPUs have given meanwhile */
 	kmh_largestore_drain(heap);
 }
 
@@ -50,6 +54,7 @@ void kmh_mcache_drain_dead(struct kmheap *heap, unsigned int cpu)
 	preempt_disable();
 	kmh_mcache_drain_locked(mc);
 	preempt_enable();
+	kmh_depots_drain(heap);
 	kmh_largestore_drain(heap);
 }
 

@@ -22,6 +22,7 @@
 
 #include "supply/idle.h"
 #include "base/param.h"
+#include "cpu/depot.h"
 #include "heap.h"
 
 static unsigned int kmh_idle_ms = 2000;
@@ -115,6 +116,9 @@ bool kmh_idle_step(struct kmheap *heap)
 						 kmh_idle_wanted).done, &heap->idle.drains);
 		kmh_kick_ask(&heap->scavenge.kick);
 	}
+	/* Who gives has something, or has had until the last look. */
+	if (idle || !any)
+		kmh_depots_drain(heap);
 	return any;
 }
 

@@ -82,7 +82,10 @@ static void kmh_lost_forget_records(const struct kmh_arena *a)
 /* How often a CPU that is in its section each time is asked to give up what it keeps. */
 #define KMH_LOST_VISITS		1000U
 
-/* No CPU keeps anything of a lost arena: each of them has been met outside of its section. */
+/*
+ * No CPU keeps anything of a lost arena: each of them has been met outside of its section. From
+ * then on nothing of it comes out of a depot, where each entry is looked up, or goes into one.
+ */
 static void kmh_lost_drain_cpus(struct kmheap *heap)
 {
 	unsigned int left = KMH_LOST_VISITS;

@@ -29,6 +29,7 @@
 #include "supply/shrink.h"
 #include "base/backend.h"
 #include "base/lock.h"
+#include "cpu/depot.h"
 #include "heap.h"
 #include "pages/arena.h"
 #include "supply/giveback.h"
@@ -117,7 +118,9 @@ static void kmh_shrink_drain_locked(struct kmheap *heap, struct kmh_mheap *mh, b
 	struct kmh_arena *a;
 	unsigned long page;
 
+	kmh_depots_drain(heap);
 	kmh_mcache_visit(heap, kmh_mcache_drain_locked, kmh_mcache_holds_any);
+	kmh_depots_drain(heap);		/* what CPUs have given meanwhile */
 	kmh_largestore_drain(heap);
 	kmh_sweep_announced(heap);
 	list_for_each_entry(a, &heap->arenas, list) {
@@ -187,6 +190,8 @@ static void kmh_shrink_make_locked(struct kmh_mheap *mh)
 {
 	if (kmh_arenas_count_spare_locked(mh))
 		kmh_shrink_drain_locked(mh->heap, mh, false);
+	else
+		kmh_depots_drain(mh->heap);
 	if (mh->heap->backing != KMH_BACKING_AREA)
 		kmh_scavenge_some_locked(mh, KMH_SHRINK_LOOK);
 	kmh_mheap_drain_pending(mh);

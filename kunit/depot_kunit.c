@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit: objects that one CPU has freed and another one allocates go from queue to queue. */
+#include "magazine_kunit.h"
+
+#define BATCH	(MAGAZINE - REST)	/* objects that a CPU gives at once */
+#define FULL	KMH_DEPOT_BATCHES	/* batches, then no more */
+
+static unsigned int depot_len(struct kunit *test)
+{
+	return kmh_depot_len(node(test), SPANCLASS);
+}
+
+/* Free so many objects on the other CPU that it gives @n batches, and has as few as rest. */
+static void give(struct kunit *test, void **p, unsigned int n)
+{
+	free_elsewhere(test, p, n * BATCH + REST + 1);
+}
+
+/* Objects for that, of full spans; so many that each span is freed as a whole. */
+static void **objects_for(struct kunit *test, unsigned int nbatches)
+{
+	return full_spans(test, DIV_ROUND_UP(nbatches * BATCH + MAGAZINE, NR_SLOTS));
+}
+
+static bool is_among(const void *q, void **p, unsigned int n)
+{
+	while (n--)
+		if (p[n] == q)
+			return true;
+	return false;
+}
+
+/* In a depot a slot has the tag of the CPU that gave it, and its span is told nothing. */
+static void expect_given(struct kunit *test, const void *p)
+{
+	const struct kmh_slots *w = &span(p)->w[slot_of(p) / KMH_WORD_SLOTS];
+
+	KUNIT_EXPECT_EQ(test, cell(p), (int)mcache_elsewhere(test)->tag);
+	KUNIT_EXPECT_FALSE(test, (w->free | atomic_long_read(&w->remote)) &
+				 BIT(slot_of(p) % KMH_WORD_SLOTS));
+	KUNIT_EXPECT_EQ(test, home(p), (int)KMH_HOME_FULL);
+}
+
+static void objects_go_from_queue_to_queue(struct kunit *test)
+{
+	void **p, *q;
+	unsigned int i;
+
+	p = objects_for(test, 1);
+	give(test, p, 1);
+	KUNIT_EXPECT_EQ(test, depot_len(test), BATCH);
+	for (i = 0; i < BATCH; i++)
+		expect_given(test, p[i]);
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+	/* All of them come, in the order in which they were freed, but for those that rest now. */
+	for (i = 0; i < BATCH - REST; i++) {
+		q = alloc(test);
+		KUNIT_EXPECT_PTR_EQ(test, q, p[i]);
+		KUNIT_EXPECT_EQ(test, cell(q), (int)KMH_CELL_LIVE);
+	}
+	KUNIT_EXPECT_EQ(test, depot_len(test), 0U);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), REST);
+	for (; i < BATCH; i++)
+		expect_held(test, p[i]);
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+	q = alloc(test);
+	KUNIT_EXPECT_FALSE(test, is_among(q, p, BATCH));
+	kmheap_free(q);
+	free_live(p, MAGAZINE + BATCH);
+	kmh_kunit_no_reports(test);
+	expect_all_back(test);
+}
+
+/* What rests here when a batch comes goes on resting until as many have been freed after it. */
+static void what_rests_goes_on_resting(struct kunit *test)
+{
+	unsigned int i;
+	void **p, *q;
+
+	p = objects_for(test, 1);
+	q = alloc(test);
+	kmh_mcache_drain_all(kmh_kunit_heap(test));
+	give(test, p, 1);
+	kmheap_free(q);
+	for (i = 0; i < BATCH - REST + 1; i++)
+		KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[i]);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), REST);
+	expect_held(test, q);
+	kmheap_free(q);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+	free_live(p, MAGAZINE + BATCH);
+	expect_all_back(test);
+}
+
+/* Batch after batch, with what rests here before each: a queue that goes round its array. */
+static void batches_follow_each_other(struct kunit *test)
+{
+	unsigned int round, i, n = BATCH + REST + 1;
+	void **p;
+
+	p = objects_for(test, 1);
+	for (round = 0; round < 20; round++) {
+		free_elsewhere(test, p, n);
+		for (i = 0; i < n; i++)
+			p[i] = alloc(test);
+		kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+	}
+	kmh_kunit_no_reports(test);
+	free_live(p, MAGAZINE + BATCH);
+	expect_all_back(test);
+}
+
+/* What does not fit goes to the spans, as without depots. */
+static void full_depot_takes_no_more(struct kunit *test)
+{
+	unsigned int n = FULL * BATCH, i;
+	void **p;
+
+	p = objects_for(test, FULL + 1);
+	give(test, p, FULL + 1);
+	KUNIT_EXPECT_EQ(test, depot_len(test), n);
+	for (i = 0; i < n; i++)
+		expect_given(test, p[i]);
+	for (; i < n + BATCH; i++)
+		expect_out(test, p[i]);
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+	free_live(p, n + BATCH + MAGAZINE);
+	expect_all_back(test);
+}
+
+/* Of large classes there are few in a depot. */
+static void large_classes_have_one_batch(struct kunit *test)
+{
+	unsigned int spanclass = kmh_spanclass(kmh_size_to_class(8192), false), i, n = 0;
+	static void *p[128];
+
+	for (i = 0; i < ARRAY_SIZE(p); i++)
+		p[i] = alloc_bytes(test, 8192);
+	kmh_mcache_drain_all(kmh_kunit_heap(test));
+	free_elsewhere(test, p, ARRAY_SIZE(p));
+	n = kmh_depot_len(node(test), spanclass);
+	KUNIT_EXPECT_GT(test, n, 0U);
+	KUNIT_EXPECT_LE(test, n * 8192, (unsigned int)SZ_256K);
+	expect_all_back(test);
+}
+
+/* A second free finds the tag, whoever has the batch, and takes nothing. */
+static void second_free_is_known_at_once(struct kunit *test)
+{
+	void **p;
+
+	p = objects_for(test, 1);
+	give(test, p, 1);
+	kmheap_free(p[3]);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	free_elsewhere(test, &p[4], 1);
+	kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	KUNIT_EXPECT_EQ(test, depot_len(test), BATCH);
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+	free_live(p, MAGAZINE + BATCH);
+	expect_all_back(test);
+}
+
+/*
+ * Of two frees at the same time the other one has given the slot to its span: whoever takes the
+ * batch finds that out by the cell, and leaves it there. @taken: by an allocation.
+ */
+static void overtaken(struct kunit *test, bool taken)
+{
+	struct kmh_report r;
+	unsigned int i;
+	void **p;
+
+	p = objects_for(test, 1);
+	give(test, p, 1);
+	/* The other free has given it to its span, and stored last. */
+	WRITE_ONCE(span(p[5])->cell[slot_of(p[5])], KMH_CELL_OUT);
+	WRITE_ONCE(span(p[5])->w[0].free, BIT(slot_of(p[5])));
+	if (taken)
+		for (i = 0; i < BATCH - REST - 1; i++)
+			KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[i < 5 ? i : i + 1]);
+	else
+		kmh_depots_drain(kmh_kunit_heap(test));
+	r = kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	KUNIT_EXPECT_EQ(test, r.addr, (unsigned long)p[5]);
+	expect_out(test, p[5]);
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+	/* Its span is on no list, as a free would have put it on one. */
+	fold_span(test, span(p[5]));
+	free_live(p, MAGAZINE + BATCH);
+	expect_all_back(test);
+}
+
+static void overtaken_entry_is_not_taken(struct kunit *test)
+{
+	overtaken(test, true);
+}
+
+static void overtaken_entry_is_not_given_back(struct kunit *test)
+{
+	overtaken(test, false);
+}
+
+static struct kmh_batch *first_batch(struct kunit *test)
+{
+	return (struct kmh_batch *)(node(test)->depot[SPANCLASS].place[0] & ~KMH_BATCH_N);
+}
+
+/*
+ * An entry of which two frees at once have let the span go: its cell is of another span by now, and
+ * has the tag because of another object. @taken: by an allocation.
+ */
+static void stray(struct kunit *test, bool taken)
+{
+	struct kmh_report r;
+	unsigned int i;
+	void **p;
+
+	p = objects_for(test, 1);
+	give(test, p, 1);
+	first_batch(test)->entry[5].addr = (unsigned long)p[MAGAZINE + 8];
+	if (taken)
+		for (i = 0; i < BATCH - REST - 1; i++)
+			KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[i < 5 ? i : i + 1]);
+	else
+		kmh_depots_drain(kmh_kunit_heap(test));
+	r = kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	KUNIT_EXPECT_EQ(test, r.addr, (unsigned long)p[MAGAZINE + 8]);
+	KUNIT_EXPECT_EQ(test, cell(p[MAGAZINE + 8]), (int)KMH_CELL_LIVE);
+	/* The slot whose entry that was. */
+	KUNIT_EXPECT_EQ(test, cell(p[5]), (int)mcache_elsewhere(test)->tag);
+	WRITE_ONCE(span(p[5])->cell[slot_of(p[5])], KMH_CELL_LIVE);
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+	free_live(p, MAGAZINE + BATCH);
+	expect_all_back(test);
+}
+
+static void stray_entry_is_not_taken(struct kunit *test)
+{
+	stray(test, true);
+}
+
+static void stray_entry_is_not_given_back(struct kunit *test)
+{
+	stray(test, false);
+}
+
+/* A CPU for whose magazine there is no memory finds what was given in the spans. */
+static void no_magazine_to_take_them(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	static struct kmh_magazine *all[512];
+	unsigned int i, n = 0, k = 0;
+	void **p;
+
+	p = objects_for(test, 1);
+	give(test, p, 1);
+	while (k < ARRAY_SIZE(all) && (all[k] = kmh_magazine_get(mcache(test))))
+		k++;
+	KUNIT_ASSERT_LT(test, k, (unsigned int)ARRAY_SIZE(all));
+	for (i = 0; i < BATCH; i++)
+		n += is_among(alloc(test), p, BATCH);
+	KUNIT_EXPECT_EQ(test, n, BATCH);
+	KUNIT_EXPECT_EQ(test, depot_len(test), 0U);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), 0U);
+	while (k--)
+		kmh_magazine_put(heap, all[k]);
+	kmh_kunit_expect_conserved(test, heap);
+	free_live(p, MAGAZINE + BATCH);
+	expect_all_back(test);
+}
+
+/* So does an interrupt that finds the section taken, where there is nothing else. */
+static void nested_caller_finds_them(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	void **p, *q, *others = NULL;
+
+	p = objects_for(test, 1);
+	give(test, p, 1);
+	kmheap_set_limit(heap, 1);
+	preempt_disable();
+	kmh_mcache_enter(mcache(test));
+	/* First what is left of the heap's pages. */
+	while ((q = kmheap_alloc(heap, BYTES, GFP_ATOMIC)) && !is_among(q, p, BATCH)) {
+		*(void **)q = others;
+		others = q;
+	}
+	kmh_mcache_leave(mcache(test));
+	preempt_enable();
+	KUNIT_EXPECT_NOT_NULL(test, q);
+	KUNIT_EXPECT_EQ(test, depot_len(test), 0U);
+	for (; others; others = q) {
+		q = *(void **)others;
+		kmheap_free(others);
+	}
+	kmheap_set_limit(heap, 0);
+	free_live(p, MAGAZINE + BATCH);
+	expect_all_back(test);
+}
+
+/* A drain gives every slot back to its span and announces that, and frees the batches. */
+static void drain_gives_all_back(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int i;
+	void **p;
+	long side;
+
+	p = objects_for(test, 2);
+	side = atomic_long_read(&heap->limit.side_bytes);
+	give(test, p, 2);
+	kmh_depots_drain(heap);
+	KUNIT_EXPECT_EQ(test, depot_len(test), 0U);
+	for (i = 0; i < 2 * BATCH; i++) {
+		expect_out(test, p[i]);
+		KUNIT_EXPECT_EQ(test, home(p[i]), (int)KMH_HOME_ANNOUNCED);
+	}
+	/* The other CPU's magazine is still there. */
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.side_bytes),
+			side + (long)sizeof(struct kmh_magazine));
+	kmh_kunit_expect_conserved(test, heap);
+	free_live(p, 2 * BATCH + MAGAZINE);
+	expect_all_back(test);
+}
+
+/* When the CPU that gave is found idle; and when none has anything, as that one was drained. */
+static void idle_worker_empties_depots(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	void **p = objects_for(test, 1), **q = objects_for(test, 1);
+
+	give(test, p, 1);
+	KUNIT_EXPECT_EQ(test, depot_len(test), BATCH);
+	kmh_idle_step(heap);
+	kmh_idle_step(heap);
+	KUNIT_EXPECT_EQ(test, depot_len(test), 0U);
+	give(test, q, 1);
+	KUNIT_EXPECT_EQ(test, depot_len(test), BATCH);
+	drain_elsewhere(test);
+	KUNIT_EXPECT_EQ(test, depot_len(test), BATCH);
+	kmh_mcache_visit(heap, kmh_mcache_drain_locked, NULL);
+	KUNIT_EXPECT_FALSE(test, kmh_idle_step(heap));
+	KUNIT_EXPECT_EQ(test, depot_len(test), 0U);
+	free_live(p, MAGAZINE + BATCH);
+	free_live(q, MAGAZINE + BATCH);
+	expect_all_back(test);
+}
+
+/* Memory for batches, as somebody leaves it who has taken some. */
+static void fill_places(void *arg)
+{
+	struct kmh_mcache *mc = arg;
+	struct kmh_depot *d = &mc->node->depot[SPANCLASS];
+	unsigned int i;
+
+	for (i = 0; i < KMH_DEPOT_BATCHES; i++)
+		if (!d->place[i])
+			d->place[i] = (unsigned long)kmh_magazine_get(mc);
+}
+
+/* Another CPU fills the last place after the look: the objects go to their spans. */
+static void place_is_lost_to_another_cpu(struct kunit *test)
+{
+	unsigned int i;
+	void **p;
+
+	p = objects_for(test, 1);
+	KUNIT_ASSERT_EQ(test, kmh_magazines_refill(GFP_KERNEL), 0);
+	kmh_kunit_at(test, "depot: before a batch is stored", fill_places, mcache(test));
+	free_range(p, 0, BATCH + REST + 1);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("depot: before a batch is stored"));
+	KUNIT_EXPECT_EQ(test, depot_len(test), 0U);
+	for (i = 0; i < BATCH; i++)
+		expect_out(test, p[i]);
+	KUNIT_EXPECT_EQ(test, magazine_len(test), REST + 1);
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+	free_live(p, MAGAZINE + BATCH);
+	expect_all_back(test);
+}
+
+static struct kunit_case depot_cases[] = {
+	KUNIT_CASE(objects_go_from_queue_to_queue),
+	KUNIT_CASE(what_rests_goes_on_resting),
+	KUNIT_CASE(batches_follow_each_other),
+	KUNIT_CASE(full_depot_takes_no_more),
+	KUNIT_CASE(large_classes_have_one_batch),
+	KUNIT_CASE(second_free_is_known_at_once),
+	KUNIT_CASE(overtaken_entry_is_not_taken),
+	KUNIT_CASE(overtaken_entry_is_not_given_back),
+	KUNIT_CASE(stray_entry_is_not_taken),
+	KUNIT_CASE(stray_entry_is_not_given_back),
+	KUNIT_CASE(no_magazine_to_take_them),
+	KUNIT_CASE(nested_caller_finds_them),
+	KUNIT_CASE(drain_gives_all_back),
+	KUNIT_CASE(idle_worker_empties_depots),
+	KUNIT_CASE(place_is_lost_to_another_cpu),
+	{ }
+};
+
+static struct kunit_suite depot_suite = {
+	.name = "kmheap_depot",
+	.init = sweep_init,
+	.exit = kmh_kunit_exit,
+	.test_cases = depot_cases,
+};
+
+kunit_test_suite(depot_suite);
