@@ -299,12 +299,26 @@ static int run_truth(char *args)
 	return 0;
 }
 
+/* leave N: objects in the default heap, which this module does not own */
+static noinline int profile_from_leave(char *args)
+{
+	unsigned int n;
+
+	if (kstrtouint(args, 0, &n))
+		return -EINVAL;
+	while (n--)
+		if (!kmheap_alloc(NULL, 64, GFP_KERNEL))
+			return -ENOMEM;
+	return 0;
+}
+
 static const struct client_command commands[] = {
 	{ "begin", run_begin },
 	{ "end", run_end },
 	{ "alloc", run_alloc },
 	{ "free", run_free },
 	{ "churn", run_churn },
+	{ "leave", profile_from_leave },
 	{ "twins", run_twins },
 	{ "truth", run_truth },
 	{}

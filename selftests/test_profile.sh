@@ -182,10 +182,10 @@ h=$KMHEAP_DEBUGFS/heaps/from-init
 check "a heap may be profiled from its creation on" head_is period_bytes 1 profile
 check "what an init function allocated has its name when its text is gone" \
 	is objects "$(site profile profile_from_init)" = "5 560"
-tell profile_client alloc list 7	# of the default heap
+tell profile_client leave 7
 unload profile_client
 check "so it has when the heap leaks" said 'heap from-init:   profile_from_init\+0x.*\[profile_client\]'
 h=$KMHEAP_DEBUGFS/heaps/default
 check "what a module leaves in another heap has its name when the module is gone" \
-	is objects "$(site profile profile_from_list)" = "7 448"
+	is objects "$(site profile profile_from_leave)" = "7 448"
 unload kmheap
