@@ -209,25 +209,23 @@ static struct kmh_batch *first_batch(struct kunit *test)
 
 /*
  * An entry of which two frees at once have let the span go: its cell is of another span by now, and
- * has the tag because of another object. @taken: by an allocation.
+ * has the tag because of another object. @astray: the address in the entry. @taken: by an
+ * allocation.
  */
-static void stray(struct kunit *test, bool taken)
+static void stray(struct kunit *test, void **p, unsigned long astray, bool taken)
 {
 	struct kmh_report r;
 	unsigned int i;
-	void **p;
 
-	p = objects_for(test, 1);
 	give(test, p, 1);
-	first_batch(test)->entry[5].addr = (unsigned long)p[MAGAZINE + 8];
+	first_batch(test)->entry[5].addr = astray;
 	if (taken)
 		for (i = 0; i < BATCH - REST - 1; i++)
 			KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[i < 5 ? i : i + 1]);
 	else
 		kmh_depots_drain(kmh_kunit_heap(test));
 	r = kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
-	KUNIT_EXPECT_EQ(test, r.addr, (unsigned long)p[MAGAZINE + 8]);
-	KUNIT_EXPECT_EQ(test, cell(p[MAGAZINE + 8]), (int)KMH_CELL_LIVE);
+	KUNIT_EXPECT_EQ(test, r.addr, astray);
 	/* The slot whose entry that was. */
 	KUNIT_EXPECT_EQ(test, cell(p[5]), (int)mcache_elsewhere(test)->tag);
 	WRITE_ONCE(span(p[5])->cell[slot_of(p[5])], KMH_CELL_LIVE);
@@ -238,12 +236,32 @@ static void stray(struct kunit *test, bool taken)
 
 static void stray_entry_is_not_taken(struct kunit *test)
 {
-	stray(test, true);
+	void **p = objects_for(test, 1);
+
+	stray(test, p, (unsigned long)p[MAGAZINE + 8], true);
 }
 
 static void stray_entry_is_not_given_back(struct kunit *test)
 {
-	stray(test, false);
+	void **p = objects_for(test, 1);
+
+	stray(test, p, (unsigned long)p[MAGAZINE + 8], false);
+}
+
+/* Its arena has left: that does not make the slot free, as it would if a client had freed it. */
+static void stray_entry_of_an_arena_that_left(struct kunit *test)
+{
+	void **p = objects_for(test, 1), *q;
+	struct kmheap *heap;
+
+	heap = kmheap_create("kunit-left", NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
+	q = kmheap_alloc(heap, BYTES, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, q);
+	kmheap_free(q);
+	kmheap_destroy(heap);
+	KUNIT_ASSERT_EQ(test, (int)span(q)->state, (int)KMH_SPAN_GONE);
+	stray(test, p, (unsigned long)q, false);
 }
 
 /* A CPU for whose magazine there is no memory finds what was given in the spans. */
@@ -391,6 +409,7 @@ static struct kunit_case depot_cases[] = {
 	KUNIT_CASE(overtaken_entry_is_not_given_back),
 	KUNIT_CASE(stray_entry_is_not_taken),
 	KUNIT_CASE(stray_entry_is_not_given_back),
+	KUNIT_CASE(stray_entry_of_an_arena_that_left),
 	KUNIT_CASE(no_magazine_to_take_them),
 	KUNIT_CASE(nested_caller_finds_them),
 	KUNIT_CASE(drain_gives_all_back),

@@ -37,6 +37,8 @@
 
 #ifdef KMHEAP_KUNIT
 bool kmh_depot_shut;
+#else
+static const bool kmh_depot_shut;
 #endif
 
 /* Make the depots of @node. Context: process context; sleeps, as @gfp must allow. 0 or -ENOMEM. */
@@ -140,6 +142,7 @@ bool kmh_depot_give(struct kmh_mcache *mc, struct kmh_mcslot *c, struct kmh_entr
 	/* They were no allocations. */
 	WRITE_ONCE(mc->taken[spanclass], mc->taken[spanclass] - n);
 	WRITE_ONCE(c->head, to);
+	kmh_kick_ask(&mc->heap->idle.kick);	/* whose worker may pass over this CPU */
 	return true;
 }
 
@@ -266,14 +269,14 @@ bool kmh_depot_take(struct kmh_mcache *mc, struct kmh_mcslot *c)
 		return false;
 	}
 	place = kmh_depot_fetch(d, true);
-	if (!place)
-		return false;
-	b = kmh_batch_of(place);
-	kmh_batch_adopt(mc, c, b, place & KMH_BATCH_N);
-	if (!kmh_depot_store(d, (unsigned long)b))
-		kmh_magazine_put(mc->heap, (struct kmh_magazine *)b);
-	if (likely(c->head < c->ready))
-		return true;
+	if (likely(place)) {
+		b = kmh_batch_of(place);
+		kmh_batch_adopt(mc, c, b, place & KMH_BATCH_N);
+		if (!kmh_depot_store(d, (unsigned long)b))
+			kmh_magazine_put(mc->heap, (struct kmh_magazine *)b);
+		if (likely(c->head < c->ready))
+			return true;
+	}
 	kmh_watch_reopen(mc, spanclass);
 	return false;
 }

@@ -31,8 +31,6 @@ struct kmh_depot {
 
 #ifdef KMHEAP_KUNIT
 extern bool kmh_depot_shut;	/* no CPU gives */
-#else
-static const bool kmh_depot_shut;
 #endif
 
 int kmh_depots_make(struct kmh_node *node, gfp_t gfp);

@@ -315,7 +315,8 @@ static noinline unsigned int kmh_magazine_pop_eights(struct kmh_mcache *mc, stru
 void kmh_magazine_stray(struct kmh_mcache *mc, u8 tag, struct kmh_mspan *s,
 			const struct kmh_entry *e)
 {
-	if (READ_ONCE(s->state) == KMH_SPAN_GONE)
+	/* Of an arena that has left as usual it is the sentinel that says so. */
+	if (READ_ONCE(s->state) == KMH_SPAN_GONE && s != &kmh_span_gone)
 		cmpxchg(e->cell, tag, KMH_CELL_OUT);
 	else
 		kmh_misuse_twice(mc->heap, e->addr, 0);

@@ -28,7 +28,8 @@ static struct kmh_node *kmh_mcache_home(struct kmheap *heap, unsigned int cpu)
  * inbox may hold spans of the node that it was served from: they go on that node's lists.
  * Preemption is off where a span is announced, so after a grace period no more of them come. Spans
  * of the old node whose @freer it is stay so, and until they are shared or empty their objects go
- * through its magazine: that costs locality, and may refuse an object to __GFP_THISNODE.
+ * through its magazine, and from there perhaps to others of the new node: that costs locality, and
+ * may refuse an object to __GFP_THISNODE.
  * Context: process context; sleeps.
  */
 void kmh_mcache_renode(struct kmheap *heap, unsigned int cpu)

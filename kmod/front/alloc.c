@@ -14,7 +14,6 @@
 #include "front/hooks.h"
 #include "front/traced.h"
 #include "base/lock.h"
-#include "cpu/depot.h"
 #include "cpu/tiny.h"
 #include "heap.h"
 #include "span/spanpool.h"
@@ -36,9 +35,7 @@ static void *kmh_alloc_try(struct kmheap *heap, struct kmh_node *node, unsigned 
 	preempt_disable();
 	mc = this_cpu_ptr(heap->mcache);
 	if (unlikely(mc->node != node) || !kmh_mcache_enter(mc)) {
-		p = kmh_mcentral_alloc_one(node, spanclass, atomic);
-		if (unlikely(!p) && kmh_depot_drain(node, spanclass))
-			p = kmh_mcentral_alloc_one(node, spanclass, atomic);
+		p = kmh_node_alloc_one(node, spanclass, atomic);
 		kmh_watch_one(heap, spanclass, p);
 	} else {
 		p = kmh_mcache_take(mc, spanclass);
@@ -64,7 +61,7 @@ void *kmh_alloc_shelved(struct kmheap *heap, struct kmh_node *node, unsigned int
 	preempt_disable();
 	mc = this_cpu_ptr(heap->mcache);
 	if (unlikely(mc->node != node) || !kmh_mcache_enter(mc)) {
-		p = kmh_mcentral_alloc_one(node, spanclass, false);
+		p = kmh_node_alloc_one(node, spanclass, false);
 	} else {
 		mc->shelving = true;
 		mc->atomic = false;

@@ -35,6 +35,7 @@ void *kmh_large_find(struct kmheap *heap, size_t bytes, size_t align, gfp_t gfp,
 		     enum kmh_span_state state, bool noscan);
 
 int kmh_node_next_nearest(struct kmheap *heap, int from, int last);
+void *kmh_node_alloc_one(struct kmh_node *node, unsigned int spanclass, bool atomic);
 void *kmh_node_alloc_elsewhere(struct kmheap *heap, struct kmh_node *node, unsigned int spanclass,
 			       gfp_t gfp);
 bool kmh_node_holds(const void *p, size_t bytes, int nid);

@@ -11,6 +11,7 @@
 #include <linux/vmalloc.h>
 
 #include "front/front.h"
+#include "cpu/depot.h"
 #include "heap.h"
 
 /* Is node @a before @b in the order of distance from @from? Equal ones are ordered by number. */
@@ -39,6 +40,19 @@ int kmh_node_next_nearest(struct kmheap *heap, int from, int last)
 }
 
 /*
+ * One object of @node past the mcache. When its spans have none, what is on its way from CPU to CPU
+ * goes back to them. Context: any; preemption off. Return: the object or NULL.
+ */
+void *kmh_node_alloc_one(struct kmh_node *node, unsigned int spanclass, bool atomic)
+{
+	void *p = kmh_mcentral_alloc_one(node, spanclass, atomic);
+
+	if (unlikely(!p) && kmh_depot_drain(node, spanclass))
+		p = kmh_mcentral_alloc_one(node, spanclass, atomic);
+	return p;
+}
+
+/*
  * A small object that @node, the caller's, does not have: from the nearest node that has a slot,
  * unless __GFP_THISNODE forbids it. Not cleared. Context: any. Return: the object or NULL.
  */
@@ -52,8 +66,8 @@ void *kmh_node_alloc_elsewhere(struct kmheap *heap, struct kmh_node *node, unsig
 		return NULL;
 	while (!p && (nid = kmh_node_next_nearest(heap, from, nid)) != NUMA_NO_NODE) {
 		preempt_disable();
-		p = kmh_mcentral_alloc_one(kmh_heap_node(heap, nid), spanclass,
-					   kmh_alloc_is_urgent(gfp));
+		p = kmh_node_alloc_one(kmh_heap_node(heap, nid), spanclass,
+				       kmh_alloc_is_urgent(gfp));
 		kmh_watch_one(heap, spanclass, p);
 		preempt_enable();
 	}

@@ -116,7 +116,7 @@ bool kmh_idle_step(struct kmheap *heap)
 						 kmh_idle_wanted).done, &heap->idle.drains);
 		kmh_kick_ask(&heap->scavenge.kick);
 	}
-	/* Who gives has something, or has had until the last look. */
+	/* Nobody may come to take what is there. Who gives asks for a look. */
 	if (idle || !any)
 		kmh_depots_drain(heap);
 	return any;
