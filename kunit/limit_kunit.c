@@ -231,7 +231,7 @@ static int wait_for_departures(void *arg)
 {
 	struct departures *d = arg;
 
-	d->again = kmh_limit_give_back(d->heap, SZ_4M, GFP_KERNEL);
+	d->again = kmh_limit_give_back(d->heap, SZ_4M, 0, GFP_KERNEL);
 	complete(&d->ended);
 	return 0;
 }

@@ -234,7 +234,7 @@ static struct kmh_mspan *kmh_large_descriptor(struct kmheap *heap, gfp_t gfp)
 	struct kmh_mspan *s = kmh_mspan_get(KMH_SPANCLASS_LARGE);
 
 	if (!s && kmh_mspan_pools_suffice(gfp) == -EDQUOT &&
-	    kmh_limit_give_back(heap, KMH_ARENA_TABLES, current_gfp_context(gfp)))
+	    kmh_limit_give_back(heap, 0, KMH_ARENA_TABLES, current_gfp_context(gfp)))
 		kmh_mspan_pools_suffice(gfp);
 	return s ?: kmh_mspan_get(KMH_SPANCLASS_LARGE);
 }

@@ -82,7 +82,7 @@ noinline void kmh_traced_free_large_slow(const struct kmh_mspan *s, unsigned lon
  */
 static const char *kmh_traced_no_room(struct kmheap *heap, size_t bytes)
 {
-	unsigned long npages = (bytes >> KMH_PAGE_SHIFT) + 1;
+	unsigned long npages = DIV_ROUND_UP(bytes, KMH_PAGE_SIZE);
 
 	if (bytes <= KMHEAP_MAX_SMALL)
 		npages = kmh_classes[kmh_size_to_class(bytes)].npages;

@@ -53,6 +53,7 @@ struct kmh_arena {
 	unsigned long zeroed_from;	/* pages from here on are known to be zero */
 	bool left;			/* the page heap; booked until it is gone */
 	bool dedicated;			/* made for one object over half an arena */
+	bool served;			/* and that has been freed; under mheap->lock */
 	bool block;			/* and no area; never both */
 	bool user;			/* made for one kmheap_alloc_user(), and never used again */
 	bool lost;			/* somebody else has freed it; set under mheap->lock */

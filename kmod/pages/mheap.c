@@ -49,8 +49,10 @@ static void kmh_mheap_free_span_locked(struct kmh_mheap *mh, struct kmh_mspan *s
 		return;
 	if (!kmh_pa_free(kmh_arena_pa(a), &a->range, s->base >> KMH_PAGE_SHIFT, s->npages))
 		kmh_report_broken(s, "pages of a span were not in use");
-	if (a->dedicated && a->range.nfree == kmh_parange_held(&a->range))
+	if (a->dedicated && a->range.nfree == kmh_parange_held(&a->range)) {
+		WRITE_ONCE(a->served, true);
 		irq_work_queue(&mh->kick);
+	}
 }
 
 static void kmh_mheap_put_span(struct kmh_mheap *mh, struct kmh_mspan *s)

@@ -259,8 +259,9 @@ static bool kmh_arena_may_leave_locked(struct kmh_arena *a, const struct kmh_lea
 
 	if (a->range.nfree != kmh_parange_held(&a->range))
 		return false;
-	if (a->dedicated)	/* growing ahead never fetches one */
-		return true;
+	/* Growing ahead never fetches one; but whoever it was made for may just be taking it. */
+	if (a->dedicated)
+		return !which->spare || a->served;
 	return !a->range.nfree ||
 	       (mh->pa.nfree - a->range.nfree >= kmh_mheap_keep(mh, which) &&
 		!kmh_arena_has_run_locked(a, which));
@@ -461,7 +462,8 @@ size_t kmh_arenas_count_spare_locked(struct kmh_mheap *mh)
 			break;
 		held = kmh_parange_held(&a->range);
 		if (a->dedicated) {
-			if (a->mheap == mh && READ_ONCE(a->range.nfree) == held)
+			if (a->mheap == mh && READ_ONCE(a->served) &&
+			    READ_ONCE(a->range.nfree) == held)
 				bytes += kmh_arena_held_bytes(a);
 		} else if (a->empties && held <= left && left - held >= keep) {
 			left -= held;

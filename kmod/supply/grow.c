@@ -235,6 +235,14 @@ static bool kmh_mheap_outgrown(struct kmh_mheap *mh, const struct kmh_room *room
 				     gfp | __GFP_NORETRY | __GFP_NOWARN);
 }
 
+/* Has somebody grown the heap since, by what the worker wants, too? Not for one object, then. */
+static bool kmh_mheap_was_grown(struct kmh_mheap *mh, const struct kmh_room *room,
+				unsigned long seen)
+{
+	return READ_ONCE(mh->ngrown) != seen &&
+	       (!room->ahead || kmh_mheap_has_room(mh, room, false));
+}
+
 /* Make room, under the mutex. Return: 0, -ENOMEM, or -EDQUOT when a limit forbids an arena. */
 static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 			      unsigned long seen, gfp_t gfp)
@@ -253,7 +261,7 @@ static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 	 * Spans that are empty anyway come first: no CPU is interrupted for these. Where the pages
 	 * are there, descriptors may have been missing; a new arena brings some.
 	 */
-	if (READ_ONCE(mh->ngrown) == seen &&
+	if (!kmh_mheap_was_grown(mh, room, seen) &&
 	    !(kmh_mheap_drain_some(mh, KMH_GROW_LOOK) && kmh_mheap_has_room(mh, room, false)) &&
 	    !kmh_mheap_outgrown(mh, room, gfp))
 		err = kmh_mheap_find_room(mh, room, gfp) ?
@@ -265,22 +273,6 @@ static int kmh_mheap_try_room(struct kmh_mheap *mh, const struct kmh_room *room,
 		err = 0;
 	mutex_unlock(held);
 	return err;
-}
-
-/* The least bytes that the heap has to be allowed for an area with what is missing. */
-static size_t kmh_grow_area_need(struct kmh_mheap *mh, const struct kmh_room *room)
-{
-	/* An area of small pages is larger than its heap pages; see kmh_backend_arena(). */
-	return kmh_grow_area_size(mh, room->npages, room->align).need +
-	       max(KMH_PAGE_SIZE, PAGE_SIZE) - PAGE_SIZE;
-}
-
-/* The least bytes that the heap has to be allowed for what is missing. */
-static size_t kmh_grow_need(struct kmh_mheap *mh, const struct kmh_room *room)
-{
-	if (kmh_wants_block(mh->heap, room->npages, room->align))
-		return kmh_grow_block_size(mh, room->npages, room->align).need;
-	return kmh_grow_area_need(mh, room);
 }
 
 /*
@@ -306,31 +298,21 @@ static int kmh_mheap_room_at_limit(struct kmh_mheap *mh, const struct kmh_room *
 	unsigned long seen = READ_ONCE(mh->ngrown);
 	int err = -EDQUOT, refused = -EDQUOT;
 	unsigned int tries;
+	size_t tables = 0;
 
 	if (kmh_limit_drain(mh->heap, bytes))
 		err = kmh_mheap_try_room(mh, room, seen, gfp);
 	/* More than once, because the worker may book in between. */
 	for (tries = 3; err == -EDQUOT && tries; tries--) {
 		seen = READ_ONCE(mh->ngrown);
-		if (!kmh_limit_give_back(mh->heap, bytes, gfp))
+		if (!kmh_limit_give_back(mh->heap, bytes, tables, gfp))
 			break;
 		refused = -EAGAIN;
 		err = kmh_mheap_try_room(mh, room, seen, gfp);
 		/* The module's limit may have had no room for what comes with the arena. */
-		bytes += KMH_ARENA_TABLES;
+		tables += KMH_ARENA_TABLES;
 	}
 	return err == -EDQUOT ? refused : err;
-}
-
-/*
- * Do the limits forbid the smallest arena that has a run of @npages, and what comes with it? A
- * guess, as others book meanwhile. Context: any.
- */
-bool kmh_mheap_is_limited(struct kmh_mheap *mh, unsigned long npages)
-{
-	const struct kmh_room room = { .npages = npages, .align = 1 };
-
-	return kmh_limit_forbids(mh->heap, kmh_grow_need(mh, &room), KMH_ARENA_TABLES);
 }
 
 /* kmh_mheap_grow(), with @room said. At a limit everything that is empty is given back for it. */
@@ -347,12 +329,12 @@ static int kmh_mheap_make_room(struct kmh_mheap *mh, const struct kmh_room *room
 	err = kmh_mheap_try_room(mh, room, seen, gfp);
 	if (err != -EDQUOT || room->ahead)
 		return err ? -ENOMEM : 0;
-	bytes = kmh_grow_need(mh, room);
+	bytes = kmh_grow_need(mh, room->npages, room->align);
 	err = kmh_mheap_room_at_limit(mh, room, bytes, gfp);
 	/* The limit allows a block, but there may be none; an area is longer. */
 	if (err == -EAGAIN && mh->heap->backing == KMH_BACKING_AUTO &&
-	    kmh_grow_area_need(mh, room) > bytes) {
-		bytes = kmh_grow_area_need(mh, room);
+	    kmh_grow_area_need(mh, room->npages, room->align) > bytes) {
+		bytes = kmh_grow_area_need(mh, room->npages, room->align);
 		err = kmh_mheap_room_at_limit(mh, room, bytes, gfp);
 	}
 	if (err == -EDQUOT || err == -EAGAIN)
@@ -402,9 +384,9 @@ static struct kmh_arena *kmh_mheap_try_user(struct kmh_mheap *mh, size_t bytes, 
 struct kmh_arena *kmh_mheap_grow_user(struct kmh_mheap *mh, unsigned long npages, gfp_t gfp)
 {
 	size_t bytes = round_up(npages << KMH_PAGE_SHIFT, max(KMH_PAGE_SIZE, PAGE_SIZE));
-	size_t allowed = bytes;
 	unsigned int tries;
 	struct kmh_arena *a;
+	size_t tables = 0;
 
 	if (npages > KMH_PA_MAX_PAGES)
 		return NULL;
@@ -415,11 +397,11 @@ struct kmh_arena *kmh_mheap_grow_user(struct kmh_mheap *mh, unsigned long npages
 		a = kmh_mheap_try_user(mh, bytes, gfp);
 	/* More than once, because others may book in between. */
 	for (tries = 3; a == ERR_PTR(-EDQUOT) && tries; tries--) {
-		if (!kmh_limit_give_back(mh->heap, allowed, gfp))
+		if (!kmh_limit_give_back(mh->heap, bytes, tables, gfp))
 			break;
 		a = kmh_mheap_try_user(mh, bytes, gfp);
 		/* As in kmh_mheap_room_at_limit(). */
-		allowed += KMH_ARENA_TABLES;
+		tables += KMH_ARENA_TABLES;
 	}
 	if (a == ERR_PTR(-EDQUOT))
 		kmh_limit_refuse(mh->heap, bytes);

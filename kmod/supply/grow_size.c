@@ -9,7 +9,9 @@
 #include "base/backend.h"
 #include "heap.h"
 #include "pages/arena.h"
+#include "span/arenamap.h"
 #include "supply/grow.h"
+#include "supply/limit.h"
 
 /*
  * An arena is at most this share of what the heap has, because on average half of the last
@@ -155,4 +157,29 @@ struct kmh_grow_size kmh_grow_area_size(struct kmh_mheap *mh, unsigned long npag
 		g.want *= 2;
 	g.need = max(g.need, least);
 	return g;
+}
+
+/* The least bytes that the heap has to be allowed for an area with such a run. */
+size_t kmh_grow_area_need(struct kmh_mheap *mh, unsigned long npages, unsigned long align)
+{
+	/* An area of small pages is larger than its heap pages; see kmh_backend_arena(). */
+	return kmh_grow_area_size(mh, npages, align).need +
+	       max(KMH_PAGE_SIZE, PAGE_SIZE) - PAGE_SIZE;
+}
+
+/* The least bytes that the heap has to be allowed for such a run. */
+size_t kmh_grow_need(struct kmh_mheap *mh, unsigned long npages, unsigned long align)
+{
+	if (kmh_wants_block(mh->heap, npages, align))
+		return kmh_grow_block_size(mh, npages, align).need;
+	return kmh_grow_area_need(mh, npages, align);
+}
+
+/*
+ * Do the limits forbid the smallest arena that has a run of @npages, and what comes with it? A
+ * guess, as others book meanwhile. Context: any.
+ */
+bool kmh_mheap_is_limited(struct kmh_mheap *mh, unsigned long npages)
+{
+	return kmh_limit_forbids(mh->heap, kmh_grow_need(mh, npages, 1), KMH_ARENA_TABLES);
 }

@@ -22,5 +22,7 @@ struct kmh_grow_size kmh_grow_block_size(struct kmh_mheap *mh, unsigned long npa
 					 unsigned long align);
 struct kmh_grow_size kmh_grow_area_size(struct kmh_mheap *mh, unsigned long npages,
 					unsigned long align);
+size_t kmh_grow_area_need(struct kmh_mheap *mh, unsigned long npages, unsigned long align);
+size_t kmh_grow_need(struct kmh_mheap *mh, unsigned long npages, unsigned long align);
 
 #endif /* _KMHEAP_GROW_SIZE_H */

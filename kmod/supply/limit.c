@@ -51,9 +51,10 @@ static size_t kmh_total_excess(size_t bytes)
 	return kmh_excess(&kmh_total_bytes, bytes, kmh_total_room(0));
 }
 
-static size_t kmh_limit_excess(const struct kmheap *heap, size_t bytes)
+/* @tables come with the bytes, and are the module's. */
+static size_t kmh_limit_excess(const struct kmheap *heap, size_t bytes, size_t tables)
 {
-	return max(kmh_heap_excess(heap, bytes), kmh_total_excess(bytes));
+	return max(kmh_heap_excess(heap, bytes), kmh_total_excess(bytes + tables));
 }
 
 /*
@@ -61,13 +62,13 @@ static size_t kmh_limit_excess(const struct kmheap *heap, size_t bytes)
  */
 bool kmh_limit_forbids(const struct kmheap *heap, size_t bytes, size_t tables)
 {
-	return kmh_heap_excess(heap, bytes) || kmh_total_excess(bytes + tables);
+	return kmh_limit_excess(heap, bytes, tables);
 }
 
 /* Could an empty heap book @bytes? Reclaim does not wait, so for it nothing is worth trying. */
-static bool kmh_limit_worth_it(const struct kmheap *heap, size_t bytes)
+static bool kmh_limit_worth_it(const struct kmheap *heap, size_t bytes, size_t tables)
 {
-	return bytes <= kmh_heap_room(heap, 0) && bytes <= kmh_total_room(0) &&
+	return bytes <= kmh_heap_room(heap, 0) && bytes + tables <= kmh_total_room(0) &&
 	       !(current->flags & PF_MEMALLOC);
 }
 
@@ -79,9 +80,9 @@ static bool kmh_limit_worth_it(const struct kmheap *heap, size_t bytes)
  */
 bool kmh_limit_drain(struct kmheap *heap, size_t bytes)
 {
-	if (!kmh_limit_worth_it(heap, bytes))
+	if (!kmh_limit_worth_it(heap, bytes, 0))
 		return false;
-	if (kmh_limit_excess(heap, bytes))
+	if (kmh_limit_excess(heap, bytes, 0))
 		kmh_heap_drain(heap);
 	return true;
 }
@@ -117,36 +118,36 @@ static size_t kmh_limit_take_from_others(struct kmheap *heap, size_t bytes, bool
 }
 
 /*
- * Give back empty arenas, so that @bytes can be taken. At the module's limit other heaps give
- * arenas back as well, but only for callers that may wait for the holder of the list of heaps;
- * @gfp is the caller's, with its scope, and allows sleeping. Context: as for kmh_limit_drain().
- * Return: true when it is worth trying again: the limits allow it now.
+ * Give back empty arenas, so that @bytes can be taken, with @tables of the module. At the module's
+ * limit other heaps give arenas back as well, but only for callers that may wait for the holder of
+ * the list of heaps; @gfp is the caller's, with its scope, and allows sleeping. Context: as for
+ * kmh_limit_drain(). Return: true when it is worth trying again: the limits allow it now.
  */
-bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp)
+bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, size_t tables, gfp_t gfp)
 {
 	size_t excess;
 	u64 turn;
 
-	if (!kmh_limit_worth_it(heap, bytes))
+	if (!kmh_limit_worth_it(heap, bytes, tables))
 		return false;
-	excess = kmh_limit_excess(heap, bytes);
+	excess = kmh_limit_excess(heap, bytes, tables);
 	if (excess)
 		kmh_arenas_give_back(heap, &(struct kmh_leavers){ .bytes = excess }, NULL);
-	excess = kmh_limit_excess(heap, bytes);
+	excess = kmh_limit_excess(heap, bytes, tables);
 	if (excess)
 		kmh_pages_return(heap, &(struct kmh_leavers){ .bytes = excess });
-	excess = kmh_total_excess(bytes);
+	excess = kmh_total_excess(bytes + tables);
 	if (excess && kmh_may_wait_fs(gfp) &&
 	    kmh_limit_take_from_others(heap, excess, false) < excess) {
-		excess = kmh_total_excess(bytes);
+		excess = kmh_total_excess(bytes + tables);
 		if (excess)
 			kmh_limit_take_from_others(heap, excess, true);
 	}
 	turn = kmh_arenas_leaving_now();
 	kmh_test_point("limit: arenas leave");
 	wait_event(kmh_arena_left,
-		   !kmh_limit_excess(heap, bytes) || kmh_arenas_have_left(turn));
-	return !kmh_limit_excess(heap, bytes);
+		   !kmh_limit_forbids(heap, bytes, tables) || kmh_arenas_have_left(turn));
+	return !kmh_limit_forbids(heap, bytes, tables);
 }
 
 /*
@@ -169,7 +170,7 @@ void kmh_limit_refuse(struct kmheap *heap, size_t bytes)
 bool kmh_heap_book_side(struct kmheap *heap, size_t bytes)
 {
 	if (!kmh_heap_try_book_side(heap, bytes) &&
-	    !(kmh_limit_give_back(heap, bytes, current_gfp_context(GFP_KERNEL)) &&
+	    !(kmh_limit_give_back(heap, bytes, 0, current_gfp_context(GFP_KERNEL)) &&
 	      kmh_heap_try_book_side(heap, bytes))) {
 		kmh_limit_refuse(heap, bytes);
 		return false;

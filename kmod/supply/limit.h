@@ -35,7 +35,7 @@ extern size_t kmh_default_limit;
 
 bool kmh_heap_book_side(struct kmheap *heap, size_t bytes);
 bool kmh_limit_drain(struct kmheap *heap, size_t bytes);
-bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, gfp_t gfp);
+bool kmh_limit_give_back(struct kmheap *heap, size_t bytes, size_t tables, gfp_t gfp);
 bool kmh_limit_forbids(const struct kmheap *heap, size_t bytes, size_t tables);
 void kmh_limit_refuse(struct kmheap *heap, size_t bytes);
 void kmh_limit_check(struct kmheap *heap);

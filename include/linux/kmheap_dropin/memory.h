@@ -180,7 +180,7 @@ static __maybe_unused void *kmheap_dropin_vmalloc_aligned(size_t size, size_t al
 					   gfp & ~__GFP_HIGHMEM);
 }
 
-/* Move an object of a heap to @q of the kernel's, unless that is NULL. */
+/* Move an object of a heap to @q, unless that is NULL. */
 static __maybe_unused void *kmheap_dropin_move(const void *p, void *q, size_t size)
 {
 	if (q) {
@@ -273,6 +273,10 @@ static __maybe_unused void *kmheap_dropin_vrealloc(const void *p, size_t size, g
 		return NULL;
 	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP) && size)
 		return kmheap_dropin_move(p, kmheap_dropin_kernel_vmalloc(size, gfp), size);
+	/* It begins on a page of the kernel, too, where these are larger than the heap's. */
+	if (size > kmheap_size(p) && PAGE_SIZE > KMHEAP_PAGE_SIZE)
+		return kmheap_dropin_move(p, kmheap_dropin_vmalloc(size, gfp, NUMA_NO_NODE),
+					  kmheap_size(p));
 	if (size)
 		return kmheap_realloc_noprof(__kmheap_dropin_heap, p, PAGE_ALIGN(size),
 					     gfp & ~__GFP_HIGHMEM);
