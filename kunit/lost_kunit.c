@@ -20,27 +20,21 @@ static unsigned int findings(struct kmheap *heap)
 	return nfindings;
 }
 
-/* The range of the addresses of the arena that an object lies in. */
-struct where {
-	unsigned long start, end;
-};
-
-static struct where where(const void *p)
+static const struct kmh_arena *arena_of(const void *p)
 {
-	const struct kmh_arena *a = kmh_span_of((unsigned long)p)->arena;
-
-	return (struct where){ (unsigned long)a->vbase, (unsigned long)a->vbase + a->bytes };
+	return kmh_span_of((unsigned long)p)->arena;
 }
 
-static bool within(const struct where *w, const void *p)
+/* Not by its address: the kernel may have given that to another arena of the heap meanwhile. */
+static bool within(const struct kmh_arena *a, const void *p)
 {
-	return (unsigned long)p >= w->start && (unsigned long)p < w->end;
+	return arena_of(p) == a;
 }
 
 /* One object of each kind, all in one arena; the large one is freed wrongly. */
 struct mix {
 	void *small, *tiny, *large, *pages;
-	struct where at;
+	const struct kmh_arena *at;
 };
 
 static void make(struct kunit *test, struct kmheap *heap, struct mix *m)
@@ -50,9 +44,9 @@ static void make(struct kunit *test, struct kmheap *heap, struct mix *m)
 	m->large = kmheap_alloc(heap, LARGE_BYTES, GFP_KERNEL);
 	m->pages = kmheap_alloc_pages(heap, 2, GFP_KERNEL);
 	KUNIT_ASSERT_TRUE(test, m->small && m->tiny && m->large && m->pages);
-	m->at = where(m->large);
-	KUNIT_ASSERT_TRUE(test, within(&m->at, m->small) && within(&m->at, m->tiny) &&
-			  within(&m->at, m->pages));
+	m->at = arena_of(m->large);
+	KUNIT_ASSERT_TRUE(test, within(m->at, m->small) && within(m->at, m->tiny) &&
+			  within(m->at, m->pages));
 }
 
 /* vfree() of an address in the arena, which takes none within a page. */
@@ -62,7 +56,8 @@ static void free_area_of(void *p)
 }
 
 /* What is allocated from now on lies in other arenas, and can be written to. */
-static void expect_heap_goes_on(struct kunit *test, struct kmheap *heap, const struct where *lost)
+static void expect_heap_goes_on(struct kunit *test, struct kmheap *heap,
+				const struct kmh_arena *lost)
 {
 	static const size_t bytes[] = { 4, 16, 200, 4096, 8192, LARGE_BYTES };
 	void *p[64];
@@ -98,7 +93,7 @@ static void validators_find_it(struct kunit *test)
 	/* The object is too long for the rest of the first arena: it lies in another one. */
 	kept = kmheap_alloc(heap, 512 << 10, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, kept);
-	KUNIT_ASSERT_FALSE(test, within(&m.at, kept));
+	KUNIT_ASSERT_FALSE(test, within(m.at, kept));
 	kmh_kunit_no_worker(heap);
 	KUNIT_EXPECT_EQ(test, findings(heap), 0U);
 
@@ -115,7 +110,7 @@ static void validators_find_it(struct kunit *test)
 	kmh_kunit_reports(test, KMH_INVALID_FREE, 4);
 	KUNIT_EXPECT_EQ(test, kmh_live_bytes(m.large), (size_t)0);
 	memset64(kept, 1, (512 << 10) / sizeof(u64));	/* sparse has a limit for memset() */
-	expect_heap_goes_on(test, heap, &m.at);
+	expect_heap_goes_on(test, heap, m.at);
 	kmheap_free(kept);
 	kmh_kunit_balanced(test, heap, &st);
 	KUNIT_EXPECT_EQ(test, st.live_objects, 0ULL);
@@ -135,7 +130,7 @@ static void scavenger_finds_it(struct kunit *test)
 	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
 	kmh_scavenge_step(heap, 1);
 	kmh_kunit_no_reports(test);
-	expect_heap_goes_on(test, heap, &m.at);
+	expect_heap_goes_on(test, heap, m.at);
 }
 
 /* Allocate an area at @start, where one has just been freed. NULL when the kernel will not. */
@@ -160,15 +155,17 @@ static void *vmalloc_at(unsigned long start, size_t bytes)
 static void area_at_the_same_address_stays(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
-	struct where at;
+	unsigned long start;
+	size_t bytes;
 	void *p, *v;
 
 	p = kmheap_alloc(heap, 3 << 20, GFP_KERNEL);	/* in a dedicated arena */
 	KUNIT_ASSERT_NOT_NULL(test, p);
-	at = where(p);
+	start = (unsigned long)arena_of(p)->vbase;
+	bytes = arena_of(p)->bytes;
 	kmh_kunit_settle(heap);
 	vfree(p);
-	v = vmalloc_at(at.start, at.end - at.start);
+	v = vmalloc_at(start, bytes);
 	if (!v)
 		kunit_info(test, "the kernel gave other addresses\n");
 	kmheap_free(p);		/* the last object: the worker gives the arena back */
@@ -176,7 +173,7 @@ static void area_at_the_same_address_stays(struct kunit *test)
 	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
 	if (v) {
 		KUNIT_EXPECT_NOT_NULL(test, vmalloc_to_page(v));
-		memset(v, 2, at.end - at.start);
+		memset(v, 2, bytes);
 		vfree(v);
 	}
 }
@@ -235,7 +232,7 @@ static void entries_of_another_arena_stay(struct kunit *test)
  */
 static void no_entry_outlives_the_heap(struct kunit *test)
 {
-	unsigned long page, left, first;
+	unsigned long page, end, left, first;
 	struct kmheap *heap;
 	unsigned int round;
 	void *parked;
@@ -245,6 +242,9 @@ static void no_entry_outlives_the_heap(struct kunit *test)
 		heap = kmheap_create("kunit-lost", NULL);
 		KUNIT_ASSERT_FALSE(test, IS_ERR(heap));
 		make(test, heap, &m);
+		/* vmalloc() aligns less. */
+		page = DIV_ROUND_UP((unsigned long)m.at->vbase, KMH_PAGE_SIZE);
+		end = ((unsigned long)m.at->vbase + m.at->bytes) >> KMH_PAGE_SHIFT;
 		parked = kmheap_alloc(heap, LARGE_BYTES, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, parked);
 		kmheap_free(parked);
@@ -257,9 +257,7 @@ static void no_entry_outlives_the_heap(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, kmh_lost_find(heap, false), 1U);
 		kmheap_destroy(heap);
 		kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
-		left = 0;
-		page = DIV_ROUND_UP(m.at.start, KMH_PAGE_SIZE);	/* vmalloc() aligns less */
-		for (; page < m.at.end >> KMH_PAGE_SHIFT; page++)
+		for (left = 0; page < end; page++)
 			left += kmh_span_of_page(page)->state != KMH_SPAN_GONE;
 		KUNIT_EXPECT_EQ_MSG(test, left, round ? 1UL : 0UL, "round %u", round);
 		kmh_arenamap_set(first, 1, &kmh_span_gone);
@@ -310,7 +308,7 @@ static void pages_go_back_unmarked(struct kunit *test)
 	void *p = kmheap_alloc(heap, 3 << 20, GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
-	page = vmalloc_to_page((void *)where(p).start);
+	page = vmalloc_to_page(arena_of(p)->vbase);
 	KUNIT_EXPECT_NE(test, page_private(page), 0UL);
 	kmh_kunit_at_any(test, "arena goes back", hold, page);
 	kmheap_free(p);
@@ -342,7 +340,7 @@ static void lose(void *arg)
 static void lost_while_an_object_is_parked(struct kunit *test)
 {
 	struct lost_meanwhile l = { .heap = kmh_kunit_heap(test) };
-	struct where at;
+	const struct kmh_arena *at;
 	struct mix m;
 	void *p;
 
@@ -358,7 +356,7 @@ static void lost_while_an_object_is_parked(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, (int)kmh_span_of((unsigned long)m.large)->state, (int)KMH_SPAN_GONE);
 	p = kmheap_alloc(l.heap, LARGE_BYTES, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, p);
-	KUNIT_EXPECT_FALSE(test, within(&at, p));
+	KUNIT_EXPECT_FALSE(test, within(at, p));
 	kmheap_free(p);
 	kmh_kunit_validate(test);
 }
@@ -370,7 +368,7 @@ static void lost_while_an_object_is_parked(struct kunit *test)
 static bool lies_in_what_was_lost(struct kunit *test, const char *place)
 {
 	struct lost_meanwhile l = { .heap = kmh_kunit_heap(test) };
-	struct where at;
+	const struct kmh_arena *at;
 	struct mix m;
 	bool lost;
 	void *p;
@@ -388,7 +386,7 @@ static bool lies_in_what_was_lost(struct kunit *test, const char *place)
 	KUNIT_EXPECT_EQ(test, l.found, 1U);
 	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
 	KUNIT_ASSERT_NOT_NULL(test, p);
-	lost = within(&at, p);
+	lost = within(at, p);
 	if (!lost)
 		memset(p, 1, LARGE_BYTES);
 	kmheap_free(p);

@@ -195,19 +195,28 @@ static void the_peak_stays_known(struct kunit *test)
 	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
 }
 
-/* Where nobody asks, the heap notes its peaks as it grows: but for an arena and a sixteenth. */
+/*
+ * Where nobody asks, the heap notes its peaks as it grows: but for an arena and a sixteenth, and
+ * unless somebody holds the mutex of profiles at that moment.
+ */
 static void a_heap_that_grows_notes_its_peak(struct kunit *test)
 {
 	static void *p[3000];
-	unsigned long most = ARRAY_SIZE(p);
+	unsigned long most = ARRAY_SIZE(p), n = 0;
+	unsigned long least = (most - kmh_arena_bytes / 8192) * 16 / 17 - 8;
+	unsigned int tries;
 
 	kmh_ended_settle();	/* while others forget their profiles, nobody notes a peak */
-	kmh_kunit_profile(test, 1);
-	fill(test, p, most, 43);
-	kmheap_free_bulk(most, p);
-	kmh_kunit_shrink(kmh_kunit_heap(test));
-	KUNIT_EXPECT_GE(test, at_peak(test, 43), (most - kmh_arena_bytes / 8192) * 16 / 17 - 8);
-	KUNIT_EXPECT_LE(test, at_peak(test, 43), most);
+	for (tries = 5; n < least && tries; tries--) {
+		kmh_kunit_profile(test, 0);
+		kmh_kunit_profile(test, 1);
+		fill(test, p, most, 43);
+		kmheap_free_bulk(most, p);
+		kmh_kunit_shrink(kmh_kunit_heap(test));
+		n = at_peak(test, 43);
+	}
+	KUNIT_EXPECT_GE(test, n, least);
+	KUNIT_EXPECT_LE(test, n, most);
 }
 
 /* A heap that grows by the area of one object does so, too. */
