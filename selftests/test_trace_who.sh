@@ -107,12 +107,13 @@ ends() {
 	within 10 traced ': release: heap=s bytes=[0-9]+ node=0 backing=[a-z]+ who=end$'
 }
 check "release: the end of the heap" ends
+# As for "room", whose event comes before the allocation does.
 by_who() {
-	clear_trace
 	echo 'who == "shrink"' >$events/release/filter || return 1
+	clear_trace
 	tell heap_client alloc g 8192 3000 && tell heap_client free g 3000 && tell heap_client shrink g &&
-		tell heap_client create e && tell heap_client alloc e 8192 300 && tell heap_client free e 300 &&
-		tell heap_client destroy e || return 1
+		tell heap_client create m $((8 * mib)) && tell heap_client alloc m 8192 700 &&
+		tell heap_client free m 700 && tell heap_client alloc m $((6 * mib)) 1 || return 1
 	echo 0 >$events/release/filter
 	traced 'who=shrink$' &&
 		is "others" "$(grep ': release: ' $tracing/trace | grep -vc 'who=shrink$')" = 0
