@@ -163,13 +163,29 @@ static void second_free_is_known_at_once(struct kunit *test)
 }
 
 /*
+ * Of a batch of @p all entries but the sixth, which says @addr, are allocated, or are given back:
+ * that one is reported. @taken: by allocations.
+ */
+static void expect_sixth_is_dropped(struct kunit *test, void **p, unsigned long addr, bool taken)
+{
+	struct kmh_report r;
+	unsigned int i;
+
+	if (taken)
+		for (i = 0; i < BATCH - REST - 1; i++)
+			KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[i < 5 ? i : i + 1]);
+	else
+		kmh_depots_drain(kmh_kunit_heap(test));
+	r = kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
+	KUNIT_EXPECT_EQ(test, r.addr, addr);
+}
+
+/*
  * Of two frees at the same time the other one has given the slot to its span: whoever takes the
  * batch finds that out by the cell, and leaves it there. @taken: by an allocation.
  */
 static void overtaken(struct kunit *test, bool taken)
 {
-	struct kmh_report r;
-	unsigned int i;
 	void **p;
 
 	p = objects_for(test, 1);
@@ -177,13 +193,7 @@ static void overtaken(struct kunit *test, bool taken)
 	/* The other free has given it to its span, and stored last. */
 	WRITE_ONCE(span(p[5])->cell[slot_of(p[5])], KMH_CELL_OUT);
 	WRITE_ONCE(span(p[5])->w[0].free, BIT(slot_of(p[5])));
-	if (taken)
-		for (i = 0; i < BATCH - REST - 1; i++)
-			KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[i < 5 ? i : i + 1]);
-	else
-		kmh_depots_drain(kmh_kunit_heap(test));
-	r = kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
-	KUNIT_EXPECT_EQ(test, r.addr, (unsigned long)p[5]);
+	expect_sixth_is_dropped(test, p, (unsigned long)p[5], taken);
 	expect_out(test, p[5]);
 	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
 	/* Its span is on no list, as a free would have put it on one. */
@@ -214,18 +224,9 @@ static struct kmh_batch *first_batch(struct kunit *test)
  */
 static void stray(struct kunit *test, void **p, unsigned long astray, bool taken)
 {
-	struct kmh_report r;
-	unsigned int i;
-
 	give(test, p, 1);
 	first_batch(test)->entry[5].addr = astray;
-	if (taken)
-		for (i = 0; i < BATCH - REST - 1; i++)
-			KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[i < 5 ? i : i + 1]);
-	else
-		kmh_depots_drain(kmh_kunit_heap(test));
-	r = kmh_kunit_reports(test, KMH_DOUBLE_FREE, 1);
-	KUNIT_EXPECT_EQ(test, r.addr, astray);
+	expect_sixth_is_dropped(test, p, astray, taken);
 	/* The slot whose entry that was. */
 	KUNIT_EXPECT_EQ(test, cell(p[5]), (int)mcache_elsewhere(test)->tag);
 	WRITE_ONCE(span(p[5])->cell[slot_of(p[5])], KMH_CELL_LIVE);

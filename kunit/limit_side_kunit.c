@@ -176,17 +176,25 @@ static void book_beside(void *arg)
 		b->refused = true;
 }
 
-/* Room for 1 MiB of arenas, and half of that: another heap gets it whatever a third is refused. */
-static void refused_arenas_count_for_no_moment(struct kunit *test)
+/* Leave the module room for 1 MiB of arenas, and half of that. Return: its limit before. */
+static size_t room_beside(struct kmheap *other)
 {
-	struct kmheap *heap = kmh_kunit_heap(test), *other = heap_new(test, "kunit-beside", 0);
-	struct beside b = { .heap = other };
 	size_t limit = kmh_total_limit;
 
 	kmh_kunit_no_worker(other);
 	kmh_shrink_all();
 	WRITE_ONCE(kmh_total_limit, atomic_long_read(&kmh_total_base) + kmh_shared_bytes() +
 		   DIV_ROUND_UP((atomic_long_read(&kmh_total_bytes) + SZ_1M + SZ_512K) * 5, 4));
+	return limit;
+}
+
+/* Another heap gets that room whatever a third one is refused. */
+static void refused_arenas_count_for_no_moment(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test), *other = heap_new(test, "kunit-beside", 0);
+	struct beside b = { .heap = other };
+	size_t limit = room_beside(other);
+
 	kmh_kunit_at(test, "budget: an arena is counted", book_beside, &b);
 	KUNIT_EXPECT_FALSE(test, kmh_heap_book(heap, SZ_64M));
 	KUNIT_EXPECT_FALSE(test, b.refused);
@@ -209,12 +217,8 @@ static void refused_metadata_counts_for_no_moment(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test), *other = heap_new(test, "kunit-beside", 0);
 	struct beside b = { .heap = other };
-	size_t limit = kmh_total_limit;
+	size_t limit = room_beside(other);
 
-	kmh_kunit_no_worker(other);
-	kmh_shrink_all();
-	WRITE_ONCE(kmh_total_limit, atomic_long_read(&kmh_total_base) + kmh_shared_bytes() +
-		   DIV_ROUND_UP((atomic_long_read(&kmh_total_bytes) + SZ_1M + SZ_512K) * 5, 4));
 	kmh_kunit_at(test, "budget: metadata is counted", book_beside, &b);
 	KUNIT_EXPECT_FALSE(test, kmh_heap_try_book_side(heap, SZ_64M));
 	KUNIT_EXPECT_FALSE(test, b.refused);

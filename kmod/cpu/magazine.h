@@ -41,9 +41,8 @@ void kmh_magazines_free(struct kmh_mcache *mc);
 
 /*
  * Do eight entries have the cells from @cell on, and objects of @bytes from @addr on? The first one
- * is known to be of the span as it is, and a stale entry is older than all of these, as nothing is
- * put into the magazine while a free of its CPU stands still. So the sum of the addresses is no
- * more than a second look.
+ * is known to be of the span as it is. An entry with the right cell has another address only if it
+ * is of an earlier life of the descriptor; the sum of the addresses tells of one such entry.
  */
 static __always_inline bool kmh_entries_follow(const struct kmh_entry *e, const u8 *cell,
 					       unsigned long addr, size_t bytes)

@@ -16,18 +16,7 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
-static unsigned int nchecks, nwrong;
-
-static void check(bool ok, const char *what, int line)
-{
-	nchecks++;
-	if (ok)
-		return;
-	nwrong++;
-	pr_err("line %d: %s\n", line, what);
-}
-
-#define CHECK(condition)	check(condition, #condition, __LINE__)
+#include "check.h"
 
 /* In vmalloc space or not, as @area says. */
 static void kernels(const void *p, bool area, const char *what, int line)

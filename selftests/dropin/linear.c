@@ -15,18 +15,7 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
-static unsigned int nchecks, nwrong;
-
-static void check(bool ok, const char *what, int line)
-{
-	nchecks++;
-	if (ok)
-		return;
-	nwrong++;
-	pr_err("line %d: %s\n", line, what);
-}
-
-#define CHECK(condition)	check(condition, #condition, __LINE__)
+#include "check.h"
 
 static void ours(const void *p, const char *what, int line)
 {

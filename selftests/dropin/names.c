@@ -24,6 +24,7 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
+#include "check.h"
 #include "names.h"
 
 static bool fail;
@@ -34,18 +35,6 @@ static bool leak;
 module_param(leak, bool, 0400);
 MODULE_PARM_DESC(leak, "one object is never freed");
 
-static unsigned int nchecks, nwrong;
-
-static void check(bool ok, const char *what, int line)
-{
-	nchecks++;
-	if (ok)
-		return;
-	nwrong++;
-	pr_err("line %d: %s\n", line, what);
-}
-
-#define CHECK(condition)	check(condition, #condition, __LINE__)
 #define ALIGNED(p, a)		IS_ALIGNED((unsigned long)(p), a)
 
 static void owned(const void *p, enum owner owner, const char *what, int line)
