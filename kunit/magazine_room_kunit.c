@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* KUnit: no heap grows, and nobody is refused, for want of what is in magazines. */
+#include <linux/delay.h>
+
 #include "magazine_kunit.h"
 
 /* Take every page of the heap in objects of spans that are full and on no list. */
@@ -201,6 +203,30 @@ static void urgent_callers_do_not_end_the_rest(struct kunit *test)
 	kmheap_destroy(heap);
 }
 
+/* Who takes one of the last magazines has more made. */
+static void magazines_are_made_before_there_are_none(struct kunit *test)
+{
+	struct kmh_magazine *m, *taken = NULL;
+	unsigned int ready;
+
+	msleep(100);	/* the worker is not asked twice in 50 ms */
+	do {
+		ready = kmh_magazines_ready();
+		m = kmh_magazine_get(mcache(test));
+		if (m) {
+			*(struct kmh_magazine **)m = taken;
+			taken = m;
+		}
+	} while (ready > 2 && kmh_magazines_ready() < ready);
+	KUNIT_EXPECT_NOT_NULL(test, m);
+	kmh_kunit_wait_for(test, kmh_magazines_ready() > 2);
+	while ((m = taken)) {
+		taken = *(struct kmh_magazine **)m;
+		kmh_magazine_put(kmh_kunit_heap(test), m);
+	}
+	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
+}
+
 static struct kunit_case magazine_room_cases[] = {
 	KUNIT_CASE(emptied_spans_come_before_growth),
 	KUNIT_CASE(limit_counts_what_others_have_freed),
@@ -208,6 +234,7 @@ static struct kunit_case magazine_room_cases[] = {
 	KUNIT_CASE(urgent_callers_get_what_rests),
 	KUNIT_CASE(urgent_callers_get_all_that_rests),
 	KUNIT_CASE(urgent_callers_do_not_end_the_rest),
+	KUNIT_CASE(magazines_are_made_before_there_are_none),
 	{ }
 };
 

@@ -94,6 +94,7 @@ unsigned int kmh_magazine_room(unsigned int spanclass)
 {
 	unsigned int least = kmh_magazine_floor(spanclass) / 2 * 5 + 4;
 
+	BUILD_BUG_ON(KMH_MCSLOT_AHEAD >= KMH_REST_LARGE);
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
 		return least;
 	return clamp(KMH_MAGAZINE_BYTES / kmh_spanclass_size[spanclass], least,
@@ -151,7 +152,13 @@ void *kmh_magazine_take_resting(struct kmh_mcache *mc, struct kmh_mcslot *c)
 	return NULL;
 }
 
-/* There is no magazine: have the worker make some, now and then. */
+/* Magazines that are ready: a guess, from any CPU. */
+unsigned int kmh_magazines_ready(void)
+{
+	return READ_ONCE(kmh_magazine_pool.nfree);
+}
+
+/* Few magazines are left: have the worker make some, now and then. */
 static void kmh_magazines_ask(struct kmh_mcache *mc)
 {
 	static unsigned long after = INITIAL_JIFFIES;
@@ -162,7 +169,10 @@ static void kmh_magazines_ask(struct kmh_mcache *mc)
 	kmh_mheap_kick(&mc->node->mheap, true);
 }
 
-/* Memory of the size of a magazine, or NULL. Context: any. */
+/*
+ * Memory of the size of a magazine, or NULL. The worker is asked for more before there is none:
+ * until it has run, each free of a class without a magazine takes five times as long. Context: any.
+ */
 struct kmh_magazine *kmh_magazine_get(struct kmh_mcache *mc)
 {
 	struct kmh_magazine *m;
@@ -170,12 +180,11 @@ struct kmh_magazine *kmh_magazine_get(struct kmh_mcache *mc)
 	/* A free may come here every time: it takes the pool's lock for a magazine only. */
 	if (!kmh_heap_try_book_side(mc->heap, sizeof(*m)))
 		return NULL;
-	m = READ_ONCE(kmh_magazine_pool.nfree) ? kmh_fixalloc_try_get(&kmh_magazine_pool) : NULL;
-	if (unlikely(!m)) {
+	m = kmh_magazines_ready() ? kmh_fixalloc_try_get(&kmh_magazine_pool) : NULL;
+	if (unlikely(!m))
 		kmh_heap_unbook_side_atomic(mc->heap, sizeof(*m));
-		if (!READ_ONCE(kmh_magazine_pool.nfree))
-			kmh_magazines_ask(mc);
-	}
+	if (kmh_magazines_ready() < KMH_MAGAZINE_RESERVE * num_online_cpus() / 2)
+		kmh_magazines_ask(mc);
 	return m;
 }
 

@@ -22,6 +22,7 @@ struct kmh_magazine {
 void kmh_magazines_init(void);
 void kmh_magazines_exit(void);
 int kmh_magazines_refill(gfp_t gfp);
+unsigned int kmh_magazines_ready(void);
 unsigned int kmh_magazine_room(unsigned int spanclass);
 unsigned int kmh_magazine_len(const struct kmh_mcache *mc, unsigned int spanclass);
 struct kmh_magazine *kmh_magazine_get(struct kmh_mcache *mc);

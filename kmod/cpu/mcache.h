@@ -13,6 +13,7 @@
 #include <linux/cache.h>
 #include <linux/compiler.h>
 #include <linux/llist.h>
+#include <linux/prefetch.h>
 #include <linux/stddef.h>
 #include <linux/types.h>
 
@@ -24,6 +25,13 @@
 #include "pages/pagecache.h"
 #include "base/preempt_off.h"
 #include "base/sizeclass.h"
+
+/*
+ * Entries that the magazine's first line is fetched ahead of an allocation: the object may have
+ * been out of all caches for long, or be in another CPU's. As SLUB does for its next object. There
+ * are that many behind each entry that may be allocated, as more of them rest.
+ */
+#define KMH_MCSLOT_AHEAD	3
 
 struct kmh_magazine;
 struct kmh_watch;
@@ -155,6 +163,7 @@ static __always_inline bool kmh_mcslot_take(struct kmh_mcache *mc, struct kmh_mc
 		WRITE_ONCE(*cell, live);
 		data_race(c->head = e + 1);	/* statistics load it */
 		*p = (void *)e->addr;
+		prefetchw((void *)e[KMH_MCSLOT_AHEAD].addr);
 		return true;
 	}
 	avail = c->avail;
