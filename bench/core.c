@@ -15,17 +15,28 @@
 
 /* ---- pair */
 
+/* More objects than an allocator lets take turns in a pair. */
+#define TURNS	32
+
 static __always_inline int pair_with(enum bench_side side, size_t bytes, struct bench_lap *lap,
 				     bool sized)
 {
 	unsigned int n = side == VMALLOC ? lap->nobjs / 10 : lap->nobjs;	/* so slow */
-	void *p = side_alloc(side, bytes, GFP_KERNEL);
+	unsigned int i;
 	u64 start;
+	void *p;
 
-	/* If this is to be had then so are the others. */
-	if (!p)
-		return -ENOMEM;
-	side_free(side, p, bytes);
+	/*
+	 * If one is to be had then so are the others. All that take turns are written to, because
+	 * User-Mode Linux has a page of the host's only then, and what fetches it meets none before.
+	 */
+	for (i = 0; i < TURNS; i++) {
+		p = side_alloc(side, bytes, GFP_KERNEL);
+		if (!p)
+			return -ENOMEM;
+		WRITE_ONCE(*(unsigned long *)p, i);
+		side_free(side, p, bytes);
+	}
 	lap->phase[0].ops = n;
 	start = bench_ticks();
 	do {
