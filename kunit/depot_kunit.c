@@ -10,9 +10,17 @@ static unsigned int depot_len(struct kunit *test)
 	return kmh_depot_len(node(test), SPANCLASS);
 }
 
+/* From now on this CPU takes and the other one gives, as if they had done nothing else for long. */
+static void part(struct kunit *test)
+{
+	mcache(test)->trend[SPANCLASS] = KMH_DEPOT_TREND;
+	mcache_elsewhere(test)->trend[SPANCLASS] = -KMH_DEPOT_TREND;
+}
+
 /* Free so many objects on the other CPU that it gives @n batches, and has as few as rest. */
 static void give(struct kunit *test, void **p, unsigned int n)
 {
+	part(test);
 	free_elsewhere(test, p, n * BATCH + REST + 1);
 }
 
@@ -100,6 +108,7 @@ static void batches_follow_each_other(struct kunit *test)
 	void **p;
 
 	p = objects_for(test, 1);
+	part(test);
 	for (round = 0; round < 20; round++) {
 		free_elsewhere(test, p, n);
 		for (i = 0; i < n; i++)
@@ -138,6 +147,7 @@ static void large_classes_have_one_batch(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(p); i++)
 		p[i] = alloc_bytes(test, 8192);
 	kmh_mcache_drain_all(kmh_kunit_heap(test));
+	mcache_elsewhere(test)->trend[spanclass] = -KMH_DEPOT_TREND;
 	free_elsewhere(test, p, ARRAY_SIZE(p));
 	n = kmh_depot_len(node(test), spanclass);
 	KUNIT_EXPECT_GT(test, n, 0U);
@@ -388,6 +398,7 @@ static void place_is_lost_to_another_cpu(struct kunit *test)
 	p = objects_for(test, 1);
 	KUNIT_ASSERT_EQ(test, kmh_magazines_refill(GFP_KERNEL), 0);
 	kmh_kunit_at(test, "depot: before a batch is stored", fill_places, mcache(test));
+	mcache(test)->trend[SPANCLASS] = -KMH_DEPOT_TREND;
 	free_range(p, 0, BATCH + REST + 1);
 	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("depot: before a batch is stored"));
 	KUNIT_EXPECT_EQ(test, depot_len(test), 0U);
@@ -396,6 +407,68 @@ static void place_is_lost_to_another_cpu(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, magazine_len(test), REST + 1);
 	kmh_kunit_expect_conserved(test, kmh_kunit_heap(test));
 	free_live(p, MAGAZINE + BATCH);
+	expect_all_back(test);
+}
+
+/* A CPU gives when it has come to its queue's end many times, and never gone for slots meanwhile. */
+static void who_allocates_too_gives_nothing(struct kunit *test)
+{
+	s8 *trend = &mcache_elsewhere(test)->trend[SPANCLASS];
+	void **p, *q[BATCH];
+
+	p = objects_for(test, 2);
+	*trend = 2 - KMH_DEPOT_TREND;
+	free_elsewhere(test, p, MAGAZINE + 1);
+	KUNIT_EXPECT_EQ(test, depot_len(test), 0U);
+	expect_out(test, p[0]);
+	free_elsewhere(test, p + MAGAZINE + 1, BATCH);
+	KUNIT_EXPECT_EQ(test, depot_len(test), BATCH);
+	KUNIT_EXPECT_EQ(test, (int)*trend, -KMH_DEPOT_TREND);
+	alloc_elsewhere(test, q, BATCH, BYTES);
+	KUNIT_EXPECT_GT(test, (int)*trend, 0);
+	free_live(q, BATCH);
+	free_live(p, 2 * BATCH + MAGAZINE);
+	expect_all_back(test);
+}
+
+/* A CPU takes when it has gone for slots many times, and never come to its queue's end meanwhile. */
+static void who_frees_too_takes_last(struct kunit *test)
+{
+	s8 *trend = &mcache(test)->trend[SPANCLASS];
+	void **p, *q[NR_SLOTS];
+	unsigned int i;
+
+	p = objects_for(test, 1);
+	give(test, p, 1);
+	*trend = -1;
+	for (i = 0; i < NR_SLOTS; i++) {
+		q[i] = alloc(test);
+		KUNIT_EXPECT_FALSE(test, is_among(q[i], p, BATCH));
+	}
+	KUNIT_EXPECT_EQ(test, (int)*trend, 1);
+	KUNIT_EXPECT_EQ(test, depot_len(test), BATCH);
+	*trend = KMH_DEPOT_TREND - 1;
+	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[0]);
+	free_range(q, 0, NR_SLOTS);
+	free_live(p, MAGAZINE + BATCH);
+	expect_all_back(test);
+}
+
+/* Whoever would find nothing else takes what was given. */
+static void given_objects_come_before_growth(struct kunit *test)
+{
+	struct kmh_mheap *mh = &node(test)->mheap;
+	unsigned int nspans = free_pages_now(test), i;
+	void **p = full_spans(test, nspans);
+	unsigned long ngrown = mh->ngrown;
+
+	KUNIT_ASSERT_EQ(test, free_pages_now(test), 0UL);
+	give(test, p, 1);
+	mcache(test)->trend[SPANCLASS] = 0;
+	for (i = 0; i < BATCH - REST; i++)
+		KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[i]);
+	KUNIT_EXPECT_EQ(test, mh->ngrown, ngrown);
+	free_live(p, nspans * NR_SLOTS);
 	expect_all_back(test);
 }
 
@@ -416,6 +489,9 @@ static struct kunit_case depot_cases[] = {
 	KUNIT_CASE(drain_gives_all_back),
 	KUNIT_CASE(idle_worker_empties_depots),
 	KUNIT_CASE(place_is_lost_to_another_cpu),
+	KUNIT_CASE(who_allocates_too_gives_nothing),
+	KUNIT_CASE(who_frees_too_takes_last),
+	KUNIT_CASE(given_objects_come_before_growth),
 	{ }
 };
 

@@ -3,10 +3,12 @@
  * Depots: objects that one CPU has freed and another one allocates.
  *
  * After the depot of Bonwick and Adams ("Magazines and Vmem", 2001), TCMalloc's transfer cache and
- * the barns of SLUB's sheaves. A CPU that has only freed objects of a class since its queue was
- * last moved gives those that have rested, all at once, to the depot of the class and node; a CPU
- * of that node whose class has nothing set aside takes them. So an object that goes from CPU to
- * CPU costs neither of them a trip to its span, and the lists of mcentral are left alone.
+ * the barns of SLUB's sheaves. A CPU that only frees objects of a class gives those that have
+ * rested, all at once, to the depot of the class and node; a CPU of that node that only allocates
+ * some, and has nothing set aside, takes them. So an object that goes from CPU to CPU costs neither
+ * of them a trip to its span, and the lists of mcentral are left alone. CPUs that do both, in turns,
+ * keep to their own spans: an object of another CPU's span makes that span shared, and its frees
+ * dearer. But what is in a depot is taken before anybody goes without.
  *
  * What is given is a *batch*: entries, and the tag that their cells have. The cells are not
  * touched until somebody takes the batch. That CPU exchanges each of them for its own tag, eight
@@ -115,9 +117,22 @@ static bool kmh_depot_store(struct kmh_depot *d, unsigned long place)
 	return false;
 }
 
+/* Has the CPU gone @by for long, 1 or -1, without a step the other way? This is another step. */
+static bool kmh_depot_trend(s8 *trend, int by)
+{
+	*trend = *trend * by < 0 ? by : clamp(*trend + by, -KMH_DEPOT_TREND, KMH_DEPOT_TREND);
+	return *trend == by * KMH_DEPOT_TREND;
+}
+
+/* Slots are to be set aside: is the CPU one that takes what others have given? In the section. */
+bool kmh_depot_wanted(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	return kmh_depot_trend(&mc->trend[spanclass], 1);
+}
+
 /*
- * Give the oldest entries, those before @to, away. In the section. Return: false, and nothing done,
- * when the depot is full or there is no memory for a batch.
+ * Give the oldest entries, those before @to, of a queue into which the CPU has only freed, away. In the section. Return: false, and nothing done,
+ * when the CPU is not one that gives, the depot is full, or there is no memory for a batch.
  */
 bool kmh_depot_give(struct kmh_mcache *mc, struct kmh_mcslot *c, struct kmh_entry *to)
 {
@@ -125,6 +140,8 @@ bool kmh_depot_give(struct kmh_mcache *mc, struct kmh_mcslot *c, struct kmh_entr
 	struct kmh_depot *d = &mc->node->depot[spanclass];
 	struct kmh_batch *b;
 
+	if (!kmh_depot_trend(&mc->trend[spanclass], -1))
+		return false;
 	if (READ_ONCE(kmh_depot_shut) || !n || n > KMH_BATCH_ENTRIES ||
 	    kmh_depot_full(d) >= kmh_depot_room(spanclass))
 		return false;

@@ -21,6 +21,9 @@ struct kmh_batch {
 /* The low bits of a batch's address, which say how many entries it has. */
 #define KMH_BATCH_N		((unsigned long)KMH_BATCH_ENTRIES)
 
+/* So many trips in one direction, with none in the other, make a giver or a taker. */
+#define KMH_DEPOT_TREND		64
+
 /* The depots of a node, one for each class, fill a page. */
 #define KMH_DEPOT_BATCHES	3U
 #define KMH_DEPOTS_BYTES	(KMH_NR_SPANCLASSES * sizeof(struct kmh_depot))
@@ -34,6 +37,7 @@ extern bool kmh_depot_shut;	/* no CPU gives */
 #endif
 
 int kmh_depots_make(struct kmh_node *node, gfp_t gfp);
+bool kmh_depot_wanted(struct kmh_mcache *mc, unsigned int spanclass);
 bool kmh_depot_give(struct kmh_mcache *mc, struct kmh_mcslot *c, struct kmh_entry *to);
 bool kmh_depot_take(struct kmh_mcache *mc, struct kmh_mcslot *c);
 bool kmh_depot_drain(struct kmh_node *node, unsigned int spanclass);

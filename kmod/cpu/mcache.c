@@ -205,9 +205,9 @@ static struct kmh_mspan *kmh_mcache_next_span(struct kmh_mcache *mc, unsigned in
 }
 
 /*
- * Find the next slots of a class whose window is empty, in the section: what another CPU has given
- * first, then the cached spans (other words, remote frees), then mcentral, then fresh pages. In NMI
- * the locks on the way are only tried.
+ * Find the next slots of a class whose window is empty, in the section: what other CPUs have given,
+ * if this one allocates only, then the cached spans (other words, remote frees), then mcentral, then
+ * fresh pages, then whatever was given. In NMI the locks on the way are only tried.
  *
  * Return: true when kmh_mcache_take() will succeed. Rarely it fails all the same: of two frees at
  * the same time one has the slot that the other has given to the span, or is giving it now.
@@ -218,7 +218,7 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 	struct kmh_mspan *s = c->span;
 	struct kmh_slots *w;
 
-	if (kmh_depot_take(mc, c))
+	if (kmh_depot_wanted(mc, spanclass) && kmh_depot_take(mc, c))
 		return true;
 	if (s) {
 		kmh_sweep_if_stale(s);
@@ -241,7 +241,7 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 		if (!mc->spare[spanclass])
 			break;
 	}
-	return false;
+	return kmh_depot_take(mc, c);
 }
 
 /*

@@ -109,6 +109,7 @@ struct kmh_mcache {
 	struct kmh_magazine *magazine[KMH_NR_SPANCLASSES];	/* NULL until it is needed */
 	unsigned long refills[KMH_NR_SPANCLASSES];	/* ever; trips to mcentral */
 	unsigned long taken[KMH_NR_SPANCLASSES];	/* kmh_mcache_allocs() */
+	s8 trend[KMH_NR_SPANCLASSES];	/* depot.c: which way objects go lately */
 
 	struct kmh_mcslot slot[KMH_NR_SPANCLASSES] ____cacheline_aligned;
 
