@@ -136,6 +136,8 @@ static void growth_needs_one_descriptor(struct kunit *test)
 	kmh_kunit_no_worker(a);
 	kmh_kunit_no_worker(b);
 	KUNIT_ASSERT_EQ(test, kmh_mspan_pools_refill(KMH_SPAN_RESERVE, GFP_KERNEL), 0);
+	/* Another heap's worker, asked before, would take of the room. */
+	KUNIT_ASSERT_EQ(test, kmh_magazines_refill(GFP_KERNEL), 0);
 	take_spans(b, LARGE, mheap_of(b)->pa.nfree, &pages);
 	KUNIT_ASSERT_EQ(test, mheap_of(b)->pa.nfree, 0UL);
 	run_short(test, &none);
