@@ -24,15 +24,14 @@
 
 #ifndef __ASSEMBLY__
 
+/* Whatever would come after the first error is left out: it could only hide what that says. */
 #ifndef CONFIG_64BIT
 #error "kmheap_dropin.h: kmheap needs a 64-bit kernel"
-#endif
-#ifndef MODULE
+#elif !defined(MODULE)
 #error "kmheap_dropin.h: only for modules: what is built into the kernel has no kmheap"
-#endif
-#ifdef _KMHEAP_PUBLIC_H
+#elif defined(_KMHEAP_PUBLIC_H)
 #error "kmheap_dropin.h: not for kmheap itself"
-#endif
+#else
 
 #if !defined(__KERNEL_PRINTK__) && !defined(pr_fmt)
 #include <linux/kmheap_dropin/printk.h>
@@ -80,6 +79,7 @@ extern struct kmheap *kmheap_dropin_heap;
 
 #include <linux/kmheap_dropin/kernel.h>
 #include <linux/kmheap_dropin/memory.h>
+#include <linux/kmheap_dropin/resize.h>
 #include <linux/kmheap_dropin/cache.h>
 
 /* ---- a heap from before the module's init to after its exit */
@@ -174,6 +174,7 @@ static inline int kmheap_dropin_begin(int (*init)(void))
 
 #include <linux/kmheap_dropin/names.h>
 
+#endif /* a kernel and a source that can have a heap */
 #endif /* __ASSEMBLY__ */
 
 #endif /* _LINUX_KMHEAP_DROPIN_H */

@@ -5,6 +5,7 @@
  */
 #define pr_fmt(fmt) "%s: " fmt, KBUILD_MODNAME
 
+#include <linux/fs.h>
 #include <linux/list_lru.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -57,6 +58,19 @@ static void node_init(void *p)
 	INIT_LIST_HEAD(&((struct node *)p)->lru);
 }
 
+/* A file system's inodes are on the list_lru of its super block. */
+static void as_an_inode(struct kmem_cache *s)
+{
+	struct super_block *sb = kzalloc(sizeof(*sb), GFP_KERNEL);
+	struct node *n;
+
+	CHECK(sb && !list_lru_init(&sb->s_inode_lru));
+	OURS(n = alloc_inode_sb(sb, s, GFP_KERNEL));
+	kmem_cache_free(s, n);
+	list_lru_destroy(&sb->s_inode_lru);
+	kfree(sb);
+}
+
 /* What is on a list_lru may be the heap's. */
 static void on_a_list_lru(void)
 {
@@ -77,6 +91,7 @@ static void on_a_list_lru(void)
 #endif
 	kmem_cache_free(s, n);
 	list_lru_destroy(&lru);
+	as_an_inode(s);
 	kmem_cache_destroy(s);
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A module that knows nothing of kmheap and is built with "-include linux/kmheap_dropin.h": each
- * name that the header maps is used once, as a module would. What has not come from the module's
- * heap, or went wrong otherwise, is said in the log, and counted.
+ * name that the header maps is used once, as a module would; the rarer ones, and addresses of
+ * functions, in forms.c. What has not come from the module's heap, or went wrong otherwise, is said
+ * in the log, and counted.
  *
- * Its second file, other.c, frees and allocates as well: both have one heap.
+ * Another file, other.c, frees and allocates as well: all have one heap.
  */
 #define pr_fmt(fmt) "%s: " fmt, KBUILD_MODNAME
 
@@ -24,8 +25,8 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
-#include "check.h"
 #include "names.h"
+#include "owned.h"
 
 static bool fail;
 module_param(fail, bool, 0400);
@@ -34,22 +35,6 @@ MODULE_PARM_DESC(fail, "the init fails when all is done");
 static bool leak;
 module_param(leak, bool, 0400);
 MODULE_PARM_DESC(leak, "one object is never freed");
-
-#define ALIGNED(p, a)		IS_ALIGNED((unsigned long)(p), a)
-
-static void owned(const void *p, enum owner owner, const char *what, int line)
-{
-	check(!IS_ERR_OR_NULL(p) && dropin_owner(p) == owner, what, line);
-}
-
-/* Memory of the module's heap; the kernel's own. */
-#define OURS(p)			owned(p, OWNER_MODULE, #p, __LINE__)
-#define KERNELS(p)		owned(p, OWNER_KERNEL, #p, __LINE__)
-
-static bool all_zero(const void *p, size_t bytes)
-{
-	return !memchr_inv(p, 0, bytes);
-}
 
 struct thing {
 	long a[12];
@@ -360,12 +345,10 @@ static void copies_from_user(void)
 static void freed_by_scope(void)
 {
 	void *a __free(kfree) = kmalloc(100, GFP_KERNEL);
-	void *b __free(kvfree) = kvmalloc(100000, GFP_KERNEL);
 	void *none __free(kfree) = NULL;
-	void *err __free(kvfree) = ERR_PTR(-ENOMEM);
+	void *err __free(kfree) = ERR_PTR(-ENOMEM);
 
 	OURS(a);
-	OURS(b);
 	CHECK(!none && IS_ERR(err));
 }
 
@@ -405,7 +388,7 @@ static void expect_objects(struct kmem_cache *s, size_t align, bool constructed)
 	}
 	for (i = 0; i < ARRAY_SIZE(t); i++)
 		kmem_cache_free(s, t[i]);
-	CHECK(kmem_cache_alloc_bulk(s, GFP_KERNEL, ARRAY_SIZE(t), (void **)t) == ARRAY_SIZE(t));
+	CHECK(kmem_cache_alloc_bulk(s, GFP_KERNEL, ARRAY_SIZE(t), (void **)t));
 	for (i = 0; i < ARRAY_SIZE(t); i++) {
 		OURS(t[i]);
 		CHECK(!constructed || t[i]->n == 4711);
@@ -452,7 +435,7 @@ static void caches(void)
 	s = kmem_cache_create("dropin_lru", bytes, 0, SLAB_RECLAIM_ACCOUNT, NULL);
 	KERNELS(t = kmem_cache_alloc(s, GFP_KERNEL));
 	kmem_cache_free(s, t);
-	CHECK(kmem_cache_alloc_bulk(s, GFP_KERNEL, 4, p) == 4);
+	CHECK(kmem_cache_alloc_bulk(s, GFP_KERNEL, 4, p));
 	KERNELS(p[3]);
 	kmem_cache_free_bulk(s, 4, p);
 	KERNELS(t = kmem_cache_zalloc(s, GFP_KERNEL));
@@ -500,6 +483,7 @@ static int __init dropin_names_init(void)
 	burst();
 	if (leak)
 		OURS(kmalloc(200, GFP_KERNEL));
+	dropin_forms();
 	pr_info("%u checks, %u wrong\n", nchecks, nwrong);
 	return fail ? -ENODATA : 0;
 }

@@ -14,5 +14,6 @@ enum owner {
 enum owner dropin_owner(const void *p);
 void *dropin_other_alloc(size_t size);
 void dropin_other_free(const void *p);
+void dropin_forms(void);
 
 #endif

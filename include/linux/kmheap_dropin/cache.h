@@ -139,6 +139,11 @@ static __maybe_unused void *kmheap_dropin_cache_alloc_node(struct kmem_cache *s,
 	return kmheap_dropin_cache_new(c, gfp, nid);
 }
 
+static __maybe_unused void *kmheap_dropin_cache_zalloc(struct kmem_cache *s, gfp_t gfp)
+{
+	return kmheap_dropin_cache_alloc(s, gfp | __GFP_ZERO);
+}
+
 /* What goes on a list_lru, inodes for instance: the kernel will ask for its page. */
 static __maybe_unused void *kmheap_dropin_cache_alloc_lru(struct kmem_cache *s,
 							  struct list_lru *lru, gfp_t gfp)
@@ -163,9 +168,16 @@ static __maybe_unused void kmheap_dropin_cache_free(struct kmem_cache *s, void *
 		kfree(p);
 }
 
+/* An int, and since 7.x a bool. */
+#ifdef alloc_hooks
+#define kmheap_dropin_bulk	typeof(kmem_cache_alloc_bulk_noprof(NULL, 0, 0, NULL))
+#else
+#define kmheap_dropin_bulk	typeof(kmem_cache_alloc_bulk(NULL, 0, 0, NULL))
+#endif
+
 /* Return: @n; 0, and nothing, when there is not memory for all. */
-static __maybe_unused int kmheap_dropin_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t n,
-							 void **p)
+static __maybe_unused kmheap_dropin_bulk
+kmheap_dropin_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t n, void **p)
 {
 	size_t i;
 
@@ -183,20 +195,22 @@ static __maybe_unused int kmheap_dropin_cache_alloc_bulk(struct kmem_cache *s, g
 	return 0;
 }
 
-/* @s is NULL for kfree_bulk(). */
+static __maybe_unused void kmheap_dropin_kfree_bulk(size_t n, void **p)
+{
+	while (n)
+		kmheap_dropin_kfree(p[--n]);
+}
+
+/* Without @s it is kfree_bulk(), as in the kernel. */
 static __maybe_unused void kmheap_dropin_cache_free_bulk(struct kmem_cache *s, size_t n, void **p)
 {
-	size_t i;
-
-	if (s && !kmheap_dropin_cache_of(s)) {
+	if (!s) {
+		kmheap_dropin_kfree_bulk(n, p);
+	} else if (!kmheap_dropin_cache_of(s)) {
 		kmem_cache_free_bulk(s, n, p);
-		return;
-	}
-	for (i = 0; i < n; i++) {
-		if (s)
-			kmheap_dropin_cache_free(s, p[i]);
-		else
-			kmheap_dropin_kfree(p[i]);
+	} else {
+		while (n)
+			kmheap_dropin_cache_free(s, p[--n]);
 	}
 }
 
@@ -227,6 +241,14 @@ static __maybe_unused unsigned int kmheap_dropin_cache_size(struct kmem_cache *s
 	kmheap_cache_describe(c, &args);
 	return args.size;
 }
+
+/* Memory of a heap is charged to no memory cgroup. */
+#if KERNEL_VERSION(6, 12, 0) <= LINUX_VERSION_CODE
+static __maybe_unused bool kmheap_dropin_cache_charge(void *p, gfp_t gfp)
+{
+	return kmheap_owns(p) || kmem_cache_charge(p, gfp);
+}
+#endif
 
 /* ---- elements of a mempool; the pool itself is the kernel's */
 
@@ -260,5 +282,29 @@ static __maybe_unused void kmheap_dropin_pool_kfree(void *p, void *size)
 {
 	kmheap_dropin_kfree(p);
 }
+
+static __maybe_unused void *kmheap_dropin_pool_kvmalloc(gfp_t gfp, void *size)
+{
+	return kmheap_dropin_kvmalloc((size_t)size, gfp);
+}
+
+static __maybe_unused void kmheap_dropin_pool_kvfree(void *p, void *size)
+{
+	kmheap_dropin_kvfree(p);
+}
+
+/* Functions before they are macros, as mempool_init() is then. */
+#ifndef alloc_hooks
+static __maybe_unused int kmheap_dropin_pool_init_slab(mempool_t *pool, int n, struct kmem_cache *s)
+{
+	return mempool_init(pool, n, kmheap_dropin_pool_alloc_slab, kmheap_dropin_pool_free_slab,
+			    s);
+}
+
+static __maybe_unused mempool_t *kmheap_dropin_pool_create_slab(int n, struct kmem_cache *s)
+{
+	return mempool_create(n, kmheap_dropin_pool_alloc_slab, kmheap_dropin_pool_free_slab, s);
+}
+#endif
 
 #endif /* _LINUX_KMHEAP_DROPIN_CACHE_H */

@@ -180,111 +180,6 @@ static __maybe_unused void *kmheap_dropin_vmalloc_aligned(size_t size, size_t al
 					   gfp & ~__GFP_HIGHMEM);
 }
 
-/* Move an object of a heap to @q, unless that is NULL. */
-static __maybe_unused void *kmheap_dropin_move(const void *p, void *q, size_t size)
-{
-	if (q) {
-		memcpy(q, p, min(size, kmheap_size(p)));
-		kmheap_free(p);
-	}
-	return q;
-}
-
-/* @p is an object of a heap, and remains one if that is possible. */
-static __maybe_unused void *kmheap_dropin_resize(const void *p, size_t size, gfp_t gfp)
-{
-	void *q;
-
-	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP) && size)
-		return kmheap_dropin_move(p, kmheap_dropin_kernel_kmalloc(size, gfp, NUMA_NO_NODE),
-					  size);
-	q = kmheap_realloc_noprof(__kmheap_dropin_heap, p, size, gfp);
-	if (kmheap_dropin_may_spare(gfp) && unlikely(!q))
-		q = kmheap_dropin_move(p, kmheap_dropin_spare(size, gfp, NUMA_NO_NODE), size);
-	return q;
-}
-
-static __maybe_unused void *kmheap_dropin_krealloc(const void *p, size_t size, gfp_t gfp)
-{
-	if (unlikely(size > KMALLOC_MAX_SIZE))
-		return kmheap_dropin_too_large(size, gfp);
-	if (ZERO_OR_NULL_PTR(p))
-		return kmheap_dropin_kmalloc(size, gfp);
-	return kmheap_dropin_was_ours(p) ? kmheap_dropin_resize(p, size, gfp) :
-					   krealloc(p, size, gfp);
-}
-
-/* kmheap_dropin_resize() for memory that need not be one piece. */
-static __maybe_unused void *kmheap_dropin_kvresize(const void *p, size_t size, gfp_t gfp)
-{
-	void *q;
-
-	if ((unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP) && size) ||
-	    (size > KMHEAP_DROPIN_KERNEL_KV && size > kmheap_size(p)))
-		return kmheap_dropin_move(p, kmheap_dropin_kernel_kvmalloc(size, gfp, NUMA_NO_NODE),
-					  size);
-	q = kmheap_realloc_noprof(__kmheap_dropin_heap, p, size, gfp);
-	if (kmheap_dropin_may_spare(gfp) && unlikely(!q))
-		q = kmheap_dropin_move(p, kmheap_dropin_kvspare(size, gfp, NUMA_NO_NODE), size);
-	return q;
-}
-
-/* kvrealloc() has no parameter for the old size any more. */
-#if KERNEL_VERSION(6, 12, 0) <= LINUX_VERSION_CODE
-static __maybe_unused void *kmheap_dropin_kvrealloc(const void *p, size_t size, gfp_t gfp)
-{
-	if (unlikely(size > INT_MAX))
-		return kmheap_dropin_too_large(size, gfp);
-	if (ZERO_OR_NULL_PTR(p))
-		return kmheap_dropin_kvmalloc(size, gfp);
-	return kmheap_owns(p) ? kmheap_dropin_kvresize(p, size, gfp) : kvrealloc(p, size, gfp);
-}
-#else
-/* What is behind @old is zero under __GFP_ZERO, whatever the object was allocated with. */
-static __maybe_unused void *kmheap_dropin_kvrealloc(const void *p, size_t old, size_t size,
-						    gfp_t gfp)
-{
-	void *q;
-
-	if (unlikely(size > INT_MAX))
-		return kmheap_dropin_too_large(size, gfp);
-	if (ZERO_OR_NULL_PTR(p))
-		return kmheap_dropin_kvmalloc(size, gfp);
-	if (!kmheap_owns(p))
-		return kvrealloc(p, old, size, gfp);
-	if (size <= old)
-		return (void *)p;
-	q = kmheap_dropin_kvresize(p, size, gfp);
-	if (q && gfp & __GFP_ZERO)
-		memset(q + old, 0, size - old);
-	return q;
-}
-#endif
-
-/* vrealloc() is for modules since it can have a node, also as a macro. */
-#ifdef vrealloc_node_align
-static __maybe_unused void *kmheap_dropin_vrealloc(const void *p, size_t size, gfp_t gfp)
-{
-	if (ZERO_OR_NULL_PTR(p))
-		return kmheap_dropin_vmalloc(size, gfp, NUMA_NO_NODE);
-	if (!kmheap_owns(p))
-		return vrealloc(p, size, gfp);
-	if (unlikely(size > SIZE_MAX - PAGE_SIZE))
-		return NULL;
-	if (unlikely(gfp & KMHEAP_DROPIN_KERNEL_GFP) && size)
-		return kmheap_dropin_move(p, kmheap_dropin_kernel_vmalloc(size, gfp), size);
-	/* It begins on a page of the kernel, too, where these are larger than the heap's. */
-	if (size > kmheap_size(p) && PAGE_SIZE > KMHEAP_PAGE_SIZE)
-		return kmheap_dropin_move(p, kmheap_dropin_vmalloc(size, gfp, NUMA_NO_NODE),
-					  kmheap_size(p));
-	if (size)
-		return kmheap_realloc_noprof(__kmheap_dropin_heap, p, PAGE_ALIGN(size),
-					     gfp & ~__GFP_HIGHMEM);
-	kmheap_free(p);
-	return NULL;
-}
-#endif
-
 /* ---- copies */
 
 static __maybe_unused void *kmheap_dropin_kmemdup(const void *src, size_t len, gfp_t gfp)
@@ -294,6 +189,12 @@ static __maybe_unused void *kmheap_dropin_kmemdup(const void *src, size_t len, g
 	if (p)
 		memcpy(p, src, len);
 	return p;
+}
+
+static __maybe_unused void *kmheap_dropin_kmemdup_array(const void *src, size_t n, size_t size,
+							gfp_t gfp)
+{
+	return kmheap_dropin_kmemdup(src, size_mul(n, size), gfp);
 }
 
 static __maybe_unused void *kmheap_dropin_kvmemdup(const void *src, size_t len, gfp_t gfp)
@@ -494,16 +395,35 @@ static __maybe_unused size_t kmheap_dropin_ksize(const void *p)
 	return kmheap_dropin_was_ours(p) ? kmheap_size(p) : ksize(p);
 }
 
+/* These are for callers in whatever context, as kmheap_free() is. */
+#if KERNEL_VERSION(6, 18, 0) <= LINUX_VERSION_CODE
+static __maybe_unused void kmheap_dropin_kfree_nolock(const void *p)
+{
+	if (likely(kmheap_owns(p)))
+		kmheap_free(p);
+	else
+		kfree_nolock(p);
+}
+#endif
+
+#if KERNEL_VERSION(7, 1, 0) <= LINUX_VERSION_CODE
+static __maybe_unused void kmheap_dropin_kvfree_atomic(const void *p)
+{
+	if (likely(kmheap_owns(p)))
+		kmheap_free(p);
+	else
+		kvfree_atomic(p);
+}
+#endif
+
+/* __free(kfree) and its like: what the kernel has of these names.h maps. */
 #ifdef DEFINE_FREE
 DEFINE_FREE(kmheap_dropin_kfree, void *, if (!IS_ERR_OR_NULL(_T)) kmheap_dropin_kfree(_T))
 DEFINE_FREE(kmheap_dropin_kvfree, void *, if (!IS_ERR_OR_NULL(_T)) kmheap_dropin_kvfree(_T))
-DEFINE_FREE(kmheap_dropin_vfree, void *, if (!IS_ERR_OR_NULL(_T)) kmheap_dropin_vfree(_T))
 DEFINE_FREE(kmheap_dropin_wipe, void *, if (!IS_ERR_OR_NULL(_T)) kmheap_dropin_kfree_sensitive(_T))
-#define __free_kfree		__free_kmheap_dropin_kfree
-#define __free_kvfree		__free_kmheap_dropin_kvfree
-#define __free_vfree		__free_kmheap_dropin_vfree
-#define __free_kfree_sensitive	__free_kmheap_dropin_wipe
-#define __free_kvfree_atomic	__free_kmheap_dropin_kvfree
+#if KERNEL_VERSION(7, 1, 0) <= LINUX_VERSION_CODE
+DEFINE_FREE(kmheap_dropin_atomic, void *, if (!IS_ERR_OR_NULL(_T)) kmheap_dropin_kvfree_atomic(_T))
+#endif
 #endif
 
 /* kvfree_rcu_arg_2() and _1() are what the kernel's macros become. */
@@ -526,6 +446,19 @@ do {								\
 		kmheap_free_rcu(__kmheap_p);			\
 	else							\
 		kvfree_rcu_arg_1(__kmheap_p);			\
+} while (0)
+
+/* The same for callers in whatever context; the kernel has no other name for its own macro. */
+#define kmheap_dropin_kfree_rcu_nolock(ptr, member)				\
+do {										\
+	typeof(ptr) __kmheap_p = (ptr);						\
+										\
+	if (likely(kmheap_owns(__kmheap_p))) {					\
+		kmheap_free_rcu(__kmheap_p);					\
+	} else if (__kmheap_p) {						\
+		BUILD_BUG_ON(offsetof(typeof(*__kmheap_p), member) >= 4096);	\
+		kfree_call_rcu_nolock(&__kmheap_p->member, __kmheap_p);		\
+	}									\
 } while (0)
 
 /* kfree_rcu() with and without a member: one name, before 6.5. */
