@@ -229,7 +229,7 @@ def profile_part(profile, frames):
 
 def pins_part(profile):
     """The sites whose objects hold back most, each call of a function by itself."""
-    rows = pins.by_stack(profile, True)
+    rows = pins.by_stack(profile, sites.frame_name(True))
     about = "" if profile.period == 1 else "~"
 
     def held(row):

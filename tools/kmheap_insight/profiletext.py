@@ -11,6 +11,8 @@ from .text import FormatError, text_of, whole_lines
 VERSION = 1
 COUNTS = ("live_objects", "live_bytes", "allocs", "alloc_bytes")
 HEADER = ("period_bytes", "time_ns", "since_ns", "samples", "lost", "missed")
+# Lines that not all profiles have: None where they are not there.
+OPTIONAL = ("before_objects",)
 # What no count of the kernel reaches, and more frames than any version keeps.
 LIMIT = 1 << 64
 MOST_FRAMES = 256
@@ -47,12 +49,13 @@ class Site:
 
 
 class Profile:
-    """Of kind "inuse", "since", "peak" or "pins"; period is 0 if the heap was never profiled. text is the file."""
+    """Of kind "inuse", "since", "peak", "pins" or another; period is 0 if the heap was never profiled. text is the file."""
 
     def __init__(self, what, text):
         self.what, self.text = what, text
         self.kind = self.heap = None
         self.owner = "none"
+        self.before_objects = None
         self.columns, self.sites = [], []
 
 
@@ -77,7 +80,7 @@ def _header(profile, lines):
         name, _, value = line.partition(" ")
         if name == "columns":
             break
-        if name in HEADER:
+        if name in HEADER + OPTIONAL:
             found[name] = _count(what, number, name, value)
         elif name in ("kind", "heap", "owner"):
             found[name] = text_of(value)
@@ -144,3 +147,8 @@ def lifetimes(what, text):
 def pins(what, text):
     """The same of the file pins, which has what live objects hold back."""
     return parse(what, text, ("live_objects", "live_bytes", "span_bytes", "arena_bytes"))
+
+
+def failed(what, text):
+    """The same of the file failed, which has how many allocations were made to fail."""
+    return parse(what, text, ("failed",))

@@ -7,14 +7,20 @@ from . import VERSION
 from .sampling import by_stack
 
 
-def folded(profile):
-    """A line for each stack: "outer;inner BYTES"; the bytes are live."""
+def fold(rows):
+    """A line for each (stack, weight) of ROWS whose weight is not 0: "outer;inner WEIGHT"."""
     lines = []
-    for stack, estimate in by_stack(profile, lambda frame: frame.with_module()).items():
-        if round(estimate.live_bytes):
+    for stack, weight in rows:
+        if round(weight):
             names = [name.replace(";", ":") for name in reversed(stack)] or ["unknown"]
-            lines.append("%s %d\n" % (";".join(names), round(estimate.live_bytes)))
+            lines.append("%s %d\n" % (";".join(names), round(weight)))
     return "".join(sorted(lines))
+
+
+def folded(profile):
+    """Folded stacks; the bytes are live."""
+    estimates = by_stack(profile, lambda frame: frame.with_module())
+    return fold((stack, estimate.live_bytes) for stack, estimate in estimates.items())
 
 
 def speedscope(profile):

@@ -14,7 +14,7 @@ from .text import text_of
 
 DEBUGFS = "/sys/kernel/debug"
 MODULE = "/sys/module/kmheap"
-PROFILES = ("profile", "profile_since", "profile_peak", "lifetimes", "pins")
+PROFILES = ("profile", "profile_since", "profile_peak", "lifetimes", "pins", "failed")
 
 
 class ToolError(Exception):
@@ -76,6 +76,18 @@ class Heap:
     def profile(self, file="profile"):
         """The profiletext.Profile of the file profile, profile_since or profile_peak."""
         return self._read(file, profiletext.parse)
+
+    def is_profiled(self):
+        """Is it, now? Nobody can tell where the kernel is locked down, as the file is one that is written."""
+        try:
+            return _contents(os.path.join(self.path, "profile_period_bytes")).strip() not in ("", "0")
+        except OSError as error:
+            self._gone(error)
+            return False
+
+    def failed(self):
+        """The same of the file failed: which call sites got nothing, on purpose."""
+        return self._read("failed", profiletext.failed)
 
     def lifetimes(self):
         return self._read("lifetimes", profiletext.lifetimes)

@@ -5,6 +5,7 @@ import unittest
 from unittest import mock
 
 from common import FEW, RECORDED, Case
+from profiles import text
 from kmheap_insight import tree
 from kmheap_insight.verbs import inject
 
@@ -93,6 +94,36 @@ class Inject(Case):
             "3: kmheap: heap strtab destroyed with 1 live objects of 64 bytes"])
         self.assertEqual(self.contents(self.nth), "0\n")
         self.assertEqual(self.contents(self.param), "0\n")
+
+    def with_profile(self, failed, **more):
+        """A profile of strtab: what has failed in the runs, what has not, and what FAILED says."""
+        stacks = [(["%s+0x1a/0x30 [client]" % name, "client_init+0x1/0x2 [client]"], counts)
+                  for name, counts in (("first", (1, 64, 9, 576)), ("second", (1, 64, 5, 320)),
+                                       ("late", (2, 128, 1234, 78976)), ("rare", (0, 0, 1, 64)))]
+        heap = os.path.join(self.folder, "debug", "kmheap", "heaps", "strtab")
+        for name, contents in (("profile", text(stacks, **more)), ("failed", text(
+                [(stack, (failed,)) for stack, _ in stacks[3:]], kind="failed", columns=("failed",)))):
+            with open(os.path.join(heap, name), "w", encoding="ascii") as file:
+                file.write(contents)
+
+    def test_call_sites_that_were_never_failed(self):
+        """Of a heap that is profiled: neither in the runs nor, as the file failed says, before."""
+        plain = self.inject("strtab")
+        self.with_profile(failed=0)
+        lines = self.inject("strtab")
+        self.assertEqual(lines[:len(plain)], plain)
+        self.assertEqual([line.split() for line in lines[len(plain):]],
+                         ["never failed: 2 call sites of the heap's profile".split(),
+                          ["allocs", "site"], "1,234 late < client_init".split(),
+                          "1 rare < client_init".split()])
+        self.with_profile(failed=3)
+        self.assertEqual(self.inject("strtab")[len(plain):][-1].split()[1], "late")
+        heap = os.path.join(self.folder, "debug", "kmheap", "heaps", "strtab")
+        self.change(os.path.join(heap, "profile"), r"(?s)site 2 .*?(?=site 3)", "")
+        self.assertEqual(self.inject("strtab")[len(plain):],
+                         ["every call site of the heap's profile has been failed"])
+        self.with_profile(failed=0, period=0)
+        self.assertEqual(self.inject("strtab"), plain)
 
     def test_a_heap_that_the_command_makes(self):
         lines = self.inject("coming")

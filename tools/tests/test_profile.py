@@ -275,6 +275,25 @@ class Tables(Case):
         root = self.with_profile(text([], kind="pins", columns=columns), "pins")
         self.assertEqual(len(self.table("pins", "strtab", root=root)), 1)
 
+    def test_pins_as_folded_stacks(self):
+        columns = ("live_objects", "live_bytes", "span_bytes", "arena_bytes")
+        rows = [(["f+0x1/0x2 [mod]", "root+0x1/0x2"], (2, 128, 8000, 0)),
+                (["f+0x9/0x2 [mod]", "root+0x1/0x2"], (1, 64, 4000, 100000)),
+                (["g+0x1/0x2", "root+0x1/0x2"], (4, 4096, 0, 200000)),
+                (["fine+0x1/0x2"], (9, 900, 0, 0))]
+        root = self.with_profile(text(rows, kind="pins", columns=columns), "pins")
+        path = os.path.join(self.folder, "pins.folded")
+        for options, lines in (((), "root;f [mod] 100000\nroot;g 200000\n"),
+                               (("--spans",), "root;f [mod] 12000\n")):
+            self.assertEqual(self.tool("pins", "strtab", "-o", path, *options, root=root), "")
+            with open(path, encoding="ascii") as file:
+                self.assertEqual(file.read(), lines)
+        self.refused("-o: the name of the file has to end in .folded", "pins", "strtab", "-o", "x.svg",
+                     root=root)
+        self.refused("--spans goes with -o", "pins", "strtab", "--spans", root=root)
+        root = self.with_profile(text([], kind="pins", columns=columns, period=0), "pins")
+        self.refused("was never profiled", "pins", "strtab", "-o", path, root=root)
+
     def test_peak(self):
         root = self.with_profile(text(FOREST, kind="peak"), "profile_peak")
         lines = self.table("profile", "strtab", "--peak", root=root)

@@ -13,7 +13,7 @@ import termios
 import time
 import unittest
 
-from common import HEAPS, ODD_NAMES, RECORDED, TOOLS, TOP, Case, plain_figures
+from common import FEW, HEAPS, ODD_NAMES, RECORDED, TOOLS, TOP, Case, plain_figures
 from kmheap_insight import VERSION, main, term, views
 from kmheap_insight.text import PARTS
 from kmheap_insight.verbs import top
@@ -172,7 +172,31 @@ class Top(Case):
         """A key means one thing: a column, a view, or a move."""
         keys = list(top.SORTS.values()) + list(views.VIEWS) + list("jkq ")
         self.assertEqual(len(set(keys)), len(keys))
-        self.assertEqual([column[0] for column in top.COLUMNS], list(top.SORTS.values())[1:])
+        self.assertEqual([column[0] for column in top.COLUMNS + [top.PINS]],
+                         list(top.SORTS.values())[1:])
+
+    def pinned(self):
+        """A copy in which strtab has pins and is profiled, and demo was."""
+        root = self.copy()
+        for heap, period in (("strtab", 1), ("demo", 0)):
+            shutil.copy(os.path.join(FEW, "heaps/strtab/pins"), os.path.join(root, "heaps", heap))
+            self.change(os.path.join(root, "heaps", heap, "profile_period_bytes"), r"\d+", str(period))
+        return root
+
+    def test_pins(self):
+        """What few objects hold back of arenas, of heaps that are profiled, where there is room."""
+        root = self.pinned()
+        lines = self.table(root=root)
+        self.assertEqual(lines[1].split()[-2:], ["MISUSE", "PINS"])
+        self.assertEqual([(line.split()[0], line.split()[-1]) for line in lines[2:]],
+                         [("demo", "-"), ("strtab", "764K"), ("sysgraph", "-"), ("default", "-"),
+                          ("empty", "-")])
+        self.assertEqual(self.table("-s", "pins", root=root)[2].split()[0], "strtab")
+        sample, paint = top.Sample(main.tree.Tree(root)), term.Paint(sys.stdout)
+        self.assertEqual(top.table(sample, "f", False, paint, width=85), lines)
+        self.assertNotIn("PINS", top.table(sample, "f", False, paint, width=84)[1])
+        os.remove(os.path.join(root, "heaps/strtab/pins"))
+        self.assertNotIn("PINS", self.table(root=root)[1])
 
     def test_rates(self):
         """Between two samples a heap allocates, one is made anew, and one begins."""
@@ -351,6 +375,16 @@ class OnATerminal(Case):
         lines = top.table(sample, "f", False, term.Paint(sys.stdout), 5)
         self.assertEqual(len(lines), 4)
         self.assertEqual(lines[-1], "and 4 more")
+
+    def test_top_where_the_terminal_has_no_size(self):
+        """As on a serial console: it is taken to have 80 columns and 24 lines."""
+        terminal = Terminal("top", "-d", "3600", rows=0, columns=0)
+        screen = terminal.until(r"\nempty[^\n]*\x1b\[J")
+        self.assertEqual(self.order(screen), ["demo", "strtab", "sysgraph", "default", "empty"])
+        terminal.key("p")
+        self.assertIn("call sites of heap demo", terminal.until(r"\x1b\[K\x1b\[J"))
+        terminal.key("q")
+        self.assertEqual(terminal.end()[1], 0)
 
     def test_top_follows_the_size(self):
         terminal = Terminal("top", "-d", "3600")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from .. import sites, term
-from ..tree import MODULE, ToolError, Vanished, text_of, why
+from ..tree import MODULE, Heap, ToolError, Vanished, text_of, why
 
 HELP = "let each allocation of a command fail in turn"
 EXAMPLE = """kmheap inject strtab -- ./test.sh
@@ -16,7 +16,9 @@ EXAMPLE = """kmheap inject strtab -- ./test.sh
   kmheap inject strtab -- insmod strtab.ko
       the same of an init function, which makes the heap
   kmheap inject strtab --gfp atomic -- ./test.sh
-      fails only allocations of callers that cannot sleep"""
+      fails only allocations of callers that cannot sleep
+  kmheap profile strtab --on 1; kmheap inject strtab -- ./test.sh
+      says as well which call sites of the heap were never failed"""
 LOG = "/dev/kmsg"
 TAKES_COMMAND = True
 MOST = 1000
@@ -160,6 +162,35 @@ class Switch:
             self.gfp.restore(*self.saved)
 
 
+def untried(tree, name, runs):
+    """[(stack, Estimate)] of the call sites in the heap's profile at which no allocation has failed,
+    neither in the RUNS nor before. None: the heap is not there, or has no profile that says it."""
+    heap = Heap(tree, name)
+    try:
+        profile, failed = heap.profile(), heap.failed()
+    except ToolError:
+        return None
+    if not profile.period:
+        return None
+    tried = {tuple(run.stack) for run in runs}
+    tried |= {tuple(frame.function for frame in site.frames) for site in failed.sites
+              if site.counts["failed"]}
+    return [(stack, estimate) for stack, estimate in sites.ranked(profile, "allocs", False)
+            if stack not in tried]
+
+
+def untried_lines(found, paint, width):
+    """What untried() has found."""
+    if found is None:
+        return []
+    if not found:
+        return ["every call site of the heap's profile has been failed"]
+    table = [["allocs"]] + [[term.thousands(round(one.alloc_objects))] for _, one in found]
+    return [paint("never failed: %s call sites of the heap's profile" % term.thousands(len(found)),
+                  "bold")] + \
+        sites.with_stacks(table, [stack for stack, _ in found], [False] * len(found), paint, width)
+
+
 def row(n, run):
     ended = "exit %d" % run.status if run.status >= 0 else "signal %d" % -run.status
     return ["%d" % n, ended, term.thousands(run.bytes), "%d" % len(run.amiss)]
@@ -198,4 +229,6 @@ def run(args, tree):
     for n, run_ in enumerate(runs, 1):
         for line in run_.amiss:
             print("%d: %s" % (n, line))
+    for line in untried_lines(untried(tree, args.heap, runs), paint, width):
+        print(line)
     return 1 if any(r.amiss for r in runs) else 0

@@ -14,7 +14,8 @@ import time
 import tty
 
 from .. import figures, term, views
-from ..tree import text_of
+from ..tree import ToolError, Vanished, text_of
+from . import pins
 
 HELP = "live view of all heaps"
 EXAMPLE = """kmheap top -b -n 2 -d 5
@@ -33,9 +34,11 @@ COLUMNS = [
     ("r", "FREE/s", 8, "frees_rate"),
     ("x", "MISUSE", 7, "misuses"),
 ]
+# Where a heap is profiled, and there is room for it.
+PINS = ("i", "PINS", 6, "pinned_bytes")
 NAME = 14
 SORTS = {"name": "n", "footprint": "f", "live": "l", "free": "e", "cached": "h", "deferred": "d",
-         "waste": "w", "metadata": "t", "allocs": "a", "frees": "r", "misuse": "x"}
+         "waste": "w", "metadata": "t", "allocs": "a", "frees": "r", "misuse": "x", "pins": "i"}
 # A footprint that is a larger share of the limit than this is shown in yellow.
 NEAR_LIMIT = 0.9
 
@@ -63,6 +66,16 @@ def seconds(word):
     return number
 
 
+def pinned_bytes(heap):
+    """What few objects of HEAP hold back of arenas; None where nobody can tell."""
+    try:
+        return pins.arena_bytes(heap.pins()) if heap.is_profiled() else None
+    except Vanished:
+        raise
+    except ToolError:
+        return None
+
+
 class Sample:
     """The figures of all heaps at one moment."""
 
@@ -71,10 +84,11 @@ class Sample:
         self.module = tree.stats()
         self.rows = []
         self.counts = {}
-        for heap, stats in tree.each(lambda heap: heap.stats()):
+        for heap, (stats, pinned) in tree.each(lambda heap: (heap.stats(), pinned_bytes(heap))):
             key = (heap.name, heap.identity())
             self.counts[key] = (stats["allocs"], stats["frees"])
-            row = dict(stats, name=text_of(heap.name), misuses=figures.misuses(stats), heap=heap)
+            row = dict(stats, name=text_of(heap.name), misuses=figures.misuses(stats), heap=heap,
+                       pinned_bytes=pinned)
             old = before.counts.get(key) if before else None
             for i, name in enumerate(("allocs", "frees")):
                 # Figures of different moments: a difference may come out below 0.
@@ -86,9 +100,16 @@ class Sample:
         if key == "n":
             rows = sorted(self.rows, key=lambda row: row["name"])
         else:
-            figure = next(column[3] for column in COLUMNS if column[0] == key)
+            figure = next(column[3] for column in COLUMNS + [PINS] if column[0] == key)
             rows = sorted(self.rows, key=lambda row: (-(row[figure] or 0), row["name"]))
         return rows[::-1] if turned else rows
+
+
+def columns(sample, width=None):
+    """Those that there is something in, and that fit in WIDTH characters."""
+    room = width is None or NAME + sum(column[2] for column in COLUMNS + [PINS]) <= width
+    pinned = any(row["pinned_bytes"] is not None for row in sample.rows)
+    return COLUMNS + [PINS] if room and pinned else COLUMNS
 
 
 def heading(sample):
@@ -112,9 +133,9 @@ def chosen_cell(name, paint):
     return name_cell(name, NAME - 2) + " <"
 
 
-def row_line(row, paint, chosen=False):
+def row_line(row, shown, paint, chosen=False):
     cells = [chosen_cell(row["name"], paint) if chosen else name_cell(row["name"], NAME)]
-    for key, _, width, figure in COLUMNS:
+    for key, _, width, figure in shown:
         value = row[figure]
         if value is None:
             cell = "-"
@@ -132,9 +153,10 @@ def row_line(row, paint, chosen=False):
     return "".join(cells)
 
 
-def table(sample, key, turned, paint, lines=None, chosen=None):
-    """The screen, at most LINES of it, with the row CHOSEN in it."""
-    titles = "HEAP".ljust(NAME) + "".join(title.rjust(width) for _, title, width, _ in COLUMNS)
+def table(sample, key, turned, paint, lines=None, chosen=None, width=None):
+    """The screen, at most LINES of it and WIDTH wide, with the row CHOSEN in it."""
+    shown = columns(sample, width)
+    titles = "HEAP".ljust(NAME) + "".join(title.rjust(cells) for _, title, cells, _ in shown)
     rows = sample.sorted(key, turned)
     room = len(rows) if lines is None else max(1, lines - 3)
     more = len(rows) - room
@@ -144,7 +166,7 @@ def table(sample, key, turned, paint, lines=None, chosen=None):
     at = rows.index(chosen) if chosen in rows else 0
     first = max(0, min(at - room + 1, len(rows) - room)) if room > 0 else 0
     text = [heading(sample), paint(titles, "reverse")]
-    text += [row_line(row, paint, row is chosen) for row in rows[first:first + max(0, room)]]
+    text += [row_line(row, shown, paint, row is chosen) for row in rows[first:first + max(0, room)]]
     if more > 0:
         text.append("and %d more" % more)
     return text
@@ -239,7 +261,7 @@ class View:
         row = self.row(sample)
         if self.shown and row:
             return views.lines(self.shown, row["heap"], paint, size.columns, size.lines - 1)
-        return table(sample, self.sort, self.turned, paint, size.lines, row)
+        return table(sample, self.sort, self.turned, paint, size.lines, row, size.columns)
 
     def move(self, sample, step):
         rows = self.rows(sample)
