@@ -12,7 +12,7 @@
 #include "base/backend.h"
 #include "base/budget.h"
 #include "debug/debugfs.h"
-#include "debug/stats.h"
+#include "debug/leaks.h"
 #include "debug/trace_switch.h"
 #include "front/front.h"
 #include "pages/arena.h"

@@ -64,6 +64,42 @@ static void who_keeps_little_holds_much(struct kunit *test)
 	kmh_kunit_expect_conserved(test, heap);
 }
 
+/* From samples the same comes out, as far as samples say it. */
+static void samples_hold_what_their_like_do(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int i, n = 5 * NOBJECTS, nkept = n / 25;
+	struct kmh_profile_row row;
+	u64 want, got;
+	void **p = kvcalloc(n, sizeof(*p), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	kmh_kunit_stay(test);
+	kmh_kunit_profile(test, 256);
+	for (i = 0; i < n; i++)
+		p[i] = kmh_kunit_alloc_at(test, i % 25 ? 31 : 32, 256);
+	for (i = 0; i < n; i++) {
+		if (i % 25) {
+			kmheap_free(p[i]);
+			p[i] = NULL;
+		}
+	}
+	kmh_kunit_shrink(heap);
+	row = kmh_kunit_row_of(test, 32, 256, KMH_PROFILE_PINS);
+	/* Of 400 objects 253 are samples: six sigma of what they hold are a fourth of it. */
+	KUNIT_EXPECT_LT(test, row.live_objects, (unsigned long)nkept * 3 / 4);
+	want = span_bytes_of(p, n) - nkept * 256;
+	got = row.span_bytes * kmh_sample_weight(256, 256) >> 16;
+	KUNIT_EXPECT_LT_MSG(test, abs_diff(got, want), want / 4, "%llu, not %llu", got, want);
+	want = kmh_kunit_held_bytes(heap) - nkept * 256;
+	got = row.arena_bytes * kmh_sample_weight(256, 256) >> 16;
+	KUNIT_EXPECT_LT_MSG(test, abs_diff(got, want), want / 4 + KMH_PAGE_SIZE,
+			    "%llu, not %llu", got, want);
+	for (i = 0; i < n; i++)
+		kmheap_free(p[i]);
+	kvfree(p);
+}
+
 /* A large object holds back nothing of its span, and its arena unless that is well used. */
 static void a_large_object_holds_its_arena(struct kunit *test)
 {
@@ -238,6 +274,7 @@ static void a_user_area_notes_the_peak(struct kunit *test)
 
 static struct kunit_case pins_cases[] = {
 	KUNIT_CASE(who_keeps_little_holds_much),
+	KUNIT_CASE(samples_hold_what_their_like_do),
 	KUNIT_CASE(a_large_object_holds_its_arena),
 	KUNIT_CASE(a_span_counts_for_its_own_arena),
 	KUNIT_CASE(a_lost_block_keeps_the_records_of_others),

@@ -48,7 +48,28 @@ static void ages_do_not_wrap(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kmh_record_ms(3U << 30), (u64)(3U << 30) * 4194304 / 1000000);
 }
 
+/* A bucket ends where the next one begins, each at four times the life of the one before. */
+static void lives_have_their_buckets(struct kunit *test)
+{
+	unsigned int i;
+	u32 least = 1;
+
+	KUNIT_EXPECT_EQ(test, kmh_record_life(0), 0U);
+	for (i = 1; i < KMH_SITE_LIVES; i++, least *= 4) {
+		KUNIT_EXPECT_EQ_MSG(test, kmh_record_life(least), i, "%u units", least);
+		KUNIT_EXPECT_EQ_MSG(test, kmh_record_life(least - 1), i - 1, "%u units", least - 1);
+		if (i < KMH_SITE_LIVES - 1)
+			KUNIT_EXPECT_EQ(test, kmh_record_life(least * 4 - 1), i);
+	}
+	KUNIT_EXPECT_EQ(test, kmh_record_life(least), KMH_SITE_LIVES - 1U);
+	KUNIT_EXPECT_EQ(test, kmh_record_life(U32_MAX), KMH_SITE_LIVES - 1U);
+	/* The names of the columns: "under_4ms", and "under_73min" of the last but one. */
+	KUNIT_EXPECT_EQ(test, kmh_record_ms(1), 4ULL);
+	KUNIT_EXPECT_EQ(test, kmh_record_ms(1U << 20) / 60000, 73ULL);
+}
+
 static struct kunit_case profile_age_cases[] = {
+	KUNIT_CASE(lives_have_their_buckets),
 	KUNIT_CASE(ages_are_of_the_oldest_and_the_youngest),
 	KUNIT_CASE(ages_do_not_wrap),
 	{}

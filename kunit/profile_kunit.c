@@ -147,6 +147,28 @@ static void use_drained(struct kunit *test, size_t bytes, unsigned int n)
 	}
 }
 
+/* As an interrupt that finds the section busy: past the mcache, by a distance of its own. */
+static void use_nested(struct kunit *test, size_t bytes, unsigned int n)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	unsigned int refused = 0;
+	struct kmh_mcache *mc;
+	void *p;
+
+	kmheap_free(kmh_kunit_alloc_at(test, 1, bytes));
+	while (n--) {
+		preempt_disable();
+		mc = this_cpu_ptr(heap->mcache);
+		KUNIT_EXPECT_TRUE(test, kmh_mcache_enter(mc));
+		p = kmheap_alloc(heap, bytes, GFP_ATOMIC);
+		refused += !p;
+		kmheap_free(p);
+		kmh_mcache_leave(mc);
+		preempt_enable();
+	}
+	KUNIT_EXPECT_EQ(test, refused, 0U);
+}
+
 /*
  * An object of s bytes is sampled with the probability 1 - exp(-s / period), however it is
  * allocated: the number of samples is within six sigma of that.
@@ -158,7 +180,7 @@ static void samples_are_as_many_as_they_should_be(struct kunit *test)
 		unsigned int share;	/* of the rounds, 1 / @share */
 	} uses[] = {
 		{ use_pairs, 1 }, { use_bursts, 1 }, { use_shuffle, 1 }, { use_bulk, 1 },
-		{ use_drained, 20 },
+		{ use_drained, 20 }, { use_nested, 1 },
 	};
 	static const struct {
 		size_t bytes;

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/client.sh"
 
 h=$KMHEAP_DEBUGFS/heaps/profiled
-plan 24
+plan 30
 
 check "profile_sites that is no power of two is refused" \
 	fails insmod "$KMHEAP_MODULES/kmheap.ko" profile_sites=1000
@@ -83,7 +83,7 @@ twins() {
 }
 check "stacks that differ in one return address are two" is twins "$(twins)" = "50 100 150 200"
 before() {
-	is list "$(site profile profile_from_list)" = "500 32000"
+	is list "$(site profile profile_from_list)" = "500 32000" && head_is before_objects 100 profile
 }
 check "objects from before are not in it" before
 interrupt() {
@@ -92,6 +92,15 @@ interrupt() {
 		exact profile interrupt
 }
 check "so are those of an interrupt" interrupt
+# An interrupt comes in the middle of the task that asks for it, whose functions are not in its stack.
+irq_stack() {
+	awk 'function add() { if (irq) n[task]++ }
+		$1 == "site" { add(); irq = task = 0; next }
+		/^\t/ && $2 ~ /^interrupt_runs\+/ { irq = 1 }
+		/^\t/ && $2 ~ /^(take_in_interrupt|run_alloc|client_param_set)\+/ { task = 1 }
+		END { add(); printf "%d %d\n", (n[0] > 0), n[1] }' "$h/profile"
+}
+check "the stack of an interrupt ends where it interrupts" is stacks "$(irq_stack)" = "1 0"
 form() {
 	head_is kind inuse profile && head_is heap profiled profile &&
 		head_is owner profile_client profile && head_is period_bytes 1 profile &&
@@ -138,7 +147,8 @@ estimate() {
 	# shellcheck disable=SC2046
 	set -- $(site profile profile_from_table) $(site profile profile_from_buffer)
 	is "samples of 4000 tables" "$1" -ge 23 && is "samples of 4000 tables" "$1" -le 101 &&
-		is "samples of 300 buffers" "$3" -ge 132 && is "samples of 300 buffers" "$3" -le 218
+		is "samples of 300 buffers" "$3" -ge 132 && is "samples of 300 buffers" "$3" -le 218 &&
+		fails grep ^before_objects "$h/profile"
 }
 check "a sampled profile is as near as it should be" estimate
 stays() {
@@ -173,6 +183,69 @@ ages() {
 }
 check "and how old they are" ages
 check "nothing else is in the log" quiet
+unload profile_client
+unload kmheap
+
+# Samples are scaled in the log: of 300 buffers five sigma of the estimate are 74.
+load kmheap
+load profile_client
+tell profile_client begin
+echo 64K >"$h/profile_period_bytes"
+tell profile_client alloc buffer 300
+tell profile_client end
+scaled() {
+	# shellcheck disable=SC2046
+	set -- $(log_of_test | sed -nE 's/.*heap profiled: ~([0-9]+) objects, ~([0-9]+) bytes, .* ms old, from/\1 \2/p')
+	is "lines of estimates" $# = 2 && is "estimate of 300 buffers" "$1" -ge 226 &&
+		is "estimate of 300 buffers" "$1" -le 374 && is "bytes of each" $(($2 / $1)) -ge 57344 && is "bytes of each" $(($2 / $1)) -le 57600 &&
+		said 'heap profiled: of 300 objects [0-9]+ are samples, one every 65536 bytes: ~ is what'
+}
+check "of a sampled profile the log has estimates, and says so" scaled
+unload profile_client
+
+# The tables of the first profile are metadata of the module, and a limit may forbid them.
+tables() {
+	before_bytes=$(stat metadata_bytes)
+	tell profile_client begin && echo 1 >"$h/profile_period_bytes" || return 1
+	is "metadata" "$(($(stat metadata_bytes) - before_bytes))" -ge $((4096 * 328 + 65536 * 24)) && balanced &&
+		balanced profiled
+}
+limited() {
+	tell profile_client begin && echo $(($(stat footprint_bytes) + (2 << 20))) >$KMHEAP_DEBUGFS/limit_bytes || return 1
+	limited_why=$(echo 1 2>&1 >"$h/profile_period_bytes") && return 1
+	is period "$(cat "$h/profile_period_bytes")" = 0 || return 1
+	tell profile_client alloc list 10 && tell profile_client free list 10 || return 1
+	echo 0 >$KMHEAP_DEBUGFS/limit_bytes && echo 1 >"$h/profile_period_bytes" && tell profile_client end
+}
+unload kmheap
+load kmheap
+load profile_client
+check "a limit forbids a profile its tables, and the heap is not profiled" limited
+unload profile_client
+unload kmheap
+load kmheap profile_records=64
+load profile_client
+tell profile_client begin
+echo 1 >"$h/profile_period_bytes"
+missed() {
+	tell profile_client alloc list 200 || return 1
+	set -- "$(awk '$1 == "missed" { print $2 }' "$h/profile")" "$(site profile profile_from_list)"
+	is "objects without room" "$1" -ge 136 && is "objects in all" $((${2% *} + $1)) = 200
+}
+check "samples for which there is no room are counted" missed
+# In a user namespace root has the file and not the capability.
+namespace() {
+	unshare -U -r cat "$h/stats" >/dev/null && fails unshare -U -r cat "$h/profile" >/tmp/profile 2>&1 &&
+		grep -q 'Operation not permitted' /tmp/profile && test -n "$(cat "$h/profile")"
+}
+check "without CAP_SYSLOG root cannot read it" namespace
+tell profile_client end
+unload profile_client
+unload kmheap
+load kmheap
+load profile_client
+check "tables are in metadata_bytes" tables
+tell profile_client end
 unload profile_client
 unload kmheap
 

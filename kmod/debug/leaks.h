@@ -9,6 +9,8 @@ struct dentry;
 struct kmh_heap_walk;
 struct kmh_profile_snapshot;
 
+void kmh_report_survivors(struct kmheap *heap);	/* survivors.c */
+
 #ifdef CONFIG_DEBUG_FS
 void kmh_leaks_keep(const struct kmheap *heap, const struct kmh_heap_walk *w,
 		    const struct kmh_profile_snapshot *snap);

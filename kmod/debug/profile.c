@@ -15,7 +15,9 @@
 
 #include "debug/profile.h"
 #include "base/backend.h"
+#include "base/budget.h"
 #include "cpu/watch.h"
+#include "debug/stats.h"
 #include "heap.h"
 #include "insight/record.h"
 
@@ -110,16 +112,42 @@ struct kmh_profile_snapshot *kmh_profile_take(struct kmheap *heap, enum kmh_prof
 	return snap;
 }
 
+/*
+ * While every object is sampled: whatever is live and has no record is from before the profile, or
+ * found no room. Of a heap in use the two figures are of slightly different moments. Context:
+ * process context; sleeps, and takes time in proportion to the heap.
+ */
+void kmh_profile_count_before(struct kmheap *heap, struct kmh_profile_snapshot *snap)
+{
+	unsigned long known = 0;
+	struct kmh_heap_walk *w;
+	unsigned int i;
+
+	if (READ_ONCE(heap->profile.period) != 1)
+		return;
+	w = kmh_heap_walk_new();
+	if (!w)
+		return;
+	kmh_heap_walk(heap, w);
+	for (i = 0; i < snap->n; i++)
+		known += snap->row[i].live_objects;
+	snap->has_before = true;
+	snap->before_objects = kmh_less(w->st.live_objects + w->manual_runs, known);
+	kmh_backend_free(w);
+}
+
 /* ---- the report of a heap's end */
 
-static void kmh_profile_report_row(struct kmheap *heap, const struct kmh_profile_row *row)
+/* A site whose samples stand for @objects and @bytes. */
+static void kmh_profile_report_row(struct kmheap *heap, const struct kmh_profile_row *row,
+				   const char *about, u64 objects, u64 bytes)
 {
 	u64 youngest = kmh_record_ms(row->youngest), oldest = kmh_record_ms(row->oldest);
 	const char *name;
 	unsigned int i;
 
-	pr_warn("heap %s: %lu objects, %lu bytes, %llu to %llu ms old, from\n", heap->name,
-		row->live_objects, row->live_bytes, youngest, oldest);
+	pr_warn("heap %s: %s%llu objects, %s%llu bytes, %llu to %llu ms old, from\n", heap->name,
+		about, objects, about, bytes, youngest, oldest);
 	for (i = 0; i < row->depth; i++) {
 		name = kmh_frame_name(row->names, row->ip[i]);
 		if (name)
@@ -131,26 +159,33 @@ static void kmh_profile_report_row(struct kmheap *heap, const struct kmh_profile
 
 /*
  * Tell in the log whence the objects come that are live when their heap ends, @nlive of them, as
- * far as the snapshot of a profile has it. Context: process context; sleeps.
+ * far as the snapshot of a profile has it. What is estimated from samples has a ~ before it.
+ * Context: process context; sleeps.
  */
 void kmh_profile_report(struct kmheap *heap, const struct kmh_profile_snapshot *snap,
 			unsigned long nlive)
 {
-	unsigned long nknown = 0, nshown = 0;
+	const char *about = snap->period > 1 ? "~" : "";
+	u64 others = 0, objects, bytes;
+	unsigned long nknown = 0;
 	unsigned int i;
 
 	if (!snap->period)
 		return;
 	for (i = 0; i < snap->n && snap->row[i].live_objects; i++) {
 		nknown += snap->row[i].live_objects;
-		if (i >= KMH_REPORT_SITES)
-			continue;
-		kmh_profile_report_row(heap, &snap->row[i]);
-		nshown += snap->row[i].live_objects;
+		kmh_row_estimate(&snap->row[i], snap->period, &objects, &bytes);
+		if (i < KMH_REPORT_SITES)
+			kmh_profile_report_row(heap, &snap->row[i], about, objects, bytes);
+		else
+			others += objects;
 	}
-	if (nknown > nshown)
-		pr_warn("heap %s: %lu objects, from other sites\n", heap->name, nknown - nshown);
-	if (nlive > nknown)
+	if (others)
+		pr_warn("heap %s: %s%llu objects, from other sites\n", heap->name, about, others);
+	if (snap->period > 1)
+		pr_warn("heap %s: of %lu objects %lu are samples, one every %zu bytes: ~ is what these stand for\n",
+			heap->name, nlive, nknown, snap->period);
+	else if (nlive > nknown)
 		pr_warn("heap %s: %lu objects that the profile (a sample every %zu bytes) has not\n",
 			heap->name, nlive - nknown, snap->period);
 }

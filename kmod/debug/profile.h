@@ -21,6 +21,8 @@ struct kmh_profile_snapshot {
 	enum kmh_profile_kind kind;
 	size_t period;
 	u64 time_ns, since_ns;
+	bool has_before;
+	unsigned long before_objects;	/* live, from before a profile of every object */
 	unsigned int n;
 	struct kmh_profile_row row[];
 };
@@ -31,6 +33,7 @@ struct kmh_pins *kmh_pins_look(struct kmheap *heap);
 void kmh_pins_add(struct kmh_pins *pins, struct kmh_profile_snapshot *snap);
 
 struct kmh_profile_snapshot *kmh_profile_take(struct kmheap *heap, enum kmh_profile_kind kind);
+void kmh_profile_count_before(struct kmheap *heap, struct kmh_profile_snapshot *snap);
 void kmh_profile_report(struct kmheap *heap, const struct kmh_profile_snapshot *snap,
 			unsigned long nlive);
 

@@ -47,6 +47,8 @@ void kmh_profile_show_head(struct seq_file *m, const struct kmheap *heap,
 	seq_printf(m, "samples %lu\n", samples);
 	seq_printf(m, "lost %ld\n", atomic_long_read(&kmh_sites_lost));
 	seq_printf(m, "missed %ld\n", atomic_long_read(&kmh_records_missed));
+	if (snap->has_before)
+		seq_printf(m, "before_objects %lu\n", snap->before_objects);
 }
 
 static int kmh_profile_show(struct seq_file *m, void *unused)
@@ -150,6 +152,8 @@ static int kmh_profile_open_kind(struct inode *inode, struct file *file,
 	reader->heap = inode->i_private;
 	reader->snap = kmh_profile_take(reader->heap, kind);
 	err = reader->snap ? 0 : -ENOMEM;
+	if (!err && kind == KMH_PROFILE_INUSE)
+		kmh_profile_count_before(reader->heap, reader->snap);
 	for (i = 0; !err && i < reader->snap->n; i++)
 		lines += 1 + reader->snap->row[i].depth;
 	if (!err)

@@ -41,6 +41,5 @@ struct kmh_heap_walk *kmh_heap_walk_new(void);
 void kmh_heap_walk(struct kmheap *heap, struct kmh_heap_walk *w);
 void kmh_nmi_walk(struct kmheap *heap, struct kmh_heap_walk *w);
 int kmh_global_stats(struct kmheap_stats *sum, unsigned int *nheaps);
-void kmh_report_survivors(struct kmheap *heap);
 
 #endif /* _KMHEAP_STATS_H */

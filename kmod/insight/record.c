@@ -114,11 +114,9 @@ static bool kmh_record_copy(struct kmh_record *r, struct kmh_record *copy)
 	return READ_ONCE(r->addr) == copy->addr;
 }
 
-/* The bucket of the life that ends now; see KMH_SITE_LIVES. */
-static unsigned int kmh_record_life(const struct kmh_record *r)
+/* The bucket of a life of @units; see KMH_SITE_LIVES. */
+unsigned int kmh_record_life(u32 units)
 {
-	u32 units = kmh_record_age(r, kmh_record_now());
-
 	return units ? min(ilog2(units) / 2 + 1, KMH_SITE_LIVES - 1) : 0;
 }
 
@@ -154,7 +152,8 @@ struct kmh_site *kmh_record_died(unsigned long addr)
 		if (!kmh_record_copy(r, &copy) || !kmh_record_end(r, &copy))
 			return NULL;
 		site = kmh_site_of_number(copy.site);
-		atomic_inc(&site->lives[kmh_record_life(&copy)]);
+		atomic_inc(&site->lives[kmh_record_life(kmh_record_age(&copy,
+								       kmh_record_now()))]);
 		return site;
 	}
 	return NULL;

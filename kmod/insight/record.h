@@ -25,6 +25,7 @@ void kmh_records_free(void);
 u32 kmh_record_now(void);
 u32 kmh_record_age(const struct kmh_record *r, u32 now);
 u64 kmh_record_ms(u32 units);
+unsigned int kmh_record_life(u32 units);
 bool kmh_record_born(struct kmh_site *site, unsigned long addr, size_t bytes);
 struct kmh_site *kmh_record_died(unsigned long addr);
 void kmh_records_forget(const void *owner);

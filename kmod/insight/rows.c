@@ -2,7 +2,9 @@
 /*
  * Rows: copies of sites, taken all at once, to be added up, ordered and shown afterwards.
  */
+#include <linux/bits.h>
 #include <linux/kernel.h>
+#include <linux/math64.h>
 #include <linux/minmax.h>
 #include <linux/seq_file.h>
 #include <linux/sort.h>
@@ -199,6 +201,53 @@ unsigned int kmh_rows_merge(struct kmh_profile_row *row, unsigned int n)
 	}
 	sort(row, to, sizeof(*row), kmh_row_by_bytes, NULL);
 	return to;
+}
+
+/* ---- from samples to what they stand for */
+
+/* Bits behind the point of a weight. */
+#define KMH_WEIGHT_SHIFT	16
+#define KMH_WEIGHT_ONE		BIT_ULL(KMH_WEIGHT_SHIFT)
+
+/* A longer period would overflow a weight, and is of more than any machine has. */
+#define KMH_WEIGHT_PERIOD	BIT_ULL(46)
+
+/*
+ * How many objects of @bytes a sample of them stands for: 1 / (1 - exp(-x)), x = @bytes / @period,
+ * with KMH_WEIGHT_SHIFT bits behind the point. For an x of up to 1 that is 1 / x + 1 / 2 + x / 12,
+ * but for x^3 / 720. A larger x is halved until it is as small: of what weighs r when it is half as
+ * long, the weight is r^2 / (2 r - 1).
+ */
+u64 kmh_sample_weight(u64 bytes, u64 period)
+{
+	unsigned int halved = 0;
+	u64 r;
+
+	if (period <= 1 || !bytes || bytes >> 5 >= period)
+		return KMH_WEIGHT_ONE;
+	period = min(period, KMH_WEIGHT_PERIOD);
+	while (bytes > period) {
+		period <<= 1;
+		halved++;
+	}
+	r = div64_u64(period << KMH_WEIGHT_SHIFT, bytes) + KMH_WEIGHT_ONE / 2 +
+	    div64_u64(bytes << KMH_WEIGHT_SHIFT, 12 * period);
+	while (halved--)
+		r = div64_u64(r * r, 2 * r - KMH_WEIGHT_ONE);
+	return r;
+}
+
+/*
+ * The live objects that a row's samples stand for, and their bytes. Large objects have one row
+ * whatever their size: they are taken to be as long as the mean of those that are sampled.
+ */
+void kmh_row_estimate(const struct kmh_profile_row *row, size_t period, u64 *objects, u64 *bytes)
+{
+	u64 mean = row->live_objects ? row->live_bytes / row->live_objects : 0;
+	u64 weight = kmh_sample_weight(mean, period);
+
+	*objects = mul_u64_u64_shr(row->live_objects, weight, KMH_WEIGHT_SHIFT);
+	*bytes = mul_u64_u64_shr(row->live_bytes, weight, KMH_WEIGHT_SHIFT);
 }
 
 /* The addresses of a row's stack and their names, a line each. */

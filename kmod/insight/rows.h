@@ -44,6 +44,8 @@ struct kmh_profile_row *kmh_row_of(struct kmh_profile_row *row, unsigned int n,
 void kmh_row_age(struct kmh_profile_row *row, const struct kmh_record *r, u32 now);
 void kmh_rows_age(struct kmh_profile_row *row, unsigned int n);
 unsigned int kmh_rows_merge(struct kmh_profile_row *row, unsigned int n);
+u64 kmh_sample_weight(u64 bytes, u64 period);
+void kmh_row_estimate(const struct kmh_profile_row *row, size_t period, u64 *objects, u64 *bytes);
 void kmh_row_show_stack(struct seq_file *m, const struct kmh_profile_row *row);
 
 #endif /* _KMHEAP_ROWS_H */

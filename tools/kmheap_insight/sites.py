@@ -57,6 +57,13 @@ def losses(profile):
                 (profile.missed, "live objects", "profile_records")) if number]
 
 
+def before(profile):
+    """A line about what lives and is in no profile of every object."""
+    if not profile.before_objects:
+        return []
+    return ["%s live objects are from before the profile" % term.thousands(profile.before_objects)]
+
+
 def heading(profile, sort):
     word, samples, objects, weight = SORTS[sort]
     all_ = sampling.total(profile)
@@ -110,4 +117,4 @@ def lines(profile, args, paint, width):
     if rest:
         text.append("and %d more, %s" % (len(rest), term.bytes_text(
             round(sum(getattr(estimate, weight) for _, estimate in rest)))))
-    return text + [paint(line, "yellow") for line in losses(profile)]
+    return text + before(profile) + [paint(line, "yellow") for line in losses(profile)]

@@ -275,6 +275,14 @@ class Tables(Case):
         root = self.with_profile(text([], kind="pins", columns=columns), "pins")
         self.assertEqual(len(self.table("pins", "strtab", root=root)), 1)
 
+    def test_objects_from_before(self):
+        for number, lines in ((1234, ["1,234 live objects are from before the profile"]), (0, [])):
+            root = self.with_profile(text(FOREST, before_objects=number), "profile")
+            said = self.table("profile", "strtab", root=root)
+            self.assertEqual([line for line in said if "before" in line], lines)
+        root = self.with_profile(text(FOREST), "profile")
+        self.assertEqual(self.table("profile", "strtab", root=root), said)
+
     def test_pins_as_folded_stacks(self):
         columns = ("live_objects", "live_bytes", "span_bytes", "arena_bytes")
         rows = [(["f+0x1/0x2 [mod]", "root+0x1/0x2"], (2, 128, 8000, 0)),
