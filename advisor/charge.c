@@ -143,8 +143,11 @@ static void kma_close(unsigned long addr, enum kma_way way)
 
 	if (!site)
 		return;
-	if (way == KMA_UNSEEN && kma_class_kind(site->class) == KMA_PAGES)
-		way = KMA_SLAB_PAGES;
+	if (way == KMA_UNSEEN) {
+		atomic_long_inc(&site->unseen);
+		if (kma_class_kind(site->class) == KMA_PAGES)
+			way = KMA_SLAB_PAGES;
+	}
 	atomic_long_inc(&((struct kma_watch *)site->owner)->freed[way]);
 }
 

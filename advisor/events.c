@@ -195,6 +195,10 @@ static int kma_on_kmem_cache_free_bulk(struct kprobe *p, struct pt_regs *regs)
 }
 NOKPROBE_SYMBOL(kma_on_kmem_cache_free_bulk);
 
+static bool kma_kprobes_wanted = true;
+module_param_named(kprobes, kma_kprobes_wanted, bool, 0444);
+MODULE_PARM_DESC(kprobes, "see kfree_rcu() and frees in bulk by kprobes (default Y)");
+
 static struct kma_kprobe {
 	struct kprobe kp;
 	bool attached;
@@ -209,7 +213,7 @@ static void kma_kprobes_attach(void)
 	unsigned int i;
 	int err;
 
-	for (i = 0; i < ARRAY_SIZE(kma_kprobes); i++) {
+	for (i = 0; kma_kprobes_wanted && i < ARRAY_SIZE(kma_kprobes); i++) {
 		err = register_kprobe(&kma_kprobes[i].kp);
 		kma_kprobes[i].attached = !err;
 		if (err)

@@ -118,15 +118,16 @@ static void kma_show_profile_head(struct seq_file *m, const char *kind,
 	seq_printf(m, "lost %ld\n", atomic_long_read(&kmh_sites_lost));
 	seq_printf(m, "missed %ld\n", atomic_long_read(&kmh_records_missed));
 	seq_puts(m, "columns site live_objects live_bytes allocs alloc_bytes");
-	seq_puts(m, " asked_bytes failed allocator youngest_ms oldest_ms\n");
+	seq_puts(m, " asked_bytes failed allocator youngest_ms oldest_ms frees_unseen\n");
 }
 
 static void kma_show_row(struct seq_file *m, const struct kmh_profile_row *row, enum kma_kind kind)
 {
-	seq_printf(m, "site %u %lu %zu %lu %zu %lu %lu %u %llu %llu\n", row->number,
+	seq_printf(m, "site %u %lu %zu %lu %zu %lu %lu %u %llu %llu %lu\n", row->number,
 		   row->live_objects, kma_row_given(row, row->live_objects, row->live_bytes),
 		   row->allocs, kma_row_given(row, row->allocs, row->alloc_bytes), row->live_bytes,
-		   row->failed, kind + 1, kmh_record_ms(row->youngest), kmh_record_ms(row->oldest));
+		   row->failed, kind + 1, kmh_record_ms(row->youngest), kmh_record_ms(row->oldest),
+		   row->unseen);
 	kmh_row_show_stack(m, row);
 }
 

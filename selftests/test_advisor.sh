@@ -8,7 +8,7 @@
 . "$(dirname "$0")/client.sh"
 
 a=/sys/kernel/debug/kmheap_advisor/victim_client
-plan 28
+plan 30
 
 refused() {
 	for value in '' ' ' nf_tables,nf_tables kmheap_advisor a,b,c,d,e,f,g,h,i ../x printk; do
@@ -196,6 +196,33 @@ ended() {
 	site_is victim_leaf "0 0 0 9" || return 1
 }
 check "what it has freed is not live" ended
+
+# Without kprobes what is freed in bulk seems to be live, until its address is another object's: frees
+# of the site that are seen tell the one from the other.
+unload kmheap_advisor
+load kmheap_advisor module=victim_client kprobes=0
+unload victim_client
+load victim_client
+# died FILE FUNCTION: its objects that are live or died unseen, and those of which a free was seen.
+died() {
+	# shellcheck disable=SC2046
+	set -- $(sites "$1" "$2" live_objects allocs frees_unseen)
+	echo "$(($1 + $3)) $(($2 - $1 - $3))"
+}
+unseen() {
+	grep -q '^unseen.* kvfree_call_rcu kmem_cache_free_bulk$' "$a/stats" || return 1
+	tell victim_client alloc bulk 40 && tell victim_client free bulk 40 || return 1
+	tell victim_client alloc table 10 && tell victim_client free table 4 || return 1
+	figure_is frees_bulk 0 && is "bulk" "$(died profile victim_leaf)" = "40 0" &&
+		is "table" "$(died profile victim_table)" = "6 4"
+}
+check "without kprobes a free in bulk is not seen" unseen
+unload victim_client
+unseen_leaks() {
+	is "bulk" "$(died leaks victim_leaf)" = "40 0" && is "table" "$(died leaks victim_table)" = "6 4"
+}
+check "sites of leaks say of which a free was seen" unseen_leaks
+load victim_client
 
 # The advisor comes and goes while all CPUs allocate.
 comes_and_goes() {

@@ -24,7 +24,11 @@ struct kmh_profile_row {
 	unsigned long live_objects, live_bytes;
 	unsigned long allocs, alloc_bytes;
 	unsigned long failed;
-	unsigned long peak_objects, peak_bytes;
+	union {
+		unsigned long peak_objects;
+		unsigned long unseen;		/* the advisor's */
+	};
+	unsigned long peak_bytes;
 	unsigned long span_bytes, arena_bytes;	/* held back: debug/pins.c */
 	unsigned int lives[KMH_SITE_LIVES];
 	unsigned long naged;			/* live objects that the next ones are of */

@@ -51,7 +51,10 @@ struct kmh_site {
 	atomic_long_t alloc_bytes;
 	atomic_long_t failed;		/* allocations that were made to fail; no samples */
 	atomic_t lives[KMH_SITE_LIVES];
-	unsigned long peak_objects;	/* live ones at the heap's peak; under kmh_profile_mutex */
+	union {
+		unsigned long peak_objects;	/* live at the peak; under kmh_profile_mutex */
+		atomic_long_t unseen;		/* the advisor's: deaths of which nobody told */
+	};
 	unsigned long peak_bytes;
 	unsigned long ip[KMH_SITE_FRAMES];
 	struct kmh_frame_name *names;	/* of some of the addresses */

@@ -6,7 +6,7 @@ import shutil
 import unittest
 from unittest import mock
 
-from common import TOOLS, Case
+from common import TOOLS, Case, plain_figures
 from kmheap_insight import advice, term
 
 ADVISOR = os.path.join(TOOLS, "testdata", "advisor")
@@ -63,12 +63,50 @@ class Advise(Case):
         self.assertRegex(lines[at + 2], r" 1 +40 +1.5 s +pages  .*victim_pages < ")
         self.assertRegex(lines[at + 3], r" 107 +4,097 +0.0 to 90.0 min +kmalloc  victim_leaf < ")
 
+    def test_what_may_have_been_freed_unseen(self):
+        """Where frees cannot be seen: a leak is sure if another free of its site was seen."""
+        root = os.path.join(self.folder, "gone")
+        shutil.copytree(os.path.join(ADVISOR, "gone"), root)
+        folder = os.path.join(root, "victim_client")
+        plain = self.advise("victim_client", root=root)
+        self.change(os.path.join(folder, "leaks"), " allocator\n", " allocator frees_unseen\n")
+        # Of 40 pages 1 is left, of 4,096 leaves 106: all others of these have died unseen.
+        with open(os.path.join(folder, "leaks"), encoding="ascii") as file:
+            text = file.read()
+        unseen = iter(("38", "3990"))
+        text = re.sub("(?m)^site .*", lambda line: "%s %s" % (line.group(), next(unseen)), text)
+        with open(os.path.join(folder, "leaks"), "w", encoding="ascii") as file:
+            file.write(text)
+        self.assertEqual(self.advise("victim_client", root=root), plain)
+        self.change(os.path.join(folder, "stats"), r"\nunseen .*\n", "\nunseen alloc_vmap_area "
+                    "kvfree_call_rcu kmem_cache_free_bulk\n")
+        lines = self.advise("victim_client", root=root)
+        at = next(i for i, line in enumerate(lines) if line.startswith("at unload"))
+        self.assertRegex(lines[at + 1], "allocs +verdict +allocator +site")
+        self.assertRegex(lines[at + 2], r" 40 +leaked +pages  .*victim_pages < ")
+        self.assertRegex(lines[at + 3], r" 4,096 +unsure +kmalloc  victim_leaf < ")
+        self.assertEqual(lines[at + 4], "unsure: leaked, or freed unseen: no object of that site was "
+                         "seen to be freed, and kvfree_call_rcu, kmem_cache_free_bulk cannot be seen")
+
     def test_ages(self):
         for ages, text in (((0, 0), "0 ms"), ((3, 999), "3 to 999 ms"), ((999, 1000), "1.0 s"),
                            ((400, 99900), "0.4 to 99.9 s"), ((50000, 100000), "0.8 to 1.7 min"),
                            ((0, 6000000), "0.0 to 1.7 h"), ((0, 172799999), "0.0 to 48.0 h"),
                            ((86400000, 1 << 63), "1.0 to 106751991167.3 days")):
             self.assertEqual(term.ages(*ages), text)
+
+    def test_how_often(self):
+        """So many allocations from slabs in 2.5 s, at 178 and 89 instructions with the free."""
+        root = self.a_copy()
+        stats = os.path.join(root, "victim_client", "stats")
+        figures = plain_figures(stats)
+        allocs = int(figures["kmalloc_allocs"]) + int(figures["cache_allocs"])
+        self.change(stats, r"\ntime_ns \d+", "\ntime_ns %d" % (int(figures["since_ns"]) + 2500000000))
+        want = "%s slab objects a second: about %s instructions a second with their frees, in kmheap %s" % (
+            term.count(allocs / 2.5), term.count(178 * allocs / 2.5), term.count(89 * allocs / 2.5))
+        self.assertIn(want, self.advise("victim_client", root=root))
+        self.change(stats, r"\ntime_ns \d+", "\ntime_ns 1")
+        self.assertNotIn("a second", "\n".join(self.advise("victim_client", root=root)))
 
     def test_totals(self):
         """What the sites have is what stats says of all kinds that are the module's."""

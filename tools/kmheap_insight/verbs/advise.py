@@ -15,6 +15,10 @@ TITLES = {"kmalloc": "kmalloc", "cache": "kmem_cache", "pages": "pages", "vmallo
 ALLOCATORS = dict(enumerate(TITLES.values(), 1))
 # From here on a request may fail for want of contiguous memory: PAGE_ALLOC_COSTLY_ORDER.
 COSTLY = 3
+# Instructions of a pair of 64 bytes, of kmalloc() and of kmheap: Documentation/benchmarks.rst.
+PAIR, PAIR_KMHEAP = 178, 89
+# What frees objects of a module and has to be seen by other means than an event.
+FREES = ("kvfree_call_rcu", "kmem_cache_free_bulk")
 
 
 def arguments(p):
@@ -64,6 +68,17 @@ def orders(rows):
         high[-1]["order"], term.thousands(failed))]
 
 
+def pace(stats):
+    """A line about how often, and what that costs in the kernel and would in kmheap."""
+    allocs = stats["kmalloc_allocs"] + stats["cache_allocs"]
+    seconds = (stats["time_ns"] - stats["since_ns"]) / 1e9
+    if not allocs or seconds <= 0:
+        return []
+    rate = allocs / seconds
+    return ["%s slab objects a second: about %s instructions a second with their frees, in kmheap %s" %
+            (term.count(rate), term.count(PAIR * rate), term.count(PAIR_KMHEAP * rate))]
+
+
 def sizes(rows):
     """A table of live objects by kmheap's classes."""
     cells = [["size", "objects", "asked", "given", "kmheap"]]
@@ -74,6 +89,16 @@ def sizes(rows):
     return term.table(cells, left=())
 
 
+def freed_as_seen(counts):
+    """Has one of a site's objects been seen to be freed?"""
+    return counts["allocs"] > counts["live_objects"] + counts.get("frees_unseen", 0)
+
+
+def verdict(row):
+    """What is said of objects that a module has left, where there are frees of which nobody tells."""
+    return "leaked" if row.get("sure", 0) == row["live_objects"] else "unsure"
+
+
 def by_stack(profile, offsets):
     """[(allocator, stack, counts)], most live bytes first."""
     name, found = sites.frame_name(offsets), {}
@@ -82,6 +107,8 @@ def by_stack(profile, offsets):
         row = found.setdefault(key, dict.fromkeys(advice.SITES, 0))
         for column in advice.SITES:
             row[column] += site.counts[column]
+        if freed_as_seen(site.counts):
+            row["sure"] = row.get("sure", 0) + site.counts["live_objects"]
         if site.counts["live_objects"] and "oldest_ms" in site.counts:
             youngest, oldest = row.get("ages", (site.counts["youngest_ms"], 0))
             row["ages"] = (min(youngest, site.counts["youngest_ms"]),
@@ -91,17 +118,20 @@ def by_stack(profile, offsets):
                   key=lambda row: (-row[2]["live_bytes"], -row[2]["allocs"], row[1]))
 
 
-def table(profile, args, paint, width):
+def table(profile, args, paint, width, unsure=False):
+    """The sites; those of leaks have a verdict each where UNSURE."""
     rows = by_stack(profile, args.offsets)
     shown, rest = rows[:args.n], rows[args.n:]
     if not shown:
         return []
     aged = profile.kind == "leaks" and "oldest_ms" in profile.columns
-    cells = [["given", "asked", "objects", "allocs"] + (["age"] if aged else []) + ["allocator"]]
+    cells = [["given", "asked", "objects", "allocs"] + (["age"] if aged else []) +
+             (["verdict"] if unsure else []) + ["allocator"]]
     for allocator, _, row in shown:
         cells.append([term.bytes_text(row["live_bytes"]), term.bytes_text(row["asked_bytes"]),
                       term.thousands(row["live_objects"]), term.thousands(row["allocs"])] +
-                     ([term.ages(*row["ages"])] if aged else []) + [allocator])
+                     ([term.ages(*row["ages"])] if aged else []) +
+                     ([verdict(row)] if unsure else []) + [allocator])
     lines = sites.with_stacks(cells, [stack for _, stack, _ in shown], [False] * len(shown), paint,
                               width)
     return lines + (["and %d more" % len(rest)] if rest else [])
@@ -124,14 +154,23 @@ def doubts(stats):
     return lines
 
 
+def blind(stats):
+    """The ways to free an object of which this kernel does not tell."""
+    return [name for name in stats["unseen"].split() if name in FREES]
+
+
 def leaks(stats, profile, args, paint, width):
     if stats["state"] != "gone":
         return []
+    unsure = bool(blind(stats)) and "frees_unseen" in profile.columns
     objects, left = (sum(site.counts[column] for site in profile.sites)
                      for column in ("live_objects", "asked_bytes"))
     return ["at unload: %s objects, %s bytes left, %s sites" % (
         term.thousands(objects), term.thousands(left),
-        term.thousands(len(profile.sites)))] + table(profile, args, paint, width)
+        term.thousands(len(profile.sites)))] + \
+        table(profile, args, paint, width, unsure) + \
+        (["unsure: leaked, or freed unseen: no object of that site was seen to be freed, and %s "
+          "cannot be seen" % ", ".join(blind(stats))] if unsure else [])
 
 
 def run(args, tree):
@@ -142,7 +181,7 @@ def run(args, tree):
         return 0
     stats, paint, width = found.stats(), term.Paint(sys.stdout), term.width(sys.stdout)
     lines = [paint(heading(stats, found.name), "bold")]
-    lines += kinds(stats) + orders(found.orders())
+    lines += kinds(stats) + orders(found.orders()) + pace(stats)
     lines += sizes(found.savings()) if args.sizes else []
     left = leaks(stats, found.profile("leaks"), args, paint, width)
     lines += left or table(found.profile(), args, paint, width)
