@@ -9,6 +9,7 @@
 #include <linux/kmheap.h>
 #include <linux/module.h>
 #include <linux/numa.h>
+#include <linux/rcupdate.h>
 #include <linux/string.h>
 
 #include "client.h"
@@ -136,6 +137,61 @@ static noinline int leak_not(unsigned int n)
 	return 8;
 }
 
+/*
+ * Each way through these calls is a call site of its own: there are 2 to the power of @levels. The
+ * counters keep the compiler from making one call of the two.
+ */
+static unsigned int leak_turns[2];
+
+static noinline void *leak_way(unsigned int way, unsigned int levels)
+{
+	void *p;
+
+	if (!levels)
+		return kmheap_zalloc(leak_heap, 64, GFP_KERNEL);
+	if (way & 1) {
+		p = leak_way(way >> 1, levels - 1);
+		leak_turns[0]++;
+	} else {
+		p = leak_way(way >> 1, levels - 1);
+		leak_turns[1]++;
+	}
+	return p;
+}
+
+/* ways N: an object of each of N ways, of the first twelve 2, 3, ... 13. */
+static int leak_ways(char *args)
+{
+	unsigned int n, way, count;
+
+	if (kstrtouint(args, 10, &n) || n > 2048)
+		return -EINVAL;
+	for (way = 0; way < n; way++)
+		for (count = way < 12 ? way + 2 : 1; count; count--)
+			if (!leak_way(way, 11))
+				return -ENOMEM;
+	return 0;
+}
+
+/* An object that is freed a grace period after its heap's end: too late. */
+static bool late;
+module_param(late, bool, 0444);
+MODULE_PARM_DESC(late, "free an object when its heap is gone");
+
+static struct rcu_head leak_rcu;
+static void *leak_late_object;
+
+static void leak_freed_late(struct rcu_head *unused)
+{
+	kmheap_free(leak_late_object);
+}
+
+static noinline void leak_late(void)
+{
+	leak_late_object = kmheap_zalloc(leak_heap, 48, GFP_KERNEL);
+	leak_write(leak_late_object, "late");
+}
+
 static noinline int __init leak_from_init(unsigned int n)
 {
 	while (n--)
@@ -158,6 +214,7 @@ static int leak_all(char *args)
 
 static const struct client_command commands[] = {
 	{ "all", leak_all },
+	{ "ways", leak_ways },
 	{}
 };
 
@@ -174,12 +231,20 @@ static int __init leak_client_init(void)
 		return PTR_ERR(leak_cache);
 	}
 	leak_from_init(READ_ONCE(times));
+	if (late)
+		leak_late();
 	return 0;
 }
 
 static void __exit leak_client_exit(void)
 {
+	/* What kmheap frees a grace period later is in time. */
+	kmheap_free_rcu(kmheap_alloc(leak_heap, 40, GFP_KERNEL));
 	kmheap_destroy(leak_heap);
+	if (leak_late_object) {
+		call_rcu(&leak_rcu, leak_freed_late);
+		rcu_barrier();
+	}
 }
 
 module_init(leak_client_init);
