@@ -108,8 +108,9 @@ static bool kmh_tiny_open(struct kmh_mcache *mc)
 	if (!p)
 		return false;
 	s = kmh_span_of(p);
-	/* Of an arena that a client has freed, which is not known yet? */
-	if (unlikely(READ_ONCE(s->state) != KMH_SPAN_TINY))
+	/* Of an arena that a client has freed, which is not known yet? Others stay as they are. */
+	if (unlikely(READ_ONCE(s->state) != KMH_SPAN_TINY || READ_ONCE(s->heap) != mc->heap ||
+		     p - READ_ONCE(s->base) >= KMH_PAGE_SIZE))
 		return false;
 	mc->tiny_span = s;
 	mc->tiny_slot = (p - s->base) / KMH_TINY_BLOCK;

@@ -101,19 +101,14 @@ static __always_inline bool kmh_watch_record(struct kmheap *heap, unsigned int s
 	return kmh_record_born(site, (unsigned long)p, bytes);
 }
 
-/*
- * Sample the object @p of a class. Nobody but the caller knows it. Should it be of an arena that a
- * client has freed, which is not known yet, its address may be anything by now. Preemption off.
- */
+/* Sample the object @p of a class. Nobody but the caller knows it. Preemption off. */
 static __always_inline void kmh_watch_hit(struct kmheap *heap, unsigned int spanclass, void *p)
 {
 	struct kmh_mspan *s = kmh_span_of((unsigned long)p);
 	unsigned long slot;
 
-	if (unlikely(READ_ONCE(s->state) != KMH_SPAN_SMALL || READ_ONCE(s->heap) != heap))
-		return;
-	slot = ((unsigned long)p - s->base) / s->elemsize;
-	if (unlikely(slot >= s->nelems || kmh_mspan_slot_addr(s, slot) != (unsigned long)p))
+	kmh_assert_pinned();
+	if (unlikely(!kmh_mspan_slot_of_own(s, heap, (unsigned long)p, &slot)))
 		return;
 	if (!kmh_watch_record(heap, spanclass, p, s->elemsize))
 		return;

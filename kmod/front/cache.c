@@ -318,10 +318,8 @@ void *kmh_cache_mark(const struct kmheap_cache *cache, void *p)
 	unsigned long slot;
 	u8 was;
 
-	/* The page may be gone: lost_arena.c. */
-	if (!p || unlikely(READ_ONCE(s->state) != KMH_SPAN_SMALL))
+	if (unlikely(!kmh_mspan_slot_of_own(s, cache->heap, (unsigned long)p, &slot)))
 		return p;
-	slot = ((unsigned long)p - s->base) / s->elemsize;
 	was = READ_ONCE(s->cell[slot]);
 	if (likely(was <= KMH_CELL_SAMPLED))
 		cmpxchg(&s->cell[slot], was, was + READ_ONCE(cache->cell));

@@ -155,26 +155,38 @@ void *kmh_large_try(struct kmheap *heap, size_t bytes, gfp_t gfp)
 	return s ? (void *)s->base : NULL;
 }
 
+/*
+ * Take an object off a shelf, and begin another life of its span. If a client has freed its arena,
+ * and nobody has noticed yet, whatever has its address by now is left alone, sentinels included.
+ */
+static struct kmh_mspan *kmh_large_unshelve(const struct kmh_request *r, unsigned int kind)
+{
+	unsigned long addr = (unsigned long)kmh_nmi_take(r->heap, kind);
+	struct kmh_mspan *s = kmh_span_of(addr);
+
+	if (!addr || unlikely(READ_ONCE(s->state) != KMH_SPAN_LARGE ||
+			      READ_ONCE(s->heap) != r->heap || READ_ONCE(s->base) != addr ||
+			      READ_ONCE(s->npages) != r->npages))
+		return NULL;
+	kmh_large_become(s, r);
+	smp_mb();	/* state, lost: see kmh_mheap_give_up_lost() */
+	return unlikely(kmh_mheap_give_up_lost(s)) ? NULL : s;
+}
+
 /* A span from the page heap or from a shelf. The rest is as kmh_large_fresh() leaves it. */
 static struct kmh_mspan *kmh_large_in_nmi(struct kmh_request *r)
 {
 	unsigned int kind = KMH_NR_SPANCLASSES + r->npages - 1;
 	bool on_shelves = r->npages <= KMH_NMI_PAGES && r->align == 1 && r->nid == NUMA_NO_NODE;
 	struct kmh_mspan *s;
-	void *p;
 
 	if (on_shelves)
 		kmh_nmi_ask(r->heap, kind);
 	s = kmh_large_fresh(r);
 	if (s || !on_shelves)
 		return s;
-	p = kmh_nmi_take(r->heap, kind);
-	if (!p)
-		return NULL;
-	s = kmh_span_of((unsigned long)p);
-	kmh_large_become(s, r);
-	smp_mb();	/* state, lost: see kmh_mheap_give_up_lost() */
-	if (unlikely(kmh_mheap_give_up_lost(s)))
+	s = kmh_large_unshelve(r, kind);
+	if (!s)
 		return NULL;
 	if (r->state != KMH_SPAN_LARGE)		/* counted for the shelf; a run does not count */
 		atomic_long_dec(&r->heap->large_allocs);

@@ -363,6 +363,25 @@ static inline unsigned long kmh_mspan_slot_addr(const struct kmh_mspan *s, unsig
 	return s->base + (unsigned long)slot * s->elemsize;
 }
 
+/*
+ * The slot of an object at @addr that nobody but the caller knows, in a small span of @heap. The
+ * object keeps its span. But if a client has freed its arena, and nobody has noticed yet, @s is
+ * whatever has the address by now, a descriptor that is being recycled included. Context: any.
+ * Return: false when there is no such object.
+ */
+static __always_inline bool kmh_mspan_slot_of_own(const struct kmh_mspan *s,
+						  const struct kmheap *heap, unsigned long addr,
+						  unsigned long *slot)
+{
+	unsigned int bytes;
+
+	if (unlikely(READ_ONCE(s->state) != KMH_SPAN_SMALL || READ_ONCE(s->heap) != heap))
+		return false;
+	bytes = READ_ONCE(s->elemsize);		/* never 0 in a descriptor of small spans */
+	*slot = (addr - READ_ONCE(s->base)) / bytes;
+	return likely(*slot < READ_ONCE(s->nelems) && READ_ONCE(s->base) + *slot * bytes == addr);
+}
+
 /* Bytes of the slot of an object, or of all pages of a large one. */
 static inline size_t kmh_slot_bytes(const struct kmh_mspan *s)
 {

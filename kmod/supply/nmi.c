@@ -160,6 +160,15 @@ void kmh_nmi_fill(struct kmheap *heap, int err)
 			return;
 }
 
+/* Is what lies on a shelf of @heap an object no more, or another heap's? Preemption off. */
+static bool kmh_nmi_is_lost(const struct kmheap *heap, const void *p)
+{
+	const struct kmh_mspan *s = kmh_span_of((unsigned long)p);
+
+	kmh_assert_pinned();
+	return READ_ONCE(s->state) == KMH_SPAN_GONE || READ_ONCE(s->heap) != heap;
+}
+
 /* Take objects in lost arenas (lost_arena.c) off the shelves. */
 void kmh_nmi_forget_lost(struct kmheap *heap)
 {
@@ -172,11 +181,26 @@ void kmh_nmi_forget_lost(struct kmheap *heap)
 			void *p = READ_ONCE(shelf->slot[i]);
 
 			preempt_disable();
-			if (p && kmh_span_of((unsigned long)p)->state == KMH_SPAN_GONE)
+			if (p && kmh_nmi_is_lost(heap, p))
 				cmpxchg(&shelf->slot[i], p, NULL);
 			preempt_enable();
 		}
 	}
+}
+
+/*
+ * Free what was on a shelf. If a client has freed its arena, and nobody has noticed yet, there may
+ * be an object of another heap at its address, which stays.
+ */
+static void kmh_nmi_free_shelved(struct kmheap *heap, const void *p)
+{
+	bool lost;
+
+	preempt_disable();
+	lost = p && kmh_nmi_is_lost(heap, p);
+	preempt_enable();
+	if (!lost)
+		kmheap_free(p);
 }
 
 /* Free all objects on shelves and forget what was wanted. Context: process context. */
@@ -189,7 +213,7 @@ void kmh_nmi_drain(struct kmheap *heap)
 
 		clear_bit(kind, heap->nmi.wanted);
 		for (i = 0; shelf && i < KMH_SHELF_OBJECTS; i++)
-			kmheap_free(xchg(&shelf->slot[i], NULL));
+			kmh_nmi_free_shelved(heap, xchg(&shelf->slot[i], NULL));
 	}
 }
 
