@@ -106,6 +106,7 @@ struct kmheap {
 	struct list_head arenas;
 	struct list_head leaving;	/* out of the page heap; each waits for its grace period */
 	struct list_head lost;		/* freed by somebody else: lost_arena.c */
+	atomic_t lost_round;		/* searches that have found some */
 	struct delayed_work leave;
 
 	struct list_head list;		/* kmh_heaps, under its mutex, or ended.c's, likewise */

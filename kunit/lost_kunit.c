@@ -404,6 +404,55 @@ static void lost_while_a_parked_span_is_taken(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, lies_in_what_was_lost(test, "a parked span is taken"));
 }
 
+/*
+ * Whoever searches waits until each CPU has been met outside of its section, and not until all of
+ * them are: one CPU is in its section at the first look, another one at all that follow, until the
+ * next round begins.
+ */
+#define LOOKS		20U
+
+static struct {
+	struct kmheap *heap;
+	unsigned int cpu, other, nlooks;
+	int round;
+} turns;
+
+static void take_turns(const char *place)
+{
+	if (strcmp(place, "lost arena: a CPU was in its section"))
+		return;
+	if (!turns.nlooks)
+		turns.round = atomic_read(&turns.heap->lost_round);
+	per_cpu_ptr(turns.heap->mcache, turns.other)->busy = 0;
+	per_cpu_ptr(turns.heap->mcache, turns.cpu)->busy =
+		turns.round == atomic_read(&turns.heap->lost_round) && ++turns.nlooks < LOOKS;
+}
+
+static void cpus_are_met_one_by_one(struct kunit *test)
+{
+	struct mix m;
+
+	turns.heap = kmh_kunit_heap(test);
+	turns.nlooks = 0;
+	kmh_kunit_no_worker(turns.heap);
+	kmh_kunit_stay(test);
+	make(test, turns.heap, &m);
+	turns.cpu = raw_smp_processor_id();
+	turns.other = cpumask_any_but(cpu_online_mask, turns.cpu);
+	KUNIT_ASSERT_LT(test, turns.other, nr_cpu_ids);
+	free_area_of(m.large);
+	per_cpu_ptr(turns.heap->mcache, turns.other)->busy = 1;
+	WRITE_ONCE(kmh_test_point_hook, take_turns);
+	KUNIT_EXPECT_EQ(test, kmh_lost_find(turns.heap, false), 1U);
+	WRITE_ONCE(kmh_test_point_hook, NULL);
+	synchronize_rcu();
+	per_cpu_ptr(turns.heap->mcache, turns.cpu)->busy = 0;
+	per_cpu_ptr(turns.heap->mcache, turns.other)->busy = 0;
+	kmh_kunit_reports(test, KMH_INVALID_FREE, 1);
+	KUNIT_EXPECT_EQ(test, turns.nlooks, 1U);
+	expect_heap_goes_on(test, turns.heap, m.at);
+}
+
 static struct kunit_case lost_cases[] = {
 	KUNIT_CASE(validators_find_it),
 	KUNIT_CASE(scavenger_finds_it),
@@ -415,6 +464,7 @@ static struct kunit_case lost_cases[] = {
 	KUNIT_CASE(lost_while_an_object_is_parked),
 	KUNIT_CASE(lost_while_a_span_is_published),
 	KUNIT_CASE(lost_while_a_parked_span_is_taken),
+	KUNIT_CASE(cpus_are_met_one_by_one),
 	{ }
 };
 

@@ -105,6 +105,7 @@ struct kmh_mcache {
 	struct kmh_largecache large;
 	unsigned long idle_seen;	/* idle.c: seen at its last look; its worker's */
 	bool idle;			/* idle.c: to be drained; its worker's */
+	unsigned int lost_round;	/* lost_arena.c: the last search that has met the CPU */
 	struct llist_node *spare[KMH_NR_SPANCLASSES];	/* cached, to allocate from next */
 	struct kmh_magazine *magazine[KMH_NR_SPANCLASSES];	/* NULL until it is needed */
 	unsigned long refills[KMH_NR_SPANCLASSES];	/* ever; trips to mcentral */

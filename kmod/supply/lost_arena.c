@@ -79,19 +79,33 @@ static void kmh_lost_forget_records(const struct kmh_arena *a)
 		kmh_records_forget_range((a->first + page) << KMH_PAGE_SHIFT, n << KMH_PAGE_SHIFT);
 }
 
-/* How often a CPU that is in its section each time is asked to give up what it keeps. */
-#define KMH_LOST_VISITS		1000U
+static void kmh_lost_meet(struct kmh_mcache *mc)
+{
+	/* Before: should another search begin meanwhile, this CPU is asked again for that one. */
+	unsigned int round = atomic_read(&mc->heap->lost_round);
+
+	kmh_mcache_drain_locked(mc);
+	WRITE_ONCE(mc->lost_round, round);
+}
+
+static bool kmh_lost_unmet(const struct kmh_mcache *mc)
+{
+	return READ_ONCE(mc->lost_round) != (unsigned int)atomic_read(&mc->heap->lost_round);
+}
 
 /*
- * No CPU keeps anything of a lost arena: each of them has been met outside of its section. From
- * then on nothing of it comes out of a depot, where each entry is looked up, or goes into one.
+ * No CPU keeps anything of a lost arena: each of them has been met outside of its section once, not
+ * all at the same time. One that is in its section when the interrupt arrives is asked again, until
+ * it is not: it has preemption off there. From then on nothing of the arena comes out of a depot,
+ * where each entry is looked up, or goes into one.
  */
 static void kmh_lost_drain_cpus(struct kmheap *heap)
 {
-	unsigned int left = KMH_LOST_VISITS;
-
-	while (kmh_mcache_visit(heap, kmh_mcache_drain_locked, NULL).busy && --left)
+	atomic_inc(&heap->lost_round);
+	while (kmh_mcache_visit(heap, kmh_lost_meet, kmh_lost_unmet).busy) {
+		kmh_test_point("lost arena: a CPU was in its section");
 		usleep_range(50, 200);
+	}
 	kmh_mcache_drain_all(heap);
 }
 
