@@ -158,7 +158,7 @@ static void wait_for_the_end(void *arg)
 	w->early = wait_for_completion_timeout(&w->destroyed, HZ);
 }
 
-static void destroy_waits_for_weak_destroy(struct kunit *test)
+static void destroy_waits_for_weak_destroy_at(struct kunit *test, const char *place)
 {
 	struct kmheap *heap = kmheap_create("kunit-short", NULL);
 	struct window w = { };
@@ -168,14 +168,26 @@ static void destroy_waits_for_weak_destroy(struct kunit *test)
 	p = filled(test, heap, 64, false);
 	init_completion(&w.reached);
 	init_completion(&w.destroyed);
-	kmh_kunit_at_any(test, "special: done, and still in the table", wait_for_the_end, &w);
+	kmh_kunit_at_any(test, place, wait_for_the_end, &w);
 	giver_start(test, &w.g, weak_of(test, p), NULL);
 	complete(&w.g.go);
 	wait_for_completion(&w.reached);
 	kmheap_destroy(heap);
 	complete(&w.destroyed);
 	giver_end(test, &w.g);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed(place));
 	KUNIT_EXPECT_FALSE_MSG(test, w.early, "the heap was gone, its special was not");
+}
+
+static void destroy_waits_for_weak_destroy(struct kunit *test)
+{
+	destroy_waits_for_weak_destroy_at(test, "special: done, and still in the table");
+}
+
+/* The heap has no special any more, and the holder of the mutex still unbooks the last one. */
+static void destroy_waits_for_the_last_weak_destroy(struct kunit *test)
+{
+	destroy_waits_for_weak_destroy_at(test, "special: counted out, and still booked");
 }
 
 /* A finalizer that makes a new object with itself as its finalizer, again and again. */
@@ -490,6 +502,7 @@ static struct kunit_case special_end_cases[] = {
 	KUNIT_CASE(weak_create_reclaims),
 	KUNIT_CASE(two_create_one_handle),
 	KUNIT_CASE(destroy_waits_for_weak_destroy),
+	KUNIT_CASE(destroy_waits_for_the_last_weak_destroy),
 	KUNIT_CASE(destroy_ends_a_chain),
 	KUNIT_CASE(barrier_leaves_a_chain),
 	KUNIT_CASE(destroy_waits_for_deferred_ones),

@@ -171,6 +171,7 @@ static void kmh_special_remove(struct kmheap *heap, struct kmh_special *sp)
 	rhashtable_remove_fast(&heap->specials.table, &sp->node, kmh_special_params);
 	atomic_long_dec(&heap->specials.n);
 	kmh_heap_unbook_side(heap, kmh_special_bytes());
+	kmh_test_point("special: counted out, and still booked");
 	kmh_backend_free_rcu(sp, rcu);
 }
 
