@@ -65,6 +65,7 @@ void kmh_inbox_announce(struct kmh_mspan *s)
 	struct kmh_mcache __percpu *mcache = READ_ONCE(s->mcache);
 	int home = atomic_read(&s->home);
 
+	kmh_assert_pinned();
 	/* Between the exchange and the list the span is in no place where the sweep looks. */
 	kmh_trip_begin(&mcache->trips);
 	while (home >= KMH_HOME_FULL) {
@@ -100,6 +101,7 @@ static enum kmh_free_result kmh_mspan_add_remote(struct kmh_mspan *s, unsigned i
 enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slot,
 					   unsigned long addr)
 {
+	kmh_assert_pinned();
 	kmh_test_point("free: nested, before the claim");
 	if (unlikely(!kmh_slot_claim_at(s, slot, addr, KMH_CELL_OUT)))
 		return KMH_FREE_DOUBLE;
@@ -114,6 +116,7 @@ enum kmh_free_result kmh_mspan_free_remote(struct kmh_mspan *s, unsigned int slo
  */
 enum kmh_free_result kmh_mspan_release_special(struct kmh_mspan *s, unsigned int slot)
 {
+	kmh_assert_pinned();
 	if (unlikely(cmpxchg(&s->cell[slot], KMH_CELL_SPECIAL, KMH_CELL_OUT) != KMH_CELL_SPECIAL))
 		return KMH_FREE_DOUBLE;
 	return kmh_mspan_add_remote(s, slot);

@@ -508,6 +508,7 @@ void *kmh_mcentral_alloc_one(struct kmh_node *node, unsigned int spanclass, bool
 	struct llist_node *n;
 	void *p = NULL;
 
+	kmh_assert_pinned();
 	if (unlikely(!c))
 		return NULL;
 	kmh_trip_begin(&mcache->trips);

@@ -92,6 +92,7 @@ unsigned int kmh_mspan_fold(struct kmh_mspan *s)
 {
 	unsigned int i, n = 0;
 
+	kmh_assert_pinned();
 	for (i = 0; i < s->nwords; i++)
 		n += kmh_mspan_fold_word(s, i);
 	return n;

@@ -94,6 +94,7 @@ static unsigned long kmh_depot_fetch(struct kmh_depot *d, bool full)
 	unsigned long place;
 	unsigned int i;
 
+	kmh_assert_pinned();
 	for (i = 0; i < KMH_DEPOT_BATCHES; i++) {
 		place = READ_ONCE(d->place[i]);
 		/* Fully ordered: what is in the batch, and the last accesses to its objects. */
@@ -224,6 +225,7 @@ static void kmh_batch_scatter(struct kmh_mcache *stub, unsigned int spanclass,
 	const struct kmh_entry *e;
 	unsigned int slot;
 
+	kmh_assert_pinned();
 	for (e = b->entry; e < b->entry + n; e++) {
 		struct kmh_mspan *s = kmh_span_of(e->addr);
 
@@ -253,6 +255,7 @@ bool kmh_depot_drain(struct kmh_node *node, unsigned int spanclass)
 	unsigned long place;
 	unsigned int i;
 
+	kmh_assert_pinned();
 	for (i = 0; d && i < KMH_DEPOT_BATCHES; i++) {
 		if (!READ_ONCE(d[spanclass].place[i]))
 			continue;

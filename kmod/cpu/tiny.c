@@ -74,6 +74,7 @@ static enum kmh_free_result kmh_tiny_free_block(struct kmh_mspan *s, unsigned in
 									     unsigned int slot,
 									     unsigned long addr))
 {
+	kmh_assert_pinned();
 	if (unlikely(kmh_mspan_slot_waits(s, block)))
 		return kmh_mspan_free_waiting(s, block);
 	return free(s, block, kmh_mspan_slot_addr(s, block));

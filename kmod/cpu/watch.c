@@ -93,6 +93,7 @@ static __always_inline bool kmh_watch_record(struct kmheap *heap, unsigned int s
 {
 	struct kmh_site *site = kmh_site_here(heap, spanclass);
 
+	kmh_assert_pinned();
 	if (!site)
 		return false;
 	atomic_long_inc(&site->allocs);
@@ -263,6 +264,7 @@ static bool kmh_watch_other_hits(struct kmheap *heap, size_t bytes)
 {
 	struct kmh_watch *w = READ_ONCE(this_cpu_ptr(heap->mcache)->watch);
 
+	kmh_assert_pinned();
 	if (!w || kmh_cpu_add_return(heap->mcache->watch_other, kmh_this_cpu_offset(), bytes) <=
 		  READ_ONCE(w->other_at))
 		return false;

@@ -56,6 +56,7 @@ static unsigned long kmh_pins_live(const struct kmh_mspan *s, size_t *bytes)
 {
 	struct kmh_span_count count;
 
+	kmh_assert_pinned();
 	if (READ_ONCE(s->state) == KMH_SPAN_MANUAL || s->spanclass == KMH_SPANCLASS_LARGE) {
 		*bytes = (size_t)READ_ONCE(s->npages) << KMH_PAGE_SHIFT;
 		return 1;

@@ -155,6 +155,7 @@ noinline void *kmh_alloc_slow(struct kmheap *heap, unsigned int spanclass, gfp_t
 /* In the section of @mc, preemption off; both have ended at return. Always NULL. */
 static noinline void *kmh_alloc_failed_unpin(struct kmh_mcache *mc)
 {
+	kmh_assert_pinned();
 	kmh_mcache_leave(mc);
 	preempt_enable();
 	return NULL;
@@ -171,6 +172,7 @@ static noinline void *kmh_alloc_refill_unpin(struct kmh_mcache *mc, unsigned lon
 	struct kmheap *heap = mc->heap;
 	void *p = NULL;
 
+	kmh_assert_pinned();
 	if (likely(!(heap->flags & KMHEAP_HWCACHE_ALIGN))) {
 		mc->atomic = kmh_alloc_is_urgent(gfp);
 		p = kmh_mcache_refill_take(mc, spanclass);
@@ -193,6 +195,7 @@ static noinline void *kmh_alloc_reload_unpin(struct kmh_mcache *mc, unsigned lon
 	struct kmheap *heap = mc->heap;
 	void *p;
 
+	kmh_assert_pinned();
 	if (kmh_watch_fails(heap, spanclass, kmh_spanclass_size[spanclass], gfp))
 		return kmh_alloc_failed_unpin(mc);
 	p = kmh_mcache_take(mc, spanclass);
@@ -451,6 +454,7 @@ static noinline void *kmh_cache_alloc_slow(const struct kmheap_cache *cache, gfp
 static noinline void *kmh_cache_alloc_reload_unpin(const struct kmheap_cache *cache,
 						   struct kmh_mcache *mc, gfp_t gfp)
 {
+	kmh_assert_pinned();
 	return kmh_cache_mark(cache, kmh_alloc_reload_unpin(mc, cache->spanclass, gfp));
 }
 

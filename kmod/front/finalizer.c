@@ -126,6 +126,7 @@ static bool kmh_special_strays(const struct kmh_special *sp)
 {
 	const struct kmh_mspan *s = kmh_span_of(sp->addr);
 
+	kmh_assert_pinned();
 	return s != sp->span || READ_ONCE(s->heap) != sp->heap || !READ_ONCE(s->nspecials);
 }
 
@@ -170,8 +171,8 @@ static void kmh_special_remove(struct kmheap *heap, struct kmh_special *sp)
 		kmh_large_release(s);
 	rhashtable_remove_fast(&heap->specials.table, &sp->node, kmh_special_params);
 	atomic_long_dec(&heap->specials.n);
-	kmh_heap_unbook_side(heap, kmh_special_bytes());
 	kmh_test_point("special: counted out, and still booked");
+	kmh_heap_unbook_side(heap, kmh_special_bytes());
 	kmh_backend_free_rcu(sp, rcu);
 }
 
@@ -477,12 +478,14 @@ static bool kmh_special_end_stray(struct kmheap *heap, struct kmh_special *sp)
 
 	if (state == KMHEAP_OBJECT_LIVE || state == KMHEAP_OBJECT_DEFERRED)
 		return false;
+	preempt_disable();
 	kmh_report_misuse(&(struct kmh_report){
 		.kind = KMH_INVALID_FREE,
 		.what = "freed while it got a finalizer or a weak handle, found out later",
 		.addr = sp->addr, .ip = _RET_IP_, .heap = heap,
 		.state = READ_ONCE(kmh_span_of(sp->addr)->state), .object = sp->addr,
 	});
+	preempt_enable();
 	kmh_special_disarm(heap, sp);
 	return true;
 }

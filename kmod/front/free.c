@@ -121,6 +121,7 @@ static noinline void kmh_free_slow_unpin(unsigned long addr, struct kmh_mspan *s
 {
 	struct kmh_where at = {};
 
+	kmh_assert_pinned();
 	/* The claim tells whether @addr is a live large object. */
 	if (READ_ONCE(s->state) == KMH_SPAN_LARGE && !kmh_heap_sanitized(s->heap) &&
 	    kmh_large_claim(s, addr, KMH_SPAN_LARGE) == KMH_FREE_OK) {
@@ -151,6 +152,7 @@ static noinline void kmh_free_slow_unpin(unsigned long addr, struct kmh_mspan *s
 static noinline void kmh_free_nested_unpin(struct kmh_mspan *s, unsigned long slot,
 					   unsigned long addr, unsigned long ip)
 {
+	kmh_assert_pinned();
 	if (unlikely(kmh_mspan_free_remote(s, slot, addr) != KMH_FREE_OK))
 		kmh_free_doubled_unpin(addr, ip);
 	else
@@ -202,6 +204,7 @@ static noinline void kmh_free_unlive_leave_unpin(struct kmh_mcache *mc, unsigned
 static noinline void kmh_cache_free_slow_unpin(const struct kmheap_cache *cache,
 					       unsigned long addr, unsigned long ip)
 {
+	kmh_assert_pinned();
 	if (kmh_cache_may_free(cache, addr, ip)) {
 		if (cache->keeps_type)
 			kmheap_free_rcu((void *)addr);
@@ -235,6 +238,7 @@ static __always_inline void kmh_free_at_unpin(struct kmh_mspan *s, unsigned long
 	u8 *cell = &s->cell[slot];
 	struct kmh_mcslot *c;
 
+	kmh_assert_pinned();
 	OPTIMIZER_HIDE_VAR(cell);	/* computed once: the magazine gets it, too */
 	if (unlikely(!kmh_mcache_enter(mc))) {
 		if (cache)
@@ -381,6 +385,7 @@ static noinline void kmh_free_sized_slow_unpin(unsigned long addr, struct kmh_ms
 {
 	struct kmh_where at;
 
+	kmh_assert_pinned();
 	if (READ_ONCE(s->state) >= KMH_SPAN_SMALL) {
 		kmh_locate(s, addr, &at);
 		if (at.base == addr && at.state == KMHEAP_OBJECT_LIVE &&

@@ -56,6 +56,7 @@ noinline void kmh_free_rcu_slow_unpin(struct kmh_mspan *s, unsigned long addr, u
 static noinline void kmh_free_rcu_moved_unpin(struct kmh_mspan *s, unsigned long slot, u8 was,
 					      unsigned long addr, unsigned long ip)
 {
+	kmh_assert_pinned();
 	kmh_slot_unclaim(s, slot, KMH_CELL_WAITS, was);
 	kmh_free_doubled_unpin(addr, ip);
 }
@@ -66,6 +67,7 @@ static noinline void kmh_free_rcu_again_unpin(struct kmh_mspan *s, unsigned long
 {
 	unsigned long slot = (addr - READ_ONCE(s->base)) / READ_ONCE(s->elemsize);
 
+	kmh_assert_pinned();
 	/* Is it another span by now, because another free of the object was first? */
 	if (unlikely(slot >= READ_ONCE(s->nelems))) {
 		kmh_free_doubled_unpin(addr, ip);
@@ -84,6 +86,7 @@ static noinline void kmh_free_rcu_twice_unpin(struct kmh_mspan *s, unsigned long
 					      unsigned long addr, unsigned long gen,
 					      unsigned long ip)
 {
+	kmh_assert_pinned();
 	/* Is it another span by now? */
 	if (unlikely(slot >= READ_ONCE(s->nelems))) {
 		kmh_free_doubled_unpin(addr, ip);
@@ -97,6 +100,7 @@ static noinline void kmh_free_rcu_twice_unpin(struct kmh_mspan *s, unsigned long
 /* Add a CPU's share to the sum. Context: as above. */
 static noinline void kmh_free_rcu_count_unpin(struct kmheap *heap)
 {
+	kmh_assert_pinned();
 	kmh_defer_count_slow(heap);
 	preempt_enable();
 }

@@ -96,6 +96,7 @@ void kmh_locate(const struct kmh_mspan *s, unsigned long addr, struct kmh_where 
 void kmh_misuse_doubled(unsigned long addr, const struct kmh_mspan *s, const struct kmh_where *at,
 			unsigned long ip)
 {
+	kmh_assert_pinned();
 	kmh_misuse(KMH_DOUBLE_FREE, at->state == KMHEAP_OBJECT_DEFERRED ?
 		   "freed already, waits for a grace period" : "freed already", addr, s, at, ip);
 }

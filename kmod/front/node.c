@@ -47,6 +47,7 @@ void *kmh_node_alloc_one(struct kmh_node *node, unsigned int spanclass, bool ato
 {
 	void *p = kmh_mcentral_alloc_one(node, spanclass, atomic);
 
+	kmh_assert_pinned();
 	if (unlikely(!p) && kmh_depot_drain(node, spanclass))
 		p = kmh_mcentral_alloc_one(node, spanclass, atomic);
 	return p;

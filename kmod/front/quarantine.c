@@ -257,6 +257,7 @@ void kmh_sanitize_free_unpin(struct kmh_mspan *s, unsigned long addr, const stru
 	unsigned long flags;
 	bool mine;
 
+	kmh_assert_pinned();
 	kmh_test_point("sanitized free: before the quarantine's lock");
 	/*
 	 * Collected objects are swept where they are, those with specials freed in another way.

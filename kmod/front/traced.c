@@ -30,6 +30,7 @@ static noinline unsigned long kmh_traced_caller(void)
 {
 	unsigned long ip[KMH_SITE_FRAMES];
 
+	kmh_assert_pinned();
 	kmh_stack(ip);
 	return ip[0];
 }

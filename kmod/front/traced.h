@@ -29,6 +29,7 @@ static __always_inline void kmh_traced_alloc(struct kmheap *heap, const void *p,
 static __always_inline void kmh_traced_free(const struct kmh_mspan *s, const struct kmh_where *at,
 					    unsigned long ip)
 {
+	kmh_assert_pinned();
 	if (trace_free_enabled())
 		kmh_traced_free_slow(s, at, ip);
 }
@@ -40,6 +41,7 @@ static __always_inline void kmh_traced_free(const struct kmh_mspan *s, const str
 static __always_inline void kmh_traced_free_rcu(const struct kmh_mspan *s,
 						const struct kmh_where *at, unsigned long ip)
 {
+	kmh_assert_pinned();
 	if (trace_free_rcu_enabled())
 		kmh_traced_free_rcu_slow(s, at, ip);
 }
@@ -47,6 +49,7 @@ static __always_inline void kmh_traced_free_rcu(const struct kmh_mspan *s,
 /* A large object or a run of pages is the caller's, who is about to free it. Context: as above. */
 static __always_inline void kmh_traced_free_large(const struct kmh_mspan *s, unsigned long ip)
 {
+	kmh_assert_pinned();
 	if (trace_free_enabled())
 		kmh_traced_free_large_slow(s, ip);
 }

@@ -23,6 +23,7 @@
 #include "base/budget.h"
 #include "base/param.h"
 
+#include "base/preempt_off.h"
 /* Entries that are looked at for a stack. */
 #define KMH_SITE_PROBES		16U
 
@@ -134,6 +135,7 @@ struct kmh_site *kmh_site_of_stack(const void *owner, u32 class, const unsigned 
 	for (i = 0; i < KMH_SITE_PROBES; i++) {
 		site = &kmh_sites[(where + i) & (kmh_profile_sites - 1)];
 		if (atomic_long_read(&site->hash) || atomic_long_cmpxchg(&site->hash, 0, hash))
+	kmh_assert_pinned();
 			continue;
 		kmh_site_fill(site, owner, class, ip, depth);
 		return site;

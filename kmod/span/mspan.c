@@ -130,6 +130,7 @@ static enum kmh_free_result kmh_claim_life(struct kmh_mspan *s, unsigned long ad
 enum kmh_free_result kmh_large_claim(struct kmh_mspan *s, unsigned long addr,
 				     enum kmh_span_state state)
 {
+	kmh_assert_pinned();
 	return kmh_claim_life(s, addr, state, 0);
 }
 
@@ -197,6 +198,7 @@ bool kmh_slot_claim_at(struct kmh_mspan *s, unsigned long slot, unsigned long ad
 {
 	u8 was = kmh_slot_claim_from(s, slot, cell);
 
+	kmh_assert_pinned();
 	if (unlikely(!kmh_cell_live(was)))
 		return false;
 	if (likely(kmh_mspan_slot_addr(s, slot) == addr))

@@ -76,10 +76,11 @@ static const char *kmh_heap_name(const struct kmheap *heap)
 
 /*
  * Count a misuse and, the first time at its site, report it. Context: any, NMI included;
- * preemption off since the heap was found, unless the caller keeps the heap.
+ * preemption off since the heap was found, or since the caller knows that it is kept.
  */
 void kmh_report_misuse(const struct kmh_report *r)
 {
+	kmh_assert_pinned();
 	void (*hook)(const struct kmh_report *r);
 	struct kmheap *heap = r->heap;
 
@@ -114,6 +115,7 @@ void kmh_report_misuse(const struct kmh_report *r)
  */
 void kmh_misuse_twice(struct kmheap *heap, unsigned long addr, size_t bytes)
 {
+	kmh_assert_pinned();
 	kmh_report_misuse(&(struct kmh_report){
 		.kind = KMH_DOUBLE_FREE, .what = "freed twice at the same time, found out later",
 		.addr = addr, .ip = _RET_IP_, .heap = heap, .state = KMH_SPAN_SMALL,
