@@ -634,6 +634,49 @@ static void full_tables_are_told(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, live, 0UL);
 }
 
+/*
+ * A name of text that goes stays until kmheap does. It counts as metadata of the module, and is not
+ * kept where the module's limit forbids that.
+ */
+static void names_are_booked(struct kunit *test)
+{
+	unsigned long ip = (unsigned long)kmheap_free, before;
+	struct kmh_kunit_books *books = &kmh_kunit(test)->before;
+	struct kmh_site *site;
+	const char *name;
+	size_t bytes;
+	void *p;
+
+	kmh_kunit_profile(test, 1);
+	p = kmh_kunit_alloc_at(test, ip, 64);
+	site = kmh_site_next(kmh_kunit_heap(test), NULL);
+	KUNIT_ASSERT_NOT_NULL(test, site);
+	KUNIT_ASSERT_EQ(test, site->ip[0], ip);
+	before = kmh_shared_bytes();
+	WRITE_ONCE(kmh_total_limit, 1);
+	kmh_sites_name(THIS_MODULE, false);
+	WRITE_ONCE(kmh_total_limit, 0);
+	KUNIT_EXPECT_NULL(test, kmh_frame_name(site->names, ip));
+	KUNIT_EXPECT_EQ(test, kmh_shared_bytes(), before);
+
+	atomic_long_set(&kmh_fail_nth, 1);
+	kmh_sites_name(THIS_MODULE, false);
+	KUNIT_EXPECT_NULL(test, kmh_frame_name(site->names, ip));
+	KUNIT_EXPECT_EQ(test, kmh_shared_bytes(), before);
+
+	kmh_sites_name(THIS_MODULE, false);
+	kmh_sites_name(THIS_MODULE, false);
+	name = kmh_frame_name(site->names, ip);
+	KUNIT_ASSERT_NOT_NULL(test, name);
+	KUNIT_EXPECT_TRUE_MSG(test, strstarts(name, "kmheap_free+0x0"), "%s", name);
+	bytes = kmh_shared_bytes() - before;
+	KUNIT_EXPECT_EQ(test, bytes, kmalloc_size_roundup(sizeof(struct kmh_frame_name) +
+							  strlen(name) + 1));
+	books->pool_bytes += bytes;
+	books->ntables++;
+	kmheap_free(p);
+}
+
 /* What the module keeps from its first profile on belongs to no case. */
 int kmh_kunit_profile_tables(void)
 {
@@ -667,6 +710,7 @@ static struct kunit_case profile_cases[] = {
 	KUNIT_CASE(a_mark_parts_old_from_young),
 	KUNIT_CASE(lives_are_counted_by_length),
 	KUNIT_CASE(full_tables_are_told),
+	KUNIT_CASE(names_are_booked),
 	{}
 };
 

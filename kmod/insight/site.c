@@ -16,14 +16,15 @@
 #include <linux/jhash.h>
 #include <linux/log2.h>
 #include <linux/module.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 
 #include "insight/site.h"
 #include "base/backend.h"
 #include "base/budget.h"
 #include "base/param.h"
-
 #include "base/preempt_off.h"
+
 /* Entries that are looked at for a stack. */
 #define KMH_SITE_PROBES		16U
 
@@ -85,14 +86,22 @@ int kmh_sites_alloc(void)
 	return kmh_insight_table_take((void **)&kmh_sites, kmh_sites_bytes());
 }
 
+/* Bytes of a name of @len characters. */
+static size_t kmh_frame_name_bytes(size_t len)
+{
+	return kmalloc_size_roundup(sizeof(struct kmh_frame_name) + len + 1);
+}
+
 /* When the module goes. */
 void kmh_sites_free(void)
 {
 	struct kmh_frame_name *name, *next;
 
 	kmh_insight_table_free((void **)&kmh_sites, kmh_sites_bytes());
-	llist_for_each_entry_safe(name, next, llist_del_all(&kmh_frame_names), all)
+	llist_for_each_entry_safe(name, next, llist_del_all(&kmh_frame_names), all) {
+		kmh_shared_account(-(long)kmh_frame_name_bytes(strlen(name->text)));
 		kmh_backend_free(name);
+	}
 }
 
 static bool kmh_site_is(const struct kmh_site *site, const void *owner, u32 class,
@@ -126,6 +135,7 @@ struct kmh_site *kmh_site_of_stack(const void *owner, u32 class, const unsigned 
 	struct kmh_site *site;
 	unsigned int i;
 
+	kmh_assert_pinned();
 	for (i = 0; i < KMH_SITE_PROBES; i++) {
 		site = &kmh_sites[(where + i) & (kmh_profile_sites - 1)];
 		if (atomic_long_read(&site->hash) == hash &&
@@ -135,7 +145,6 @@ struct kmh_site *kmh_site_of_stack(const void *owner, u32 class, const unsigned 
 	for (i = 0; i < KMH_SITE_PROBES; i++) {
 		site = &kmh_sites[(where + i) & (kmh_profile_sites - 1)];
 		if (atomic_long_read(&site->hash) || atomic_long_cmpxchg(&site->hash, 0, hash))
-	kmh_assert_pinned();
 			continue;
 		kmh_site_fill(site, owner, class, ip, depth);
 		return site;
@@ -206,17 +215,23 @@ const char *kmh_frame_name(const struct kmh_frame_name *names, unsigned long ip)
 	return NULL;
 }
 
-/* Keep the name of @ip for a site. Where there is no memory the address is shown without a name. */
+/*
+ * Keep the name of @ip for a site. Where there is no memory, or no room within the module's limit,
+ * the address is shown without a name.
+ */
 static void kmh_site_name(struct kmh_site *site, unsigned long ip)
 {
 	int len = snprintf(NULL, 0, "%pS", (void *)ip);
+	size_t bytes = kmh_frame_name_bytes(len);
 	struct kmh_frame_name *name;
 
-	if (kmh_frame_name(site->names, ip))
+	if (kmh_frame_name(site->names, ip) || !kmh_shared_try_account(bytes))
 		return;
-	name = kmh_backend_zalloc(struct_size(name, text, len + 1), GFP_KERNEL, NUMA_NO_NODE);
-	if (!name)
+	name = kmh_backend_zalloc(bytes, GFP_KERNEL, NUMA_NO_NODE);
+	if (!name) {
+		kmh_shared_account(-(long)bytes);
 		return;
+	}
 	snprintf(name->text, len + 1, "%pS", (void *)ip);
 	name->ip = ip;
 	name->next = site->names;
