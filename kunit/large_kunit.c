@@ -262,8 +262,8 @@ static void absurd_sizes_are_refused(struct kunit *test)
 static void sixteen_buffers_pack(struct kunit *test)
 {
 	static const size_t bytes[] = {
-		64 << 10, 128 << 10, 256 << 10, 512 << 10, 520192, 1 << 20, 2 << 20,
-		1920 * 1080 * 2, 4 << 20,
+		33 << 10, 40 << 10, 64 << 10, 96 << 10, 128 << 10, 256 << 10, 512 << 10, 520192,
+		1 << 20, 2 << 20, 3 << 20, 1920 * 1080 * 2, 4 << 20, 8 << 20, 16 << 20,
 	};
 	struct kmheap_stats empty, st;
 	unsigned int i, k;

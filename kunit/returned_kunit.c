@@ -542,6 +542,52 @@ static int returned_init(struct kunit *test)
 	return mheap_init(test);
 }
 
+/* Pages are the heap's at limits until the kernel has them, and no lookup finds them before. */
+struct going {
+	struct kmheap *heap;
+	long bytes;
+	unsigned long npages, nfound;
+};
+
+/* The caller holds arenas_mutex. */
+static void note_going(void *arg)
+{
+	struct going *g = arg;
+	unsigned long page;
+	struct kmh_arena *a;
+
+	g->bytes = arena_bytes(g->heap);
+	list_for_each_entry(a, &g->heap->arenas, list) {
+		for (page = 0; page < a->npages; page++) {
+			if (!kmh_arena_is_returned(a, page))
+				continue;
+			g->npages++;
+			g->nfound += kmh_span_of_page(a->first + page) != &kmh_span_gone;
+		}
+	}
+}
+
+static void pages_are_booked_until_they_are_gone(struct kunit *test)
+{
+	struct going g = { .heap = heap_linear(test) };
+	long before;
+	void *p[8];
+
+	load_64k(test, g.heap, p, ARRAY_SIZE(p));
+	kmheap_free(p[3]);
+	before = arena_bytes(g.heap);
+	kmh_kunit_at(test, "pages of a block go back", note_going, &g);
+	KUNIT_EXPECT_GE(test, kmh_kunit_shrink(g.heap), (size_t)SZ_64K);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("pages of a block go back"));
+	KUNIT_EXPECT_EQ(test, g.bytes, before);
+	KUNIT_EXPECT_GT(test, g.npages, 0UL);
+	KUNIT_EXPECT_EQ(test, g.nfound, 0UL);
+	KUNIT_EXPECT_LE(test, (long)arena_bytes(g.heap), before - SZ_64K);
+	p[3] = NULL;
+	kmheap_free_bulk(ARRAY_SIZE(p), p);
+	kmheap_destroy(g.heap);
+}
+
 static struct kunit_case returned_cases[] = {
 	KUNIT_CASE(shrink_returns_free_pages),
 	KUNIT_CASE(random_operations),
@@ -556,6 +602,7 @@ static struct kunit_case returned_cases[] = {
 	KUNIT_CASE(emptied_block_leaves),
 	KUNIT_CASE(validators_count_returned_pages),
 	KUNIT_CASE(whole_blocks_are_releasable_when_empty),
+	KUNIT_CASE(pages_are_booked_until_they_are_gone),
 	{ }
 };
 

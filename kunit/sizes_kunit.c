@@ -106,6 +106,10 @@ static void compiler_knows_sizes(struct kunit *test)
 	EXPECT_KNOWN(test, kmheap_calloc(heap, n, bytes, GFP_KERNEL), 700);
 	EXPECT_KNOWN(test, kmheap_realloc(heap, NULL, bytes, GFP_KERNEL), 100);
 	EXPECT_KNOWN(test, kmheap_memdup(heap, test, bytes, GFP_KERNEL), 100);
+	EXPECT_KNOWN(test, kmheap_alloc_user(heap, 70000, GFP_KERNEL), 70000);
+	bytes = 70000;
+	OPTIMIZER_HIDE_VAR(bytes);
+	EXPECT_KNOWN(test, kmheap_alloc_user(heap, bytes, GFP_KERNEL), 70000);
 	pages = kmheap_alloc_pages(heap, npages, GFP_KERNEL);
 	KUNIT_EXPECT_EQ(test, __builtin_dynamic_object_size(pages, 1), 3 * KMHEAP_PAGE_SIZE);
 	kmheap_free_pages(pages, npages);

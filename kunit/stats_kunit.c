@@ -75,6 +75,7 @@ static void a_span_between_two_lives(struct kunit *test)
 	struct kmh_mspan *s;
 	size_t large_bytes;
 	u16 nelems, elemsize;
+	u32 npages;
 
 	KUNIT_ASSERT_TRUE(test, large && small);
 	kmh_kunit_no_worker(heap);
@@ -93,8 +94,37 @@ static void a_span_between_two_lives(struct kunit *test)
 	s->elemsize = 32768;
 	expect_sane(test, "larger slots");
 	s->elemsize = elemsize;
+	npages = s->npages;
+	s->npages = 10000;		/* more than the arena has in use */
+	expect_sane(test, "more pages");
+	s->npages = npages;
 	kmheap_free(large);
 	kmheap_free(small);
+}
+
+/* Pages have become free, or objects live, between one figure and the next. */
+static void an_arena_between_two_figures(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	void *large = kmheap_alloc(heap, 50000, GFP_KERNEL);
+	unsigned long nfree;
+	struct kmh_arena *a;
+	long allocs;
+
+	KUNIT_ASSERT_NOT_NULL(test, large);
+	kmh_kunit_no_worker(heap);
+	a = kmh_span_of((unsigned long)large)->arena;
+	nfree = a->range.nfree;
+	WRITE_ONCE(a->range.nfree, a->npages + 1);
+	expect_sane(test, "more free pages than there are");
+	WRITE_ONCE(a->range.nfree, nfree);
+
+	allocs = atomic_long_read(&heap->large_allocs);
+	KUNIT_ASSERT_GT(test, allocs, 0L);
+	atomic_long_set(&heap->large_allocs, 0);
+	expect_sane(test, "fewer allocations than live objects");
+	atomic_long_set(&heap->large_allocs, allocs);
+	kmheap_free(large);
 }
 
 /* The shelves were filled after the walk had counted the live objects. */
@@ -142,6 +172,7 @@ static struct kunit_case stats_cases[] = {
 	KUNIT_CASE(stats_of_another_size),
 	KUNIT_CASE(stats_without_memory),
 	KUNIT_CASE(a_span_between_two_lives),
+	KUNIT_CASE(an_arena_between_two_figures),
 	KUNIT_CASE(a_shelf_that_was_filled_meanwhile),
 	KUNIT_CASE(allocs_are_never_less_than_nothing),
 	{ }

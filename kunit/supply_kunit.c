@@ -60,16 +60,22 @@ static void every_flag_has_its_row(struct kunit *test)
 }
 
 /*
- * Take each kind of memory from the kernel: arenas of both kinds, tables, chunks, a new map
- * leaf.
+ * Take each kind of memory from the kernel: arenas of both kinds, areas for user space, tables,
+ * exact ones too, chunks, memory of each CPU, a new map leaf.
  */
 static void take_of_everything(struct kunit *test, gfp_t gfp)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
 	struct kmh_mheap *mh = mheap(test);
+	size_t exact = 5 * PAGE_SIZE;	/* of which a slab would take eight pages */
 	struct kmh_fixalloc f;
+	long __percpu *each;
 	void *table;
 
+	table = kmh_backend_user(SZ_64K, PAGE_SIZE, gfp, NUMA_NO_NODE);
+	KUNIT_EXPECT_NOT_NULL(test, table);
+	kmh_backend_free_arena(table);
+	kmh_backend_gfps &= ~__GFP_ZERO;	/* it is zeroed, whatever the caller says */
 	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 1, 1, mh->ngrown, gfp), 0);
 	KUNIT_EXPECT_EQ(test, kmh_mheap_grow(mh, 20 * SZ_1M / KMH_PAGE_SIZE, 1, mh->ngrown, gfp),
 			0);
@@ -77,6 +83,12 @@ static void take_of_everything(struct kunit *test, gfp_t gfp)
 	table = kmh_backend_zalloc(SZ_64K, gfp, NUMA_NO_NODE);
 	KUNIT_EXPECT_NOT_NULL(test, table);
 	kmh_backend_free(table);
+	table = kmh_backend_zalloc_exact(exact, gfp, NUMA_NO_NODE);
+	KUNIT_EXPECT_NOT_NULL(test, table);
+	kmh_backend_free_exact(table, exact);
+	each = kmh_backend_percpu(long, gfp);
+	KUNIT_EXPECT_NOT_NULL(test, each);
+	free_percpu(each);
 	kmh_fixalloc_init(&f, "gfp", 100, 64);
 	KUNIT_EXPECT_EQ(test, kmh_fixalloc_refill(&f, 1, gfp), 0);
 	kmh_fixalloc_destroy(&f);
@@ -255,9 +267,8 @@ static void note_booked(void *arg)
 	b->total_bytes = atomic_long_read(&kmh_total_bytes);
 }
 
-static void arena_is_booked_until_it_is_gone(struct kunit *test)
+static void expect_booked_until_gone(struct kunit *test, struct kmheap *heap)
 {
-	struct kmheap *heap = kmh_kunit_heap(test);
 	struct booked before = { .heap = heap }, going = { .heap = heap };
 
 	kmh_kunit_no_worker(heap);
@@ -268,6 +279,16 @@ static void arena_is_booked_until_it_is_gone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, going.heap_bytes, before.heap_bytes);
 	KUNIT_EXPECT_EQ(test, going.total_bytes, before.total_bytes);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->arena_bytes), 0L);
+}
+
+static void arena_is_booked_until_it_is_gone(struct kunit *test)
+{
+	expect_booked_until_gone(test, kmh_kunit_heap(test));
+}
+
+static void area_is_booked_until_it_is_gone(struct kunit *test)
+{
+	expect_booked_until_gone(test, kmh_kunit_of_areas(test));
 }
 
 /* ---- what an owner has asked for */
@@ -454,6 +475,36 @@ static void growth_looks_at_some_spans(struct kunit *test)
 	kvfree(keep);
 }
 
+/* The same where all spans have live objects, so that no page comes of it. */
+static atomic_t nlooks;
+
+static void count_look(const char *place)
+{
+	if (!strcmp(place, "scavenge: a page is looked at"))
+		atomic_inc(&nlooks);
+}
+
+static void growth_looks_at_some_live_spans(struct kunit *test)
+{
+	void **keep = kvcalloc(NR_SPANS, sizeof(*keep), GFP_KERNEL);
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mheap *mh = mheap(test);
+
+	KUNIT_ASSERT_NOT_NULL(test, keep);
+	kmh_kunit_no_worker(heap);
+	make_partial(test, heap, keep);
+	atomic_set(&nlooks, 0);
+	WRITE_ONCE(kmh_test_point_hook, count_look);
+	KUNIT_EXPECT_EQ(test, grow(mh, 600, 1), 0);
+	WRITE_ONCE(kmh_test_point_hook, NULL);
+	synchronize_rcu();
+	/* Twice, as above. */
+	KUNIT_EXPECT_GT(test, atomic_read(&nlooks), 0);
+	KUNIT_EXPECT_LE(test, atomic_read(&nlooks), 2 * 512);
+	kmheap_free_bulk(NR_SPANS, keep);
+	kvfree(keep);
+}
+
 /* In a heap of any size each empty span is found, a few at each growth. */
 static void growth_comes_round(struct kunit *test)
 {
@@ -513,10 +564,12 @@ static struct kunit_case supply_cases[] = {
 	KUNIT_CASE(reclaim_takes_the_reserve_first),
 	KUNIT_CASE(reclaim_does_not_wait_for_the_map),
 	KUNIT_CASE(arena_is_booked_until_it_is_gone),
+	KUNIT_CASE(area_is_booked_until_it_is_gone),
 	KUNIT_CASE(first_burst_is_served),
 	KUNIT_CASE(heap_comes_with_its_reserve),
 	KUNIT_CASE(too_much_is_not_kept),
 	KUNIT_CASE(growth_looks_at_some_spans),
+	KUNIT_CASE(growth_looks_at_some_live_spans),
 	KUNIT_CASE(growth_comes_round),
 	KUNIT_CASE(looked_at_arena_leaves),
 	{ }

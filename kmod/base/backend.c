@@ -443,6 +443,16 @@ void kmh_backend_free_exact(void *p, size_t bytes)
 	free_pages_exact(p, bytes);
 }
 
+/* Zeroed memory of each CPU, for free_percpu(), or NULL. Context: process context; sleeps. */
+void __percpu *kmh_backend_percpu_bytes(size_t bytes, size_t align, gfp_t gfp)
+{
+	gfp = kmh_backend_gfp(gfp);
+	if (kmh_backend_should_fail())
+		return NULL;
+	kmh_backend_note(gfp);
+	return __alloc_percpu_gfp(bytes, align, gfp);
+}
+
 /* 2^@order zeroed pages for fixalloc, or NULL. Context: what @gfp says. */
 void *kmh_backend_pages(unsigned int order, gfp_t gfp)
 {

@@ -58,8 +58,9 @@ void kmh_backend_free_exact(void *p, size_t bytes);
 void *kmh_backend_pages(unsigned int order, gfp_t gfp);
 void kmh_backend_free_pages(void *p, unsigned int order);
 
+void __percpu *kmh_backend_percpu_bytes(size_t bytes, size_t align, gfp_t gfp);
+
 #define kmh_backend_percpu(type, gfp)						\
-	(kmh_backend_should_fail() ? NULL :					\
-	 (type __percpu *)__alloc_percpu_gfp(sizeof(type), __alignof__(type), gfp))
+	((type __percpu *)kmh_backend_percpu_bytes(sizeof(type), __alignof__(type), gfp))
 
 #endif /* _KMHEAP_BACKEND_H */

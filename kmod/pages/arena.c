@@ -142,6 +142,7 @@ void kmh_arena_free_pages(struct kmh_arena *a, unsigned long page, unsigned long
 	unsigned long i = (page << KMH_PAGE_SHIFT) >> PAGE_SHIFT;
 	unsigned long end = ((page + n) << KMH_PAGE_SHIFT) >> PAGE_SHIFT;
 
+	kmh_test_point("pages of a block go back");
 	for (; i < end; i++) {
 		struct page *p = a->block_page + i;
 

@@ -84,6 +84,7 @@ unsigned long kmh_scavenge_pages(struct kmh_arena *a, unsigned long page)
 	for_each_set_bit_from(page, a->page_inuse, end) {
 		struct kmh_mspan *s = kmh_span_of_page(a->first + page);
 
+		kmh_test_point("scavenge: a page is looked at");
 		if (n == KMH_SCAVENGE_BATCH)
 			break;
 		/* Another heap's, where a client has freed the arena: lost_arena.c. */
