@@ -3,6 +3,7 @@
  * What kmod/insight/ and the size classes want of kmod/base/. The advisor's tables are under no
  * limit of kmheap's, and its allocations are not made to fail.
  */
+#include <linux/percpu.h>
 #include <linux/slab.h>
 
 #include "base/backend.h"
@@ -22,9 +23,9 @@ void kmh_backend_free(void *p)
 	kvfree(p);
 }
 
-bool kmh_backend_should_fail(void)
+void __percpu *kmh_backend_percpu_bytes(size_t bytes, size_t align, gfp_t gfp)
 {
-	return false;
+	return __alloc_percpu_gfp(bytes, align, gfp);
 }
 
 bool kmh_shared_try_account(size_t bytes)

@@ -27,7 +27,7 @@ static __always_inline int pair_with(enum bench_side side, size_t bytes, struct 
 	void *p;
 
 	/*
-	 * If one is to be had then so are the others. All that take turns are written to, because
+	 * If one is to be had then so are the others. All that take turns are written to, as
 	 * User-Mode Linux has a page of the host's only then, and what fetches it meets none before.
 	 */
 	for (i = 0; i < TURNS; i++) {

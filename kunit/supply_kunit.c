@@ -87,7 +87,7 @@ static void take_of_everything(struct kunit *test, gfp_t gfp)
 	KUNIT_EXPECT_NOT_NULL(test, table);
 	kmh_backend_free_exact(table, exact);
 	each = kmh_backend_percpu(long, gfp);
-	KUNIT_EXPECT_NOT_NULL(test, each);
+	KUNIT_EXPECT_NOT_NULL(test, (void __force *)each);
 	free_percpu(each);
 	kmh_fixalloc_init(&f, "gfp", 100, 64);
 	KUNIT_EXPECT_EQ(test, kmh_fixalloc_refill(&f, 1, gfp), 0);

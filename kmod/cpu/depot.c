@@ -6,7 +6,7 @@
  * the barns of SLUB's sheaves. A CPU that only frees objects of a class gives those that have
  * rested, all at once, to the depot of the class and node; a CPU of that node that only allocates
  * some, and has nothing set aside, takes them. So an object that goes from CPU to CPU costs neither
- * of them a trip to its span, and the lists of mcentral are left alone. CPUs that do both, in turns,
+ * of them a trip to its span, and the lists of mcentral are left alone. CPUs that do both in turns
  * keep to their own spans: an object of another CPU's span makes that span shared, and its frees
  * dearer. But what is in a depot is taken before anybody goes without.
  *
@@ -132,8 +132,9 @@ bool kmh_depot_wanted(struct kmh_mcache *mc, unsigned int spanclass)
 }
 
 /*
- * Give the oldest entries, those before @to, of a queue into which the CPU has only freed, away. In the section. Return: false, and nothing done,
- * when the CPU is not one that gives, the depot is full, or there is no memory for a batch.
+ * Give the oldest entries, those before @to, of a queue into which the CPU has only freed, away. In
+ * the section. Return: false, and nothing done, when the CPU is not one that gives, the depot is
+ * full, or there is no memory for a batch.
  */
 bool kmh_depot_give(struct kmh_mcache *mc, struct kmh_mcslot *c, struct kmh_entry *to)
 {

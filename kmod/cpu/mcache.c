@@ -205,9 +205,9 @@ static struct kmh_mspan *kmh_mcache_next_span(struct kmh_mcache *mc, unsigned in
 }
 
 /*
- * Find the next slots of a class whose window is empty, in the section: what other CPUs have given,
- * if this one allocates only, then the cached spans (other words, remote frees), then mcentral, then
- * fresh pages, then whatever was given. In NMI the locks on the way are only tried.
+ * Find the next slots of a class whose window is empty, in the section: what other CPUs have given
+ * if this one allocates only, then the cached spans (other words, remote frees), then mcentral,
+ * then fresh pages, then whatever was given. In NMI the locks on the way are only tried.
  *
  * Return: true when kmh_mcache_take() will succeed. Rarely it fails all the same: of two frees at
  * the same time one has the slot that the other has given to the span, or is giving it now.
