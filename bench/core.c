@@ -27,8 +27,8 @@ static __always_inline int pair_with(enum bench_side side, size_t bytes, struct 
 	void *p;
 
 	/*
-	 * If one is to be had then so are the others. All that take turns are written to, as
-	 * User-Mode Linux has a page of the host's only then, and what fetches it meets none before.
+	 * If one is to be had then so are the others. All that take turns are written to, as only
+	 * then User-Mode Linux has a page of the host's, and what fetches it meets none before.
 	 */
 	for (i = 0; i < TURNS; i++) {
 		p = side_alloc(side, bytes, GFP_KERNEL);

@@ -10,7 +10,7 @@ static unsigned int depot_len(struct kunit *test)
 	return kmh_depot_len(node(test), SPANCLASS);
 }
 
-/* From now on this CPU takes and the other one gives, as if they had done nothing else for long. */
+/* From now on this CPU takes and the other one gives, as if they had never done anything else. */
 static void part(struct kunit *test)
 {
 	mcache(test)->trend[SPANCLASS] = KMH_DEPOT_TREND;
@@ -410,7 +410,7 @@ static void place_is_lost_to_another_cpu(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* A CPU gives when it has come to its queue's end many times, and never gone for slots meanwhile. */
+/* A CPU gives when it has come to its queue's end many times, and gone for no slots meanwhile. */
 static void who_allocates_too_gives_nothing(struct kunit *test)
 {
 	s8 *trend = &mcache_elsewhere(test)->trend[SPANCLASS];
@@ -431,7 +431,7 @@ static void who_allocates_too_gives_nothing(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* A CPU takes when it has gone for slots many times, and never come to its queue's end meanwhile. */
+/* A CPU takes when it has gone for slots many times, and never come to its queue's end. */
 static void who_frees_too_takes_last(struct kunit *test)
 {
 	s8 *trend = &mcache(test)->trend[SPANCLASS];
