@@ -96,7 +96,7 @@ check "so are those of an interrupt" interrupt
 irq_stack() {
 	awk 'function add() { if (irq) n[task]++ }
 		$1 == "site" { add(); irq = task = 0; next }
-		/^\t/ && $2 ~ /^interrupt_runs\+/ { irq = 1 }
+		/^\t/ && $2 ~ /^irq_work_/ { irq = 1 }
 		/^\t/ && $2 ~ /^(take_in_interrupt|run_alloc|client_param_set)\+/ { task = 1 }
 		END { add(); printf "%d %d\n", (n[0] > 0), n[1] }' "$h/profile"
 }
