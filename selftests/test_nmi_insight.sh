@@ -77,8 +77,8 @@ in_nmis() {
 counted "each NMI's allocations have their events" in_nmis
 counted "as many frees as allocations" is frees "$(hits $events/free/hist)" = "$allocs"
 profiled() {
-	is samples "$(head_of samples)" = "$allocs" && is lost "$(head_of lost)" = 0 &&
-		is missed "$(head_of missed)" = 0 && is "live objects" "$(column profile "" live_objects)" = 0
+	is lost "$(head_of lost)" = 0 && is missed "$(head_of missed)" = 0 &&
+		is samples "$(head_of samples)" = "$allocs" && is "live objects" "$(column profile "" live_objects)" = 0
 }
 counted "the profile has all of them, and none is live" profiled
 counted "those of NMIs by their stacks" is "allocations below the handler" "$(column profile ctx_nmi allocs)" = "$in_nmi"
