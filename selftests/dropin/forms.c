@@ -54,7 +54,6 @@ static const struct functions {
 	void (*destroy)(struct kmem_cache *s);
 	int (*shrink)(struct kmem_cache *s);
 	unsigned int (*object_size)(struct kmem_cache *s);
-	size_t (*size)(const void *p);
 	void (*free_many)(size_t n, void **p);
 	void (*release[5])(const void *p);
 	void (*release_sensitive)(const void *p, size_t len);
@@ -79,7 +78,6 @@ static const struct functions {
 	.destroy = kmem_cache_destroy,
 	.shrink = kmem_cache_shrink,
 	.object_size = kmem_cache_size,
-	.size = ksize,
 	.free_many = kfree_bulk,
 	.release = { kfree, kvfree, vfree, kfree_sensitive, kfree_const },
 	.release_sensitive = kvfree_sensitive,
@@ -129,7 +127,7 @@ static void addresses(void)
 	unsigned int i;
 
 	OURS(q = kmalloc(100, GFP_KERNEL));
-	CHECK(f->size(q) >= 100);
+	CHECK(ksize(q) >= 100);
 	OURS(q = f->resize(q, 5000, GFP_KERNEL));
 	OURS(q = f->resize_array(q, 100, 100, GFP_KERNEL));
 	CHECK(!f->resize_array(q, SIZE_MAX, 2, GFP_KERNEL));
@@ -154,7 +152,7 @@ static void addresses(void)
 	/* A cache of the kernel, and its objects, go the same way. */
 	s = kmem_cache_create("dropin_form", sizeof(struct form), 0, SLAB_RECLAIM_ACCOUNT, NULL);
 	KERNELS(q = f->alloc_lru(s, NULL, GFP_KERNEL));
-	CHECK(f->size(q) >= sizeof(struct form));
+	CHECK(ksize(q) >= sizeof(struct form));
 	f->free(s, q);
 	f->destroy(s);
 	KERNELS(q = kmalloc(100, GFP_KERNEL | __GFP_NOFAIL));

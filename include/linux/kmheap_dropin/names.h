@@ -240,7 +240,7 @@
 #define kvfree_sensitive	kmheap_dropin_kvfree_sensitive
 #define kfree_const		kmheap_dropin_kfree_const
 #define kfree_bulk		kmheap_dropin_kfree_bulk
-#define ksize			kmheap_dropin_ksize
+#define ksize(p)		kmheap_dropin_ksize(p)	/* nft_set_ops has a member of the name */
 
 /* These the kernel does not export everywhere, so only a module that calls them needs them. */
 #if KERNEL_VERSION(6, 12, 0) <= LINUX_VERSION_CODE

@@ -158,6 +158,8 @@ static __maybe_unused void *kmheap_dropin_kvrealloc_align(const void *p, size_t 
 static __maybe_unused void *kmheap_dropin_vrealloc_align(const void *p, size_t size,
 							 unsigned long align, gfp_t gfp, int nid)
 {
+	size_t room;
+
 	if (!ZERO_OR_NULL_PTR(p) && !kmheap_owns(p))
 		return vrealloc_node_align(p, size, align, gfp, nid);
 	if (!size) {
@@ -179,6 +181,10 @@ static __maybe_unused void *kmheap_dropin_vrealloc_align(const void *p, size_t s
 	     (align > PAGE_SIZE || PAGE_SIZE > KMHEAP_PAGE_SIZE)))
 		return kmheap_dropin_move(p, kmheap_dropin_vmalloc_aligned(size, align, gfp, nid),
 					  size);
+	/* What a caller gives up of the last page is zero when it wants that back. */
+	room = min(PAGE_ALIGN(size), kmheap_size(p));
+	if (gfp & __GFP_ZERO && size < room)
+		memset((void *)p + size, 0, room - size);
 	return kmheap_realloc_noprof(__kmheap_dropin_heap, p, PAGE_ALIGN(size),
 				     gfp & ~__GFP_HIGHMEM);
 }
