@@ -14,7 +14,7 @@
  * compare each tells whether they may go on. When it has come to the end of the array it is moved
  * to the beginning, a few bytes for an entry. If it would fill nearly all of the array then, its
  * oldest entries go back to their spans before: a few, or all but the floor when the CPU has only
- * freed, and the depot has no room for these (depot.c). They do so by slot word, with one atomic
+ * freed, and they do not go to the depot (depot.c). They do so by slot word, with one atomic
  * operation for all of a word that follow each other: objects freed in order leave the queue in
  * order, and their cells change by eights.
  *

@@ -27,9 +27,9 @@
 #include "base/sizeclass.h"
 
 /*
- * Entries that the magazine's first line is fetched ahead of an allocation: the object may have
- * been out of all caches for long, or be in another CPU's. As SLUB does for its next object. There
- * are that many behind each entry that may be allocated, as more of them rest.
+ * An allocation from a magazine fetches the first line of the object that is so many entries behind
+ * its own, as SLUB does for its next object: it may have been out of all caches for long, or be in
+ * another CPU's. There are that many entries behind, as more of them rest.
  */
 #define KMH_MCSLOT_AHEAD	3
 
