@@ -123,7 +123,7 @@ void kmh_profile_count_before(struct kmheap *heap, struct kmh_profile_snapshot *
 	struct kmh_heap_walk *w;
 	unsigned int i;
 
-	if (READ_ONCE(heap->profile.period) != 1)
+	if (snap->period != 1 || READ_ONCE(heap->profile.period) != 1)
 		return;
 	w = kmh_heap_walk_new();
 	if (!w)

@@ -45,6 +45,7 @@ static struct kmheap_vmcore_entry kmh_vmcore_entries[] = {
 	KMH_FIELD(kmheap, limit_bytes),
 	KMH_FIELD(kmheap, arenas),
 	KMH_ARRAY(kmheap, caches.cache),
+	KMH_FIELD(kmheap, profile.period),
 	KMH_FIELD(kmheap, profile.last_period),
 	KMH_FIELD(kmheap, profile.since_ns),
 	KMH_FIELD(kmheap_cache, name),

@@ -42,6 +42,7 @@ class Heap:
         self.owner = text_of(core.memory.string(owner + core.offset("module.name"))) \
             if owner else "none"
         self.period = core.field("kmheap.profile.last_period", address)
+        self.profiled = core.field("kmheap.profile.period", address) != 0
         self.since_ns = core.field("kmheap.profile.since_ns", address)
         self.limit_bytes = core.field("kmheap.limit_bytes", address)
         self.metadata_bytes = core.field("kmheap.metadata_bytes", address)
@@ -81,6 +82,10 @@ class Heap:
             objects, size = objects + more[0], size + more[1]
         return spans, objects, size
 
+    def live_and_runs(self):
+        """How many live objects and runs of pages: what a profile of every object counts."""
+        return sum(span.live()[0] + span.is_live_run() for span in self.spans())
+
 
 class Span:
     def __init__(self, core, address):
@@ -105,6 +110,9 @@ class Span:
 
     def is_of(self, kind):
         return self.state == self.core.number("KMH_SPAN_" + kind)
+
+    def is_live_run(self):
+        return self.is_of("MANUAL") and not self.claimed()
 
     def live(self):
         """(live objects, live bytes)"""
@@ -372,8 +380,11 @@ def profile(prog, name, time_ns=0):
              "since_ns %d" % heap.since_ns,
              "samples %d" % sum(counts[COUNTS.index("allocs")] for _, counts in rows),
              "lost %d" % core.variable("kmh_sites_lost"),
-             "missed %d" % core.variable("kmh_records_missed"),
-             "columns site " + " ".join(COUNTS)]
+             "missed %d" % core.variable("kmh_records_missed")]
+    if heap.profiled and heap.period == 1:
+        known = sum(counts[COUNTS.index("live_objects")] for _, counts in rows)
+        lines.append("before_objects %d" % max(heap.live_and_runs() - known, 0))
+    lines.append("columns site " + " ".join(COUNTS))
     for site, counts in rows:
         if counts[COUNTS.index("allocs")]:
             lines.append("site %d %s" % (site.number, " ".join(map(str, counts))))

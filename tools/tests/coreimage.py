@@ -17,7 +17,7 @@ LAYOUT = {
     "list_head": (16, {"next": (0, 8)}),
     "kmheap": (512, {"list": (64, 16), "name": (8, 8), "owner": (16, 8), "arena_bytes": (24, 8),
                      "metadata_bytes": (32, 8), "limit_bytes": (40, 8), "arenas": (80, 16),
-                     "caches.cache": (96, 8), "profile.last_period": (400, 8),
+                     "caches.cache": (96, 8), "profile.last_period": (400, 8), "profile.period": (416, 8),
                      "profile.since_ns": (408, 8)}),
     "kmheap_cache": (64, {"name": (5, 30)}),
     "kmh_arena": (64, {"list": (32, 16), "first": (8, 8), "npages": (48, 8)}),
@@ -190,8 +190,8 @@ class Image:
         self.make("kmheap_cache", "cache")
         self.write(self.at["cache"] + 5, b"pairs\0")
         self.make("kmheap", "heap", name=self.put("name", b"made up\0"), arena_bytes=65536,
-                  metadata_bytes=1000, owner=self.at["module made"], profile__last_period=1,
-                  profile__since_ns=1796011390000000000)
+                  metadata_bytes=1000, owner=self.at["module made"],
+                  profile__last_period=1, profile__period=1, profile__since_ns=1796011390000000000)
         self.number(self.where("kmheap", "heap", "caches.cache") + 8, self.at["cache"])
         self.make("kmh_arena", "arena", first=ARENA >> 13, npages=8)
         self.chain(self.at["kmh_heaps"], self.where("kmheap", "heap", "list"))

@@ -25,6 +25,7 @@ since_ns 1796011390000000000
 samples 6
 lost 0
 missed 3
+before_objects 2
 columns site live_objects live_bytes allocs alloc_bytes
 site 9 1 16384 1 16384
 \t%016x made_init+0x8/0x20 [made]
