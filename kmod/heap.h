@@ -40,6 +40,7 @@ struct kmh_node {
 	struct kmh_mcentral *spare[KMH_SPARE_GROUPS];	/* for groups to come; under mheap.lock */
 	unsigned int nspare;
 	struct kmh_depot *depot;	/* one for each class, where there are mcaches: depot.c */
+	bool depot_rests[KMH_NR_SPANCLASSES];	/* seen by the idle worker, not taken from since */
 };
 
 struct kmheap {

@@ -354,7 +354,7 @@ static void drain_gives_all_back(struct kunit *test)
 	expect_all_back(test);
 }
 
-/* When the CPU that gave is found idle; and when none has anything, as that one was drained. */
+/* When nobody has taken any between two looks, whether the CPU that gave has something or not. */
 static void idle_worker_empties_depots(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -370,10 +370,38 @@ static void idle_worker_empties_depots(struct kunit *test)
 	drain_elsewhere(test);
 	KUNIT_EXPECT_EQ(test, depot_len(test), BATCH);
 	kmh_mcache_visit(heap, kmh_mcache_drain_locked, NULL);
+	KUNIT_EXPECT_TRUE(test, kmh_idle_step(heap));
+	KUNIT_EXPECT_EQ(test, depot_len(test), BATCH);
 	KUNIT_EXPECT_FALSE(test, kmh_idle_step(heap));
 	KUNIT_EXPECT_EQ(test, depot_len(test), 0U);
 	free_live(p, MAGAZINE + BATCH);
 	free_live(q, MAGAZINE + BATCH);
+	expect_all_back(test);
+}
+
+/* So it is while all CPUs are busy, of which none takes; and not when one has taken some. */
+static void depots_that_rest_are_emptied(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	void **p = objects_for(test, 2), *q, *other;
+	unsigned int i;
+
+	give(test, p, 2);
+	KUNIT_EXPECT_TRUE(test, kmh_idle_step(heap));
+	q = alloc(test);
+	KUNIT_EXPECT_PTR_EQ(test, q, p[0]);
+	KUNIT_EXPECT_TRUE(test, kmh_idle_step(heap));
+	KUNIT_EXPECT_EQ(test, depot_len(test), BATCH);
+	mcache(test)->trend[SPANCLASS] = 0;
+	for (i = 0; i < 2; i++) {
+		kmheap_free(alloc_bytes(test, 64));
+		alloc_elsewhere(test, &other, 1, 64);
+		kmheap_free(other);
+		kmh_idle_step(heap);
+	}
+	KUNIT_EXPECT_EQ(test, depot_len(test), 0U);
+	KUNIT_EXPECT_GT(test, magazine_len(test), 0U);
+	free_live(p, 2 * BATCH + MAGAZINE);
 	expect_all_back(test);
 }
 
@@ -488,6 +516,7 @@ static struct kunit_case depot_cases[] = {
 	KUNIT_CASE(nested_caller_finds_them),
 	KUNIT_CASE(drain_gives_all_back),
 	KUNIT_CASE(idle_worker_empties_depots),
+	KUNIT_CASE(depots_that_rest_are_emptied),
 	KUNIT_CASE(place_is_lost_to_another_cpu),
 	KUNIT_CASE(who_allocates_too_gives_nothing),
 	KUNIT_CASE(who_frees_too_takes_last),

@@ -292,6 +292,7 @@ bool kmh_depot_take(struct kmh_mcache *mc, struct kmh_mcslot *c)
 	place = kmh_depot_fetch(d, true);
 	if (likely(place)) {
 		b = kmh_batch_of(place);
+		WRITE_ONCE(mc->node->depot_rests[spanclass], false);
 		kmh_batch_adopt(mc, c, b, place & KMH_BATCH_N);
 		if (!kmh_depot_store(d, (unsigned long)b))
 			kmh_magazine_put(mc->heap, (struct kmh_magazine *)b);
@@ -319,6 +320,33 @@ void kmh_depots_drain(struct kmheap *heap)
 			preempt_enable();
 		}
 	}
+}
+
+/*
+ * Give back what depots have of which nobody has taken since the last such look. Context: process
+ * context; one at a time. Return: is there anything left?
+ */
+bool kmh_depots_look(struct kmheap *heap)
+{
+	struct kmh_node *node;
+	bool any = false;
+	unsigned int i;
+	int nid = -1;
+
+	while ((node = kmh_next_node(heap, &nid))) {
+		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
+			bool full = kmh_depot_len(node, i), rests = READ_ONCE(node->depot_rests[i]);
+
+			if (full && rests) {
+				preempt_disable();
+				kmh_depot_drain(node, i);
+				preempt_enable();
+			}
+			any |= full && !rests;
+			WRITE_ONCE(node->depot_rests[i], full && !rests);
+		}
+	}
+	return any;
 }
 
 /* Free the depots of a node, and what they have. Context: process context; nobody uses the node. */

@@ -42,6 +42,7 @@ bool kmh_depot_give(struct kmh_mcache *mc, struct kmh_mcslot *c, struct kmh_entr
 bool kmh_depot_take(struct kmh_mcache *mc, struct kmh_mcslot *c);
 bool kmh_depot_drain(struct kmh_node *node, unsigned int spanclass);
 void kmh_depots_drain(struct kmheap *heap);
+bool kmh_depots_look(struct kmheap *heap);
 void kmh_depots_free(struct kmh_node *node);
 unsigned int kmh_depot_len(const struct kmh_node *node, unsigned int spanclass);
 

@@ -163,10 +163,9 @@ static void kmh_magazines_ask(struct kmh_mcache *mc)
 {
 	static unsigned long after = INITIAL_JIFFIES;
 
-	if (time_before(jiffies, READ_ONCE(after)))
-		return;
-	WRITE_ONCE(after, jiffies + KMH_MAGAZINE_PAUSE);
-	kmh_mheap_kick(&mc->node->mheap, true);
+	/* The worker of another heap comes where this one's does not. */
+	if (time_after_eq(jiffies, READ_ONCE(after)) && kmh_mheap_kick(&mc->node->mheap, false))
+		WRITE_ONCE(after, jiffies + KMH_MAGAZINE_PAUSE);
 }
 
 /*

@@ -17,13 +17,15 @@
 /*
  * Wake the worker to grow, unless that has just failed; for callers that can sleep (not @atomic)
  * also unless it has just found that memory is short and that nobody else wants pages. Context:
- * any.
+ * any. Return: does it come?
  */
-void kmh_mheap_kick(struct kmh_mheap *mh, bool atomic)
+bool kmh_mheap_kick(struct kmh_mheap *mh, bool atomic)
 {
-	if (time_after_eq(jiffies, READ_ONCE(mh->ahead_after)) &&
-	    (atomic || time_after_eq(jiffies, READ_ONCE(mh->low_after))))
-		irq_work_queue(&mh->kick);
+	if (time_before(jiffies, READ_ONCE(mh->ahead_after)) ||
+	    (!atomic && time_before(jiffies, READ_ONCE(mh->low_after))))
+		return false;
+	irq_work_queue(&mh->kick);
+	return true;
 }
 
 /*

@@ -102,7 +102,7 @@ struct kmh_mspan *kmh_mheap_alloc_span(struct kmh_mheap *mh, struct kmh_mcache *
 				       unsigned long align, bool atomic, bool *zeroed);
 void kmh_mheap_set_user_span(struct kmh_mheap *mh, struct kmh_mspan *s, struct kmh_arena *a);
 bool kmh_mheap_give_up_lost(struct kmh_mspan *s);
-void kmh_mheap_kick(struct kmh_mheap *mh, bool atomic);
+bool kmh_mheap_kick(struct kmh_mheap *mh, bool atomic);
 void kmh_mheap_free_span(struct kmh_mspan *s);
 void kmh_mheap_drain_pending(struct kmh_mheap *mh);
 unsigned int kmh_mheap_validate(struct kmh_mheap *mh, kmh_finding_fn finding, void *ctx);

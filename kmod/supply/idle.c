@@ -116,10 +116,8 @@ bool kmh_idle_step(struct kmheap *heap)
 						 kmh_idle_wanted).done, &heap->idle.drains);
 		kmh_kick_ask(&heap->scavenge.kick);
 	}
-	/* Nobody may come to take what is there. Who gives asks for a look. */
-	if (idle || !any)
-		kmh_depots_drain(heap);
-	return any;
+	/* Who gives asks for a look. */
+	return kmh_depots_look(heap) || any;
 }
 
 /* To the next look. */
