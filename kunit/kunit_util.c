@@ -642,7 +642,7 @@ bool kmh_kunit_filled(const void *p)
 #define FIRE_BOXES	4096U
 #define FIRE_TURN	(15 * FIRE_BOXES)	/* swaps that fill all boxes, or empty them */
 #define FIRE_SWAPS	100000U		/* of each thread */
-#define FIRE_SWAPS_MAX	3000000U	/* while no step has returned true */
+#define FIRE_SECONDS	200U		/* while no step has returned true */
 
 struct kmh_kunit_fire {
 	struct kmheap *heap;
@@ -681,6 +681,7 @@ static void fire_steps(struct kmh_kunit_fire *f)
 
 static void fire_thread(void *arg, unsigned int i)
 {
+	unsigned long end = jiffies + FIRE_SECONDS * HZ;
 	struct kmh_kunit_fire *f = arg;
 	struct rnd_state rnd;
 	unsigned int n;
@@ -690,7 +691,7 @@ static void fire_thread(void *arg, unsigned int i)
 		return;
 	}
 	prandom_seed_state(&rnd, i);
-	for (n = 0; n < FIRE_SWAPS || (!READ_ONCE(f->enough) && n < FIRE_SWAPS_MAX); n++) {
+	for (n = 0; n < FIRE_SWAPS || (!READ_ONCE(f->enough) && time_before(jiffies, end)); n++) {
 		bool fill = atomic_inc_return(&f->nswaps) / FIRE_TURN % 2 == 0;
 		u32 draw = prandom_u32_state(&rnd);
 		size_t bytes = draw % 97 ? 8 + draw % 3000 : SZ_64K;

@@ -121,6 +121,35 @@ static void no_allocation_is_fast_while_they_are_traced(struct kunit *test)
 	kmh_kunit_expect_conserved(test, heap);
 }
 
+static void close_span(void *span)
+{
+	WRITE_ONCE(((struct kmh_mspan *)span)->nfast, 0);
+}
+
+/*
+ * Frees become traced, or an object of the span gets a special, while a free of a sampled object,
+ * which the fast path has sent on, is between its two looks: it is freed all the same.
+ */
+static void sampled_object_is_freed_when_its_span_closes(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct kmh_mspan *s;
+	void *p;
+
+	KUNIT_ASSERT_EQ(test, kmh_watch_set_period(heap, 1), 0);
+	p = alloc(test, BYTES);
+	s = where(p);
+	KUNIT_ASSERT_EQ(test, s->nfast, kmh_mspan_fast_slots(s));
+	kmh_kunit_at(test, "free: not live, before the second look", close_span, s);
+	kmheap_free(p);
+	KUNIT_EXPECT_TRUE(test, kmh_kunit_passed("free: not live, before the second look"));
+	kmh_kunit_no_reports(test);
+	KUNIT_EXPECT_EQ(test, kmh_live_bytes(p), 0UL);
+	WRITE_ONCE(s->nfast, kmh_mspan_fast_slots(s));
+	KUNIT_ASSERT_EQ(test, kmh_watch_set_period(heap, 0), 0);
+	kmh_kunit_expect_conserved(test, heap);
+}
+
 static bool traced_step(struct kmheap *heap, unsigned int n)
 {
 	static const size_t periods[] = { 0, 1, 4096 };
@@ -156,6 +185,7 @@ static struct kunit_case traced_cases[] = {
 	KUNIT_CASE(no_free_is_fast_while_frees_are_traced),
 	KUNIT_CASE(specials_and_traces_close_a_span),
 	KUNIT_CASE(no_allocation_is_fast_while_they_are_traced),
+	KUNIT_CASE(sampled_object_is_freed_when_its_span_closes),
 	KUNIT_CASE_SLOW(traces_under_fire),
 	{}
 };

@@ -180,9 +180,19 @@ static noinline void kmh_free_unplain_unpin(struct kmh_mcache *mc, struct kmh_ms
 	preempt_enable();
 }
 
+/* The span has no slots for the fast path any more (@nfast). Context: as above. */
+static noinline void kmh_free_closed_leave_unpin(struct kmh_mcache *mc, struct kmh_mspan *s,
+						 unsigned long addr, unsigned long ip)
+{
+	kmh_mcache_leave(mc);
+	kmh_free_slow_unpin(addr, s, ip);
+}
+
 /*
  * The slot is not live, or its object is sampled or of a cache. The span is looked up again, as
- * that makes the fast path shorter. Context: as above.
+ * that makes the fast path shorter. Since the first look another object of it may have got a
+ * special, or a tracer of frees have come: then the slot is live, and not to be freed here.
+ * Context: as above.
  */
 static noinline void kmh_free_unlive_leave_unpin(struct kmh_mcache *mc, unsigned long addr,
 						 unsigned long ip)
@@ -190,11 +200,13 @@ static noinline void kmh_free_unlive_leave_unpin(struct kmh_mcache *mc, unsigned
 	struct kmh_mspan *s = kmh_span_of(addr);
 	unsigned long slot;
 
-	if (kmh_mspan_slot_at(s, addr, &slot) && kmh_slot_live(s, slot) &&
-	    READ_ONCE(s->heap) == mc->heap)
-		kmh_free_unplain_unpin(mc, s, slot, addr, ip);
-	else
+	kmh_test_point("free: not live, before the second look");
+	if (unlikely(!kmh_mspan_slot_of_own(s, mc->heap, addr, &slot) || !kmh_slot_live(s, slot)))
 		kmh_free_doubled_leave_unpin(mc, addr, ip);
+	else if (unlikely(!READ_ONCE(s->nfast)))
+		kmh_free_closed_leave_unpin(mc, s, addr, ip);
+	else
+		kmh_free_unplain_unpin(mc, s, slot, addr, ip);
 }
 
 /*
