@@ -414,7 +414,7 @@ static void collections(struct faults *f)
 enum pools {
 	POOLS_WARM,		/* plenty */
 	POOLS_EMPTY,		/* none: a caller that needs one allocates a chunk */
-	POOLS_LOW,		/* once the heap is made, fewer than an arena wants free */
+	POOLS_LOW,		/* the same, and once the heap is made fewer than an arena wants */
 };
 
 static const struct scenario {
@@ -474,14 +474,14 @@ static struct kmh_mspan *put_hoard(struct kmh_mspan *hoard, unsigned int most)
 	return hoard;
 }
 
-/* Take all free descriptors; those of large spans come first in the list. */
-static struct kmh_mspan *hoard_spans(void)
+/* Take all free descriptors, too; those of large spans come first in the list. */
+static struct kmh_mspan *hoard_spans(struct kmh_mspan *hoard)
 {
 	static const unsigned int spanclasses[] = {
 		KMH_SPANCLASS_TINY, 1 << 1 /* 16 words */, 2 << 1 /* 8 */, 4 << 1 /* 4 */,
 		KMH_SPANCLASS_LARGE,
 	};
-	struct kmh_mspan *hoard = NULL, *s;
+	struct kmh_mspan *s;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(spanclasses); i++) {
@@ -500,7 +500,7 @@ static bool run_once(struct kunit *test, const struct scenario *scenario, unsign
 		.test = test, .before = atomic_long_read(&kmh_failures_injected),
 	};
 	struct kmheap_attr attr = { .flags = scenario->flags };
-	struct kmh_mspan *hoard = scenario->pools == POOLS_EMPTY ? hoard_spans() : NULL;
+	struct kmh_mspan *hoard = NULL;
 	struct kmheap_stats st;
 	bool hit;
 
@@ -511,13 +511,11 @@ static bool run_once(struct kunit *test, const struct scenario *scenario, unsign
 		expect_excuse(&f, "kmheap_create()");
 		f.heap = kmheap_create("kunit-fault", &attr);
 	}
-	if (IS_ERR_OR_NULL(f.heap))
-		put_hoard(hoard, UINT_MAX);
 	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR_OR_NULL(f.heap),
 			       "tried again, kmheap_create() gives %ld", PTR_ERR(f.heap));
 	kmh_kunit_no_worker(f.heap);
 	if (scenario->pools == POOLS_LOW)
-		hoard = put_hoard(hoard_spans(), 2);
+		hoard = put_hoard(hoard_spans(NULL), 2);
 	scenario->run(&f);
 	atomic_long_set(&kmh_fail_nth, 0);
 	hit = injected(&f);
@@ -536,18 +534,23 @@ static bool run_once(struct kunit *test, const struct scenario *scenario, unsign
 static void every_step_fails_once(struct kunit *test)
 {
 	const struct scenario *scenario = test->param_value;
+	struct kmh_mspan *hoard = NULL;
 	struct kmh_kunit_books before;
 	unsigned int nth;
 
-	kmh_kunit_books(test, &before);
 	for (nth = 1; nth <= MOST_STEPS; nth++) {
-		bool hit = run_once(test, scenario, nth);
+		bool hit;
 
-		kmh_kunit_same_books(test, &before);
+		/* What the last run has left there, too: it grows by and by. */
+		if (scenario->pools != POOLS_WARM)
+			hoard = hoard_spans(hoard);
 		kmh_kunit_books(test, &before);
+		hit = run_once(test, scenario, nth);
+		kmh_kunit_same_books(test, &before);
 		if (!hit)
 			break;
 	}
+	put_hoard(hoard, UINT_MAX);
 	kunit_info(test, "%s: %u steps\n", scenario->name, nth - 1);
 	/*
 	 * The least steps: the heap's structure, its name, nodes and mcaches, an arena and
