@@ -32,7 +32,7 @@
 /* Frames of kmheap itself on the way to a hit: they are dropped. */
 #define KMH_STACK_OWN_FRAMES	8U
 
-/* All frames that are looked at, and in an NMI. */
+/* All frames that are looked at, and in an NMI where its stack cannot be told from others. */
 #define KMH_STACK_FRAMES	(KMH_STACK_OWN_FRAMES + KMH_SITE_FRAMES)
 #define KMH_STACK_NMI_FRAMES	(KMH_STACK_OWN_FRAMES + 6U)
 
@@ -148,6 +148,30 @@ static noinline unsigned int kmh_stack_of_task(unsigned long *ip)
 	return n;
 }
 
+/*
+ * The stack of an NMI without what it has interrupted, which is on another stack: filter_irq_stacks()
+ * does not cut that off, and each place of it would be a site. Return: how many addresses.
+ */
+static noinline unsigned int kmh_stack_of_nmi(unsigned long *ip)
+{
+	struct unwind_state state;
+	unsigned int n = 0;
+	void *begin, *end;
+
+	unwind_start(&state, current, NULL, NULL);
+	begin = state.stack_info.begin;
+	end = state.stack_info.end;
+	for (; !unwind_done(&state) && n < KMH_STACK_FRAMES; unwind_next_frame(&state)) {
+		if ((void *)state.sp < begin || (void *)state.sp >= end)
+			break;
+		ip[n] = unwind_get_return_address(&state);
+		if (!ip[n])
+			break;
+		n++;
+	}
+	return n;
+}
+
 /* Context: process context; sleeps. Return: 0; -ENOMEM, also where a limit forbids it. */
 int kmh_stacks_alloc(void)
 {
@@ -182,6 +206,15 @@ static unsigned int kmh_stack_of_task(unsigned long *ip)
 	return 0;
 }
 
+static unsigned int kmh_stack_of_nmi(unsigned long *ip)
+{
+#ifdef CONFIG_STACKTRACE
+	return filter_irq_stacks(ip, stack_trace_save(ip, KMH_STACK_NMI_FRAMES, 0));
+#else
+	return 0;
+#endif
+}
+
 int kmh_stacks_alloc(void)
 {
 	return 0;
@@ -198,10 +231,11 @@ static unsigned int kmh_stack_saved(unsigned long *ip)
 	unsigned long all[KMH_STACK_FRAMES];
 	unsigned int n = 0, own;
 
+	if (in_nmi())
+		n = kmh_stack_of_nmi(all);
 #ifdef CONFIG_STACKTRACE
-	/* What an NMI has interrupted is not cut off, and each place of it would be a site. */
-	n = stack_trace_save(all, in_nmi() ? KMH_STACK_NMI_FRAMES : ARRAY_SIZE(all), 0);
-	n = filter_irq_stacks(all, n);
+	else
+		n = filter_irq_stacks(all, stack_trace_save(all, ARRAY_SIZE(all), 0));
 #endif
 	own = kmh_stack_own(all, n);
 	n = min(n - own, KMH_SITE_FRAMES);
