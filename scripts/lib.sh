@@ -88,6 +88,17 @@ spent() {
 	[ -z "${KMHEAP_TIMES:-}" ] || echo "$1 $2" >>"$KMHEAP_TIMES"
 }
 
+# judged_by_sparse KERNEL DIR: is sparse asked about modules for that kernel? It miscounts the locks of
+# one CPU and of arm64, and takes as long as the compiler: it judges each version once, and on the
+# kernel with KASAN what no other has. Trees that are only prepared are for the compiler alone.
+judged_by_sparse() {
+	case $1 in
+	*-rt* | *arm64* | kcsan | up) false ;;
+	debug) export KMHEAP_SPARSE_OF='sanitize|quarantine' ;;
+	*) [ -e "$2/build/Module.symvers" ] ;;
+	esac
+}
+
 # compilers ARCH: install a compiler for ARCH if there is none; sets cross, make's arguments for it.
 compilers() {
 	cross=()

@@ -73,6 +73,8 @@ has_nmis() {
 load() {
 	load_module=$1
 	shift
+	# With the KUnit suites linked in, heaps are not shown to KASAN and kmemleak by default.
+	[ "$load_module" != kmheap ] || [ ! -e /sys/kernel/debug/kunit ] || set -- sanitize=Y "$@"
 	insmod "$KMHEAP_MODULES/$load_module.ko" "$@"
 }
 

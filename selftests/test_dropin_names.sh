@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# also: kmemleak
+# also: uml
 # A client that uses each name that the drop-in header maps: its memory is its heap's, what the
 # kernel has allocated is freed by the kernel, and the heap is there from before the client's init
 # until after its exit.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# kernel: kmemleak
+# kernel: debug
+# append: kmemleak=on
 # timeout: 180
 # kmemleak finds the objects that a client has lost, and no others.
 . "$(dirname "$0")/lib.sh"

@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+# once: yes
 # timeout: 400
 # Loading, parameters, references, and that unloading gives everything back.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-plan 45
+plan 41
 
 # refused "MESSAGE" PARAM=VALUE...: insmod fails, says why, and leaves nothing.
 refused() {
@@ -77,17 +78,17 @@ check "its areas are gone" is areas "$(areas)" = 0
 
 # ---- parameters
 allowed='must be a power of two from 2097152 to 1073741824'
-for value in 0 1 3 12345678 1048576 2147483648 4294967296 18446744073709551615; do
+for value in 0 12345678 1048576 2147483648 18446744073709551615; do
 	check "arena_size=$value is refused" refused "arena_size=$value: $allowed" "arena_size=$value"
 done
 malformed() {
-	for value in text 4X 4MM -1 "" 99999999999999999999 2097152x; do
+	for value in text 4MM "" 99999999999999999999; do
 		refused "kmheap: .$value. invalid for parameter .arena_size." \
 			"arena_size=$value" || return 1
 	done
 }
 check "arena_size that is no number is refused" malformed
-for value in 1 4096 524287; do
+for value in 1 524287; do
 	check "default_limit=$value is refused" \
 		refused "default_limit=$value: must be 0 \(none\) or at least 524288" "default_limit=$value"
 done
@@ -225,8 +226,8 @@ check "kmheap unloads after that" unload kmheap
 # ---- memory
 cycles 2	# what the kernel allocates once is allocated
 before=$(settled_kib)
-check "loads and unloads 20 times" cycles 20
+check "loads and unloads 8 times" cycles 8
 check "memory is back" within 30 memory_back "$before" 4096
-note "free: $before KiB before 20 cycles, $(settled_kib) KiB after"
+note "free: $before KiB before 8 cycles, $(settled_kib) KiB after"
 check "no area is left" is areas "$(areas)" = 0
 check "no kernel report" quiet

@@ -7,8 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-allocs=200000
-full_length && allocs=1000000
+allocs=400000
 served="softirq hardirq"
 has_nmis && served="$served nmi"
 plan 14

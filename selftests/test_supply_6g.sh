@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# timeout: 600
+# long: only
+# long-timeout: 1800
 # memory: 6G
 # kernels: 6.12
 # test_supply.sh's checks in a large guest, where a small part of the memory is many MiB.

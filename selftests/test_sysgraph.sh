@@ -164,7 +164,7 @@ check "nothing can be cut then" fails order -/bus
 # The collections repeat until the threads have run in between, which takes long on a slow host.
 collected=0
 rounds=0
-while [ $collected = 0 ] && { [ $rounds -lt 20 ] || [ $made -lt 1000 ] || [ $shaded -lt 1 ]; }; do
+while [ $collected = 0 ] && { [ $rounds -lt 8 ] || [ $made -lt 1000 ] || [ $shaded -lt 1 ]; }; do
 	collect_often 1 >/tmp/output || collected=1
 	rounds=$((rounds + 1))
 done
@@ -212,7 +212,7 @@ cut_off() {
 	for root in $1; do	# small kernels lack some
 		! grep -qx "$root" /tmp/graph || order "-$root" || return 1
 	done
-	left /tmp/graph $1 ${2:-} && order start && collect_often 10 && order stop &&
+	left /tmp/graph $1 ${2:-} && order start && collect_often 4 && order stop &&
 		left /tmp/graph $1 ${2:-}
 }
 check "what only links reach stays" cut_off /devices

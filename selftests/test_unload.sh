@@ -11,7 +11,6 @@
 . "$(dirname "$0")/client.sh"
 
 cycles=${KMHEAP_LONG:+1000}
-full_length && cycles=${cycles:-10}
 cycles=${cycles:-4}
 plan 8
 
@@ -91,7 +90,7 @@ areas() {
 rm -rf /tmp/unload.*
 reader &
 reader=$!
-check "a few cycles, for what the kernel allocates once" cycles 4
+check "a few cycles, for what the kernel allocates once" cycles 2
 free=$(settled_kib)
 slab=$(kib SUnreclaim)
 start=$(now_ms)
@@ -101,7 +100,7 @@ touch /tmp/unload.stop
 wait $reader
 check "debugfs was read meanwhile" is reads "$(wc -l </tmp/unload.reads)" -ge 1
 check "the validators were content" is findings "$(cat /tmp/unload.findings)" = ""
-check "every leak was reported, to the byte, and nothing else" leaks $((cycles + 4))
+check "every leak was reported, to the byte, and nothing else" leaks $((cycles + 2))
 check "no area of kmheap is left" areas
 no_leak() {
 	memory_back "$free" 4096 && is "growth of SUnreclaim" $(($(kib SUnreclaim) - slab)) -le 4096

@@ -149,8 +149,9 @@ static noinline unsigned int kmh_stack_of_task(unsigned long *ip)
 }
 
 /*
- * The stack of an NMI without what it has interrupted, which is on another stack: filter_irq_stacks()
- * does not cut that off, and each place of it would be a site. Return: how many addresses.
+ * The stack of an NMI without what it has interrupted, which is on another stack:
+ * filter_irq_stacks() does not cut that off, and each place of it would be a site. Return: how many
+ * addresses.
  */
 static noinline unsigned int kmh_stack_of_nmi(unsigned long *ip)
 {
