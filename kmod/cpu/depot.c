@@ -292,7 +292,8 @@ bool kmh_depot_take(struct kmh_mcache *mc, struct kmh_mcslot *c)
 	place = kmh_depot_fetch(d, true);
 	if (likely(place)) {
 		b = kmh_batch_of(place);
-		WRITE_ONCE(mc->node->depot_rests[spanclass], false);
+		if (READ_ONCE(mc->node->depot_rests[spanclass]))
+			WRITE_ONCE(mc->node->depot_rests[spanclass], false);
 		kmh_batch_adopt(mc, c, b, place & KMH_BATCH_N);
 		if (!kmh_depot_store(d, (unsigned long)b))
 			kmh_magazine_put(mc->heap, (struct kmh_magazine *)b);
