@@ -310,7 +310,7 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 {
 	static const struct kmheap_attr none;
 	struct kmheap *heap;
-	size_t fail_nth;
+	size_t fail_nth, period;
 	int err;
 
 	if (!attr)
@@ -338,7 +338,8 @@ static struct kmheap *kmh_heap_create(const char *name, const struct kmheap_attr
 		kmh_heap_teardown(heap, false);
 		return ERR_PTR(err);
 	}
-	if (kmh_default_period && kmh_watch_set_period(heap, kmh_default_period))
+	period = READ_ONCE(kmh_default_period);
+	if (period && kmh_watch_set_period(heap, period))
 		pr_warn("heap %s: no memory, or no room within a limit, for its profile\n", name);
 	fail_nth = READ_ONCE(kmh_default_fail_nth);
 	if (fail_nth && kmh_watch_set_fail(heap, fail_nth))

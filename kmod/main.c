@@ -51,9 +51,9 @@ size_t kmh_default_period;
 static struct kmh_param_number kmh_default_period_param = {
 	.value = &kmh_default_period, .unit = KMH_PARAM_BYTES, .most = KMH_PERIOD_MOST,
 };
-module_param_cb(profile_period_bytes, &kmh_number_param_ops, &kmh_default_period_param, 0444);
+module_param_cb(profile_period_bytes, &kmh_number_param_ops, &kmh_default_period_param, 0644);
 MODULE_PARM_DESC(profile_period_bytes,
-		 "profile every heap from its creation on, with a sample every so many bytes on average: 0 for none (default), 1 for every object");
+		 "profile each heap that is made from now on, with a sample every so many bytes on average: 0 for none (default), 1 for every object");
 
 size_t kmh_default_fail_nth;
 static struct kmh_param_number kmh_fail_nth_param = {

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/client.sh"
 
 h=$KMHEAP_DEBUGFS/heaps/profiled
-plan 30
+plan 31
 
 check "profile_sites that is no power of two is refused" \
 	fails insmod "$KMHEAP_MODULES/kmheap.ko" profile_sites=1000
@@ -261,4 +261,16 @@ check "so it has when the heap leaks" said 'heap from-init:   profile_from_init\
 h=$KMHEAP_DEBUGFS/heaps/default
 check "what a module leaves in another heap has its name when the module is gone" \
 	is objects "$(site profile profile_from_leave)" = "7 448"
+unload kmheap
+
+load kmheap
+echo 1 >/sys/module/kmheap/parameters/profile_period_bytes
+load profile_client
+from_now_on() {
+	is "period of an older heap" "$(cat "$h/profile_period_bytes")" = 0 || return 1
+	h=$KMHEAP_DEBUGFS/heaps/from-init
+	head_is period_bytes 1 profile && is objects "$(site profile profile_from_init)" = "5 560"
+}
+check "or those heaps that are made from now on" from_now_on
+unload profile_client
 unload kmheap
