@@ -300,6 +300,48 @@ static void no_magazine_to_take_them(struct kunit *test)
 	expect_all_back(test);
 }
 
+/* Nor does it go without when it asks but once: what it gives to the spans it finds there. */
+static void no_magazine_and_one_look(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	static struct kmh_magazine *all[512];
+	void **p, *q, *others = NULL;
+	unsigned int k = 0;
+	bool found;
+
+	p = objects_for(test, 1);
+	give(test, p, 1);
+	while (k < ARRAY_SIZE(all) && (all[k] = kmh_magazine_get(mcache(test))))
+		k++;
+	KUNIT_ASSERT_LT(test, k, (unsigned int)ARRAY_SIZE(all));
+	kmheap_set_limit(heap, 1);
+	mcache(test)->trend[SPANCLASS] = 0;
+	do {
+		preempt_disable();
+		kmh_mcache_enter(mcache(test));
+		q = kmh_mcache_take(mcache(test), SPANCLASS);
+		if (!q && kmh_mcache_refill(mcache(test), SPANCLASS))
+			q = kmh_mcache_take(mcache(test), SPANCLASS);
+		kmh_mcache_leave(mcache(test));
+		preempt_enable();
+		found = q && is_among(q, p, BATCH);
+		if (q && !found) {
+			*(void **)q = others;
+			others = q;
+		}
+	} while (q && !found);
+	KUNIT_EXPECT_TRUE(test, found);
+	for (; others; others = q) {
+		q = *(void **)others;
+		kmheap_free(others);
+	}
+	while (k--)
+		kmh_magazine_put(heap, all[k]);
+	kmheap_set_limit(heap, 0);
+	free_live(p, MAGAZINE + BATCH);
+	expect_all_back(test);
+}
+
 /* So does an interrupt that finds the section taken, where there is nothing else. */
 static void nested_caller_finds_them(struct kunit *test)
 {
@@ -376,6 +418,28 @@ static void idle_worker_empties_depots(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, depot_len(test), 0U);
 	free_live(p, MAGAZINE + BATCH);
 	free_live(q, MAGAZINE + BATCH);
+	expect_all_back(test);
+}
+
+/* The memory of a batch that has been taken goes when no batch has needed it for as long. */
+static void idle_worker_frees_memory_of_batches(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	void **p = objects_for(test, 1);
+	long left;
+
+	give(test, p, 1);
+	KUNIT_EXPECT_PTR_EQ(test, alloc(test), p[0]);
+	KUNIT_EXPECT_EQ(test, depot_len(test), 0U);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.side_bytes),
+			3L * (long)sizeof(struct kmh_magazine));
+	kmh_idle_step(heap);
+	kmh_idle_step(heap);
+	/* Magazines of CPUs that were idle have gone as well. */
+	left = !!mcache(test)->magazine[SPANCLASS] + !!mcache_elsewhere(test)->magazine[SPANCLASS];
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->limit.side_bytes),
+			left * (long)sizeof(struct kmh_magazine));
+	free_live(p, MAGAZINE + BATCH);
 	expect_all_back(test);
 }
 
@@ -513,9 +577,11 @@ static struct kunit_case depot_cases[] = {
 	KUNIT_CASE(stray_entry_is_not_given_back),
 	KUNIT_CASE(stray_entry_of_an_arena_that_left),
 	KUNIT_CASE(no_magazine_to_take_them),
+	KUNIT_CASE(no_magazine_and_one_look),
 	KUNIT_CASE(nested_caller_finds_them),
 	KUNIT_CASE(drain_gives_all_back),
 	KUNIT_CASE(idle_worker_empties_depots),
+	KUNIT_CASE(idle_worker_frees_memory_of_batches),
 	KUNIT_CASE(depots_that_rest_are_emptied),
 	KUNIT_CASE(place_is_lost_to_another_cpu),
 	KUNIT_CASE(who_allocates_too_gives_nothing),

@@ -557,6 +557,36 @@ static void soft_limit_does_not_nag(struct kunit *test)
 }
 
 /* Without a callback, what is empty goes as soon as the heap grows again. */
+static void raise_soft_limit(void *heap)
+{
+	kmh_limit_set_soft(heap, SZ_16M);
+}
+
+/* The soft limit that has been crossed is another one by then: the owner is told of that one. */
+static void soft_limit_that_has_gone_hides_none(struct kunit *test)
+{
+	struct kmheap *heap = kmh_kunit_heap(test);
+	struct owner *o = owner_new(test);
+	size_t done;
+	void *p;
+
+	KUNIT_EXPECT_EQ(test, kmheap_set_soft_limit(heap, SZ_4M, trim, o), 0);
+	kmh_kunit_at_any(test, "soft limit: exceeded, before the lock", raise_soft_limit, heap);
+	drain(fill(test, heap, NULL, SZ_8M));
+	KUNIT_ASSERT_TRUE(test, kmh_kunit_passed("soft limit: exceeded, before the lock"));
+	settle(heap);
+	KUNIT_EXPECT_EQ(test, o->ncalls, 0U);
+	for (done = 0; !o->ncalls && done < SZ_32M; done += BYTES) {
+		p = kmheap_alloc(heap, BYTES, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		llist_add(p, &o->spare);
+		if (footprint(heap) > SZ_16M)
+			settle(heap);
+	}
+	KUNIT_EXPECT_EQ(test, o->ncalls, 1U);
+	trim_spare(o);
+}
+
 static void soft_limit_without_a_callback(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
@@ -691,6 +721,7 @@ static struct kunit_case limit_cases[] = {
 	KUNIT_CASE(total_limit_in_a_crowd),
 	KUNIT_CASE(soft_limit_tells_the_owner_once),
 	KUNIT_CASE(soft_limit_does_not_nag),
+	KUNIT_CASE(soft_limit_that_has_gone_hides_none),
 	KUNIT_CASE(soft_limit_without_a_callback),
 	KUNIT_CASE(callback_may_do_anything_but_destroy),
 	KUNIT_CASE(unsetting_waits_for_the_callback),

@@ -323,6 +323,18 @@ void kmh_depots_drain(struct kmheap *heap)
 	}
 }
 
+/* Has a depot batches, or memory for some? A guess, from any CPU. */
+static bool kmh_depot_used(const struct kmh_node *node, unsigned int spanclass)
+{
+	const struct kmh_depot *depots = READ_ONCE(node->depot);
+	unsigned int i;
+
+	for (i = 0; depots && i < KMH_DEPOT_BATCHES; i++)
+		if (READ_ONCE(depots[spanclass].place[i]))
+			return true;
+	return false;
+}
+
 /*
  * Give back what depots have of which nobody has taken since the last such look. Context: process
  * context; one at a time. Return: is there anything left?
@@ -336,15 +348,15 @@ bool kmh_depots_look(struct kmheap *heap)
 
 	while ((node = kmh_next_node(heap, &nid))) {
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
-			bool full = kmh_depot_len(node, i), rests = READ_ONCE(node->depot_rests[i]);
+			bool used = kmh_depot_used(node, i), rests = READ_ONCE(node->depot_rests[i]);
 
-			if (full && rests) {
+			if (used && rests) {
 				preempt_disable();
 				kmh_depot_drain(node, i);
 				preempt_enable();
 			}
-			any |= full && !rests;
-			WRITE_ONCE(node->depot_rests[i], full && !rests);
+			any |= used && !rests;
+			WRITE_ONCE(node->depot_rests[i], used && !rests);
 		}
 	}
 	return any;

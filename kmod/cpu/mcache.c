@@ -204,31 +204,13 @@ static struct kmh_mspan *kmh_mcache_next_span(struct kmh_mcache *mc, unsigned in
 	return llist_entry(n, struct kmh_mspan, node);
 }
 
-/*
- * Find the next slots of a class whose window is empty, in the section: what other CPUs have given
- * if this one allocates only, then the cached spans (other words, remote frees), then mcentral,
- * then fresh pages, then whatever was given. In NMI the locks on the way are only tried.
- *
- * Return: true when kmh_mcache_take() will succeed. Rarely it fails all the same: of two frees at
- * the same time one has the slot that the other has given to the span, or is giving it now.
- */
-bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
+/* The next slots of a class that has no span. In the section. */
+static bool kmh_mcache_search(struct kmh_mcache *mc, struct kmh_mcslot *c)
 {
-	struct kmh_mcslot *c = &mc->slot[spanclass];
-	struct kmh_mspan *s = c->span;
+	unsigned int spanclass = c - mc->slot;
+	struct kmh_mspan *s;
 	struct kmh_slots *w;
 
-	if (kmh_depot_wanted(mc, spanclass) && kmh_depot_take(mc, c))
-		return true;
-	if (s) {
-		kmh_sweep_if_stale(s);
-		w = kmh_mspan_next_word(s, kmh_mcslot_word(c));
-		if (w) {
-			kmh_mcslot_set_word(c, w - s->w);
-			return true;
-		}
-		kmh_mcslot_uncache(mc, c);
-	}
 	while ((s = kmh_mcache_next_span(mc, spanclass))) {
 		WRITE_ONCE(c->span, s);
 		w = kmh_mspan_next_word(s, 0);
@@ -241,7 +223,40 @@ bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
 		if (!mc->spare[spanclass])
 			break;
 	}
-	return kmh_depot_take(mc, c);
+	return false;
+}
+
+/*
+ * Find the next slots of a class whose window is empty, in the section: what other CPUs have given
+ * if this one allocates only, then the cached spans (other words, remote frees), then mcentral,
+ * then fresh pages, then whatever was given, from its spans where this CPU cannot take it. In NMI
+ * the locks on the way are only tried.
+ *
+ * Return: true when kmh_mcache_take() will succeed. Rarely it fails all the same: of two frees at
+ * the same time one has the slot that the other has given to the span, or is giving it now.
+ */
+bool kmh_mcache_refill(struct kmh_mcache *mc, unsigned int spanclass)
+{
+	struct kmh_mcslot *c = &mc->slot[spanclass];
+	struct kmh_mspan *s = c->span;
+	struct kmh_slots *w;
+	bool given;
+
+	if (kmh_depot_wanted(mc, spanclass) && kmh_depot_take(mc, c))
+		return true;
+	if (s) {
+		kmh_sweep_if_stale(s);
+		w = kmh_mspan_next_word(s, kmh_mcslot_word(c));
+		if (w) {
+			kmh_mcslot_set_word(c, w - s->w);
+			return true;
+		}
+		kmh_mcslot_uncache(mc, c);
+	}
+	if (likely(kmh_mcache_search(mc, c)))
+		return true;
+	given = kmh_depot_len(mc->node, spanclass);
+	return kmh_depot_take(mc, c) || (given && kmh_mcache_search(mc, c));
 }
 
 /*

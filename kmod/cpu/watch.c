@@ -343,7 +343,8 @@ noinline bool kmh_watch_fails_slow(struct kmheap *heap, unsigned int spanclass, 
 		return false;
 	kmh_refused(heap, bytes, gfp, KMH_WHY_INJECT);
 	preempt_disable();
-	site = kmh_site_here(heap, spanclass);
+	/* While the period changes the sites of the heap are given up. */
+	site = this_cpu_read(heap->mcache->watch) ? kmh_site_here(heap, spanclass) : NULL;
 	if (site)
 		atomic_long_inc(&site->failed);
 	if (site && !READ_ONCE(heap->profile.fail_interval))

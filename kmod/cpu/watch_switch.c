@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The watch of a heap (watch.c) is switched on and off, and what it has seen is noted at peaks. */
+#define pr_fmt(fmt) "kmheap: " fmt
+
 #include <linux/cpu.h>
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
@@ -315,8 +317,12 @@ int kmh_watch_set_period(struct kmheap *heap, size_t period)
 		kmh_watch_forget(heap);
 	if (period || kmh_watch_shuts(heap))
 		err = kmh_watch_on(heap, period);
-	if (err)
+	if (err) {
+		if (kmh_watch_shuts(heap))
+			pr_warn("heap %s: no memory: none of its allocations fails, or is traced, any more\n",
+				heap->name);
 		atomic_long_set(&heap->profile.fail_nth, 0);
+	}
 	mutex_unlock(&heap->profile.mutex);
 	return err;
 }

@@ -263,7 +263,8 @@ static u64 kmh_cache_leave_locked(struct kmheap *heap, struct kmheap_cache *cach
  * then on: kmheap_free() frees them. What waits for a grace period has been freed and keeps the
  * cache no longer. Takes time in proportion to the heap.
  *
- * Context: Process context; sleeps. Nobody allocates from the cache, or frees into it, any more.
+ * Context: Process context; sleeps. Nobody allocates from the cache any more, or frees an object of
+ * it, in whatever way, before this has returned.
  */
 void kmheap_cache_destroy(struct kmheap_cache *cache)
 {

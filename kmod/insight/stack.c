@@ -210,7 +210,7 @@ static unsigned int kmh_stack_of_task(unsigned long *ip)
 static unsigned int kmh_stack_of_nmi(unsigned long *ip)
 {
 #ifdef CONFIG_STACKTRACE
-	return filter_irq_stacks(ip, stack_trace_save(ip, KMH_STACK_NMI_FRAMES, 0));
+	return stack_trace_save(ip, KMH_STACK_NMI_FRAMES, 0);
 #else
 	return 0;
 #endif
@@ -236,7 +236,8 @@ static unsigned int kmh_stack_saved(unsigned long *ip)
 		n = kmh_stack_of_nmi(all);
 #ifdef CONFIG_STACKTRACE
 	else
-		n = filter_irq_stacks(all, stack_trace_save(all, ARRAY_SIZE(all), 0));
+		n = stack_trace_save(all, ARRAY_SIZE(all), 0);
+	n = filter_irq_stacks(all, n);	/* a breakpoint counts as NMI, and has no stack of its own */
 #endif
 	own = kmh_stack_own(all, n);
 	n = min(n - own, KMH_SITE_FRAMES);

@@ -196,6 +196,7 @@ void kmh_limit_check(struct kmheap *heap)
 
 	if (likely(!kmh_limit_over(heap)))
 		return;
+	kmh_test_point("soft limit: exceeded, before the lock");
 	spin_lock(&l->lock);
 	if (!l->over && l->soft_bytes) {
 		WRITE_ONCE(l->over, true);
@@ -233,16 +234,20 @@ static void kmh_limit_scavenge(struct kmheap *heap)
 static void kmh_limit_tell(struct kmheap *heap)
 {
 	struct kmh_limit *l = &heap->limit;
-	size_t over = kmh_limit_over(heap);
 	kmheap_trim_fn trim = NULL;
+	size_t over;
 	void *data;
 
 	spin_lock(&l->lock);
+	over = kmh_limit_over(heap);
 	if (l->due && l->trim && over) {
 		trim = l->trim;
 		data = l->data;
 		WRITE_ONCE(l->trimmer, current);
 	}
+	/* It is no more, or was of a limit that has gone: the next crossing is told. */
+	if (l->due && !over)
+		WRITE_ONCE(l->over, false);
 	l->due = false;
 	spin_unlock(&l->lock);
 	if (!trim)

@@ -122,6 +122,9 @@ static void kmh_lost_quarantine(struct kmheap *heap)
 	unsigned int round;
 
 	for (round = 0; round < 2; round++) {
+		/* Frees that have seen a span before it was withdrawn are done. */
+		if (round)
+			synchronize_rcu();
 		smp_mb();	/* lost, spans: pairs with those before kmh_mheap_give_up_lost() */
 		mutex_lock(&heap->arenas_mutex);
 		list_for_each_entry(a, &heap->lost, list) {
