@@ -348,7 +348,8 @@ bool kmh_depots_look(struct kmheap *heap)
 
 	while ((node = kmh_next_node(heap, &nid))) {
 		for (i = 0; i < KMH_NR_SPANCLASSES; i++) {
-			bool used = kmh_depot_used(node, i), rests = READ_ONCE(node->depot_rests[i]);
+			bool used = kmh_depot_used(node, i);
+			bool rests = READ_ONCE(node->depot_rests[i]);
 
 			if (used && rests) {
 				preempt_disable();

@@ -237,7 +237,8 @@ static unsigned int kmh_stack_saved(unsigned long *ip)
 #ifdef CONFIG_STACKTRACE
 	else
 		n = stack_trace_save(all, ARRAY_SIZE(all), 0);
-	n = filter_irq_stacks(all, n);	/* a breakpoint counts as NMI, and has no stack of its own */
+	/* Of a breakpoint, too: it counts as an NMI, and has no stack of its own. */
+	n = filter_irq_stacks(all, n);
 #endif
 	own = kmh_stack_own(all, n);
 	n = min(n - own, KMH_SITE_FRAMES);
