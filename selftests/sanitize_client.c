@@ -72,6 +72,18 @@ static int kasan_cmd(char *args)
 	return 0;
 }
 
+/* lose BYTES...: an object of each size that nobody frees */
+static int lose_cmd(char *args)
+{
+	unsigned int bytes;
+	char *word;
+
+	while ((word = strsep(&args, " ")))
+		if (kstrtouint(word, 0, &bytes) || !kmheap_zalloc(heap, bytes, GFP_KERNEL))
+			return -EINVAL;
+	return 0;
+}
+
 /* ---- leaks that kmemleak finds */
 
 #define NHELD	32
@@ -178,6 +190,7 @@ static int wipe_cmd(char *args)
 
 static const struct client_command sanitize_commands[] = {
 	{ "kasan", kasan_cmd },
+	{ "lose", lose_cmd },
 	{ "hold", hold_cmd },
 	{ "drop", drop_cmd },
 	{ "hide", hide_cmd },

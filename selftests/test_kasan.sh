@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"
 
-plan 24
+plan 26
 
 load kmheap
 load sanitize_client
@@ -69,5 +69,23 @@ innocent() {
 }
 check "no misuse, no report" innocent
 
-unload sanitize_client
+# What is lost is reported with the bytes that it was asked to have, without those for KASAN.
+lost() {
+	dmesg -c >/dev/null
+	tell sanitize_client lose "$1" && unload sanitize_client || return 1
+	shift
+	dmesg >/tmp/lost.log
+	for line; do
+		grep -q "heap sanitize$line" /tmp/lost.log || {
+			cat /tmp/lost.log
+			return 1
+		}
+	done
+}
+check "a lost object of 64 bytes is said to have these" lost 64 \
+	' destroyed with 1 live objects of 64 bytes' ': 1 of 64 bytes$'
+load sanitize_client
+check "so are some of one class, and a large one" lost "50 60 50000" \
+	' destroyed with 3 live objects of 50110 bytes' ': 2 of 50 to 60 bytes$' \
+	': 1 large ones$'
 unload kmheap
