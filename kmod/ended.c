@@ -30,7 +30,7 @@ static struct semaphore kmh_ending = __SEMAPHORE_INITIALIZER(kmh_ending, KMH_END
  * Those that have their memory still. A mutex of their own, which nobody holds for long: callers
  * that must not wait for kmh_heaps_mutex wait for the memory that the worker gives back.
  */
-static DEFINE_MUTEX(kmh_ended_mutex);
+DEFINE_MUTEX(kmh_ended_mutex);
 static LIST_HEAD(kmh_ended);
 
 /* Does somebody want the memory of an ended heap at once? */

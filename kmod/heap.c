@@ -118,7 +118,7 @@ static void kmh_teach_reclaim(struct kmheap *heap)
 {
 	struct mutex *taken[] = {
 		&kmh_heaps_mutex, &kmh_special_mutex, &heap->sweep.mutex, &heap->arenas_mutex,
-		&kmh_profile_mutex, &heap->caches.mutex,
+		&kmh_profile_mutex, &heap->caches.mutex, &kmh_ended_mutex,
 	};
 	unsigned int i;
 

@@ -133,6 +133,7 @@ void kmh_heap_end_default(bool report);
 void kmh_heap_destroy(struct kmheap *heap, bool wait);
 void kmh_heap_reap_memory(struct kmheap *heap);
 void kmh_heap_reap_tables(struct kmheap *heap);
+extern struct mutex kmh_ended_mutex;
 bool kmh_ended_is_urgent(void);
 void kmh_ended_add(struct kmheap *heap);
 void kmh_ended_settle(void);

@@ -33,14 +33,15 @@
  * takes 5 and 6 once in this order (kmh_teach_lock_order()), so lockdep reports
  * the first code that takes them the other way round.
  *
- * Of 1 to 3, and kmh_profile_mutex, all but the grow mutexes and kmh_arenamap_mutex are taken,
- * or waited for, by frees, by the end of a heap or in reclaim: nothing is allocated under them
- * in a way that may enter reclaim, and lockdep knows (kmh_teach_reclaim()). Reclaim tries a grow
- * mutex, if it allocates.
+ * Of 1 to 3, and kmh_profile_mutex and kmh_ended_mutex, all but the grow mutexes and
+ * kmh_arenamap_mutex are taken, or waited for, by frees, by the end of a heap or in reclaim:
+ * nothing is allocated under them in a way that may enter reclaim, and lockdep knows
+ * (kmh_teach_reclaim()). Reclaim tries a grow mutex, if it allocates.
  *
  * The lock of a quarantine (quarantine.c, KASAN only) is raw too; NMI only tries. Nothing is
  * taken under it but kmemleak's, and it is taken with nothing but perhaps 1 held. Under
- * kmh_leaks_mutex (reports of heaps that have ended) none of these is taken.
+ * kmh_leaks_mutex (reports of heaps that have ended) none of these is taken. Its holder makes
+ * files, and may enter reclaim: only kmheap_destroy() takes it, which no shrinker may call.
  *
  * The raw locks, 5 to 7, and which callers may wait for one:
  *
