@@ -26,8 +26,9 @@ all:
 		exit 1; }
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
+# Where the kernel's own modules are compressed, so is what DKMS has built before it asks for symbols.
 built: named
-	@[ -e kmheap.ko ] && [ -e Module.symvers ] || { echo "Nothing is built yet: make" >&2; exit 1; }
+	@[ -n "$(wildcard kmheap.ko*)" ] && [ -e Module.symvers ] || { echo "Nothing is built yet: make" >&2; exit 1; }
 
 install: built install-clients install-tools
 	install -D -m 644 kmheap.ko $(MODULE_FOLDER)/kmheap.ko
