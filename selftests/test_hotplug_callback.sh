@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
+# once: yes
 # timeout: 120
 # A client's callback of CPU hotplug allocates while a task waits in kmheap_rcu_barrier().
 . "$(dirname "$0")/lib.sh"
