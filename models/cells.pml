@@ -5,7 +5,8 @@
  * Models the frees, kmh_free_at_unpin() with kmh_mcslot_put(), kmh_mcache_free_slow() with
  * kmh_mcache_may_keep(), kmh_mspan_free_remote(), kmh_free_run() and kmheap_free_rcu(); the ways
  * out of a magazine, kmh_mcslot_take() and kmh_magazine_evict() with kmh_cells_move() and
- * kmh_magazine_stray(); kmh_mcache_give(); the window, with kmh_mcache_reload(), kmh_mcslot_take(),
+ * kmh_magazine_stray(); the depot, kmh_depot_give(), kmh_depot_take() with kmh_batch_adopt() and
+ * kmh_batch_retag(), and kmh_depot_drain() with kmh_batch_scatter(); kmh_mcache_give(); the window, with kmh_mcache_reload(), kmh_mcslot_take(),
  * kmh_mcslot_amiss() and kmh_mcslot_uncache(); kmh_mspan_fold_word(), kmh_defer_close(),
  * kmh_sweep_deferred() with kmh_sweep_bury(), kmh_mspan_may_go() and kmh_mspan_init(). Nobody but
  * the span's sweeper looks at its free bits and window, so what one does there is one step.
@@ -31,12 +32,15 @@
  *   frees of the other CPU went by: one that made the span shared, and a later one of this object,
  *   which is the entry. The store takes the entry's cell away, so nothing keeps the span, and in
  *   its next life the same CPU frees an object into that cell (BROKEN_PASSED).
+ * Nor do two CPUs take entries with one tag for the same slot, unless such a store has taken the cell
+ * of one that is in a batch, or goes there, and the object, which has been allocated again, is
+ * freed once more on the CPU that gave it: one entry is in its magazine then (BROKEN_GIVEN).
  * Nor does a plain store take the cell of any entry but these away.
  *
  * Not asserted is what kmheap does not promise. A run ends when
  * - a free comes to its store when another client has got the object: it is that one's object
  *   that is freed, as design.rst 13 says;
- * - one of the two cases above has come to pass.
+ * - one of the three cases above has come to pass.
  * The report may be missed when
  * - a bit is set when the span is gone, or an entry goes back then: the pages may be the kernel's;
  * - a client who has got the object defers it, while a sweep takes the deferred bit of one of
@@ -45,7 +49,8 @@
  * Nor is it asked whether an object waits for long enough: defer.pml does, of one that is freed
  * once.
  *
- * Bounds: 1 descriptor, for 2 spans of 1 slot; 2 frees, and OPS more steps of both CPUs. fold.pml
+ * Bounds: 1 descriptor, for 2 spans of 1 slot; 2 frees, and OPS more steps of both CPUs; a depot with
+ * a place for a batch of 1 entry. fold.pml
  * has several slots of a word. With a third CPU the free that makes the span shared may be that
  * one's. Left out are dead objects with specials, and packed blocks (tiny-waits.litmus,
  * sweep-waits.litmus). Controls:
@@ -65,6 +70,8 @@
  * BROKEN_DIRTY		the flags of a new span are cleared after its deferred bits
  * BROKEN_STOOD		asserted as well: an entry whose free stood still is not taken for another's
  * BROKEN_PASSED	nor one whose cell was taken away by the freer's plain store
+ * BROKEN_ADOPT		its cell becomes the taker's by a look and a store, not by an exchange
+ * BROKEN_GIVEN		asserted as well: of two entries with one tag one in a batch is no harm
  * BROKEN_AGAIN		asserted as well: the two frees are reported though the object is deferred
  */
 #define OPS	6
@@ -77,8 +84,10 @@
 #define WAITS	2
 #ifdef BROKEN_TAG
 #define TAG	3
+#define TAG_OF(who)	3
 #else
 #define TAG	(3 + c)
+#define TAG_OF(who)	(2 + who)	/* "me" of that CPU */
 #endif
 
 /* Who may free with plain stores: nobody yet, the CPU with that tag, or nobody any more. */
@@ -107,6 +116,11 @@ bool life;		/* of the descriptor */
  * another life than that in which it found the span.
  */
 chan magazine[2] = [ROOM] of { bool, bool };
+
+/* The depot has one place, and its batch one entry. */
+byte giver;		/* the batch has the tag of that CPU ("me"); 0: there is none */
+bool given_at, given_since;
+byte away;		/* whose tag an entry has that is in the batch, or being taken from it, as bits */
 
 byte sections;		/* who has preemption off, as bits */
 byte waiting;		/* whom the grace period waits for */
@@ -191,6 +205,16 @@ inline claim(value)
 	fi
 }
 
+/* Can there be two entries of the object with this CPU's tag, one of them not in its magazine? */
+inline two_entries()
+{
+#ifndef BROKEN_GIVEN
+	over = over || (lost & away & me)
+#else
+	skip
+#endif
+}
+
 /* The store of the freer, who has seen the cell live. */
 inline free_plainly()
 {
@@ -203,7 +227,8 @@ inline free_plainly()
 		fi;
 		leave_live(TAG);
 		weak = stood;
-		magazine[c]!at, stood
+		magazine[c]!at, stood;
+		two_entries()
 	}
 }
 
@@ -213,7 +238,7 @@ inline free_exactly(found)
 	atomic {
 		claim(TAG);
 		if
-		:: won -> weak = found || stood; magazine[c]!at, stood
+		:: won -> weak = found || stood; magazine[c]!at, stood; two_entries()
 		:: else
 		fi
 	}
@@ -353,8 +378,8 @@ inline free_object()
 
 /* ---- out of a magazine, and out of the window */
 
-/* The CPU takes the entry for one of the span, as its cell has the right tag. */
-inline mistake()
+/* The entry of "who" is taken for one of the span, as its cell has the right tag. */
+inline mistake(who)
 {
 #ifndef BROKEN_STOOD
 	if
@@ -364,7 +389,7 @@ inline mistake()
 #endif
 #ifndef BROKEN_PASSED
 	if
-	:: lost & me -> over = true
+	:: lost & who -> over = true
 	:: else
 	fi;
 #endif
@@ -381,7 +406,7 @@ inline pop()
 #endif
 		:: else ->
 			if
-			:: strange -> mistake()
+			:: strange -> mistake(me)
 			:: else -> hand_out(); won = true
 			fi
 		fi
@@ -415,12 +440,93 @@ inline evict()
 		fi;
 		if
 		:: won && where == GONE -> late = true; won = false
-		:: won && where != GONE && strange -> mistake(); won = false
+		:: won && where != GONE && strange -> mistake(me); won = false
 		:: else
 		fi
 	};
 	if
 	:: won -> give()
+	:: else
+	fi
+}
+
+/* kmh_depot_give(): the oldest entry goes as it is. */
+inline give_batch()
+{
+	atomic {
+		if
+		:: !giver ->
+			magazine[c]?given_at, given_since;
+			giver = me;
+			away = away | me;
+			two_entries()
+		:: giver
+		fi
+	}
+}
+
+/* kmh_depot_fetch(), and the look whether the entry leads to its cell: kmh_entry_leads() */
+inline fetch_batch()
+{
+	d_step {
+		if
+		:: giver -> at = given_at; since = given_since; who = giver; giver = 0
+		:: else
+		fi
+	};
+	if
+	:: atomic { who && strange ->
+			reported = true;
+			if
+			:: cell == TAG_OF(who) && where != GONE -> mistake(who)
+			:: else
+			fi;
+			away = away & ~who;
+			who = 0
+		}
+	:: else
+	fi
+}
+
+/* Its cell, which has the tag of the giver, gets that of the taker: kmh_batch_retag(). */
+inline adopt_batch()
+{
+	fetch_batch();
+#ifdef BROKEN_ADOPT
+	won = who && cell == TAG_OF(who);
+	atomic {
+#else
+	atomic {
+		won = who && cell == TAG_OF(who);
+#endif
+		if
+		:: !who
+		:: who && !won -> reported = true
+		:: won && strange -> mistake(who)
+		:: won && !strange -> cell = TAG; magazine[c]!at, since
+		fi;
+		away = away & ~who;
+		who = 0
+	}
+}
+
+/* Or it becomes the span's: kmh_batch_scatter(). The span is never the CPU's own to that. */
+inline scatter_batch()
+{
+	fetch_batch();
+	atomic {
+		won = who && cell == TAG_OF(who);
+		if
+		:: !who
+		:: who && !won -> reported = true
+		:: won && strange -> mistake(who); won = false
+		:: won && !strange -> cell = OUT; weak = false
+		fi;
+		away = away & ~who;
+		who = 0
+	};
+	if
+	:: won -> set_remote()
 	:: else
 	fi
 }
@@ -581,6 +687,7 @@ proctype cpu(bool c)
 {
 	bool at, since, set, won;
 	bool second;	/* it is not the first object that is freed */
+	byte who;
 
 	if
 	:: atomic { freer != TAG && freer != SHARED -> free_another() }
@@ -611,6 +718,12 @@ proctype cpu(bool c)
 			if
 			:: true -> pop()
 			:: true -> evict()
+			:: true -> give_batch()
+			fi
+		:: atomic { ops < OPS && giver && nfull(magazine[c]) -> ops++ };
+			if
+			:: true -> adopt_batch()
+			:: true -> scatter_batch()
 			fi
 		:: atomic { ops < OPS && where == c -> ops++ };
 			if
@@ -641,8 +754,8 @@ proctype cpu(bool c)
 			set = 0;
 			won = false;
 			if
-			:: empty(magazine[c]) -> lost = lost & ~me
-			:: nempty(magazine[c])
+			:: empty(magazine[c]) && !(away & me) -> lost = lost & ~me
+			:: nempty(magazine[c]) || away & me
 			fi
 		}
 	od;
@@ -651,6 +764,7 @@ proctype cpu(bool c)
 
 init {
 	bool c, at, since, set, won;
+	byte who;
 
 	atomic {
 		if
@@ -679,9 +793,10 @@ init {
 		do
 		:: nempty(magazine[0]) -> c = 0; evict()
 		:: nempty(magazine[1]) -> c = 1; evict()
+		:: giver -> scatter_batch()
 		:: closed -> sweep()
 		:: !closed && dirty[gen] -> closed = true; gen = !gen
-		:: empty(magazine[0]) && empty(magazine[1]) && !closed && !dirty[gen] -> break
+		:: empty(magazine[0]) && empty(magazine[1]) && !giver && !closed && !dirty[gen] -> break
 		od;
 		give_window_back();
 		fold();

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # timeout: 180
 # also: debug
+# patches: code
 # Profiles, events and allocations that are made to fail, of a client whose NMIs allocate and free
 # while a thread of the same CPU does.
 . "$(dirname "$0")/lib.sh"
