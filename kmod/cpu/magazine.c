@@ -28,9 +28,9 @@
  *
  * What no look finds out is a free that stands still between its look and its store while another
  * frees the same object, and the pages are used anew, before the store or while an entry of the
- * other free is still there; or the object is, while that entry is in a depot, and comes back to the
- * CPU that gave it. As with any free that comes too late, it may then be another object that is
- * freed, or an address that is in use is allocated once more. The model cells.pml says which.
+ * other free is still there; or the object is, while that entry is in a depot, and comes back to
+ * the CPU that gave it. As with any free that comes too late, it may then be another object that
+ * is freed, or an address that is in use is allocated once more. The model cells.pml says which.
  */
 #include <linux/cpumask.h>
 #include <linux/jiffies.h>
