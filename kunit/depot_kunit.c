@@ -275,26 +275,52 @@ static void stray_entry_of_an_arena_that_left(struct kunit *test)
 	stray(test, p, (unsigned long)q, false);
 }
 
+/* Take all memory that there is for magazines and batches, until put_magazines(). */
+static struct kmh_magazine *all_magazines[512];
+static unsigned int nmagazines;
+
+static void take_magazines(struct kunit *test)
+{
+	nmagazines = 0;
+	while (nmagazines < ARRAY_SIZE(all_magazines) &&
+	       (all_magazines[nmagazines] = kmh_magazine_get(mcache(test))))
+		nmagazines++;
+	KUNIT_ASSERT_LT(test, nmagazines, (unsigned int)ARRAY_SIZE(all_magazines));
+}
+
+static void put_magazines(struct kmheap *heap)
+{
+	while (nmagazines)
+		kmh_magazine_put(heap, all_magazines[--nmagazines]);
+}
+
+/* Objects each of which holds the address of the next one. */
+static void free_chain(void *p)
+{
+	void *next;
+
+	for (; p; p = next) {
+		next = *(void **)p;
+		kmheap_free(p);
+	}
+}
+
 /* A CPU for whose magazine there is no memory finds what was given in the spans. */
 static void no_magazine_to_take_them(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
-	static struct kmh_magazine *all[512];
-	unsigned int i, n = 0, k = 0;
+	unsigned int i, n = 0;
 	void **p;
 
 	p = objects_for(test, 1);
 	give(test, p, 1);
-	while (k < ARRAY_SIZE(all) && (all[k] = kmh_magazine_get(mcache(test))))
-		k++;
-	KUNIT_ASSERT_LT(test, k, (unsigned int)ARRAY_SIZE(all));
+	take_magazines(test);
 	for (i = 0; i < BATCH; i++)
 		n += is_among(alloc(test), p, BATCH);
 	KUNIT_EXPECT_EQ(test, n, BATCH);
 	KUNIT_EXPECT_EQ(test, depot_len(test), 0U);
 	KUNIT_EXPECT_EQ(test, magazine_len(test), 0U);
-	while (k--)
-		kmh_magazine_put(heap, all[k]);
+	put_magazines(heap);
 	kmh_kunit_expect_conserved(test, heap);
 	free_live(p, MAGAZINE + BATCH);
 	expect_all_back(test);
@@ -304,16 +330,12 @@ static void no_magazine_to_take_them(struct kunit *test)
 static void no_magazine_and_one_look(struct kunit *test)
 {
 	struct kmheap *heap = kmh_kunit_heap(test);
-	static struct kmh_magazine *all[512];
 	void **p, *q, *others = NULL;
-	unsigned int k = 0;
 	bool found;
 
 	p = objects_for(test, 1);
 	give(test, p, 1);
-	while (k < ARRAY_SIZE(all) && (all[k] = kmh_magazine_get(mcache(test))))
-		k++;
-	KUNIT_ASSERT_LT(test, k, (unsigned int)ARRAY_SIZE(all));
+	take_magazines(test);
 	kmheap_set_limit(heap, 1);
 	mcache(test)->trend[SPANCLASS] = 0;
 	do {
@@ -331,12 +353,8 @@ static void no_magazine_and_one_look(struct kunit *test)
 		}
 	} while (q && !found);
 	KUNIT_EXPECT_TRUE(test, found);
-	for (; others; others = q) {
-		q = *(void **)others;
-		kmheap_free(others);
-	}
-	while (k--)
-		kmh_magazine_put(heap, all[k]);
+	free_chain(others);
+	put_magazines(heap);
 	kmheap_set_limit(heap, 0);
 	free_live(p, MAGAZINE + BATCH);
 	expect_all_back(test);
@@ -362,10 +380,7 @@ static void nested_caller_finds_them(struct kunit *test)
 	preempt_enable();
 	KUNIT_EXPECT_NOT_NULL(test, q);
 	KUNIT_EXPECT_EQ(test, depot_len(test), 0U);
-	for (; others; others = q) {
-		q = *(void **)others;
-		kmheap_free(others);
-	}
+	free_chain(others);
 	kmheap_set_limit(heap, 0);
 	free_live(p, MAGAZINE + BATCH);
 	expect_all_back(test);

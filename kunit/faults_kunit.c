@@ -474,7 +474,7 @@ static struct kmh_mspan *put_hoard(struct kmh_mspan *hoard, unsigned int most)
 	return hoard;
 }
 
-/* Take all free descriptors, too; those of large spans come first in the list. */
+/* Take all free descriptors, besides @hoard; those of large spans come first in the list. */
 static struct kmh_mspan *hoard_spans(struct kmh_mspan *hoard)
 {
 	static const unsigned int spanclasses[] = {

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # timeout: 300
 # long-timeout: 1800
-# Ten million (elsewhere than on 6.12 three) allocations and frees from threads, hardirqs and softirqs of every CPU,
-# most frees on another CPU than the allocation, one in four deferred, while the
+# Ten million allocations and frees (three elsewhere than on 6.12) from threads, hardirqs and
+# softirqs of every CPU, most frees on another CPU than the allocation, one in four deferred, while the
 # validators run. The long form is a hundred million.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/client.sh"

@@ -319,7 +319,7 @@ int kmh_watch_set_period(struct kmheap *heap, size_t period)
 		err = kmh_watch_on(heap, period);
 	if (err) {
 		if (kmh_watch_shuts(heap))
-			pr_warn("heap %s: no memory: none of its allocations fails, or is traced, any more\n",
+			pr_warn("heap %s: no memory, or no room within a limit: none of its allocations fails, or is traced, any more\n",
 				heap->name);
 		atomic_long_set(&heap->profile.fail_nth, 0);
 	}

@@ -369,7 +369,7 @@ static void *kmh_alloc_node(struct kmheap *heap, size_t size, size_t align, gfp_
 	}
 	if (size > KMHEAP_MAX_SMALL)
 		return kmh_large_alloc(heap, size, align, gfp, nid, KMH_SPAN_LARGE, false);
-	/* From another one, if the task goes there meanwhile. */
+	/* Not where it has to be that node: the task may be on another one by then. */
 	if (!(gfp & __GFP_THISNODE) && kmh_heap_node(heap, nid) == kmh_heap_near_node(heap))
 		return kmheap_alloc_aligned_noprof(heap, size, align, gfp);
 
